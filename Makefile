@@ -1,0 +1,73 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION  ?= v0.1.0
+REGISTRY ?= localhost/threescale-backup
+IMAGE     = $(REGISTRY)/function:$(VERSION)
+
+GO       ?= go
+GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
+LINT      = $(GO) tool -modfile=test/tools/lint/go.mod
+GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use
+
+.PHONY: demo
+demo: ## Back up made-up data on this machine, with no cluster; takes seconds.
+	@test/demo/demo.sh
+
+.PHONY: build
+build: ## Build both binaries into bin/.
+	$(GOBUILD) -o bin/ ./fn/cmd/...
+
+.PHONY: image
+image: ## Build the function's image with buildah (REGISTRY=, VERSION=).
+	$(GOBUILD) -o bin/ ./fn/cmd/function
+	buildah bud --isolation chroot --tag $(IMAGE) .
+
+##@ Develop
+
+.PHONY: test
+test: ## Run all tests that need neither root nor a cluster.
+	$(GO) test -race ./...
+
+.PHONY: lint
+lint: ## Run the linters.
+	$(LINT) golangci-lint run ./...
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(LINT) golangci-lint fmt ./...
+
+.PHONY: generate
+generate: ## Generate deep copies, XRDs and the input's CRD from the Go types.
+	@crds=$$(mktemp -d) && trap 'rm -rf "$$crds"' EXIT && \
+	$(GENERATE) controller-gen object paths=./fn/api/... && \
+	$(GENERATE) controller-gen crd paths=./fn/api/v1alpha1 output:crd:dir="$$crds" && \
+	$(GO) -C test/tools/generate run . -crds "$$crds" -root "$(CURDIR)"
+
+.PHONY: verify
+verify: generate ## Fail if `make generate` changes anything.
+	@git diff --exit-code -- fn manifests package || (echo 'error: run make generate and commit the result' >&2; exit 1)
+
+.PHONY: peers
+peers: ## Build Kubernetes, etcd, Crossplane and crank for the tests, once.
+	$(GO) run ./test/peers/build
+
+.PHONY: render
+render: ## Render all examples with the real `crossplane render`.
+	$(GO) test -count=1 -tags render ./test/render/...
+
+.PHONY: e2e
+e2e: ## Run the end-to-end tests on a real cluster (Linux, root, containerd).
+	$(GO) test -count=1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/e2e/...
+
+.PHONY: bench
+bench: ## Print the figures: the mover against rsync, and one call of the function.
+	$(GO) test -run '^$$' -bench RunFunction -benchmem ./fn/function/...
+	$(GO) test -count=1 -timeout 60m -tags bench -v -run TestAgainstRsync ./test/bench/...

@@ -1,0 +1,122 @@
+package job
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Keys of the report ConfigMap's data.
+const (
+	// KeyProgress holds a Progress as JSON while the run goes.
+	KeyProgress = "progress"
+	// KeyResult holds a Result as JSON once it has ended.
+	KeyResult = "result"
+)
+
+// MaxReportBytes bounds what is read of one key of a report.
+const MaxReportBytes = 256 << 10
+
+// maxListed bounds how many skipped entries and warnings a report lists.
+const maxListed = 20
+
+// Exit codes of the mover, after sysexits(3).
+const (
+	// ExitOK: the run is on the volume, and reported.
+	ExitOK = 0
+	// ExitUsage: options that cannot be used.
+	ExitUsage = 64
+	// ExitIntegrity: stored data do not match their digests.
+	ExitIntegrity = 65
+	// ExitCannotCreate: the volume is full or read-only.
+	ExitCannotCreate = 73
+	// ExitIO: reading or writing failed; a retry may help.
+	ExitIO = 74
+	// ExitTemporary: interrupted, locked, or the report could not be written.
+	ExitTemporary = 75
+	// ExitNoPermission: a file of the file storage cannot be read.
+	ExitNoPermission = 77
+)
+
+// FinalExitCodes are those after which a retry cannot help.
+func FinalExitCodes() []int32 {
+	return []int32{ExitUsage, ExitIntegrity, ExitCannotCreate, ExitNoPermission}
+}
+
+// Progress of a run. Bytes are those of the file storage.
+type Progress struct {
+	Phase      string `json:"phase"`
+	FilesDone  int64  `json:"filesDone"`
+	FilesTotal int64  `json:"filesTotal"`
+	BytesDone  int64  `json:"bytesDone"`
+	BytesTotal int64  `json:"bytesTotal"`
+}
+
+// Result of a run: completed, or failed for Reason.
+type Result struct {
+	Run            string    `json:"run"`
+	Completed      bool      `json:"completed"`
+	Reason         string    `json:"reason,omitempty"`
+	Message        string    `json:"message,omitempty"`
+	StartTime      time.Time `json:"startTime,omitzero"`
+	CompletionTime time.Time `json:"completionTime,omitzero"`
+	Files          int64     `json:"files"`
+	Bytes          int64     `json:"bytes"`
+	LinkedFiles    int64     `json:"linkedFiles"`
+	StoredBytes    int64     `json:"storedBytes"`
+	ManifestSHA256 string    `json:"manifestSHA256,omitempty"`
+	Skipped        []string  `json:"skipped,omitempty"`
+	Warnings       []string  `json:"warnings,omitempty"`
+}
+
+// Bounded returns list with at most 20 entries, the last of which then counts
+// the rest: a report has to fit into an object.
+func Bounded(list []string) []string {
+	if len(list) <= maxListed {
+		return list
+	}
+	out := append([]string{}, list[:maxListed-1]...)
+	return append(out, fmt.Sprintf("and %d more; the run's manifest.json lists them all", len(list)-maxListed+1))
+}
+
+// ParseResult reads a report's result for run. It returns nil without an
+// error when there is none yet, or one of another run.
+func ParseResult(data map[string]string, run string) (*Result, error) {
+	r := &Result{}
+	if ok, err := parse(data, KeyResult, r); !ok || err != nil {
+		return nil, err
+	}
+	if r.Run != run {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// ParseProgress reads a report's progress; nil when there is none yet.
+func ParseProgress(data map[string]string) (*Progress, error) {
+	p := &Progress{}
+	if ok, err := parse(data, KeyProgress, p); !ok || err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func parse(data map[string]string, key string, into any) (bool, error) {
+	text, ok := data[key]
+	if !ok || text == "" {
+		return false, nil
+	}
+	if len(text) > MaxReportBytes {
+		return false, fmt.Errorf("cannot read key %q of the report: %d bytes are more than the %d allowed", key, len(text), MaxReportBytes)
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return false, fmt.Errorf("cannot read key %q of the report: %w", key, err)
+	}
+	return true, nil
+}
+
+// Phases of a run.
+const (
+	// PhaseSnapshot: Secrets and objects are copied, and the pod starts.
+	PhaseSnapshot = "Snapshot"
+)

@@ -1,0 +1,74 @@
+package job
+
+import (
+	"path"
+	"strings"
+	"time"
+)
+
+// The snapshot that a Job mounts at ObjectsPath:
+//
+//	run.json                             Description
+//	apimanager/apimanager-backup.json    the APIManager, cleaned
+//	configmaps/<name>.json               a ConfigMap, cleaned
+//	secret-metadata/<name>.json          a Secret, cleaned, without its data
+//	secrets/<name>/<key>                 one value of a Secret, as raw bytes
+const (
+	// DescriptionFile is the path of the Description.
+	DescriptionFile = "run.json"
+	// APIManagerFile is the path of the APIManager, and the one at which it is stored.
+	APIManagerFile = "apimanager/apimanager-backup.json"
+	// ConfigMapsDir holds the ConfigMaps.
+	ConfigMapsDir = "configmaps"
+	// SecretMetadataDir holds the Secrets without their data.
+	SecretMetadataDir = "secret-metadata"
+	// SecretsDir holds a folder a Secret, with a file a key.
+	SecretsDir = "secrets"
+)
+
+// ConfigMapFile returns the path of a ConfigMap in the snapshot.
+func ConfigMapFile(name string) string { return path.Join(ConfigMapsDir, name+".json") }
+
+// SecretMetadataFile returns the path of a Secret without its data.
+func SecretMetadataFile(name string) string { return path.Join(SecretMetadataDir, name+".json") }
+
+// SecretKeyFile returns the path of one value of a Secret.
+func SecretKeyFile(name, key string) string { return path.Join(SecretsDir, name, key) }
+
+// Description says what a run is a backup of and why it was started.
+type Description struct {
+	Source Source `json:"source"`
+	Cause  Cause  `json:"cause"`
+}
+
+// Source is the installation that is backed up.
+type Source struct {
+	Namespace      string `json:"namespace"`
+	APIManager     string `json:"apiManager"`
+	UID            string `json:"uid,omitempty"`
+	ThreeScale     string `json:"threescaleVersion,omitempty"`
+	WildcardDomain string `json:"wildcardDomain,omitempty"`
+}
+
+// CauseKind says what kind of thing started a run.
+type CauseKind string
+
+// Causes of a run.
+const (
+	// CauseCreation: the ThreeScaleBackup was created.
+	CauseCreation CauseKind = "Creation"
+	// CauseTrigger: spec.trigger had a new value.
+	CauseTrigger CauseKind = "Trigger"
+)
+
+// Cause is what started a run. Value is the trigger's text.
+type Cause struct {
+	Kind  CauseKind `json:"kind"`
+	Value string    `json:"value,omitempty"`
+}
+
+// RunID returns the ID of a run that starts at t: the time and the first 8
+// digits of digest, which is in hex.
+func RunID(t time.Time, digest string) string {
+	return strings.ToLower(t.UTC().Format("20060102T150405Z")) + "-" + digest[:8]
+}

@@ -1,0 +1,25 @@
+package v1alpha1
+
+// Labels and annotations of composed objects.
+const (
+	// LabelBackup holds the name of the ThreeScaleBackup (shortened to a label value).
+	LabelBackup = Group + "/backup"
+	// LabelRun holds the ID of the run that an object belongs to.
+	LabelRun = Group + "/run"
+	// LabelAttempt counts the snapshots that a run took, from 1.
+	LabelAttempt = Group + "/attempt"
+	// LabelSource holds the name of the Secret that a copy was made of
+	// (shortened to a label value).
+	LabelSource = Group + "/source"
+	// LabelSnapshot is SnapshotInconsistent on a Job whose sources kept changing.
+	LabelSnapshot = Group + "/snapshot"
+	// SnapshotInconsistent: what the Job stores is of different moments.
+	SnapshotInconsistent = "inconsistent"
+
+	// AnnotationSourceName holds the full name of the Secret that a copy was made of.
+	AnnotationSourceName = Group + "/source-name"
+	// AnnotationSourceResourceVersion holds the resourceVersion that was copied.
+	AnnotationSourceResourceVersion = Group + "/source-resource-version"
+	// AnnotationCause holds what started the run, as JSON (job.Cause).
+	AnnotationCause = Group + "/cause"
+)

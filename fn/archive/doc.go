@@ -1,0 +1,74 @@
+// Package archive is the on-disk backup format: it writes runs to a volume,
+// lists, verifies and reads them, and removes them. It knows bytes, files and
+// age recipients, and nothing of where they come from. Start at [OpenVolume];
+// [Volume.Write] makes a backup, [Volume.Verify] proves one and
+// [Volume.OpenRun] reads one.
+//
+// # Layout
+//
+//	<volume>/
+//	  .lock                                     names the writer while it writes, else empty
+//	  latest -> runs/<run>                      the complete run with the newest startTime
+//	  secrets -> latest/secrets                 likewise configmaps, apimanager, system-filestorage-pvc
+//	  runs/<run>/
+//	    manifest.json                           written last; see Manifest
+//	    SHA256SUMS                              every regular file of the run except manifest.json and itself
+//	    secrets/ configmaps/ apimanager/        the objects
+//	    system-filestorage-pvc -> ../../trees/<tree>/files
+//	  trees/<tree>/
+//	    MTREE                                   every entry of the file storage
+//	    SHA256SUMS                              MTREE, and every regular file below files/
+//	    files/...
+//
+// manifest.json holds the digests of the three lists, so that one digest, that
+// of manifest.json, stands for a whole run. No list can hold manifest.json's
+// own digest: it is in [Result] and [RunInfo], to be kept elsewhere.
+//
+// Both SHA256SUMS are in coreutils' format, escapes included, and
+// `sha256sum -c SHA256SUMS` passes in the directory of each. A tree's list
+// begins with its MTREE, so that it has a line (coreutils calls a list without
+// lines malformed) also when the file storage is empty. The name of a tree is
+// what `sha256sum MTREE SHA256SUMS | sha256sum` prints in it.
+//
+// Every list is sorted by path, compared byte by byte with the slash lowest.
+// That is the order of a depth-first walk with sorted directories, so lists
+// and directories are merged as streams, in memory that does not grow.
+//
+// MTREE is mtree(5) with one full path a line, relative to files/, and the
+// keywords type, mode, uid, gid, size (files), time and link (symlinks), in
+// that order. Bytes other than letters, digits and the harmless punctuation
+// are three octal digits after a backslash, as vis(3) writes them. It tells of
+// the source: its sizes are those of the plaintext, its owners and modes those
+// of the source, whatever the volume can hold.
+//
+// # Stored form
+//
+// Files belong to the writer's user. A stored file keeps the source's
+// permission bits and its owner can always read it; setuid, setgid and sticky
+// bits of files are in MTREE only (a copy owned by another user must not get
+// its source's privilege). Directories keep their bits and can always be
+// entered by their owner. Storage is free to change modes afterwards (a
+// kubelet adds group rights for an fsGroup), so [Volume.Verify] tells of them
+// as a warning. Hard links within the source become independent files.
+//
+// With recipients every stored file is an age stream: an object's name gets
+// the suffix .age, the files of the file storage keep their names. SHA256SUMS
+// covers the stored bytes and no digest of a plaintext is kept. Names, sizes,
+// modes, times and the targets of symlinks are readable. The operator's view
+// (the links secrets and so on) is absent while the newest run is encrypted,
+// since APIManagerRestore would take the encrypted files for data.
+//
+// A volume that cannot hold symlinks has a file LATEST with the run's name,
+// no system-filestorage-pvc and no operator's view; symlinks of the file
+// storage are then in MTREE only, and manifest.json says so.
+//
+// # Writing
+//
+// A run and its tree are built as runs/.partial-<run> and
+// trees/.partial-<run>, synced once, and renamed, the tree first. A file is
+// hard-linked from the newest tree with the same recipients when size, mtime
+// and mode are the same; a tree whose MTREE would be the same is shared.
+// While it is built, JOURNAL in the partial tree lists what is stored, with
+// digests; the next attempt of the same run recomputes them and keeps what
+// agrees. Nothing that has its final name is ever changed.
+package archive

@@ -1,0 +1,135 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrRunNotFound is returned (wrapped) when a volume holds no run of the given ID, or none at all for [Latest].
+var ErrRunNotFound = errors.New("no such run")
+
+// ErrNoIdentity is returned (wrapped) when an encrypted run is read with identities none of which can decrypt it.
+var ErrNoIdentity = errors.New("no identity can decrypt it")
+
+// UsageError says that a call can never succeed as it was made: a malformed run ID, recipient or object path.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// LockedError says that another writer holds the volume. Trying again later can succeed.
+type LockedError struct {
+	Holder string // what the other writer called itself; may be empty
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("cannot lock volume: %q is writing to it", e.Holder)
+}
+
+// NoSpaceError says that the volume is too small, found out beforehand or when a write failed.
+type NoSpaceError struct {
+	NeededBytes     uint64 // what is still to be written, rounded up to blocks; 0 when a write failed
+	AvailableBytes  uint64
+	NeededInodes    uint64
+	AvailableInodes uint64
+	Err             error // the failed write's error; nil when found out beforehand
+}
+
+func (e *NoSpaceError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("volume is full (%d bytes available): %v", e.AvailableBytes, e.Err)
+	}
+	if e.NeededBytes <= e.AvailableBytes {
+		return fmt.Sprintf("volume has too few inodes: %d needed, %d available", e.NeededInodes, e.AvailableInodes)
+	}
+	return fmt.Sprintf("volume is too small: %d bytes needed, %d available", e.NeededBytes, e.AvailableBytes)
+}
+func (e *NoSpaceError) Unwrap() error { return e.Err }
+
+// UnreadableError lists the regular files and directories of the file storage that could not be read.
+type UnreadableError struct {
+	Entries []UnreadableEntry // at most 100, in the order of the lists
+}
+
+// UnreadableEntry is one path, relative to the file storage, and why it could not be read.
+type UnreadableEntry struct {
+	Path string
+	Err  error
+}
+
+func (e *UnreadableError) Error() string {
+	const named = 10
+	var b strings.Builder
+	fmt.Fprintf(&b, "cannot read %d entries of the file storage:", len(e.Entries))
+	for i, entry := range e.Entries {
+		if i == named {
+			fmt.Fprintf(&b, " and %d more", len(e.Entries)-named)
+			break
+		}
+		fmt.Fprintf(&b, " %q (%v)", entry.Path, entry.Err)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause of each entry.
+func (e *UnreadableError) Unwrap() []error {
+	errs := make([]error, 0, len(e.Entries))
+	for _, entry := range e.Entries {
+		errs = append(errs, entry.Err)
+	}
+	return errs
+}
+
+// IntegrityError says that what is stored is not what was written.
+type IntegrityError struct {
+	Run      string
+	Problems []Problem // never empty
+}
+
+func (e *IntegrityError) Error() string {
+	if len(e.Problems) == 1 {
+		return fmt.Sprintf("run %q is damaged: %s", e.Run, e.Problems[0])
+	}
+	return fmt.Sprintf("run %q is damaged: %s and %d more problems", e.Run, e.Problems[0], len(e.Problems)-1)
+}
+
+// VersionError says that a manifest is of a format that this package is too old for.
+type VersionError struct{ Version int }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("manifest has format version %d, which is newer than %d: use a newer program", e.Version, FormatVersion)
+}
+
+// ProblemKind is what is wrong with one path.
+type ProblemKind string
+
+const (
+	// Missing says that a listed entry is not stored.
+	Missing ProblemKind = "missing"
+	// Additional says that a stored entry is not listed.
+	Additional ProblemKind = "additional"
+	// Changed says that an entry is stored, but not as it is listed.
+	Changed ProblemKind = "changed"
+	// Malformed says that a list or an object cannot be read as what it should be.
+	Malformed ProblemKind = "malformed"
+)
+
+// Problem is one mismatch between what is listed and what is stored.
+type Problem struct {
+	Path string      `json:"path"` // relative to the volume, escaped as in MTREE
+	Kind ProblemKind `json:"kind"`
+	Got  string      `json:"got,omitempty"`  // such as "sha256:<64 hex>", "size 12", "type link", or an error's text
+	Want string      `json:"want,omitempty"` // likewise
+}
+
+func (p Problem) String() string {
+	s := p.Path + " is " + string(p.Kind)
+	if p.Got != "" {
+		s += ", got " + p.Got
+	}
+	if p.Want != "" {
+		s += ", want " + p.Want
+	}
+	return s
+}

@@ -1,0 +1,81 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxHolder bounds what is read of a lock file.
+const maxHolder = 4 << 10
+
+// volumeLock is held by the volume's only writer.
+type volumeLock struct {
+	file    *os.File
+	warning string // not empty where the file system has no locks
+}
+
+// lock makes the caller the volume's only writer. Another writer is a LockedError.
+func (v *Volume) lock(holder string) (*volumeLock, error) {
+	f, err := v.lockFile()
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock volume %q: %w", v.root.path, err)
+	}
+	l := &volumeLock{file: f}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		other, _ := readAtMost(f, maxHolder) // a name that cannot be read is told as empty
+		return nil, errors.Join(&LockedError{Holder: strings.TrimSpace(string(other))}, f.Close())
+	}
+	if lockless(err) {
+		l.warning, err = fmt.Sprintf("volume has no locks (%v): two writers at a time are not noticed", err), nil
+	}
+	if err == nil {
+		err = l.name(holder + "\n")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot lock volume %q: %w", v.root.path, err), f.Close())
+	}
+	return l, nil
+}
+
+// name writes who holds the lock, for other writers to tell.
+func (l *volumeLock) name(holder string) error {
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := l.file.WriteAt([]byte(holder), 0)
+	return err
+}
+
+// release gives up the lock.
+func (l *volumeLock) release() {
+	_ = l.name("")     // a name left behind misleads nobody: the lock is what counts
+	_ = l.file.Close() // gives up the lock, whatever it returns
+}
+
+// lockFile opens the lock file, which is made once and never removed: another process may hold it open.
+func (v *Volume) lockFile() (*os.File, error) {
+	flags := unix.O_RDWR | unix.O_CREAT | openFileFlags
+	fd, err := retry(func() (int, error) { return unix.Openat(v.root.fd, lockName, flags, 0o660) })
+	if err != nil {
+		return nil, v.root.fail("open", lockName, err)
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errNotRegular
+	}
+	if err != nil {
+		_ = unix.Close(fd) // nothing was written to it
+		return nil, v.root.fail("open", lockName, err)
+	}
+	return os.NewFile(uintptr(fd), lockName), nil
+}
+
+// lockless tells if an error says that the file system cannot lock.
+func lockless(err error) bool {
+	return errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL)
+}

@@ -1,0 +1,160 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// FormatVersion is the version of the format that this package writes, and the newest that it reads.
+const FormatVersion = 1
+
+// maxManifest bounds what is read of a manifest.json: lists in it are cut long before.
+const maxManifest = 8 << 20
+
+// Manifest is a run's manifest.json.
+type Manifest struct {
+	FormatVersion  int            `json:"formatVersion"`
+	Run            string         `json:"run"`
+	Cause          Cause          `json:"cause"`
+	StartTime      time.Time      `json:"startTime"`      // in UTC; runs are ordered by it
+	CompletionTime time.Time      `json:"completionTime"` // in UTC: when all but manifest.json was written
+	Source         Source         `json:"source"`
+	Encryption     *Encryption    `json:"encryption,omitempty"` // nil: stored in plaintext
+	FileStorage    FileStorage    `json:"fileStorage"`
+	Totals         Totals         `json:"totals"`
+	Tree           string         `json:"tree,omitempty"` // the name of the tree; empty when the file storage was skipped
+	Digests        Digests        `json:"digests"`
+	LinksOmitted   bool           `json:"linksOmitted,omitempty"` // the volume cannot hold symlinks: those of the file storage are in MTREE only, the run has no link to its tree
+	Skipped        []SkippedEntry `json:"skipped,omitempty"`      // at most 1000
+	SkippedCount   int64          `json:"skippedCount,omitempty"`
+	Warnings       []string       `json:"warnings,omitempty"` // at most 1000
+}
+
+// Source says what a run is a backup of. To this package its fields are opaque.
+type Source struct {
+	Namespace  string `json:"namespace,omitempty"`
+	APIManager string `json:"apiManager,omitempty"` // metadata.name
+	UID        string `json:"uid,omitempty"`        // metadata.uid of the APIManager
+	Version    string `json:"version,omitempty"`    // of 3scale
+}
+
+// Cause says why a run was made. To this package its fields are opaque.
+type Cause struct {
+	Kind  string `json:"kind,omitempty"`
+	Value string `json:"value,omitempty"`
+}
+
+// Encryption says that stored files are age streams, and for whom.
+type Encryption struct {
+	Recipients []string `json:"recipients"` // age1..., sorted, without repetitions; not secret
+}
+
+// FileStorage says if a run holds the file storage.
+type FileStorage string
+
+const (
+	// Stored says that the run has a tree.
+	Stored FileStorage = "Stored"
+	// Skipped says that the file storage was left out on request.
+	Skipped FileStorage = "Skipped"
+)
+
+// Totals counts what a run holds. Bytes are those of the sources, before encryption.
+type Totals struct {
+	Objects     int64 `json:"objects"`
+	ObjectBytes int64 `json:"objectBytes"`
+	Files       int64 `json:"files"`       // regular files of the file storage
+	Bytes       int64 `json:"bytes"`       // their sizes
+	Directories int64 `json:"directories"` // with the root
+	Symlinks    int64 `json:"symlinks"`
+	LinkedFiles int64 `json:"linkedFiles"` // files that the run shares with an earlier one
+	LinkedBytes int64 `json:"linkedBytes"`
+}
+
+// Digests holds the SHA-256 of each list, in 64 hex digits.
+type Digests struct {
+	Objects string `json:"objects"`         // runs/<run>/SHA256SUMS
+	MTREE   string `json:"mtree,omitempty"` // trees/<tree>/MTREE
+	Files   string `json:"files,omitempty"` // trees/<tree>/SHA256SUMS
+}
+
+// SkippedEntry is an entry of the file storage that is neither file, directory nor symlink.
+type SkippedEntry struct {
+	Path string `json:"path"` // escaped as in MTREE
+	Type string `json:"type"` // fifo, socket, char, block or unknown
+}
+
+// encodeManifest returns the bytes of manifest.json.
+func encodeManifest(m *Manifest) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(m); err != nil {
+		return nil, fmt.Errorf("cannot encode manifest: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// decodeManifest reads the bytes of manifest.json. It returns a VersionError when they are of a newer format.
+func decodeManifest(data []byte) (*Manifest, error) {
+	var head struct {
+		FormatVersion int `json:"formatVersion"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("cannot decode manifest: %w", err)
+	}
+	if head.FormatVersion > FormatVersion {
+		return nil, &VersionError{Version: head.FormatVersion}
+	}
+	var m Manifest
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&m); err != nil {
+		return nil, fmt.Errorf("cannot decode manifest: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("cannot decode manifest: data after its end")
+	}
+	if err := m.validate(); err != nil {
+		return nil, fmt.Errorf("cannot decode manifest: %w", err)
+	}
+	return &m, nil
+}
+
+// validate checks what readers rely on.
+func (m *Manifest) validate() error {
+	if m.FormatVersion < 1 {
+		return errors.New("no format version")
+	}
+	if err := validRunID(m.Run); err != nil {
+		return err
+	}
+	if !isDigest(m.Digests.Objects) {
+		return errors.New("no digest of SHA256SUMS")
+	}
+	switch m.FileStorage {
+	case Skipped:
+		if m.Tree != "" {
+			return errors.New("the file storage is skipped, yet there is a tree")
+		}
+	case Stored:
+		if !isDigest(m.Digests.MTREE) || !isDigest(m.Digests.Files) {
+			return errors.New("no digests of the tree's lists")
+		}
+		if m.Tree != treeName(m.Digests.MTREE, m.Digests.Files) {
+			return fmt.Errorf("tree %q is not named by its lists", m.Tree)
+		}
+	default:
+		return fmt.Errorf("unknown fileStorage %q", m.FileStorage)
+	}
+	if m.Encryption == nil {
+		return nil
+	}
+	_, err := parseRecipients(m.Encryption.Recipients)
+	return err
+}

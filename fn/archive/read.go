@@ -1,0 +1,275 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"filippo.io/age"
+	"golang.org/x/sys/unix"
+)
+
+// Run is an open run. Its methods may be called by any number of goroutines.
+type Run struct {
+	volume *Volume
+	info   RunInfo
+	tree   *dir // nil for an unverified run, and where the file storage was skipped
+	files  *dir // nil where there is no file storage
+
+	mu   sync.Mutex
+	dirs *dirStack // of files
+}
+
+// OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError
+// for a run whose manifest or tree cannot be opened.
+func (v *Volume) OpenRun(id string) (*Run, error) {
+	info, err := v.find(id)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{volume: v, info: info}
+	switch {
+	case info.State == Unsupported:
+		return nil, fmt.Errorf("cannot open run %q: %w", id, info.err)
+	case info.State == Damaged:
+		return nil, r.damaged(Problem{Path: visPath(runsDir + "/" + info.ID), Kind: Malformed, Got: info.Message})
+	case info.State == Unverified:
+		r.files, err = v.operatorFiles()
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	case info.Manifest.Tree != "":
+		err = r.openTree()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open run %q: %w", id, err)
+	}
+	r.dirs = &dirStack{root: r.files, flags: unix.O_PATH}
+	return r, nil
+}
+
+func (r *Run) openTree() (err error) {
+	path := treesDir + "/" + r.info.Manifest.Tree
+	if r.tree, err = r.volume.openTree(r.info.Manifest.Tree); err != nil {
+		return r.damaged(Problem{Path: path, Kind: Missing, Got: err.Error()})
+	}
+	if r.files, err = r.tree.sub(filesDir); err != nil {
+		problem := Problem{Path: path + "/" + filesDir, Kind: Missing, Got: err.Error()}
+		return errors.Join(r.damaged(problem), r.tree.close())
+	}
+	return nil
+}
+
+func (r *Run) damaged(p ...Problem) error {
+	return &IntegrityError{Run: r.info.ID, Problems: p}
+}
+
+// Close releases the run. Files that were opened from it stay open.
+func (r *Run) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	if r.files != nil {
+		r.dirs.close()
+		errs = append(errs, r.files.close())
+	}
+	if r.tree != nil {
+		errs = append(errs, r.tree.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Info returns what is known of the run.
+func (r *Run) Info() RunInfo { return r.info }
+
+// HasFiles tells if the run holds the file storage.
+func (r *Run) HasFiles() bool { return r.files != nil }
+
+// Objects returns the objects in the order of their list, each proven by its digest and decrypted. Errors are
+// ErrNoIdentity and IntegrityError. Of an unverified run it returns the good objects also with an IntegrityError.
+func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
+	if r.info.State == Unverified {
+		return r.operatorObjects()
+	}
+	run, err := r.volume.openRun(r.info.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer run.close()
+	list, err := readRunSums(run, r.info.Manifest.Digests.Objects)
+	if err != nil {
+		return nil, r.damaged(Problem{Path: r.path(sumsName), Kind: Malformed, Got: err.Error()})
+	}
+	objects := make([]Object, 0, len(list))
+	for _, s := range list {
+		o, err := r.object(run, s, identities)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+func (r *Run) path(name string) string { return visPath(runsDir + "/" + r.info.ID + "/" + name) }
+
+// object reads one object of an open run.
+func (r *Run) object(run *dir, s sum, identities []age.Identity) (Object, error) {
+	parent, name := splitPath(s.Path)
+	d, err := run.sub(parent)
+	if err != nil {
+		return Object{}, r.damaged(Problem{Path: r.path(parent), Kind: Missing, Got: err.Error()})
+	}
+	defer d.close()
+	data, err := d.readFile(name, maxUnknownSize)
+	if err != nil {
+		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Missing, Got: err.Error()})
+	}
+	if got := digestOf(data); got != s.SHA256 {
+		return Object{}, r.damaged(digestProblem(r.path(s.Path), got, s.SHA256))
+	}
+	path, sealed := strings.CutSuffix(s.Path, ageSuffix)
+	if sealed != (r.info.Manifest.Encryption != nil) {
+		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Malformed, Got: "not encrypted as the manifest says"})
+	}
+	if !sealed {
+		return Object{Path: path, Data: data}, nil
+	}
+	plain, err := unseal(strings.NewReader(string(data)), identities)
+	if err == nil {
+		data, err = readAtMost(plain, maxUnknownSize)
+	}
+	if err != nil {
+		return Object{}, fmt.Errorf("cannot decrypt object %q: %w", path, err)
+	}
+	return Object{Path: path, Data: data}, nil
+}
+
+// operatorObjects reads the objects of an unverified run.
+func (r *Run) operatorObjects() ([]Object, error) {
+	paths, err := r.volume.operatorObjects()
+	if err != nil {
+		return nil, err
+	}
+	var objects []Object
+	var problems []Problem
+	for _, path := range paths {
+		data, problem := r.volume.readOperatorObject(path)
+		if problem != nil {
+			problems = append(problems, *problem)
+			continue
+		}
+		objects = append(objects, Object{Path: path, Data: data})
+	}
+	if len(problems) > 0 {
+		return objects, r.damaged(problems...)
+	}
+	return objects, nil
+}
+
+// Entries yields the entries of the file storage: directories before what is in them, the root first. Those of a
+// verified run come from its lists, which are proven before the first is yielded; those of an unverified run are what
+// is found. An error ends the sequence: an IntegrityError for damaged lists.
+func (r *Run) Entries(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		source, done, err := r.entrySource(ctx)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer done()
+		for {
+			e, err := source.next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// entrySource opens the lists, or scans where there are none.
+func (r *Run) entrySource(ctx context.Context) (source entrySource, done func(), err error) {
+	if r.files == nil {
+		return &sliceSource{}, func() {}, nil
+	}
+	if r.tree == nil {
+		found, err := scan(ctx, r.files, scanOptions{Workers: runtime.GOMAXPROCS(0)})
+		if err == nil && len(found.unreadable) > 0 {
+			err = &UnreadableError{Entries: found.unreadable}
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		return &cursorSource{found.list.cursor()}, func() {}, nil
+	}
+	m := r.info.Manifest
+	err = proveLists(r.tree, m.Digests)
+	if err == nil {
+		var ls *lists
+		if ls, err = openLists(r.tree, m.Digests); err == nil {
+			return ls, func() { _ = ls.close() }, nil // it was only read
+		}
+	}
+	return nil, nil, r.damaged(Problem{Path: treesDir + "/" + m.Tree, Kind: Malformed, Got: err.Error()})
+}
+
+// cursorSource makes a source of a cursor.
+type cursorSource struct{ cursor *cursor }
+
+func (c *cursorSource) next() (Entry, error) {
+	var e Entry
+	if c.cursor.next(&e) == nil {
+		return Entry{}, io.EOF
+	}
+	return e, nil
+}
+
+// Open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
+// io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read
+// to io.EOF. Errors are ErrNoIdentity and IntegrityError.
+func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
+	if e.Kind != File || r.files == nil || !validPath(e.Path) {
+		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
+	}
+	f, err := r.openStored(e.Path)
+	if err != nil {
+		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
+	}
+	v, err := newVerifiedReader(r, f, e, identities)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err), f.Close())
+	}
+	return v, nil
+}
+
+// filePath is the path of a stored file in problems.
+func (r *Run) filePath(path string) string {
+	if r.tree == nil {
+		return visPath(storageName + "/" + path)
+	}
+	return visPath(treesDir + "/" + r.info.Manifest.Tree + "/" + filesDir + "/" + path)
+}
+
+func (r *Run) openStored(path string) (*os.File, error) {
+	parent, name := splitPath(path)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fd, err := r.dirs.open(parent)
+	if err != nil {
+		return nil, err
+	}
+	return (&dir{fd: fd, path: r.dirs.describe(parent, "")}).open(name)
+}

@@ -1,0 +1,161 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+// RemoveOptions says what to remove.
+type RemoveOptions struct {
+	Run    string // ID of the run; Latest and UnverifiedRun are refused
+	Holder string // as in WriteOptions
+}
+
+// RemoveResult says what was removed besides the run.
+type RemoveResult struct {
+	Trees    []string // trees that no run referred to any more, sorted
+	Warnings []string
+}
+
+// Remove removes a run and the trees that no other run refers to. While the volume holds a run whose tree cannot be
+// told, all trees stay. Nothing else in this package removes a complete run. Errors that callers may tell apart:
+// UsageError, LockedError, ErrRunNotFound.
+func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult, error) {
+	if err := validRunID(opts.Run); err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", opts.Run, err)}
+	}
+	lock, err := v.lock(opts.Holder)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.release()
+	if _, err := v.find(opts.Run); err != nil {
+		return nil, err
+	}
+	result := &RemoveResult{}
+	if lock.warning != "" {
+		result.Warnings = append(result.Warnings, lock.warning)
+	}
+	if err := v.remove(ctx, opts.Run, result); err != nil {
+		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+	}
+	return result, nil
+}
+
+// remove moves the links at the root away from the run, hides the run, and then removes what is no longer in use.
+func (v *Volume) remove(ctx context.Context, run string, result *RemoveResult) error {
+	if err := v.pointLatest(run); err != nil {
+		return err
+	}
+	runs, err := v.root.sub(runsDir)
+	if err != nil {
+		return err
+	}
+	defer runs.close()
+	hidden := removedPrefix + run
+	if err := runs.removeAll(ctx, hidden); err != nil {
+		return err
+	}
+	if err := errors.Join(runs.rename(run, runs, hidden), runs.sync()); err != nil {
+		return err
+	}
+	if err := v.removeUnused(ctx, result); err != nil {
+		return err
+	}
+	return errors.Join(runs.removeAll(ctx, hidden), runs.sync())
+}
+
+// removeUnused removes the trees that no run refers to.
+func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
+	used, unknown, err := v.usedTrees()
+	if err != nil {
+		return err
+	}
+	if unknown != "" {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed: that of run %q cannot be told", unknown))
+		return nil
+	}
+	trees, err := v.root.sub(treesDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer trees.close()
+	names, err := trees.names()
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if used[name] || !isDigest(name) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := removeTree(ctx, trees, name); err != nil {
+			return err
+		}
+		result.Trees = append(result.Trees, name)
+	}
+	return trees.sync()
+}
+
+// removeTree hides a tree and then removes it, so that no tree is ever there in part.
+func removeTree(ctx context.Context, trees *dir, name string) error {
+	hidden := removedPrefix + name
+	if err := trees.removeAll(ctx, hidden); err != nil {
+		return err
+	}
+	if err := errors.Join(trees.rename(name, trees, hidden), trees.sync()); err != nil {
+		return err
+	}
+	return trees.removeAll(ctx, hidden)
+}
+
+// usedTrees returns the trees that runs refer to, and a run whose tree cannot be told if there is one.
+func (v *Volume) usedTrees() (used map[string]bool, unknown string, err error) {
+	runs, err := v.ownRuns()
+	if err != nil {
+		return nil, "", err
+	}
+	used = make(map[string]bool)
+	for _, r := range runs {
+		if r.State == Partial {
+			continue // it takes no tree over before it has its name, and finds out what is there when it goes on
+		}
+		if r.Manifest != nil {
+			used[r.Manifest.Tree] = true
+		}
+		tree, ok := v.linkedTree(r.ID)
+		if ok {
+			used[tree] = true
+		}
+		if !ok && r.Manifest == nil {
+			unknown = r.ID
+		}
+	}
+	return used, unknown, nil
+}
+
+// linkedTree returns the tree that a run's link leads to.
+func (v *Volume) linkedTree(run string) (string, bool) {
+	d, err := v.openRun(run)
+	if err != nil {
+		return "", false
+	}
+	defer d.close()
+	target, err := d.readlink(storageName)
+	if err != nil {
+		return "", false
+	}
+	rest, ok := strings.CutPrefix(target, "../../"+treesDir+"/")
+	name, isFiles := strings.CutSuffix(rest, "/"+filesDir)
+	return name, ok && isFiles && isDigest(name)
+}

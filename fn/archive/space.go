@@ -1,0 +1,119 @@
+package archive
+
+import (
+	"errors"
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// room is what a volume has left for an unprivileged writer, or what a run needs.
+type room struct {
+	bytes  uint64
+	inodes uint64
+}
+
+// available returns what is left; without a limit where the file system tells none.
+func (v *Volume) available() (room, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(v.root.fd, &st); err != nil {
+		return room{}, v.root.fail("statfs", "", err)
+	}
+	left := room{bytes: st.Bavail * uint64(st.Bsize), inodes: st.Ffree}
+	if st.Files == 0 {
+		left.inodes = math.MaxUint64
+	}
+	if st.Blocks == 0 {
+		left.bytes = math.MaxUint64
+	}
+	return left, nil
+}
+
+// blockSize returns what files are rounded up to.
+func (v *Volume) blockSize() (int64, error) {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(v.root.fd, &st)
+	return max(1, st.Bsize), v.root.fail("statfs", "", err)
+}
+
+// require returns a NoSpaceError if the volume has less than what is needed.
+func (v *Volume) require(need room) error {
+	left, err := v.available()
+	if err != nil {
+		return err
+	}
+	if need.bytes <= left.bytes && need.inodes <= left.inodes {
+		return nil
+	}
+	return &NoSpaceError{NeededBytes: need.bytes, AvailableBytes: left.bytes, NeededInodes: need.inodes, AvailableInodes: left.inodes}
+}
+
+// explainFull turns the error of a write into a NoSpaceError if that is why it failed.
+func (v *Volume) explainFull(err error) error {
+	var known *NoSpaceError
+	if errors.As(err, &known) || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	left, _ := v.available() // a figure less in the message is no reason to lose the error
+	return &NoSpaceError{AvailableBytes: left.bytes, AvailableInodes: left.inodes, Err: err}
+}
+
+// checkSpace fails if the volume has no room for the objects and what of the list is still to be written.
+func (w *writer) checkSpace(l *list) error {
+	block, err := w.volume.blockSize()
+	if err != nil {
+		return err
+	}
+	need := spaceFor{block: block}
+	for _, o := range w.objects {
+		need.file(w.sealer.storedSize(int64(len(o.Data))))
+	}
+	need.file(int64(len(w.objects))*maxObjectLine + maxObjectLine) // the run's lists and directories
+	if l != nil {
+		w.addMissing(&need, l)
+	}
+	return w.volume.require(need.room)
+}
+
+const (
+	maxObjectLine = 1 << 10
+	listBytes     = 512 // of both lists for an entry
+)
+
+// spaceFor adds up what files take on a volume.
+type spaceFor struct {
+	room
+	block int64
+}
+
+func (s *spaceFor) file(size int64) {
+	s.bytes += uint64((size + s.block - 1) / s.block * s.block)
+	s.inodes++
+}
+
+// addMissing adds what of the list is in neither the previous nor the partial tree.
+func (w *writer) addMissing(need *spaceFor, l *list) {
+	var e Entry
+	need.file(l.count.total() * listBytes)
+	for c := l.cursor(); ; {
+		f := c.next(&e)
+		switch {
+		case f == nil:
+			return
+		case *f != 0:
+		case e.Kind == File:
+			need.file(w.sealer.storedSize(e.Size))
+		case e.Kind == Directory:
+			need.file(need.block)
+		default:
+			need.file(0)
+		}
+	}
+}
+
+// isFUSE tells if one sync of the file system may not reach the disk: the kernel passes it on to no FUSE server.
+func (v *Volume) isFUSE() (bool, error) {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(v.root.fd, &st)
+	return st.Type == unix.FUSE_SUPER_MAGIC, v.root.fail("statfs", "", err)
+}

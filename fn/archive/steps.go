@@ -1,0 +1,372 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// write is Write under the lock. The steps are in the order that makes it safe to stop after each of them.
+func (w *writer) write(ctx context.Context) (result *Result, err error) {
+	if done, err := w.alreadyComplete(ctx); done != nil || err != nil {
+		return done, err
+	}
+	if err := w.open(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	steps := []func(context.Context) error{
+		w.findInterrupted,
+		w.removeLeftovers,
+		w.scanFiles,
+		w.findPrevious,
+		w.storeFiles,
+		w.storeObjects,
+		w.storeManifest,
+		w.commit,
+	}
+	for _, step := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &Result{Manifest: &w.manifest, ManifestSHA256: w.digest, TreeShared: w.shared}, nil
+}
+
+// alreadyComplete verifies the run if there is one of the ID. It returns nil if there is none.
+func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
+	info, err := w.volume.find(w.opts.Run)
+	if errors.Is(err, ErrRunNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	report, err := w.volume.Verify(ctx, w.opts.Run, VerifyOptions{Workers: w.opts.Workers, Progress: w.opts.Progress})
+	if err != nil {
+		return nil, err
+	}
+	if err := report.Err(); err != nil {
+		return nil, err
+	}
+	if err := w.volume.pointLatest(""); err != nil {
+		return nil, err
+	}
+	return &Result{Manifest: info.Manifest, ManifestSHA256: info.ManifestSHA256, AlreadyComplete: true}, nil
+}
+
+// open opens the directories of runs and trees, and looks for what keeps the operator's view away.
+func (w *writer) open() (err error) {
+	if w.fsync, err = w.volume.isFUSE(); err != nil {
+		return err
+	}
+	if w.runs, err = w.volume.root.ensure(runsDir); err != nil {
+		return err
+	}
+	if w.trees, err = w.volume.root.ensure(treesDir); err != nil {
+		return errors.Join(err, w.runs.close())
+	}
+	foreign, err := w.volume.foreignNames()
+	if err != nil {
+		return errors.Join(err, w.close())
+	}
+	if len(foreign) > 0 {
+		w.warn(fmt.Sprintf("%s at the root of the volume kept as found: no links for APIManagerRestore", strings.Join(foreign, ", ")))
+	}
+	return nil
+}
+
+func (w *writer) close() error {
+	errs := []error{w.runs.close(), w.trees.close()}
+	if w.previous != nil {
+		errs = append(errs, w.previous.dir.close())
+	}
+	return errors.Join(errs...)
+}
+
+// warn adds a warning to the manifest.
+func (w *writer) warn(message string) {
+	if message == "" {
+		return
+	}
+	w.warned += len(message)
+	if len(w.manifest.Warnings) < maxListed && w.warned < maxListedBytes {
+		w.manifest.Warnings = append(w.manifest.Warnings, message)
+		return
+	}
+	const more = "there are more warnings than are listed here"
+	if last := len(w.manifest.Warnings) - 1; last < 0 || w.manifest.Warnings[last] != more {
+		w.manifest.Warnings = append(w.manifest.Warnings, more)
+	}
+}
+
+func (w *writer) partial() string { return partialPrefix + w.opts.Run }
+
+// findInterrupted reads the manifest of an attempt that ended between its last writes and its last rename: its tree
+// may have its final name already, and no run that refers to it.
+func (w *writer) findInterrupted(context.Context) error {
+	m, err := readLeftover(w.runs, w.partial())
+	if err == nil && m.Run == w.opts.Run && m.Tree != "" && w.sealer.sameAs(m.Encryption) {
+		w.interrupted = m
+	}
+	return nil // in all other cases the attempt got less far, or there was none
+}
+
+// removeLeftovers removes what interrupted attempts of other runs left, also a tree that got its name when its run
+// did not.
+func (w *writer) removeLeftovers(ctx context.Context) error {
+	foreign := func(name string) bool { return name != w.partial() && isLeftover(name) }
+	trees, err := w.orphans(foreign)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(removeMatching(ctx, w.runs, foreign), removeMatching(ctx, w.trees, foreign)); err != nil {
+		return err
+	}
+	for _, name := range trees {
+		if err := removeTree(ctx, w.trees, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orphans returns the trees that only the matching leftovers of runs refer to.
+func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
+	names, err := w.runs.names()
+	if err != nil {
+		return nil, err
+	}
+	used, unknown, err := w.volume.usedTrees()
+	if err != nil || unknown != "" {
+		return nil, err
+	}
+	if w.interrupted != nil {
+		used[w.interrupted.Tree] = true
+	}
+	var trees []string
+	for _, name := range names {
+		if !leftover(name) {
+			continue
+		}
+		m, err := readLeftover(w.runs, name)
+		if err != nil || m.Tree == "" || used[m.Tree] {
+			continue // it did not get as far as that
+		}
+		if kind, err := w.trees.kind(m.Tree); err != nil || kind == 0 {
+			continue
+		}
+		used[m.Tree] = true
+		trees = append(trees, m.Tree)
+	}
+	return trees, nil
+}
+
+// readLeftover reads the manifest of a run that never got its name.
+func readLeftover(runs *dir, name string) (*Manifest, error) {
+	run, err := runs.sub(name)
+	if err != nil {
+		return nil, err
+	}
+	m, _, err := readManifest(run)
+	return m, errors.Join(err, run.close())
+}
+
+func isLeftover(name string) bool {
+	return strings.HasPrefix(name, partialPrefix) || strings.HasPrefix(name, removedPrefix)
+}
+
+// removeMatching removes the entries of a directory that match.
+func removeMatching(ctx context.Context, d *dir, match func(name string) bool) error {
+	names, err := d.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !match(name) {
+			continue
+		}
+		if err := d.removeAll(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanFiles lists the file storage.
+func (w *writer) scanFiles(ctx context.Context) error {
+	if w.opts.Files == "" {
+		return nil
+	}
+	root, err := openRoot(w.opts.Files)
+	if err != nil {
+		return &UnreadableError{Entries: []UnreadableEntry{{Path: ".", Err: err}}}
+	}
+	defer root.close()
+	w.progress.begin(PhaseScan, 0, 0)
+	w.scanned, err = scan(ctx, root, scanOptions{
+		Workers:  w.opts.Workers,
+		Source:   true,
+		Outside:  w.volume.root,
+		Progress: w.progress.set,
+	})
+	if errors.Is(err, errInside) {
+		return &UsageError{Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	if len(w.scanned.unreadable) > 0 {
+		return &UnreadableError{Entries: w.scanned.unreadable}
+	}
+	w.manifest.Skipped, w.manifest.SkippedCount = w.scanned.skipped, w.scanned.skippedCount
+	return nil
+}
+
+// storeObjects writes all of the partial run but its manifest.
+func (w *writer) storeObjects(ctx context.Context) error {
+	if err := w.runs.removeAll(ctx, w.partial()); err != nil {
+		return err
+	}
+	run, err := w.runs.ensure(w.partial())
+	if err != nil {
+		return err
+	}
+	defer run.close()
+	var list []byte
+	for _, name := range objectDirs() {
+		if list, err = w.storeObjectDir(run, name, list); err != nil {
+			return err
+		}
+	}
+	w.manifest.Digests.Objects = digestOf(list)
+	if err := w.writeFile(run, sumsName, list); err != nil {
+		return err
+	}
+	return w.linkFiles(run)
+}
+
+// storeObjectDir writes the objects of one directory and appends their digests to the list.
+func (w *writer) storeObjectDir(run *dir, name string, list []byte) ([]byte, error) {
+	d, err := run.ensure(name)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	for _, o := range w.objects {
+		parent, base := splitPath(o.Path)
+		if parent != name {
+			continue
+		}
+		data, err := w.sealer.seal(o.Data)
+		if err != nil {
+			return nil, fmt.Errorf("cannot encrypt object %q: %w", o.Path, err)
+		}
+		if w.sealer != nil {
+			base += ageSuffix
+		}
+		if err := w.writeFile(d, base, data); err != nil {
+			return nil, err
+		}
+		list = appendSum(list, sum{SHA256: digestOf(data), Path: name + "/" + base})
+		w.manifest.Totals.Objects++
+		w.manifest.Totals.ObjectBytes += int64(len(o.Data))
+	}
+	return list, nil
+}
+
+// writeFile makes a file that commit makes durable, if not before.
+func (w *writer) writeFile(d *dir, name string, data []byte) error {
+	if w.fsync {
+		return d.writeDurable(name, data)
+	}
+	return d.writeFile(name, data)
+}
+
+// linkFiles makes the run's link to its tree, and finds out if the volume can hold links at all.
+func (w *writer) linkFiles(run *dir) error {
+	target := filesTarget(w.manifest.Tree)
+	err := run.symlink(target, storageName)
+	if linkless(err) {
+		w.warn("volume cannot hold symlinks: a file LATEST stands for latest, no links for APIManagerRestore")
+		w.manifest.LinksOmitted = true
+		return nil
+	}
+	if err != nil || w.manifest.Tree != "" {
+		return err
+	}
+	return run.remove(storageName)
+}
+
+// filesTarget is what a run's link to the files of its tree says.
+func filesTarget(tree string) string {
+	return "../../" + treesDir + "/" + tree + "/" + filesDir
+}
+
+// storeManifest writes the manifest, and with it completes the partial run.
+func (w *writer) storeManifest(context.Context) error {
+	w.manifest.CompletionTime = w.opts.Now().UTC()
+	data, err := encodeManifest(&w.manifest)
+	if err != nil {
+		return err
+	}
+	w.digest = digestOf(data)
+	run, err := w.runs.sub(w.partial())
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.writeFile(run, manifestName, data), run.close())
+}
+
+// commit makes all of it durable, and then visible.
+func (w *writer) commit(ctx context.Context) error {
+	w.progress.begin(PhaseSync, 0, 0)
+	if err := w.volume.root.syncFS(); err != nil {
+		return err
+	}
+	if w.manifest.Tree != "" && !w.shared {
+		if err := w.placeTree(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.runs.rename(w.partial(), w.runs, w.opts.Run); err != nil {
+		return err
+	}
+	if err := w.runs.sync(); err != nil {
+		return err
+	}
+	return w.volume.pointLatest("")
+}
+
+// placeTree gives the partial tree its name, unless a good tree has it already.
+func (w *writer) placeTree(ctx context.Context) error {
+	name := w.manifest.Tree
+	kind, err := w.trees.kind(name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case kind == 0:
+		err = w.trees.rename(w.partial(), w.trees, name)
+	case w.opts.CopyAll || w.checkTree(name) != nil:
+		err = w.trees.exchange(w.partial(), name)
+		fallthrough
+	default:
+		err = errors.Join(err, w.trees.removeAll(context.WithoutCancel(ctx), w.partial()))
+	}
+	return errors.Join(err, w.trees.sync())
+}
+
+// checkTree proves the lists of a tree of the given name.
+func (w *writer) checkTree(name string) error {
+	tree, err := w.trees.sub(name)
+	if err != nil {
+		return err
+	}
+	defer tree.close()
+	return proveLists(tree, w.manifest.Digests)
+}

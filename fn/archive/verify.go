@@ -1,0 +1,259 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+)
+
+const maxProblems = 10_000 // problems that are told one by one
+
+// VerifyOptions says how to verify.
+type VerifyOptions struct {
+	ManifestSHA256 string         // what the digest of manifest.json must be, in 64 hex digits; empty: unknown
+	Workers        int            // how many files at a time; 0: one for each CPU
+	Progress       func(Progress) // as in WriteOptions
+}
+
+// VerifyReport is what verifying found.
+type VerifyReport struct {
+	Run            string
+	State          State     // Complete, Damaged or Unverified
+	ManifestSHA256 string    // of the manifest as it is stored; empty if it cannot be read
+	Objects        int64     // stored objects whose digests were computed
+	Files          int64     // stored files of the file storage likewise
+	Bytes          int64     // of all of them, as stored
+	Problems       []Problem // at most 10000, in the order of the lists; empty: the run is what was written
+	ProblemCount   int64
+	Warnings       []string // what does not make the backup worse, such as modes that the storage changed
+}
+
+// Err returns an IntegrityError if there are problems.
+func (r *VerifyReport) Err() error {
+	if len(r.Problems) == 0 {
+		return nil
+	}
+	return &IntegrityError{Run: r.Run, Problems: r.Problems}
+}
+
+func (r *VerifyReport) add(p Problem) {
+	r.ProblemCount++
+	if len(r.Problems) < maxProblems {
+		r.Problems = append(r.Problems, p)
+	}
+}
+
+// Verify recomputes every digest of a run, or of the newest one for [Latest]. It needs no key, writes nothing, and
+// tells all mismatches in the report: an error means that it could not look. Errors are ErrRunNotFound, VersionError,
+// and ctx's. Of an unverified run it can only tell what is evidently damaged.
+func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*VerifyReport, error) {
+	info, err := v.find(run)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Workers <= 0 {
+		opts.Workers = runtime.GOMAXPROCS(0)
+	}
+	c := &verifier{
+		volume:   v,
+		opts:     opts,
+		info:     info,
+		progress: newProgress(opts.Progress),
+		report:   &VerifyReport{Run: info.ID, State: info.State, ManifestSHA256: info.ManifestSHA256},
+	}
+	if err := c.verify(ctx); err != nil {
+		return nil, fmt.Errorf("cannot verify run %q: %w", info.ID, err)
+	}
+	return c.report, nil
+}
+
+// verifier is one call of Verify.
+type verifier struct {
+	volume   *Volume
+	opts     VerifyOptions
+	info     RunInfo
+	progress *progress
+	report   *VerifyReport
+}
+
+func (c *verifier) verify(ctx context.Context) error {
+	switch c.info.State {
+	case Unverified:
+		return c.verifyOperator(ctx)
+	case Unsupported:
+		return c.info.err
+	case Damaged:
+		c.report.add(Problem{Path: c.runPath(manifestName), Kind: Malformed, Got: c.info.Message})
+		return nil
+	}
+	if want := c.opts.ManifestSHA256; want != "" && want != c.info.ManifestSHA256 {
+		c.report.add(digestProblem(c.runPath(manifestName), c.info.ManifestSHA256, want))
+	}
+	m := c.info.Manifest
+	c.progress.begin(PhaseVerify, m.Totals.Objects+m.Totals.Files, m.Totals.ObjectBytes+m.Totals.Bytes)
+	if err := c.verifyRun(ctx); err != nil {
+		return err
+	}
+	if m.Tree != "" {
+		if err := c.verifyTree(ctx); err != nil {
+			return err
+		}
+	}
+	return c.checkLatest()
+}
+
+func (c *verifier) runPath(name string) string {
+	return visPath(runsDir + "/" + c.info.ID + "/" + name)
+}
+
+func digestProblem(path, got, want string) Problem {
+	return Problem{Path: path, Kind: Changed, Got: "sha256:" + got, Want: "sha256:" + want}
+}
+
+// verifyRun compares the directory of the run with its list.
+func (c *verifier) verifyRun(ctx context.Context) error {
+	run, err := c.volume.openRun(c.info.ID)
+	if err != nil {
+		return err
+	}
+	defer run.close()
+	want, err := runEntries(run, c.info)
+	if err != nil {
+		c.report.add(Problem{Path: c.runPath(sumsName), Kind: Malformed, Got: err.Error()})
+	}
+	cmp := &comparison{verifier: c, root: run, prefix: c.runPath(""), want: &sliceSource{entries: want}}
+	cmp.count = func(path string) *int64 {
+		if dir, _ := splitPath(path); dir == "." {
+			return nil // the manifest and the list
+		}
+		return &c.report.Objects
+	}
+	return cmp.run(ctx)
+}
+
+// runEntries returns what the directory of a run should hold. Sizes are not known: they are -1.
+func runEntries(run *dir, info RunInfo) ([]Entry, error) {
+	m := info.Manifest
+	list, readErr := readRunSums(run, m.Digests.Objects)
+	entries := []Entry{{Path: ".", Kind: Directory}, {Path: sumsName, Kind: File, Size: -1, SHA256: m.Digests.Objects}}
+	dirs := objectDirs()
+	for _, name := range dirs {
+		if name == "secrets" {
+			entries = append(entries, Entry{Path: manifestName, Kind: File, Size: -1, SHA256: info.ManifestSHA256})
+		}
+		entries = append(entries, Entry{Path: name, Kind: Directory})
+		for _, s := range list {
+			if dir, _ := splitPath(s.Path); dir == name {
+				entries = append(entries, Entry{Path: s.Path, Kind: File, Size: -1, SHA256: s.SHA256})
+			}
+		}
+	}
+	if m.Tree != "" {
+		entries = append(entries, Entry{Path: storageName, Kind: Symlink, Link: filesTarget(m.Tree)})
+	}
+	return entries, readErr
+}
+
+// readRunSums reads the list of a run. What it returns with an error is as far as it can be read.
+func readRunSums(run *dir, want string) ([]sum, error) {
+	f, err := openHashed(run, sumsName)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var list []sum
+	for r := newSumsReader(&f); ; {
+		s, err := r.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return list, err
+		}
+		if err := validStoredObject(s.Path); err != nil {
+			return list, err
+		}
+		list = append(list, s)
+	}
+	if got := sumOf(f.hash); got != want {
+		return list, fmt.Errorf("got sha256:%s, want sha256:%s", got, want)
+	}
+	return list, nil
+}
+
+// sliceSource yields the entries of a slice.
+type sliceSource struct{ entries []Entry }
+
+func (s *sliceSource) next() (Entry, error) {
+	if len(s.entries) == 0 {
+		return Entry{}, io.EOF
+	}
+	e := s.entries[0]
+	s.entries = s.entries[1:]
+	return e, nil
+}
+
+// verifyTree compares the directory of the tree with its lists.
+func (c *verifier) verifyTree(ctx context.Context) error {
+	m := c.info.Manifest
+	prefix := treesDir + "/" + m.Tree + "/"
+	tree, err := c.volume.openTree(m.Tree)
+	if err != nil {
+		c.report.add(Problem{Path: prefix, Kind: Missing, Got: err.Error()})
+		return nil
+	}
+	defer tree.close()
+	if err := c.checkTreeRoot(tree, prefix); err != nil {
+		return err
+	}
+	files, err := tree.sub(filesDir)
+	if err != nil {
+		c.report.add(Problem{Path: prefix + filesDir, Kind: Missing, Got: err.Error()})
+		return nil
+	}
+	defer files.close()
+	lists, err := openLists(tree, m.Digests)
+	if err != nil {
+		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
+		return nil
+	}
+	defer lists.close()
+	cmp := &comparison{verifier: c, root: files, prefix: prefix + filesDir + "/", want: lists, lists: prefix}
+	cmp.count = func(string) *int64 { return &c.report.Files }
+	return cmp.run(ctx)
+}
+
+// checkTreeRoot tells what is in a tree besides its lists and its files.
+func (c *verifier) checkTreeRoot(tree *dir, prefix string) error {
+	names, err := tree.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name != mtreeName && name != sumsName && name != filesDir {
+			c.report.add(Problem{Path: prefix + visPath(name), Kind: Additional})
+		}
+	}
+	return nil
+}
+
+// checkLatest warns when the links at the root lead elsewhere than to the newest run.
+func (c *verifier) checkLatest() error {
+	newest, err := c.volume.newest("")
+	if err != nil || newest == nil {
+		return err
+	}
+	target, err := c.volume.root.readlink(latestLink)
+	if err != nil {
+		data, fileErr := c.volume.root.readFile(latestFile, maxHolder)
+		if fileErr == nil && string(data) == newest.ID+"\n" {
+			return nil
+		}
+	}
+	if target != runsDir+"/"+newest.ID {
+		c.report.Warnings = append(c.report.Warnings, fmt.Sprintf("latest does not lead to the newest run %q", newest.ID))
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package archive
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The names of the layout.
+const (
+	runsDir       = "runs"
+	treesDir      = "trees"
+	filesDir      = "files"
+	partialPrefix = ".partial-" // of runs and trees that are being built
+	removedPrefix = ".removed-" // of runs and trees that are being removed
+	manifestName  = "manifest.json"
+	sumsName      = "SHA256SUMS"
+	mtreeName     = "MTREE"
+	latestLink    = "latest"
+	latestFile    = "LATEST"
+	lockName      = ".lock"
+	storageName   = "system-filestorage-pvc"
+	ageSuffix     = ".age"
+)
+
+// Latest stands for the newest complete run wherever a run ID is read; with none, for [UnverifiedRun] if there is one.
+const Latest = "latest"
+
+// UnverifiedRun is the ID of what the operator's APIManagerBackup wrote at the root of a volume. It has no manifest.
+const UnverifiedRun = "apimanagerbackup"
+
+// objectDirs returns the directories of a run that hold objects, sorted.
+func objectDirs() []string { return []string{"apimanager", "configmaps", "secrets"} }
+
+// Volume is an open backup volume. Any number of goroutines and processes may read it; one process at a time writes.
+type Volume struct{ root *dir }
+
+// OpenVolume opens the directory where a volume is mounted. It writes nothing: the volume may be mounted read-only.
+func OpenVolume(path string) (*Volume, error) {
+	root, err := openRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open volume %q: %w", path, err)
+	}
+	return &Volume{root: root}, nil
+}
+
+// Close releases the volume.
+func (v *Volume) Close() error { return v.root.close() }
+
+// State is what a run is good for.
+type State string
+
+const (
+	// Complete says that a run has its manifest: all of it was on disk when it got its name.
+	Complete State = "Complete"
+	// Partial says that a run was interrupted. The next attempt of it goes on, that of another run removes it.
+	Partial State = "Partial"
+	// Damaged says that a run's manifest cannot be read, or is not that of the run.
+	Damaged State = "Damaged"
+	// Unsupported says that a run's manifest is of a newer format than this package reads.
+	Unsupported State = "Unsupported"
+	// Unverified says that the operator's APIManagerBackup wrote it: there is nothing to check it by.
+	Unverified State = "Unverified"
+)
+
+// RunInfo is what a volume tells of a run without reading its data.
+type RunInfo struct {
+	ID             string
+	State          State
+	Manifest       *Manifest // nil unless Complete
+	ManifestSHA256 string    // 64 hex digits; empty unless Complete
+	Message        string    // what is wrong with a damaged or unsupported run
+
+	err error // behind Message
+}
+
+// StartTime is when the run began, or the zero time when that is not known.
+func (r *RunInfo) StartTime() time.Time {
+	if r.Manifest == nil {
+		return time.Time{}
+	}
+	return r.Manifest.StartTime
+}
+
+// Runs lists the runs of the volume, oldest first; those without a start time come first of all.
+// A run that is damaged is told as such: it is no error.
+func (v *Volume) Runs() ([]RunInfo, error) {
+	runs, err := v.ownRuns()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.path, err)
+	}
+	operator, err := v.operatorDirs()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.path, err)
+	}
+	if len(operator) > 0 {
+		runs = append(runs, RunInfo{ID: UnverifiedRun, State: Unverified})
+	}
+	sortRuns(runs)
+	return runs, nil
+}
+
+func sortRuns(runs []RunInfo) {
+	slices.SortFunc(runs, func(a, b RunInfo) int {
+		return cmp.Or(a.StartTime().Compare(b.StartTime()), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// ownRuns lists what is below runs/.
+func (v *Volume) ownRuns() ([]RunInfo, error) {
+	dir, err := v.root.sub(runsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer dir.close()
+	names, err := dir.names()
+	if err != nil {
+		return nil, err
+	}
+	var runs []RunInfo
+	for _, name := range names {
+		if id, ok := strings.CutPrefix(name, partialPrefix); ok {
+			runs = append(runs, RunInfo{ID: id, State: Partial})
+			continue
+		}
+		if !strings.HasPrefix(name, ".") {
+			runs = append(runs, readRun(dir, name))
+		}
+	}
+	return runs, nil
+}
+
+// readRun reads the manifest of the run in a directory of that name.
+func readRun(runs *dir, name string) RunInfo {
+	info := RunInfo{ID: name, State: Damaged}
+	run, err := runs.sub(name)
+	if err != nil {
+		info.Message, info.err = err.Error(), err
+		return info
+	}
+	defer run.close()
+	m, digest, err := readManifest(run)
+	if err == nil && m.Run != name {
+		err = fmt.Errorf("manifest is that of run %q", m.Run)
+	}
+	if err == nil {
+		return RunInfo{ID: name, State: Complete, Manifest: m, ManifestSHA256: digest}
+	}
+	var newer *VersionError
+	if errors.As(err, &newer) {
+		info.State = Unsupported
+	}
+	info.Message, info.err = err.Error(), err
+	return info
+}
+
+// openTree opens the directory of a tree.
+func (v *Volume) openTree(name string) (*dir, error) {
+	trees, err := v.root.sub(treesDir)
+	if err != nil {
+		return nil, err
+	}
+	defer trees.close()
+	return trees.sub(name)
+}
+
+// openRun opens the directory of a run.
+func (v *Volume) openRun(id string) (*dir, error) {
+	runs, err := v.root.sub(runsDir)
+	if err != nil {
+		return nil, err
+	}
+	defer runs.close()
+	return runs.sub(id)
+}
+
+// readManifest reads the manifest of an open run, and its digest.
+func readManifest(run *dir) (*Manifest, string, error) {
+	data, err := run.readFile(manifestName, maxManifest)
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot read manifest: %w", err)
+	}
+	m, err := decodeManifest(data)
+	if err != nil {
+		return nil, "", err
+	}
+	return m, digestOf(data), nil
+}
+
+// operatorDirs lists the directories at the root that are not links of ours: the operator writes real ones.
+func (v *Volume) operatorDirs() ([]string, error) {
+	var dirs []string
+	for _, name := range viewNames() {
+		kind, err := v.root.kind(name)
+		if err != nil {
+			return nil, err
+		}
+		if kind == unix.S_IFDIR {
+			dirs = append(dirs, name)
+		}
+	}
+	return dirs, nil
+}
+
+// viewNames returns the names at the root of a volume that APIManagerRestore reads.
+func viewNames() []string { return append(objectDirs(), storageName) }
+
+// find returns the run of an ID, or the newest one.
+func (v *Volume) find(id string) (RunInfo, error) {
+	runs, err := v.Runs()
+	if err != nil {
+		return RunInfo{}, err
+	}
+	var found *RunInfo
+	for i, r := range runs {
+		match := r.ID == id && r.State != Partial
+		switch id {
+		case Latest:
+			match = r.State == Complete || r.State == Unverified && found == nil
+		case UnverifiedRun:
+			match = r.State == Unverified
+		}
+		if match {
+			found = &runs[i]
+		}
+	}
+	if found == nil {
+		return RunInfo{}, fmt.Errorf("cannot find run %q on volume %q: %w", id, v.root.path, ErrRunNotFound)
+	}
+	return *found, nil
+}
+
+// validRunID accepts what is a plain file name on any file system and none of ours.
+func validRunID(id string) error {
+	const maxLen = 128
+	if id == "" || len(id) > maxLen || strings.HasPrefix(id, ".") || strings.HasPrefix(id, "-") {
+		return fmt.Errorf("run ID %q is not 1 to %d characters that begin with a letter or digit", id, maxLen)
+	}
+	for _, c := range []byte(id) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && strings.IndexByte("._-", c) < 0 {
+			return fmt.Errorf("run ID %q has a character other than letters, digits, dot, underscore and hyphen", id)
+		}
+	}
+	if strings.EqualFold(id, Latest) || id == UnverifiedRun {
+		return fmt.Errorf("run ID %q is reserved", id)
+	}
+	return nil
+}

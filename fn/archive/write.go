@@ -1,0 +1,151 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Object is one object of a run.
+type Object struct {
+	Path string // secrets/<name>, configmaps/<name> or apimanager/<name>; without .age also when it is encrypted
+	Data []byte
+}
+
+// WriteOptions says what to back up.
+type WriteOptions struct {
+	Run        string           // ID: letters, digits, dots, underscores and hyphens
+	Holder     string           // what this writer is called in another writer's LockedError
+	Objects    []Object         // at least one, in any order
+	Files      string           // directory of the file storage; empty: skipped
+	Source     Source           // for the manifest
+	Cause      Cause            // for the manifest
+	Recipients []string         // age1..., to encrypt for; none: stored in plaintext
+	CopyAll    bool             // trust no earlier tree: copy all files, and replace a damaged tree of the same name
+	Workers    int              // how many files at a time; 0: one for each CPU and one more
+	Progress   func(Progress)   // called by one goroutine at a time, up to thousands of times a second; may be nil
+	Now        func() time.Time // the clock
+}
+
+// Result is what a run became.
+type Result struct {
+	Manifest        *Manifest
+	ManifestSHA256  string // digest of manifest.json, in 64 hex digits
+	AlreadyComplete bool   // an earlier call had written it; it was verified
+	TreeShared      bool   // all entries were those of an earlier tree
+}
+
+// Write makes a run, or goes on with one that was interrupted. Errors that callers may tell apart: UsageError,
+// LockedError, NoSpaceError, UnreadableError, IntegrityError (the run is there and damaged), VersionError, and ctx's.
+// After any of them earlier runs are as they were, and the same call can be made again.
+func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) {
+	w, err := newWriter(v, opts)
+	if err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot write run %q: %w", opts.Run, err)}
+	}
+	lock, err := v.lock(opts.Holder)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.release()
+	w.warn(lock.warning)
+	result, err := w.write(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write run %q: %w", opts.Run, v.explainFull(err))
+	}
+	return result, nil
+}
+
+// writer is one call of Write.
+type writer struct {
+	volume  *Volume
+	opts    WriteOptions
+	sealer  *sealer
+	objects []Object // sorted
+
+	runs, trees *dir
+	scanned     *scanned
+	interrupted *Manifest // of the interrupted attempt, if it got as far as that
+	previous    *previous // nil: nothing to link from
+	shared      bool      // the tree is the previous one
+	manifest    Manifest
+	digest      string // of manifest.json
+	fsync       bool   // after each file, where one sync of the file system does not reach the disk
+	warned      int    // bytes of warnings
+	progress    *progress
+}
+
+func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
+	if err := validRunID(opts.Run); err != nil {
+		return nil, err
+	}
+	objects, err := sortObjects(opts.Objects)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := newSealer(opts.Recipients)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Now == nil {
+		return nil, errors.New("no clock")
+	}
+	if opts.Workers <= 0 {
+		opts.Workers = runtime.GOMAXPROCS(0) + 1
+	}
+	w := &writer{volume: v, opts: opts, sealer: sealer, objects: objects, progress: newProgress(opts.Progress)}
+	w.manifest = Manifest{
+		FormatVersion: FormatVersion,
+		Run:           opts.Run,
+		Cause:         opts.Cause,
+		StartTime:     opts.Now().UTC(),
+		Source:        opts.Source,
+		Encryption:    sealer.encryption(),
+		FileStorage:   Stored,
+	}
+	if opts.Files == "" {
+		w.manifest.FileStorage = Skipped
+	}
+	return w, nil
+}
+
+// sortObjects checks the paths of objects and returns them in the order of the lists.
+func sortObjects(objects []Object) ([]Object, error) {
+	if len(objects) == 0 {
+		return nil, errors.New("no objects")
+	}
+	sorted := slices.Clone(objects)
+	slices.SortFunc(sorted, func(a, b Object) int { return comparePaths(a.Path, b.Path) })
+	for i, o := range sorted {
+		if err := validObjectPath(o.Path); err != nil {
+			return nil, err
+		}
+		if i > 0 && sorted[i-1].Path == o.Path {
+			return nil, fmt.Errorf("object %q is given twice", o.Path)
+		}
+	}
+	return sorted, nil
+}
+
+func validObjectPath(path string) error {
+	dir, name, _ := strings.Cut(path, "/")
+	if !fs.ValidPath(path) || !slices.Contains(objectDirs(), dir) || name == "" || strings.Contains(name, "/") {
+		return fmt.Errorf("object path %q is not a file below secrets, configmaps or apimanager", path)
+	}
+	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ageSuffix) || strings.ContainsFunc(name, isControl) {
+		return fmt.Errorf("object path %q begins with a dot, ends in %s or holds control characters", path, ageSuffix)
+	}
+	return nil
+}
+
+// validStoredObject checks a path of a run's list, which somebody else may have written.
+func validStoredObject(path string) error {
+	return validObjectPath(strings.TrimSuffix(path, ageSuffix))
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/crossplane/function-sdk-go/logging"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/function"
+	"threescale.dev/backup/fn/simulate"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// volumeClaim is the name of the claim that stands for --volume.
+const volumeClaim = "command-line"
+
+// backupCommand makes a run as a claim would: the function decides, the mover
+// writes, and nothing in the cluster is changed.
+type backupCommand struct {
+	Volume          string   `required:"" type:"path" help:"Directory to write the backup to."`
+	Objects         string   `type:"existingdir" xor:"from" help:"Read the installation from the manifests in this directory, not from a cluster."`
+	Kubeconfig      string   `type:"existingfile" help:"Kubeconfig to reach the cluster with."`
+	Context         string   `help:"Context of the kubeconfig."`
+	Namespace       string   `short:"n" help:"Namespace of the installation; that of the context by default."`
+	APIManager      string   `name:"api-manager" help:"Name of the APIManager; needed when there are several."`
+	FileStorage     string   `type:"existingdir" xor:"files" required:"" help:"Directory with the System file storage."`
+	SkipFileStorage bool     `xor:"files" required:"" help:"Leave the file storage out."`
+	Recipient       []string `placeholder:"AGE1..." help:"age recipient to encrypt for; may be repeated."`
+}
+
+// Run makes one run and prints its result.
+func (b *backupCommand) Run(ctx context.Context, c *console) error {
+	if err := os.MkdirAll(b.Volume, 0o750); err != nil {
+		return fmt.Errorf("cannot make the directory of the backup: %w", err)
+	}
+	w, err := b.world()
+	if err != nil {
+		return usage(err)
+	}
+	dirs := map[string]string{volumeClaim: b.Volume, threescale.FileStorageClaimName: b.FileStorage}
+	quiet := &console{out: c.out, err: c.err, json: true}
+	played, err := play(ctx, quiet, w, dirs)
+	if played == nil || played.result == nil {
+		return err
+	}
+	if c.json {
+		return errors.Join(c.encode(played.result), err)
+	}
+	if err != nil {
+		return err
+	}
+	r := played.result
+	c.say("Run %s is on %s, verified", r.Run, b.Volume)
+	c.say("%d files, %s, of which %s are new", r.Files, size(r.Bytes), size(r.StoredBytes))
+	c.say("manifest.json has SHA-256 %s", r.ManifestSHA256)
+	for _, warning := range r.Warnings {
+		c.say("warning: %s", warning)
+	}
+	for _, skipped := range r.Skipped {
+		c.say("skipped: %s", skipped)
+	}
+	return nil
+}
+
+// world holds the installation, or asks the cluster for it.
+func (b *backupCommand) world() (*simulate.World, error) {
+	var objects []map[string]any
+	var live simulate.Lookup
+	namespace := b.Namespace
+	if b.Objects != "" {
+		read, err := readManifests(b.Objects)
+		if err != nil {
+			return nil, err
+		}
+		if namespace == "" {
+			namespace = namespaceOf(read)
+		}
+		objects = read
+	} else {
+		var err error
+		if live, namespace, err = lookup(b.Kubeconfig, b.Context, b.Namespace); err != nil {
+			return nil, err
+		}
+	}
+	w := simulate.NewWorld(function.New(logging.NewNopLogger()), b.composite(namespace), inNamespace(objects, namespace))
+	w.Live = live
+	w.Now = time.Now
+	w.Put(claim(namespace))
+	return w, nil
+}
+
+// namespaceOf is where the APIManager among the manifests lives.
+func namespaceOf(objects []map[string]any) string {
+	for _, object := range objects {
+		u := &unstructured.Unstructured{Object: object}
+		if u.GetKind() == threescale.APIManagerKind && u.GetNamespace() != "" {
+			return u.GetNamespace()
+		}
+	}
+	return "default"
+}
+
+func (b *backupCommand) composite(namespace string) *unstructured.Unstructured {
+	spec := map[string]any{
+		"backupDestination": map[string]any{"persistentVolumeClaim": map[string]any{"claimName": volumeClaim}},
+	}
+	if b.APIManager != "" {
+		spec["apiManagerName"] = b.APIManager
+	}
+	if b.SkipFileStorage {
+		spec["fileStorage"] = string(v1alpha1.FileStorageSkip)
+	}
+	if len(b.Recipient) > 0 {
+		recipients := make([]any, 0, len(b.Recipient))
+		for _, recipient := range b.Recipient {
+			recipients = append(recipients, recipient)
+		}
+		spec["encryption"] = map[string]any{"age": map[string]any{"recipients": recipients}}
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.KindBackup, "spec": spec,
+	}}
+	u.SetName(volumeClaim)
+	u.SetNamespace(namespace)
+	complete(u)
+	return u
+}
+
+func claim(namespace string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+		"spec":   map[string]any{"accessModes": []any{"ReadWriteMany"}},
+		"status": map[string]any{"phase": "Bound"},
+	}}
+	u.SetName(volumeClaim)
+	u.SetNamespace(namespace)
+	return u
+}

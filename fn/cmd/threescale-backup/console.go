@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"threescale.dev/backup/fn/api/job"
+)
+
+// console is where a command writes: its answer to out, all else to err.
+type console struct {
+	out, err io.Writer
+	json     bool
+}
+
+// say prints a line for a reader; nothing with -o json.
+func (c *console) say(format string, args ...any) {
+	if !c.json {
+		fmt.Fprintf(c.out, format+"\n", args...)
+	}
+}
+
+// encode prints value as JSON.
+func (c *console) encode(value any) error {
+	encoder := json.NewEncoder(c.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// table prints rows below a header, in columns.
+func (c *console) table(header string, rows []string) error {
+	w := tabwriter.NewWriter(c.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, header)
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
+	}
+	return w.Flush()
+}
+
+// progress returns what draws a bar, and what ends it. On anything but a
+// terminal it draws nothing.
+func (c *console) progress() (draw func(job.Progress), end func()) {
+	file, ok := c.err.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil, func() {}
+	}
+	bar := progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(file),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish())
+	draw = func(p job.Progress) {
+		bar.Describe(fmt.Sprintf("%s %d/%d files", p.Phase, p.FilesDone, p.FilesTotal))
+		if p.BytesTotal > 0 {
+			bar.ChangeMax64(p.BytesTotal)
+		}
+		_ = bar.Set64(p.BytesDone) // a bar that cannot be drawn is no error
+	}
+	return draw, func() { _ = bar.Finish() }
+}
+
+// size prints bytes for a reader, such as 88.1Mi.
+func size(bytes int64) string {
+	const unit = 1024
+	if bytes < unit {
+		return resource.NewQuantity(bytes, resource.DecimalSI).String()
+	}
+	value, suffix := float64(bytes)/unit, 0
+	for value >= unit {
+		value /= unit
+		suffix++
+	}
+	return fmt.Sprintf("%.1f%ci", value, "KMGTPE"[suffix])
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"threescale.dev/backup/fn/archive"
+)
+
+// listCommand lists runs.
+type listCommand struct {
+	Volume string `required:"" type:"existingdir" help:"Root of the backup volume."`
+}
+
+// listedRun is one run in JSON.
+type listedRun struct {
+	ID             string            `json:"id"`
+	State          archive.State     `json:"state"`
+	Message        string            `json:"message,omitempty"`
+	ManifestSHA256 string            `json:"manifestSHA256,omitempty"`
+	Manifest       *archive.Manifest `json:"manifest,omitempty"`
+}
+
+// Run prints the runs, oldest first.
+func (l *listCommand) Run(c *console) error {
+	volume, err := archive.OpenVolume(l.Volume)
+	if err != nil {
+		return err
+	}
+	defer volume.Close() //nolint:errcheck // a directory that was only read
+	runs, err := volume.Runs()
+	if err != nil {
+		return err
+	}
+	if c.json {
+		listed := make([]listedRun, 0, len(runs))
+		for _, run := range runs {
+			listed = append(listed, listedRun{run.ID, run.State, run.Message, run.ManifestSHA256, run.Manifest})
+		}
+		return c.encode(listed)
+	}
+	if len(runs) == 0 {
+		c.say("No runs on %s", l.Volume)
+		return nil
+	}
+	rows := make([]string, 0, len(runs))
+	for _, run := range runs {
+		rows = append(rows, row(run))
+	}
+	return c.table("RUN\tSTATE\tSTARTED\tFILES\tSIZE\tNEW\tENCRYPTED\tMANIFEST", rows)
+}
+
+func row(run archive.RunInfo) string {
+	m := run.Manifest
+	if m == nil {
+		return fmt.Sprintf("%s\t%s\t%s", run.ID, run.State, run.Message)
+	}
+	encrypted := "no"
+	if m.Encryption != nil {
+		encrypted = "yes"
+	}
+	bytes := m.Totals.ObjectBytes + m.Totals.Bytes
+	return fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s\t%.12s", run.ID, run.State, m.StartTime.Format(time.RFC3339),
+		m.Totals.Objects+m.Totals.Files, size(bytes), size(bytes-m.Totals.LinkedBytes), encrypted, run.ManifestSHA256)
+}

@@ -1,0 +1,85 @@
+// Command threescale-backup backs up a 3scale installation without Crossplane,
+// and looks after the volumes that hold backups.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // time zones also where the system has none
+
+	"github.com/alecthomas/kong"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/mover"
+)
+
+// cli is the command line.
+type cli struct {
+	Output string `short:"o" enum:"text,json" default:"text" help:"What to print: text or json."`
+
+	Backup   backupCommand   `cmd:"" help:"Back up an installation onto a directory, without Crossplane."`
+	List     listCommand     `cmd:"" help:"List the runs on a backup volume."`
+	Verify   verifyCommand   `cmd:"" help:"Read a run again and compare every digest; needs no key."`
+	Simulate simulateCommand `cmd:"" help:"Show what a ThreeScaleBackup would compose and do, on directories."`
+}
+
+// exitError ends the process with a code of sysexits(3).
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage wraps an error that a different command line or input mends.
+func usage(err error) error { return &exitError{job.ExitUsage, err} }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run runs one command line and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("threescale-backup"),
+		kong.Description("Backups of Red Hat 3scale API Management."),
+		kong.UsageOnError(),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return job.ExitUsage
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // help was asked for
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return job.ExitUsage
+	}
+	if err := command.Run(&console{out: stdout, err: stderr, json: c.Output == "json"}); err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return exitCode(err)
+	}
+	return job.ExitOK
+}
+
+func exitCode(err error) int {
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return mover.ExitCode(err)
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crossplane/function-sdk-go/logging"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/function"
+	"threescale.dev/backup/fn/simulate"
+)
+
+// simulateCommand runs a ThreeScaleBackup against manifests and directories.
+type simulateCommand struct {
+	Backup    string            `arg:"" type:"existingfile" help:"File with the ThreeScaleBackup."`
+	Objects   string            `required:"" type:"existingdir" help:"Directory with the manifests of the installation."`
+	Directory map[string]string `placeholder:"CLAIM=DIR" help:"Directory that stands for a PersistentVolumeClaim; may be repeated."`
+}
+
+// Run prints what is composed, runs the Job's own command line, and prints the
+// status.
+func (s *simulateCommand) Run(ctx context.Context, c *console) error {
+	backup, err := readBackup(s.Backup)
+	if err != nil {
+		return usage(err)
+	}
+	objects, err := readManifests(s.Objects)
+	if err != nil {
+		return usage(err)
+	}
+	w := simulate.NewWorld(function.New(logging.NewNopLogger()), backup, inNamespace(objects, backup.GetNamespace()))
+	w.Now = time.Now
+	for claim, dir := range s.Directory {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return fmt.Errorf("cannot make the directory of PersistentVolumeClaim %q: %w", claim, err)
+		}
+	}
+	outcome, err := play(ctx, c, w, s.Directory)
+	if c.json && outcome != nil {
+		err = errors.Join(c.encode(outcome.status), err)
+	}
+	return err
+}
+
+// readBackup reads a ThreeScaleBackup and completes it as the API server and
+// Crossplane would.
+func readBackup(path string) (*unstructured.Unstructured, error) {
+	objects, err := readManifests(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range objects {
+		u := &unstructured.Unstructured{Object: object}
+		if u.GetKind() == v1alpha1.KindBackup && u.GroupVersionKind().Group == v1alpha1.Group {
+			complete(u)
+			return u, nil
+		}
+	}
+	return nil, fmt.Errorf("cannot simulate %q: it holds no %s of %s", path, v1alpha1.KindBackup, v1alpha1.Group)
+}
+
+func complete(u *unstructured.Unstructured) {
+	if u.GetNamespace() == "" {
+		u.SetNamespace("default")
+	}
+	if u.GetUID() == "" {
+		u.SetUID(uuid.NewUUID())
+	}
+	if _, ok, _ := unstructured.NestedString(u.Object, "metadata", "creationTimestamp"); !ok {
+		_ = unstructured.SetNestedField(u.Object, time.Now().UTC().Format(time.RFC3339), "metadata", "creationTimestamp") // metadata is a map
+	}
+}
+
+// inNamespace gives namespaced objects without a namespace that of the backup,
+// as `kubectl apply -n` does, and adds the Namespace itself.
+func inNamespace(objects []map[string]any, namespace string) []map[string]any {
+	clusterScoped := []string{"Namespace", "PersistentVolume", "StorageClass"}
+	has := false
+	for _, object := range objects {
+		u := &unstructured.Unstructured{Object: object}
+		if u.GetNamespace() == "" && !slices.Contains(clusterScoped, u.GetKind()) {
+			u.SetNamespace(namespace)
+		}
+		has = has || (u.GetKind() == "Namespace" && u.GetName() == namespace)
+	}
+	if has {
+		return objects
+	}
+	return append(objects, namespaceObject(namespace))
+}
+
+func namespaceObject(name string) map[string]any {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+	u.SetName(name)
+	u.SetUID(types.UID("simulated"))
+	return u.Object
+}
+
+// outcome is how a simulation ended.
+type outcome struct {
+	status map[string]any
+	result *job.Result
+}
+
+// play reconciles until nothing changes, and runs each Job that is composed.
+func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]string) (*outcome, error) {
+	draw, end := c.progress()
+	node := &simulate.Node{Claims: dirs, Progress: draw}
+	out := &outcome{}
+	before := ""
+	for {
+		if _, err := w.Reconcile(ctx); err != nil {
+			return nil, usage(err)
+		}
+		out.status, _, _ = unstructured.NestedMap(w.Composite.Object, "status")
+		printComposed(c, w)
+		result, ran, err := node.RunJob(ctx, w)
+		if ran {
+			end()
+			out.result = &result
+			if err != nil {
+				_, reconcileErr := w.Reconcile(ctx)
+				out.status, _, _ = unstructured.NestedMap(w.Composite.Object, "status")
+				return out, errors.Join(err, reconcileErr)
+			}
+			continue
+		}
+		if now := fmt.Sprint(out.status, len(w.Composed())); now != before {
+			before = now
+			continue
+		}
+		printConditions(c, out.status)
+		return out, verdict(out.status)
+	}
+}
+
+// printComposed prints what exists, one line a kind.
+func printComposed(c *console, w *simulate.World) {
+	counts := map[string]int{}
+	for _, object := range w.Composed() {
+		counts[object.GetKind()]++
+	}
+	var parts []string
+	for kind, n := range counts {
+		parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+	}
+	slices.Sort(parts)
+	if len(parts) == 0 {
+		parts = []string{"nothing"}
+	}
+	c.say("Composed: %s", strings.Join(parts, ", "))
+}
+
+func printConditions(c *console, status map[string]any) {
+	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
+	for _, entry := range conditions {
+		condition, _ := entry.(map[string]any)
+		c.say("%-16s %-6s %-12s %s", condition["type"], condition["status"], condition["reason"], condition["message"])
+	}
+}
+
+// verdict is an error unless the backup completed.
+func verdict(status map[string]any) error {
+	if completed, _ := status["completed"].(bool); completed {
+		return nil
+	}
+	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
+	for _, entry := range conditions {
+		condition, _ := entry.(map[string]any)
+		if condition["status"] == "False" && condition["type"] == v1alpha1.ConditionPreflightPassed {
+			return usage(fmt.Errorf("no backup was made: %v (%v)", condition["message"], condition["reason"]))
+		}
+	}
+	return &exitError{job.ExitIO, errors.New("the backup did not complete")}
+}

@@ -1,0 +1,148 @@
+package compose
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/robfig/cron/v3"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+const maxTriggerBytes = 253
+
+// checkSpec looks at each field by itself. Most is refused by the schema
+// already; what gets here all the same (an older schema, `crossplane render`)
+// is told the same way.
+func checkSpec(c *composition) []finding {
+	if c.observed.Composite.SpecError != nil {
+		return findingf(v1alpha1.ReasonInvalidSpec, "%s", sentence(c.observed.Composite.SpecError.Error()))
+	}
+	var out []finding
+	add := func(field string, err error) {
+		if err != nil {
+			out = append(out, finding{v1alpha1.ReasonInvalidSpec, fmt.Sprintf("Spec.%s: %s", field, err)})
+		}
+	}
+	if c.observed.Image == "" {
+		out = append(out, finding{v1alpha1.ReasonInvalidSpec, "The Composition's input has no image; set input.image to the image of this function"})
+	}
+	add("trigger", checkTrigger(c.spec.Trigger))
+	add("schedule", checkCron(c.spec.Schedule))
+	add("timeZone", checkTimeZone(c.spec.TimeZone))
+	add("retention", checkRetention(c.spec.Retention))
+	if c.spec.Verify != nil {
+		add("verify.schedule", checkCron(c.spec.Verify.Schedule))
+	}
+	if c.spec.StartingDeadlineSeconds != nil && *c.spec.StartingDeadlineSeconds < 0 {
+		add("startingDeadlineSeconds", fmt.Errorf("%d is negative", *c.spec.StartingDeadlineSeconds))
+	}
+	add("encryption.age.recipients", checkRecipients(c.spec.Encryption))
+	add("backupDestination.persistentVolumeClaim", checkVolumeFields(c.destination()))
+	return out
+}
+
+func checkTrigger(trigger string) error {
+	if len(trigger) > maxTriggerBytes {
+		return fmt.Errorf("%d bytes are more than the %d allowed", len(trigger), maxTriggerBytes)
+	}
+	return nil
+}
+
+func checkCron(expression string) error {
+	if expression == "" {
+		return nil
+	}
+	if strings.Contains(expression, "TZ=") {
+		return fmt.Errorf("%q names a time zone; use spec.timeZone", expression)
+	}
+	_, err := cron.ParseStandard(expression)
+	return err
+}
+
+func checkTimeZone(name string) error {
+	if name == "Local" {
+		return fmt.Errorf("%q is no IANA time zone", name)
+	}
+	_, err := time.LoadLocation(name)
+	return err
+}
+
+func checkRetention(r *v1alpha1.Retention) error {
+	if r == nil {
+		return nil
+	}
+	var sum int64
+	for _, keep := range []int32{r.KeepLast, r.KeepHourly, r.KeepDaily, r.KeepWeekly, r.KeepMonthly, r.KeepYearly} {
+		if keep < 0 {
+			return fmt.Errorf("%d is negative", keep)
+		}
+		sum += int64(keep)
+	}
+	if sum == 0 {
+		return fmt.Errorf("would keep nothing; leave it out to keep everything")
+	}
+	return nil
+}
+
+// checkRecipients names the position of a wrong recipient, and not its text:
+// somebody may have put an identity there.
+func checkRecipients(e *v1alpha1.Encryption) error {
+	if e == nil {
+		return nil
+	}
+	if len(e.Age.Recipients) == 0 {
+		return fmt.Errorf("is empty; name at least one recipient, or leave spec.encryption out")
+	}
+	for i, recipient := range e.Age.Recipients {
+		if _, err := age.ParseX25519Recipient(recipient); err != nil {
+			return fmt.Errorf("entry %d is not an age recipient (age1...)", i+1)
+		}
+	}
+	return nil
+}
+
+func checkVolumeFields(v v1alpha1.BackupVolume) error {
+	if v.ClaimName != "" {
+		if v.VolumeName != "" || v.Resources != nil || v.StorageClass != nil || len(v.AccessModes) > 0 {
+			return fmt.Errorf("claimName names an existing PersistentVolumeClaim and goes with no other field")
+		}
+		return nil
+	}
+	if v.Resources != nil && v.Resources.Requests.Sign() <= 0 {
+		return fmt.Errorf("resources.requests is %s; request more than zero", v.Resources.Requests.String())
+	}
+	if len(v.AccessModes) > 0 && !writable(v.AccessModes) {
+		return fmt.Errorf("accessModes allow no writing; add ReadWriteOnce or ReadWriteMany")
+	}
+	if v.Resources == nil && v.VolumeName == "" {
+		return fmt.Errorf("set resources.requests, volumeName or claimName")
+	}
+	return nil
+}
+
+// notActive lists what is set and valid but has no effect in this version.
+func (c *composition) notActive() []finding {
+	var fields []string
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"schedule", c.spec.Schedule != ""},
+		{"timeZone", c.spec.TimeZone != ""},
+		{"startingDeadlineSeconds", c.spec.StartingDeadlineSeconds != nil},
+		{"suspend", c.spec.Suspend},
+		{"retention", c.spec.Retention != nil},
+		{"verify", c.spec.Verify != nil},
+	} {
+		if field.set {
+			fields = append(fields, "spec."+field.name)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return findingf(v1alpha1.ReasonNotActive, "Set but not active in this version: %s; start runs with spec.trigger", strings.Join(fields, ", "))
+}

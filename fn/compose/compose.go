@@ -1,0 +1,127 @@
+// Package compose decides what a ThreeScaleBackup composes. Compose is a pure
+// function of what is observed: it has no client and no memory, and Crossplane
+// calls it many times for one change. Read Compose first: its steps are the
+// whole of it.
+package compose
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+const (
+	// pollWaiting is how often what takes long, or waits for the user, is looked at.
+	pollWaiting = 30 * time.Second
+	// pollSoon is for what the next call can already decide.
+	pollSoon = 5 * time.Second
+)
+
+// Names of composed resources. Those of a run end in its ID, since a resource
+// of a name cannot change the name of its object.
+const (
+	keyVolume         = "volume"
+	keyServiceAccount = "service-account"
+	keyRole           = "role"
+	keyRoleBinding    = "role-binding"
+	keyJob            = "job/"
+	keyReport         = "report/"
+	keyObjects        = "objects/"
+	keySecretCopy     = "secret/"
+)
+
+// composition is one call of Compose under way.
+type composition struct {
+	observed  Observed
+	spec      v1alpha1.ThreeScaleBackupSpec
+	namespace string
+	// backup is the name that the user gave: the claim's, where there is one.
+	backup string
+
+	problems []finding
+	warnings []finding
+	run      *run
+	desired  Desired
+}
+
+// Compose returns what o calls for. The same o gives the same answer.
+func Compose(o Observed) Desired {
+	scope, err := scopeOf(o.Composite)
+	if err != nil {
+		return refused(o, err)
+	}
+	c := &composition{observed: o, spec: o.Composite.Spec, namespace: scope.Namespace, backup: scope.Name}
+	c.desired.Resources = map[string]runtime.Object{}
+	c.desired.Requirements = c.requirements()
+	if !c.resolved() {
+		return c.gathering()
+	}
+	c.preflight()
+	c.composeVolume()
+	c.composeRun()
+	c.summarize()
+	c.guard()
+	return c.desired
+}
+
+// scopeOf returns the namespace and the name that everything is composed for.
+// A composite that lives in a namespace belongs to it, and its labels, which
+// its author writes, are not looked at. One without is cluster-scoped and made
+// by Crossplane for a claim, whose namespace it holds twice; the label was set
+// by Crossplane over whatever the claim said.
+func scopeOf(composite Composite) (ClaimRef, error) {
+	if composite.Namespace != "" {
+		return ClaimRef{Namespace: composite.Namespace, Name: composite.Name}, nil
+	}
+	ref := composite.ClaimRef
+	if ref == nil || ref.Namespace == "" || ref.Name == "" || composite.ClaimNamespaceLabel == "" {
+		return ClaimRef{}, fmt.Errorf("composite %q has no namespace and does not come from a claim: apply a %s in the namespace of the installation instead", composite.Name, v1alpha1.KindBackup)
+	}
+	if ref.Namespace != composite.ClaimNamespaceLabel {
+		return ClaimRef{}, fmt.Errorf("composite %q names namespace %q in spec.claimRef and %q in its label crossplane.io/claim-namespace: delete it and apply the claim again", composite.Name, ref.Namespace, composite.ClaimNamespaceLabel)
+	}
+	return *ref, nil
+}
+
+// refused answers a composite that does not prove its namespace. It is fatal
+// because anything else would have core delete what it composed before.
+func refused(o Observed, err error) Desired {
+	return Desired{
+		Status: o.Composite.Status,
+		Conditions: []Condition{
+			{v1alpha1.ConditionPreflightPassed, statusFalse, v1alpha1.ReasonNamespaceRefused, sentence(err.Error())},
+			{v1alpha1.ConditionBackupCompleted, statusFalse, v1alpha1.ReasonNamespaceRefused, "No run starts before the namespace is proven"},
+		},
+		Fatal: err,
+	}
+}
+
+// gathering answers while core still fetches what is required; core asks again
+// at once and drops this answer.
+func (c *composition) gathering() Desired {
+	c.keepVolume(c.observed.Composed[keyVolume])
+	c.desired.Status = c.observed.Composite.Status
+	c.desired.TTL = pollSoon
+	c.desired.Conditions = []Condition{{
+		v1alpha1.ConditionPreflightPassed, statusUnknown, v1alpha1.ReasonGathering,
+		"Reading the installation",
+	}}
+	return c.desired
+}
+
+// guard refuses an answer that would have core delete the volume or a Job at
+// work: that can only be a mistake in this package.
+func (c *composition) guard() {
+	for key, object := range c.observed.Composed {
+		if _, kept := c.desired.Resources[key]; kept {
+			continue
+		}
+		if key == keyVolume || isActiveJob(object) {
+			c.desired.Fatal = fmt.Errorf("refusing to drop %s %q, which is in use: this is a bug, please report it", object.text("kind"), object.name())
+			return
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package compose_test
+
+import (
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// This file plays the API server's defaults and the controllers of volumes, so
+// that objects are observed as a cluster shows them and not as they were sent.
+
+// control lets the controllers do what they do after a reconcile.
+func (w *world) control() {
+	w.t.Helper()
+	waiting := true
+	for _, o := range w.Composed() {
+		if o.GetKind() == "Job" {
+			w.defaultJob(o.DeepCopy())
+			waiting = false
+		}
+	}
+	if waiting {
+		return // the volume's class waits for its first pod
+	}
+	if claim := w.composedVolume(); claim != nil {
+		w.bind(claim)
+	}
+}
+
+// composedVolume returns the composed PersistentVolumeClaim, or nil.
+func (w *world) composedVolume() *unstructured.Unstructured {
+	return w.Composed()["volume"]
+}
+
+// defaultJob fills in what the API server does.
+func (w *world) defaultJob(o *unstructured.Unstructured) {
+	w.t.Helper()
+	if _, done, _ := unstructured.NestedMap(o.Object, "spec", "selector"); done {
+		return
+	}
+	uid := string(o.GetUID())
+	labels, _, _ := unstructured.NestedStringMap(o.Object, "spec", "template", "metadata", "labels")
+	for _, key := range []string{"batch.kubernetes.io/controller-uid", "controller-uid"} {
+		labels[key] = uid
+	}
+	for _, key := range []string{"batch.kubernetes.io/job-name", "job-name"} {
+		labels[key] = o.GetName()
+	}
+	require.NoError(w.t, unstructured.SetNestedStringMap(o.Object, labels, "spec", "template", "metadata", "labels"))
+	spec := o.Object["spec"].(map[string]any)
+	fill(spec, map[string]any{
+		"completionMode": "NonIndexed", "completions": int64(1), "manualSelector": false, "parallelism": int64(1),
+		"podReplacementPolicy": "Failed", "suspend": false,
+		"selector": map[string]any{"matchLabels": map[string]any{"batch.kubernetes.io/controller-uid": uid}},
+	})
+	template := spec["template"].(map[string]any)
+	template["metadata"].(map[string]any)["creationTimestamp"] = nil
+	pod := template["spec"].(map[string]any)
+	fill(pod, map[string]any{
+		"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", "terminationGracePeriodSeconds": int64(30),
+		"serviceAccount": pod["serviceAccountName"],
+	})
+	container := pod["containers"].([]any)[0].(map[string]any)
+	fill(container, map[string]any{"resources": map[string]any{}, "terminationMessagePath": "/dev/termination-log"})
+	o.Object["status"] = map[string]any{"ready": int64(0), "terminating": int64(0), "uncountedTerminatedPods": map[string]any{}}
+	w.Put(o)
+}
+
+func fill(object, defaults map[string]any) {
+	for key, value := range defaults {
+		if _, set := object[key]; !set {
+			object[key] = value
+		}
+	}
+}
+
+// bind binds a claim to a volume, made for it unless it names one.
+func (w *world) bind(claim *unstructured.Unstructured) {
+	w.t.Helper()
+	claim = claim.DeepCopy()
+	if phase, _, _ := unstructured.NestedString(claim.Object, "status", "phase"); phase != "Pending" {
+		return
+	}
+	spec := claim.Object["spec"].(map[string]any)
+	fill(spec, map[string]any{"volumeMode": "Filesystem", "storageClassName": "standard", "volumeName": "pvc-" + string(claim.GetUID())})
+	name := spec["volumeName"].(string)
+	volume := w.Get("PersistentVolume", "", name)
+	if volume == nil {
+		volume = w.newVolume(name, spec)
+	}
+	volume = volume.DeepCopy()
+	require.NoError(w.t, unstructured.SetNestedStringMap(volume.Object, map[string]string{
+		"namespace": claim.GetNamespace(), "name": claim.GetName(), "uid": string(claim.GetUID()),
+	}, "spec", "claimRef"))
+	require.NoError(w.t, unstructured.SetNestedField(volume.Object, "Bound", "status", "phase"))
+	w.Put(volume)
+	capacity, _, _ := unstructured.NestedMap(volume.Object, "spec", "capacity")
+	claim.Object["status"] = map[string]any{"phase": "Bound", "capacity": capacity, "accessModes": spec["accessModes"]}
+	w.Put(claim)
+}
+
+// newVolume is what a provisioner makes for a claim.
+func (w *world) newVolume(name string, claim map[string]any) *unstructured.Unstructured {
+	w.t.Helper()
+	class, _ := claim["storageClassName"].(string)
+	policy := "Delete"
+	if object := w.Get("StorageClass", "", class); object != nil {
+		policy, _, _ = unstructured.NestedString(object.Object, "reclaimPolicy")
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "PersistentVolume",
+		"metadata": map[string]any{"name": name, "uid": "uid-of-" + name},
+		"spec": map[string]any{
+			"capacity":                      runtime.DeepCopyJSON(claim["resources"].(map[string]any)["requests"].(map[string]any)),
+			"accessModes":                   claim["accessModes"],
+			"persistentVolumeReclaimPolicy": policy,
+			"storageClassName":              class,
+		},
+	}}
+}

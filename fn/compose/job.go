@@ -1,0 +1,61 @@
+package compose
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// jobFields are those that specs.Job sets. The rest of an observed Job belongs
+// to the API server and to controllers.
+var jobFields = [...]string{"activeDeadlineSeconds", "backoffLimit", "podFailurePolicy", "template"}
+
+// frozenJob emits an observed Job as it is: its template cannot change, and a
+// run goes on as it was started whatever the spec says now.
+func frozenJob(observed Object) *unstructured.Unstructured {
+	spec := map[string]any{}
+	for _, field := range jobFields {
+		if value, ok := observed.object("spec")[field]; ok {
+			spec[field] = value
+		}
+	}
+	if template := observed.object("spec", "template"); template != nil {
+		spec["template"] = map[string]any{
+			"metadata": map[string]any{"labels": ownLabels(template)},
+			"spec":     map[string]any(template.object("spec")),
+		}
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "batch/v1",
+		"kind":       "Job",
+		"metadata": map[string]any{
+			"name":      observed.name(),
+			"namespace": observed.text("metadata", "namespace"),
+			"labels":    ownLabels(observed),
+		},
+		"spec": spec,
+	}}
+}
+
+// ownLabels are the labels that we set.
+func ownLabels(object Object) map[string]any {
+	out := map[string]any{}
+	for key, value := range object.object("metadata", "labels") {
+		if strings.HasPrefix(key, v1alpha1.Group+"/") {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+func isActiveJob(object Object) bool {
+	return object.text("kind") == "Job" && !jobComplete(object) && !jobFailed(object)
+}
+
+func jobComplete(object Object) bool {
+	return object.condition("Complete").text("status") == statusTrue
+}
+
+func jobFailed(object Object) bool { return object.condition("Failed").text("status") == statusTrue }

@@ -1,0 +1,150 @@
+package compose
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// Observed is all that a decision is made from.
+type Observed struct {
+	Composite Composite
+	// Now is the time; it decides only when to ask again.
+	Now time.Time
+	// Image of the Job's pod, from the Composition's input.
+	Image string
+	// Composed are the composed objects that exist, by resource name.
+	Composed map[string]Object
+	// Required are the objects that were asked for, by the name in
+	// Desired.Requirements. A name that is absent was not asked for yet; one
+	// with an empty list was not found.
+	Required map[string][]Object
+}
+
+// Composite is the XR.
+type Composite struct {
+	Name      string
+	Namespace string
+	UID       types.UID
+	Created   time.Time
+	// ClaimRef is spec.claimRef; nil without a claim.
+	ClaimRef *ClaimRef
+	// ClaimNamespaceLabel is the label crossplane.io/claim-namespace.
+	ClaimNamespaceLabel string
+	Spec                v1alpha1.ThreeScaleBackupSpec
+	// SpecError tells that the spec does not decode.
+	SpecError error
+	Status    v1alpha1.ThreeScaleBackupStatus
+}
+
+// ClaimRef names the claim of a composite.
+type ClaimRef struct{ Namespace, Name string }
+
+// Desired is the decision.
+type Desired struct {
+	Resources    map[string]runtime.Object
+	Requirements map[string]Selector
+	Status       v1alpha1.ThreeScaleBackupStatus
+	Conditions   []Condition
+	Events       []Event
+	// Ready means that the backup is configured and able to run.
+	Ready bool
+	// TTL says when to ask again at the latest; 0 means never.
+	TTL time.Duration
+	// Fatal tells core to change nothing at all.
+	Fatal error
+}
+
+// Selector asks for the object called Name, or for all of its kind without one.
+type Selector struct{ APIVersion, Kind, Namespace, Name string }
+
+// Condition of the composite and of its claim.
+type Condition struct{ Type, Status, Reason, Message string }
+
+// Values of Condition.Status.
+const (
+	statusTrue    = "True"
+	statusFalse   = "False"
+	statusUnknown = "Unknown"
+)
+
+// Event on the composite and on its claim.
+type Event struct {
+	Warning bool
+	Reason  string
+	Message string
+}
+
+// Object is a decoded object of any kind.
+type Object map[string]any
+
+func (o Object) text(path ...string) string {
+	s, _, _ := unstructured.NestedString(o, path...)
+	return s
+}
+
+func (o Object) name() string            { return o.text("metadata", "name") }
+func (o Object) uid() types.UID          { return types.UID(o.text("metadata", "uid")) }
+func (o Object) resourceVersion() string { return o.text("metadata", "resourceVersion") }
+func (o Object) label(key string) string { return o.text("metadata", "labels", key) }
+func (o Object) annotation(key string) string {
+	return o.text("metadata", "annotations", key)
+}
+
+func (o Object) terminating() bool { return o.text("metadata", "deletionTimestamp") != "" }
+
+func (o Object) created() (time.Time, bool) {
+	return parseTime(o.text("metadata", "creationTimestamp"))
+}
+
+func (o Object) texts(path ...string) []string {
+	list, _, _ := unstructured.NestedStringSlice(o, path...)
+	return list
+}
+
+func (o Object) object(path ...string) Object {
+	m, _, _ := unstructured.NestedFieldNoCopy(o, path...)
+	child, _ := m.(map[string]any)
+	return child
+}
+
+// objects returns the entries of a list that are objects themselves.
+func (o Object) objects(path ...string) []Object {
+	list, _, _ := unstructured.NestedFieldNoCopy(o, path...)
+	entries, _ := list.([]any)
+	var out []Object
+	for _, entry := range entries {
+		if child, ok := entry.(map[string]any); ok {
+			out = append(out, child)
+		}
+	}
+	return out
+}
+
+// condition returns the status condition of a type; nil without one.
+func (o Object) condition(conditionType string) Object {
+	for _, condition := range o.objects("status", "conditions") {
+		if condition.text("type") == conditionType {
+			return condition
+		}
+	}
+	return nil
+}
+
+func (o Object) accessModes() []corev1.PersistentVolumeAccessMode {
+	var modes []corev1.PersistentVolumeAccessMode
+	for _, mode := range o.texts("spec", "accessModes") {
+		modes = append(modes, corev1.PersistentVolumeAccessMode(mode))
+	}
+	return modes
+}
+
+func parseTime(text string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, text)
+	return t.UTC(), err == nil
+}

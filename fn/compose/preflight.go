@@ -1,0 +1,251 @@
+package compose
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// maxSecretBytes bounds what all Secrets of a snapshot weigh in one answer,
+// base64 included: core takes 4 MiB of a function.
+const maxSecretBytes = 5 << 19
+
+// finding is one thing that stops a run, or wants attention.
+type finding struct{ reason, message string }
+
+func findingf(reason, format string, args ...any) []finding {
+	return []finding{{reason, fmt.Sprintf(format, args...)}}
+}
+
+// preflight runs all checks, so that all that is wrong is told together.
+func (c *composition) preflight() {
+	checks := []func(*composition) []finding{
+		checkSpec,            // every field can be used
+		checkNamespace,       // the namespace is there
+		checkAPIManager,      // exactly one APIManager, or the named one
+		checkDatabases,       // nothing of the installation's data in its own databases
+		checkReferences,      // every Secret that it refers to can exist
+		checkFileStorageKind, // files in a volume, not in S3
+		checkFileStorage,     // that volume can be mounted
+		checkSecrets,         // all Secrets that the installation cannot do without
+		checkConfigMaps,      // likewise ConfigMaps
+		checkSize,            // they fit into one answer
+		checkDestination,     // the backup's claim is ours, or the user's, and usable
+		checkNamedVolume,     // the named volume is free and fits
+	}
+	for _, check := range checks {
+		c.problems = append(c.problems, check(c)...)
+	}
+	c.warnings = append(c.warnings, c.notActive()...)
+	c.warnings = append(c.warnings, c.optionalMissing()...)
+	c.warnings = append(c.warnings, c.notCopied()...)
+	c.warnings = append(c.warnings, c.deprecated()...)
+}
+
+func (c *composition) passed() bool { return len(c.problems) == 0 }
+
+func checkNamespace(c *composition) []finding {
+	if c.required(requireNamespace) == nil {
+		return findingf(v1alpha1.ReasonNamespaceNotFound, "Namespace %q was not found", c.namespace)
+	}
+	return nil
+}
+
+func checkAPIManager(c *composition) []finding {
+	found := c.answers(requireAPIManagers)
+	switch {
+	case len(found) == 1:
+		return nil
+	case c.spec.APIManagerName != "":
+		return findingf(v1alpha1.ReasonAPIManagerNotFound, "APIManager %q was not found in namespace %q; correct spec.apiManagerName", c.spec.APIManagerName, c.namespace)
+	case len(found) == 0:
+		return findingf(v1alpha1.ReasonAPIManagerNotFound, "Namespace %q has no APIManager; create the %s in the namespace of the installation", c.namespace, v1alpha1.KindBackup)
+	}
+	names := make([]string, 0, len(found))
+	for _, object := range found {
+		names = append(names, object.name())
+	}
+	slices.Sort(names)
+	return findingf(v1alpha1.ReasonSeveralAPIManagers, "Namespace %q has %d APIManagers (%s); name one in spec.apiManagerName", c.namespace, len(found), strings.Join(names, ", "))
+}
+
+func checkDatabases(c *composition) []finding {
+	var out []finding
+	if c.apiManager() == nil {
+		return nil
+	}
+	for _, f := range threescale.InternalDatabases(c.apiManager()) {
+		out = append(out, finding{v1alpha1.ReasonInternalDatabases, f.Message})
+	}
+	return out
+}
+
+func checkReferences(c *composition) []finding {
+	var out []finding
+	for _, f := range threescale.InvalidReferences(c.apiManager()) {
+		out = append(out, finding{v1alpha1.ReasonInvalidReference, f.Message})
+	}
+	return out
+}
+
+func checkFileStorageKind(c *composition) []finding {
+	if c.skipsFileStorage() || c.apiManager() == nil {
+		return nil
+	}
+	var out []finding
+	for _, f := range threescale.CheckFileStorage(c.apiManager()) {
+		if f.Blocking {
+			out = append(out, finding{v1alpha1.ReasonS3FileStorageUnsupported, f.Message})
+		}
+	}
+	return out
+}
+
+func checkFileStorage(c *composition) []finding {
+	if c.skipsFileStorage() || threescale.UsesS3(c.apiManager()) {
+		return nil
+	}
+	claim := c.required(requireFileStorage)
+	switch {
+	case claim == nil:
+		return findingf(v1alpha1.ReasonFileStorageNotFound, "PersistentVolumeClaim %q of the file storage was not found; if this installation has none, set spec.fileStorage to %s", threescale.FileStorageClaimName, v1alpha1.FileStorageSkip)
+	case claim.terminating():
+		return findingf(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q of the file storage is being deleted", claim.name())
+	case claim.text("status", "phase") == "Lost":
+		return findingf(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q of the file storage has lost its volume", claim.name())
+	case onlySinglePod(claim):
+		return findingf(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q allows one pod only (ReadWriteOncePod), which is the installation's own", claim.name())
+	}
+	return nil
+}
+
+func (c *composition) skipsFileStorage() bool {
+	return c.spec.FileStorage == v1alpha1.FileStorageSkip
+}
+
+func checkSecrets(c *composition) []finding {
+	var missing []string
+	for _, object := range threescale.Secrets(c.apiManager()) {
+		if object.Required && c.required(prefixSecret+object.Name) == nil {
+			missing = append(missing, object.Name)
+		}
+	}
+	for _, ref := range threescale.ReferencedSecrets(c.apiManager()) {
+		if ref.Required && c.required(prefixSecret+ref.Name) == nil {
+			missing = append(missing, fmt.Sprintf("%s (named by %s)", ref.Name, ref.Field))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return findingf(v1alpha1.ReasonSecretMissing, "Namespace %q lacks Secrets that the installation needs: %s", c.namespace, strings.Join(missing, ", "))
+}
+
+func checkConfigMaps(c *composition) []finding {
+	var missing []string
+	for _, object := range threescale.ConfigMaps() {
+		if object.Required && c.required(prefixConfigMap+object.Name) == nil {
+			missing = append(missing, object.Name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return findingf(v1alpha1.ReasonConfigMapMissing, "Namespace %q lacks ConfigMaps that the installation needs: %s", c.namespace, strings.Join(missing, ", "))
+}
+
+// checkSize adds up what one answer carries, before anything is composed.
+func checkSize(c *composition) []finding {
+	total := 0
+	for _, source := range c.sources() {
+		total += encodedBytes(source)
+	}
+	if total > maxSecretBytes {
+		return findingf(v1alpha1.ReasonSecretsTooLarge, "The Secrets to copy are %s together, more than the %s that fit into one answer of a composition function; remove what the installation does not need from the largest of them", size(total), size(maxSecretBytes))
+	}
+	objects := 0
+	for _, data := range c.snapshotFiles() {
+		objects += len(data)
+	}
+	if objects > maxObjectsBytes {
+		return findingf(v1alpha1.ReasonObjectsTooLarge, "The APIManager, the ConfigMaps and the Secrets' metadata are %s together, more than the %s that one Secret holds", size(objects), size(maxObjectsBytes))
+	}
+	return nil
+}
+
+// encodedBytes is what a Secret's values weigh as base64.
+func encodedBytes(secret Object) int {
+	total := 0
+	for _, value := range secret.object("data") {
+		text, _ := value.(string)
+		total += len(text)
+	}
+	return total
+}
+
+func size(bytes int) string {
+	return resource.NewQuantity(int64(bytes), resource.BinarySI).String()
+}
+
+func (c *composition) optionalMissing() []finding {
+	if c.apiManager() == nil {
+		return nil
+	}
+	var missing []string
+	for _, object := range threescale.Secrets(c.apiManager()) {
+		if !object.Required && c.required(prefixSecret+object.Name) == nil {
+			missing = append(missing, object.Name)
+		}
+	}
+	for _, ref := range threescale.ReferencedSecrets(c.apiManager()) {
+		if !ref.Required && c.required(prefixSecret+ref.Name) == nil {
+			missing = append(missing, fmt.Sprintf("%s (named by %s)", ref.Name, ref.Field))
+		}
+	}
+	for _, object := range threescale.ConfigMaps() {
+		if !object.Required && c.required(prefixConfigMap+object.Name) == nil {
+			missing = append(missing, "ConfigMap "+object.Name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return findingf(v1alpha1.ReasonOptionalMissing, "Optional Secrets and ConfigMaps are missing and not in the backup: %s", strings.Join(missing, ", "))
+}
+
+func (c *composition) notCopied() []finding {
+	var names []string
+	for _, name := range c.secretNames() {
+		if isToken(c.required(prefixSecret + name)) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return findingf(v1alpha1.ReasonNotCopied, "Service-account tokens are never copied: %s", strings.Join(names, ", "))
+}
+
+// deprecated tells what the APIManager says and the operator ignores.
+func (c *composition) deprecated() []finding {
+	var out []finding
+	for _, f := range threescale.CheckFileStorage(c.apiManager()) {
+		if !f.Blocking {
+			out = append(out, finding{v1alpha1.ReasonDeprecatedField, f.Message})
+		}
+	}
+	return out
+}
+
+// sentence returns text with its first letter in upper case, as conditions have it.
+func sentence(text string) string {
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}

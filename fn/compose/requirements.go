@@ -1,0 +1,112 @@
+package compose
+
+import (
+	"slices"
+
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// Names of what is required. Secrets and ConfigMaps have their own name behind
+// a prefix.
+const (
+	requireNamespace      = "namespace"
+	requireAPIManagers    = "apimanagers"
+	requireFileStorage    = "file-storage"
+	requireBackupVolume   = "backup-volume"
+	requireVolume         = "volume"
+	requireStorageClasses = "storage-classes"
+	prefixSecret          = "secret/"
+	prefixConfigMap       = "configmap/"
+)
+
+// requirements asks for everything that the composition reads. The second
+// level (what the first one names) follows from what is already there, so that
+// the same state always asks for the same.
+func (c *composition) requirements() map[string]Selector {
+	namespaced := func(apiVersion, kind, name string) Selector {
+		return Selector{APIVersion: apiVersion, Kind: kind, Namespace: c.namespace, Name: name}
+	}
+	out := map[string]Selector{
+		requireNamespace:      {APIVersion: "v1", Kind: "Namespace", Name: c.namespace},
+		requireAPIManagers:    namespaced(threescale.APIManagerAPIVersion, threescale.APIManagerKind, c.spec.APIManagerName),
+		requireFileStorage:    namespaced("v1", "PersistentVolumeClaim", threescale.FileStorageClaimName),
+		requireBackupVolume:   namespaced("v1", "PersistentVolumeClaim", c.volumeClaimName()),
+		requireStorageClasses: {APIVersion: "storage.k8s.io/v1", Kind: "StorageClass"},
+	}
+	if name := c.persistentVolumeName(); name != "" {
+		out[requireVolume] = Selector{APIVersion: "v1", Kind: "PersistentVolume", Name: name}
+	}
+	for _, name := range c.secretNames() {
+		out[prefixSecret+name] = namespaced("v1", "Secret", name)
+	}
+	for _, object := range threescale.ConfigMaps() {
+		out[prefixConfigMap+object.Name] = namespaced("v1", "ConfigMap", object.Name)
+	}
+	return out
+}
+
+// resolved tells whether everything that is asked for was answered.
+func (c *composition) resolved() bool {
+	for name := range c.desired.Requirements {
+		if _, ok := c.observed.Required[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// required returns the one object behind a requirement; nil when it was not found.
+func (c *composition) required(name string) Object {
+	for _, object := range c.answers(name) {
+		return object
+	}
+	return nil
+}
+
+// answers returns what a requirement was answered with, less what is of
+// another namespace: `crossplane render` does not look at the namespace.
+func (c *composition) answers(name string) []Object {
+	return slices.DeleteFunc(slices.Clone(c.observed.Required[name]), func(object Object) bool {
+		namespace := object.text("metadata", "namespace")
+		return namespace != "" && namespace != c.namespace
+	})
+}
+
+// volumeClaimName is the PersistentVolumeClaim that runs are written to. A
+// composed one that exists stays in use whatever the spec says now.
+func (c *composition) volumeClaimName() string {
+	if c.observed.Composed[keyVolume] == nil && c.destination().ClaimName != "" {
+		return c.destination().ClaimName
+	}
+	return specs.PVCName(c.backup)
+}
+
+// persistentVolumeName is the volume that the claim is, or shall be, bound to.
+func (c *composition) persistentVolumeName() string {
+	if bound := c.required(requireBackupVolume).text("spec", "volumeName"); bound != "" {
+		return bound
+	}
+	return c.destination().VolumeName
+}
+
+// secretNames are the Secrets of the chapter and those that the APIManager
+// refers to. Only valid names get here.
+func (c *composition) secretNames() []string {
+	var names []string
+	for _, object := range threescale.Secrets(c.apiManager()) {
+		names = append(names, object.Name)
+	}
+	for _, ref := range threescale.ReferencedSecrets(c.apiManager()) {
+		names = append(names, ref.Name)
+	}
+	return names
+}
+
+// apiManager is the APIManager to back up; nil unless it is found and unique.
+func (c *composition) apiManager() map[string]any {
+	if found := c.answers(requireAPIManagers); len(found) == 1 {
+		return found[0]
+	}
+	return nil
+}

@@ -1,0 +1,280 @@
+package compose
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/specs"
+)
+
+// run is one run as far as it is observed.
+type run struct {
+	id      string
+	attempt int
+	cause   job.Cause
+	// Observed objects; nil where there are none (yet).
+	job     Object
+	report  Object
+	objects Object
+	// copies are the Secret copies of the attempt, by the source's name.
+	copies map[string]Object
+	// inconsistent tells that the copies are of different moments.
+	inconsistent bool
+	// record is the run's line in the history.
+	record v1alpha1.Run
+	// finished tells that the record says so, as of an earlier call or this one.
+	finished bool
+	result   *job.Result
+}
+
+func (r *run) spec(c *composition) specs.Run {
+	return specs.Run{Backup: c.backup, Namespace: c.namespace, ID: r.id, Attempt: r.attempt}
+}
+
+// observedRun gathers the objects of the run called id.
+func (c *composition) observedRun(id string) *run {
+	r := &run{id: id, copies: map[string]Object{}, record: v1alpha1.Run{ID: id, State: v1alpha1.RunRunning}}
+	for _, record := range c.observed.Composite.Status.Runs {
+		if record.ID == id {
+			r.record = record
+			r.finished = record.State != v1alpha1.RunRunning
+		}
+	}
+	r.job = c.newest(keyJob, id)
+	r.report = c.newest(keyReport, id)
+	r.inconsistent = r.job.label(v1alpha1.LabelSnapshot) == v1alpha1.SnapshotInconsistent
+	r.attempt = max(attemptOf(r.job), 1)
+	if r.job == nil {
+		r.attempt = max(attemptOf(c.newest(keyObjects, id)), attemptOf(c.newest(keySecretCopy, id)), 1)
+	}
+	for key, object := range c.observed.Composed {
+		if object.label(v1alpha1.LabelRun) != id || attemptOf(object) != r.attempt {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(key, keyObjects):
+			r.objects = object
+		case strings.HasPrefix(key, keySecretCopy):
+			r.copies[object.annotation(v1alpha1.AnnotationSourceName)] = object
+		}
+	}
+	r.cause = c.causeOf(r)
+	return r
+}
+
+// newest returns the composed object of a run whose key has the prefix, of the
+// highest attempt if there are several.
+func (c *composition) newest(prefix, id string) Object {
+	var found Object
+	for key, object := range c.observed.Composed {
+		if !strings.HasPrefix(key, prefix) || object.label(v1alpha1.LabelRun) != id {
+			continue
+		}
+		if found == nil || attemptOf(object) > attemptOf(found) {
+			found = object
+		}
+	}
+	return found
+}
+
+func attemptOf(object Object) int {
+	return specs.AttemptOf(map[string]string{v1alpha1.LabelAttempt: object.label(v1alpha1.LabelAttempt)})
+}
+
+// causeOf reads a run's cause from its report, where it was written when the
+// run started; until then it is what the spec says.
+func (c *composition) causeOf(r *run) job.Cause {
+	var cause job.Cause
+	if text := r.report.annotation(v1alpha1.AnnotationCause); text != "" {
+		if err := json.Unmarshal([]byte(text), &cause); err == nil {
+			return cause
+		}
+	}
+	if c.spec.Trigger != "" {
+		return job.Cause{Kind: job.CauseTrigger, Value: c.spec.Trigger}
+	}
+	return job.Cause{Kind: job.CauseCreation}
+}
+
+// currentRun returns the run in flight, else the newest one, else nil. What is
+// observed goes before the history, which may have been lost.
+func (c *composition) currentRun() *run {
+	seen := map[string]bool{}
+	var open *run
+	for _, object := range c.observed.Composed {
+		id := object.label(v1alpha1.LabelRun)
+		if id == "" || seen[id] {
+			continue
+		}
+		seen[id] = true
+		r := c.observedRun(id)
+		if r.finished {
+			continue
+		}
+		if open == nil || r.before(open) {
+			open = r
+		}
+	}
+	if open != nil {
+		return open
+	}
+	if runs := c.observed.Composite.Status.Runs; len(runs) > 0 {
+		return c.observedRun(runs[0].ID)
+	}
+	return nil
+}
+
+// before orders unfinished runs, of which there is more than one only when the
+// history was lost: one with a Job first, then the newest.
+func (r *run) before(other *run) bool {
+	if (r.job != nil) != (other.job != nil) {
+		return r.job != nil
+	}
+	mine, _ := r.report.created()
+	theirs, _ := other.report.created()
+	if !mine.Equal(theirs) {
+		return mine.After(theirs)
+	}
+	return r.id > other.id
+}
+
+// dueRun returns the run that the spec asks for and that was not handled yet;
+// nil when there is none.
+func (c *composition) dueRun() *run {
+	status := c.observed.Composite.Status
+	if len(status.Runs) == 0 {
+		return c.observedRun(c.firstRunID())
+	}
+	if c.spec.Trigger == "" || c.spec.Trigger == status.LastHandledTrigger {
+		return nil
+	}
+	return c.observedRun(c.triggeredRunID(status.Runs[0].ID))
+}
+
+// firstRunID is the time at which the composite was made, and a digest.
+func (c *composition) firstRunID() string {
+	created := c.observed.Composite.Created
+	if created.IsZero() {
+		created = time.Unix(0, 0)
+	}
+	cause, value := job.CauseCreation, ""
+	if c.spec.Trigger != "" {
+		cause, value = job.CauseTrigger, c.spec.Trigger
+	}
+	return job.RunID(created, c.hash(string(cause), value))
+}
+
+// triggeredRunID has no time of its own; it follows from the run before, so
+// that triggers A, B and A again are three runs.
+func (c *composition) triggeredRunID(before string) string {
+	return "trigger-" + c.hash(c.spec.Trigger, before)[:12]
+}
+
+// hash digests parts, each behind its length, below the composite's UID.
+func (c *composition) hash(parts ...string) string {
+	h := sha256.New()
+	for _, part := range append([]string{string(c.observed.Composite.UID)}, parts...) {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// composeRun goes on with the run in flight, or starts the one that is due, or
+// keeps what is left of the newest one.
+func (c *composition) composeRun() {
+	c.advanceRun()
+	if c.run != nil {
+		c.composeHelpers(c.run)
+	}
+}
+
+func (c *composition) advanceRun() {
+	c.run = c.currentRun()
+	if c.run != nil && !c.run.finished {
+		c.finish(c.run)
+		if c.run.finished {
+			c.keepFinished(c.run)
+			return
+		}
+		c.advance(c.run)
+		return
+	}
+	if due := c.dueRun(); due != nil && c.passed() {
+		c.run = due
+		c.advance(due)
+		return
+	}
+	if c.run != nil {
+		c.keepFinished(c.run)
+	}
+}
+
+// advance composes the snapshot, and the Job once the snapshot is whole and
+// its sources still are what was copied.
+func (c *composition) advance(r *run) {
+	if r.job == nil && !c.passed() {
+		// Something went missing while the snapshot was taken. What there is
+		// stays; no Job starts from less than the whole.
+		c.keepSnapshot(r)
+		c.composeReport(r)
+		return
+	}
+	if r.job == nil && c.snapshotExists(r) && !c.sourcesUnchanged(r) {
+		c.retake(r)
+	}
+	c.composeReport(r)
+	c.composeSnapshot(r)
+	switch {
+	case r.job != nil:
+		c.desired.Resources[keyJob+r.key()] = frozenJob(r.job)
+	case c.snapshotExists(r):
+		c.desired.Resources[keyJob+r.key()] = specs.Job(c.jobInput(r))
+	}
+}
+
+// key tells the objects of a run's attempts apart.
+func (r *run) key() string {
+	if r.attempt == 1 {
+		return r.id
+	}
+	return fmt.Sprintf("%s/%d", r.id, r.attempt)
+}
+
+// composeHelpers composes what all runs share: the identity of their pods,
+// which may write the report of r.
+func (c *composition) composeHelpers(r *run) {
+	s := r.spec(c)
+	c.desired.Resources[keyServiceAccount] = specs.ServiceAccount(s)
+	c.desired.Resources[keyRole] = specs.Role(s)
+	c.desired.Resources[keyRoleBinding] = specs.RoleBinding(s)
+}
+
+func (c *composition) composeReport(r *run) {
+	cause, err := json.Marshal(r.cause)
+	if err != nil {
+		c.desired.Fatal = fmt.Errorf("cannot encode the cause of run %q: %w", r.id, err)
+		return
+	}
+	c.desired.Resources[keyReport+r.id] = specs.Report(r.spec(c), string(cause))
+}
+
+// keepFinished keeps what a finished run leaves: its report, from which a lost
+// history is read again; its Secret copies, if the spec wants them; and a Job
+// that failed, for its log, until the next run.
+func (c *composition) keepFinished(r *run) {
+	if r.report != nil {
+		c.composeReport(r)
+	}
+	if c.spec.SecretCopies != v1alpha1.SecretCopiesNone {
+		c.keepSnapshot(r)
+	}
+	if r.job != nil && (r.record.State == v1alpha1.RunFailed || isActiveJob(r.job)) {
+		c.desired.Resources[keyJob+r.key()] = frozenJob(r.job)
+	}
+}

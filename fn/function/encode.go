@@ -1,0 +1,118 @@
+package function
+
+import (
+	"fmt"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/crossplane/function-sdk-go/response"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/compose"
+)
+
+// encode writes a decision into a response, beside what earlier functions of
+// the pipeline desired.
+func encode(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
+	rsp.Requirements = &fnv1.Requirements{Resources: map[string]*fnv1.ResourceSelector{}}
+	for name, selector := range d.Requirements {
+		rsp.Requirements.Resources[name] = encodeSelector(selector)
+	}
+	for _, condition := range d.Conditions {
+		rsp.Conditions = append(rsp.Conditions, encodeCondition(condition))
+	}
+	for _, event := range d.Events {
+		rsp.Results = append(rsp.Results, encodeEvent(event))
+	}
+	rsp.Meta.Ttl = durationpb.New(d.TTL)
+	if d.Fatal != nil {
+		response.Fatal(rsp, d.Fatal)
+		return nil
+	}
+	if rsp.Desired == nil {
+		rsp.Desired = &fnv1.State{}
+	}
+	if rsp.Desired.Resources == nil {
+		rsp.Desired.Resources = make(map[string]*fnv1.Resource, len(d.Resources))
+	}
+	for name, object := range d.Resources {
+		resource, err := encodeObject(object)
+		if err != nil {
+			return fmt.Errorf("cannot encode resource %q: %w", name, err)
+		}
+		rsp.Desired.Resources[name] = &fnv1.Resource{Resource: resource, Ready: fnv1.Ready_READY_TRUE}
+	}
+	return encodeStatus(d, rsp)
+}
+
+func encodeStatus(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
+	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&d.Status)
+	if err != nil {
+		return fmt.Errorf("cannot encode the status: %w", err)
+	}
+	composite, err := structpb.NewStruct(map[string]any{"status": status})
+	if err != nil {
+		return fmt.Errorf("cannot encode the status: %w", err)
+	}
+	ready := fnv1.Ready_READY_FALSE
+	if d.Ready {
+		ready = fnv1.Ready_READY_TRUE
+	}
+	rsp.Desired.Composite = &fnv1.Resource{Resource: composite, Ready: ready}
+	return nil
+}
+
+// encodeObject drops what a typed object always has and an apply must not send.
+func encodeObject(object runtime.Object) (*structpb.Struct, error) {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, err
+	}
+	delete(m, "status")
+	return structpb.NewStruct(m)
+}
+
+func encodeSelector(s compose.Selector) *fnv1.ResourceSelector {
+	out := &fnv1.ResourceSelector{ApiVersion: s.APIVersion, Kind: s.Kind}
+	if s.Namespace != "" {
+		out.Namespace = &s.Namespace
+	}
+	// No labels match all of the kind. (No match at all means the same to core,
+	// but nothing to `crossplane render`.)
+	out.Match = &fnv1.ResourceSelector_MatchLabels{MatchLabels: &fnv1.MatchLabels{}}
+	if s.Name != "" {
+		out.Match = &fnv1.ResourceSelector_MatchName{MatchName: s.Name}
+	}
+	return out
+}
+
+func encodeCondition(c compose.Condition) *fnv1.Condition {
+	status := map[string]fnv1.Status{
+		"True":  fnv1.Status_STATUS_CONDITION_TRUE,
+		"False": fnv1.Status_STATUS_CONDITION_FALSE,
+	}[c.Status]
+	if status == fnv1.Status_STATUS_CONDITION_UNSPECIFIED {
+		status = fnv1.Status_STATUS_CONDITION_UNKNOWN
+	}
+	return &fnv1.Condition{
+		Type:    c.Type,
+		Status:  status,
+		Reason:  c.Reason,
+		Message: &c.Message,
+		Target:  fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
+	}
+}
+
+func encodeEvent(e compose.Event) *fnv1.Result {
+	severity := fnv1.Severity_SEVERITY_NORMAL
+	if e.Warning {
+		severity = fnv1.Severity_SEVERITY_WARNING
+	}
+	return &fnv1.Result{
+		Severity: severity,
+		Message:  e.Message,
+		Reason:   &e.Reason,
+		Target:   fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
+	}
+}

@@ -1,0 +1,101 @@
+// Package mover is what runs in a Job's pod. Backup reads the snapshot that
+// the Job mounts, writes a run with package archive, and reports how it went.
+package mover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
+)
+
+// Reporter takes what the mover has to say. Result must have been stored when
+// it returns without an error.
+type Reporter interface {
+	Progress(context.Context, job.Progress) error
+	Result(context.Context, job.Result) error
+}
+
+// Env is what Backup needs beside its options.
+type Env struct {
+	// Reporter may be nil.
+	Reporter Reporter
+	// Progress is called with every step, thousands of times a second; may be nil.
+	Progress func(job.Progress)
+	// Now is the clock.
+	Now func() time.Time
+	// Hostname tells other writers who holds the volume.
+	Hostname string
+}
+
+// Backup writes the run that o describes and reports the result. A run that is
+// complete already is verified and reported again. The error, if any, is that
+// of the run, else that of the report; ExitCode turns it into an exit code.
+func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
+	started := env.Now()
+	progress := startProgress(ctx, env)
+	manifest, err := write(ctx, o, env, progress.set)
+	progress.stop()
+	result := resultOf(o.Run, manifest)
+	if err != nil {
+		result.Reason, result.Message = Reason(err), err.Error()
+		result.StartTime, result.CompletionTime = started.UTC(), env.Now().UTC()
+	}
+	if reportErr := report(ctx, env.Reporter, result); err == nil && reportErr != nil {
+		return result, &reportError{reportErr}
+	}
+	return result, err
+}
+
+func write(ctx context.Context, o job.Options, env Env, progress func(job.Progress)) (*archive.Result, error) {
+	snapshot, err := ReadSnapshot(o.Objects)
+	if err != nil {
+		return nil, err
+	}
+	volume, err := archive.OpenVolume(o.Volume)
+	if err != nil {
+		return nil, err
+	}
+	defer volume.Close() //nolint:errcheck // a directory that was only read
+	source, cause := snapshot.Description.Source, snapshot.Description.Cause
+	return volume.Write(ctx, archive.WriteOptions{
+		Run:        o.Run,
+		Holder:     env.Hostname,
+		Objects:    snapshot.Objects,
+		Files:      o.FileStorage,
+		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale},
+		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
+		Recipients: o.Recipient,
+		Now:        env.Now,
+		Progress: func(p archive.Progress) {
+			progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
+		},
+	})
+}
+
+// resultOf is the report of a run; without a manifest, that of a failure.
+func resultOf(run string, written *archive.Result) job.Result {
+	if written == nil {
+		return job.Result{Run: run}
+	}
+	m := written.Manifest
+	r := job.Result{
+		Run:            run,
+		Completed:      true,
+		StartTime:      m.StartTime,
+		CompletionTime: m.CompletionTime,
+		Files:          m.Totals.Objects + m.Totals.Files,
+		Bytes:          m.Totals.ObjectBytes + m.Totals.Bytes,
+		LinkedFiles:    m.Totals.LinkedFiles,
+		StoredBytes:    m.Totals.ObjectBytes + m.Totals.Bytes - m.Totals.LinkedBytes,
+		ManifestSHA256: written.ManifestSHA256,
+		Warnings:       job.Bounded(m.Warnings),
+	}
+	for _, entry := range m.Skipped {
+		r.Skipped = append(r.Skipped, fmt.Sprintf("%s (%s)", entry.Path, entry.Type))
+	}
+	r.Skipped = job.Bounded(r.Skipped)
+	return r
+}

@@ -1,0 +1,94 @@
+package simulate
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// admit refuses a change that the API server would refuse.
+func (w *World) admit(before, after *unstructured.Unstructured) error {
+	switch before.GetKind() {
+	case "Job":
+		return unchanged(before, after, "spec", "template")
+	case "RoleBinding":
+		return unchanged(before, after, "roleRef")
+	case "Secret":
+		if err := unchanged(before, after, "type"); err != nil {
+			return err
+		}
+		if immutable, _, _ := unstructured.NestedBool(before.Object, "immutable"); immutable {
+			return unchanged(before, after, "data")
+		}
+	case "PersistentVolumeClaim":
+		return w.admitClaim(before, after)
+	}
+	return nil
+}
+
+// unchanged compares as JSON, in which there is one kind of number.
+func unchanged(before, after *unstructured.Unstructured, path ...string) error {
+	was, _, _ := unstructured.NestedFieldNoCopy(before.Object, path...)
+	is, _, _ := unstructured.NestedFieldNoCopy(after.Object, path...)
+	wasText, err := json.Marshal(was)
+	if err != nil {
+		return err
+	}
+	isText, err := json.Marshal(is)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(wasText, isText) {
+		return fmt.Errorf("%v is immutable", path)
+	}
+	return nil
+}
+
+// admitClaim lets a claim grow where its class allows that, and nothing else.
+func (w *World) admitClaim(before, after *unstructured.Unstructured) error {
+	if err := unchanged(withoutSize(before), withoutSize(after), "spec"); err != nil {
+		return err
+	}
+	switch was, is := sizeOf(before), sizeOf(after); is.Cmp(was) {
+	case -1:
+		return errors.New("a claim cannot shrink")
+	case 1:
+		class, _, _ := unstructured.NestedString(before.Object, "spec", "storageClassName")
+		phase, _, _ := unstructured.NestedString(before.Object, "status", "phase")
+		if phase != string(corev1.ClaimBound) || !w.expands(class) {
+			return errors.New("only a bound claim of a class that allows expansion can grow")
+		}
+	}
+	return nil
+}
+
+func (w *World) expands(class string) bool {
+	object := w.Get("StorageClass", "", class)
+	if object == nil {
+		return false
+	}
+	allowed, _, _ := unstructured.NestedBool(object.Object, "allowVolumeExpansion")
+	return allowed
+}
+
+func sizeOf(claim *unstructured.Unstructured) resource.Quantity {
+	text, _, _ := unstructured.NestedString(claim.Object, "spec", "resources", "requests", "storage")
+	size, err := resource.ParseQuantity(text)
+	if err != nil {
+		return resource.Quantity{}
+	}
+	return size
+}
+
+// withoutSize drops the one field of a claim's spec that may change.
+func withoutSize(claim *unstructured.Unstructured) *unstructured.Unstructured {
+	object := runtime.DeepCopyJSON(claim.Object)
+	unstructured.RemoveNestedField(object, "spec", "resources", "requests")
+	return &unstructured.Unstructured{Object: object}
+}

@@ -1,0 +1,154 @@
+package simulate
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// collectGarbage deletes composed objects that are no longer desired, as far
+// as they are still the composite's.
+func (w *World) collectGarbage(desired *fnv1.State) {
+	for name, k := range w.composed {
+		if _, kept := desired.GetResources()[name]; kept {
+			continue
+		}
+		if object := w.objects[k]; object != nil && metav1.IsControlledBy(object, w.Composite) {
+			w.Delete(k.kind, k.namespace, k.name)
+		}
+		delete(w.composed, name)
+	}
+}
+
+// applyAll applies the desired objects in the order of their names.
+func (w *World) applyAll(desired *fnv1.State) error {
+	names := make([]string, 0, len(desired.GetResources()))
+	for name := range desired.GetResources() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		object := &unstructured.Unstructured{Object: desired.GetResources()[name].GetResource().AsMap()}
+		if err := w.apply(name, object); err != nil {
+			return fmt.Errorf("cannot apply resource %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (w *World) apply(name string, desired *unstructured.Unstructured) error {
+	k := keyOf(desired)
+	if k.name == "" || k.namespace == "" {
+		return fmt.Errorf("%s %q has no name or no namespace", k.kind, k.name)
+	}
+	if bound, ok := w.composed[name]; ok && bound != k && w.objects[bound] != nil {
+		return fmt.Errorf("the name of an existing object cannot change from %q to %q", bound.name, k.name)
+	}
+	existing := w.objects[k]
+	if existing != nil {
+		if owner := metav1.GetControllerOf(existing); owner != nil && owner.UID != w.Composite.GetUID() {
+			return fmt.Errorf("%s %q is controlled by %s %q", k.kind, k.name, owner.Kind, owner.Name)
+		}
+	}
+	w.own(desired, name)
+	if existing == nil {
+		w.create(k, desired)
+	} else if err := w.update(existing, desired); err != nil {
+		return err
+	}
+	w.composed[name] = k
+	w.applied[k] = desired.Object
+	return nil
+}
+
+func (w *World) create(k key, desired *unstructured.Unstructured) {
+	object := desired.DeepCopy()
+	object.SetUID(types.UID("uid-" + w.nextVersion()))
+	object.SetResourceVersion(w.nextVersion())
+	object.SetCreationTimestamp(nowOf(w))
+	if k.kind == "PersistentVolumeClaim" {
+		_ = unstructured.SetNestedField(object.Object, "Pending", "status", "phase") // a map of strings cannot fail
+	}
+	w.objects[k] = object
+}
+
+// update merges desired into an existing object and refuses what the API
+// server would refuse.
+func (w *World) update(existing, desired *unstructured.Unstructured) error {
+	k := keyOf(existing)
+	merged := existing.DeepCopy()
+	owners := mergedOwners(existing, w.applied[k], desired)
+	removeAbsent(merged.Object, w.applied[k], desired.Object)
+	merge(merged.Object, desired.DeepCopy().Object)
+	merged.SetOwnerReferences(owners)
+	if err := w.admit(existing, merged); err != nil {
+		return fmt.Errorf("%s %q: %w", k.kind, k.name, err)
+	}
+	if !reflect.DeepEqual(merged.Object, existing.Object) {
+		merged.SetResourceVersion(w.nextVersion())
+	}
+	w.objects[k] = merged
+	return nil
+}
+
+// removeAbsent removes from live what was applied before and no longer is, as
+// a server-side apply does: whoever leaves a field out gives it up.
+func removeAbsent(live, before, after map[string]any) {
+	for key, was := range before {
+		now, kept := after[key]
+		if !kept {
+			delete(live, key)
+			continue
+		}
+		wasMap, _ := was.(map[string]any)
+		nowMap, _ := now.(map[string]any)
+		if liveMap, ok := live[key].(map[string]any); ok {
+			removeAbsent(liveMap, wasMap, nowMap)
+		}
+	}
+}
+
+// mergedOwners merges the one list that is applied entry by entry.
+func mergedOwners(existing *unstructured.Unstructured, before map[string]any, desired *unstructured.Unstructured) []metav1.OwnerReference {
+	given := func(refs []metav1.OwnerReference, uid types.UID) bool {
+		return slices.ContainsFunc(refs, func(ref metav1.OwnerReference) bool { return ref.UID == uid })
+	}
+	earlier := (&unstructured.Unstructured{Object: before}).GetOwnerReferences()
+	out := slices.DeleteFunc(existing.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
+		return given(earlier, ref.UID) || given(desired.GetOwnerReferences(), ref.UID)
+	})
+	return append(out, desired.GetOwnerReferences()...)
+}
+
+// merge writes src over dst, map by map; lists are replaced.
+func merge(dst, src map[string]any) {
+	for key, value := range src {
+		child, isMap := value.(map[string]any)
+		existing, both := dst[key].(map[string]any)
+		if isMap && both {
+			merge(existing, child)
+			continue
+		}
+		dst[key] = value
+	}
+}
+
+// own marks an object as composed, as core does.
+func (w *World) own(object *unstructured.Unstructured, name string) {
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[resourceNameAnnotation] = name
+	object.SetAnnotations(annotations)
+	ref := metav1.NewControllerRef(w.Composite, w.Composite.GroupVersionKind())
+	object.SetOwnerReferences(append(object.GetOwnerReferences(), *ref))
+}
+
+func nowOf(w *World) metav1.Time { return metav1.Time{Time: w.Now().UTC().Truncate(time.Second)} }

@@ -1,0 +1,212 @@
+package simulate
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/mover"
+)
+
+// Node plays the kubelet and the Job controller: it mounts directories where a
+// pod would mount volumes, and runs the mover in this process.
+type Node struct {
+	// Claims are directories by the name of the PersistentVolumeClaim.
+	Claims map[string]string
+	// Progress of the mover; may be nil.
+	Progress func(job.Progress)
+}
+
+// RunJob runs the composed Job that is not finished, writes its report and its
+// end into the world, and returns the mover's result. ran is false when there
+// is no such Job.
+func (n *Node) RunJob(ctx context.Context, w *World) (result job.Result, ran bool, err error) {
+	for _, object := range w.Composed() {
+		if object.GetKind() != "Job" || finished(object) {
+			continue
+		}
+		result, err = n.run(ctx, w, object)
+		return result, true, err
+	}
+	return result, false, nil
+}
+
+func finished(job *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
+	return len(conditions) > 0
+}
+
+func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructured) (job.Result, error) {
+	var composed batchv1.Job
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &composed); err != nil {
+		return job.Result{}, fmt.Errorf("cannot read Job %q: %w", object.GetName(), err)
+	}
+	pod := composed.Spec.Template.Spec
+	mounted, unmount, err := n.mount(w, composed.Namespace, pod)
+	if err != nil {
+		return job.Result{}, err
+	}
+	defer unmount()
+	options, err := parse(pod.Containers[0].Args)
+	if err != nil {
+		return job.Result{}, fmt.Errorf("cannot run Job %q: %w", composed.Name, err)
+	}
+	for _, path := range []*string{&options.Volume, &options.Objects, &options.FileStorage} {
+		*path = mounted.locate(*path)
+	}
+	result, err := mover.Backup(ctx, options, mover.Env{
+		Now:      w.Now,
+		Hostname: composed.Name,
+		Reporter: &worldReporter{world: w, key: key{"ConfigMap", options.Namespace, options.Report}},
+		Progress: n.Progress,
+	})
+	w.endJob(object, err)
+	return result, err
+}
+
+// parse reads a Job's arguments as the mover's command line does.
+func parse(args []string) (job.Options, error) {
+	var cli struct {
+		Backup struct {
+			job.Options `embed:""`
+		} `cmd:""`
+	}
+	parser, err := kong.New(&cli)
+	if err != nil {
+		return job.Options{}, err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return job.Options{}, fmt.Errorf("cannot parse arguments %q: %w", args, err)
+	}
+	return cli.Backup.Options, nil
+}
+
+// mounts are directories by mount path.
+type mounts map[string]string
+
+func (m mounts) locate(path string) string {
+	for mountPath, dir := range m {
+		if rest, ok := strings.CutPrefix(path, mountPath); ok && (rest == "" || rest[0] == '/') {
+			return filepath.Join(dir, filepath.FromSlash(rest))
+		}
+	}
+	return path
+}
+
+// mount finds or makes a directory for each volume of the pod.
+func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec) (mounts, func(), error) {
+	temporary, err := os.MkdirTemp("", "threescale-backup-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot mount: %w", err)
+	}
+	unmount := func() { _ = os.RemoveAll(temporary) } // holds only copies
+	dirs := map[string]string{}
+	for _, volume := range pod.Volumes {
+		switch {
+		case volume.PersistentVolumeClaim != nil:
+			dir, ok := n.Claims[volume.PersistentVolumeClaim.ClaimName]
+			if !ok {
+				unmount()
+				return nil, nil, fmt.Errorf("cannot mount PersistentVolumeClaim %q: no directory stands for it", volume.PersistentVolumeClaim.ClaimName)
+			}
+			dirs[volume.Name] = dir
+		case volume.Projected != nil:
+			dirs[volume.Name] = filepath.Join(temporary, volume.Name)
+			if err := project(w, namespace, volume.Projected, dirs[volume.Name]); err != nil {
+				unmount()
+				return nil, nil, err
+			}
+		}
+	}
+	out := mounts{}
+	for _, mount := range pod.Containers[0].VolumeMounts {
+		out[mount.MountPath] = dirs[mount.Name]
+	}
+	return out, unmount, nil
+}
+
+// project writes the Secrets of a projected volume into dir.
+func project(w *World, namespace string, volume *corev1.ProjectedVolumeSource, dir string) error {
+	for _, source := range volume.Sources {
+		name := source.Secret.Name
+		secret := w.Get("Secret", namespace, name)
+		if secret == nil {
+			return fmt.Errorf("cannot mount Secret %q: not found", name)
+		}
+		data, _, _ := unstructured.NestedStringMap(secret.Object, "data")
+		for _, item := range source.Secret.Items {
+			value, err := base64.StdEncoding.DecodeString(data[item.Key])
+			if err != nil {
+				return fmt.Errorf("cannot mount key %q of Secret %q: %w", item.Key, name, err)
+			}
+			path := filepath.Join(dir, filepath.FromSlash(item.Path))
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				return fmt.Errorf("cannot mount Secret %q: %w", name, err)
+			}
+			if err := os.WriteFile(path, value, 0o600); err != nil {
+				return fmt.Errorf("cannot mount Secret %q: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// worldReporter writes into the report ConfigMap of the world.
+type worldReporter struct {
+	world *World
+	key   key
+}
+
+// Progress implements mover.Reporter.
+func (r *worldReporter) Progress(_ context.Context, p job.Progress) error {
+	return r.patch(job.KeyProgress, p)
+}
+
+// Result implements mover.Reporter.
+func (r *worldReporter) Result(_ context.Context, result job.Result) error {
+	return r.patch(job.KeyResult, result)
+}
+
+func (r *worldReporter) patch(field string, value any) error {
+	report := r.world.objects[r.key]
+	if report == nil {
+		return fmt.Errorf("cannot patch ConfigMap %q: not found", r.key.name)
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("cannot encode the %s: %w", field, err)
+	}
+	report = report.DeepCopy()
+	if err := unstructured.SetNestedField(report.Object, string(text), "data", field); err != nil {
+		return fmt.Errorf("cannot patch ConfigMap %q: %w", r.key.name, err)
+	}
+	report.SetResourceVersion(r.world.nextVersion())
+	r.world.Put(report)
+	return nil
+}
+
+// endJob ends a Job as the Job controller would after its last try.
+func (w *World) endJob(object *unstructured.Unstructured, err error) {
+	condition := map[string]any{"type": "Complete", "status": "True", "lastTransitionTime": w.Now().UTC().Format(time.RFC3339)}
+	if err != nil {
+		condition["type"] = "Failed"
+		condition["reason"] = "PodFailurePolicy"
+		condition["message"] = fmt.Sprintf("the mover exited with code %d", mover.ExitCode(err))
+	}
+	ended := object.DeepCopy()
+	ended.Object["status"] = map[string]any{"conditions": []any{condition}}
+	ended.SetResourceVersion(w.nextVersion())
+	w.Put(ended)
+}

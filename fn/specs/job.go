@@ -1,0 +1,167 @@
+package specs
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+const (
+	// ContainerName is the name of the mover's container.
+	ContainerName = "mover"
+
+	defaultDeadlineSeconds int64 = 21600
+	defaultBackoffLimit    int32 = 3
+	nonRootID              int64 = 65532
+	snapshotMode           int32 = 0o440
+
+	volumeBackup      = "backup"
+	volumeObjects     = "objects"
+	volumeFileStorage = "file-storage"
+)
+
+// JobInput is all that a run's Job is made of.
+type JobInput struct {
+	Run   Run
+	Image string
+	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
+	VolumeClaim string
+	// FileStorageClaim is that of the System file storage; "" skips it.
+	FileStorageClaim string
+	// FileStorageBeside selects a pod on whose node the Job's pod must
+	// run, since the file storage cannot be shared between nodes; else nil.
+	FileStorageBeside *metav1.LabelSelector
+	// Files are the paths of ObjectsSecret.
+	Files []string
+	// Copies are the Secrets of the snapshot.
+	Copies     []Copy
+	Recipients []string
+	Settings   v1alpha1.JobSettings
+	// Inconsistent tells that the snapshot is of different moments.
+	Inconsistent bool
+	// AssignsUID tells that the cluster assigns UIDs and groups to the pods
+	// of the namespace (OpenShift), so that none may be set.
+	AssignsUID bool
+}
+
+// Copy is a Secret of the snapshot: the copy's name, the source's, its keys.
+type Copy struct {
+	Name   string
+	Source string
+	Keys   []string
+}
+
+// Job returns the Job of a run. It never has ttlSecondsAfterFinished:
+// Crossplane would make a Job that is gone again, and so run it again.
+func Job(in JobInput) *batchv1.Job {
+	labels := in.Run.Labels()
+	if in.Inconsistent {
+		labels[v1alpha1.LabelSnapshot] = v1alpha1.SnapshotInconsistent
+	}
+	return &batchv1.Job{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+		ObjectMeta: metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
+		Spec: batchv1.JobSpec{
+			ActiveDeadlineSeconds: orDefault(in.Settings.ActiveDeadlineSeconds, defaultDeadlineSeconds),
+			BackoffLimit:          orDefault(in.Settings.BackoffLimit, defaultBackoffLimit),
+			PodFailurePolicy:      failurePolicy(),
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: in.Run.Labels()},
+				Spec:       podSpec(in),
+			},
+		},
+	}
+}
+
+func orDefault[T any](value *T, otherwise T) *T {
+	if value != nil {
+		return value
+	}
+	return &otherwise
+}
+
+// failurePolicy does not count a pod that the cluster took away, and ends a
+// run at once when a retry cannot help.
+func failurePolicy() *batchv1.PodFailurePolicy {
+	container := ContainerName
+	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
+		{
+			Action: batchv1.PodFailurePolicyActionIgnore,
+			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{
+				Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+			}},
+		},
+		{
+			Action: batchv1.PodFailurePolicyActionFailJob,
+			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+				ContainerName: &container,
+				Operator:      batchv1.PodFailurePolicyOnExitCodesOpIn,
+				Values:        job.FinalExitCodes(),
+			},
+		},
+	}}
+}
+
+func podSpec(in JobInput) corev1.PodSpec {
+	return corev1.PodSpec{
+		ServiceAccountName: ServiceAccount(in.Run).Name,
+		RestartPolicy:      corev1.RestartPolicyNever,
+		SecurityContext:    podSecurityContext(in),
+		Containers:         []corev1.Container{container(in)},
+		Volumes:            volumes(in),
+		NodeSelector:       in.Settings.NodeSelector,
+		Tolerations:        in.Settings.Tolerations,
+		Affinity:           affinity(in),
+		ImagePullSecrets:   in.Settings.ImagePullSecrets,
+		PriorityClassName:  in.Settings.PriorityClassName,
+	}
+}
+
+func container(in JobInput) corev1.Container {
+	c := corev1.Container{
+		Name:            ContainerName,
+		Image:           in.Image,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Args:            Options(in).Args(),
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(bool),
+			ReadOnlyRootFilesystem:   ptr(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: volumeBackup, MountPath: job.VolumePath},
+			{Name: volumeObjects, MountPath: job.ObjectsPath, ReadOnly: true},
+		},
+	}
+	if in.Settings.Resources != nil {
+		c.Resources = *in.Settings.Resources
+	}
+	if in.FileStorageClaim != "" {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
+			Name: volumeFileStorage, MountPath: job.FileStoragePath, ReadOnly: true,
+		})
+	}
+	return c
+}
+
+// Options returns the mover's options in the Job of in.
+func Options(in JobInput) job.Options {
+	o := job.Options{
+		Run:       in.Run.ID,
+		Volume:    job.VolumePath,
+		Objects:   job.ObjectsPath,
+		Recipient: in.Recipients,
+		Namespace: in.Run.Namespace,
+		Report:    ReportName(in.Run),
+	}
+	if in.FileStorageClaim != "" {
+		o.FileStorage = job.FileStoragePath
+	}
+	return o
+}
+
+func ptr[T any](value T) *T { return &value }

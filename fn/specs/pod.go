@@ -1,0 +1,123 @@
+package specs
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"threescale.dev/backup/fn/api/job"
+)
+
+// podSecurityContext meets Pod Security "restricted" and OpenShift's
+// restricted-v2. Where the cluster assigns UIDs it sets none.
+func podSecurityContext(in JobInput) *corev1.PodSecurityContext {
+	sc := &corev1.PodSecurityContext{
+		RunAsNonRoot:   ptr(true),
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+	if !in.AssignsUID {
+		sc.RunAsUser = ptr(nonRootID)
+		sc.RunAsGroup = ptr(nonRootID)
+		sc.FSGroup = ptr(nonRootID)
+		sc.FSGroupChangePolicy = ptr(corev1.FSGroupChangeOnRootMismatch)
+	}
+	overlay(sc, in.Settings.PodSecurityContext)
+	return sc
+}
+
+// overlay replaces in sc what the user set.
+func overlay(sc, user *corev1.PodSecurityContext) {
+	if user == nil {
+		return
+	}
+	set(&sc.RunAsUser, user.RunAsUser)
+	set(&sc.RunAsGroup, user.RunAsGroup)
+	set(&sc.RunAsNonRoot, user.RunAsNonRoot)
+	set(&sc.FSGroup, user.FSGroup)
+	set(&sc.FSGroupChangePolicy, user.FSGroupChangePolicy)
+	set(&sc.SupplementalGroupsPolicy, user.SupplementalGroupsPolicy)
+	set(&sc.SeccompProfile, user.SeccompProfile)
+	set(&sc.AppArmorProfile, user.AppArmorProfile)
+	set(&sc.SELinuxOptions, user.SELinuxOptions)
+	set(&sc.SELinuxChangePolicy, user.SELinuxChangePolicy)
+	if user.SupplementalGroups != nil {
+		sc.SupplementalGroups = user.SupplementalGroups
+	}
+	if user.Sysctls != nil {
+		sc.Sysctls = user.Sysctls
+	}
+}
+
+func set[T any](field **T, value *T) {
+	if value != nil {
+		*field = value
+	}
+}
+
+func volumes(in JobInput) []corev1.Volume {
+	out := []corev1.Volume{
+		{Name: volumeBackup, VolumeSource: claim(in.VolumeClaim, false)},
+		{Name: volumeObjects, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+			DefaultMode: ptr(snapshotMode),
+			Sources:     projections(in),
+		}}},
+	}
+	if in.FileStorageClaim != "" {
+		// Read-only here and not only in the mount: else the kubelet would
+		// change the owners of the live volume's files to the pod's fsGroup.
+		out = append(out, corev1.Volume{Name: volumeFileStorage, VolumeSource: claim(in.FileStorageClaim, true)})
+	}
+	return out
+}
+
+func claim(name string, readOnly bool) corev1.VolumeSource {
+	return corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{
+		ClaimName: name, ReadOnly: readOnly,
+	}}
+}
+
+func projections(in JobInput) []corev1.VolumeProjection {
+	objects := make([]corev1.KeyToPath, 0, len(in.Files))
+	for _, path := range slices.Sorted(slices.Values(in.Files)) {
+		objects = append(objects, corev1.KeyToPath{Key: ObjectKey(path), Path: path})
+	}
+	out := []corev1.VolumeProjection{projection(ObjectsSecretName(in.Run), objects)}
+	for _, c := range in.Copies {
+		if len(c.Keys) == 0 {
+			continue // nothing to mount; its metadata are among the objects
+		}
+		items := make([]corev1.KeyToPath, 0, len(c.Keys))
+		for _, key := range slices.Sorted(slices.Values(c.Keys)) {
+			items = append(items, corev1.KeyToPath{Key: key, Path: job.SecretKeyFile(c.Source, key)})
+		}
+		out = append(out, projection(c.Name, items))
+	}
+	return out
+}
+
+func projection(name string, items []corev1.KeyToPath) corev1.VolumeProjection {
+	return corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+		LocalObjectReference: corev1.LocalObjectReference{Name: name}, Items: items,
+	}}
+}
+
+// affinity adds to the user's that the pod runs beside one that mounts the
+// file storage.
+func affinity(in JobInput) *corev1.Affinity {
+	if in.FileStorageBeside == nil {
+		return in.Settings.Affinity
+	}
+	out := &corev1.Affinity{}
+	if in.Settings.Affinity != nil {
+		out = in.Settings.Affinity.DeepCopy()
+	}
+	if out.PodAffinity == nil {
+		out.PodAffinity = &corev1.PodAffinity{}
+	}
+	required := &out.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	*required = append(*required, corev1.PodAffinityTerm{
+		LabelSelector: in.FileStorageBeside,
+		TopologyKey:   corev1.LabelHostname,
+	})
+	return out
+}

@@ -1,0 +1,56 @@
+package specs
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// The helpers of a backup outlive its runs. Made and deleted for each run they
+// would cost a fifth of the watch events that Crossplane takes for one composite
+// at once before it stops listening for half a minute.
+
+// ServiceAccount returns the identity of a backup's pods.
+func ServiceAccount(r Run) *corev1.ServiceAccount {
+	return &corev1.ServiceAccount{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta: helperMeta(r),
+	}
+}
+
+// Role allows a backup's pods to read and patch exactly one object: the report
+// of the run r.
+func Role(r Run) *rbacv1.Role {
+	return &rbacv1.Role{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "Role"},
+		ObjectMeta: helperMeta(r),
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups:     []string{""},
+			Resources:     []string{"configmaps"},
+			ResourceNames: []string{ReportName(r)},
+			Verbs:         []string{"get", "patch"},
+		}},
+	}
+}
+
+// RoleBinding gives Role to ServiceAccount.
+func RoleBinding(r Run) *rbacv1.RoleBinding {
+	meta := helperMeta(r)
+	return &rbacv1.RoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "RoleBinding"},
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: meta.Name},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: meta.Name, Namespace: r.Namespace}},
+	}
+}
+
+func helperMeta(r Run) metav1.ObjectMeta {
+	const suffix = "-mover"
+	return metav1.ObjectMeta{
+		Name:      dnsLabel(r.Backup, maxJobName-len(suffix)) + suffix,
+		Namespace: r.Namespace,
+		Labels:    map[string]string{v1alpha1.LabelBackup: LabelValue(r.Backup)},
+	}
+}

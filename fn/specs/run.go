@@ -1,0 +1,78 @@
+// Package specs builds the objects that a backup composes, one kind a file:
+// values in, a typed object out, no client. Names and labels are decided here,
+// so that whoever looks for an object asks the builder.
+package specs
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+const (
+	maxLabelValue = 63
+	// A Job's name becomes a label value of its pods.
+	maxJobName = 63
+	hashLength = 8
+)
+
+// Run identifies one attempt of one run: what all of its objects have in common.
+type Run struct {
+	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
+	Backup string
+	// Namespace of all objects.
+	Namespace string
+	// ID of the run.
+	ID string
+	// Attempt counts the snapshots of the run, from 1.
+	Attempt int
+}
+
+// Name returns the name of the run's Job and helpers: a DNS label of at most
+// 63 characters, made of the backup's name and the digest at the ID's end.
+func (r Run) Name() string {
+	suffix := "-" + r.ID[strings.LastIndexByte(r.ID, '-')+1:]
+	if r.Attempt > 1 {
+		suffix += "-" + strconv.Itoa(r.Attempt)
+	}
+	return dnsLabel(r.Backup, maxJobName-len(suffix)) + suffix
+}
+
+// Labels returns a fresh map with the labels of the run's objects.
+func (r Run) Labels() map[string]string {
+	return map[string]string{
+		v1alpha1.LabelBackup:  LabelValue(r.Backup),
+		v1alpha1.LabelRun:     LabelValue(r.ID),
+		v1alpha1.LabelAttempt: strconv.Itoa(r.Attempt),
+	}
+}
+
+// LabelValue returns name if it fits into a label's value, else its start and
+// a digest.
+func LabelValue(name string) string { return shorten(name, maxLabelValue) }
+
+// dnsLabel returns name as a DNS label of at most limit characters. Dots become
+// dashes; a name that had to be changed gets a digest, so that two never meet.
+func dnsLabel(name string, limit int) string {
+	label := strings.ReplaceAll(name, ".", "-")
+	if label == name {
+		return shorten(name, limit)
+	}
+	return shorten(label+"-"+digest(name), limit)
+}
+
+// shorten cuts name to limit characters, the last of which are then a digest.
+func shorten(name string, limit int) string {
+	if len(name) <= limit {
+		return name
+	}
+	return strings.TrimRight(name[:limit-hashLength-1], "-.") + "-" + digest(name)
+}
+
+func digest(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:])[:hashLength]
+}

@@ -1,0 +1,111 @@
+package threescale
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+const (
+	// APIManagerGroup is the API group of the custom resource that installs 3scale.
+	APIManagerGroup = "apps.3scale.net"
+	// APIManagerVersion is the only version of that group that was ever served.
+	APIManagerVersion = "v1alpha1"
+	// APIManagerAPIVersion is the apiVersion of an APIManager manifest.
+	APIManagerAPIVersion = APIManagerGroup + "/" + APIManagerVersion
+	// APIManagerKind is the kind of the custom resource that installs 3scale.
+	APIManagerKind = "APIManager"
+	// FileStorageClaimName is the name of the PersistentVolumeClaim that holds
+	// the System FileStorage. The operator gives no other name, also when the
+	// APIManager sets a volumeName (component/system.go:112, 1193-1221).
+	FileStorageClaimName = "system-storage"
+)
+
+const (
+	// AnnotationVersion holds the 3scale version that the operator installed
+	// (apimanager_types.go:38).
+	AnnotationVersion = "apps.3scale.net/apimanager-threescale-version"
+	// AnnotationOperatorVersion holds the version of the operator itself.
+	AnnotationOperatorVersion = "apps.3scale.net/threescale-operator-version"
+	// AnnotationRequirementsConfirmed holds the resourceVersion of the ConfigMap
+	// whose requirements the operator found met; it means nothing on another cluster.
+	AnnotationRequirementsConfirmed = "apps.3scale.net/apimanager-confirmed-requirements-version"
+	// LabelWatchedBy marks a Secret whose changes the operator rolls out
+	// (main.go:164). Without it a custom policy is never reloaded again.
+	LabelWatchedBy = "apimanager.apps.3scale.net/watched-by"
+	// LabelSecretUIDPrefix starts the labels by which the operator notes, on the
+	// APIManager, the UIDs of the Secrets it watches (operator/apimanager_utils.go:12).
+	LabelSecretUIDPrefix = "secret.apimanager.apps.3scale.net/"
+)
+
+// APIManagerGVK returns the group, version and kind of an APIManager.
+func APIManagerGVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: APIManagerGroup, Version: APIManagerVersion, Kind: APIManagerKind}
+}
+
+// Version returns the 3scale version of an installation, such as "2.16.0", as
+// the operator noted it on the APIManager. It is empty when the operator has
+// not seen the APIManager yet.
+func Version(apiManager map[string]any) string {
+	return text(apiManager, "metadata", "annotations", AnnotationVersion)
+}
+
+// WildcardDomain returns the domain below which all routes of the installation
+// lie, empty when the APIManager names none.
+func WildcardDomain(apiManager map[string]any) string {
+	return text(apiManager, "spec", "wildcardDomain")
+}
+
+// IsMultiMinorHop reports whether an operator of version to refuses an
+// installation of version from. It is the operator's own rule: the second
+// numbers may differ by one at most, in either direction, and the first is not
+// looked at (apispkg/common/version_compare.go:9-25). It fails when a version
+// has no second number.
+func IsMultiMinorHop(from, to string) (bool, error) {
+	a, err := minorOf(from)
+	if err != nil {
+		return false, err
+	}
+	b, err := minorOf(to)
+	if err != nil {
+		return false, err
+	}
+	return a-b > 1 || b-a > 1, nil
+}
+
+// minorOf returns the second number of a dotted version.
+func minorOf(version string) (int, error) {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 {
+		return 0, fmt.Errorf("cannot read version %q: it has no minor number", version)
+	}
+	minor, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return 0, fmt.Errorf("cannot read version %q: %w", version, err)
+	}
+	return minor, nil
+}
+
+// lookup returns the value below a path of field names, and whether it is there.
+// A path that leads through something other than an object leads nowhere.
+func lookup(obj map[string]any, path ...string) (any, bool) {
+	value, found, err := unstructured.NestedFieldNoCopy(obj, path...)
+	return value, found && err == nil && value != nil
+}
+
+// text returns the string below a path, empty when there is none.
+func text(obj map[string]any, path ...string) string {
+	value, _ := lookup(obj, path...)
+	s, _ := value.(string)
+	return s
+}
+
+// flag returns the boolean below a path, and whether there is one.
+func flag(obj map[string]any, path ...string) (value, found bool) {
+	v, _ := lookup(obj, path...)
+	value, found = v.(bool)
+	return value, found
+}

@@ -1,0 +1,89 @@
+package threescale_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/threescale"
+)
+
+func TestVersionAndDomain(t *testing.T) {
+	apiManager := decode(t, []byte(`{
+		"metadata": {"annotations": {"apps.3scale.net/apimanager-threescale-version": "2.16.0"}},
+		"spec": {"wildcardDomain": "apps.example.com"}}`))
+	assert.Equal(t, "2.16.0", threescale.Version(apiManager))
+	assert.Equal(t, "apps.example.com", threescale.WildcardDomain(apiManager))
+
+	for name, broken := range map[string]string{
+		"Empty":      `{}`,
+		"Null":       `{"metadata": null, "spec": null}`,
+		"WrongTypes": `{"metadata": {"annotations": ["x"]}, "spec": "x"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Empty(t, threescale.Version(decode(t, []byte(broken))))
+			assert.Empty(t, threescale.WildcardDomain(decode(t, []byte(broken))))
+		})
+	}
+	assert.Empty(t, threescale.Version(nil))
+	assert.Equal(t, "apps.3scale.net/v1alpha1, Kind=APIManager", threescale.APIManagerGVK().String())
+}
+
+func TestIsMultiMinorHop(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		from, to string
+		want     bool
+		err      string
+	}{
+		"Same":     {"the operator of the same version reconciles", "2.16.0", "2.16.3", false, ""},
+		"Next":     {"one minor up is the supported upgrade", "2.15.1", "2.16.0", false, ""},
+		"Previous": {"the operator does not refuse one minor down", "2.16.0", "2.15", false, ""},
+		"TwoUp":    {"the operator stops for ever", "2.14", "2.16", true, ""},
+		"TwoDown":  {"the operator stops for ever", "2.16", "2.14", true, ""},
+		"Major":    {"the operator looks at the second number only", "1.16", "2.16", false, ""},
+		"NoMinor":  {"such a version cannot be compared", "2", "2.16", false, `cannot read version "2"`},
+		"NoNumber": {"such a version cannot be compared", "2.16", "2.x", false, `cannot read version "2.x"`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := threescale.IsMultiMinorHop(tc.from, tc.to)
+			if tc.err != "" {
+				require.ErrorContains(t, err, tc.err, tc.reason)
+				return
+			}
+			require.NoError(t, err, tc.reason)
+			assert.Equal(t, tc.want, got, tc.reason)
+		})
+	}
+}
+
+func TestFileStoragePodSelector(t *testing.T) {
+	cases := map[string]struct {
+		reason, version, want string
+	}{
+		"Deployments":       {"2.15 moved to Deployments", "2.15.0", "deployment in (system-app,system-sidekiq)"},
+		"Newer":             {"and later versions stayed", "2.16.1", "deployment in (system-app,system-sidekiq)"},
+		"NextMajor":         {"a higher major is newer, whatever its minor", "3.0.0", "deployment in (system-app,system-sidekiq)"},
+		"DeploymentConfigs": {"2.14 had DeploymentConfigs", "2.14.2", "deploymentConfig in (system-app,system-sidekiq)"},
+		"Unknown":           {"an installation without the annotation is a new one", "", "deployment in (system-app,system-sidekiq)"},
+		"Odd":               {"what cannot be read counts as new", "master", "deployment in (system-app,system-sidekiq)"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, selectorText(t, threescale.FileStoragePodSelector(tc.version)), tc.reason)
+		})
+	}
+}
+
+func TestExclusions(t *testing.T) {
+	assert.Equal(t, []string{"databases", "capability resources"}, threescale.NotIncluded())
+	parts := map[string]int{}
+	for _, exclusion := range threescale.Exclusions() {
+		parts[exclusion.Part]++
+		assert.NotEmpty(t, exclusion.Name)
+		assert.NotEmpty(t, exclusion.Reason)
+	}
+	assert.Equal(t, map[string]int{threescale.NotIncludedDatabases: 4, threescale.NotIncludedCapabilities: 11}, parts)
+}

@@ -1,0 +1,132 @@
+package threescale
+
+import (
+	"slices"
+	"strings"
+)
+
+// argoInstanceLabel is the label by which Argo CD tracks objects when it is not
+// told to track them by annotation. It is also a recommended label of
+// Kubernetes that charts and users set for themselves.
+const argoInstanceLabel = "app.kubernetes.io/instance"
+
+// CleanForBackup returns a deep copy of a live object that can be created again
+// elsewhere: without its status, without the metadata that the API server sets,
+// without finalizers, without kubectl's last-applied copy (which may hold the
+// values of a Secret), and without the marks by which Flux, Argo CD and
+// Crossplane know their own. With such a mark a restored object would be
+// pruned by whoever owned the original.
+//
+// All else is kept, among it LabelWatchedBy, the operator's annotations (they
+// tell the version) and fields that are not known here. The operator's backup
+// removes less (pkg/backup/apimanager_backup.go:343-359).
+func CleanForBackup(obj map[string]any) map[string]any {
+	cleaned := deepCopyObject(obj)
+	delete(cleaned, "status")
+	metadata, isObject := cleaned["metadata"].(map[string]any)
+	if !isObject {
+		return cleaned
+	}
+	dropInstance := tracksByInstance(metadata)
+	for _, field := range serverFields() {
+		delete(metadata, field)
+	}
+	for _, field := range []string{"labels", "annotations"} {
+		dropKeys(metadata, field, func(key string) bool {
+			return isOwnershipMark(key) || dropInstance && key == argoInstanceLabel
+		})
+	}
+	return cleaned
+}
+
+// IsOperatorStamp reports whether a label or annotation of an APIManager is one
+// that the operator writes there for itself: its versions, the resourceVersion
+// of the requirements it found met, the UIDs of the Secrets it watches. A
+// backup keeps them. A restore must drop them: they do not hold on another
+// cluster, and whoever keeps applying them works against the operator.
+func IsOperatorStamp(key string) bool {
+	return key == AnnotationVersion || key == AnnotationOperatorVersion ||
+		key == AnnotationRequirementsConfirmed || strings.HasPrefix(key, LabelSecretUIDPrefix)
+}
+
+// serverFields returns the fields of metadata that are not the user's to write,
+// or that tie an object to its namespace, owners and life.
+func serverFields() []string {
+	return []string{
+		"clusterName", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers",
+		"generation", "managedFields", "namespace", "ownerReferences", "resourceVersion", "selfLink", "uid",
+	}
+}
+
+// isOwnershipMark reports whether a label or annotation says which tool applied
+// the object. The groups are dropped whole: what else is in them (sync waves,
+// prune and apply policies) are orders to that tool about the original.
+func isOwnershipMark(key string) bool {
+	group, _, _ := strings.Cut(key, "/")
+	groups := []string{"argocd.argoproj.io", "crossplane.io", "helm.toolkit.fluxcd.io", "kustomize.toolkit.fluxcd.io"}
+	return key == "kubectl.kubernetes.io/last-applied-configuration" || slices.Contains(groups, group)
+}
+
+// tracksByInstance reports whether app.kubernetes.io/instance is Argo CD's. It
+// is when Argo CD left another mark on the object, or when the managed fields
+// name Argo CD as the one who wrote that label. Otherwise the label belongs to
+// the user or to a chart and stays: selectors may depend on it.
+func tracksByInstance(metadata map[string]any) bool {
+	for _, field := range []string{"labels", "annotations"} {
+		values, _ := metadata[field].(map[string]any)
+		for key := range values {
+			if strings.HasPrefix(key, "argocd.argoproj.io/") {
+				return true
+			}
+		}
+	}
+	for _, entry := range items(metadata, "managedFields") {
+		_, owns := lookup(entry, "fieldsV1", "f:metadata", "f:labels", "f:"+argoInstanceLabel)
+		if owns && strings.HasPrefix(text(entry, "manager"), "argocd") {
+			return true
+		}
+	}
+	return false
+}
+
+// dropKeys removes keys from the map in a field of metadata, and the field when
+// nothing is left in it.
+func dropKeys(metadata map[string]any, field string, drop func(key string) bool) {
+	values, isObject := metadata[field].(map[string]any)
+	if !isObject {
+		return
+	}
+	for key := range values {
+		if drop(key) {
+			delete(values, key)
+		}
+	}
+	if len(values) == 0 {
+		delete(metadata, field)
+	}
+}
+
+// deepCopyObject copies decoded JSON. It shares nothing with its argument but
+// scalars, and never returns nil.
+func deepCopyObject(obj map[string]any) map[string]any {
+	out := make(map[string]any, len(obj))
+	for key, value := range obj {
+		out[key] = deepCopyValue(value)
+	}
+	return out
+}
+
+// deepCopyValue copies a value of decoded JSON.
+func deepCopyValue(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		return deepCopyObject(v)
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = deepCopyValue(item)
+		}
+		return out
+	}
+	return value
+}

@@ -1,0 +1,108 @@
+package threescale_test
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/threescale"
+)
+
+// TestCleanForBackup has a live object and what is left of it as files.
+func TestCleanForBackup(t *testing.T) {
+	inputs, err := filepath.Glob(filepath.Join("testdata", "clean", "*", "input.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, inputs)
+	for _, input := range inputs {
+		t.Run(filepath.Base(filepath.Dir(input)), func(t *testing.T) {
+			object := decode(t, read(t, input))
+			cleaned := threescale.CleanForBackup(object)
+			want := decode(t, read(t, filepath.Join(filepath.Dir(input), "expected.json")))
+			assert.Equal(t, want, cleaned)
+			assert.Equal(t, decode(t, read(t, input)), object, "the argument must not change")
+			assert.Equal(t, cleaned, threescale.CleanForBackup(cleaned), "cleaning twice must change nothing")
+		})
+	}
+}
+
+func TestCleanForBackupOdd(t *testing.T) {
+	cases := map[string]struct {
+		reason, object, want string
+	}{
+		"NoMetadata":    {"what has no metadata loses its status only", `{"kind": "X", "status": {}}`, `{"kind": "X"}`},
+		"OddMetadata":   {"metadata of another type is left alone", `{"metadata": "x"}`, `{"metadata": "x"}`},
+		"OddLabels":     {"labels of another type are left alone", `{"metadata": {"labels": "x", "uid": "1"}}`, `{"metadata": {"labels": "x"}}`},
+		"StatusInside":  {"only the top level status is one", `{"spec": {"status": 1}, "data": {"status": "x"}}`, `{"spec": {"status": 1}, "data": {"status": "x"}}`},
+		"NamesLikeIt":   {"a group is compared whole", `{"metadata": {"labels": {"myargocd.argoproj.io/x": "1", "x.crossplane.io/y": "1"}}}`, `{"metadata": {"labels": {"myargocd.argoproj.io/x": "1", "x.crossplane.io/y": "1"}}}`},
+		"EmptyArgument": {"nothing comes from nothing", `{}`, `{}`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, decode(t, []byte(tc.want)), threescale.CleanForBackup(decode(t, []byte(tc.object))), tc.reason)
+		})
+	}
+	assert.Equal(t, map[string]any{}, threescale.CleanForBackup(nil))
+}
+
+func TestCleanForBackupCopiesDeeply(t *testing.T) {
+	object := decode(t, []byte(`{"spec": {"list": [{"a": "b"}]}}`))
+	cleaned := threescale.CleanForBackup(object)
+	cleaned["spec"].(map[string]any)["list"].([]any)[0].(map[string]any)["a"] = "changed"
+	assert.Equal(t, decode(t, []byte(`{"spec": {"list": [{"a": "b"}]}}`)), object)
+}
+
+func TestInstanceLabel(t *testing.T) {
+	const label = `"labels": {"app.kubernetes.io/instance": "x"}`
+	const fields = `"fieldsV1": {"f:metadata": {"f:labels": {"f:app.kubernetes.io/instance": {}}}}`
+	cases := map[string]struct {
+		reason, metadata string
+		kept             bool
+	}{
+		"Alone":       {"without a trace of Argo CD it is the user's", `{` + label + `}`, true},
+		"Helm":        {"charts set it too", `{` + label + `, "managedFields": [{"manager": "helm", ` + fields + `}]}`, true},
+		"OtherFields": {"Argo CD wrote something else", `{` + label + `, "managedFields": [{"manager": "argocd-controller", "fieldsV1": {"f:data": {}}}]}`, true},
+		"TrackingID":  {"Argo CD tracks by both", `{` + label + `, "annotations": {"argocd.argoproj.io/tracking-id": "x"}}`, false},
+		"Manager":     {"Argo CD wrote it", `{` + label + `, "managedFields": [{"manager": "helm"}, {"manager": "argocd-application-controller", ` + fields + `}]}`, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			cleaned := threescale.CleanForBackup(decode(t, []byte(`{"metadata": `+tc.metadata+`}`)))
+			_, kept := cleaned["metadata"].(map[string]any)["labels"]
+			assert.Equal(t, tc.kept, kept, tc.reason)
+		})
+	}
+}
+
+func TestIsOperatorStamp(t *testing.T) {
+	keys := []string{
+		threescale.AnnotationVersion, threescale.AnnotationOperatorVersion, threescale.AnnotationRequirementsConfirmed,
+		"secret.apimanager.apps.3scale.net/0b0a", threescale.LabelWatchedBy, "apps.3scale.net/disable-async", "app",
+	}
+	assert.Equal(t, keys[:4], slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !threescale.IsOperatorStamp(key) }))
+}
+
+func TestSecretManifest(t *testing.T) {
+	secret := decode(t, []byte(`{"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "immutable": true,
+		"metadata": {"name": "x", "uid": "1", "labels": {"a": "b"}},
+		"data": {"tls.crt": "Y2VydA==", "empty": "", "binary": "//4A"}, "stringData": {"x": "y"}}`))
+	meta := threescale.SecretMeta(secret)
+	assert.Equal(t, decode(t, []byte(`{"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "immutable": true,
+		"metadata": {"name": "x", "labels": {"a": "b"}}}`)), meta)
+
+	got := threescale.SecretManifest(meta, map[string][]byte{"tls.crt": []byte("cert"), "empty": nil, "binary": {0xff, 0xfe, 0}})
+	want := maps.Clone(meta)
+	want["data"] = secret["data"]
+	assert.Equal(t, want, got)
+	assert.NotContains(t, meta, "data", "the argument must not change")
+}
+
+func TestSecretManifestDefaults(t *testing.T) {
+	assert.Equal(t, map[string]any{"apiVersion": "v1", "kind": "Secret"}, threescale.SecretManifest(nil, nil))
+	stale := decode(t, []byte(`{"metadata": {"name": "x"}, "data": {"old": "eA=="}, "stringData": {"old": "x"}}`))
+	assert.Equal(t, decode(t, []byte(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"new": "eQ=="}}`)),
+		threescale.SecretManifest(stale, map[string][]byte{"new": []byte("y")}), "values in the metadata are not values")
+}

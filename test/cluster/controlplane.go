@@ -1,0 +1,138 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// startAPI starts etcd and the API server, and returns when there is a client.
+func (c *Cluster) startAPI(ctx context.Context) error {
+	etcd, err := c.startEtcd(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.startAPIServer(ctx, etcd); err != nil {
+		return err
+	}
+	return c.makeClient()
+}
+
+// startEtcd returns the URL of a new etcd. It need not survive a power cut, so
+// it does not wait for the disk.
+func (c *Cluster) startEtcd(ctx context.Context) (string, error) {
+	clientPort, err := freePort(ctx)
+	if err != nil {
+		return "", err
+	}
+	peerPort, err := freePort(ctx)
+	if err != nil {
+		return "", err
+	}
+	url, peer := localURL(clientPort), localURL(peerPort)
+	p, err := c.StartProcess(ProcessOptions{Name: "etcd", Path: c.binaries["etcd"], Args: []string{
+		"--data-dir", c.path("etcd"),
+		"--unsafe-no-fsync",
+		"--listen-client-urls", url, "--advertise-client-urls", url,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer,
+		"--log-level", "warn",
+	}})
+	if err != nil {
+		return "", err
+	}
+	return url, p.await(ctx, "etcd", func(ctx context.Context) error { return getOK(ctx, http.DefaultClient, url+"/health") })
+}
+
+func localURL(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) }
+
+func (c *Cluster) startAPIServer(ctx context.Context, etcd string) error {
+	p, err := c.StartProcess(ProcessOptions{Name: "kube-apiserver", Path: c.binaries["kube-apiserver"], Args: []string{
+		"--etcd-servers", etcd,
+		"--bind-address", apiAddress, "--secure-port", "443", "--advertise-address", apiAddress,
+		"--tls-cert-file", c.path("tls", "apiserver.crt"), "--tls-private-key-file", c.path("tls", "apiserver.key"),
+		"--service-cluster-ip-range", serviceRange,
+		"--service-account-issuer", "https://kubernetes.default.svc",
+		"--service-account-key-file", c.path("tls", "tokens.pub"),
+		"--service-account-signing-key-file", c.path("tls", "tokens.key"),
+		"--token-auth-file", c.path("tls", "tokens.csv"),
+		"--authorization-mode", "Node,RBAC",
+		"--enable-admission-plugins", "NodeRestriction",
+		"--kubelet-client-certificate", c.path("tls", "kubelet-client.crt"),
+		"--kubelet-client-key", c.path("tls", "kubelet-client.key"),
+		"--kubelet-preferred-address-types", "InternalIP",
+		"--allow-privileged",
+	}})
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(c.authority.pem)
+	httpClient := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	defer httpClient.CloseIdleConnections()
+	return p.await(ctx, "the API server", func(ctx context.Context) error { return getOK(ctx, httpClient, apiURL+"/readyz") })
+}
+
+// startControllers starts the controller manager, whose controllers run under
+// ServiceAccounts of their own as in any real cluster, and the scheduler. It
+// waits for a thing that only the controllers make.
+func (c *Cluster) startControllers(ctx context.Context) error {
+	manager, err := c.startController("kube-controller-manager",
+		"--service-account-private-key-file", c.path("tls", "tokens.key"),
+		"--root-ca-file", c.path("tls", "ca.crt"),
+		"--use-service-account-credentials",
+		// A volume's binding is noticed by watching; this is how often it is
+		// looked for besides, and what a test would otherwise wait for.
+		"--pvclaimbinder-sync-period", "2s",
+	)
+	if err != nil {
+		return err
+	}
+	if _, err := c.startController("kube-scheduler"); err != nil {
+		return err
+	}
+	return manager.await(ctx, "the ServiceAccount of namespace default", func(ctx context.Context) error {
+		return c.client.Get(ctx, types.NamespacedName{Namespace: "default", Name: "default"}, &corev1.ServiceAccount{})
+	})
+}
+
+// startController starts a component that has a kubeconfig and serves nothing:
+// there is one of each, and nobody asks for its metrics.
+func (c *Cluster) startController(name string, args ...string) (*Process, error) {
+	kubeconfig := c.path(name + ".kubeconfig")
+	return c.StartProcess(ProcessOptions{Name: name, Path: c.binaries[name], Args: append([]string{
+		"--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port", "0",
+	}, args...)})
+}
+
+// getOK is nil when the URL answers with status 200.
+func getOK(ctx context.Context, httpClient *http.Client, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("cannot get %q: %w", url, err)
+	}
+	response, err := httpClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("cannot get %q: %w", url, err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		return fmt.Errorf("cannot get %q: %w", url, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("cannot get %q: status %s: %s", url, response.Status, body)
+	}
+	return nil
+}

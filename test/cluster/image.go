@@ -1,0 +1,114 @@
+//go:build linux
+
+package cluster
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// An Image holds one static binary and nothing else, like one that is built
+// FROM scratch.
+type Image struct {
+	// Name with registry and tag, such as docker.io/local/mover:test. No such
+	// registry is asked: pods use imagePullPolicy Never or IfNotPresent.
+	Name string
+	// Binary is the path of the program on this machine.
+	Binary string
+	// Entrypoint is the command; its first element is where the binary is.
+	Entrypoint []string
+	// User is numeric, UID or UID:GID.
+	User string
+}
+
+// LoadImage gives the node an image. An image of that name is replaced.
+func (c *Cluster) LoadImage(ctx context.Context, i Image) error {
+	file, err := os.CreateTemp(c.dir, "image-*.tar")
+	if err != nil {
+		return fmt.Errorf("cannot create archive of image %q: %w", i.Name, err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // It goes with the folder at the latest.
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("cannot create archive of image %q: %w", i.Name, err)
+	}
+	if err := i.write(file.Name()); err != nil {
+		return err
+	}
+	if _, err := c.ctr(ctx, "--namespace", "k8s.io", "images", "import", file.Name()); err != nil {
+		return fmt.Errorf("cannot import image %q: %w", i.Name, err)
+	}
+	return nil
+}
+
+// write writes the image as "docker save" does. The layer is not compressed:
+// it travels no farther than this disk.
+func (i Image) write(path string) error {
+	tag, err := name.NewTag(i.Name)
+	if err != nil {
+		return fmt.Errorf("cannot parse name of image %q: %w", i.Name, err)
+	}
+	layer, err := i.layer()
+	if err != nil {
+		return err
+	}
+	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(layer, types.DockerUncompressedLayer))
+	if err != nil {
+		return fmt.Errorf("cannot create image %q: %w", i.Name, err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return fmt.Errorf("cannot create image %q: %w", i.Name, err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.Config.Entrypoint, config.Config.User = i.Entrypoint, i.User
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		return fmt.Errorf("cannot configure image %q: %w", i.Name, err)
+	}
+	if err := tarball.WriteToFile(path, tag, image); err != nil {
+		return fmt.Errorf("cannot write archive of image %q: %w", i.Name, err)
+	}
+	return nil
+}
+
+// layer is a tar stream with the binary.
+func (i Image) layer() ([]byte, error) {
+	if len(i.Entrypoint) == 0 || !filepath.IsAbs(i.Entrypoint[0]) {
+		return nil, fmt.Errorf("cannot create image %q: its entrypoint has to start with an absolute path", i.Name)
+	}
+	data, err := os.ReadFile(i.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read binary of image %q: %w", i.Name, err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	header := &tar.Header{Name: strings.TrimPrefix(i.Entrypoint[0], "/"), Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg}
+	if err := w.WriteHeader(header); err != nil {
+		return nil, fmt.Errorf("cannot create layer of image %q: %w", i.Name, err)
+	}
+	if _, err := w.Write(data); err != nil {
+		return nil, fmt.Errorf("cannot create layer of image %q: %w", i.Name, err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("cannot create layer of image %q: %w", i.Name, err)
+	}
+	return layer.Bytes(), nil
+}
+
+// ctr runs containerd's own client.
+func (c *Cluster) ctr(ctx context.Context, args ...string) (string, error) {
+	return run(ctx, "ctr", append([]string{"--address", c.containerdSocket()}, args...)...)
+}

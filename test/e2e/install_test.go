@@ -1,0 +1,77 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	kustomize "sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"threescale.dev/backup/test/cluster"
+)
+
+const installTimeout = time.Minute
+
+// overlay is what the README tells a user to write: the shipped base, and where
+// the image is.
+const overlay = `
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [%s]
+patches:
+- target: {kind: Composition}
+  patch: |-
+    - op: replace
+      path: /spec/pipeline/0/input/image
+      value: %s
+`
+
+// installFlavour applies manifests/<flavour> and waits until Crossplane serves it.
+func installFlavour(ctx context.Context, c *cluster.Cluster, flavour string) error {
+	manifests, err := buildFlavour(flavour)
+	if err != nil {
+		return err
+	}
+	if err := c.ApplyYAML(ctx, manifests); err != nil {
+		return err
+	}
+	return cluster.Eventually(ctx, installTimeout, "the XRD to be established", func(ctx context.Context) error {
+		_, err := c.Kubectl(ctx, "", "get", "threescalebackups.backup.threescale.dev", "--all-namespaces")
+		return err
+	})
+}
+
+func buildFlavour(flavour string) ([]byte, error) {
+	base, err := filepath.Abs("../../manifests/" + flavour)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find manifests: %w", err)
+	}
+	// Kustomize takes no absolute path as a resource, so the overlay lives
+	// beside the base, in memory.
+	fs := filesys.MakeFsOnDisk()
+	dir, err := filesys.NewTmpConfirmedDir()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a folder: %w", err)
+	}
+	defer fs.RemoveAll(dir.String())
+	relative, err := filepath.Rel(dir.String(), base)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find manifests: %w", err)
+	}
+	text := fmt.Sprintf(overlay, relative, image)
+	if err := fs.WriteFile(filepath.Join(dir.String(), "kustomization.yaml"), []byte(text)); err != nil {
+		return nil, fmt.Errorf("cannot write the overlay: %w", err)
+	}
+	options := krusty.MakeDefaultOptions()
+	options.LoadRestrictions = kustomize.LoadRestrictionsNone
+	built, err := krusty.MakeKustomizer(options).Run(fs, dir.String())
+	if err != nil {
+		return nil, fmt.Errorf("cannot build manifests/%s: %w", flavour, err)
+	}
+	return built.AsYaml()
+}

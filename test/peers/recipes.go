@@ -1,0 +1,79 @@
+package peers
+
+import "sort"
+
+// A recipe says how one binary is built.
+type recipe struct {
+	// folder of the peer's module, beside this file.
+	folder string
+	// version names the cache folder; the hash of the inputs is what makes it
+	// right.
+	version string
+	// pkg is the main package.
+	pkg string
+	// variables are set with the linker's -X.
+	variables []string
+}
+
+// recipes lists every binary by its name.
+func recipes() map[string]recipe {
+	return map[string]recipe{
+		"kube-apiserver":          kubernetes("kube-apiserver"),
+		"kube-controller-manager": kubernetes("kube-controller-manager"),
+		"kube-scheduler":          kubernetes("kube-scheduler"),
+		"kubectl":                 kubernetes("kubectl"),
+		"kubelet":                 kubernetes("kubelet"),
+		"etcd":                    {folder: "etcd", version: "v3.6.4", pkg: "."},
+		"crossplane": {
+			folder:  "crossplane",
+			version: "v2.4.0",
+			pkg:     "github.com/crossplane/crossplane/v2/cmd/crossplane",
+			variables: []string{
+				"github.com/crossplane/crossplane-runtime/v2/pkg/version.version=v2.4.0",
+				// The RBAC manager has no flag for the port of its metrics. On a
+				// developer's machine 8080 is taken; "0" serves none.
+				"sigs.k8s.io/controller-runtime/pkg/metrics/server.DefaultBindAddress=0",
+			},
+		},
+		"crank": {
+			folder:    "crank",
+			version:   "v2.2.1",
+			pkg:       "github.com/crossplane/crossplane/v2/cmd/crank",
+			variables: []string{"github.com/crossplane/crossplane/v2/internal/version.version=v2.2.1"},
+		},
+	}
+}
+
+// kubernetes is the recipe of one of Kubernetes' programs. Without the version
+// the API server would call itself v0.0.0, which clients refuse.
+func kubernetes(command string) recipe {
+	const version = "k8s.io/component-base/version."
+	return recipe{
+		folder:  "kubernetes",
+		version: "v1.34.4",
+		pkg:     "k8s.io/kubernetes/cmd/" + command,
+		variables: []string{
+			version + "gitVersion=v1.34.4",
+			version + "gitMajor=1",
+			version + "gitMinor=34",
+		},
+	}
+}
+
+// modules names the module in which a peer's data files are: CRDs, charts.
+func modules() map[string]string {
+	return map[string]string{
+		"crossplane":          "github.com/crossplane/crossplane/v2",
+		"threescale-operator": "github.com/3scale/3scale-operator",
+	}
+}
+
+// Names lists the binaries that can be built, in alphabetical order.
+func Names() []string {
+	names := make([]string, 0, len(recipes()))
+	for name := range recipes() {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}

@@ -1,0 +1,116 @@
+package render
+
+import (
+	"time"
+
+	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/dataset"
+)
+
+// A Scenario says what the claim of an example meets.
+type Scenario struct {
+	// Name is the folder below examples/.
+	Name string
+	// Namespaced is for the flavour without a claim.
+	Namespaced bool
+	// Installation that is backed up.
+	Installation dataset.Options
+	// Objects that the cluster has beside it and the storage classes, as YAML.
+	Objects []string
+	// Before plays what happened before the rendered moment; nil: nothing did.
+	Before func(*stage) error
+}
+
+// Flavour is the folder of manifests/ with the scenario's XRD and Composition.
+func (s Scenario) Flavour() string {
+	if s.Namespaced {
+		return "namespaced"
+	}
+	return "claim"
+}
+
+// created is when all claims are applied.
+func created() time.Time { return time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC) }
+
+// storageClasses are those of every cluster: the default deletes a volume with
+// its claim, as most do.
+func storageClasses() []string {
+	return []string{`
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: standard
+  annotations: {storageclass.kubernetes.io/is-default-class: "true"}
+provisioner: csi.example.com
+reclaimPolicy: Delete
+volumeBindingMode: WaitForFirstConsumer
+`, `
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: retained}
+provisioner: csi.example.com
+reclaimPolicy: Retain
+volumeBindingMode: WaitForFirstConsumer
+allowVolumeExpansion: true
+`}
+}
+
+const preexistingVolume = `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: my-preexisting-persistent-volume, uid: 5f0c2f5e-7a33-4a55-9a0e-2b7c3a9d1e01}
+spec:
+  accessModes: [ReadWriteOnce]
+  capacity: {storage: 20Gi}
+  nfs: {server: nfs.example.com, path: /backups}
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: ""
+status: {phase: Available}
+`
+
+const preexistingClaim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: backups, namespace: 3scale, uid: 5f0c2f5e-7a33-4a55-9a0e-2b7c3a9d1e02}
+spec:
+  accessModes: [ReadWriteMany]
+  resources: {requests: {storage: 50Gi}}
+  storageClassName: retained
+  volumeName: pv-backups
+status: {phase: Bound, accessModes: [ReadWriteMany], capacity: {storage: 50Gi}}
+`
+
+const volumeOfPreexistingClaim = `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: pv-backups, uid: 5f0c2f5e-7a33-4a55-9a0e-2b7c3a9d1e03}
+spec:
+  accessModes: [ReadWriteMany]
+  capacity: {storage: 50Gi}
+  claimRef: {apiVersion: v1, kind: PersistentVolumeClaim, name: backups, namespace: 3scale, uid: 5f0c2f5e-7a33-4a55-9a0e-2b7c3a9d1e02}
+  nfs: {server: nfs.example.com, path: /backups}
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: retained
+status: {phase: Bound}
+`
+
+// Scenarios lists all examples, in the order in which the README explains them.
+func Scenarios() []Scenario {
+	internal := []threescale.Database{threescale.SystemDatabase, threescale.BackendRedis}
+	return []Scenario{
+		{Name: "first-backup"},
+		{Name: "first-backup-namespaced", Namespaced: true},
+		{Name: "existing-persistent-volume", Objects: []string{preexistingVolume}},
+		{Name: "existing-claim", Objects: []string{preexistingClaim, volumeOfPreexistingClaim}},
+		{Name: "running", Before: (*stage).snapshot},
+		{Name: "encrypted", Before: (*stage).snapshot},
+		{Name: "completed", Before: (*stage).jobDone},
+		{Name: "triggered", Before: (*stage).firstRunThenTrigger},
+		{Name: "internal-databases-refused", Installation: dataset.Options{InternalDatabases: internal}},
+		{Name: "s3-refused", Installation: dataset.Options{S3: true}},
+		{Name: "missing-secret", Installation: dataset.Options{
+			MissingSecrets: []string{"system-recaptcha", "system-seed", "system-smtp"},
+		}},
+		{Name: "two-apimanagers", Installation: dataset.Options{SecondAPIManager: true}},
+	}
+}
