@@ -23,14 +23,15 @@ type childArgs struct {
 	Volume, Files, Run string
 	Recipients         []string
 	Workers            int
-	User               int  // drops root's rights, if not 0
-	Announce           bool // prints a line for each step of progress
+	User               int         // drops root's rights, if not 0
+	Deny               map[int]int // errors of system calls, both by number
 }
 
 func TestMain(m *testing.M) {
 	if args := os.Getenv(childVariable); args != "" {
 		os.Exit(child([]byte(args)))
 	}
+	syscall.Umask(0o022) // the modes of what tests make depend on it
 	os.Exit(m.Run())
 }
 
@@ -59,6 +60,10 @@ func child(data []byte) int {
 			return 2
 		}
 	}
+	if err := deny(args.Deny); args.Deny != nil && err != nil {
+		fmt.Println(err)
+		return 2
+	}
 	v, err := OpenVolume(args.Volume)
 	if err != nil {
 		fmt.Println(err)
@@ -66,9 +71,6 @@ func child(data []byte) int {
 	}
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers, Now: time.Now,
-	}
-	if args.Announce {
-		opts.Progress = func(p Progress) { fmt.Println(p.Phase, p.FilesDone) }
 	}
 	result, err := v.Write(context.Background(), opts)
 	var unreadable *UnreadableError
@@ -84,6 +86,32 @@ func child(data []byte) int {
 		fmt.Println(err)
 		return 1
 	}
-	fmt.Println("written", result.Manifest.Totals.Files, result.TreeShared)
+	fmt.Println("written", result.Manifest.Totals.Files, "files, peak KiB:", peakMemory())
 	return 0
+}
+
+// peakMemory returns the most memory that this process has had, in KiB.
+func peakMemory() string {
+	status, _ := os.ReadFile("/proc/self/status") // empty if it cannot be told
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	return strings.Fields(after + " 0")[0]
+}
+
+// childProcess is a writer that was not started yet.
+type childProcess struct{ *exec.Cmd }
+
+// killAfter starts the writer and kills it after the given time. It returns false if the writer was done before.
+func (c *childProcess) killAfter(t *testing.T, after time.Duration) bool {
+	t.Helper()
+	require.NoError(t, c.Start())
+	timer := time.AfterFunc(after, func() { _ = c.Process.Kill() }) // it may be done already
+	defer timer.Stop()
+	return c.Wait() != nil
+}
+
+func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, cancel
 }

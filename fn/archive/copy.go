@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	copyBuffer = 256 << 10
+	copyBuffer = 32 << 10
 	maxTries   = 3 // readings of a file that keeps changing
 )
 

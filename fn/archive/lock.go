@@ -53,8 +53,11 @@ func (l *volumeLock) name(holder string) error {
 
 // release gives up the lock.
 func (l *volumeLock) release() {
-	_ = l.name("")     // a name left behind misleads nobody: the lock is what counts
-	_ = l.file.Close() // gives up the lock, whatever it returns
+	// None of the errors leaves the volume locked for longer than this process lives. Closing alone would not unlock
+	// it while a process that was just forked off has the file open.
+	_ = l.name("")
+	_ = unix.Flock(int(l.file.Fd()), unix.LOCK_UN)
+	_ = l.file.Close()
 }
 
 // lockFile opens the lock file, which is made once and never removed: another process may hold it open.

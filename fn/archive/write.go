@@ -50,7 +50,7 @@ func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) 
 	}
 	lock, err := v.lock(opts.Holder)
 	if err != nil {
-		return nil, err
+		return nil, v.explainFull(err)
 	}
 	defer lock.release()
 	w.warn(lock.warning)

@@ -6,10 +6,13 @@ package compose
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
@@ -18,6 +21,9 @@ const (
 	pollWaiting = 30 * time.Second
 	// pollSoon is for what the next call can already decide.
 	pollSoon = 5 * time.Second
+	// breakerCooldown is how long Crossplane stops listening for a composite
+	// that has had too many events.
+	breakerCooldown = 5 * time.Minute
 )
 
 // Names of composed resources. Those of a run end in its ID, since a resource
@@ -53,6 +59,9 @@ func Compose(o Observed) Desired {
 	if err != nil {
 		return refused(o, err)
 	}
+	o.Composite.Status.Runs = slices.DeleteFunc(slices.Clone(o.Composite.Status.Runs), func(r v1alpha1.Run) bool {
+		return !job.IsRunID(r.ID) // names are made of it
+	})
 	c := &composition{observed: o, spec: o.Composite.Spec, namespace: scope.Namespace, backup: scope.Name}
 	c.desired.Resources = map[string]runtime.Object{}
 	c.desired.Requirements = c.requirements()
@@ -119,7 +128,7 @@ func (c *composition) guard() {
 		if _, kept := c.desired.Resources[key]; kept {
 			continue
 		}
-		if key == keyVolume || isActiveJob(object) {
+		if key == keyVolume || strings.HasPrefix(key, keyJob) && isActiveJob(object) {
 			c.desired.Fatal = fmt.Errorf("refusing to drop %s %q, which is in use: this is a bug, please report it", object.text("kind"), object.name())
 			return
 		}

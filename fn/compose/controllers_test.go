@@ -15,6 +15,7 @@ func (w *world) control() {
 	waiting := true
 	for _, o := range w.Composed() {
 		if o.GetKind() == "Job" {
+			w.jobs[o.GetUID()] = o.GetName()
 			w.defaultJob(o.DeepCopy())
 			waiting = false
 		}

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -46,6 +47,15 @@ func (c *composition) complete(r *run, result *job.Result) {
 	r.record.Bytes = result.Bytes
 	r.record.Reason, r.record.Message = "", ""
 	r.record.CompletionTime = timeOf(result.CompletionTime)
+	r.volume = c.volumeHolding(r)
+}
+
+// volumeHolding is the UID of the claim that a run which succeeded is on: as it
+// was noted before, if the history was lost since; else the one in use, or the
+// last one known if that is gone already.
+func (c *composition) volumeHolding(r *run) string {
+	_, claim := c.volumeInUse()
+	return cmp.Or(r.report.annotation(v1alpha1.AnnotationVolume), string(claim.uid()), c.observed.Composite.Status.BackupPersistentVolumeClaimUID)
 }
 
 func (c *composition) fail(r *run, reason, message string) {
@@ -60,15 +70,37 @@ func (c *composition) fail(r *run, reason, message string) {
 	}
 }
 
-// failure says why a Job failed: in the mover's words if it had a chance to
-// say, else in those of the Job controller.
+// failure says why a Job failed and what to do: in the mover's words if it had
+// a chance to say, else in those of the Job controller.
 func failure(r *run, result *job.Result) (reason, message string) {
-	const again = "start another run with a new spec.trigger"
-	if result != nil && !result.Completed && result.Reason != "" {
-		return result.Reason, fmt.Sprintf("%s; then %s", sentence(result.Message), again)
-	}
 	why := r.job.condition("Failed")
-	return v1alpha1.ReasonFailed, fmt.Sprintf("Job %q failed (%s: %s); look at: kubectl -n %s describe job,pod -l %s=%s; then %s", r.job.name(), why.text("reason"), why.text("message"), r.job.text("metadata", "namespace"), v1alpha1.LabelRun, r.id, again)
+	look := fmt.Sprintf("look at: kubectl -n %s describe job,pod -l %s=%s", r.job.text("metadata", "namespace"), v1alpha1.LabelRun, r.id)
+	switch {
+	case why.text("reason") == "DeadlineExceeded":
+		return v1alpha1.ReasonFailed, fmt.Sprintf("Job %q was not done within spec.job.activeDeadlineSeconds; raise it, or %s; %s", r.job.name(), look, again)
+	case result != nil && !result.Completed && result.Reason != "":
+		return result.Reason, fmt.Sprintf("%s; %s; %s", sentence(result.Message), advice(result.Reason, look), again)
+	}
+	return v1alpha1.ReasonFailed, fmt.Sprintf("Job %q failed (%s: %s); %s; %s", r.job.name(), why.text("reason"), why.text("message"), look, again)
+}
+
+const again = "then start another run with a new spec.trigger"
+
+// advice says what mends a failure that the mover reported.
+func advice(reason, otherwise string) string {
+	switch reason {
+	case v1alpha1.ReasonNoSpace:
+		return "raise resources.requests if the StorageClass can expand volumes, or make room on the volume"
+	case v1alpha1.ReasonUnreadable:
+		return "let the pod's user read it, or set spec.job.podSecurityContext to a user and group that may"
+	case v1alpha1.ReasonVolumeNotWritable:
+		return "make the backup volume writable, or set spec.job.podSecurityContext to a user and group that may write"
+	case v1alpha1.ReasonIntegrity:
+		return "the storage of the backup volume changed or lost data: check it, and verify the other runs"
+	case v1alpha1.ReasonLocked:
+		return "wait until the other backup to this volume has ended"
+	}
+	return otherwise
 }
 
 func timeOf(t time.Time) *metav1.Time {

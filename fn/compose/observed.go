@@ -39,7 +39,10 @@ type Composite struct {
 	Spec                v1alpha1.ThreeScaleBackupSpec
 	// SpecError tells that the spec does not decode.
 	SpecError error
-	Status    v1alpha1.ThreeScaleBackupStatus
+	// Unresponsive tells that Crossplane drops most of what it watches for this
+	// composite, changes of the composite itself too.
+	Unresponsive bool
+	Status       v1alpha1.ThreeScaleBackupStatus
 }
 
 // ClaimRef names the claim of a composite.

@@ -143,7 +143,7 @@ func checkSecrets(c *composition) []finding {
 	if len(missing) == 0 {
 		return nil
 	}
-	return findingf(v1alpha1.ReasonSecretMissing, "Namespace %q lacks Secrets that the installation needs: %s", c.namespace, strings.Join(missing, ", "))
+	return findingf(v1alpha1.ReasonSecretMissing, "Namespace %q lacks Secrets that the installation needs: %s; create them, or correct what names them", c.namespace, strings.Join(missing, ", "))
 }
 
 func checkConfigMaps(c *composition) []finding {
@@ -156,7 +156,7 @@ func checkConfigMaps(c *composition) []finding {
 	if len(missing) == 0 {
 		return nil
 	}
-	return findingf(v1alpha1.ReasonConfigMapMissing, "Namespace %q lacks ConfigMaps that the installation needs: %s", c.namespace, strings.Join(missing, ", "))
+	return findingf(v1alpha1.ReasonConfigMapMissing, "Namespace %q lacks ConfigMaps that the installation needs: %s; create them", c.namespace, strings.Join(missing, ", "))
 }
 
 // checkSize adds up what one answer carries, before anything is composed.

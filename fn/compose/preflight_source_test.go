@@ -56,7 +56,7 @@ func sourceRefusals() map[string]refusal {
 		"S3": {
 			reason:  "a volume cannot hold a bucket",
 			options: func(o *dataset.Options) { o.S3 = true },
-			want:    v1alpha1.ReasonS3FileStorageUnsupported, holds: []string{"S3 bucket", "leave the file storage out"},
+			want:    v1alpha1.ReasonS3FileStorageUnsupported, holds: []string{"S3 bucket", "set spec.fileStorage of the ThreeScaleBackup to Skip"},
 		},
 		"S3AndVolume": {
 			reason: "the operator refuses it too",

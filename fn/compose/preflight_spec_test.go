@@ -40,6 +40,11 @@ func scopeRefusals() map[string]refusal {
 			arrange: func(w *world) { w.setSpec("", "claimRef", "name") },
 			want:    v1alpha1.ReasonNamespaceRefused, fatal: true,
 		},
+		"StatusUnreadable": {
+			reason:  "its author is not us: to go on without the history could run a backup twice",
+			arrange: func(w *world) { set("none", "status", "runs")(w.Composite.Object) },
+			want:    v1alpha1.ReasonInternalError, holds: []string{"Cannot read the status"}, fatal: true,
+		},
 		"NamespaceGone": {
 			reason:  "its UID is what keeps the volume alive, and must not be guessed",
 			arrange: func(w *world) { w.Delete("Namespace", "", namespace) },
@@ -75,7 +80,7 @@ func specRefusals() map[string]refusal {
 		},
 		"QuantityMalformed": {
 			reason: "the user has to know which field to correct", spec: destination(`resources: {requests: 10Gigs}`),
-			want: invalid, holds: []string{"spec.backupDestination", "quantities must match"},
+			want: invalid, holds: []string{"spec.backupDestination.persistentVolumeClaim.resources.requests", "quantities must match"},
 		},
 		"QuantityZero": {
 			reason: "no volume has no size", spec: destination(`resources: {requests: 0}`),

@@ -2,7 +2,9 @@ package compose
 
 import (
 	"slices"
+	"strings"
 
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/specs"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -15,6 +17,7 @@ const (
 	requireFileStorage    = "file-storage"
 	requireBackupVolume   = "backup-volume"
 	requireVolume         = "volume"
+	requireJobVolume      = "job-volume"
 	requireStorageClasses = "storage-classes"
 	prefixSecret          = "secret/"
 	prefixConfigMap       = "configmap/"
@@ -36,6 +39,9 @@ func (c *composition) requirements() map[string]Selector {
 	}
 	if name := c.persistentVolumeName(); name != "" {
 		out[requireVolume] = Selector{APIVersion: "v1", Kind: "PersistentVolume", Name: name}
+	}
+	if name := c.jobVolumeName(); name != "" && name != c.volumeClaimName() {
+		out[requireJobVolume] = namespaced("v1", "PersistentVolumeClaim", name)
 	}
 	for _, name := range c.secretNames() {
 		out[prefixSecret+name] = namespaced("v1", "Secret", name)
@@ -80,6 +86,32 @@ func (c *composition) volumeClaimName() string {
 		return c.destination().ClaimName
 	}
 	return specs.PVCName(c.backup)
+}
+
+// jobVolumeName is the PersistentVolumeClaim that the Job of an unfinished run
+// writes to; "" without one. The spec may name another since it started.
+func (c *composition) jobVolumeName() string {
+	used := ""
+	for key, object := range c.observed.Composed {
+		if !strings.HasPrefix(key, keyJob) || wasFinished(c.observed.Composite.Status, object.label(v1alpha1.LabelRun)) {
+			continue
+		}
+		for _, volume := range object.objects("spec", "template", "spec", "volumes") {
+			if volume.text("name") == specs.VolumeBackup {
+				used = max(used, volume.text("persistentVolumeClaim", "claimName"))
+			}
+		}
+	}
+	return used
+}
+
+// volumeInUse is the PersistentVolumeClaim of the run in flight, else the one
+// that the next run is written to.
+func (c *composition) volumeInUse() (name string, claim Object) {
+	if used := c.jobVolumeName(); used != "" && used != c.volumeClaimName() {
+		return used, c.required(requireJobVolume)
+	}
+	return c.volumeClaimName(), c.backupVolume()
 }
 
 // persistentVolumeName is the volume that the claim is, or shall be, bound to.

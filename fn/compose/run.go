@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -31,6 +32,8 @@ type run struct {
 	// finished tells that the record says so, as of an earlier call or this one.
 	finished bool
 	result   *job.Result
+	// volume is the UID of the claim that the run is on, once it has succeeded.
+	volume string
 }
 
 func (r *run) spec(c *composition) specs.Run {
@@ -88,13 +91,17 @@ func attemptOf(object Object) int {
 }
 
 // causeOf reads a run's cause from its report, where it was written when the
-// run started; until then it is what the spec says.
+// run started, or from its snapshot; until then it is what the spec says.
 func (c *composition) causeOf(r *run) job.Cause {
 	var cause job.Cause
 	if text := r.report.annotation(v1alpha1.AnnotationCause); text != "" {
 		if err := json.Unmarshal([]byte(text), &cause); err == nil {
 			return cause
 		}
+	}
+	var description job.Description
+	if err := json.Unmarshal(dataOf(r.objects)[specs.ObjectKey(job.DescriptionFile)], &description); err == nil {
+		return description.Cause
 	}
 	if c.spec.Trigger != "" {
 		return job.Cause{Kind: job.CauseTrigger, Value: c.spec.Trigger}
@@ -109,7 +116,7 @@ func (c *composition) currentRun() *run {
 	var open *run
 	for _, object := range c.observed.Composed {
 		id := object.label(v1alpha1.LabelRun)
-		if id == "" || seen[id] {
+		if !job.IsRunID(id) || seen[id] {
 			continue
 		}
 		seen[id] = true
@@ -261,7 +268,11 @@ func (c *composition) composeReport(r *run) {
 		c.desired.Fatal = fmt.Errorf("cannot encode the cause of run %q: %w", r.id, err)
 		return
 	}
-	c.desired.Resources[keyReport+r.id] = specs.Report(r.spec(c), string(cause))
+	report := specs.Report(r.spec(c), string(cause))
+	if volume := cmp.Or(r.report.annotation(v1alpha1.AnnotationVolume), r.volume); volume != "" {
+		report.Annotations[v1alpha1.AnnotationVolume] = volume
+	}
+	c.desired.Resources[keyReport+r.id] = report
 }
 
 // keepFinished keeps what a finished run leaves: its report, from which a lost

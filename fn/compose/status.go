@@ -47,7 +47,7 @@ func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 	if !r.finished {
 		status.Progress = c.progress(r)
 		if r.inconsistent {
-			c.warn(v1alpha1.ReasonSourcesChanging, "%s", inconsistency())
+			c.warnf(v1alpha1.ReasonSourcesChanging, "%s", inconsistency())
 		}
 		return
 	}
@@ -99,10 +99,13 @@ func (c *composition) progress(r *run) *v1alpha1.Progress {
 // summarizeVolume notes which volume holds the runs. One that was replaced by
 // hand holds none of them: the backup is not there any more.
 func (c *composition) summarizeVolume(status *v1alpha1.ThreeScaleBackupStatus) {
-	status.BackupPersistentVolumeClaimName = c.volumeClaimName()
-	uid := string(c.backupVolume().uid())
-	if status.BackupPersistentVolumeClaimUID == "" || c.completedNow() {
-		status.BackupPersistentVolumeClaimUID = uid
+	name, claim := c.volumeInUse()
+	status.BackupPersistentVolumeClaimName = name
+	if status.BackupPersistentVolumeClaimUID == "" {
+		status.BackupPersistentVolumeClaimUID = string(claim.uid())
+	}
+	if c.completedNow() {
+		status.BackupPersistentVolumeClaimUID = c.run.volume
 	}
 	if c.volumeReplaced() {
 		status.Completed = false
@@ -113,11 +116,15 @@ func (c *composition) completedNow() bool { return c.run != nil && c.run.result 
 
 // volumeReplaced tells that the volume of the last successful run is gone.
 func (c *composition) volumeReplaced() bool {
-	status := c.observed.Composite.Status
-	if c.completedNow() || status.LastRun == nil || status.BackupPersistentVolumeClaimUID == "" {
-		return false
+	holds := ""
+	switch status := c.observed.Composite.Status; {
+	case c.completedNow():
+		holds = c.run.volume
+	case status.LastRun != nil:
+		holds = status.BackupPersistentVolumeClaimUID
 	}
-	return status.BackupPersistentVolumeClaimUID != string(c.backupVolume().uid())
+	_, claim := c.volumeInUse()
+	return holds != "" && holds != string(claim.uid())
 }
 
 func (c *composition) preflightCondition() Condition {
@@ -156,13 +163,14 @@ func joined(findings []finding) string {
 func (c *composition) completedCondition() Condition {
 	if c.volumeReplaced() {
 		return Condition{v1alpha1.ConditionBackupCompleted, statusFalse, v1alpha1.ReasonBackupVolumeReplaced,
-			fmt.Sprintf("PersistentVolumeClaim %q is not the one that holds the earlier runs; start a run with a new spec.trigger", c.volumeClaimName())}
+			fmt.Sprintf("PersistentVolumeClaim %q is not the one that holds the earlier runs; start a run with a new spec.trigger", c.desired.Status.BackupPersistentVolumeClaimName)}
 	}
 	for _, record := range c.desired.Status.Runs {
 		switch record.State {
+		case v1alpha1.RunRunning:
 		case v1alpha1.RunCompleted:
 			return Condition{v1alpha1.ConditionBackupCompleted, statusTrue, v1alpha1.ReasonCompleted,
-				fmt.Sprintf("Run %s is on PersistentVolumeClaim %q, verified", record.ID, c.volumeClaimName())}
+				fmt.Sprintf("Run %s is on PersistentVolumeClaim %q, verified", record.ID, c.desired.Status.BackupPersistentVolumeClaimName)}
 		case v1alpha1.RunFailed:
 			return Condition{v1alpha1.ConditionBackupCompleted, statusFalse, record.Reason, fmt.Sprintf("Run %s: %s", record.ID, record.Message)}
 		}
@@ -178,12 +186,12 @@ func (c *composition) inFlight(r *run) (reason, message string) {
 	switch {
 	case r.job == nil && !c.passed():
 		return v1alpha1.ReasonTakingSnapshot, fmt.Sprintf("Run %s waits: see %s", r.id, v1alpha1.ConditionPreflightPassed)
-	case r.job == nil:
+	case c.desired.Resources[keyJob+r.key()] == nil:
 		return v1alpha1.ReasonTakingSnapshot, fmt.Sprintf("Run %s copies Secrets and objects", r.id)
 	}
 	// One text for a pod that waits and one that runs: each change of a
 	// condition is three more of the watch events that core counts.
-	return v1alpha1.ReasonRunning, fmt.Sprintf("Run %s is in Job %q; if status.progress does not move, look at: kubectl -n %s describe job,pod -l %s=%s", r.id, r.job.name(), c.namespace, v1alpha1.LabelRun, r.id)
+	return v1alpha1.ReasonRunning, fmt.Sprintf("Run %s is in Job %q; if status.progress does not move, look at: kubectl -n %s describe job,pod -l %s=%s", r.id, r.spec(c).Name(), c.namespace, v1alpha1.LabelRun, r.id)
 }
 
 // events tells what changed since the status before: a start, an end.
@@ -203,7 +211,7 @@ func (c *composition) events(before v1alpha1.ThreeScaleBackupStatus) []Event {
 	if r.record.State == v1alpha1.RunFailed {
 		return append(out, Event{Warning: true, Reason: r.record.Reason, Message: fmt.Sprintf("Run %s failed: %s", r.id, r.record.Message)})
 	}
-	return append(out, Event{Reason: v1alpha1.ReasonCompleted, Message: fmt.Sprintf("Run %s is on PersistentVolumeClaim %q, verified", r.id, c.volumeClaimName())})
+	return append(out, Event{Reason: v1alpha1.ReasonCompleted, Message: fmt.Sprintf("Run %s is on PersistentVolumeClaim %q, verified", r.id, c.desired.Status.BackupPersistentVolumeClaimName)})
 }
 
 // ttl says when core asks again if nothing that it watches changes. Mostly a
@@ -220,8 +228,17 @@ func (c *composition) ttl() time.Duration {
 		return pollWaiting
 	case r != nil && !r.finished:
 		return pollSoon
+	case r != nil && c.observed.Composite.Unresponsive && c.lately(r):
+		return pollWaiting // a trigger may have been dropped
 	}
 	return 0
+}
+
+// lately tells whether a run ended so short a while ago that the events which it
+// caused may still keep Crossplane from noticing others: five minutes.
+func (c *composition) lately(r *run) bool {
+	ended := r.record.CompletionTime
+	return ended != nil && c.observed.Now.Sub(ended.Time) < 2*breakerCooldown
 }
 
 // pollJob grows with the Job's age, so that its end is noticed at most a tenth

@@ -85,7 +85,7 @@ func (c *composition) keepVolume(existing Object) {
 	}
 	c.desired.Resources[keyVolume] = specs.PVC(v)
 	if c.spec.DeletionPolicy == v1alpha1.DeletionDelete && namespaceOwner(existing) != "" {
-		c.warn(v1alpha1.ReasonDeletionPolicyNotEffective, "PersistentVolumeClaim %q stays when this backup is deleted, in spite of deletionPolicy %s: it is owned by its Namespace too, as an earlier backup of this name had it", existing.name(), v1alpha1.DeletionDelete)
+		c.warnf(v1alpha1.ReasonDeletionPolicyNotEffective, "PersistentVolumeClaim %q stays when this backup is deleted, in spite of deletionPolicy %s: it is owned by its Namespace too, as an earlier backup of this name had it", existing.name(), v1alpha1.DeletionDelete)
 	}
 }
 
@@ -98,7 +98,7 @@ func namespaceOwner(object Object) types.UID {
 	return ""
 }
 
-func (c *composition) warn(reason, format string, args ...any) {
+func (c *composition) warnf(reason, format string, args ...any) {
 	c.warnings = append(c.warnings, findingf(reason, format, args...)...)
 }
 
@@ -106,7 +106,7 @@ func (c *composition) warn(reason, format string, args ...any) {
 func (c *composition) warnVolumeEdits(existing Object, v specs.Volume) {
 	d := c.destination()
 	ignored := func(field, is string) {
-		c.warn(v1alpha1.ReasonDestinationChangeIgnored, "%s has no effect: PersistentVolumeClaim %q exists (%s) and is kept, with the backups on it; for another destination make a new %s", field, existing.name(), is, v1alpha1.KindBackup)
+		c.warnf(v1alpha1.ReasonDestinationChangeIgnored, "%s has no effect: PersistentVolumeClaim %q exists (%s) and is kept, with the backups on it; for another destination make a new %s", field, existing.name(), is, v1alpha1.KindBackup)
 	}
 	if d.ClaimName != "" && d.ClaimName != existing.name() {
 		ignored("claimName", "composed")
@@ -139,11 +139,11 @@ func (c *composition) grow(existing Object, v *specs.Volume) {
 	}
 	switch {
 	case want.Cmp(v.Size) < 0:
-		c.warn(v1alpha1.ReasonDestinationChangeIgnored, "PersistentVolumeClaim %q has %s and cannot shrink to %s", existing.name(), v.Size.String(), want.String())
+		c.warnf(v1alpha1.ReasonDestinationChangeIgnored, "PersistentVolumeClaim %q has %s and cannot shrink to %s", existing.name(), v.Size.String(), want.String())
 	case existing.text("status", "phase") != string(corev1.ClaimBound):
-		c.warn(v1alpha1.ReasonExpansionUnsupported, "PersistentVolumeClaim %q grows to %s once it is bound", existing.name(), want.String())
+		c.warnf(v1alpha1.ReasonExpansionUnsupported, "PersistentVolumeClaim %q grows to %s once it is bound", existing.name(), want.String())
 	case !c.expandable(v.StorageClass):
-		c.warn(v1alpha1.ReasonExpansionUnsupported, "PersistentVolumeClaim %q stays at %s: its StorageClass does not allow expansion to %s", existing.name(), v.Size.String(), want.String())
+		c.warnf(v1alpha1.ReasonExpansionUnsupported, "PersistentVolumeClaim %q stays at %s: its StorageClass does not allow expansion to %s", existing.name(), v.Size.String(), want.String())
 	default:
 		v.Size = *want
 	}
@@ -182,7 +182,7 @@ func (c *composition) warnReclaimPolicy() {
 		return
 	}
 	name := c.volumeClaimName()
-	c.warn(v1alpha1.ReasonReclaimPolicyDelete, "Deleting PersistentVolumeClaim %q, or its namespace, deletes the backups, since the reclaim policy of the volume is Delete; to keep them, run: kubectl patch pv \"$(kubectl -n %s get pvc %s -o jsonpath='{.spec.volumeName}')\" -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'", name, c.namespace, name)
+	c.warnf(v1alpha1.ReasonReclaimPolicyDelete, "Deleting PersistentVolumeClaim %q, or its namespace, deletes the backups, since the reclaim policy of the volume is Delete; to keep them, run once it is bound: kubectl patch pv \"$(kubectl -n %s get pvc %s -o jsonpath='{.spec.volumeName}')\" -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'", name, c.namespace, name)
 }
 
 // classOf is the class that the backup's claim has, or will get.

@@ -10,6 +10,7 @@ import (
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/api/job"
@@ -30,6 +31,8 @@ type world struct {
 	*simulate.World
 	t        testing.TB
 	function *promising
+	// jobs are the UIDs of all Jobs that ever were.
+	jobs map[types.UID]string
 }
 
 // newWorld returns a world with a complete installation and a composite whose
@@ -45,7 +48,7 @@ func newWorld(t testing.TB, spec string, change ...func(*dataset.Options)) *worl
 	w.Now = func() time.Time { return noon }
 	w.Put(object(t, `{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: standard,
 		annotations: {storageclass.kubernetes.io/is-default-class: "true"}}, provisioner: x, reclaimPolicy: Retain}`))
-	return &world{World: w, t: t, function: f}
+	return &world{World: w, t: t, function: f, jobs: map[types.UID]string{}}
 }
 
 func composite(t testing.TB, spec string) *unstructured.Unstructured {
@@ -254,4 +257,11 @@ func (w *world) rotateUntilJob() {
 		}
 	}
 	require.Fail(w.t, "no Job was composed", "%v", w.status())
+}
+
+func jsonOf(t testing.TB, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	require.NoError(t, err)
+	return string(text)
 }

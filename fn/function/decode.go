@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
@@ -37,7 +37,7 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 	for name, r := range req.GetObserved().GetResources() {
 		o.Composed[name] = r.GetResource().AsMap()
 	}
-	for name, resources := range required(req) {
+	for name, resources := range req.GetRequiredResources() {
 		objects := make([]compose.Object, 0, len(resources.GetItems()))
 		for _, r := range resources.GetItems() {
 			objects = append(objects, r.GetResource().AsMap())
@@ -45,27 +45,6 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		o.Required[name] = objects
 	}
 	return o, nil
-}
-
-// required returns what was asked for. Crossplane before version 2 knows it by
-// its older name.
-func required(req *fnv1.RunFunctionRequest) map[string]*fnv1.Resources {
-	if len(req.GetRequiredResources()) > 0 {
-		return req.GetRequiredResources()
-	}
-	return req.GetExtraResources()
-}
-
-// undecodable returns the first field of the spec that does not decode by
-// itself: the converter's errors do not say which.
-func undecodable(spec map[string]any) string {
-	for _, field := range slices.Sorted(maps.Keys(spec)) {
-		one := map[string]any{field: spec[field]}
-		if runtime.DefaultUnstructuredConverter.FromUnstructured(one, &v1alpha1.ThreeScaleBackupSpec{}) != nil {
-			return field
-		}
-	}
-	return ""
 }
 
 func decodeComposite(xr map[string]any) (compose.Composite, error) {
@@ -92,12 +71,48 @@ func decodeComposite(xr map[string]any) (compose.Composite, error) {
 		}
 	}
 	if status, ok, _ := unstructured.NestedMap(xr, "status"); ok {
-		// Crossplane's own part of the status is not ours to read.
+		c.Unresponsive = unresponsive(status)
+		// The rest of Crossplane's own part of the status is not ours to read.
 		delete(status, "conditions")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &c.Status); err != nil {
 			return c, fmt.Errorf("cannot read the status of composite %q: %w", c.Name, err)
 		}
 	}
-	c.UID = types.UID(u.GetUID())
 	return c, nil
+}
+
+// undecodable returns the path of the first field that does not decode even by
+// itself, for the user to find: the decoder's own errors name none.
+func undecodable(fields map[string]any, path ...string) string {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		here := append(slices.Clone(path), name)
+		if decodes(fields[name], here) {
+			continue
+		}
+		if children, ok := fields[name].(map[string]any); ok {
+			if deeper := undecodable(children, here...); deeper != "" {
+				return deeper
+			}
+		}
+		return strings.Join(here, ".")
+	}
+	return ""
+}
+
+// decodes tells whether a spec with nothing but value at path decodes.
+func decodes(value any, path []string) bool {
+	for _, name := range slices.Backward(path) {
+		value = map[string]any{name: value}
+	}
+	spec, _ := value.(map[string]any)
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &v1alpha1.ThreeScaleBackupSpec{}) == nil
+}
+
+// unresponsive tells that Crossplane's circuit breaker for the composite is open.
+func unresponsive(status map[string]any) bool {
+	conditions, _ := status["conditions"].([]any)
+	return slices.ContainsFunc(conditions, func(entry any) bool {
+		condition, _ := entry.(map[string]any)
+		return condition["type"] == "Responsive" && condition["status"] == "False"
+	})
 }

@@ -2,6 +2,7 @@ package function
 
 import (
 	"fmt"
+	"maps"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/response"
@@ -28,12 +29,12 @@ func encode(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 	rsp.Meta.Ttl = durationpb.New(d.TTL)
 	if d.Fatal != nil {
 		response.Fatal(rsp, d.Fatal)
-		return nil
+		return nil //nolint:nilerr // the fatal result is the answer
 	}
-	if rsp.Desired == nil {
+	if rsp.GetDesired() == nil {
 		rsp.Desired = &fnv1.State{}
 	}
-	if rsp.Desired.Resources == nil {
+	if rsp.GetDesired().GetResources() == nil {
 		rsp.Desired.Resources = make(map[string]*fnv1.Resource, len(d.Resources))
 	}
 	for name, object := range d.Resources {
@@ -46,20 +47,32 @@ func encode(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 	return encodeStatus(d, rsp)
 }
 
+// encodeStatus writes the status over what earlier functions put there.
 func encodeStatus(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
-	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&d.Status)
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&d.Status)
 	if err != nil {
 		return fmt.Errorf("cannot encode the status: %w", err)
 	}
-	composite, err := structpb.NewStruct(map[string]any{"status": status})
+	status, err := structpb.NewStruct(fields)
 	if err != nil {
 		return fmt.Errorf("cannot encode the status: %w", err)
 	}
-	ready := fnv1.Ready_READY_FALSE
+	if rsp.Desired.Composite == nil {
+		rsp.Desired.Composite = &fnv1.Resource{}
+	}
+	composite := rsp.Desired.Composite
+	if composite.GetResource().GetFields() == nil {
+		composite.Resource = &structpb.Struct{Fields: map[string]*structpb.Value{}}
+	}
+	if earlier := composite.GetResource().GetFields()["status"].GetStructValue().GetFields(); earlier != nil {
+		maps.Copy(earlier, status.GetFields())
+	} else {
+		composite.Resource.Fields["status"] = structpb.NewStructValue(status)
+	}
+	composite.Ready = fnv1.Ready_READY_FALSE
 	if d.Ready {
-		ready = fnv1.Ready_READY_TRUE
+		composite.Ready = fnv1.Ready_READY_TRUE
 	}
-	rsp.Desired.Composite = &fnv1.Resource{Resource: composite, Ready: ready}
 	return nil
 }
 

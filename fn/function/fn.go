@@ -4,12 +4,16 @@ package function
 
 import (
 	"context"
+	"errors"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/response"
 
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
 )
 
@@ -28,22 +32,43 @@ func New(log logging.Logger) *Function { return &Function{Now: time.Now, log: lo
 
 // RunFunction runs the function once. It never returns an error: what is wrong
 // is a fatal result, with conditions that the user sees.
-func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (rsp *fnv1.RunFunctionResponse, _ error) {
 	log := f.log.WithValues("tag", req.GetMeta().GetTag())
-	rsp := response.To(req, response.DefaultTTL)
+	defer func() {
+		if recover() != nil {
+			// One composite must not end the process, which serves all of them.
+			// What was thrown may hold data, so that only the stack is logged.
+			log.Info("Cannot answer the request", "stack", string(debug.Stack()))
+			rsp = failed(req, errors.New("cannot answer: this is a bug of the function, please report it with the stack in its log"))
+		}
+	}()
 	observed, err := decode(req)
 	if err != nil {
 		log.Info("Cannot decode the request", "error", err)
-		response.Fatal(rsp, err)
-		return rsp, nil
+		return failed(req, err), nil
 	}
 	observed.Now = f.Now()
 	desired := compose.Compose(observed)
+	rsp = response.To(req, response.DefaultTTL)
 	if err := encode(desired, rsp); err != nil {
 		log.Info("Cannot encode the response", "error", err)
-		response.Fatal(rsp, err)
-		return rsp, nil
+		return failed(req, err), nil
 	}
 	log.Debug("Composed", "composite", observed.Composite.Name, "resources", len(desired.Resources))
 	return rsp, nil
+}
+
+// failed answers with a fatal result, upon which core changes nothing, and with
+// the conditions that a claim shows.
+func failed(req *fnv1.RunFunctionRequest, err error) *fnv1.RunFunctionResponse {
+	rsp := response.To(req, response.DefaultTTL)
+	message := err.Error()
+	message = strings.ToUpper(message[:1]) + message[1:]
+	for _, name := range []string{v1alpha1.ConditionPreflightPassed, v1alpha1.ConditionBackupCompleted} {
+		rsp.Conditions = append(rsp.Conditions, encodeCondition(compose.Condition{
+			Type: name, Status: "Unknown", Reason: v1alpha1.ReasonInternalError, Message: message,
+		}))
+	}
+	response.Fatal(rsp, err)
+	return rsp
 }

@@ -4,12 +4,16 @@ package mover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 )
+
+// lockInterval is how often a volume that another writer holds is tried.
+const lockInterval = time.Second
 
 // Reporter takes what the mover has to say. Result must have been stored when
 // it returns without an error.
@@ -28,6 +32,8 @@ type Env struct {
 	Now func() time.Time
 	// Hostname tells other writers who holds the volume.
 	Hostname string
+	// LockPatience is how long to wait while another writer holds the volume.
+	LockPatience time.Duration
 }
 
 // Backup writes the run that o describes and reports the result. A run that is
@@ -60,7 +66,7 @@ func write(ctx context.Context, o job.Options, env Env, progress func(job.Progre
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
 	source, cause := snapshot.Description.Source, snapshot.Description.Cause
-	return volume.Write(ctx, archive.WriteOptions{
+	options := archive.WriteOptions{
 		Run:        o.Run,
 		Holder:     env.Hostname,
 		Objects:    snapshot.Objects,
@@ -72,7 +78,28 @@ func write(ctx context.Context, o job.Options, env Env, progress func(job.Progre
 		Progress: func(p archive.Progress) {
 			progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
 		},
-	})
+	}
+	return writeUnlocked(ctx, volume, options, env.LockPatience, progress)
+}
+
+// writeUnlocked waits for another writer to end, since a Job's few retries are
+// used up long before a large backup is.
+func writeUnlocked(ctx context.Context, volume *archive.Volume, options archive.WriteOptions, patience time.Duration, progress func(job.Progress)) (*archive.Result, error) {
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		result, err := volume.Write(ctx, options)
+		var locked *archive.LockedError
+		if !errors.As(err, &locked) {
+			return result, err
+		}
+		progress(job.Progress{Phase: job.PhaseLocked})
+		select {
+		case <-waiting.Done():
+			return nil, err
+		case <-time.After(lockInterval):
+		}
+	}
 }
 
 // resultOf is the report of a run; without a manifest, that of a failure.

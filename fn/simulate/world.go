@@ -139,7 +139,7 @@ func (w *World) Reconcile(ctx context.Context) (*fnv1.RunFunctionResponse, error
 		return rsp, err
 	}
 	status := rsp.GetDesired().GetComposite().GetResource().AsMap()["status"]
-	conditions := w.Composite.Object["status"].(map[string]any)["conditions"]
+	conditions, _, _ := unstructured.NestedSlice(w.Composite.Object, "status", "conditions")
 	fields, _ := status.(map[string]any)
 	if fields == nil {
 		fields = map[string]any{}

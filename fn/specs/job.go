@@ -18,7 +18,8 @@ const (
 	nonRootID              int64 = 65532
 	snapshotMode           int32 = 0o440
 
-	volumeBackup      = "backup"
+	// VolumeBackup is the pod's volume that runs are written to.
+	VolumeBackup      = "backup"
 	volumeObjects     = "objects"
 	volumeFileStorage = "file-storage"
 )
@@ -128,12 +129,12 @@ func container(in JobInput) corev1.Container {
 		Args:            Options(in).Args(),
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(bool),
-			ReadOnlyRootFilesystem:   ptr(true),
+			ReadOnlyRootFilesystem:   new(true),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		VolumeMounts: []corev1.VolumeMount{
-			{Name: volumeBackup, MountPath: job.VolumePath},
+			{Name: VolumeBackup, MountPath: job.VolumePath},
 			{Name: volumeObjects, MountPath: job.ObjectsPath, ReadOnly: true},
 		},
 	}
@@ -163,5 +164,3 @@ func Options(in JobInput) job.Options {
 	}
 	return o
 }
-
-func ptr[T any](value T) *T { return &value }

@@ -12,14 +12,14 @@ import (
 // restricted-v2. Where the cluster assigns UIDs it sets none.
 func podSecurityContext(in JobInput) *corev1.PodSecurityContext {
 	sc := &corev1.PodSecurityContext{
-		RunAsNonRoot:   ptr(true),
+		RunAsNonRoot:   new(true),
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 	}
 	if !in.AssignsUID {
-		sc.RunAsUser = ptr(nonRootID)
-		sc.RunAsGroup = ptr(nonRootID)
-		sc.FSGroup = ptr(nonRootID)
-		sc.FSGroupChangePolicy = ptr(corev1.FSGroupChangeOnRootMismatch)
+		sc.RunAsUser = new(nonRootID)
+		sc.RunAsGroup = new(nonRootID)
+		sc.FSGroup = new(nonRootID)
+		sc.FSGroupChangePolicy = new(corev1.FSGroupChangeOnRootMismatch)
 	}
 	overlay(sc, in.Settings.PodSecurityContext)
 	return sc
@@ -56,9 +56,9 @@ func set[T any](field **T, value *T) {
 
 func volumes(in JobInput) []corev1.Volume {
 	out := []corev1.Volume{
-		{Name: volumeBackup, VolumeSource: claim(in.VolumeClaim, false)},
+		{Name: VolumeBackup, VolumeSource: claim(in.VolumeClaim, false)},
 		{Name: volumeObjects, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
-			DefaultMode: ptr(snapshotMode),
+			DefaultMode: new(snapshotMode),
 			Sources:     projections(in),
 		}}},
 	}

@@ -17,6 +17,8 @@ const (
 	// A Job's name becomes a label value of its pods.
 	maxJobName = 63
 	hashLength = 8
+	// Of a run's ID; a longer one is no ID of ours, and must not break a name.
+	maxRunSuffix = 20
 )
 
 // Run identifies one attempt of one run: what all of its objects have in common.
@@ -34,7 +36,7 @@ type Run struct {
 // Name returns the name of the run's Job and helpers: a DNS label of at most
 // 63 characters, made of the backup's name and the digest at the ID's end.
 func (r Run) Name() string {
-	suffix := "-" + r.ID[strings.LastIndexByte(r.ID, '-')+1:]
+	suffix := "-" + shorten(r.ID[strings.LastIndexByte(r.ID, '-')+1:], maxRunSuffix)
 	if r.Attempt > 1 {
 		suffix += "-" + strconv.Itoa(r.Attempt)
 	}

@@ -131,7 +131,7 @@ func CheckFileStorage(apiManager map[string]any) []Finding {
 			Message: "spec.system.fileStorage sets both persistentVolumeClaim and simpleStorageService, which the operator refuses: remove one of the two"})
 	case usesS3:
 		findings = append(findings, Finding{Code: S3FileStorage, Field: s3, Blocking: true,
-			Message: "The file storage is an S3 bucket, which a backup to a volume cannot hold: back up the bucket with the tools of its provider, and leave the file storage out of this backup"})
+			Message: "The file storage is an S3 bucket, which a backup to a volume cannot hold: back up the bucket with the tools of its provider, and set spec.fileStorage of the ThreeScaleBackup to Skip"})
 	}
 	deprecated := fileStorageField("amazonSimpleStorageService")
 	if _, set := lookup(apiManager, deprecated...); set {

@@ -95,7 +95,9 @@ func (c *Cluster) writeKubeconfig(path, token, namespace string) error {
 // makeClient makes the administrator's client. It waits for nothing: kinds are
 // looked up when they are first used.
 func (c *Cluster) makeClient() error {
-	cl, err := client.New(c.admin, client.Options{Scheme: scheme.Scheme})
+	config := c.Config()
+	config.WarningHandler = rest.NoWarnings{} // The harness lists deprecated kinds, too.
+	cl, err := client.New(config, client.Options{Scheme: scheme.Scheme})
 	if err != nil {
 		return fmt.Errorf("cannot create client: %w", err)
 	}
@@ -124,7 +126,8 @@ func (c *Cluster) Kubectl(ctx context.Context, kubeconfig string, args ...string
 
 // Apply applies files or folders server-side, as the administrator.
 func (c *Cluster) Apply(ctx context.Context, files ...string) error {
-	args := []string{"apply", "--server-side", "--force-conflicts"}
+	args := make([]string, 0, 3+2*len(files))
+	args = append(args, "apply", "--server-side", "--force-conflicts")
 	for _, file := range files {
 		args = append(args, "-f", file)
 	}
@@ -143,7 +146,7 @@ func (c *Cluster) kubectl(ctx context.Context, kubeconfig string, stdin []byte, 
 	if kubeconfig == "" {
 		kubeconfig = c.Kubeconfig()
 	}
-	cmd := exec.CommandContext(ctx, c.binaries["kubectl"], append([]string{"--kubeconfig", kubeconfig, "--cache-dir", c.path("kubectl-cache")}, args...)...) //nolint:gosec // G204: a harness runs programs.
+	cmd := exec.CommandContext(ctx, c.binaries["kubectl"], append([]string{"--kubeconfig", kubeconfig, "--cache-dir", c.path("kubectl-cache")}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &stdout, &stderr
 	if err := cmd.Run(); err != nil {

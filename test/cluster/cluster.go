@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,10 +38,12 @@ import (
 type Options struct {
 	// WorkDir is the folder in which the cluster's own temporary folder is
 	// made; by default that of the system. It has to be on a disk that
-	// overlayfs can use, so not on one itself.
+	// overlayfs can use, so not on one itself, and not below a folder that the
+	// node has of its own, such as /run.
 	WorkDir string
 	// LogDir is where the components' logs go. By default they are in the
-	// temporary folder, and go with it.
+	// temporary folder, and go with it. It cannot be below /var/log, which the
+	// node has of its own.
 	LogDir string
 	// Logf is told about progress. By default nobody is.
 	Logf func(format string, args ...any)
@@ -92,9 +95,39 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c := &Cluster{options: o, lock: lock, binaries: binaries, spawner: newSpawner()}
 	if err := c.start(ctx); err != nil {
-		return nil, errors.Join(err, c.Stop())
+		return nil, errors.Join(err, c.Stop()) //nolint:contextcheck // Cleaning up is not cut short.
 	}
 	return c, nil
+}
+
+// Stop ends everything that Start and later calls started, and leaves nothing
+// on the machine. It may be called twice. Without it, when the harness ends by
+// an interrupt or a panic, the janitor does the same.
+func (c *Cluster) Stop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lock == nil {
+		return nil
+	}
+	if c.provisioner != nil {
+		c.provisioner.stop()
+	}
+	var errs []error
+	// The last first: nobody loses what it depends on. Nothing that they would
+	// write before they end is kept.
+	for _, p := range slices.Backward(c.processes) {
+		errs = append(errs, p.Kill())
+	}
+	c.spawner.close()
+	if c.state != nil {
+		errs = append(errs, c.state.Undo(context.Background()))
+	}
+	if c.janitor != nil {
+		errs = append(errs, c.janitor.stop())
+	}
+	errs = append(errs, c.lock.Close())
+	c.lock = nil
+	return errors.Join(errs...)
 }
 
 // peerBinaries builds what is not built yet.
@@ -151,16 +184,10 @@ func (c *Cluster) afterAPI() []func(context.Context) error {
 // prepare cleans up after an earlier cluster and makes the folders and
 // identities of this one.
 func (c *Cluster) prepare(ctx context.Context) error {
-	previous, err := machine.Load()
-	if err != nil {
+	if err := c.cleanUpPrevious(ctx); err != nil {
 		return err
 	}
-	if previous != nil {
-		c.options.Logf("cleaning up after an interrupted cluster in %s", previous.WorkDir)
-		if err := previous.Undo(); err != nil {
-			return err
-		}
-	}
+	var err error
 	if c.janitor, err = startJanitor(ctx, c.lock); err != nil {
 		return err
 	}
@@ -175,49 +202,35 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	if c.state, err = machine.New(c.dir); err != nil {
 		return err
 	}
+	if err := visibleOnNode(c.dir, c.logDir(), c.binaries["kubelet"]); err != nil {
+		return err
+	}
 	for _, dir := range []string{c.logDir(), c.path("tls"), c.volumeDir()} {
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: pods of any user pass through the folder of the volumes.
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot create folder %q: %w", dir, err)
 		}
 	}
 	// MkdirTemp lets only the owner in; a pod's user has to reach its volume.
-	if err := os.Chmod(c.dir, 0o711); err != nil { //nolint:gosec // G302: passing through is what is needed.
+	if err := os.Chmod(c.dir, 0o711); err != nil {
 		return fmt.Errorf("cannot open work folder %q: %w", c.dir, err)
 	}
-	if err := machine.AddAddress(); err != nil {
+	if err := machine.AddAddress(ctx); err != nil {
 		return err
 	}
 	return c.makeIdentities()
 }
 
-// Stop ends everything that Start and later calls started, and leaves nothing
-// on the machine. It may be called twice. Without it, when the harness ends by
-// an interrupt or a panic, the janitor does the same.
-func (c *Cluster) Stop() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lock == nil {
+// cleanUpPrevious does what an earlier harness and its janitor could not.
+func (c *Cluster) cleanUpPrevious(ctx context.Context) error {
+	previous, err := machine.Load()
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if c.provisioner != nil {
-		c.provisioner.stop()
+	if err != nil {
+		return err
 	}
-	var errs []error
-	// The last first: nobody loses what it depends on. Nothing that they would
-	// write before they end is kept.
-	for _, p := range slices.Backward(c.processes) {
-		errs = append(errs, p.Kill())
-	}
-	c.spawner.close()
-	if c.state != nil {
-		errs = append(errs, c.state.Undo())
-	}
-	if c.janitor != nil {
-		errs = append(errs, c.janitor.stop())
-	}
-	errs = append(errs, c.lock.Close())
-	c.lock = nil
-	return errors.Join(errs...)
+	c.options.Logf("cleaning up after an interrupted cluster in %s", previous.WorkDir)
+	return previous.Undo(ctx)
 }
 
 // path returns a path in the cluster's folder.

@@ -4,8 +4,10 @@ package cluster_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
@@ -62,6 +64,14 @@ func TestCluster(t *testing.T) {
 			reason: "core's ClusterRole should get what an aggregated ClusterRole grants, and nothing else",
 			test:   testAggregation,
 		},
+		"OtherVolumes": {
+			reason: "a pod should write to a volume of any other kind, too",
+			test:   testOtherVolumes,
+		},
+		"Dump": {
+			reason: "a dump should say everything but the values of Secrets",
+			test:   testDump,
+		},
 		"Provisioner": {
 			reason: "a claim of the default class should get a volume when its first pod comes, and lose it with itself",
 			test:   testProvisioner,
@@ -93,23 +103,64 @@ func TestCluster(t *testing.T) {
 }
 
 func testRestrictedJob(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	restricted(t, c, "restricted")
 	v, err := c.Volume(t.Context(), cluster.VolumeOptions{Name: "restricted-ext4", Filesystem: cluster.Ext4, SizeMiB: 32})
 	require.NoError(t, err)
 	require.DirExists(t, filepath.Join(v.Path, "lost+found"))
-	create(t, c, claim("restricted", "data", "", v.Name))
-	create(t, c, job("restricted", "probe", "data", "job", "/data/file"))
-
-	require.NoError(t, awaitJob(t.Context(), c, "restricted", "probe"))
-	written, err := os.ReadFile(filepath.Join(v.Path, "file"))
-	require.NoError(t, err)
-	require.Equal(t, "written by the probe\n", string(written))
-	logs, err := c.Kubectl(t.Context(), "", "logs", "-n", "restricted", "job/probe")
+	runJob(t, c, "restricted", v)
+	logs, err := c.Kubectl(t.Context(), "", "logs", "-n", "restricted", "job/"+v.Name)
 	require.NoError(t, err)
 	require.Equal(t, "https://10.96.0.1:443/api: 200 OK\n", logs)
 }
 
+func testOtherVolumes(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	restricted(t, c, "volumes")
+	for _, filesystem := range []cluster.Filesystem{cluster.Directory, cluster.Tmpfs, cluster.Linkless} {
+		v, err := c.Volume(t.Context(), cluster.VolumeOptions{Name: "job-" + strings.ToLower(string(filesystem)), Filesystem: filesystem})
+		require.NoError(t, err)
+		runJob(t, c, "volumes", v)
+	}
+}
+
+// runJob runs a Job that writes a file to the volume.
+func runJob(t *testing.T, c *cluster.Cluster, namespace string, v *cluster.Volume) {
+	t.Helper()
+	create(t, c, claim(namespace, v.Name, "", v.Name))
+	create(t, c, job(namespace, v.Name, v.Name, "job", "/data/file"))
+	require.NoError(t, awaitJob(t.Context(), c, namespace, v.Name))
+	written, err := os.ReadFile(filepath.Join(v.Path, "file"))
+	require.NoError(t, err)
+	require.Equal(t, "written by the probe\n", string(written))
+}
+
+func testDump(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	restricted(t, c, "dump")
+	file := filepath.Join(t.TempDir(), "secret.yaml")
+	writeFile(t, file, "apiVersion: v1\nkind: Secret\nmetadata: {name: dumped, namespace: dump}\nstringData: {password: swordfish}\n")
+	_, err := c.Kubectl(t.Context(), "", "apply", "-f", file) // Leaves the value in an annotation too.
+	require.NoError(t, err)
+	create(t, c, claim("dump", "data", cluster.RetainClass, ""))
+	create(t, c, job("dump", "probe", "data", "job", "/data/file"))
+	require.NoError(t, awaitJob(t.Context(), c, "dump", "probe"))
+
+	dir := t.TempDir()
+	require.NoError(t, c.Dump(t.Context(), dir))
+	require.NoError(t, c.Dump(t.Context(), dir), "a second dump should replace the first")
+	all := readAll(t, dir)
+	require.Contains(t, all, "dump/dumped Opaque: password\n")
+	require.Contains(t, all, "name: crossplane:system:aggregate-to-crossplane")
+	require.Contains(t, all, "Started container probe", "events should be there")
+	require.Contains(t, all, "https://10.96.0.1:443/api: 200 OK", "logs of pods should be there")
+	require.Contains(t, all, "Starting kubelet", "logs of components should be there")
+	require.NotContains(t, all, "swordfish")
+	require.NotContains(t, all, base64.StdEncoding.EncodeToString([]byte("swordfish")))
+}
+
 func testExec(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	restricted(t, c, "exec")
 	create(t, c, claim("exec", "data", cluster.RetainClass, ""))
 	create(t, c, job("exec", "probe", "data", "wait"))
@@ -125,6 +176,7 @@ func testExec(t *testing.T, c *cluster.Cluster) {
 }
 
 func testAggregation(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	canI := func(verb, kind string) string {
 		// "no" is exit status 1.
 		out, _ := c.Kubectl(t.Context(), "", "auth", "can-i", verb, kind, "--as", "system:serviceaccount:crossplane-system:crossplane", "-n", "default")
@@ -150,6 +202,7 @@ func testAggregation(t *testing.T, c *cluster.Cluster) {
 }
 
 func testProvisioner(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	restricted(t, c, "provisioner")
 	data := claim("provisioner", "data", cluster.StandardClass, "")
 	create(t, c, data)
@@ -174,6 +227,7 @@ func testProvisioner(t *testing.T, c *cluster.Cluster) {
 }
 
 func testTenant(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	tenant, err := c.Tenant(t.Context(), "tenant", "user", []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"create", "get"}},
 	})
@@ -187,6 +241,7 @@ func testTenant(t *testing.T, c *cluster.Cluster) {
 }
 
 func testFilesystems(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	small := map[string]cluster.VolumeOptions{
 		"Ext4":     {Name: "full-ext4", Filesystem: cluster.Ext4, SizeMiB: 8},
 		"Tmpfs":    {Name: "full-tmpfs", Filesystem: cluster.Tmpfs, SizeMiB: 8},
@@ -282,6 +337,22 @@ func awaitJob(ctx context.Context, c *cluster.Cluster, namespace, name string) e
 		}
 		return nil
 	})
+}
+
+// readAll returns what is in all files of a folder.
+func readAll(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all.Write(data)
+		return err
+	})
+	require.NoError(t, err)
+	return all.String()
 }
 
 func writeFile(t *testing.T, path, content string) {

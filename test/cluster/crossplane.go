@@ -72,7 +72,7 @@ func (c *Cluster) installCrossplane(ctx context.Context) error {
 	if err := c.initCrossplane(ctx, dir); err != nil {
 		return err
 	}
-	if err := c.startRBACManager(ctx); err != nil {
+	if err := c.startRBACManager(); err != nil {
 		return err
 	}
 	return c.StartCrossplane(ctx)
@@ -116,7 +116,7 @@ func (c *Cluster) accountKubeconfig(ctx context.Context, account string) error {
 // would be restarted, and so is it here.
 func (c *Cluster) initCrossplane(ctx context.Context, moduleDir string) error {
 	return Eventually(ctx, readyTimeout, "crossplane core init", func(ctx context.Context) error {
-		cmd := exec.CommandContext(ctx, c.binaries["crossplane"], "core", "init", "--activation", "*") //nolint:gosec // G204: a peer that we built.
+		cmd := exec.CommandContext(ctx, c.binaries["crossplane"], "core", "init", "--activation", "*")
 		cmd.Env = append(os.Environ(), append(c.crossplaneEnv(crossplaneAccount), "CRDS_PATH="+filepath.Join(moduleDir, "cluster", "crds"))...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -141,7 +141,7 @@ func (c *Cluster) crossplaneEnv(account string) []string {
 
 // startRBACManager starts the program that grants core the rights to each XR
 // and claim that an XRD defines.
-func (c *Cluster) startRBACManager(ctx context.Context) error {
+func (c *Cluster) startRBACManager() error {
 	_, err := c.StartProcess(ProcessOptions{
 		Name: "crossplane-rbac-manager",
 		Path: c.binaries["crossplane"],

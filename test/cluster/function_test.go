@@ -22,6 +22,7 @@ import (
 // testFunction applies a claim as a tenant: core may compose nothing until a
 // ClusterRole is aggregated, and composes then.
 func testFunction(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "echo")
 	require.NoError(t, peers.Build(t.Context(), "./test/cluster/echo", binary))
 	require.NoError(t, c.StartFunction(t.Context(), cluster.FunctionOptions{Package: "function-echo", Binary: binary}))

@@ -13,10 +13,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/test/cluster"
+	"threescale.dev/backup/test/cluster/machine"
 )
 
 // harnessVariable makes this test binary a harness that is to be killed; its
@@ -59,6 +61,21 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestLock shows that a second cluster would wait for the first, and say so.
+func TestLock(t *testing.T) {
+	release := holdLock(t)
+	var told []string
+	logf := func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := machine.Lock(ctx, logf)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Len(t, told, 1, "once is enough")
+	require.Contains(t, told[0], "waiting for it to end")
+	release()
+	holdLock(t)()
+}
+
 // TestNextCleansUp kills a harness and its janitor. The processes should end
 // all the same, and the next cluster should remove the rest and work.
 func TestNextCleansUp(t *testing.T) {
@@ -75,7 +92,7 @@ func TestNextCleansUp(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	require.NotEqual(t, before["links"], takeInventory(t)["links"], "the address should be left, or this test shows nothing")
+	require.NotEqual(t, before["links"], listMachine(t)["links"], "the address should be left, or this test shows nothing")
 
 	c, err := cluster.Start(t.Context(), cluster.Options{Logf: t.Logf})
 	require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/test/cluster"
+	"threescale.dev/backup/test/cluster/machine"
 )
 
 // An inventory is all of this machine that a cluster changes.
@@ -23,6 +24,21 @@ type inventory map[string][]string
 // takeInventory lists what is there before a cluster. If somebody else's runs
 // just now, it waits for that to end.
 func takeInventory(t *testing.T) inventory {
+	t.Helper()
+	defer holdLock(t)()
+	return listMachine(t)
+}
+
+// holdLock waits until no cluster runs and nobody cleans up after one, and
+// keeps it so until the returned function is called.
+func holdLock(t *testing.T) func() {
+	t.Helper()
+	lock, err := machine.Lock(t.Context(), t.Logf)
+	require.NoError(t, err)
+	return func() { require.NoError(t, lock.Close()) }
+}
+
+func listMachine(t *testing.T) inventory {
 	t.Helper()
 	links, err := net.Interfaces()
 	require.NoError(t, err)
@@ -51,11 +67,9 @@ func takeInventory(t *testing.T) inventory {
 // moment to end network namespaces.
 func requireInventory(t *testing.T, before inventory) {
 	t.Helper()
-	// A lock file is all that may stay.
-	before["/run/*"] = add(before["/run/*"], "/run/threescale-backup")
-	before["/run/threescale-backup/*"] = add(before["/run/threescale-backup/*"], "/run/threescale-backup/lock")
+	defer holdLock(t)()
 	err := cluster.Eventually(context.Background(), wait, "the machine to be as before", func(context.Context) error {
-		after := takeInventory(t)
+		after := listMachine(t)
 		for kind := range before {
 			for _, entry := range after[kind] {
 				if !slices.Contains(before[kind], entry) {
@@ -74,13 +88,6 @@ func requireInventory(t *testing.T, before inventory) {
 		return nil
 	})
 	require.NoError(t, err)
-}
-
-func add(list []string, entry string) []string {
-	if slices.Contains(list, entry) {
-		return list
-	}
-	return append(list, entry)
 }
 
 func lines(t *testing.T, path string) []string {

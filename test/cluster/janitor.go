@@ -46,7 +46,7 @@ func startJanitor(ctx context.Context, lock *os.File) (*janitor, error) {
 		return nil, errors.Join(fmt.Errorf("cannot create log of janitor: %w", err), j.remove())
 	}
 	defer func() { _ = log.Close() }() // The child has its own copy.
-	j.cmd = exec.Command(program)      //nolint:gosec,noctx // G204: our own program; it outlives the context.
+	j.cmd = exec.Command(program)      //nolint:noctx // It outlives the context that it is started in.
 	j.cmd.Stdout, j.cmd.Stderr = log, log
 	j.cmd.ExtraFiles = []*os.File{lock}
 	j.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

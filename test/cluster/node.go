@@ -5,9 +5,9 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +42,18 @@ func tunedSysctls() []string {
 // plugins write to whatever they are told. The node has its own, empty ones.
 func privateFolders() []string {
 	return []string{"/run", "/var/log", "/var/lib/kubelet", "/var/lib/cni"}
+}
+
+// visibleOnNode is nil if the node sees the same at these paths as the machine.
+func visibleOnNode(paths ...string) error {
+	for _, path := range paths {
+		for _, private := range privateFolders() {
+			if strings.HasPrefix(path, private+"/") {
+				return fmt.Errorf("cannot use %q: the node has a %s of its own", path, private)
+			}
+		}
+	}
+	return nil
 }
 
 // startNode starts containerd and the kubelet, and makes the pause image.
@@ -83,14 +95,17 @@ func (c *Cluster) startNode(ctx context.Context) error {
 // folder of the volumes a mount of its own, from which later mounts propagate
 // to the node even where the machine's root does not.
 func (c *Cluster) prepareMachine(ctx context.Context) error {
-	var errs []error
 	for _, path := range tunedSysctls() {
-		errs = append(errs, c.state.KeepSysctl(path))
+		if err := c.state.KeepSysctl(path); err != nil {
+			return err
+		}
 	}
 	for _, dir := range privateFolders() {
-		errs = append(errs, c.state.MakeFolder(dir))
+		if err := c.state.MakeFolder(dir); err != nil {
+			return err
+		}
 	}
-	if err := errors.Join(append(errs, machine.MakeCgroups())...); err != nil {
+	if err := machine.MakeCgroups(); err != nil {
 		return err
 	}
 	if _, err := run(ctx, "mount", "--bind", c.volumeDir(), c.volumeDir()); err != nil {
@@ -123,7 +138,7 @@ func (c *Cluster) awaitNode(ctx context.Context) error {
 // writeNodeConfig writes the configuration of everything on the node.
 func (c *Cluster) writeNodeConfig() error {
 	for _, dir := range []string{c.path("cni"), c.path("pod-logs"), c.path("kubelet")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: pods of any user pass through the kubelet's.
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot create folder %q: %w", dir, err)
 		}
 	}

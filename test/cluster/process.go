@@ -44,13 +44,18 @@ type Process struct {
 // StartProcess starts a child process whose output goes to a log file. It is
 // stopped by Stop, if not before.
 func (c *Cluster) StartProcess(o ProcessOptions) (*Process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lock == nil {
+		return nil, fmt.Errorf("cannot start process %q: the cluster is stopped", o.Name)
+	}
 	p := &Process{name: o.Name, log: filepath.Join(c.logDir(), o.Name+".log"), done: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open log of process %q: %w", o.Name, err)
 	}
 	defer func() { _ = log.Close() }()      // The child has its own copy.
-	p.cmd = exec.Command(o.Path, o.Args...) //nolint:gosec,noctx // G204: a harness runs programs; they outlive the context they are started in.
+	p.cmd = exec.Command(o.Path, o.Args...) //nolint:noctx // It outlives the context that it is started in.
 	p.cmd.Env = append(os.Environ(), o.Env...)
 	p.cmd.Dir = c.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
@@ -66,8 +71,6 @@ func (c *Cluster) StartProcess(o ProcessOptions) (*Process, error) {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.processes = append(c.processes, p)
 	return p, nil
 }
@@ -135,7 +138,7 @@ func (p *Process) await(ctx context.Context, what string, condition func(context
 // run runs a program to its end and returns what it printed. It is for short
 // steps; StartProcess is for what stays.
 func run(ctx context.Context, name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput() //nolint:gosec // G204: a harness runs programs.
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("cannot run %s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
@@ -144,7 +147,7 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 
 // tail returns the last lines of a file, or why it cannot be read.
 func tail(path string, n int) string {
-	data, err := os.ReadFile(path) //nolint:gosec // G304: our own log.
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}

@@ -75,7 +75,11 @@ func (c *Cluster) startStorage(ctx context.Context) error {
 	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.cancel = cancel
 	factory.Start(loop.Done())
-	factory.WaitForCacheSync(loop.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	if ctx.Err() != nil {
+		cancel()
+		return fmt.Errorf("cannot start provisioner: %w", context.Cause(ctx))
+	}
 	go p.loop(loop)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,7 +205,7 @@ func (p *provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 		return nil
 	}
 	path := filepath.Join(p.cluster.volumeDir(), name)
-	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // G301: as mkfs makes the root of a file system.
+	if err := os.MkdirAll(path, 0o755); err != nil {
 		return fmt.Errorf("cannot create folder of volume %q: %w", name, err)
 	}
 	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]

@@ -78,7 +78,7 @@ func (c *Cluster) volumeDir() string { return c.path("volumes") }
 func (c *Cluster) Volume(ctx context.Context, o VolumeOptions) (*Volume, error) {
 	o = o.withDefaults()
 	v := &Volume{Name: o.Name, Path: filepath.Join(c.volumeDir(), o.Name), cluster: c}
-	if err := os.Mkdir(v.Path, 0o755); err != nil { //nolint:gosec // G301: as mkfs makes the root of a file system.
+	if err := os.Mkdir(v.Path, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot create folder of volume %q: %w", o.Name, err)
 	}
 	if err := v.mount(ctx, o); err != nil {

@@ -15,7 +15,15 @@ import (
 	"threescale.dev/backup/test/cluster"
 )
 
-const installTimeout = time.Minute
+const (
+	installTimeout = time.Minute
+
+	claimFlavour      = "claim"
+	namespacedFlavour = "namespaced"
+)
+
+// flavour is what is installed.
+var flavour string
 
 // overlay is what the README tells a user to write: the shipped base, and where
 // the image is.
@@ -31,23 +39,24 @@ patches:
       value: %s
 `
 
-// installFlavour applies manifests/<flavour> and waits until Crossplane serves it.
-func installFlavour(ctx context.Context, c *cluster.Cluster, flavour string) error {
-	manifests, err := buildFlavour(flavour)
+// installFlavour applies manifests/<wanted> and waits until Crossplane serves it.
+func installFlavour(ctx context.Context, c *cluster.Cluster, wanted string) error {
+	manifests, err := buildFlavour(wanted)
 	if err != nil {
 		return err
 	}
 	if err := c.ApplyYAML(ctx, manifests); err != nil {
 		return err
 	}
+	flavour = wanted
 	return cluster.Eventually(ctx, installTimeout, "the XRD to be established", func(ctx context.Context) error {
 		_, err := c.Kubectl(ctx, "", "get", "threescalebackups.backup.threescale.dev", "--all-namespaces")
 		return err
 	})
 }
 
-func buildFlavour(flavour string) ([]byte, error) {
-	base, err := filepath.Abs("../../manifests/" + flavour)
+func buildFlavour(wanted string) ([]byte, error) {
+	base, err := filepath.Abs("../../manifests/" + wanted)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find manifests: %w", err)
 	}
@@ -71,7 +80,7 @@ func buildFlavour(flavour string) ([]byte, error) {
 	options.LoadRestrictions = kustomize.LoadRestrictionsNone
 	built, err := krusty.MakeKustomizer(options).Run(fs, dir.String())
 	if err != nil {
-		return nil, fmt.Errorf("cannot build manifests/%s: %w", flavour, err)
+		return nil, fmt.Errorf("cannot build manifests/%s: %w", wanted, err)
 	}
 	return built.AsYaml()
 }

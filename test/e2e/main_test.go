@@ -7,10 +7,12 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ const (
 	functionPackage = "function-threescale-backup"
 	image           = "docker.io/local/threescale-backup:e2e"
 	startTimeout    = 40 * time.Minute // the peers are built the first time
+	// sideBySide is how many tests run at a time: mostly they wait.
+	sideBySide = "6"
 )
 
 // shared is the one cluster of all tests in this package.
@@ -31,8 +35,31 @@ var shared *cluster.Cluster
 // functionBinary is the product: the function, and the mover in the image.
 var functionBinary string
 
+// others are the tests that run side by side.
+var others sync.WaitGroup
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", sideBySide); err != nil { // -parallel on the command line goes before
+		fmt.Fprintln(os.Stderr, "cannot run tests side by side:", err)
+		os.Exit(1)
+	}
 	os.Exit(run(m))
+}
+
+// parallel has a test run side by side with others that call it. Those that
+// change what is not of one namespace do not; they run before.
+func parallel(t *testing.T) {
+	t.Helper()
+	others.Add(1)
+	t.Cleanup(others.Done)
+	t.Parallel()
+}
+
+// last has a test run after all others.
+func last(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+	others.Wait()
 }
 
 // run returns an exit code, so that deferred calls run before the process ends.
@@ -95,7 +122,7 @@ func install(ctx context.Context, c *cluster.Cluster, dir string) error {
 	if err := c.Apply(ctx, filepath.Join(operator, "config/crd/bases/apps.3scale.net_apimanagers.yaml")); err != nil {
 		return err
 	}
-	if err := installFlavour(ctx, c, "claim"); err != nil {
+	if err := installFlavour(ctx, c, claimFlavour); err != nil {
 		return err
 	}
 	return c.StartFunction(ctx, cluster.FunctionOptions{Package: functionPackage, Binary: functionBinary, Args: []string{"--metrics-address="}})

@@ -4,8 +4,8 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/cluster"
@@ -28,8 +29,11 @@ import (
 const (
 	// patience bounds every wait of these tests.
 	patience = 3 * time.Minute
-	// dumpDir is where a failed test leaves the state of the cluster.
+	// dumpVariable names the folder in which a failed test leaves the state of
+	// the cluster.
 	dumpVariable = "THREESCALE_BACKUP_E2E_DUMP"
+
+	maxNamespace = 50
 )
 
 // tenant is a namespace with a 3scale installation, and somebody who may apply
@@ -39,16 +43,21 @@ type tenant struct {
 	c         *cluster.Cluster
 	namespace string
 	account   *cluster.Tenant
+	// user is the account's client.
+	user client.Client
 	// files is the directory behind the file storage.
 	files string
+	// flavour is the one that was installed when the tenant was made.
+	flavour string
 }
 
 // options of a tenant.
 type options struct {
-	set      dataset.Set
-	files    cluster.VolumeOptions
-	objects  dataset.Options
-	noClaims bool
+	// suffix tells the second tenant of a test from the first.
+	suffix  string
+	set     dataset.Set
+	files   cluster.VolumeOptions
+	objects dataset.Options
 }
 
 // newTenant makes a namespace that enforces Pod Security "restricted" with an
@@ -56,71 +65,104 @@ type options struct {
 func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	t.Helper()
 	ctx := t.Context()
-	namespace := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	namespace = strings.TrimPrefix(namespace, "test")
-	if len(namespace) > 50 {
-		namespace = namespace[:50]
-	}
-	o := options{set: dataset.SetS, objects: dataset.Options{Seed: 1, Namespace: namespace, WithoutServerMetadata: true}}
+	o := options{set: dataset.SetS, objects: dataset.Options{Seed: 1, WithoutServerMetadata: true}}
 	for _, f := range change {
 		f(&o)
 	}
-	w := &tenant{t: t, c: shared, namespace: namespace}
-	require.NoError(t, shared.ApplyYAML(ctx, toYAML(t, namespaceWith(namespace))))
-	if o.set != "" {
-		w.makeFiles(o)
-	}
+	namespace := namespaceOf(t) + o.suffix
+	o.objects.Namespace = namespace
+	w := &tenant{t: t, c: shared, namespace: namespace, flavour: flavour}
+	require.NoError(t, shared.Client().Create(ctx, namespaceWith(namespace)))
+	t.Cleanup(w.end)
+	w.makeFiles(o)
 	for _, object := range dataset.Installation(o.objects) {
-		kind := object["kind"]
-		if kind == "Namespace" || (kind == "PersistentVolumeClaim" && o.set != "") {
+		if kind := object["kind"]; kind == "Namespace" || kind == "PersistentVolumeClaim" {
 			continue
 		}
-		require.NoError(t, shared.ApplyYAML(ctx, toYAML(t, object)))
+		require.NoError(t, shared.Client().Create(ctx, &unstructured.Unstructured{Object: object}))
 	}
-	account, err := shared.Tenant(ctx, namespace, "tenant", []rbacv1.PolicyRule{
+	var err error
+	w.account, err = shared.Tenant(ctx, namespace, "tenant", []rbacv1.PolicyRule{
 		{APIGroups: []string{"backup.threescale.dev"}, Resources: []string{"threescalebackups"}, Verbs: []string{"*"}},
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims", "pods", "pods/log", "events", "configmaps"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"get", "list", "watch"}},
 	})
 	require.NoError(t, err)
-	w.account = account
-	t.Cleanup(w.end)
+	w.user, err = client.New(w.account.Config, client.Options{})
+	require.NoError(t, err)
 	return w
 }
 
-func namespaceWith(name string) map[string]any {
-	return map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{
-		"name": name, "labels": map[string]any{"pod-security.kubernetes.io/enforce": "restricted"},
+// second makes newTenant make another namespace for the same test.
+func second(o *options) { o.suffix = "-2" }
+
+// namespaceOf returns the name of a test as a namespace's.
+func namespaceOf(t *testing.T) string {
+	name := strings.TrimPrefix(strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())), "test")
+	if len(name) <= maxNamespace {
+		return name
+	}
+	digest := sha256.Sum256([]byte(name))
+	return name[:maxNamespace-9] + "-" + hex.EncodeToString(digest[:4])
+}
+
+func namespaceWith(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
 	}}
 }
 
 // makeFiles makes the file storage: a volume, data on it, and a claim bound to it.
 func (w *tenant) makeFiles(o options) {
 	w.t.Helper()
-	ctx := w.t.Context()
 	o.files.Name = w.namespace + "-files"
 	if o.files.AccessModes == nil {
 		o.files.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 	}
-	volume, err := shared.Volume(ctx, o.files)
+	volume, err := shared.Volume(w.t.Context(), o.files)
 	require.NoError(w.t, err)
 	w.files = volume.Path
 	_, err = dataset.Generate(volume.Path, o.set, 1)
 	require.NoError(w.t, err)
-	none := ""
-	require.NoError(w.t, shared.Client().Create(ctx, &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: threescale.FileStorageClaimName, Namespace: w.namespace},
+	w.bind(threescale.FileStorageClaimName, o.files)
+}
+
+// bind makes a PersistentVolumeClaim for a volume.
+func (w *tenant) bind(name string, o cluster.VolumeOptions) {
+	w.t.Helper()
+	require.NoError(w.t, shared.Client().Create(w.t.Context(), &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: o.files.AccessModes, StorageClassName: &none, VolumeName: o.files.Name,
+			AccessModes: o.AccessModes, StorageClassName: &o.StorageClass, VolumeName: o.Name,
 			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}},
 		},
 	}))
 }
 
-// end leaves the state behind when the test failed, and removes the namespace.
+// apiManager reads the installation's APIManager.
+func (w *tenant) apiManager() *unstructured.Unstructured {
+	w.t.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(threescale.APIManagerGVK())
+	require.NoError(w.t, shared.Client().Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "example"}, u))
+	return u
+}
+
+// writeFile puts a file into the file storage, as readable as those of an installation.
+func (w *tenant) writeFile(name string, data []byte) string {
+	w.t.Helper()
+	path := filepath.Join(w.files, name)
+	require.NoError(w.t, os.WriteFile(path, data, 0o600))
+	require.NoError(w.t, os.Chmod(path, 0o644))
+	return path
+}
+
+// end looks for leaked values, leaves the state behind when the test failed,
+// and removes the namespace.
 func (w *tenant) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	w.checkLeaks(ctx)
 	if dir := os.Getenv(dumpVariable); w.t.Failed() && dir != "" {
 		if err := shared.Dump(ctx, filepath.Join(dir, w.namespace)); err != nil {
 			w.t.Log("cannot dump the cluster:", err)
@@ -129,7 +171,7 @@ func (w *tenant) end() {
 	if w.t.Failed() {
 		w.describe(ctx)
 	}
-	_, err := shared.Kubectl(ctx, "", "delete", "namespace", w.namespace, "--wait=false")
+	_, err := shared.Kubectl(ctx, "", "delete", "namespace", w.namespace, "--wait=false", "--ignore-not-found")
 	if err != nil {
 		w.t.Log(err)
 	}
@@ -138,11 +180,12 @@ func (w *tenant) end() {
 // describe logs what a user would look at.
 func (w *tenant) describe(ctx context.Context) {
 	for _, args := range [][]string{
-		{"describe", "threescalebackups.backup.threescale.dev"},
-		{"get", "jobs,pods,pvc,events", "-o", "wide"},
+		{"get", "threescalebackups.backup.threescale.dev", "-o", "yaml"},
+		{"get", "jobs,pods,pvc", "-o", "wide"},
+		{"get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "custom-columns=AT:.metadata.creationTimestamp,KIND:.involvedObject.kind,REASON:.reason,MESSAGE:.message"},
 	} {
 		out, err := shared.Kubectl(ctx, "", append([]string{"-n", w.namespace}, args...)...)
-		w.t.Log(out, err)
+		w.t.Log("\n"+out, err)
 	}
 }
 
@@ -151,85 +194,12 @@ func (w *tenant) kubectl(args ...string) (string, error) {
 	return w.c.Kubectl(w.t.Context(), w.account.Kubeconfig, append([]string{"-n", w.namespace}, args...)...)
 }
 
-// apply applies YAML as the tenant.
-func (w *tenant) apply(text string) error {
-	file := filepath.Join(w.t.TempDir(), "claim.yaml")
-	require.NoError(w.t, os.WriteFile(file, []byte(text), 0o600))
-	_, err := w.kubectl("apply", "-f", file)
-	return err
-}
-
-// claim returns the YAML of a claim with the given spec, in flow style.
-func claim(name, spec string) string {
-	return fmt.Sprintf("apiVersion: backup.threescale.dev/v1alpha1\nkind: ThreeScaleBackup\nmetadata: {name: %s}\nspec: %s\n", name, spec)
-}
-
-const tenGi = `{backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}}`
-
-// get reads a claim as the tenant.
-func (w *tenant) get(name string) (*unstructured.Unstructured, error) {
-	out, err := w.kubectl("get", "threescalebackup", name, "-o", "json")
-	if err != nil {
-		return nil, err
-	}
-	u := &unstructured.Unstructured{}
-	return u, json.Unmarshal([]byte(out), &u.Object)
-}
-
-func status(u *unstructured.Unstructured, path ...string) any {
-	v, _, _ := unstructured.NestedFieldNoCopy(u.Object, append([]string{"status"}, path...)...)
-	return v
-}
-
-func condition(u *unstructured.Unstructured, name string) map[string]any {
-	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-	for _, entry := range list {
-		if c, ok := entry.(map[string]any); ok && c["type"] == name {
-			return c
-		}
-	}
-	return nil
-}
-
-// until waits until check passes for the claim, and returns the claim.
-func (w *tenant) until(name, what string, check func(*unstructured.Unstructured) bool) *unstructured.Unstructured {
+// admin runs kubectl as the administrator in the tenant's namespace.
+func (w *tenant) admin(args ...string) string {
 	w.t.Helper()
-	var got *unstructured.Unstructured
-	require.NoError(w.t, cluster.Eventually(w.t.Context(), patience, what, func(context.Context) error {
-		u, err := w.get(name)
-		if err != nil {
-			return err
-		}
-		if got = u; !check(u) {
-			return fmt.Errorf("status is %v", u.Object["status"])
-		}
-		return nil
-	}))
-	return got
-}
-
-// untilCompleted waits until the newest finished run of the claim succeeded and
-// it is not one of the runs before.
-func (w *tenant) untilCompleted(name string, before ...string) *unstructured.Unstructured {
-	w.t.Helper()
-	return w.until(name, "the backup to complete", func(u *unstructured.Unstructured) bool {
-		id, _ := status(u, "lastRun", "id").(string)
-		for _, known := range before {
-			if id == known {
-				return false
-			}
-		}
-		return status(u, "completed") == true && id != ""
-	})
-}
-
-// untilReason waits for a condition with a reason.
-func (w *tenant) untilReason(name, conditionType, reason string) map[string]any {
-	w.t.Helper()
-	u := w.until(name, conditionType+" to have reason "+reason, func(u *unstructured.Unstructured) bool {
-		return condition(u, conditionType)["reason"] == reason
-	})
-	return condition(u, conditionType)
+	out, err := w.c.Kubectl(w.t.Context(), "", append([]string{"-n", w.namespace}, args...)...)
+	require.NoError(w.t, err)
+	return out
 }
 
 // timeline logs when what happened, by the API server's own times.
@@ -239,26 +209,6 @@ func (w *tenant) timeline() {
 		{"get", "threescalebackups,persistentvolumeclaims,secrets,configmaps", "--sort-by=.metadata.creationTimestamp", "-o", "custom-columns=AT:.metadata.creationTimestamp,KIND:.kind,NAME:.metadata.name"},
 		{"get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "custom-columns=AT:.metadata.creationTimestamp,FROM:.source.component,KIND:.involvedObject.kind,REASON:.reason,MESSAGE:.message"},
 	} {
-		out, err := shared.Kubectl(w.t.Context(), "", append([]string{"-n", w.namespace}, args...)...)
-		require.NoError(w.t, err)
-		w.t.Log("\n" + out)
+		w.t.Log("\n" + w.admin(args...))
 	}
-}
-
-// volumeDir is the directory behind the claim's PersistentVolume.
-func (w *tenant) volumeDir(claimName string) string {
-	w.t.Helper()
-	ctx := w.t.Context()
-	out, err := w.c.Kubectl(ctx, "", "-n", w.namespace, "get", "pvc", claimName, "-o", "jsonpath={.spec.volumeName}")
-	require.NoError(w.t, err)
-	dir, err := w.c.Kubectl(ctx, "", "get", "pv", out, "-o", "jsonpath={.spec.local.path}{.spec.hostPath.path}")
-	require.NoError(w.t, err)
-	return dir
-}
-
-func toYAML(t *testing.T, object map[string]any) []byte {
-	t.Helper()
-	data, err := yaml.Marshal(object)
-	require.NoError(t, err)
-	return data
 }

@@ -56,15 +56,15 @@ func TestCrankValidates(t *testing.T) {
 	eachExample(t, func(t *testing.T, e Example) {
 		dir := filepath.Join(root, "examples", e.Name)
 		xrd := filepath.Join(root, "manifests", e.Flavour(), "xrd.yaml")
-		for file, kind := range map[string]string{
-			ClaimFile:    "ThreeScaleBackup",
-			XRFile:       e.XR.GetKind(),
-			RenderedFile: e.XR.GetKind(),
+		composite := e.XR.GetKind() + ", " + e.XR.GetName()
+		for file, validated := range map[string]string{
+			ClaimFile:    "ThreeScaleBackup, example",
+			XRFile:       composite,
+			RenderedFile: composite,
 		} {
 			out, err := validate(xrd, filepath.Join(dir, file))
 			require.NoError(t, err, "%s: %s", file, out)
-			assert.Contains(t, string(out), "Kind="+kind+", ", file)
-			assert.Contains(t, string(out), "validated successfully", file)
+			assert.Contains(t, string(out), "Kind="+validated+" validated successfully", file)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/function"
@@ -125,7 +125,7 @@ func TestMeaning(t *testing.T) {
 	eachExample(t, func(t *testing.T, e Example) {
 		objects := rendered(t, e)
 		done, _, _ := unstructured.NestedBool(objects[0].Object, "status", "completed")
-		assert.Equal(t, want[e.Name], meaning{
+		got := meaning{
 			ready:     condition(objects[0], "Ready")["status"],
 			preflight: condition(objects[0], v1alpha1.ConditionPreflightPassed)["reason"],
 			completed: condition(objects[0], v1alpha1.ConditionBackupCompleted)["reason"],
@@ -134,7 +134,8 @@ func TestMeaning(t *testing.T) {
 			volumes:   count(objects, "PersistentVolumeClaim"),
 			secrets:   count(objects, "Secret"),
 			done:      done,
-		})
+		}
+		assert.Equal(t, want[e.Name], got)
 	})
 }
 
@@ -196,8 +197,10 @@ func TestClaims(t *testing.T) {
 	eachExample(t, func(t *testing.T, e Example) {
 		data, err := os.ReadFile(filepath.Join(root, "examples", e.Name, ClaimFile))
 		require.NoError(t, err)
+		object, err := parseObject(data)
+		require.NoError(t, err)
 		var claim v1alpha1.ThreeScaleBackup
-		require.NoError(t, yaml.UnmarshalStrict(data, &claim))
+		require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &claim, true))
 		assert.Equal(t, v1alpha1.KindBackup, claim.Kind)
 		assert.Equal(t, v1alpha1.GroupVersion.String(), claim.APIVersion)
 		assert.Equal(t, "3scale", claim.Namespace)

@@ -112,15 +112,13 @@ func (s *stage) jobDone() error {
 	started := s.clock
 	s.clock = s.clock.Add(40 * time.Second)
 	for _, object := range s.Composed() {
-		var err error
-		switch {
-		case object.GetKind() == "Job":
-			err = s.complete(object, started)
-		case object.GetKind() == "ConfigMap":
-			err = s.report(object, started)
-		}
-		if err != nil {
-			return err
+		switch object.GetKind() {
+		case "Job":
+			s.complete(object, started)
+		case "ConfigMap":
+			if err := s.report(object, started); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -178,7 +176,7 @@ func (s *stage) bindVolume() {
 }
 
 // complete does the Job controller's work.
-func (s *stage) complete(object *unstructured.Unstructured, started time.Time) error {
+func (s *stage) complete(object *unstructured.Unstructured, started time.Time) {
 	at := s.clock.Format(time.RFC3339)
 	object.Object["status"] = map[string]any{
 		"startTime":      started.Format(time.RFC3339),
@@ -190,7 +188,6 @@ func (s *stage) complete(object *unstructured.Unstructured, started time.Time) e
 			map[string]any{"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": at},
 		},
 	}
-	return nil
 }
 
 // report writes what the mover reports of a run that went well.

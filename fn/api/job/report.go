@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -17,8 +18,12 @@ const (
 // MaxReportBytes bounds what is read of one key of a report.
 const MaxReportBytes = 256 << 10
 
-// maxListed bounds how many skipped entries and warnings a report lists.
-const maxListed = 20
+const (
+	// maxListed bounds how many skipped entries and warnings a report lists.
+	maxListed = 20
+	// maxText bounds each of them, and the message, in bytes.
+	maxText = 1 << 10
+)
 
 // Exit codes of the mover, after sysexits(3).
 const (
@@ -69,18 +74,31 @@ type Result struct {
 	Warnings       []string  `json:"warnings,omitempty"`
 }
 
-// Bounded returns list with at most 20 entries, the last of which then counts
-// the rest: a report has to fit into an object.
+// Bounded returns list with at most 20 entries of at most 1 KiB, the last of
+// which then counts the rest: a report has to fit into an object, and into the
+// status of another.
 func Bounded(list []string) []string {
-	if len(list) <= maxListed {
-		return list
+	var out []string
+	for i, text := range list {
+		if i == maxListed-1 && len(list) > maxListed {
+			return append(out, fmt.Sprintf("and %d more; the run's manifest.json lists them all", len(list)-i))
+		}
+		out = append(out, shortened(text))
 	}
-	out := append([]string{}, list[:maxListed-1]...)
-	return append(out, fmt.Sprintf("and %d more; the run's manifest.json lists them all", len(list)-maxListed+1))
+	return out
+}
+
+// shortened cuts text to 1 KiB, at a whole character.
+func shortened(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText-len("...")], "") + "..."
 }
 
 // ParseResult reads a report's result for run. It returns nil without an
-// error when there is none yet, or one of another run.
+// error when there is none yet, or one of another run. Texts are bounded,
+// whoever wrote them.
 func ParseResult(data map[string]string, run string) (*Result, error) {
 	r := &Result{}
 	if ok, err := parse(data, KeyResult, r); !ok || err != nil {
@@ -89,6 +107,8 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 	if r.Run != run {
 		return nil, nil
 	}
+	r.Message = shortened(r.Message)
+	r.Skipped, r.Warnings = Bounded(r.Skipped), Bounded(r.Warnings)
 	return r, nil
 }
 
@@ -110,7 +130,7 @@ func parse(data map[string]string, key string, into any) (bool, error) {
 		return false, fmt.Errorf("cannot read key %q of the report: %d bytes are more than the %d allowed", key, len(text), MaxReportBytes)
 	}
 	if err := json.Unmarshal([]byte(text), into); err != nil {
-		return false, fmt.Errorf("cannot read key %q of the report: %w", key, err)
+		return false, fmt.Errorf("cannot read key %q of the report: %s", key, shortened(err.Error()))
 	}
 	return true, nil
 }
@@ -119,4 +139,6 @@ func parse(data map[string]string, key string, into any) (bool, error) {
 const (
 	// PhaseSnapshot: Secrets and objects are copied, and the pod starts.
 	PhaseSnapshot = "Snapshot"
+	// PhaseLocked: another writer holds the volume.
+	PhaseLocked = "Locked"
 )

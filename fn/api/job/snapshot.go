@@ -2,6 +2,7 @@ package job
 
 import (
 	"path"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -72,3 +73,10 @@ type Cause struct {
 func RunID(t time.Time, digest string) string {
 	return strings.ToLower(t.UTC().Format("20060102T150405Z")) + "-" + digest[:8]
 }
+
+// runID matches what RunID and a trigger's run are called.
+var runID = regexp.MustCompile(`^([0-9]{8}t[0-9]{6}z-[0-9a-f]{8}|trigger-[0-9a-f]{12})$`)
+
+// IsRunID tells whether text can be the ID of a run. Whoever may label objects
+// can write any text where an ID is read from.
+func IsRunID(text string) bool { return runID.MatchString(text) }

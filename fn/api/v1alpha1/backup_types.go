@@ -336,7 +336,8 @@ type ThreeScaleBackupStatus struct {
 
 // Progress of a run.
 type Progress struct {
-	// Phase that the run is in: Snapshot, Objects, Scan, FileStorage or Sync.
+	// Phase that the run is in: Snapshot, Locked (another writer holds the
+	// volume), Scan, Resume, FileStorage, Sync or Verify.
 	Phase string `json:"phase"`
 	// FilesDone of the file storage.
 	FilesDone int64 `json:"filesDone"`

@@ -17,6 +17,9 @@ const (
 	ReasonPassed = "Passed"
 	// ReasonGathering: what the checks need has not been read yet.
 	ReasonGathering = "Gathering"
+	// ReasonInternalError: the function cannot answer; the message says why, and
+	// nothing is changed.
+	ReasonInternalError = "InternalError"
 	// ReasonNamespaceRefused: the composite does not prove which namespace it is for.
 	ReasonNamespaceRefused = "NamespaceRefused"
 	// ReasonInvalidSpec: a field of the spec cannot be used.

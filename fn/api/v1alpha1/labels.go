@@ -22,4 +22,7 @@ const (
 	AnnotationSourceResourceVersion = Group + "/source-resource-version"
 	// AnnotationCause holds what started the run, as JSON (job.Cause).
 	AnnotationCause = Group + "/cause"
+	// AnnotationVolume holds the UID of the PersistentVolumeClaim that a run is
+	// on, once it has succeeded.
+	AnnotationVolume = Group + "/volume"
 )

@@ -18,6 +18,9 @@ import (
 // about 25 MiB of buffers and lists for 200,000 files.
 const memoryLimit = 40 << 20
 
+// lockPatience is how long a pod waits for another writer.
+const lockPatience = 15 * time.Minute
+
 // backupCommand writes one run.
 type backupCommand struct {
 	job.Options `embed:""`
@@ -28,7 +31,7 @@ func (c *backupCommand) Run() error {
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	env := mover.Env{Now: time.Now}
+	env := mover.Env{Now: time.Now, LockPatience: lockPatience}
 	env.Hostname, _ = os.Hostname() // only shown to another writer
 	if c.Report != "" {
 		reporter, err := mover.NewConfigMapReporter(c.Namespace, c.Report)

@@ -55,14 +55,14 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	r := played.result
-	c.say("Run %s is on %s, verified", r.Run, b.Volume)
-	c.say("%d files, %s, of which %s are new", r.Files, size(r.Bytes), size(r.StoredBytes))
-	c.say("manifest.json has SHA-256 %s", r.ManifestSHA256)
+	c.sayf("Run %s is on %s, verified", r.Run, b.Volume)
+	c.sayf("%d files, %s, of which %s are new", r.Files, size(r.Bytes), size(r.StoredBytes))
+	c.sayf("manifest.json has SHA-256 %s", r.ManifestSHA256)
 	for _, warning := range r.Warnings {
-		c.say("warning: %s", warning)
+		c.sayf("warning: %s", warning)
 	}
 	for _, skipped := range r.Skipped {
-		c.say("skipped: %s", skipped)
+		c.sayf("skipped: %s", skipped)
 	}
 	return nil
 }

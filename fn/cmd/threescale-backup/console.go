@@ -21,8 +21,8 @@ type console struct {
 	json     bool
 }
 
-// say prints a line for a reader; nothing with -o json.
-func (c *console) say(format string, args ...any) {
+// sayf prints a line for a reader; nothing with -o json.
+func (c *console) sayf(format string, args ...any) {
 	if !c.json {
 		fmt.Fprintf(c.out, format+"\n", args...)
 	}

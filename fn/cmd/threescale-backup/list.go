@@ -40,7 +40,7 @@ func (l *listCommand) Run(c *console) error {
 		return c.encode(listed)
 	}
 	if len(runs) == 0 {
-		c.say("No runs on %s", l.Volume)
+		c.sayf("No runs on %s", l.Volume)
 		return nil
 	}
 	rows := make([]string, 0, len(runs))

@@ -131,6 +131,7 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 			if err != nil {
 				_, reconcileErr := w.Reconcile(ctx)
 				out.status, _, _ = unstructured.NestedMap(w.Composite.Object, "status")
+				printConditions(c, out.status)
 				return out, errors.Join(err, reconcileErr)
 			}
 			continue
@@ -158,14 +159,14 @@ func printComposed(c *console, w *simulate.World) {
 	if len(parts) == 0 {
 		parts = []string{"nothing"}
 	}
-	c.say("Composed: %s", strings.Join(parts, ", "))
+	c.sayf("Composed: %s", strings.Join(parts, ", "))
 }
 
 func printConditions(c *console, status map[string]any) {
 	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
 	for _, entry := range conditions {
 		condition, _ := entry.(map[string]any)
-		c.say("%-16s %-6s %-12s %s", condition["type"], condition["status"], condition["reason"], condition["message"])
+		c.sayf("%-16s %-6s %-12s %s", condition["type"], condition["status"], condition["reason"], condition["message"])
 	}
 }
 

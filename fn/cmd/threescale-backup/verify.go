@@ -9,7 +9,7 @@ import (
 
 // verifyCommand reads a run again.
 type verifyCommand struct {
-	Run_   string `arg:"" name:"run" optional:"" default:"latest" help:"ID of the run, or latest."` //nolint:revive,staticcheck // Run is the method
+	Run_   string `arg:"" name:"run" optional:"" default:"latest" help:"ID of the run, or latest."` //nolint:revive // Run is the method
 	Volume string `required:"" type:"existingdir" help:"Root of the backup volume."`
 	Expect string `placeholder:"DIGEST" help:"Fail unless manifest.json has this SHA-256, such as status.lastRun.manifestSHA256 says."`
 }
@@ -66,18 +66,18 @@ func nonNil(problems []archive.Problem) []archive.Problem {
 
 func (v *verifyCommand) print(c *console, report *archive.VerifyReport) {
 	for _, problem := range report.Problems {
-		c.say("%s", problem)
+		c.sayf("%s", problem)
 	}
 	for _, warning := range report.Warnings {
-		c.say("warning: %s", warning)
+		c.sayf("warning: %s", warning)
 	}
 	switch {
 	case report.ProblemCount > 0:
-		c.say("Run %s is damaged: %d problems", report.Run, report.ProblemCount)
+		c.sayf("Run %s is damaged: %d problems", report.Run, report.ProblemCount)
 	case report.State == archive.Unverified:
-		c.say("Run %s was written by APIManagerBackup, which stores no digests: it cannot be verified", report.Run)
+		c.sayf("Run %s was written by APIManagerBackup, which stores no digests: it cannot be verified", report.Run)
 	default:
-		c.say("Run %s is intact: %d objects and %d files, %s, every digest recomputed", report.Run, report.Objects, report.Files, size(report.Bytes))
-		c.say("manifest.json has SHA-256 %s", report.ManifestSHA256)
+		c.sayf("Run %s is intact: %d objects and %d files, %s, every digest recomputed", report.Run, report.Objects, report.Files, size(report.Bytes))
+		c.sayf("manifest.json has SHA-256 %s", report.ManifestSHA256)
 	}
 }

@@ -8,8 +8,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -32,10 +35,13 @@ func run() error {
 		return fmt.Errorf("cannot wait for harness: %w", err)
 	}
 	state, err := machine.Load()
-	if err != nil || state == nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // The harness did it.
+	}
+	if err != nil {
 		return err
 	}
-	if err := state.Undo(); err != nil {
+	if err := state.Undo(context.Background()); err != nil {
 		return err
 	}
 	// The harness would have removed our folder, log and program.

@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -15,23 +16,23 @@ const Address = "10.96.0.1"
 
 // AddAddress puts the API server's address on the loopback interface. Nothing
 // outside this machine and its pods reaches it.
-func AddAddress() error {
-	_, err := ip("address", "replace", Address+"/32", "dev", "lo")
+func AddAddress(ctx context.Context) error {
+	_, err := ip(ctx, "address", "replace", Address+"/32", "dev", "lo")
 	return err
 }
 
 // removeAddress takes the address away; it is no error if it is not there.
-func removeAddress() error {
-	out, err := ip("address", "show", "dev", "lo")
+func removeAddress(ctx context.Context) error {
+	out, err := ip(ctx, "address", "show", "dev", "lo")
 	if err != nil || !strings.Contains(out, Address+"/32") {
 		return err
 	}
-	_, err = ip("address", "del", Address+"/32", "dev", "lo")
+	_, err = ip(ctx, "address", "del", Address+"/32", "dev", "lo")
 	return err
 }
 
-func ip(args ...string) (string, error) {
-	out, err := exec.Command("ip", args...).CombinedOutput() //nolint:gosec,noctx // G204: our own arguments. It takes no time.
+func ip(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("cannot run ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +28,7 @@ func cgroupRoots() ([]string, error) {
 		return nil, fmt.Errorf("cannot list mounts: %w", err)
 	}
 	var roots []string
-	for _, line := range strings.Split(string(data), "\n") {
+	for line := range strings.SplitSeq(string(data), "\n") {
 		mount, kind, ok := strings.Cut(line, " - ")
 		if fields := strings.Fields(mount); ok && len(fields) > 4 && strings.HasPrefix(kind, "cgroup") {
 			roots = append(roots, fields[4])
@@ -45,7 +46,7 @@ func MakeCgroups() error {
 	}
 	for _, root := range roots {
 		delegateControllers(root)
-		if err := os.MkdirAll(root+CgroupParent, 0o755); err != nil { //nolint:gosec // G301: as the kernel's own are.
+		if err := os.MkdirAll(root+CgroupParent, 0o755); err != nil {
 			return fmt.Errorf("cannot create control group %q: %w", root+CgroupParent, err)
 		}
 	}
@@ -56,24 +57,24 @@ func MakeCgroups() error {
 // controllers, as systemd does. Where that is refused they may be delegated
 // already; if not, the kubelet says which one it lacks.
 func delegateControllers(root string) {
-	controllers, err := os.ReadFile(filepath.Join(root, "cgroup.controllers")) //nolint:gosec // G304: a file of the kernel.
+	controllers, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
 	if err != nil {
 		return // Version 1.
 	}
-	for _, controller := range strings.Fields(string(controllers)) {
+	for controller := range strings.FieldsSeq(string(controllers)) {
 		_ = os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+"+controller), 0) // See above.
 	}
 }
 
 // removeCgroups removes the pods' control groups, empty since their processes
 // are gone.
-func removeCgroups() error {
+func removeCgroups(ctx context.Context) error {
 	roots, err := cgroupRoots()
 	if err != nil {
 		return err
 	}
 	for _, root := range roots {
-		err := poll.Until(context.Background(), patience, "control group "+root+CgroupParent+" to empty", func(context.Context) error {
+		err := poll.Until(ctx, patience, "control group "+root+CgroupParent+" to empty", func(context.Context) error {
 			return removeCgroup(root + CgroupParent)
 		})
 		if err != nil {
@@ -99,9 +100,9 @@ func removeCgroup(root string) error {
 	if err != nil {
 		return fmt.Errorf("cannot list control group %q: %w", root, err)
 	}
-	for i := len(dirs) - 1; i >= 0; i-- {
-		if err := unix.Rmdir(dirs[i]); err != nil && err != unix.ENOENT {
-			return fmt.Errorf("cannot remove control group %q: %w", dirs[i], err)
+	for _, dir := range slices.Backward(dirs) {
+		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+			return fmt.Errorf("cannot remove control group %q: %w", dir, err)
 		}
 	}
 	return nil

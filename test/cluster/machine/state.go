@@ -57,14 +57,11 @@ func New(workDir string) (*State, error) {
 	return s, s.save()
 }
 
-// Load returns the record of the cluster that ran last, nil if it was cleaned
-// up.
+// Load returns the record of the cluster that ran last. The error is
+// [fs.ErrNotExist] if that was cleaned up.
 func Load() (*State, error) {
 	s := &State{path: statePath()}
 	data, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read state %q: %w", s.path, err)
 	}
@@ -86,22 +83,6 @@ func bootID() (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
-// save replaces the file in one step. Callers hold the lock or own the state.
-func (s *State) save() error {
-	data, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("cannot encode state %q: %w", s.path, err)
-	}
-	temp := s.path + ".tmp"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return fmt.Errorf("cannot write state %q: %w", s.path, err)
-	}
-	if err := os.Rename(temp, s.path); err != nil {
-		return fmt.Errorf("cannot write state %q: %w", s.path, err)
-	}
-	return nil
-}
-
 // AddProcess records a process that was just started.
 func (s *State) AddProcess(name string, pid int) error {
 	start, err := processStart(pid)
@@ -116,7 +97,7 @@ func (s *State) AddProcess(name string, pid int) error {
 
 // KeepSysctl records a kernel setting that is about to be changed.
 func (s *State) KeepSysctl(path string) error {
-	data, err := os.ReadFile(path) //nolint:gosec // G304: one of our own list.
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -141,8 +122,24 @@ func (s *State) MakeFolder(path string) error {
 	if err := s.save(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // G301: as the distribution's package makes it.
+	if err := os.MkdirAll(path, 0o755); err != nil {
 		return fmt.Errorf("cannot create folder %q: %w", path, err)
+	}
+	return nil
+}
+
+// save replaces the file in one step. Callers hold the lock or own the state.
+func (s *State) save() error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("cannot encode state %q: %w", s.path, err)
+	}
+	temp := s.path + ".tmp"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("cannot write state %q: %w", s.path, err)
+	}
+	if err := os.Rename(temp, s.path); err != nil {
+		return fmt.Errorf("cannot write state %q: %w", s.path, err)
 	}
 	return nil
 }
@@ -152,7 +149,7 @@ func (s *State) MakeFolder(path string) error {
 // may hold spaces and parentheses.
 func processStart(pid int) (string, error) {
 	path := filepath.Join("/proc", strconv.Itoa(pid), "stat")
-	data, err := os.ReadFile(path) //nolint:gosec // G304: a file of the kernel.
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot read start time of process %d: %w", pid, err)
 	}

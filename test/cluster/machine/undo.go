@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ const patience = 10 * time.Second
 // Undo removes everything of a cluster from this machine, whether its harness
 // ended as it should or was killed. Every step is tried; the errors are joined.
 // The work folder goes last, and the record only when nothing is left.
-func (s *State) Undo() error {
+func (s *State) Undo(ctx context.Context) error {
 	boot, err := bootID()
 	if err != nil {
 		return err
@@ -37,11 +38,11 @@ func (s *State) Undo() error {
 		errs = append(errs, p.kill())
 	}
 	errs = append(errs,
-		s.awaitProcesses(),
+		s.awaitProcesses(ctx),
 		s.unmount(),
-		s.detachLoops(),
-		removeAddress(),
-		removeCgroups(),
+		s.detachLoops(ctx),
+		removeAddress(ctx),
+		removeCgroups(ctx),
 		s.restoreSysctls(),
 		s.removeFolders(),
 	)
@@ -59,8 +60,8 @@ func (s *State) Undo() error {
 
 // awaitProcesses waits until the killed processes are gone, and those of their
 // cgroup with them: the kernel takes a moment to end a PID namespace.
-func (s *State) awaitProcesses() error {
-	return poll.Until(context.Background(), patience, "the processes to end", func(context.Context) error {
+func (s *State) awaitProcesses(ctx context.Context) error {
+	return poll.Until(ctx, patience, "the processes to end", func(context.Context) error {
 		for _, p := range s.Processes {
 			if p.alive() && !isZombie(p.PID) {
 				return fmt.Errorf("process %q (%d) still runs", p.Name, p.PID)
@@ -108,7 +109,7 @@ func MountsBelow(dir string) ([]string, error) {
 		return nil, fmt.Errorf("cannot list mounts: %w", err)
 	}
 	var points []string
-	for _, line := range strings.Split(string(data), "\n") {
+	for line := range strings.SplitSeq(string(data), "\n") {
 		fields := strings.Fields(line)
 		if len(fields) < 5 {
 			continue
@@ -118,23 +119,21 @@ func MountsBelow(dir string) ([]string, error) {
 		}
 	}
 	// The kernel lists a mount after what it is mounted upon.
-	for i, j := 0, len(points)-1; i < j; i, j = i+1, j-1 {
-		points[i], points[j] = points[j], points[i]
-	}
+	slices.Reverse(points)
 	sort.SliceStable(points, func(i, j int) bool { return strings.Count(points[i], "/") > strings.Count(points[j], "/") })
 	return points, nil
 }
 
 // detachLoops waits for loop devices of files in the work folder to detach
 // themselves, which the last unmount starts, and names those that do not.
-func (s *State) detachLoops() error {
-	return poll.Until(context.Background(), patience, "loop devices to detach", func(context.Context) error {
+func (s *State) detachLoops(ctx context.Context) error {
+	return poll.Until(ctx, patience, "loop devices to detach", func(context.Context) error {
 		files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 		if err != nil {
 			return fmt.Errorf("cannot list loop devices: %w", err)
 		}
 		for _, file := range files {
-			data, err := os.ReadFile(file) //nolint:gosec // G304: a file of the kernel.
+			data, err := os.ReadFile(file)
 			if err == nil && strings.HasPrefix(string(data), s.WorkDir+"/") {
 				return fmt.Errorf("loop device of %q is still there", strings.TrimSpace(string(data)))
 			}
@@ -156,9 +155,9 @@ func (s *State) restoreSysctls() error {
 // removeFolders removes the folders that the harness made, unless somebody has
 // put something into them since.
 func (s *State) removeFolders() error {
-	for i := len(s.Folders) - 1; i >= 0; i-- {
-		if err := os.Remove(s.Folders[i]); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
-			return fmt.Errorf("cannot remove folder %q: %w", s.Folders[i], err)
+	for _, dir := range slices.Backward(s.Folders) {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+			return fmt.Errorf("cannot remove folder %q: %w", dir, err)
 		}
 	}
 	return nil

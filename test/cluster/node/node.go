@@ -14,6 +14,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -45,7 +46,7 @@ type Command struct {
 
 // Run is process 1. It returns when one of the node's commands has ended, which
 // is always an error; returning ends the node.
-func Run(args []string) error {
+func Run(ctx context.Context, args []string) error {
 	if len(args) != 1 || os.Getpid() != 1 {
 		return fmt.Errorf("cannot run: want one argument and process ID 1, have %d arguments and %d", len(args), os.Getpid())
 	}
@@ -62,12 +63,12 @@ func Run(args []string) error {
 	}
 	names := map[int]string{}
 	for _, c := range config.Commands {
-		cmd, err := start(c)
+		cmd, err := start(ctx, c)
 		if err != nil {
 			return err
 		}
 		names[cmd.Process.Pid] = c.Args[0]
-		if err := waitForSocket(c.Socket); err != nil {
+		if err := waitForSocket(ctx, c.Socket); err != nil {
 			return err
 		}
 	}
@@ -96,12 +97,12 @@ func mountAll(private []string) error {
 	return nil
 }
 
-func start(c Command) (*exec.Cmd, error) {
+func start(ctx context.Context, c Command) (*exec.Cmd, error) {
 	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open log of %q: %w", c.Args[0], err)
 	}
-	cmd := exec.Command(c.Args[0], c.Args[1:]...)
+	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %q: %w", c.Args[0], err)
@@ -111,12 +112,13 @@ func start(c Command) (*exec.Cmd, error) {
 
 // waitForSocket returns when something listens on the socket. Orphans that end
 // meanwhile stay zombies until reap.
-func waitForSocket(path string) error {
+func waitForSocket(ctx context.Context, path string) error {
+	var dialer net.Dialer
 	if path == "" {
 		return nil
 	}
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if conn, err := net.Dial("unix", path); err == nil {
+		if conn, err := dialer.DialContext(ctx, "unix", path); err == nil {
 			return conn.Close()
 		}
 	}

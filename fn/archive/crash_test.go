@@ -1,0 +1,382 @@
+package archive
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestKilled kills writers at random points. After each kill the earlier runs are intact, and the next try of the
+// same run, or of another one, succeeds.
+func TestKilled(t *testing.T) {
+	for name, recipients := range map[string][]string{"Plaintext": nil, "Encrypted": {identity(t).Recipient().String()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKiller(t, recipients)
+			tries := 15
+			if testing.Short() {
+				tries = 8
+			}
+			for i := range tries {
+				k.round(i)
+			}
+			assert.NotZero(t, k.killed, "a writer was killed half-way at least once")
+			t.Logf("%d of %d writers were killed before they were done", k.killed, tries)
+		})
+	}
+}
+
+type killer struct {
+	*fixture
+	random *rand.Rand
+	took   time.Duration // what kills come within, such that about half of them come in time
+	runs   []string      // complete
+	killed int
+}
+
+func newKiller(t *testing.T, recipients []string) *killer {
+	t.Helper()
+	k := &killer{fixture: newFixture(t), random: rand.New(rand.NewPCG(7, 11)), runs: []string{"first"}}
+	dataset{tenants: 3, files: 40, days: 30, size: func(r *rand.Rand) int { return r.IntN(40_000) }}.write(t, k.files)
+	k.opts.Recipients = recipients
+	began := time.Now()
+	out, err := k.child("first").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	k.took = time.Since(began)
+	return k
+}
+
+func (k *killer) child(run string) *childProcess {
+	return &childProcess{childCommand(k.t, childArgs{Volume: k.root, Files: k.files, Run: run, Recipients: k.opts.Recipients, Workers: 3})}
+}
+
+// round changes some files, kills a writer, and lets it be followed by a writer that is not killed.
+func (k *killer) round(i int) {
+	k.t.Helper()
+	k.mutate(i)
+	run := "run" + itoa(i)
+	if k.child(run).killAfter(k.t, time.Duration(k.random.Int64N(int64(k.took)))) {
+		k.killed++
+		k.took += k.took / 5
+	} else {
+		k.took -= k.took / 5
+	}
+	for _, earlier := range k.runs {
+		k.verify(earlier)
+	}
+	if i%3 == 2 {
+		run = "other" + itoa(i)
+	}
+	k.write(run)
+	k.verify(run)
+	k.runs = append(k.runs, run)
+	if complete := "run" + itoa(i); run != complete && k.complete(complete) {
+		k.runs = append(k.runs, complete) // it was done when it was to be killed
+	}
+	for _, dir := range []string{"runs", "trees"} {
+		for _, name := range ls(k.t, k.path(dir)) {
+			assert.False(k.t, strings.HasPrefix(name, "."), "%s/%s is left over", dir, name)
+		}
+	}
+	k.forget()
+}
+
+// mutate changes files: some kept, some new, some gone, some with other content.
+func (k *killer) mutate(i int) {
+	k.t.Helper()
+	for j := range 40 {
+		k.add("changing/"+itoa(j%7)+"/"+itoa(j), strings.Repeat(itoa(i), k.random.IntN(30_000)))
+		at := epoch().Add(time.Duration(i) * time.Second)
+		require.NoError(k.t, os.Chtimes(filepath.Join(k.files, "changing", itoa(j%7), itoa(j)), at, at))
+	}
+	require.NoError(k.t, os.RemoveAll(filepath.Join(k.files, "changing", itoa(i%7))))
+}
+
+func (k *killer) complete(run string) bool {
+	info, err := k.volume.find(run)
+	return err == nil && info.State == Complete
+}
+
+// forget removes all but a few runs, so that rounds take the same time, and so that removing is part of the game.
+func (k *killer) forget() {
+	k.t.Helper()
+	for len(k.runs) > 4 {
+		k.remove(k.runs[0])
+		k.runs = k.runs[1:]
+	}
+	trees := make(map[string]bool)
+	for _, run := range k.runs {
+		info, err := k.volume.find(run)
+		require.NoError(k.t, err)
+		trees[info.Manifest.Tree] = true
+	}
+	assert.Len(k.t, ls(k.t, k.path("trees")), len(trees), "no tree is left that no run refers to")
+}
+
+// TestKilledAtEveryStep lets a run end between any two of its last steps, which are too close for random kills.
+func TestKilledAtEveryStep(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		undo   func(f *fixture, tree string) // goes back from the finished run to what was there at the step
+	}{
+		"BeforeLinks": {"The run has its name, latest is that of the one before", func(f *fixture, _ string) {
+			require.NoError(f.t, os.Remove(f.path("latest")))
+			require.NoError(f.t, os.Symlink("runs/r1", f.path("latest")))
+		}},
+		"BeforeRunRename": {"The tree has its name, the run has not", func(f *fixture, _ string) {
+			require.NoError(f.t, os.Rename(f.path("runs/r2"), f.path("runs/.partial-r2")))
+		}},
+		"BeforeTreeRename": {"All is written, nothing has its name", func(f *fixture, tree string) {
+			require.NoError(f.t, os.Rename(f.path("runs/r2"), f.path("runs/.partial-r2")))
+			require.NoError(f.t, os.Rename(f.path("trees", tree), f.path("trees/.partial-r2")))
+		}},
+		"BeforeManifest": {"The run has all but its manifest", func(f *fixture, tree string) {
+			require.NoError(f.t, os.Remove(f.path("runs/r2/manifest.json")))
+			require.NoError(f.t, os.Rename(f.path("runs/r2"), f.path("runs/.partial-r2")))
+			require.NoError(f.t, os.Rename(f.path("trees", tree), f.path("trees/.partial-r2")))
+		}},
+		"TornManifest": {"A power cut tore the manifest", func(f *fixture, tree string) {
+			require.NoError(f.t, os.Truncate(f.path("runs/r2/manifest.json"), 20))
+			require.NoError(f.t, os.Rename(f.path("runs/r2"), f.path("runs/.partial-r2")))
+			require.NoError(f.t, os.Rename(f.path("trees", tree), f.path("trees/.partial-r2")))
+		}},
+	}
+	for name, tc := range cases {
+		for _, next := range []string{"r2", "r3"} {
+			t.Run(name+"Then"+next, func(t *testing.T) {
+				f := newFixture(t)
+				f.addSome()
+				f.write("r1")
+				f.add("more", "x")
+				tree := f.write("r2").Manifest.Tree
+				tc.undo(f, tree)
+				f.verify("r1")
+				result := f.write(next)
+				f.verify("r1")
+				f.verify(next)
+				assert.Equal(t, tree, result.Manifest.Tree, tc.reason)
+				assert.Len(t, ls(t, f.path("trees")), 2, tc.reason)
+				target, err := os.Readlink(f.path("latest"))
+				require.NoError(t, err)
+				assert.Equal(t, "runs/"+next, target, tc.reason)
+				if next == "r3" && name == "BeforeLinks" {
+					f.verify("r2")
+					return
+				}
+				assert.ElementsMatch(t, []string{"r1", next}, ls(t, f.path("runs")), tc.reason)
+			})
+		}
+	}
+}
+
+// interrupt writes a run and stops it after the first files are stored.
+func interrupt(f *fixture, run string) {
+	f.t.Helper()
+	interruptAt(f, run, 1)
+}
+
+// interruptAt writes a run and stops it after so many files are stored.
+func interruptAt(f *fixture, run string, files int64) {
+	f.t.Helper()
+	opts := f.opts
+	opts.Run, opts.Workers = run, 1
+	ctx, cancel := contextWithCancel(f.t)
+	opts.Progress = func(p Progress) {
+		if p.Phase == PhaseFileStorage && p.FilesDone >= files {
+			cancel()
+		}
+	}
+	_, err := f.volume.Write(ctx, opts)
+	require.Error(f.t, err)
+}
+
+func TestResumeKeepsWhatAgrees(t *testing.T) {
+	for name, encrypted := range map[string]bool{"Plaintext": false, "Encrypted": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			if encrypted {
+				f.opts.Recipients = []string{identity(t).Recipient().String()}
+			}
+			for i := range 10 * batchItems {
+				f.add("f"+itoa(1000+i), "content "+itoa(i))
+			}
+			interrupt(f, "r1")
+			files := f.path("trees/.partial-r1/files")
+			stored := ls(t, files)
+			require.NotEmpty(t, stored)
+			require.Less(t, len(stored), 10*batchItems)
+			inodes := make(map[string]uint64)
+			for _, name := range stored {
+				inodes[name] = inode(t, filepath.Join(files, name))
+			}
+			damaged, changed, gone := stored[0], stored[1], stored[2]
+			replaceIn(t, filepath.Join(files, damaged), "", "?")
+			require.NoError(t, os.Truncate(filepath.Join(files, damaged), 5))
+			f.add(changed, "content x")
+			require.NoError(t, os.Chtimes(filepath.Join(f.files, changed), epoch(), epoch().Add(1)))
+			require.NoError(t, os.Remove(filepath.Join(f.files, gone)))
+
+			result := f.write("r1")
+			f.verify("r1")
+			assert.Equal(t, int64(10*batchItems-1), result.Manifest.Totals.Files)
+			keptFiles := 0
+			for _, name := range stored {
+				if name == gone {
+					assert.NoFileExists(t, f.stored(result, name))
+					continue
+				}
+				if inode(t, f.stored(result, name)) == inodes[name] && name != damaged && name != changed {
+					keptFiles++
+				}
+			}
+			assert.GreaterOrEqual(t, keptFiles, batchItems-4, "what was stored and agrees is not stored again")
+			if !encrypted {
+				assert.Equal(t, "content x", f.read("trees", result.Manifest.Tree, "files", changed))
+				assert.Equal(t, "content 0", f.read("trees", result.Manifest.Tree, "files", damaged))
+			}
+		})
+	}
+}
+
+func TestResumeAfterSeveralInterruptions(t *testing.T) {
+	f := newFixture(t)
+	for i := range 10 * batchItems {
+		f.add("d"+itoa(i%5)+"/f"+itoa(1000+i), "content "+itoa(i))
+	}
+	before := 0
+	for _, files := range []int64{3 * batchItems, 1, 6 * batchItems, 1} {
+		interruptAt(f, "r1", files)
+		now := strings.Count(shell(t, f.path("trees/.partial-r1"), "sh", "-c", "cat JOURNAL*"), "sha256=")
+		assert.GreaterOrEqual(t, now, before, "an interruption loses nothing that was stored before")
+		assert.GreaterOrEqual(t, int64(now), files)
+		before = now
+	}
+	f.write("r1")
+	f.verify("r1")
+	assert.Equal(t, []string{"MTREE", "SHA256SUMS", "files"}, ls(t, f.path("trees", f.report("r1").tree(f))))
+}
+
+// tree returns the tree of the verified run.
+func (r *VerifyReport) tree(f *fixture) string {
+	info, err := f.volume.find(r.Run)
+	require.NoError(f.t, err)
+	return info.Manifest.Tree
+}
+
+func TestResumeNeverTouchesEarlierRuns(t *testing.T) {
+	f := newFixture(t)
+	for i := range 10 * batchItems {
+		f.add("f"+itoa(1000+i), "content "+itoa(i))
+	}
+	f.write("r1")
+	f.add("f0000", "new")
+	interrupt(f, "r2")
+	for i := range 10 * batchItems {
+		f.add("f"+itoa(1000+i), "changed "+itoa(i))
+		at := epoch().Add(time.Hour)
+		require.NoError(t, os.Chtimes(filepath.Join(f.files, "f"+itoa(1000+i)), at, at))
+	}
+	f.write("r2")
+	f.verify("r1")
+	f.verify("r2")
+}
+
+func TestResumeWithOtherRecipients(t *testing.T) {
+	f := newFixture(t)
+	for i := range 10 * batchItems {
+		f.add("f"+itoa(1000+i), "content "+itoa(i))
+	}
+	interrupt(f, "r1")
+	id := identity(t)
+	f.opts.Recipients = []string{id.Recipient().String()}
+	result := f.write("r1")
+	assert.Len(t, restore(t, f.open("r1"), id), 10*batchItems, "no plaintext file was kept")
+	f.verify("r1")
+	assert.Zero(t, result.Manifest.Totals.LinkedFiles)
+}
+
+func TestResumeFromStrangeLeftovers(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		do     func(t *testing.T, tree string)
+	}{
+		"TornJournal": {"A power cut tears what was not synced", func(t *testing.T, tree string) {
+			replaceIn(t, filepath.Join(tree, journalNewName), "type=file", "type=\x00\x00\x00\x00")
+		}},
+		"NoJournal": {"Without a journal nothing can be checked", func(t *testing.T, tree string) {
+			require.NoError(t, os.Remove(filepath.Join(tree, journalNewName)))
+		}},
+		"StrangeEntries": {"What no attempt of ours leaves is removed", func(t *testing.T, tree string) {
+			shell(t, tree, "mkfifo", "files/fifo")
+			shell(t, tree, "mkdir", "-p", "files/more/and/more")
+			shell(t, tree, "ln", "-s", "/etc", "files/link")
+		}},
+		"DirectoryInPlaceOfFile": {"A stored entry of another type is removed", func(t *testing.T, tree string) {
+			shell(t, tree, "sh", "-c", "rm files/f1000 && mkdir -p files/f1000/x")
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			for i := range 5 * batchItems {
+				f.add("f"+itoa(1000+i), "content "+itoa(i))
+			}
+			interrupt(f, "r1")
+			tc.do(t, f.path("trees/.partial-r1"))
+			f.write("r1")
+			f.verify("r1")
+		})
+	}
+}
+
+func TestDamagedTreeIsNotUsed(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	first := f.write("r1")
+	f.add("more", "x")
+	second := f.write("r2")
+	flip(t, f.path("trees", second.Manifest.Tree, "SHA256SUMS"))
+	third := f.write("r3")
+	require.Len(t, third.Manifest.Warnings, 1)
+	assert.Contains(t, third.Manifest.Warnings[0], second.Manifest.Tree)
+	assert.Equal(t, inode(t, f.stored(first, "tenant-002/.htaccess")), inode(t, f.stored(third, "tenant-002/.htaccess")), "the tree before it serves")
+	assert.Equal(t, second.Manifest.Tree, third.Manifest.Tree)
+	f.verify("r3")
+	f.verify("r2")
+}
+
+func TestTruncatedFileIsNotLinked(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	first := f.write("r1")
+	require.NoError(t, os.Truncate(f.stored(first, "tenant-002/.htaccess"), 1))
+	require.NoError(t, os.Remove(f.stored(first, "tenant-001/2026/01/03/über uns.html")))
+	f.add("more", "x")
+	second := f.write("r2")
+	f.verify("r2")
+	assert.Equal(t, []string{"2 unchanged files could not be linked to the earlier tree and were copied"}, second.Manifest.Warnings)
+}
+
+func TestCopyAllReplacesADamagedTree(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	first := f.write("r1")
+	flip(t, f.stored(first, "tenant-002/.htaccess"))
+	shared := f.write("r2")
+	assert.True(t, shared.TreeShared, "an unchanged run does not look at the tree")
+	assert.Len(t, f.report("r2").Problems, 1)
+	f.opts.CopyAll = true
+	third := f.write("r3")
+	assert.Equal(t, first.Manifest.Tree, third.Manifest.Tree)
+	assert.Zero(t, third.Manifest.Totals.LinkedFiles)
+	for _, run := range []string{"r1", "r2", "r3"} {
+		f.verify(run)
+	}
+	assert.Equal(t, []string{first.Manifest.Tree}, ls(t, f.path("trees")))
+}

@@ -1,0 +1,144 @@
+//go:build bench
+
+// Package bench measures the mover against rsync, as whole processes, in turn:
+// machines are noisy, so that only the ratio of runs side by side says anything.
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/dataset"
+	"threescale.dev/backup/test/peers"
+)
+
+// sets are measured with as many pairs as they are long. The variable
+// THREESCALE_BACKUP_BENCH_SETS names others, such as "M XL".
+var sets = map[dataset.Set]int{dataset.SetM: 9, dataset.SetXL: 5, dataset.SetL: 3}
+
+// sample is one process: how long it took, and the most memory that it held.
+type sample struct {
+	wall time.Duration
+	rss  int64 // KiB
+}
+
+func TestAgainstRsync(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "function")
+	require.NoError(t, peers.Build(t.Context(), "./fn/cmd/function", binary))
+	for _, set := range []dataset.Set{dataset.SetM, dataset.SetXL, dataset.SetL} {
+		wanted := os.Getenv("THREESCALE_BACKUP_BENCH_SETS")
+		if wanted != "" && !slices.Contains(strings.Fields(wanted), string(set)) {
+			continue
+		}
+		t.Run(string(set), func(t *testing.T) { compare(t, binary, set, sets[set]) })
+	}
+}
+
+func compare(t *testing.T, binary string, set dataset.Set, pairs int) {
+	dir := t.TempDir()
+	source := filepath.Join(dir, "source")
+	stats, err := dataset.Generate(source, set, 1)
+	require.NoError(t, err)
+	objects := filepath.Join(dir, "objects")
+	writeSnapshot(t, objects)
+	t.Logf("set %s: %d files, %d bytes", set, stats.Files, stats.Bytes)
+
+	var first, again [2][]sample
+	for pair := range pairs {
+		ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
+		for _, target := range []string{ours, theirs} {
+			require.NoError(t, os.RemoveAll(target))
+			require.NoError(t, os.MkdirAll(target, 0o755))
+		}
+		syscall.Sync()
+		backup := func(run int) []string {
+			return []string{binary, job.BackupCommand, fmt.Sprintf("--run=pair%d-%d", pair, run), "--volume=" + ours, "--objects=" + objects, "--file-storage=" + source}
+		}
+		rsync := []string{"sh", "-c", `rsync -a "$1"/ "$2" && sync -f "$2"`, "sh", source, theirs}
+		first[0] = append(first[0], measure(t, backup(1)))
+		first[1] = append(first[1], measure(t, rsync))
+		again[0] = append(again[0], measure(t, backup(2)))
+		again[1] = append(again[1], measure(t, rsync))
+	}
+	show(t, "first run", first)
+	show(t, "nothing changed", again)
+}
+
+// writeSnapshot writes what a Job's pod finds mounted.
+func writeSnapshot(t *testing.T, dir string) {
+	t.Helper()
+	write := func(path string, data []byte) {
+		full := filepath.Join(dir, filepath.FromSlash(path))
+		require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
+		require.NoError(t, os.WriteFile(full, data, 0o600))
+	}
+	description, err := json.Marshal(job.Description{Source: job.Source{Namespace: "3scale", APIManager: "example"}})
+	require.NoError(t, err)
+	write(job.DescriptionFile, description)
+	for _, object := range dataset.Installation(dataset.Options{Seed: 1}) {
+		meta, _ := object["metadata"].(map[string]any)
+		name, _ := meta["name"].(string)
+		encoded, err := threescale.EncodeJSON(threescale.CleanForBackup(object))
+		require.NoError(t, err)
+		switch object["kind"] {
+		case threescale.APIManagerKind:
+			write(job.APIManagerFile, encoded)
+		case threescale.KindConfigMap:
+			write(job.ConfigMapFile(name), encoded)
+		case threescale.KindSecret:
+			encoded, err = threescale.EncodeJSON(threescale.SecretMeta(object))
+			require.NoError(t, err)
+			write(job.SecretMetadataFile(name), encoded)
+			write(job.SecretKeyFile(name, "key"), []byte("value"))
+		}
+	}
+}
+
+func measure(t *testing.T, args []string) sample {
+	t.Helper()
+	command := exec.Command(args[0], args[1:]...)
+	var output strings.Builder
+	command.Stdout, command.Stderr = &output, &output
+	start := time.Now()
+	require.NoError(t, command.Run(), output.String())
+	wall := time.Since(start)
+	usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
+	require.True(t, ok)
+	return sample{wall, usage.Maxrss}
+}
+
+// show prints medians, and the median of the ratios pair by pair.
+func show(t *testing.T, what string, samples [2][]sample) {
+	t.Helper()
+	ratios := make([]float64, 0, len(samples[0]))
+	var walls [2][]time.Duration
+	var rss int64
+	for i := range samples[0] {
+		ratios = append(ratios, float64(samples[0][i].wall)/float64(samples[1][i].wall))
+		rss = max(rss, samples[0][i].rss)
+		for side := range samples {
+			walls[side] = append(walls[side], samples[side][i].wall)
+		}
+	}
+	slices.Sort(ratios)
+	t.Logf("%-16s mover %7s  rsync and sync %7s  ratio %.2f (%.2f to %.2f)  mover's peak memory %d MiB", what,
+		median(walls[0]).Round(time.Millisecond), median(walls[1]).Round(time.Millisecond),
+		ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], rss>>10)
+}
+
+func median(list []time.Duration) time.Duration {
+	slices.Sort(list)
+	return list[len(list)/2]
+}

@@ -1,0 +1,70 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"filippo.io/age"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/dataset"
+)
+
+// TestEncryptedBackup: with a recipient, nobody reads the volume without the
+// identity, and everybody can verify it.
+func TestEncryptedBackup(t *testing.T) {
+	parallel(t)
+	w := newTenant(t)
+	const phrase = "a phrase that only the plaintext has"
+	w.writeFile("secret.txt", bytes.Repeat([]byte(phrase+"\n"), 1000))
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	require.NoError(t, w.apply(claim(nightly, fmt.Sprintf(`{encryption: {age: {recipients: [%s]}}, backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}}`, identity.Recipient()))))
+	done := w.untilCompleted(nightly)
+	dir := w.volumeDir(nightlyVolume)
+
+	assert.Equal(t, []string{lastRun(done)}, w.verified(dir))
+	w.requireAbsent(dir, append(dataset.MarkerForms(), phrase))
+	_, err = os.Lstat(filepath.Join(dir, "secrets"))
+	assert.ErrorIs(t, err, os.ErrNotExist, "APIManagerRestore would take what is encrypted for data")
+
+	volume, err := archive.OpenVolume(dir)
+	require.NoError(t, err)
+	defer volume.Close()
+	run, err := volume.OpenRun(archive.Latest)
+	require.NoError(t, err)
+	defer run.Close()
+	_, err = run.Objects()
+	require.ErrorIs(t, err, archive.ErrNoIdentity)
+	objects, err := run.Objects(identity)
+	require.NoError(t, err)
+	referenced := threescale.ReferencedSecrets(w.apiManager().Object)
+	require.NotEmpty(t, referenced)
+	assert.Equal(t, 13+len(referenced)+2+1, len(objects), "13 Secrets, those that the APIManager refers to, 2 ConfigMaps and the APIManager")
+	files := 0
+	for entry, err := range run.Entries(t.Context()) {
+		require.NoError(t, err)
+		if entry.Kind != archive.File {
+			continue
+		}
+		files++
+		reader, err := run.Open(entry, identity)
+		require.NoError(t, err)
+		got, err := io.ReadAll(reader)
+		require.NoError(t, err)
+		require.NoError(t, reader.Close())
+		want, err := os.ReadFile(filepath.Join(w.files, entry.Path))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, got), "file %q", entry.Path)
+	}
+	assert.Equal(t, 121, files)
+}
