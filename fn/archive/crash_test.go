@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/archive/internal/parallel"
 )
 
 // TestKilled kills writers at random points. After each kill the earlier runs are intact, and the next try of the
@@ -203,14 +205,14 @@ func TestResumeKeepsWhatAgrees(t *testing.T) {
 			if encrypted {
 				f.opts.Recipients = []string{identity(t).Recipient().String()}
 			}
-			for i := range 10 * batchItems {
+			for i := range 10 * parallel.BatchItems {
 				f.add("f"+itoa(1000+i), "content "+itoa(i))
 			}
 			interrupt(f, "r1")
 			files := f.path("trees/.partial-r1/files")
 			stored := ls(t, files)
 			require.NotEmpty(t, stored)
-			require.Less(t, len(stored), 10*batchItems)
+			require.Less(t, len(stored), 10*parallel.BatchItems)
 			inodes := make(map[string]uint64)
 			for _, name := range stored {
 				inodes[name] = inode(t, filepath.Join(files, name))
@@ -224,7 +226,7 @@ func TestResumeKeepsWhatAgrees(t *testing.T) {
 
 			result := f.write("r1")
 			f.verify("r1")
-			assert.Equal(t, int64(10*batchItems-1), result.Manifest.Totals.Files)
+			assert.Equal(t, int64(10*parallel.BatchItems-1), result.Manifest.Totals.Files)
 			keptFiles := 0
 			for _, name := range stored {
 				if name == gone {
@@ -235,7 +237,7 @@ func TestResumeKeepsWhatAgrees(t *testing.T) {
 					keptFiles++
 				}
 			}
-			assert.GreaterOrEqual(t, keptFiles, batchItems-4, "what was stored and agrees is not stored again")
+			assert.GreaterOrEqual(t, keptFiles, parallel.BatchItems-4, "what was stored and agrees is not stored again")
 			if !encrypted {
 				assert.Equal(t, "content x", f.read("trees", result.Manifest.Tree, "files", changed))
 				assert.Equal(t, "content 0", f.read("trees", result.Manifest.Tree, "files", damaged))
@@ -246,11 +248,11 @@ func TestResumeKeepsWhatAgrees(t *testing.T) {
 
 func TestResumeAfterSeveralInterruptions(t *testing.T) {
 	f := newFixture(t)
-	for i := range 10 * batchItems {
+	for i := range 10 * parallel.BatchItems {
 		f.add("d"+itoa(i%5)+"/f"+itoa(1000+i), "content "+itoa(i))
 	}
 	before := 0
-	for _, files := range []int64{3 * batchItems, 1, 6 * batchItems, 1} {
+	for _, files := range []int64{3 * parallel.BatchItems, 1, 6 * parallel.BatchItems, 1} {
 		interruptAt(f, "r1", files)
 		now := strings.Count(shell(t, f.path("trees/.partial-r1"), "sh", "-c", "cat JOURNAL*"), "sha256=")
 		assert.GreaterOrEqual(t, now, before, "an interruption loses nothing that was stored before")
@@ -271,13 +273,13 @@ func (r *VerifyReport) tree(f *fixture) string {
 
 func TestResumeNeverTouchesEarlierRuns(t *testing.T) {
 	f := newFixture(t)
-	for i := range 10 * batchItems {
+	for i := range 10 * parallel.BatchItems {
 		f.add("f"+itoa(1000+i), "content "+itoa(i))
 	}
 	f.write("r1")
 	f.add("f0000", "new")
 	interrupt(f, "r2")
-	for i := range 10 * batchItems {
+	for i := range 10 * parallel.BatchItems {
 		f.add("f"+itoa(1000+i), "changed "+itoa(i))
 		at := epoch().Add(time.Hour)
 		require.NoError(t, os.Chtimes(filepath.Join(f.files, "f"+itoa(1000+i)), at, at))
@@ -289,14 +291,14 @@ func TestResumeNeverTouchesEarlierRuns(t *testing.T) {
 
 func TestResumeWithOtherRecipients(t *testing.T) {
 	f := newFixture(t)
-	for i := range 10 * batchItems {
+	for i := range 10 * parallel.BatchItems {
 		f.add("f"+itoa(1000+i), "content "+itoa(i))
 	}
 	interrupt(f, "r1")
 	id := identity(t)
 	f.opts.Recipients = []string{id.Recipient().String()}
 	result := f.write("r1")
-	assert.Len(t, restore(t, f.open("r1"), id), 10*batchItems, "no plaintext file was kept")
+	assert.Len(t, restore(t, f.open("r1"), id), 10*parallel.BatchItems, "no plaintext file was kept")
 	f.verify("r1")
 	assert.Zero(t, result.Manifest.Totals.LinkedFiles)
 }
@@ -307,10 +309,10 @@ func TestResumeFromStrangeLeftovers(t *testing.T) {
 		do     func(t *testing.T, tree string)
 	}{
 		"TornJournal": {"A power cut tears what was not synced", func(t *testing.T, tree string) {
-			replaceIn(t, filepath.Join(tree, journalNewName), "type=file", "type=\x00\x00\x00\x00")
+			replaceIn(t, filepath.Join(tree, "JOURNAL.new"), "type=file", "type=\x00\x00\x00\x00")
 		}},
 		"NoJournal": {"Without a journal nothing can be checked", func(t *testing.T, tree string) {
-			require.NoError(t, os.Remove(filepath.Join(tree, journalNewName)))
+			require.NoError(t, os.Remove(filepath.Join(tree, "JOURNAL.new")))
 		}},
 		"StrangeEntries": {"What no attempt of ours leaves is removed", func(t *testing.T, tree string) {
 			shell(t, tree, "mkfifo", "files/fifo")
@@ -324,7 +326,7 @@ func TestResumeFromStrangeLeftovers(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			for i := range 5 * batchItems {
+			for i := range 5 * parallel.BatchItems {
 				f.add("f"+itoa(1000+i), "content "+itoa(i))
 			}
 			interrupt(f, "r1")

@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/seal"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // ErrRunNotFound is returned (wrapped) when a volume holds no run of the given ID, or none at all for [Latest].
 var ErrRunNotFound = errors.New("no such run")
 
 // ErrNoIdentity is returned (wrapped) when an encrypted run is read with identities none of which can decrypt it.
-var ErrNoIdentity = errors.New("no identity can decrypt it")
+var ErrNoIdentity = seal.ErrNoIdentity
 
 // UsageError says that a call can never succeed as it was made: a malformed run ID, recipient or object path.
 type UsageError struct{ Err error }
@@ -50,6 +53,15 @@ func (e *NoSpaceError) Unwrap() error { return e.Err }
 // UnreadableError lists the regular files and directories of the file storage that could not be read.
 type UnreadableError struct {
 	Entries []UnreadableEntry // at most 100, in the order of the lists
+}
+
+// unreadableError tells of what a scan could not read.
+func unreadableError(entries []walk.Unreadable) error {
+	e := &UnreadableError{}
+	for _, entry := range entries {
+		e.Entries = append(e.Entries, UnreadableEntry(entry))
+	}
+	return e
 }
 
 // UnreadableEntry is one path, relative to the file storage, and why it could not be read.

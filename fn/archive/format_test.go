@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -9,11 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	gomtree "github.com/vbatts/go-mtree"
+
+	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
 // needProgram skips a test of somebody else's program where it is not installed. CI installs it.
@@ -111,7 +111,7 @@ func TestMTREEIsReadByGoMTREE(t *testing.T) {
 		keys := got[e.Path]
 		require.NotNil(t, keys, "%q", e.Path)
 		assert.Equal(t, string(e.Kind), keys["type"])
-		if e.Kind == File {
+		if e.Kind == lists.File {
 			assert.Equal(t, itoa(int(e.Size)), keys["size"])
 		}
 	}
@@ -119,161 +119,16 @@ func TestMTREEIsReadByGoMTREE(t *testing.T) {
 }
 
 // readEntries reads an MTREE.
-func readEntries(t *testing.T, data string) func(func(Entry, error) bool) {
+func readEntries(t *testing.T, data string) func(func(lists.Entry, error) bool) {
 	t.Helper()
-	r, err := newMTREEReader(strings.NewReader(data))
+	r, err := lists.NewMTREEReader(strings.NewReader(data))
 	require.NoError(t, err)
-	return func(yield func(Entry, error) bool) {
+	return func(yield func(lists.Entry, error) bool) {
 		for {
-			e, err := r.next()
+			e, err := r.Next()
 			if errors.Is(err, io.EOF) || !yield(e, err) || err != nil {
 				return
 			}
 		}
 	}
-}
-
-func TestComparePaths(t *testing.T) {
-	sorted := []string{".", "\x01", "a", "a/b", "a/b/c", "a/b\x01", "a/b.c", "a/c", "a\x01", "a b", "a-b/c", "a.b", "aa", "b", "\xff"}
-	for i, a := range sorted {
-		for j, b := range sorted {
-			got := comparePaths(a, b)
-			assert.Equal(t, i < j, got < 0, "%q %q", a, b)
-			assert.Equal(t, i == j, got == 0, "%q %q", a, b)
-		}
-	}
-}
-
-func TestParseMTREE(t *testing.T) {
-	const good = "./a\\040b type=file mode=0644 uid=1 gid=2 size=3 time=4.000000005"
-	e, err := parseMTREE([]byte(good))
-	require.NoError(t, err)
-	assert.Equal(t, Entry{Path: "a b", Kind: File, Mode: 0o644, UID: 1, GID: 2, Size: 3, ModTime: time.Unix(4, 5).UTC()}, e)
-	cases := map[string]struct{ reason, line string }{
-		"Empty":         {"A line has an entry", ""},
-		"NoDot":         {"Paths begin with ./", strings.TrimPrefix(good, "./")},
-		"Absolute":      {"Paths are relative", strings.Replace(good, "./a", "/a", 1)},
-		"Parent":        {"Paths stay below the root", strings.Replace(good, "./a", "./../a", 1)},
-		"Dot":           {"The root has one name", strings.Replace(good, `./a\040b`, "./.", 1)},
-		"DoubleSlash":   {"Elements are not empty", strings.Replace(good, "./a", ".//a", 1)},
-		"NoEscape":      {"A path has one form", strings.Replace(good, `\040`, `\s`, 1)},
-		"NeedlessOctal": {"A path has one form", strings.Replace(good, "./a", `./\141`, 1)},
-		"HighOctal":     {"An escape is one byte", strings.Replace(good, `\040`, `\777`, 1)},
-		"NoSize":        {"A file has a size", strings.Replace(good, " size=3", "", 1)},
-		"NegativeSize":  {"A size is a number of bytes", strings.Replace(good, "size=3", "size=-3", 1)},
-		"HugeSize":      {"A size fits", strings.Replace(good, "size=3", "size=99999999999999999999", 1)},
-		"LeadingZero":   {"A number has one form", strings.Replace(good, "size=3", "size=03", 1)},
-		"ModeTooBig":    {"A mode has four digits", strings.Replace(good, "mode=0644", "mode=010000", 1)},
-		"Repeated":      {"A keyword comes once", good + " size=3"},
-		"Unknown":       {"All keywords are known", good + " flags=none"},
-		"OtherOrder":    {"Keywords come in one order", strings.Replace(good, "uid=1 gid=2", "gid=2 uid=1", 1)},
-		"LinkOfFile":    {"A file has no target", good + " link=x"},
-		"SizeOfDir":     {"A directory has no size", strings.Replace(good, "file", "dir", 1)},
-		"Device":        {"Devices are not backed up", strings.Replace(good, "file", "char", 1)},
-		"Nanoseconds":   {"A second has nine digits", strings.Replace(good, ".000000005", ".5", 1)},
-		"TrailingSpace": {"A line has one form", good + " "},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			_, err := parseMTREE([]byte(tc.line))
-			assert.Error(t, err, tc.reason)
-		})
-	}
-}
-
-func TestReadMTREE(t *testing.T) {
-	line := func(path, kind string) string {
-		e := Entry{Path: path, Kind: Kind(kind), ModTime: epoch()}
-		return string(appendMTREE(nil, &e)) + "\n"
-	}
-	root := mtreeHeader + line(".", "dir")
-	cases := map[string]struct {
-		reason string
-		data   string
-		ok     bool
-	}{
-		"Good":          {"A sorted walk is what we write", root + line("a", "dir") + line("a/b", "file") + line("a.b", "file"), true},
-		"NoHeader":      {"The header tells the format", line(".", "dir"), false},
-		"NoRoot":        {"The root comes first", mtreeHeader + line("a", "file"), false},
-		"OnlyHeader":    {"There is a root", mtreeHeader, false},
-		"RootIsFile":    {"The root is a directory", mtreeHeader + line(".", "file"), false},
-		"OutOfOrder":    {"Merging relies on the order", root + line("b", "file") + line("a", "file"), false},
-		"Twice":         {"A path comes once", root + line("a", "file") + line("a", "file"), false},
-		"BelowFile":     {"Nothing is below a file", root + line("a", "file") + line("a/b", "file"), false},
-		"BelowLink":     {"Nothing is below a symlink, or a restore would follow it", root + line("a", "link") + line("a/b", "file"), false},
-		"NoParent":      {"Directories come before what is in them", root + line("a/b", "file"), false},
-		"TornLastLine":  {"A line ends", strings.TrimSuffix(root+line("a", "file"), "\n"), false},
-		"LineTooLong":   {"A line is bounded", root + line(strings.Repeat("x", maxLine), "file"), false},
-		"CarriageAfter": {"A line ends in a line feed alone", strings.ReplaceAll(root, "\n", "\r\n"), false},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			r, err := newMTREEReader(strings.NewReader(tc.data))
-			for err == nil {
-				_, err = r.next()
-			}
-			assert.Equal(t, tc.ok, errors.Is(err, io.EOF), "%s: %v", tc.reason, err)
-		})
-	}
-}
-
-func TestReadSums(t *testing.T) {
-	digest := strings.Repeat("0123456789abcdef", 4)
-	cases := map[string]struct {
-		reason string
-		data   string
-		ok     bool
-	}{
-		"Good":        {"Plain and escaped lines", digest + "  a\n\\" + digest + "  b\\n\\\\\\r\n", true},
-		"Empty":       {"A list may be empty", "", true},
-		"UpperCase":   {"A digest has one form", strings.ToUpper(digest) + "  a\n", false},
-		"Binary":      {"The text marker is what we write", digest + " *a\n", false},
-		"OneSpace":    {"There are two spaces", digest + " a\n", false},
-		"Short":       {"A SHA-256 has 64 digits", digest[1:] + "  ab\n", false},
-		"NoPath":      {"There is a path", digest + "  \n", false},
-		"Absolute":    {"Paths are relative", digest + "  /etc/passwd\n", false},
-		"Parent":      {"Paths stay below the directory", digest + "  a/../../b\n", false},
-		"NotEscaped":  {"A backslash needs an escape", digest + `  a\b` + "\n", false},
-		"OverEscaped": {"An escape needs a reason", `\` + digest + "  ab\n", false},
-		"BadEscape":   {"Only three characters are escaped", `\` + digest + `  a\tb` + "\n", false},
-		"OutOfOrder":  {"Merging relies on the order", digest + "  b\n" + digest + "  a\n", false},
-		"Twice":       {"A path comes once", digest + "  a\n" + digest + "  a\n", false},
-		"Torn":        {"A line ends", digest + "  a", false},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			r := newSumsReader(strings.NewReader(tc.data))
-			var err error
-			for err == nil {
-				_, err = r.next()
-			}
-			assert.Equal(t, tc.ok, errors.Is(err, io.EOF), "%s: %v", tc.reason, err)
-		})
-	}
-}
-
-func TestListRoundTrip(t *testing.T) {
-	f := newFixture(t)
-	typical(f)
-	root, err := openRoot(f.files)
-	require.NoError(t, err)
-	defer root.close()
-	found, err := scan(t.Context(), root, scanOptions{Workers: 3})
-	require.NoError(t, err)
-	var buffer bytes.Buffer
-	buffer.WriteString(mtreeHeader)
-	var entries []Entry
-	var e Entry
-	for c := found.list.cursor(); c.next(&e) != nil; {
-		entries = append(entries, e)
-		buffer.Write(append(appendMTREE(nil, &e), '\n'))
-	}
-	assert.Equal(t, found.list.count.total(), int64(len(entries)))
-	i := 0
-	for again, err := range readEntries(t, buffer.String()) {
-		require.NoError(t, err)
-		assert.Equal(t, entries[i], again)
-		i++
-	}
-	assert.Equal(t, len(entries), i)
 }

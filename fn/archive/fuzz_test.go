@@ -1,103 +1,12 @@
 package archive
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"os"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-func FuzzParseMTREE(f *testing.F) {
-	f.Add([]byte(". type=dir mode=0755 uid=0 gid=0 time=1700000000.000000001"))
-	f.Add([]byte("./a\\040b type=file mode=0644 uid=1 gid=2 size=3 time=-4.000000005"))
-	f.Add([]byte("./l type=link mode=0777 uid=1 gid=2 time=4.000000000 link=../x\\134"))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		e, err := parseMTREE(line)
-		if err != nil {
-			return
-		}
-		assert.Equal(t, string(line), string(appendMTREE(nil, &e)))
-		assert.True(t, validPath(e.Path), "%q", e.Path)
-	})
-}
-
-func FuzzMTREERoundTrip(f *testing.F) {
-	f.Add("a b/c\n", "../target", uint32(0o644), int64(12), int64(1700000000), int64(5))
-	f.Add("\xff", "", uint32(0o7777), int64(0), int64(-1), int64(999_999_999))
-	f.Fuzz(func(t *testing.T, path, link string, mode uint32, size, sec, nsec int64) {
-		if !validPath(path) || strings.Contains(link, "\x00") {
-			return
-		}
-		e := Entry{Path: path, Kind: File, Mode: mode & 0o7777, UID: mode, GID: mode / 2, Size: size & (1<<62 - 1)}
-		e.ModTime = time.Unix(sec>>8, nsec&(1<<29-1)).UTC()
-		if link != "" {
-			e.Kind, e.Link, e.Size = Symlink, link, 0
-		}
-		again, err := parseMTREE(appendMTREE(nil, &e))
-		require.NoError(t, err)
-		assert.True(t, again.ModTime.Equal(e.ModTime))
-		again.ModTime = e.ModTime
-		assert.Equal(t, e, again)
-	})
-}
-
-func FuzzReadMTREE(f *testing.F) {
-	f.Add([]byte(mtreeHeader + ". type=dir mode=0755 uid=0 gid=0 time=1.000000000\n./a type=file mode=0644 uid=0 gid=0 size=1 time=1.000000000\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := newMTREEReader(bytes.NewReader(data))
-		kinds := make(map[string]Kind)
-		for err == nil {
-			var e Entry
-			if e, err = r.next(); err != nil {
-				break
-			}
-			if e.Path != "." {
-				parent, _ := splitPath(e.Path)
-				assert.Equal(t, Directory, kinds[parent], "%q has a directory above it", e.Path)
-			}
-			assert.NotContains(t, kinds, e.Path)
-			kinds[e.Path] = e.Kind
-		}
-	})
-}
-
-func FuzzParseSum(f *testing.F) {
-	digest := strings.Repeat("0123456789abcdef", 4)
-	f.Add([]byte(digest + "  a"))
-	f.Add([]byte("\\" + digest + "  a\\n\\r\\\\b"))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		s, err := parseSum(line)
-		if err != nil {
-			return
-		}
-		assert.Equal(t, string(line)+"\n", string(appendSum(nil, s)))
-		assert.True(t, validPath(s.Path), "%q", s.Path)
-	})
-}
-
-func FuzzSumRoundTrip(f *testing.F) {
-	f.Add("files/a\nb\\c\rd")
-	f.Add("-")
-	f.Fuzz(func(t *testing.T, path string) {
-		if !validPath(path) || path == "." {
-			return
-		}
-		want := sum{SHA256: digestOf([]byte(path)), Path: path}
-		line := appendSum(nil, want)
-		got, err := parseSum(line[:len(line)-1])
-		require.NoError(t, err)
-		assert.Equal(t, want, got)
-		if next, err := newSumsReader(bytes.NewReader(line)).next(); assert.NoError(t, err) {
-			assert.Equal(t, want, next, "a path is one line")
-		}
-	})
-}
 
 func FuzzDecodeManifest(f *testing.F) {
 	data, err := os.ReadFile("testdata/manifest.json")
@@ -116,21 +25,5 @@ func FuzzDecodeManifest(f *testing.F) {
 		once, err := encodeManifest(again)
 		require.NoError(t, err)
 		assert.Equal(t, string(encoded), string(once))
-	})
-}
-
-func FuzzReadJournal(f *testing.F) {
-	f.Add([]byte("./a type=file mode=0644 uid=0 gid=0 size=1 time=1.000000000 sha256=" + strings.Repeat("0", 64) + "\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		j := &journalReader{lines: newLineReader(bytes.NewReader(data))}
-		for {
-			e, err := j.next()
-			if err != nil {
-				assert.True(t, errors.Is(err, io.EOF), "a torn journal is no error")
-				return
-			}
-			assert.Equal(t, File, e.Kind)
-			assert.True(t, isDigest(e.SHA256))
-		}
 	})
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -72,13 +74,13 @@ func dump(t *testing.T, root string) string {
 		case info.Mode()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(path)
 			require.NoError(t, err)
-			fmt.Fprintf(&b, "%s -> %s\n", visPath(rel), target)
+			fmt.Fprintf(&b, "%s -> %s\n", lists.Escape(rel), target)
 		case info.IsDir():
-			fmt.Fprintf(&b, "%s/%s\n", visPath(rel), stamp(rel, info))
+			fmt.Fprintf(&b, "%s/%s\n", lists.Escape(rel), stamp(rel, info))
 		default:
 			data, err := os.ReadFile(path)
 			require.NoError(t, err)
-			fmt.Fprintf(&b, "%s%s\n", visPath(rel), stamp(rel, info))
+			fmt.Fprintf(&b, "%s%s\n", lists.Escape(rel), stamp(rel, info))
 			for line := range strings.Lines(string(data)) {
 				b.WriteString("    " + strings.TrimSuffix(line, "\n") + "\n")
 			}

@@ -5,28 +5,21 @@ import (
 	"fmt"
 	"io/fs"
 
-	"golang.org/x/sys/unix"
+	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
-
-const temporaryPrefix = ".new-" // of links and files that are renamed in place of others
-
-// linkless tells if an error says that the file system has no symlinks or hard links.
-func linkless(err error) bool {
-	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS)
-}
 
 // foreignNames returns the names of the operator's view that are not links of ours.
 func (v *Volume) foreignNames() ([]string, error) {
 	var foreign []string
 	for _, name := range viewNames() {
-		kind, err := v.root.kind(name)
+		kind, err := v.root.Kind(name)
 		if err != nil {
 			return nil, err
 		}
 		if kind == 0 {
 			continue
 		}
-		if target, err := v.root.readlink(name); err != nil || target != viewTarget(name) {
+		if target, err := v.root.Readlink(name); err != nil || target != viewTarget(name) {
 			foreign = append(foreign, name)
 		}
 	}
@@ -52,12 +45,12 @@ func (v *Volume) pointLatest(except string) error {
 		if err := v.replaceFile([]byte(run.ID+"\n"), latestFile); err != nil {
 			return fmt.Errorf("cannot point latest to run %q: %w", run.ID, err)
 		}
-		return v.root.sync()
+		return v.root.Sync()
 	}
-	if err := errors.Join(v.root.remove(latestFile), v.updateView(run.Manifest)); err != nil {
+	if err := errors.Join(v.root.Remove(latestFile), v.updateView(run.Manifest)); err != nil {
 		return fmt.Errorf("cannot point latest to run %q: %w", run.ID, err)
 	}
-	return v.root.sync()
+	return v.root.Sync()
 }
 
 // newest returns the newest complete run but the given one, or nil.
@@ -83,7 +76,7 @@ func (v *Volume) updateView(m *Manifest) error {
 	}
 	for _, name := range viewNames() {
 		if m.Encryption != nil || name == storageName && m.FileStorage == Skipped {
-			err = v.root.remove(name)
+			err = v.root.Remove(name)
 		} else {
 			_, err = v.replaceLink(viewTarget(name), name)
 		}
@@ -96,52 +89,52 @@ func (v *Volume) updateView(m *Manifest) error {
 
 // removeLinks removes all links of ours at the root of a volume without a complete run.
 func (v *Volume) removeLinks() error {
-	errs := []error{v.root.remove(latestFile)}
+	errs := []error{v.root.Remove(latestFile)}
 	for _, name := range viewNames() {
-		if target, err := v.root.readlink(name); err == nil && target == viewTarget(name) {
-			errs = append(errs, v.root.remove(name))
+		if target, err := v.root.Readlink(name); err == nil && target == viewTarget(name) {
+			errs = append(errs, v.root.Remove(name))
 		}
 	}
-	if _, err := v.root.readlink(latestLink); err == nil {
-		errs = append(errs, v.root.remove(latestLink))
+	if _, err := v.root.Readlink(latestLink); err == nil {
+		errs = append(errs, v.root.Remove(latestLink))
 	}
-	return errors.Join(append(errs, v.root.sync())...)
+	return errors.Join(append(errs, v.root.Sync())...)
 }
 
 // replaceLink puts a symlink in place of what has the name. It returns false where the volume cannot hold symlinks.
 func (v *Volume) replaceLink(target, name string) (bool, error) {
-	if old, err := v.root.readlink(name); err == nil && old == target {
+	if old, err := v.root.Readlink(name); err == nil && old == target {
 		return true, nil
 	}
-	temporary := temporaryPrefix + name
-	if err := v.root.remove(temporary); err != nil {
+	temporary := dirfd.TemporaryPrefix + name
+	if err := v.root.Remove(temporary); err != nil {
 		return false, err
 	}
-	err := v.root.symlink(target, temporary)
-	if linkless(err) {
+	err := v.root.Symlink(target, temporary)
+	if dirfd.Unsupported(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	return true, v.root.rename(temporary, v.root, name)
+	return true, v.root.Rename(temporary, v.root, name)
 }
 
 // replaceFile puts a file in place of what has the name.
 func (v *Volume) replaceFile(data []byte, name string) error {
-	old, err := v.root.readFile(name, maxManifest)
+	old, err := v.root.ReadFile(name, maxManifest)
 	if err == nil && string(old) == string(data) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	temporary := temporaryPrefix + name
-	if err := v.root.remove(temporary); err != nil {
+	temporary := dirfd.TemporaryPrefix + name
+	if err := v.root.Remove(temporary); err != nil {
 		return err
 	}
-	if err := v.root.writeDurable(temporary, data); err != nil {
+	if err := v.root.WriteDurable(temporary, data); err != nil {
 		return err
 	}
-	return v.root.rename(temporary, v.root, name)
+	return v.root.Rename(temporary, v.root, name)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
 // maxHolder bounds what is read of a lock file.
@@ -22,12 +24,12 @@ type volumeLock struct {
 func (v *Volume) lock(holder string) (*volumeLock, error) {
 	f, err := v.lockFile()
 	if err != nil {
-		return nil, fmt.Errorf("cannot lock volume %q: %w", v.root.path, err)
+		return nil, fmt.Errorf("cannot lock volume %q: %w", v.root.Path, err)
 	}
 	l := &volumeLock{file: f}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		other, _ := readAtMost(f, maxHolder) // a name that cannot be read is told as empty
+		other, _ := dirfd.ReadAtMost(f, maxHolder) // a name that cannot be read is told as empty
 		return nil, errors.Join(&LockedError{Holder: strings.TrimSpace(string(other))}, f.Close())
 	}
 	if lockless(err) {
@@ -37,7 +39,7 @@ func (v *Volume) lock(holder string) (*volumeLock, error) {
 		err = l.name(holder + "\n")
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot lock volume %q: %w", v.root.path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("cannot lock volume %q: %w", v.root.Path, err), f.Close())
 	}
 	return l, nil
 }
@@ -62,18 +64,18 @@ func (l *volumeLock) release() {
 
 // lockFile opens the lock file, which is made once and never removed: another process may hold it open.
 func (v *Volume) lockFile() (*os.File, error) {
-	flags := unix.O_RDWR | unix.O_CREAT | openFileFlags
-	fd, err := retry(func() (int, error) { return unix.Openat(v.root.fd, lockName, flags, 0o660) })
+	flags := unix.O_RDWR | unix.O_CREAT | dirfd.FileFlags
+	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(v.root.FD, lockName, flags, 0o660) })
 	if err != nil {
-		return nil, v.root.fail("open", lockName, err)
+		return nil, v.root.Fail("open", lockName, err)
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = errNotRegular
+		err = dirfd.ErrNotRegular
 	}
 	if err != nil {
 		_ = unix.Close(fd) // nothing was written to it
-		return nil, v.root.fail("open", lockName, err)
+		return nil, v.root.Fail("open", lockName, err)
 	}
 	return os.NewFile(uintptr(fd), lockName), nil
 }

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
+
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
 )
 
 // FormatVersion is the version of the format that this package writes, and the newest that it reads.
@@ -53,6 +57,22 @@ type Encryption struct {
 	Recipients []string `json:"recipients"` // age1..., sorted, without repetitions; not secret
 }
 
+// encryptionOf returns what a manifest tells of a sealer.
+func encryptionOf(s *seal.Sealer) *Encryption {
+	if s == nil {
+		return nil
+	}
+	return &Encryption{Recipients: s.Names}
+}
+
+// sameRecipients tells if files of a run with the given encryption can be taken over.
+func sameRecipients(s *seal.Sealer, e *Encryption) bool {
+	if s == nil || e == nil {
+		return s == nil && e == nil
+	}
+	return slices.Equal(s.Names, e.Recipients)
+}
+
 // FileStorage says if a run holds the file storage.
 type FileStorage string
 
@@ -81,6 +101,9 @@ type Digests struct {
 	MTREE   string `json:"mtree,omitempty"` // trees/<tree>/MTREE
 	Files   string `json:"files,omitempty"` // trees/<tree>/SHA256SUMS
 }
+
+// lists returns the digests of the tree's lists.
+func (d Digests) lists() lists.Digests { return lists.Digests{MTREE: d.MTREE, Files: d.Files} }
 
 // SkippedEntry is an entry of the file storage that is neither file, directory nor symlink.
 type SkippedEntry struct {
@@ -134,7 +157,7 @@ func (m *Manifest) validate() error {
 	if err := validRunID(m.Run); err != nil {
 		return err
 	}
-	if !isDigest(m.Digests.Objects) {
+	if !lists.IsDigest(m.Digests.Objects) {
 		return errors.New("no digest of SHA256SUMS")
 	}
 	switch m.FileStorage {
@@ -143,10 +166,10 @@ func (m *Manifest) validate() error {
 			return errors.New("the file storage is skipped, yet there is a tree")
 		}
 	case Stored:
-		if !isDigest(m.Digests.MTREE) || !isDigest(m.Digests.Files) {
+		if !lists.IsDigest(m.Digests.MTREE) || !lists.IsDigest(m.Digests.Files) {
 			return errors.New("no digests of the tree's lists")
 		}
-		if m.Tree != treeName(m.Digests.MTREE, m.Digests.Files) {
+		if m.Tree != lists.TreeName(m.Digests.MTREE, m.Digests.Files) {
 			return fmt.Errorf("tree %q is not named by its lists", m.Tree)
 		}
 	default:
@@ -155,6 +178,6 @@ func (m *Manifest) validate() error {
 	if m.Encryption == nil {
 		return nil
 	}
-	_, err := parseRecipients(m.Encryption.Recipients)
+	_, err := seal.ParseRecipients(m.Encryption.Recipients)
 	return err
 }

@@ -8,6 +8,10 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // What APIManagerBackup wrote lies at the root of the volume: the objects in secrets, configmaps and apimanager, the
@@ -24,11 +28,10 @@ func (v *Volume) operatorObjects() ([]string, error) {
 		if d == nil {
 			continue
 		}
-		names, err := d.names()
-		if err := errors.Join(err, d.close()); err != nil {
+		names, err := d.Names()
+		if err := errors.Join(err, d.Close()); err != nil {
 			return nil, err
 		}
-		slices.Sort(names)
 		for _, base := range names {
 			if strings.HasSuffix(base, ".json") {
 				paths = append(paths, name+"/"+base)
@@ -39,22 +42,22 @@ func (v *Volume) operatorObjects() ([]string, error) {
 }
 
 // operatorDir opens a real directory at the root, or returns nil if there is none.
-func (v *Volume) operatorDir(name string) (*dir, error) {
-	kind, err := v.root.kind(name)
+func (v *Volume) operatorDir(name string) (*dirfd.Dir, error) {
+	kind, err := v.root.Kind(name)
 	if err != nil || kind != unix.S_IFDIR {
 		return nil, err
 	}
-	return v.root.sub(name)
+	return v.root.Sub(name)
 }
 
 // readOperatorObject reads one object. An empty file is what APIManagerBackup leaves of an object it could not read.
 func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem) {
-	parent, name := splitPath(path)
-	damaged := &Problem{Path: visPath(path), Kind: Malformed}
-	d, err := v.root.sub(parent)
+	parent, name := dirfd.Split(path)
+	damaged := &Problem{Path: lists.Escape(path), Kind: Malformed}
+	d, err := v.root.Sub(parent)
 	if err == nil {
-		data, err = d.readFile(name, maxUnknownSize)
-		err = errors.Join(err, d.close())
+		data, err = d.ReadFile(name, maxUnknownSize)
+		err = errors.Join(err, d.Close())
 	}
 	if err != nil {
 		damaged.Got = err.Error()
@@ -91,24 +94,24 @@ func (c *verifier) verifyOperator(ctx context.Context) error {
 		c.report.add(Problem{Path: storageName, Kind: Missing})
 		return err
 	}
-	defer files.close()
-	found, err := scan(ctx, files, scanOptions{Workers: c.opts.Workers})
+	defer files.Close()
+	found, err := walk.Scan(ctx, files, walk.Options{Workers: c.opts.Workers})
 	if err != nil {
 		return err
 	}
-	for _, u := range found.unreadable {
-		c.report.add(Problem{Path: storageName + "/" + visPath(u.Path), Kind: Malformed, Got: u.Err.Error()})
+	for _, u := range found.Unreadable {
+		c.report.add(Problem{Path: storageName + "/" + lists.Escape(u.Path), Kind: Malformed, Got: u.Err.Error()})
 	}
-	c.report.Files += found.list.count.files
-	c.report.Bytes += found.list.count.bytes
+	c.report.Files += found.List.Count.Files
+	c.report.Bytes += found.List.Count.Bytes
 	return nil
 }
 
 // operatorFiles opens the files, or returns fs.ErrNotExist.
-func (v *Volume) operatorFiles() (*dir, error) {
+func (v *Volume) operatorFiles() (*dirfd.Dir, error) {
 	d, err := v.operatorDir(storageName)
 	if d == nil && err == nil {
-		err = v.root.fail("open", storageName, fs.ErrNotExist)
+		err = v.root.Fail("open", storageName, fs.ErrNotExist)
 	}
 	return d, err
 }

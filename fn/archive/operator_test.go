@@ -40,7 +40,9 @@ func TestOperatorBackupIsRead(t *testing.T) {
 	require.ErrorAs(t, err, &damaged, "an empty file is what it leaves of an object that it could not read")
 	assert.Equal(t, []Problem{{Path: "secrets/system-recaptcha.json", Kind: Malformed, Got: "size 0"}}, damaged.Problems)
 	assert.Equal(t, sortedObjects(), objects, "the others can be read all the same")
-	assert.Equal(t, map[string]string{"tenant/logo.png": "a logo", "tenant/.htaccess": "deny"}, restore(t, r))
+	for range 2 {
+		assert.Equal(t, map[string]string{"tenant/logo.png": "a logo", "tenant/.htaccess": "deny"}, restore(t, r), "as often as it is asked for")
+	}
 	report := f.report(UnverifiedRun)
 	assert.Equal(t, damaged.Problems, report.Problems)
 	assert.Len(t, report.Warnings, 1, "that nothing can be verified is said")

@@ -11,20 +11,39 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
+
+// Entry is one entry of the file storage, as its source had it.
+type Entry struct {
+	Path    string // slash-separated and relative to the root of the file storage; "." is the root
+	Kind    lists.Kind
+	Mode    uint32 // permission, setuid, setgid and sticky bits: 0 to 07777
+	UID     uint32
+	GID     uint32
+	Size    int64     // bytes of a file's plaintext; 0 for others
+	ModTime time.Time // in UTC, with nanoseconds
+	Link    string    // target of a symlink; "" for others
+	SHA256  string    // 64 hex digits: the digest of a file's stored bytes; "" for others, and for an unverified run
+}
 
 // Run is an open run. Its methods may be called by any number of goroutines.
 type Run struct {
 	volume *Volume
 	info   RunInfo
-	tree   *dir // nil for an unverified run, and where the file storage was skipped
-	files  *dir // nil where there is no file storage
+	tree   *dirfd.Dir // nil for an unverified run, and where the file storage was skipped
+	files  *dirfd.Dir // nil where there is no file storage
 
 	mu   sync.Mutex
-	dirs *dirStack // of files
+	dirs *dirfd.Stack // of files
 }
 
 // OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError
@@ -39,7 +58,7 @@ func (v *Volume) OpenRun(id string) (*Run, error) {
 	case info.State == Unsupported:
 		return nil, fmt.Errorf("cannot open run %q: %w", id, info.err)
 	case info.State == Damaged:
-		return nil, r.damaged(Problem{Path: visPath(runsDir + "/" + info.ID), Kind: Malformed, Got: info.Message})
+		return nil, r.damaged(Problem{Path: lists.Escape(runsDir + "/" + info.ID), Kind: Malformed, Got: info.Message})
 	case info.State == Unverified:
 		r.files, err = v.operatorFiles()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -51,7 +70,7 @@ func (v *Volume) OpenRun(id string) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open run %q: %w", id, err)
 	}
-	r.dirs = &dirStack{root: r.files, flags: unix.O_PATH}
+	r.dirs = &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}
 	return r, nil
 }
 
@@ -60,9 +79,9 @@ func (r *Run) openTree() (err error) {
 	if r.tree, err = r.volume.openTree(r.info.Manifest.Tree); err != nil {
 		return r.damaged(Problem{Path: path, Kind: Missing, Got: err.Error()})
 	}
-	if r.files, err = r.tree.sub(filesDir); err != nil {
-		problem := Problem{Path: path + "/" + filesDir, Kind: Missing, Got: err.Error()}
-		return errors.Join(r.damaged(problem), r.tree.close())
+	if r.files, err = r.tree.Sub(lists.FilesDir); err != nil {
+		problem := Problem{Path: path + "/" + lists.FilesDir, Kind: Missing, Got: err.Error()}
+		return errors.Join(r.damaged(problem), r.tree.Close())
 	}
 	return nil
 }
@@ -77,11 +96,11 @@ func (r *Run) Close() error {
 	defer r.mu.Unlock()
 	var errs []error
 	if r.files != nil {
-		r.dirs.close()
-		errs = append(errs, r.files.close())
+		r.dirs.Close()
+		errs = append(errs, r.files.Close())
 	}
 	if r.tree != nil {
-		errs = append(errs, r.tree.close())
+		errs = append(errs, r.tree.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -102,10 +121,10 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer run.close()
+	defer run.Close()
 	list, err := readRunSums(run, r.info.Manifest.Digests.Objects)
 	if err != nil {
-		return nil, r.damaged(Problem{Path: r.path(sumsName), Kind: Malformed, Got: err.Error()})
+		return nil, r.damaged(Problem{Path: r.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
 	objects := make([]Object, 0, len(list))
 	for _, s := range list {
@@ -118,21 +137,21 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	return objects, nil
 }
 
-func (r *Run) path(name string) string { return visPath(runsDir + "/" + r.info.ID + "/" + name) }
+func (r *Run) path(name string) string { return lists.Escape(runsDir + "/" + r.info.ID + "/" + name) }
 
 // object reads one object of an open run.
-func (r *Run) object(run *dir, s sum, identities []age.Identity) (Object, error) {
-	parent, name := splitPath(s.Path)
-	d, err := run.sub(parent)
+func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Object, error) {
+	parent, name := dirfd.Split(s.Path)
+	d, err := run.Sub(parent)
 	if err != nil {
 		return Object{}, r.damaged(Problem{Path: r.path(parent), Kind: Missing, Got: err.Error()})
 	}
-	defer d.close()
-	data, err := d.readFile(name, maxUnknownSize)
+	defer d.Close()
+	data, err := d.ReadFile(name, maxUnknownSize)
 	if err != nil {
 		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Missing, Got: err.Error()})
 	}
-	if got := digestOf(data); got != s.SHA256 {
+	if got := dirfd.DigestOf(data); got != s.SHA256 {
 		return Object{}, r.damaged(digestProblem(r.path(s.Path), got, s.SHA256))
 	}
 	path, sealed := strings.CutSuffix(s.Path, ageSuffix)
@@ -142,9 +161,9 @@ func (r *Run) object(run *dir, s sum, identities []age.Identity) (Object, error)
 	if !sealed {
 		return Object{Path: path, Data: data}, nil
 	}
-	plain, err := unseal(strings.NewReader(string(data)), identities)
+	plain, err := seal.Open(strings.NewReader(string(data)), identities)
 	if err == nil {
-		data, err = readAtMost(plain, maxUnknownSize)
+		data, err = dirfd.ReadAtMost(plain, maxUnknownSize)
 	}
 	if err != nil {
 		return Object{}, fmt.Errorf("cannot decrypt object %q: %w", path, err)
@@ -186,14 +205,14 @@ func (r *Run) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 		}
 		defer done()
 		for {
-			e, err := source.next()
+			e, err := source.Next()
 			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err == nil {
 				err = ctx.Err()
 			}
-			if !yield(e, err) || err != nil {
+			if !yield(Entry(e), err) || err != nil {
 				return
 			}
 		}
@@ -201,54 +220,43 @@ func (r *Run) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 }
 
 // entrySource opens the lists, or scans where there are none.
-func (r *Run) entrySource(ctx context.Context) (source entrySource, done func(), err error) {
+func (r *Run) entrySource(ctx context.Context) (source lists.Source, done func(), err error) {
 	if r.files == nil {
-		return &sliceSource{}, func() {}, nil
+		return &lists.SliceSource{}, func() {}, nil
 	}
 	if r.tree == nil {
-		found, err := scan(ctx, r.files, scanOptions{Workers: runtime.GOMAXPROCS(0)})
-		if err == nil && len(found.unreadable) > 0 {
-			err = &UnreadableError{Entries: found.unreadable}
+		found, err := walk.Scan(ctx, r.files, walk.Options{Workers: runtime.GOMAXPROCS(0)})
+		if err == nil && len(found.Unreadable) > 0 {
+			err = unreadableError(found.Unreadable)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		return &cursorSource{found.list.cursor()}, func() {}, nil
+		return found.List.Source(), func() {}, nil
 	}
 	m := r.info.Manifest
-	err = proveLists(r.tree, m.Digests)
+	err = lists.Prove(r.tree, m.Digests.lists())
 	if err == nil {
-		var ls *lists
-		if ls, err = openLists(r.tree, m.Digests); err == nil {
-			return ls, func() { _ = ls.close() }, nil // it was only read
+		var ls *lists.Reader
+		if ls, err = lists.Open(r.tree, m.Digests.lists()); err == nil {
+			return ls, func() { _ = ls.Close() }, nil // it was only read
 		}
 	}
 	return nil, nil, r.damaged(Problem{Path: treesDir + "/" + m.Tree, Kind: Malformed, Got: err.Error()})
-}
-
-// cursorSource makes a source of a cursor.
-type cursorSource struct{ cursor *cursor }
-
-func (c *cursorSource) next() (Entry, error) {
-	var e Entry
-	if c.cursor.next(&e) == nil {
-		return Entry{}, io.EOF
-	}
-	return e, nil
 }
 
 // Open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
 // io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read
 // to io.EOF. Errors are ErrNoIdentity and IntegrityError.
 func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
-	if e.Kind != File || r.files == nil || !validPath(e.Path) {
+	if e.Kind != lists.File || r.files == nil || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
 	}
 	f, err := r.openStored(e.Path)
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
 	}
-	v, err := newVerifiedReader(r, f, e, identities)
+	v, err := newVerifiedReader(r, f, lists.Entry(e), identities)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err), f.Close())
 	}
@@ -258,18 +266,18 @@ func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
 // filePath is the path of a stored file in problems.
 func (r *Run) filePath(path string) string {
 	if r.tree == nil {
-		return visPath(storageName + "/" + path)
+		return lists.Escape(storageName + "/" + path)
 	}
-	return visPath(treesDir + "/" + r.info.Manifest.Tree + "/" + filesDir + "/" + path)
+	return lists.Escape(treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir + "/" + path)
 }
 
 func (r *Run) openStored(path string) (*os.File, error) {
-	parent, name := splitPath(path)
+	parent, name := dirfd.Split(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fd, err := r.dirs.open(parent)
+	fd, err := r.dirs.Open(parent)
 	if err != nil {
 		return nil, err
 	}
-	return (&dir{fd: fd, path: r.dirs.describe(parent, "")}).open(name)
+	return (&dirfd.Dir{FD: fd, Path: r.dirs.Describe(parent, "")}).Open(name)
 }

@@ -13,6 +13,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
 )
 
 // open opens a run that must be there.
@@ -40,7 +44,7 @@ func restore(t *testing.T, r *Run, identities ...age.Identity) map[string]string
 	t.Helper()
 	files := make(map[string]string)
 	for _, e := range entriesOf(t, r) {
-		if e.Kind != File {
+		if e.Kind != lists.File {
 			continue
 		}
 		in, err := r.Open(e, identities...)
@@ -85,7 +89,7 @@ func TestReadRun(t *testing.T) {
 	assert.Equal(t, "target", entries[1].Link)
 	_, err = r.Open(entries[1])
 	assert.ErrorContains(t, err, "not a regular file")
-	_, err = r.Open(Entry{Path: "../../../runs/r1/manifest.json", Kind: File})
+	_, err = r.Open(Entry{Path: "../../../runs/r1/manifest.json", Kind: lists.File})
 	assert.ErrorContains(t, err, "not a regular file", "no path leaves the files")
 }
 
@@ -191,7 +195,7 @@ func readAll(t *testing.T, v *Volume, run string) error {
 		if err != nil {
 			return err
 		}
-		if e.Kind != File {
+		if e.Kind != lists.File {
 			continue
 		}
 		in, err := r.Open(e)
@@ -242,7 +246,7 @@ func TestEncryptedRun(t *testing.T) {
 	for _, ids := range [][]age.Identity{nil, {other}} {
 		_, err := r.Objects(ids...)
 		require.ErrorIs(t, err, ErrNoIdentity)
-		_, err = r.Open(Entry{Path: "big", Kind: File, Size: 320_000}, ids...)
+		_, err = r.Open(Entry{Path: "big", Kind: lists.File, Size: 320_000}, ids...)
 		require.ErrorIs(t, err, ErrNoIdentity)
 	}
 }
@@ -256,11 +260,11 @@ func assertNoPlaintext(t *testing.T, f *fixture) {
 			continue
 		}
 		assert.NotContains(t, all, content)
-		assert.NotContains(t, all, digestOf([]byte(content)), "the digest of a plaintext tells what it is: %s", path)
+		assert.NotContains(t, all, dirfd.DigestOf([]byte(content)), "the digest of a plaintext tells what it is: %s", path)
 	}
 	for _, o := range testObjects() {
 		assert.NotContains(t, all, string(o.Data))
-		assert.NotContains(t, all, digestOf(o.Data))
+		assert.NotContains(t, all, dirfd.DigestOf(o.Data))
 	}
 }
 
@@ -302,34 +306,12 @@ func TestEncryptedDamage(t *testing.T) {
 
 func reseal(t *testing.T, id *age.X25519Identity, plain string) []byte {
 	t.Helper()
-	s, err := newSealer([]string{id.Recipient().String()})
+	s, err := seal.New([]string{id.Recipient().String()})
 	require.NoError(t, err)
-	data, err := s.seal([]byte(plain))
+	data, err := s.Seal([]byte(plain))
 	require.NoError(t, err)
-	assert.Equal(t, s.storedSize(int64(len(plain))), int64(len(data)))
+	assert.Equal(t, s.StoredSize(int64(len(plain))), int64(len(data)))
 	return data
-}
-
-func TestSealedSizes(t *testing.T) {
-	pq, err := age.GenerateHybridIdentity()
-	require.NoError(t, err)
-	for name, recipients := range map[string][]string{
-		"One":    {identity(t).Recipient().String()},
-		"Three":  {identity(t).Recipient().String(), identity(t).Recipient().String(), identity(t).Recipient().String()},
-		"Hybrid": {pq.Recipient().String()},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, err := newSealer(recipients)
-			require.NoError(t, err)
-			for _, size := range []int{0, 1, ageChunk - 1, ageChunk, ageChunk + 1, 2 * ageChunk, 5*ageChunk + 7} {
-				data, err := s.seal(make([]byte, size))
-				require.NoError(t, err)
-				assert.Equal(t, s.storedSize(int64(size)), int64(len(data)), "size %d", size)
-			}
-		})
-	}
-	_, err = newSealer([]string{pq.Recipient().String(), identity(t).Recipient().String()})
-	assert.Error(t, err, "age does not mix what resists quantum computers with what does not")
 }
 
 func TestLinksNeverCrossRecipients(t *testing.T) {
@@ -362,7 +344,7 @@ func TestReadConfined(t *testing.T) {
 	result := f.write("r1")
 	require.NoError(t, os.Remove(f.stored(result, "tenant-002/.htaccess")))
 	require.NoError(t, unix.Mkfifo(f.stored(result, "tenant-002/.htaccess"), 0o600))
-	_, err := f.open("r1").Open(Entry{Path: "tenant-002/.htaccess", Kind: File, Size: 4})
+	_, err := f.open("r1").Open(Entry{Path: "tenant-002/.htaccess", Kind: lists.File, Size: 4})
 	var damaged *IntegrityError
 	require.ErrorAs(t, err, &damaged, "a FIFO is not opened")
 }

@@ -11,12 +11,16 @@ import (
 	"strconv"
 
 	"filippo.io/age"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
 )
 
 // verifiedReader reads a file's plaintext and withholds io.EOF until it is proven.
 type verifiedReader struct {
 	run    *Run
-	want   Entry
+	want   lists.Entry
 	file   *os.File
 	stored io.Reader // of the bytes as they are stored, into hash
 	plain  io.Reader
@@ -25,14 +29,14 @@ type verifiedReader struct {
 	err    error // sticky
 }
 
-func newVerifiedReader(r *Run, f *os.File, want Entry, identities []age.Identity) (*verifiedReader, error) {
+func newVerifiedReader(r *Run, f *os.File, want lists.Entry, identities []age.Identity) (*verifiedReader, error) {
 	v := &verifiedReader{run: r, want: want, file: f, hash: sha256.New()}
 	v.stored = io.TeeReader(f, v.hash)
 	v.plain = v.stored
 	if r.info.Manifest == nil || r.info.Manifest.Encryption == nil {
 		return v, nil
 	}
-	plain, err := unseal(bufio.NewReaderSize(v.stored, ageChunk), identities)
+	plain, err := seal.Open(bufio.NewReaderSize(v.stored, seal.Chunk), identities)
 	if errors.Is(err, ErrNoIdentity) {
 		return nil, err
 	}
@@ -69,7 +73,7 @@ func (v *verifiedReader) prove() error {
 	if v.size != v.want.Size {
 		return v.broken("size "+strconv.FormatInt(v.size, 10), "size "+strconv.FormatInt(v.want.Size, 10))
 	}
-	if got := sumOf(v.hash); v.run.tree != nil && got != v.want.SHA256 {
+	if got := dirfd.SumOf(v.hash); v.run.tree != nil && got != v.want.SHA256 {
 		return v.broken("sha256:"+got, "sha256:"+v.want.SHA256)
 	}
 	return io.EOF

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
 // RemoveOptions says what to remove.
@@ -51,22 +53,22 @@ func (v *Volume) remove(ctx context.Context, run string, result *RemoveResult) e
 	if err := v.pointLatest(run); err != nil {
 		return err
 	}
-	runs, err := v.root.sub(runsDir)
+	runs, err := v.root.Sub(runsDir)
 	if err != nil {
 		return err
 	}
-	defer runs.close()
+	defer runs.Close()
 	hidden := removedPrefix + run
-	if err := runs.removeAll(ctx, hidden); err != nil {
+	if err := runs.RemoveAll(ctx, hidden); err != nil {
 		return err
 	}
-	if err := errors.Join(runs.rename(run, runs, hidden), runs.sync()); err != nil {
+	if err := errors.Join(runs.Rename(run, runs, hidden), runs.Sync()); err != nil {
 		return err
 	}
 	if err := v.removeUnused(ctx, result); err != nil {
 		return err
 	}
-	return errors.Join(runs.removeAll(ctx, hidden), runs.sync())
+	return errors.Join(runs.RemoveAll(ctx, hidden), runs.Sync())
 }
 
 // removeUnused removes the trees that no run refers to.
@@ -79,21 +81,20 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed: that of run %q cannot be told", unknown))
 		return nil
 	}
-	trees, err := v.root.sub(treesDir)
+	trees, err := v.root.Sub(treesDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer trees.close()
-	names, err := trees.names()
+	defer trees.Close()
+	names, err := trees.Names()
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
 	for _, name := range names {
-		if used[name] || !isDigest(name) {
+		if used[name] || !lists.IsDigest(name) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -104,19 +105,19 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 		}
 		result.Trees = append(result.Trees, name)
 	}
-	return trees.sync()
+	return trees.Sync()
 }
 
 // removeTree hides a tree and then removes it, so that no tree is ever there in part.
-func removeTree(ctx context.Context, trees *dir, name string) error {
+func removeTree(ctx context.Context, trees *dirfd.Dir, name string) error {
 	hidden := removedPrefix + name
-	if err := trees.removeAll(ctx, hidden); err != nil {
+	if err := trees.RemoveAll(ctx, hidden); err != nil {
 		return err
 	}
-	if err := errors.Join(trees.rename(name, trees, hidden), trees.sync()); err != nil {
+	if err := errors.Join(trees.Rename(name, trees, hidden), trees.Sync()); err != nil {
 		return err
 	}
-	return trees.removeAll(ctx, hidden)
+	return trees.RemoveAll(ctx, hidden)
 }
 
 // usedTrees returns the trees that runs refer to, and a run whose tree cannot be told if there is one.
@@ -150,12 +151,12 @@ func (v *Volume) linkedTree(run string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	defer d.close()
-	target, err := d.readlink(storageName)
+	defer d.Close()
+	target, err := d.Readlink(storageName)
 	if err != nil {
 		return "", false
 	}
 	rest, ok := strings.CutPrefix(target, "../../"+treesDir+"/")
-	name, isFiles := strings.CutSuffix(rest, "/"+filesDir)
-	return name, ok && isFiles && isDigest(name)
+	name, isFiles := strings.CutSuffix(rest, "/"+lists.FilesDir)
+	return name, ok && isFiles && lists.IsDigest(name)
 }

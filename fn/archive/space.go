@@ -5,6 +5,9 @@ import (
 	"math"
 
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
 // room is what a volume has left for an unprivileged writer, or what a run needs.
@@ -16,8 +19,8 @@ type room struct {
 // available returns what is left; without a limit where the file system tells none.
 func (v *Volume) available() (room, error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(v.root.fd, &st); err != nil {
-		return room{}, v.root.fail("statfs", "", err)
+	if err := unix.Fstatfs(v.root.FD, &st); err != nil {
+		return room{}, v.root.Fail("statfs", "", err)
 	}
 	left := room{bytes: st.Bavail * uint64(st.Bsize), inodes: st.Ffree}
 	if st.Files == 0 {
@@ -32,8 +35,8 @@ func (v *Volume) available() (room, error) {
 // blockSize returns what files are rounded up to.
 func (v *Volume) blockSize() (int64, error) {
 	var st unix.Statfs_t
-	err := unix.Fstatfs(v.root.fd, &st)
-	return max(1, st.Bsize), v.root.fail("statfs", "", err)
+	err := unix.Fstatfs(v.root.FD, &st)
+	return max(1, st.Bsize), v.root.Fail("statfs", "", err)
 }
 
 // require returns a NoSpaceError if the volume has less than what is needed.
@@ -58,26 +61,31 @@ func (v *Volume) explainFull(err error) error {
 	return &NoSpaceError{AvailableBytes: left.bytes, AvailableInodes: left.inodes, Err: err}
 }
 
-// checkSpace fails if the volume has no room for the objects and what of the list is still to be written.
-func (w *writer) checkSpace(l *list) error {
+// checkSpace fails if the volume has no room for the objects and what of the tree is still to be written.
+func (w *writer) checkSpace(b *tree.Builder) error {
 	block, err := w.volume.blockSize()
 	if err != nil {
 		return err
 	}
 	need := spaceFor{block: block}
+	list := int64(0)
 	for _, o := range w.objects {
-		need.file(w.sealer.storedSize(int64(len(o.Data))))
+		need.file(w.sealer.StoredSize(int64(len(o.Data))))
+		list += listBytes + int64(len(o.Path))
 	}
-	need.file(int64(len(w.objects))*maxObjectLine + maxObjectLine) // the run's lists and directories
-	if l != nil {
-		w.addMissing(&need, l)
+	need.file(list)
+	for range objectDirs() {
+		need.file(block)
+	}
+	if b != nil {
+		w.addMissing(&need, b)
 	}
 	return w.volume.require(need.room)
 }
 
 const (
-	maxObjectLine = 1 << 10
-	listBytes     = 512 // of both lists for an entry
+	listBytes = 300 // of all lists for an entry, besides its path
+	pathLists = 3   // how often a path is listed: in MTREE, SHA256SUMS and the journal
 )
 
 // spaceFor adds up what files take on a volume.
@@ -91,29 +99,26 @@ func (s *spaceFor) file(size int64) {
 	s.inodes++
 }
 
-// addMissing adds what of the list is in neither the previous nor the partial tree.
-func (w *writer) addMissing(need *spaceFor, l *list) {
-	var e Entry
-	need.file(l.count.total() * listBytes)
-	for c := l.cursor(); ; {
-		f := c.next(&e)
-		switch {
-		case f == nil:
-			return
-		case *f != 0:
-		case e.Kind == File:
-			need.file(w.sealer.storedSize(e.Size))
-		case e.Kind == Directory:
+// addMissing adds what of the tree is in neither the previous nor the partial tree.
+func (w *writer) addMissing(need *spaceFor, b *tree.Builder) {
+	list := b.Entries.Count.Total() * listBytes
+	for e := range b.Missing() {
+		list += pathLists * int64(len(e.Path)+len(e.Link))
+		switch e.Kind {
+		case lists.File:
+			need.file(w.sealer.StoredSize(e.Size))
+		case lists.Directory:
 			need.file(need.block)
 		default:
 			need.file(0)
 		}
 	}
+	need.file(list)
 }
 
 // isFUSE tells if one sync of the file system may not reach the disk: the kernel passes it on to no FUSE server.
 func (v *Volume) isFUSE() (bool, error) {
 	var st unix.Statfs_t
-	err := unix.Fstatfs(v.root.fd, &st)
-	return st.Type == unix.FUSE_SUPER_MAGIC, v.root.fail("statfs", "", err)
+	err := unix.Fstatfs(v.root.FD, &st)
+	return st.Type == unix.FUSE_SUPER_MAGIC, v.root.Fail("statfs", "", err)
 }

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // write is Write under the lock. The steps are in the order that makes it safe to stop after each of them.
@@ -64,37 +68,37 @@ func (w *writer) open() (err error) {
 	if w.fsync, err = w.volume.isFUSE(); err != nil {
 		return err
 	}
-	if w.runs, err = w.volume.root.ensure(runsDir); err != nil {
+	if w.runs, err = w.volume.root.Ensure(runsDir); err != nil {
 		return err
 	}
-	if w.trees, err = w.volume.root.ensure(treesDir); err != nil {
-		return errors.Join(err, w.runs.close())
+	if w.trees, err = w.volume.root.Ensure(treesDir); err != nil {
+		return errors.Join(err, w.runs.Close())
 	}
 	foreign, err := w.volume.foreignNames()
 	if err != nil {
 		return errors.Join(err, w.close())
 	}
 	if len(foreign) > 0 {
-		w.warn(fmt.Sprintf("%s at the root of the volume kept as found: no links for APIManagerRestore", strings.Join(foreign, ", ")))
+		w.Warn(fmt.Sprintf("%s at the root of the volume kept as found: no links for APIManagerRestore", strings.Join(foreign, ", ")))
 	}
 	return nil
 }
 
 func (w *writer) close() error {
-	errs := []error{w.runs.close(), w.trees.close()}
+	errs := []error{w.runs.Close(), w.trees.Close()}
 	if w.previous != nil {
-		errs = append(errs, w.previous.dir.close())
+		errs = append(errs, w.previous.Dir.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// warn adds a warning to the manifest.
-func (w *writer) warn(message string) {
+// Warn adds a warning to the manifest.
+func (w *writer) Warn(message string) {
 	if message == "" {
 		return
 	}
 	w.warned += len(message)
-	if len(w.manifest.Warnings) < maxListed && w.warned < maxListedBytes {
+	if len(w.manifest.Warnings) < walk.MaxListed && w.warned < walk.MaxListedBytes {
 		w.manifest.Warnings = append(w.manifest.Warnings, message)
 		return
 	}
@@ -110,7 +114,7 @@ func (w *writer) partial() string { return partialPrefix + w.opts.Run }
 // may have its final name already, and no run that refers to it.
 func (w *writer) findInterrupted(context.Context) error {
 	m, err := readLeftover(w.runs, w.partial())
-	if err == nil && m.Run == w.opts.Run && m.Tree != "" && w.sealer.sameAs(m.Encryption) {
+	if err == nil && m.Run == w.opts.Run && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) {
 		w.interrupted = m
 	}
 	return nil // in all other cases the attempt got less far, or there was none
@@ -124,7 +128,7 @@ func (w *writer) removeLeftovers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(removeMatching(ctx, w.runs, foreign), removeMatching(ctx, w.trees, foreign)); err != nil {
+	if err := errors.Join(w.runs.RemoveMatching(ctx, foreign), w.trees.RemoveMatching(ctx, foreign)); err != nil {
 		return err
 	}
 	for _, name := range trees {
@@ -137,7 +141,7 @@ func (w *writer) removeLeftovers(ctx context.Context) error {
 
 // orphans returns the trees that only the matching leftovers of runs refer to.
 func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
-	names, err := w.runs.names()
+	names, err := w.runs.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +161,7 @@ func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 		if err != nil || m.Tree == "" || used[m.Tree] {
 			continue // it did not get as far as that
 		}
-		if kind, err := w.trees.kind(m.Tree); err != nil || kind == 0 {
+		if kind, err := w.trees.Kind(m.Tree); err != nil || kind == 0 {
 			continue
 		}
 		used[m.Tree] = true
@@ -167,34 +171,17 @@ func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 }
 
 // readLeftover reads the manifest of a run that never got its name.
-func readLeftover(runs *dir, name string) (*Manifest, error) {
-	run, err := runs.sub(name)
+func readLeftover(runs *dirfd.Dir, name string) (*Manifest, error) {
+	run, err := runs.Sub(name)
 	if err != nil {
 		return nil, err
 	}
 	m, _, err := readManifest(run)
-	return m, errors.Join(err, run.close())
+	return m, errors.Join(err, run.Close())
 }
 
 func isLeftover(name string) bool {
 	return strings.HasPrefix(name, partialPrefix) || strings.HasPrefix(name, removedPrefix)
-}
-
-// removeMatching removes the entries of a directory that match.
-func removeMatching(ctx context.Context, d *dir, match func(name string) bool) error {
-	names, err := d.names()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if !match(name) {
-			continue
-		}
-		if err := d.removeAll(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // scanFiles lists the file storage.
@@ -202,67 +189,70 @@ func (w *writer) scanFiles(ctx context.Context) error {
 	if w.opts.Files == "" {
 		return nil
 	}
-	root, err := openRoot(w.opts.Files)
+	root, err := dirfd.Open(w.opts.Files)
 	if err != nil {
 		return &UnreadableError{Entries: []UnreadableEntry{{Path: ".", Err: err}}}
 	}
-	defer root.close()
+	defer root.Close()
 	w.progress.begin(PhaseScan, 0, 0)
-	w.scanned, err = scan(ctx, root, scanOptions{
+	w.scanned, err = walk.Scan(ctx, root, walk.Options{
 		Workers:  w.opts.Workers,
 		Source:   true,
 		Outside:  w.volume.root,
 		Progress: w.progress.set,
 	})
-	if errors.Is(err, errInside) {
+	if errors.Is(err, walk.ErrInside) {
 		return &UsageError{Err: err}
 	}
 	if err != nil {
 		return err
 	}
-	if len(w.scanned.unreadable) > 0 {
-		return &UnreadableError{Entries: w.scanned.unreadable}
+	if len(w.scanned.Unreadable) > 0 {
+		return unreadableError(w.scanned.Unreadable)
 	}
-	w.manifest.Skipped, w.manifest.SkippedCount = w.scanned.skipped, w.scanned.skippedCount
+	for _, e := range w.scanned.Skipped {
+		w.manifest.Skipped = append(w.manifest.Skipped, SkippedEntry(e))
+	}
+	w.manifest.SkippedCount = w.scanned.SkippedCount
 	return nil
 }
 
 // storeObjects writes all of the partial run but its manifest.
 func (w *writer) storeObjects(ctx context.Context) error {
-	if err := w.runs.removeAll(ctx, w.partial()); err != nil {
+	if err := w.runs.RemoveAll(ctx, w.partial()); err != nil {
 		return err
 	}
-	run, err := w.runs.ensure(w.partial())
+	run, err := w.runs.Ensure(w.partial())
 	if err != nil {
 		return err
 	}
-	defer run.close()
+	defer run.Close()
 	var list []byte
 	for _, name := range objectDirs() {
 		if list, err = w.storeObjectDir(run, name, list); err != nil {
 			return err
 		}
 	}
-	w.manifest.Digests.Objects = digestOf(list)
-	if err := w.writeFile(run, sumsName, list); err != nil {
+	w.manifest.Digests.Objects = dirfd.DigestOf(list)
+	if err := w.writeFile(run, lists.SumsName, list); err != nil {
 		return err
 	}
 	return w.linkFiles(run)
 }
 
 // storeObjectDir writes the objects of one directory and appends their digests to the list.
-func (w *writer) storeObjectDir(run *dir, name string, list []byte) ([]byte, error) {
-	d, err := run.ensure(name)
+func (w *writer) storeObjectDir(run *dirfd.Dir, name string, list []byte) ([]byte, error) {
+	d, err := run.Ensure(name)
 	if err != nil {
 		return nil, err
 	}
-	defer d.close()
+	defer d.Close()
 	for _, o := range w.objects {
-		parent, base := splitPath(o.Path)
+		parent, base := dirfd.Split(o.Path)
 		if parent != name {
 			continue
 		}
-		data, err := w.sealer.seal(o.Data)
+		data, err := w.sealer.Seal(o.Data)
 		if err != nil {
 			return nil, fmt.Errorf("cannot encrypt object %q: %w", o.Path, err)
 		}
@@ -272,7 +262,7 @@ func (w *writer) storeObjectDir(run *dir, name string, list []byte) ([]byte, err
 		if err := w.writeFile(d, base, data); err != nil {
 			return nil, err
 		}
-		list = appendSum(list, sum{SHA256: digestOf(data), Path: name + "/" + base})
+		list = lists.AppendSum(list, lists.Sum{SHA256: dirfd.DigestOf(data), Path: name + "/" + base})
 		w.manifest.Totals.Objects++
 		w.manifest.Totals.ObjectBytes += int64(len(o.Data))
 	}
@@ -280,31 +270,31 @@ func (w *writer) storeObjectDir(run *dir, name string, list []byte) ([]byte, err
 }
 
 // writeFile makes a file that commit makes durable, if not before.
-func (w *writer) writeFile(d *dir, name string, data []byte) error {
+func (w *writer) writeFile(d *dirfd.Dir, name string, data []byte) error {
 	if w.fsync {
-		return d.writeDurable(name, data)
+		return d.WriteDurable(name, data)
 	}
-	return d.writeFile(name, data)
+	return d.WriteFile(name, data)
 }
 
 // linkFiles makes the run's link to its tree, and finds out if the volume can hold links at all.
-func (w *writer) linkFiles(run *dir) error {
+func (w *writer) linkFiles(run *dirfd.Dir) error {
 	target := filesTarget(w.manifest.Tree)
-	err := run.symlink(target, storageName)
-	if linkless(err) {
-		w.warn("volume cannot hold symlinks: a file LATEST stands for latest, no links for APIManagerRestore")
+	err := run.Symlink(target, storageName)
+	if dirfd.Unsupported(err) {
+		w.Warn("volume cannot hold symlinks: a file LATEST stands for latest, no links for APIManagerRestore")
 		w.manifest.LinksOmitted = true
 		return nil
 	}
 	if err != nil || w.manifest.Tree != "" {
 		return err
 	}
-	return run.remove(storageName)
+	return run.Remove(storageName)
 }
 
 // filesTarget is what a run's link to the files of its tree says.
 func filesTarget(tree string) string {
-	return "../../" + treesDir + "/" + tree + "/" + filesDir
+	return "../../" + treesDir + "/" + tree + "/" + lists.FilesDir
 }
 
 // storeManifest writes the manifest, and with it completes the partial run.
@@ -314,18 +304,18 @@ func (w *writer) storeManifest(context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.digest = digestOf(data)
-	run, err := w.runs.sub(w.partial())
+	w.digest = dirfd.DigestOf(data)
+	run, err := w.runs.Sub(w.partial())
 	if err != nil {
 		return err
 	}
-	return errors.Join(w.writeFile(run, manifestName, data), run.close())
+	return errors.Join(w.writeFile(run, manifestName, data), run.Close())
 }
 
 // commit makes all of it durable, and then visible.
 func (w *writer) commit(ctx context.Context) error {
 	w.progress.begin(PhaseSync, 0, 0)
-	if err := w.volume.root.syncFS(); err != nil {
+	if err := w.volume.root.SyncFS(); err != nil {
 		return err
 	}
 	if w.manifest.Tree != "" && !w.shared {
@@ -333,10 +323,10 @@ func (w *writer) commit(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.runs.rename(w.partial(), w.runs, w.opts.Run); err != nil {
+	if err := w.runs.Rename(w.partial(), w.runs, w.opts.Run); err != nil {
 		return err
 	}
-	if err := w.runs.sync(); err != nil {
+	if err := w.runs.Sync(); err != nil {
 		return err
 	}
 	return w.volume.pointLatest("")
@@ -345,28 +335,28 @@ func (w *writer) commit(ctx context.Context) error {
 // placeTree gives the partial tree its name, unless a good tree has it already.
 func (w *writer) placeTree(ctx context.Context) error {
 	name := w.manifest.Tree
-	kind, err := w.trees.kind(name)
+	kind, err := w.trees.Kind(name)
 	if err != nil {
 		return err
 	}
 	switch {
 	case kind == 0:
-		err = w.trees.rename(w.partial(), w.trees, name)
+		err = w.trees.Rename(w.partial(), w.trees, name)
 	case w.opts.CopyAll || w.checkTree(name) != nil:
-		err = w.trees.exchange(w.partial(), name)
+		err = w.trees.Exchange(w.partial(), name)
 		fallthrough
 	default:
-		err = errors.Join(err, w.trees.removeAll(context.WithoutCancel(ctx), w.partial()))
+		err = errors.Join(err, w.trees.RemoveAll(context.WithoutCancel(ctx), w.partial()))
 	}
-	return errors.Join(err, w.trees.sync())
+	return errors.Join(err, w.trees.Sync())
 }
 
 // checkTree proves the lists of a tree of the given name.
 func (w *writer) checkTree(name string) error {
-	tree, err := w.trees.sub(name)
+	tree, err := w.trees.Sub(name)
 	if err != nil {
 		return err
 	}
-	defer tree.close()
-	return proveLists(tree, w.manifest.Digests)
+	defer tree.Close()
+	return lists.Prove(tree, w.manifest.Digests.lists())
 }

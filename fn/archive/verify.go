@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
 const maxProblems = 10_000 // problems that are told one by one
@@ -105,7 +108,7 @@ func (c *verifier) verify(ctx context.Context) error {
 }
 
 func (c *verifier) runPath(name string) string {
-	return visPath(runsDir + "/" + c.info.ID + "/" + name)
+	return lists.Escape(runsDir + "/" + c.info.ID + "/" + name)
 }
 
 func digestProblem(path, got, want string) Problem {
@@ -118,14 +121,14 @@ func (c *verifier) verifyRun(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer run.close()
+	defer run.Close()
 	want, err := runEntries(run, c.info)
 	if err != nil {
-		c.report.add(Problem{Path: c.runPath(sumsName), Kind: Malformed, Got: err.Error()})
+		c.report.add(Problem{Path: c.runPath(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
-	cmp := &comparison{verifier: c, root: run, prefix: c.runPath(""), want: &sliceSource{entries: want}}
+	cmp := &comparison{verifier: c, root: run, prefix: c.runPath(""), want: &lists.SliceSource{Entries: want}}
 	cmp.count = func(path string) *int64 {
-		if dir, _ := splitPath(path); dir == "." {
+		if dir, _ := dirfd.Split(path); dir == "." {
 			return nil // the manifest and the list
 		}
 		return &c.report.Objects
@@ -134,38 +137,38 @@ func (c *verifier) verifyRun(ctx context.Context) error {
 }
 
 // runEntries returns what the directory of a run should hold. Sizes are not known: they are -1.
-func runEntries(run *dir, info RunInfo) ([]Entry, error) {
+func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	m := info.Manifest
 	list, readErr := readRunSums(run, m.Digests.Objects)
-	entries := []Entry{{Path: ".", Kind: Directory}, {Path: sumsName, Kind: File, Size: -1, SHA256: m.Digests.Objects}}
+	entries := []lists.Entry{{Path: ".", Kind: lists.Directory}, {Path: lists.SumsName, Kind: lists.File, Size: -1, SHA256: m.Digests.Objects}}
 	dirs := objectDirs()
 	for _, name := range dirs {
 		if name == "secrets" {
-			entries = append(entries, Entry{Path: manifestName, Kind: File, Size: -1, SHA256: info.ManifestSHA256})
+			entries = append(entries, lists.Entry{Path: manifestName, Kind: lists.File, Size: -1, SHA256: info.ManifestSHA256})
 		}
-		entries = append(entries, Entry{Path: name, Kind: Directory})
+		entries = append(entries, lists.Entry{Path: name, Kind: lists.Directory})
 		for _, s := range list {
-			if dir, _ := splitPath(s.Path); dir == name {
-				entries = append(entries, Entry{Path: s.Path, Kind: File, Size: -1, SHA256: s.SHA256})
+			if dir, _ := dirfd.Split(s.Path); dir == name {
+				entries = append(entries, lists.Entry{Path: s.Path, Kind: lists.File, Size: -1, SHA256: s.SHA256})
 			}
 		}
 	}
 	if m.Tree != "" {
-		entries = append(entries, Entry{Path: storageName, Kind: Symlink, Link: filesTarget(m.Tree)})
+		entries = append(entries, lists.Entry{Path: storageName, Kind: lists.Symlink, Link: filesTarget(m.Tree)})
 	}
 	return entries, readErr
 }
 
 // readRunSums reads the list of a run. What it returns with an error is as far as it can be read.
-func readRunSums(run *dir, want string) ([]sum, error) {
-	f, err := openHashed(run, sumsName)
+func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
+	f, err := run.OpenHashed(lists.SumsName)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var list []sum
-	for r := newSumsReader(&f); ; {
-		s, err := r.next()
+	var list []lists.Sum
+	for r := lists.NewSumsReader(f); ; {
+		s, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -177,22 +180,10 @@ func readRunSums(run *dir, want string) ([]sum, error) {
 		}
 		list = append(list, s)
 	}
-	if got := sumOf(f.hash); got != want {
+	if got := f.Digest(); got != want {
 		return list, fmt.Errorf("got sha256:%s, want sha256:%s", got, want)
 	}
 	return list, nil
-}
-
-// sliceSource yields the entries of a slice.
-type sliceSource struct{ entries []Entry }
-
-func (s *sliceSource) next() (Entry, error) {
-	if len(s.entries) == 0 {
-		return Entry{}, io.EOF
-	}
-	e := s.entries[0]
-	s.entries = s.entries[1:]
-	return e, nil
 }
 
 // verifyTree compares the directory of the tree with its lists.
@@ -204,36 +195,36 @@ func (c *verifier) verifyTree(ctx context.Context) error {
 		c.report.add(Problem{Path: prefix, Kind: Missing, Got: err.Error()})
 		return nil
 	}
-	defer tree.close()
+	defer tree.Close()
 	if err := c.checkTreeRoot(tree, prefix); err != nil {
 		return err
 	}
-	files, err := tree.sub(filesDir)
+	files, err := tree.Sub(lists.FilesDir)
 	if err != nil {
-		c.report.add(Problem{Path: prefix + filesDir, Kind: Missing, Got: err.Error()})
+		c.report.add(Problem{Path: prefix + lists.FilesDir, Kind: Missing, Got: err.Error()})
 		return nil
 	}
-	defer files.close()
-	lists, err := openLists(tree, m.Digests)
+	defer files.Close()
+	listed, err := lists.Open(tree, m.Digests.lists())
 	if err != nil {
 		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
 		return nil
 	}
-	defer lists.close()
-	cmp := &comparison{verifier: c, root: files, prefix: prefix + filesDir + "/", want: lists, lists: prefix}
+	defer listed.Close()
+	cmp := &comparison{verifier: c, root: files, prefix: prefix + lists.FilesDir + "/", want: listed, lists: prefix}
 	cmp.count = func(string) *int64 { return &c.report.Files }
 	return cmp.run(ctx)
 }
 
 // checkTreeRoot tells what is in a tree besides its lists and its files.
-func (c *verifier) checkTreeRoot(tree *dir, prefix string) error {
-	names, err := tree.names()
+func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) error {
+	names, err := tree.Names()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if name != mtreeName && name != sumsName && name != filesDir {
-			c.report.add(Problem{Path: prefix + visPath(name), Kind: Additional})
+		if name != lists.MTREEName && name != lists.SumsName && name != lists.FilesDir {
+			c.report.add(Problem{Path: prefix + lists.Escape(name), Kind: Additional})
 		}
 	}
 	return nil
@@ -245,9 +236,9 @@ func (c *verifier) checkLatest() error {
 	if err != nil || newest == nil {
 		return err
 	}
-	target, err := c.volume.root.readlink(latestLink)
+	target, err := c.volume.root.Readlink(latestLink)
 	if err != nil {
-		data, fileErr := c.volume.root.readFile(latestFile, maxHolder)
+		data, fileErr := c.volume.root.ReadFile(latestFile, maxHolder)
 		if fileErr == nil && string(data) == newest.ID+"\n" {
 			return nil
 		}

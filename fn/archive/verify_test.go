@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
 // damage is one way to change what is stored.
@@ -41,8 +43,8 @@ func damages() map[string]damage {
 			replaceIn(t, f.path("trees", r.Manifest.Tree, "MTREE"), "mode=0644", "mode=0640")
 		}, []string{"malformed trees/T/"}},
 		"DigestInSums": {"A forged digest of a forged file shows in the list", func(t *testing.T, f *fixture, r *Result) {
-			was := digestOf([]byte("deny"))
-			replaceIn(t, f.path("trees", r.Manifest.Tree, "SHA256SUMS"), was, digestOf([]byte("open")))
+			was := dirfd.DigestOf([]byte("deny"))
+			replaceIn(t, f.path("trees", r.Manifest.Tree, "SHA256SUMS"), was, dirfd.DigestOf([]byte("open")))
 			replaceIn(t, f.stored(r, "tenant-002/.htaccess"), "deny", "open")
 		}, []string{"malformed trees/T/"}},
 		"Missing": {"A file that is gone is told", func(t *testing.T, f *fixture, r *Result) {
@@ -175,7 +177,7 @@ func TestVerifyTellsGotAndWant(t *testing.T) {
 	replaceIn(t, f.stored(result, "tenant-002/.htaccess"), "deny", "open")
 	want := Problem{
 		Path: "trees/" + result.Manifest.Tree + "/files/tenant-002/.htaccess", Kind: Changed,
-		Got: "sha256:" + digestOf([]byte("open")), Want: "sha256:" + digestOf([]byte("deny")),
+		Got: "sha256:" + dirfd.DigestOf([]byte("open")), Want: "sha256:" + dirfd.DigestOf([]byte("deny")),
 	}
 	assert.Equal(t, []Problem{want}, f.report("r1").Problems)
 }

@@ -10,18 +10,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
 // The names of the layout.
 const (
 	runsDir       = "runs"
 	treesDir      = "trees"
-	filesDir      = "files"
 	partialPrefix = ".partial-" // of runs and trees that are being built
 	removedPrefix = ".removed-" // of runs and trees that are being removed
 	manifestName  = "manifest.json"
-	sumsName      = "SHA256SUMS"
-	mtreeName     = "MTREE"
 	latestLink    = "latest"
 	latestFile    = "LATEST"
 	lockName      = ".lock"
@@ -39,11 +38,11 @@ const UnverifiedRun = "apimanagerbackup"
 func objectDirs() []string { return []string{"apimanager", "configmaps", "secrets"} }
 
 // Volume is an open backup volume. Any number of goroutines and processes may read it; one process at a time writes.
-type Volume struct{ root *dir }
+type Volume struct{ root *dirfd.Dir }
 
 // OpenVolume opens the directory where a volume is mounted. It writes nothing: the volume may be mounted read-only.
 func OpenVolume(path string) (*Volume, error) {
-	root, err := openRoot(path)
+	root, err := dirfd.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open volume %q: %w", path, err)
 	}
@@ -51,7 +50,7 @@ func OpenVolume(path string) (*Volume, error) {
 }
 
 // Close releases the volume.
-func (v *Volume) Close() error { return v.root.close() }
+func (v *Volume) Close() error { return v.root.Close() }
 
 // State is what a run is good for.
 type State string
@@ -93,11 +92,11 @@ func (r *RunInfo) StartTime() time.Time {
 func (v *Volume) Runs() ([]RunInfo, error) {
 	runs, err := v.ownRuns()
 	if err != nil {
-		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.path, err)
+		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.Path, err)
 	}
 	operator, err := v.operatorDirs()
 	if err != nil {
-		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.path, err)
+		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.Path, err)
 	}
 	if len(operator) > 0 {
 		runs = append(runs, RunInfo{ID: UnverifiedRun, State: Unverified})
@@ -114,15 +113,15 @@ func sortRuns(runs []RunInfo) {
 
 // ownRuns lists what is below runs/.
 func (v *Volume) ownRuns() ([]RunInfo, error) {
-	dir, err := v.root.sub(runsDir)
+	dir, err := v.root.Sub(runsDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer dir.close()
-	names, err := dir.names()
+	defer dir.Close()
+	names, err := dir.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -140,14 +139,14 @@ func (v *Volume) ownRuns() ([]RunInfo, error) {
 }
 
 // readRun reads the manifest of the run in a directory of that name.
-func readRun(runs *dir, name string) RunInfo {
+func readRun(runs *dirfd.Dir, name string) RunInfo {
 	info := RunInfo{ID: name, State: Damaged}
-	run, err := runs.sub(name)
+	run, err := runs.Sub(name)
 	if err != nil {
 		info.Message, info.err = err.Error(), err
 		return info
 	}
-	defer run.close()
+	defer run.Close()
 	m, digest, err := readManifest(run)
 	if err == nil && m.Run != name {
 		err = fmt.Errorf("manifest is that of run %q", m.Run)
@@ -164,28 +163,28 @@ func readRun(runs *dir, name string) RunInfo {
 }
 
 // openTree opens the directory of a tree.
-func (v *Volume) openTree(name string) (*dir, error) {
-	trees, err := v.root.sub(treesDir)
+func (v *Volume) openTree(name string) (*dirfd.Dir, error) {
+	trees, err := v.root.Sub(treesDir)
 	if err != nil {
 		return nil, err
 	}
-	defer trees.close()
-	return trees.sub(name)
+	defer trees.Close()
+	return trees.Sub(name)
 }
 
 // openRun opens the directory of a run.
-func (v *Volume) openRun(id string) (*dir, error) {
-	runs, err := v.root.sub(runsDir)
+func (v *Volume) openRun(id string) (*dirfd.Dir, error) {
+	runs, err := v.root.Sub(runsDir)
 	if err != nil {
 		return nil, err
 	}
-	defer runs.close()
-	return runs.sub(id)
+	defer runs.Close()
+	return runs.Sub(id)
 }
 
 // readManifest reads the manifest of an open run, and its digest.
-func readManifest(run *dir) (*Manifest, string, error) {
-	data, err := run.readFile(manifestName, maxManifest)
+func readManifest(run *dirfd.Dir) (*Manifest, string, error) {
+	data, err := run.ReadFile(manifestName, maxManifest)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot read manifest: %w", err)
 	}
@@ -193,14 +192,14 @@ func readManifest(run *dir) (*Manifest, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return m, digestOf(data), nil
+	return m, dirfd.DigestOf(data), nil
 }
 
 // operatorDirs lists the directories at the root that are not links of ours: the operator writes real ones.
 func (v *Volume) operatorDirs() ([]string, error) {
 	var dirs []string
 	for _, name := range viewNames() {
-		kind, err := v.root.kind(name)
+		kind, err := v.root.Kind(name)
 		if err != nil {
 			return nil, err
 		}
@@ -234,7 +233,7 @@ func (v *Volume) find(id string) (RunInfo, error) {
 		}
 	}
 	if found == nil {
-		return RunInfo{}, fmt.Errorf("cannot find run %q on volume %q: %w", id, v.root.path, ErrRunNotFound)
+		return RunInfo{}, fmt.Errorf("cannot find run %q on volume %q: %w", id, v.root.Path, ErrRunNotFound)
 	}
 	return *found, nil
 }

@@ -9,6 +9,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
+	"threescale.dev/backup/fn/archive/internal/tree"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // Object is one object of a run.
@@ -53,7 +59,7 @@ func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) 
 		return nil, v.explainFull(err)
 	}
 	defer lock.release()
-	w.warn(lock.warning)
+	w.Warn(lock.warning)
 	result, err := w.write(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write run %q: %w", opts.Run, v.explainFull(err))
@@ -65,14 +71,14 @@ func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) 
 type writer struct {
 	volume  *Volume
 	opts    WriteOptions
-	sealer  *sealer
+	sealer  *seal.Sealer
 	objects []Object // sorted
 
-	runs, trees *dir
-	scanned     *scanned
-	interrupted *Manifest // of the interrupted attempt, if it got as far as that
-	previous    *previous // nil: nothing to link from
-	shared      bool      // the tree is the previous one
+	runs, trees *dirfd.Dir
+	scanned     *walk.Found
+	interrupted *Manifest      // of the interrupted attempt, if it got as far as that
+	previous    *tree.Previous // nil: nothing to link from
+	shared      bool           // the tree is the previous one
 	manifest    Manifest
 	digest      string // of manifest.json
 	fsync       bool   // after each file, where one sync of the file system does not reach the disk
@@ -88,7 +94,7 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := newSealer(opts.Recipients)
+	sealer, err := seal.New(opts.Recipients)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +111,7 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 		Cause:         opts.Cause,
 		StartTime:     opts.Now().UTC(),
 		Source:        opts.Source,
-		Encryption:    sealer.encryption(),
+		Encryption:    encryptionOf(sealer),
 		FileStorage:   Stored,
 	}
 	if opts.Files == "" {
@@ -120,7 +126,7 @@ func sortObjects(objects []Object) ([]Object, error) {
 		return nil, errors.New("no objects")
 	}
 	sorted := slices.Clone(objects)
-	slices.SortFunc(sorted, func(a, b Object) int { return comparePaths(a.Path, b.Path) })
+	slices.SortFunc(sorted, func(a, b Object) int { return lists.ComparePaths(a.Path, b.Path) })
 	for i, o := range sorted {
 		if err := validObjectPath(o.Path); err != nil {
 			return nil, err

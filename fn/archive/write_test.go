@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
 func TestWriteFirstRun(t *testing.T) {
@@ -26,7 +28,7 @@ func TestWriteFirstRun(t *testing.T) {
 	assert.Equal(t, "a logo", f.read("latest", "system-filestorage-pvc", "tenant-001/2026/01/02/logo-0123456789abcdef.png"))
 	assert.Equal(t, "deny", f.read("system-filestorage-pvc", "tenant-002/.htaccess"))
 	assert.Equal(t, string(testObjects()[0].Data), f.read("secrets", "system-app.json"))
-	assert.Equal(t, digestOf([]byte(f.read("runs", "r1", "manifest.json"))), result.ManifestSHA256)
+	assert.Equal(t, dirfd.DigestOf([]byte(f.read("runs", "r1", "manifest.json"))), result.ManifestSHA256)
 	report := f.verify("r1")
 	assert.Equal(t, int64(4), report.Files)
 	assert.Equal(t, int64(3), report.Objects)

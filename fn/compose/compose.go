@@ -14,6 +14,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
 )
 
 const (
@@ -46,6 +47,13 @@ type composition struct {
 	namespace string
 	// backup is the name that the user gave: the claim's, where there is one.
 	backup string
+
+	// What the APIManager and the Secrets amount to, worked out once.
+	known struct {
+		references []threescale.SecretRef
+		sources    map[string]Object
+		files      map[string][]byte
+	}
 
 	problems []finding
 	warnings []finding

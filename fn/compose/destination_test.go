@@ -51,6 +51,7 @@ func (w *world) deleteComposite() []*unstructured.Unstructured {
 }
 
 func TestComposedVolume(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		reason  string
 		spec    string
@@ -107,6 +108,7 @@ func TestComposedVolume(t *testing.T) {
 // TestVolumeSurvives: the second owner is what Kubernetes' garbage collector
 // spares the volume for.
 func TestVolumeSurvives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	assert.ElementsMatch(t, []string{string(w.Composite.GetUID()), w.namespaceUID()}, w.ownerUIDs())
@@ -122,6 +124,7 @@ func TestVolumeSurvives(t *testing.T) {
 
 // TestDeletionPolicyCanChange as long as the composite is the same.
 func TestDeletionPolicyCanChange(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	w.setSpec("Delete", "deletionPolicy")
@@ -137,6 +140,7 @@ func TestDeletionPolicyCanChange(t *testing.T) {
 // TestNamespaceUIDIsNeverGuessed: the garbage collector deletes what names an
 // owner that does not exist.
 func TestNamespaceUIDIsNeverGuessed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	uid := w.namespaceUID()
@@ -149,6 +153,7 @@ func TestNamespaceUIDIsNeverGuessed(t *testing.T) {
 // TestAdoption: a claim of the same name takes over the volume that an earlier
 // one left, unchanged, and takes a run of its own.
 func TestAdoption(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, beside(`trigger: A`))
 	first := w.backUp()
 	left := w.deleteComposite()
@@ -175,6 +180,7 @@ func TestAdoption(t *testing.T) {
 
 // TestVolumeGrows where the API server allows it, and only then.
 func TestVolumeGrows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.editNamed("StorageClass", "standard", set(true, "allowVolumeExpansion"))
 	w.reconcile()
@@ -197,6 +203,7 @@ func TestVolumeGrows(t *testing.T) {
 // TestDestinationEdited: whatever an edit asks for, a volume with backups on it
 // is neither dropped nor replaced.
 func TestDestinationEdited(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		reason string
 		edit   map[string]any
@@ -231,6 +238,7 @@ func TestDestinationEdited(t *testing.T) {
 
 // TestExistingClaim: a claim of the user's is used and not touched.
 func TestExistingClaim(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, destination(`claimName: backups`))
 	w.Put(object(t, claimYAML("backups", "", "ReadWriteMany", "Bound")))
 	before := w.Get("PersistentVolumeClaim", namespace, "backups").DeepCopy()
@@ -245,6 +253,7 @@ func TestExistingClaim(t *testing.T) {
 // TestDestinationChangedWhileTheJobRuns: the run goes where its Job writes to,
 // and the status tells so; the next run goes to the new one.
 func TestDestinationChangedWhileTheJobRuns(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		reason string
 		from   string
@@ -288,6 +297,7 @@ func TestDestinationChangedWhileTheJobRuns(t *testing.T) {
 // TestVolumeDeletedByHand: it is made again, empty, and nobody is told that the
 // backup is still there.
 func TestVolumeDeletedByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	w.edit(w.composedVolume(), terminating)
@@ -312,6 +322,7 @@ func TestVolumeDeletedByHand(t *testing.T) {
 
 // TestVolumeDeletedBeforeTheFirstRun ends is nothing to complain of.
 func TestVolumeDeletedBeforeTheFirstRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.reconcile()
 	w.Delete("PersistentVolumeClaim", namespace, "nightly-backup")
@@ -323,6 +334,7 @@ func TestVolumeDeletedBeforeTheFirstRun(t *testing.T) {
 
 // TestVolumeIsKeptWhateverIsWrong: what is not desired, core deletes.
 func TestVolumeIsKeptWhateverIsWrong(t *testing.T) {
+	t.Parallel()
 	for name, tc := range sourceRefusals() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, tc.spec)
@@ -353,6 +365,7 @@ func TestVolumeIsKeptWhateverIsWrong(t *testing.T) {
 // TestVolumeReplacedAndStatusLost: with the history, the knowledge of which
 // volume held the run must not be lost.
 func TestVolumeReplacedAndStatusLost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	w.Delete("PersistentVolumeClaim", namespace, "nightly-backup")
@@ -367,6 +380,7 @@ func TestVolumeReplacedAndStatusLost(t *testing.T) {
 
 // TestVolumeDeletedRightAfterTheRun, before anybody has seen that it succeeded.
 func TestVolumeDeletedRightAfterTheRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	w.report(completed(w.runID()))

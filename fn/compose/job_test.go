@@ -23,6 +23,7 @@ func (w *world) typedJob() *batchv1.Job {
 
 // TestJobFollowsTheCluster: what is observed decides how the pod must be.
 func TestJobFollowsTheCluster(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		reason  string
 		spec    string
@@ -147,6 +148,7 @@ func TestJobFollowsTheCluster(t *testing.T) {
 // TestClaimChangedWhileTheJobRuns: a run goes on as it was started, and the
 // next one follows the spec.
 func TestClaimChangedWhileTheJobRuns(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "", func(o *dataset.Options) { o.AccessMode = "ReadWriteOnce" })
 	w.untilJob()
 	before := jsonOf(t, w.theJob().Object["spec"])
@@ -201,6 +203,7 @@ func TestClaimChangedWhileTheJobRuns(t *testing.T) {
 // TestMutatedJob: an admission webhook may add to a pod; the Job is emitted as
 // it is, or the API server would refuse it for ever.
 func TestMutatedJob(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	w.edit(w.theJob(), func(o map[string]any) {
@@ -218,6 +221,7 @@ func TestMutatedJob(t *testing.T) {
 
 // TestRights: a pod may read and write its report, and nothing else.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	assert.JSONEq(t, `[{"apiGroups":[""],"resources":["configmaps"],"resourceNames":["`+w.only("ConfigMap").GetName()+`"],"verbs":["get","patch"]}]`,
@@ -230,6 +234,7 @@ func TestRights(t *testing.T) {
 
 // TestRightsOfTheNextRun: the Job starts when it may write its own report.
 func TestRightsOfTheNextRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	w.setSpec("again", "trigger")

@@ -15,6 +15,7 @@ import (
 )
 
 func TestLifecycle(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	rsp := w.reconcile()
 	assert.Equal(t, "True", w.condition("PreflightPassed")["status"], w.condition("PreflightPassed"))
@@ -68,6 +69,7 @@ func eventsOf(rsp *fnv1.RunFunctionResponse) []string {
 // TestRunID: the ID tells the time of the composite's creation and is the same
 // in each call; another composite of the same name has another.
 func TestRunID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	assert.Regexp(t, `^20261122t115900z-[0-9a-f]{8}$`, w.runID())
@@ -83,7 +85,9 @@ func TestRunID(t *testing.T) {
 // TestRestart: a function that has seen everything answers as one that was just
 // started. (All other tests start a new one for each call.)
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
+	w.function.quick = false
 	veteran := newFunction()
 	for i := range 6 {
 		rsp := w.reconcile()
@@ -126,6 +130,7 @@ func live(t *testing.T, spec string, steps []lifeStep, lost int) *world {
 // restored from Git has none): the run goes on under its ID and is never run
 // twice.
 func TestStatusLost(t *testing.T) {
+	t.Parallel()
 	ends := map[string]lifeStep{
 		"Succeeds": func(w *world) { w.report(completed(w.runID())); w.endJob("Complete") },
 		"Fails": func(w *world) {
@@ -135,7 +140,7 @@ func TestStatusLost(t *testing.T) {
 		"LeavesNoReport": func(w *world) { w.endJob("Complete") },
 	}
 	specs := map[string]string{
-		"Creation": "", "Trigger": beside(`trigger: before-upgrade`), "WithoutCopies": beside(`secretCopies: None, trigger: x`),
+		"Creation": "", "TriggerWithoutCopies": beside(`secretCopies: None, trigger: before-upgrade`),
 	}
 	for endName, end := range ends {
 		for specName, spec := range specs {
@@ -153,6 +158,7 @@ func TestStatusLost(t *testing.T) {
 
 // TestStatusLostInSecondRun: the run in flight goes before the history.
 func TestStatusLostInSecondRun(t *testing.T) {
+	t.Parallel()
 	for lost := range 4 {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
 			w := newWorld(t, "")
@@ -182,6 +188,7 @@ func TestStatusLostInSecondRun(t *testing.T) {
 
 // TestJobDeletedByHand: the run is tried again as it was, without a second run.
 func TestJobDeletedByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	first := w.untilJob()
 	run := w.runID()
@@ -199,6 +206,7 @@ func TestJobDeletedByHand(t *testing.T) {
 
 // TestJobDeletedAfterItsResult: the result is what counts.
 func TestJobDeletedAfterItsResult(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	run := w.runID()
@@ -212,6 +220,7 @@ func TestJobDeletedAfterItsResult(t *testing.T) {
 
 // TestResultWhileTheJobGoes: a run is not over as long as its pod may write.
 func TestResultWhileTheJobGoes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	w.report(completed(w.runID()))
@@ -226,6 +235,7 @@ func TestResultWhileTheJobGoes(t *testing.T) {
 // TestPodKilledAfterItsResult: the Job controller may count a pod as failed
 // whose run is complete.
 func TestPodKilledAfterItsResult(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	w.report(completed(w.runID()))
@@ -237,6 +247,7 @@ func TestPodKilledAfterItsResult(t *testing.T) {
 
 // TestPolling: while a run goes, core comes back by itself; a watch may fail.
 func TestPolling(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	for _, age := range []time.Duration{0, time.Minute, time.Hour} {

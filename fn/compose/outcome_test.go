@@ -131,6 +131,7 @@ func outcomes() map[string]outcome {
 }
 
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	for name, tc := range outcomes() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "")
@@ -153,6 +154,7 @@ func TestOutcomes(t *testing.T) {
 
 // TestOutcomeReasonsHaveCases: every reason that the API documents can occur.
 func TestOutcomeReasonsHaveCases(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for _, tc := range outcomes() {
 		seen[tc.want] = true
@@ -163,6 +165,7 @@ func TestOutcomeReasonsHaveCases(t *testing.T) {
 // TestFailedRunUntilTheNext: a failed Job and its report stay for whoever looks,
 // and go when the next run starts.
 func TestFailedRunUntilTheNext(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	run := w.fail()
@@ -193,6 +196,7 @@ func TestFailedRunUntilTheNext(t *testing.T) {
 
 // TestFailedJobDeletedByHand: cleaning up starts nothing.
 func TestFailedJobDeletedByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	w.fail()
@@ -207,6 +211,7 @@ func TestFailedJobDeletedByHand(t *testing.T) {
 // TestCompletedIsOfTheNewestFinished: true while the next run goes, false when
 // that one fails, true again after one that succeeds.
 func TestCompletedIsOfTheNewestFinished(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	good := w.backUp()
 	w.setSpec("A", "trigger")
@@ -233,6 +238,7 @@ func TestCompletedIsOfTheNewestFinished(t *testing.T) {
 // TestReportListsAreBounded: a report that lists a thousand files is cut, also
 // when somebody else wrote it.
 func TestReportListsAreBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	result := completed(w.runID())

@@ -34,6 +34,7 @@ func (p *beforeUs) RunFunction(ctx context.Context, req *fnv1.RunFunctionRequest
 // TestOthersInThePipeline: what other functions compose is theirs, also if it
 // looks like ours.
 func TestOthersInThePipeline(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.function.quick = true
 	w.Function = &beforeUs{Runner: w.function, t: t, objects: map[string]string{

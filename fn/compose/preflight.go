@@ -135,7 +135,7 @@ func checkSecrets(c *composition) []finding {
 			missing = append(missing, object.Name)
 		}
 	}
-	for _, ref := range threescale.ReferencedSecrets(c.apiManager()) {
+	for _, ref := range c.references() {
 		if ref.Required && c.required(prefixSecret+ref.Name) == nil {
 			missing = append(missing, fmt.Sprintf("%s (named by %s)", ref.Name, ref.Field))
 		}
@@ -202,7 +202,7 @@ func (c *composition) optionalMissing() []finding {
 			missing = append(missing, object.Name)
 		}
 	}
-	for _, ref := range threescale.ReferencedSecrets(c.apiManager()) {
+	for _, ref := range c.references() {
 		if !ref.Required && c.required(prefixSecret+ref.Name) == nil {
 			missing = append(missing, fmt.Sprintf("%s (named by %s)", ref.Name, ref.Field))
 		}

@@ -49,6 +49,7 @@ func refusals() map[string]refusal {
 }
 
 func TestPreflightRefuses(t *testing.T) {
+	t.Parallel()
 	for name, tc := range refusals() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, tc.spec, orNothing(tc.options))
@@ -87,6 +88,7 @@ func orNothing(options func(*dataset.Options)) func(*dataset.Options) {
 // TestPreflightPassesAfterCorrection: what is refused starts once it is put
 // right, with nothing else to do.
 func TestPreflightPassesAfterCorrection(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "", func(o *dataset.Options) { o.MissingSecrets = []string{"system-seed"} })
 	rsp := w.reconcile()
 	assert.Positive(t, rsp.GetMeta().GetTtl().AsDuration(), "without a watch, somebody has to look again")
@@ -106,6 +108,7 @@ const (
 
 // TestPreflightTellsAllTogether: nobody wants to learn of one problem a try.
 func TestPreflightTellsAllTogether(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, `{
 		trigger: "`+strings.Repeat("x", 254)+`",
 		schedule: nonsense,
@@ -137,6 +140,7 @@ func TestPreflightTellsAllTogether(t *testing.T) {
 
 // TestGathering: before core has read what was asked for, nothing is said of it.
 func TestGathering(t *testing.T) {
+	t.Parallel()
 	desired := compose.Compose(compose.Observed{
 		Image:     "i",
 		Composite: compose.Composite{Name: "x", Namespace: namespace, UID: "u", Created: noon},
@@ -151,6 +155,7 @@ func TestGathering(t *testing.T) {
 
 // TestPreflightReasonsHaveCases: every reason that the API documents can occur.
 func TestPreflightReasonsHaveCases(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{
 		v1alpha1.ReasonPassed:    true, // TestPreflightPassesAfterCorrection
 		v1alpha1.ReasonGathering: true, // TestGathering

@@ -101,7 +101,9 @@ func requireDiscreet(t testing.TB, rsp *fnv1.RunFunctionResponse) {
 			defer func() { fields["data"] = values }()
 		}
 	}
-	requireNoMarker(t, bytesOf(t, rsp), "the answer")
+	text, err := proto.Marshal(rsp)
+	require.NoError(t, err)
+	requireNoMarker(t, string(text), "the answer")
 }
 
 func requireNoMarker(t testing.TB, text, where string) {

@@ -22,9 +22,10 @@ import (
 // order, and checks after each step what must always be true. A life that fails
 // is lived again by its seed: go test -run 'TestRandomLives/17$'.
 func TestRandomLives(t *testing.T) {
+	t.Parallel()
 	lives, steps := 12, 60
 	if testing.Short() || raceDetector {
-		lives = 8
+		lives = 3
 	}
 	for seed := range lives {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -129,10 +129,18 @@ func (c *composition) secretNames() []string {
 	for _, object := range threescale.Secrets(c.apiManager()) {
 		names = append(names, object.Name)
 	}
-	for _, ref := range threescale.ReferencedSecrets(c.apiManager()) {
+	for _, ref := range c.references() {
 		names = append(names, ref.Name)
 	}
 	return names
+}
+
+// references are the Secrets that the APIManager refers to.
+func (c *composition) references() []threescale.SecretRef {
+	if c.known.references == nil {
+		c.known.references = threescale.ReferencedSecrets(c.apiManager())
+	}
+	return c.known.references
 }
 
 // apiManager is the APIManager to back up; nil unless it is found and unique.

@@ -259,7 +259,12 @@ func (c *composition) composeHelpers(r *run) {
 	s := r.spec(c)
 	c.desired.Resources[keyServiceAccount] = specs.ServiceAccount(s)
 	c.desired.Resources[keyRole] = specs.Role(s)
-	c.desired.Resources[keyRoleBinding] = specs.RoleBinding(s)
+	// The API server looks up the Role of a new RoleBinding, and core applies
+	// what it gets in any order. So the first one comes with the Job; the pod
+	// has nothing to report before.
+	if c.observed.Composed[keyRole] != nil || c.observed.Composed[keyRoleBinding] != nil {
+		c.desired.Resources[keyRoleBinding] = specs.RoleBinding(s)
+	}
 }
 
 func (c *composition) composeReport(r *run) {

@@ -29,6 +29,7 @@ func namespaced(w *world) {
 // TestNamespacedFlavour: a composite of a namespace belongs to it, whatever its
 // labels claim: every selector and every object has that namespace.
 func TestNamespacedFlavour(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	namespaced(w)
 	for range 3 {
@@ -42,6 +43,7 @@ func TestNamespacedFlavour(t *testing.T) {
 
 // TestSelectorsOfTheClaimFlavour likewise.
 func TestSelectorsOfTheClaimFlavour(t *testing.T) {
+	t.Parallel()
 	for _, spec := range []string{"", destination(`claimName: backups`), destination(`volumeName: pv-1`)} {
 		w := newWorld(t, spec)
 		requireOwnNamespace(t, w.reconcile())
@@ -74,6 +76,7 @@ func requireOwnNamespace(t *testing.T, rsp *fnv1.RunFunctionResponse) {
 
 // TestRequirementsAreStable: core calls again until they are, six times at most.
 func TestRequirementsAreStable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, destination(`volumeName: pv-1`))
 	withVolume("", "10Gi", "ReadWriteOnce", "", "Available")(w)
 	first := w.reconcile()
@@ -84,7 +87,9 @@ func TestRequirementsAreStable(t *testing.T) {
 // TestForeignObjectsAreIgnored: `crossplane render` does not look at the
 // namespace of what it is given, and a function must not trust that core does.
 func TestForeignObjectsAreIgnored(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
+	w.function.quick = false
 	rsp := w.reconcile()
 	for _, when := range []string{"FirstCall", "InFlight"} {
 		t.Run(when, func(t *testing.T) {
@@ -119,7 +124,9 @@ func TestForeignObjectsAreIgnored(t *testing.T) {
 
 // TestForeignObjectsAreNoAnswer: an object of another namespace is not found.
 func TestForeignObjectsAreNoAnswer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
+	w.function.quick = false
 	w.reconcile()
 	poisoned := proto.CloneOf(w.function.last)
 	for _, resources := range poisoned.GetRequiredResources() {
@@ -140,6 +147,7 @@ func TestForeignObjectsAreNoAnswer(t *testing.T) {
 // on a composed object. That must not harm the function, which serves all
 // tenants, nor start anything.
 func TestTamperedLabels(t *testing.T) {
+	t.Parallel()
 	labels := map[string]map[string]string{
 		"LongRun":      {"backup.threescale.dev/run": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
 		"OddRun":       {"backup.threescale.dev/run": "X.Y_Z"},
@@ -182,6 +190,7 @@ func TestTamperedLabels(t *testing.T) {
 // TestTamperedHistory: who may write the status of a composite may write any
 // text as an ID.
 func TestTamperedHistory(t *testing.T) {
+	t.Parallel()
 	for _, id := range []string{"", "-", "../../etc", "X", strings.Repeat("a", 300), "trigger-../../../x", "20200101t000000z-deadbeef\n"} {
 		t.Run(id, func(t *testing.T) {
 			w := newWorld(t, "")

@@ -157,7 +157,7 @@ func (c *composition) snapshotExists(r *run) bool {
 	if r.objects == nil || r.report == nil || c.backupVolume() == nil {
 		return false
 	}
-	if c.observed.Composed[keyServiceAccount] == nil || c.observed.Composed[keyRoleBinding] == nil || !c.mayReport(r) {
+	if c.observed.Composed[keyServiceAccount] == nil || !c.mayReport(r) {
 		return false
 	}
 	listed := 0

@@ -50,6 +50,7 @@ func (w *world) requireConsistent() {
 }
 
 func TestSecretCopies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.reconcile()
 	copies := w.copies()
@@ -81,6 +82,7 @@ func (w *world) decodedObjects() []string {
 
 // TestServiceAccountTokenIsNeverCopied, not even when the APIManager names it.
 func TestServiceAccountTokenIsNeverCopied(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.editNamed("Secret", "registry-pull", set("kubernetes.io/service-account-token", "type"))
 	w.backUp()
@@ -92,6 +94,7 @@ func TestServiceAccountTokenIsNeverCopied(t *testing.T) {
 // TestSecretRotatedWhileSnapshotIsTaken: the Job starts only from copies of
 // one moment; those of the earlier attempt go.
 func TestSecretRotatedWhileSnapshotIsTaken(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		reason string
 		change func(*world)
@@ -180,6 +183,7 @@ func (w *world) requireMountsExist() {
 // TestSourceTouchedOnly: a source whose version moved on without a change of
 // what is backed up is no reason to begin again; busy controllers do so.
 func TestSourceTouchedOnly(t *testing.T) {
+	t.Parallel()
 	cases := map[string]func(*world){
 		"ResourceVersion": func(w *world) { w.editNamed("Secret", "system-app", func(map[string]any) {}) },
 		"ManagedFields": func(w *world) {
@@ -204,6 +208,7 @@ func TestSourceTouchedOnly(t *testing.T) {
 // TestRequiredSecretDeletedMidSnapshot: the run waits, and goes on from its
 // copies if the Secret comes back as it was.
 func TestRequiredSecretDeletedMidSnapshot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.reconcile()
 	seed := w.Get("Secret", namespace, "system-seed").DeepCopy()
@@ -237,6 +242,7 @@ func TestRequiredSecretDeletedMidSnapshot(t *testing.T) {
 // TestPartOfASnapshot: an apply may stop half way (a quota), and a Secret be
 // rotated before the rest is copied.
 func TestPartOfASnapshot(t *testing.T) {
+	t.Parallel()
 	for _, rotated := range []string{"system-app", "zync"} {
 		t.Run(rotated, func(t *testing.T) {
 			w := newWorld(t, "")
@@ -254,6 +260,7 @@ func TestPartOfASnapshot(t *testing.T) {
 
 // TestSnapshotIsOfOneMomentOnceTheJobGoes: what changes later is not stored.
 func TestSnapshotIsOfOneMomentOnceTheJobGoes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.untilJob()
 	before := w.copies()
@@ -273,6 +280,7 @@ func TestSnapshotIsOfOneMomentOnceTheJobGoes(t *testing.T) {
 // TestSourcesThatKeepChanging: a backup that is not of one moment is better
 // than none, as long as it says so.
 func TestSourcesThatKeepChanging(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.rotateUntilJob()
 	assert.Equal(t, 5, w.attempt())
@@ -289,6 +297,7 @@ func TestSourcesThatKeepChanging(t *testing.T) {
 
 // TestSecretCopiesNone: copies go once the run is on the volume.
 func TestSecretCopiesNone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, beside(`secretCopies: None`))
 	w.untilJob()
 	assert.Len(t, w.copies(), 18, "the pod needs them")
@@ -309,6 +318,7 @@ func TestSecretCopiesNone(t *testing.T) {
 
 // TestCopiesOfTheLatestRunOnly: each run replaces those of the run before.
 func TestCopiesOfTheLatestRunOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	before := w.copies()
@@ -322,6 +332,7 @@ func TestCopiesOfTheLatestRunOnly(t *testing.T) {
 
 // TestEmptySecret: a Secret without data has nothing to mount, but is backed up.
 func TestEmptySecret(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.editNamed("Secret", "system-memcache", func(o map[string]any) { delete(o, "data") })
 	w.untilJob()
@@ -332,6 +343,7 @@ func TestEmptySecret(t *testing.T) {
 
 // TestLargestSnapshotFitsIntoOneAnswer: what preflight lets through arrives.
 func TestLargestSnapshotFitsIntoOneAnswer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	for _, name := range []string{"apicast-custom-policy", "apicast-custom-environment", "apicast-certificate"} {
 		w.editNamed("Secret", name, set(encoded(637<<10), "data", "large"))
@@ -339,4 +351,24 @@ func TestLargestSnapshotFitsIntoOneAnswer(t *testing.T) {
 	w.editNamed("ConfigMap", "system-environment", set(strings.Repeat("x", 900<<10), "data", "LARGE"))
 	w.backUp() // promising looks at the size of each answer
 	assert.Equal(t, true, w.status("completed"))
+}
+
+// TestSourceOfAnyName: the user chooses what the Secrets that an APIManager
+// refers to are called.
+func TestSourceOfAnyName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"objects", "report", strings.Repeat("s", 253), strings.TrimSuffix(strings.Repeat("s.", 127), ".")} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "")
+			source := w.Get("Secret", namespace, "apicast-certificate").DeepCopy()
+			source.SetName(name)
+			w.Put(source)
+			w.editNamed("APIManager", "example", set(name, "spec", "apicast", "stagingSpec", "httpsCertificateSecretRef", "name"))
+			w.untilJob()
+			assert.Equal(t, 1, w.attempt())
+			assert.Contains(t, w.copies(), name)
+			w.requireMountsExist()
+			w.succeed()
+		})
+	}
 }

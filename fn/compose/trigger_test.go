@@ -27,6 +27,7 @@ func (w *world) cause() string {
 }
 
 func TestTriggerAtCreation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, beside(`trigger: before-upgrade`))
 	w.untilJob()
 	assert.Equal(t, `{"kind":"Trigger","value":"before-upgrade"}`, w.cause())
@@ -40,6 +41,7 @@ func TestTriggerAtCreation(t *testing.T) {
 }
 
 func TestTriggersABA(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.backUp()
 	assert.Nil(t, w.status("lastHandledTrigger"))
@@ -63,6 +65,7 @@ func TestTriggersABA(t *testing.T) {
 // TestTriggerRemoved: no trigger asks for nothing, and neither does the one
 // that was handled last.
 func TestTriggerRemoved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, beside(`trigger: A`))
 	w.backUp()
 	for _, trigger := range []string{"", "A", ""} {
@@ -79,6 +82,7 @@ func TestTriggerRemoved(t *testing.T) {
 // TestTriggerInFlight: a run in flight is never replaced; the last trigger that
 // came meanwhile is the next run.
 func TestTriggerInFlight(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, beside(`trigger: A`))
 	w.reconcile()
 	w.setSpec("B", "trigger")
@@ -103,6 +107,7 @@ func TestTriggerInFlight(t *testing.T) {
 // TestTriggerWithoutReport: the report that names the cause may be deleted while
 // a run goes; a trigger that came meanwhile must not pass for handled.
 func TestTriggerWithoutReport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, beside(`trigger: A`))
 	w.untilJob()
 	w.setSpec("B", "trigger")
@@ -118,6 +123,7 @@ func TestTriggerWithoutReport(t *testing.T) {
 
 // TestTriggerOfAnyText: it is recorded, but names nothing.
 func TestTriggerOfAnyText(t *testing.T) {
+	t.Parallel()
 	for name, trigger := range map[string]string{
 		"Unicode":  "vor dem Upgrade auf 2.16 \u2014 \u00fc\u00f6\u00e4 \U0001F4BE",
 		"Control":  "a\tb\nc",
@@ -144,6 +150,7 @@ func TestTriggerOfAnyText(t *testing.T) {
 
 // TestHistoryIsBounded: a status is not a log.
 func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.function.quick = true
 	w.backUp()

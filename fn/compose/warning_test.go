@@ -34,6 +34,7 @@ func cautions() map[string]caution {
 }
 
 func TestWarnings(t *testing.T) {
+	t.Parallel()
 	for name, tc := range cautions() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, tc.spec, orNothing(tc.options))
@@ -70,6 +71,7 @@ func TestWarnings(t *testing.T) {
 
 // TestWarningReasonsHaveCases: every reason that the API documents can occur.
 func TestWarningReasonsHaveCases(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for _, tc := range cautions() {
 		seen[tc.want] = true

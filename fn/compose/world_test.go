@@ -43,7 +43,7 @@ func newWorld(t testing.TB, spec string, change ...func(*dataset.Options)) *worl
 	for _, f := range change {
 		f(&options)
 	}
-	f := &promising{t: t}
+	f := &promising{t: t, quick: raceDetector}
 	w := simulate.NewWorld(f, composite(t, spec), dataset.Installation(options))
 	w.Now = func() time.Time { return noon }
 	w.Put(object(t, `{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: standard,

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/crossplane/function-sdk-go/response"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/compose"
@@ -57,10 +59,10 @@ func encodeStatus(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode the status: %w", err)
 	}
-	if rsp.Desired.Composite == nil {
+	if rsp.GetDesired().GetComposite() == nil {
 		rsp.Desired.Composite = &fnv1.Resource{}
 	}
-	composite := rsp.Desired.Composite
+	composite := rsp.GetDesired().GetComposite()
 	if composite.GetResource().GetFields() == nil {
 		composite.Resource = &structpb.Struct{Fields: map[string]*structpb.Value{}}
 	}
@@ -78,12 +80,32 @@ func encodeStatus(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 
 // encodeObject drops what a typed object always has and an apply must not send.
 func encodeObject(object runtime.Object) (*structpb.Struct, error) {
+	if secret, ok := object.(*corev1.Secret); ok && len(secret.Data) > 0 {
+		return encodeSecret(secret)
+	}
 	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, err
 	}
 	delete(m, "status")
 	return structpb.NewStruct(m)
+}
+
+// encodeSecret encodes the values by itself: the converter would take each one
+// through JSON, and they are most of an answer.
+func encodeSecret(secret *corev1.Secret) (*structpb.Struct, error) {
+	bare := *secret
+	bare.Data = nil
+	s, err := encodeObject(&bare)
+	if err != nil {
+		return nil, err
+	}
+	data := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(secret.Data))}
+	for key, value := range secret.Data {
+		data.Fields[key] = structpb.NewStringValue(base64.StdEncoding.EncodeToString(value))
+	}
+	s.Fields["data"] = structpb.NewStructValue(data)
+	return s, nil
 }
 
 func encodeSelector(s compose.Selector) *fnv1.ResourceSelector {

@@ -38,8 +38,9 @@ func SecretCopy(r Run, s Source) *corev1.Secret {
 	return secret
 }
 
-// ObjectsSecretName returns the name of the Secret that ObjectsSecret builds.
-func ObjectsSecretName(r Run) string { return r.Name() + "-objects" }
+// ObjectsSecretName returns the name of the Secret that ObjectsSecret builds. Its
+// dot keeps it apart from the copy of a Secret that is called objects.
+func ObjectsSecretName(r Run) string { return r.Name() + ".objects" }
 
 // ObjectsSecret returns the immutable Secret that carries everything of a
 // snapshot but the Secrets' values: files maps a path of the snapshot

@@ -171,7 +171,7 @@ func (c *Cluster) start(ctx context.Context) error {
 
 // afterAPI lists what needs an API server and nothing else to begin.
 func (c *Cluster) afterAPI() []func(context.Context) error {
-	steps := []func(context.Context) error{c.startControllers, c.startStorage, c.applyAPIManagerCRD}
+	steps := []func(context.Context) error{c.startControllers, c.startScheduler, c.startStorage, c.applyAPIManagerCRD}
 	if !c.options.WithoutNode {
 		steps = append(steps, c.awaitNode)
 	}

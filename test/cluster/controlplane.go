@@ -84,10 +84,14 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd string) error {
 }
 
 // startControllers starts the controller manager, whose controllers run under
-// ServiceAccounts of their own as in any real cluster, and the scheduler. It
-// waits for a thing that only the controllers make.
+// ServiceAccounts of their own as in any real cluster. It waits for a thing
+// that only they make.
 func (c *Cluster) startControllers(ctx context.Context) error {
-	manager, err := c.startController("kube-controller-manager",
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	manager, err := c.startController("kube-controller-manager", port,
 		"--service-account-private-key-file", c.path("tls", "tokens.key"),
 		"--root-ca-file", c.path("tls", "ca.crt"),
 		"--use-service-account-credentials",
@@ -98,20 +102,36 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.startController("kube-scheduler"); err != nil {
-		return err
-	}
 	return manager.await(ctx, "the ServiceAccount of namespace default", func(ctx context.Context) error {
 		return c.client.Get(ctx, types.NamespacedName{Namespace: "default", Name: "default"}, &corev1.ServiceAccount{})
 	})
 }
 
-// startController starts a component that has a kubeconfig and serves nothing:
-// there is one of each, and nobody asks for its metrics.
-func (c *Cluster) startController(name string, args ...string) (*Process, error) {
+// startScheduler returns when the scheduler has seen all that it schedules by.
+func (c *Cluster) startScheduler(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	scheduler, err := c.startController("kube-scheduler", port)
+	if err != nil {
+		return err
+	}
+	// Its certificate is its own, and no secret passes.
+	httpClient := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}}
+	defer httpClient.CloseIdleConnections()
+	return scheduler.await(ctx, "the scheduler", func(ctx context.Context) error {
+		return getOK(ctx, httpClient, fmt.Sprintf("https://127.0.0.1:%d/readyz", port))
+	})
+}
+
+// startController starts a component that is a client of the API server. There
+// is one of each, so it elects no leader.
+func (c *Cluster) startController(name string, port int, args ...string) (*Process, error) {
 	kubeconfig := c.path(name + ".kubeconfig")
 	return c.StartProcess(ProcessOptions{Name: name, Path: c.binaries[name], Args: append([]string{
-		"--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port", "0",
+		"--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
+		"--leader-elect=false", "--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(port),
 	}, args...)})
 }
 

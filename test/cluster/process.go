@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -34,11 +35,12 @@ type ProcessOptions struct {
 // A Process is a child of the harness that runs until it is stopped. It ends
 // with the harness in any case: the kernel kills it when its parent dies.
 type Process struct {
-	name string
-	log  string
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error // Why it ended; read after done is closed.
+	name   string
+	log    string
+	cmd    *exec.Cmd
+	done   chan struct{}
+	err    error       // Why it ended; read after done is closed.
+	ending atomic.Bool // It was told to end.
 }
 
 // StartProcess starts a child process whose output goes to a log file. It is
@@ -69,6 +71,9 @@ func (c *Cluster) StartProcess(o ProcessOptions) (*Process, error) {
 	}
 	go func() {
 		p.err = p.cmd.Wait()
+		if !p.ending.Load() {
+			c.options.Logf("process %s ended by itself: %v", p.name, p.err)
+		}
 		close(p.done)
 	}()
 	c.processes = append(c.processes, p)
@@ -92,6 +97,7 @@ func (p *Process) Stop() error {
 		return nil
 	default:
 	}
+	p.ending.Store(true)
 	// ESRCH only says that it ended meanwhile.
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -109,6 +115,7 @@ func (p *Process) Kill() error {
 		return nil
 	default:
 	}
+	p.ending.Store(true)
 	if err := syscall.Kill(-p.PID(), syscall.SIGKILL); err != nil && err != syscall.ESRCH {
 		return fmt.Errorf("cannot kill process %q: %w", p.name, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -29,8 +30,8 @@ const (
 	Ext4 Filesystem = "Ext4"
 	// Tmpfs is in memory, with a size.
 	Tmpfs Filesystem = "Tmpfs"
-	// Linkless is a FAT in user space: no symbolic links, no hard links, no
-	// owners and no modes. When it is full, writing is not permitted.
+	// Linkless is an exFAT in user space: no symbolic links, no hard links, no
+	// owners and no modes. Everybody may write.
 	Linkless Filesystem = "Linkless"
 )
 
@@ -168,7 +169,7 @@ func (v *Volume) mount(ctx context.Context, o VolumeOptions) error {
 		}
 		return v.Remount(ctx, ReadOnly)
 	case Linkless:
-		if err := v.format(ctx, o.SizeMiB, "mkfs.vfat"); err != nil {
+		if err := v.format(ctx, o.SizeMiB, "mkfs.exfat"); err != nil {
 			return err
 		}
 		return v.mountLinkless(ctx, mode)
@@ -191,27 +192,32 @@ func (v *Volume) format(ctx context.Context, sizeMiB int, command ...string) err
 	return err
 }
 
-// mountLinkless starts the program that serves a FAT in user space.
+// mountLinkless starts the program that serves an exFAT in user space.
 func (v *Volume) mountLinkless(ctx context.Context, mode MountMode) error {
-	option := "rw+,allow_other"
-	if mode == ReadOnly {
-		option = "ro,allow_other"
-	}
-	_, err := v.cluster.StartProcess(ProcessOptions{
-		Name: "fusefat-" + v.Name,
-		Path: "fusefat",
-		Args: []string{"-f", "-o", option, v.image(), v.Path},
-	})
+	device, err := run(ctx, "losetup", "--find", "--show", v.image())
 	if err != nil {
 		return err
 	}
-	return Eventually(ctx, graceful, "file system of volume "+v.Name, func(context.Context) error {
+	device = strings.TrimSpace(device)
+	_, err = v.cluster.StartProcess(ProcessOptions{
+		Name: "exfat-" + v.Name,
+		Path: "mount.exfat-fuse",
+		Args: []string{"-d", "-o", string(mode) + ",allow_other,umask=000", device, v.Path}, // -d keeps it our child
+	})
+	if err != nil {
+		_, detachErr := run(ctx, "losetup", "--detach", device)
+		return errors.Join(err, detachErr)
+	}
+	err = Eventually(ctx, graceful, "file system of volume "+v.Name, func(context.Context) error {
 		points, err := machine.MountsBelow(v.Path)
 		if err == nil && len(points) == 0 {
 			err = errors.New("it is not mounted")
 		}
 		return err
 	})
+	// From now on the device goes when the program ends.
+	_, detachErr := run(ctx, "losetup", "--detach", device)
+	return errors.Join(err, detachErr)
 }
 
 // unmount removes the file system and its files. Pods that still have it keep

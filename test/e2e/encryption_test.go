@@ -53,7 +53,7 @@ func TestEncryptedBackup(t *testing.T) {
 	files := 0
 	for entry, err := range run.Entries(t.Context()) {
 		require.NoError(t, err)
-		if entry.Kind != archive.File {
+		if entry.Kind != "file" {
 			continue
 		}
 		files++

@@ -55,6 +55,17 @@ func installFlavour(ctx context.Context, c *cluster.Cluster, wanted string) erro
 	})
 }
 
+// removeFlavour deletes manifests/<wanted>, and waits until Crossplane has
+// removed what it made of it. The role is the same in all flavours and stays.
+func removeFlavour(ctx context.Context, c *cluster.Cluster, wanted string) error {
+	for _, file := range []string{"composition.yaml", "xrd.yaml"} {
+		if _, err := c.Kubectl(ctx, "", "delete", "--wait", "--timeout", installTimeout.String(), "-f", filepath.Join("../../manifests", wanted, file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func buildFlavour(wanted string) ([]byte, error) {
 	base, err := filepath.Abs("../../manifests/" + wanted)
 	if err != nil {

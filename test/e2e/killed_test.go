@@ -145,7 +145,7 @@ func TestJobThatFailsForGood(t *testing.T) {
 	require.NoError(t, w.apply(claim(nightly, `{job: {activeDeadlineSeconds: 5, nodeSelector: {no-node: has-this}}, backupDestination: {persistentVolumeClaim: {storageClass: retain, resources: {requests: 10Gi}}}}`)))
 	failed := w.untilReason(nightly, "BackupCompleted", "Failed")
 	t.Log(message(failed, "BackupCompleted"))
-	w.assertCondition(failed, "BackupCompleted", "False", "Failed", "DeadlineExceeded", "kubectl -n "+w.namespace+" describe job,pod", "spec.trigger")
+	w.assertCondition(failed, "BackupCompleted", "False", "Failed", "activeDeadlineSeconds", "kubectl -n "+w.namespace+" describe job,pod", "spec.trigger")
 	w.assertCondition(failed, "Ready", "True", "Available")
 	jobs, err := w.jobs(t.Context())
 	require.NoError(t, err)

@@ -54,7 +54,8 @@ type tenant struct {
 // options of a tenant.
 type options struct {
 	// suffix tells the second tenant of a test from the first.
-	suffix  string
+	suffix string
+	// set of files in the file storage; "" leaves it empty.
 	set     dataset.Set
 	files   cluster.VolumeOptions
 	objects dataset.Options
@@ -122,8 +123,10 @@ func (w *tenant) makeFiles(o options) {
 	volume, err := shared.Volume(w.t.Context(), o.files)
 	require.NoError(w.t, err)
 	w.files = volume.Path
-	_, err = dataset.Generate(volume.Path, o.set, 1)
-	require.NoError(w.t, err)
+	if o.set != "" {
+		_, err = dataset.Generate(volume.Path, o.set, 1)
+		require.NoError(w.t, err)
+	}
 	w.bind(threescale.FileStorageClaimName, o.files)
 }
 

@@ -121,4 +121,3 @@ func TestTriggers(t *testing.T) {
 	}
 	assert.Equal(t, ids, w.verified(dir))
 }
-

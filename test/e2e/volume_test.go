@@ -4,12 +4,15 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/test/peers"
@@ -75,6 +78,22 @@ func (w *tenant) assertSameFiles(dir, run string) {
 	w.t.Helper()
 	out, err := exec.Command("diff", "-r", w.files, filepath.Join(dir, "runs", run, "system-filestorage-pvc")).CombinedOutput()
 	assert.NoError(w.t, err, string(out))
+}
+
+// storedSecret reads a Secret from the newest run of a volume.
+func (w *tenant) storedSecret(dir, name string) *corev1.Secret {
+	w.t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "latest", "secrets", name+".json"))
+	require.NoError(w.t, err)
+	secret := &corev1.Secret{}
+	require.NoError(w.t, json.Unmarshal(data, secret))
+	return secret
+}
+
+// sameSecret tells whether two Secrets have the same values. It is no
+// assertion, which would print them.
+func sameSecret(a, b *corev1.Secret) bool {
+	return a.Type == b.Type && maps.EqualFunc(a.Data, b.Data, bytes.Equal)
 }
 
 // requireAbsent fails if a file below dir holds one of the texts. It does not

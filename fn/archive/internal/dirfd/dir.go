@@ -1,0 +1,227 @@
+// Package dirfd reaches into directories by descriptors: what is below one is named by single path elements and never
+// followed, so that nothing in a directory that somebody else may have written leads out of it, and nothing blocks.
+package dirfd
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	dirPerm  = 0o770 // less the umask: a volume's group may continue where another user of it began
+	filePerm = 0o640
+
+	dirFlags = unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+)
+
+// FileFlags are the flags to open a file with that may be anything: it is not followed and does not block.
+const FileFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+
+// ErrNotRegular says that what should be a regular file is something else.
+var ErrNotRegular = errors.New("not a regular file")
+
+// Dir is an open directory. The names given to its methods are single path elements.
+type Dir struct {
+	FD   int
+	Path string // for messages
+}
+
+// Open opens a directory by a path of the caller's, whose symlinks are followed.
+func Open(path string) (*Dir, error) {
+	fd, err := Retry(func() (int, error) { return unix.Open(path, unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &Dir{FD: fd, Path: path}, nil
+}
+
+// Retry repeats a system call that a signal interrupted.
+func Retry[T any](call func() (T, error)) (T, error) {
+	for {
+		v, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return v, err
+		}
+	}
+}
+
+// Fail makes an error of a system call on an entry, or on the directory itself; nil stays nil.
+func (d *Dir) Fail(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: filepath.Join(d.Path, name), Err: err}
+}
+
+// Close closes the directory.
+func (d *Dir) Close() error { return d.Fail("close", "", unix.Close(d.FD)) }
+
+// Sub opens a directory in the directory.
+func (d *Dir) Sub(name string) (*Dir, error) {
+	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, dirFlags, 0) })
+	if err != nil {
+		return nil, d.Fail("open", name, err)
+	}
+	return &Dir{FD: fd, Path: filepath.Join(d.Path, name)}, nil
+}
+
+// Ensure opens a directory and makes it if there is none.
+func (d *Dir) Ensure(name string) (*Dir, error) {
+	if err := unix.Mkdirat(d.FD, name, dirPerm); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, d.Fail("mkdir", name, err)
+	}
+	return d.Sub(name)
+}
+
+func (d *Dir) lstat(name string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(d.FD, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return st, d.Fail("lstat", name, err)
+}
+
+// Kind returns the type bits of an entry, or 0 if there is none.
+func (d *Dir) Kind(name string) (uint32, error) {
+	st, err := d.lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return st.Mode & unix.S_IFMT, err
+}
+
+// Open opens a regular file for reading.
+func (d *Dir) Open(name string) (*os.File, error) {
+	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, FileFlags, 0) })
+	if err != nil {
+		return nil, d.Fail("open", name, err)
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = ErrNotRegular
+	}
+	if err != nil {
+		_ = unix.Close(fd) // nothing was read from it
+		return nil, d.Fail("open", name, err)
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(d.Path, name)), nil
+}
+
+// Create makes a regular file that must not be there yet.
+func (d *Dir) Create(name string) (*os.File, error) {
+	flags := unix.O_RDWR | unix.O_CREAT | unix.O_EXCL | FileFlags
+	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, flags, filePerm) })
+	if err != nil {
+		return nil, d.Fail("create", name, err)
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(d.Path, name)), nil
+}
+
+// ReadFile reads a regular file of at most limit bytes.
+func (d *Dir) ReadFile(name string, limit int64) (data []byte, err error) {
+	f, err := d.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return ReadAtMost(f, limit)
+}
+
+// WriteFile makes a regular file with the given content.
+func (d *Dir) WriteFile(name string, data []byte) error {
+	f, err := d.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// SyncFile makes a file of the directory durable.
+func (d *Dir) SyncFile(name string) error {
+	f, err := d.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// WriteDurable is WriteFile, and the content is on disk when it returns.
+func (d *Dir) WriteDurable(name string, data []byte) error {
+	f, err := d.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// Overwrite replaces the first bytes of a regular file of the directory.
+func (d *Dir) Overwrite(name string, data []byte) error {
+	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, unix.O_WRONLY|FileFlags, 0) })
+	if err != nil {
+		return d.Fail("open", name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	_, err = f.WriteAt(data, 0)
+	return errors.Join(err, f.Close())
+}
+
+// Symlink makes a symlink.
+func (d *Dir) Symlink(target, name string) error {
+	return d.Fail("symlink", name, unix.Symlinkat(target, d.FD, name))
+}
+
+// Readlink returns the target of a symlink.
+func (d *Dir) Readlink(name string) (string, error) {
+	target, err := Readlinkat(d.FD, name, make([]byte, unix.PathMax))
+	return target, d.Fail("readlink", name, err)
+}
+
+// Readlinkat returns the target of a symlink in an open directory, with the help of a buffer of at least PathMax bytes.
+func Readlinkat(fd int, name string, buf []byte) (string, error) {
+	n, err := unix.Readlinkat(fd, name, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// Rename moves an entry of the directory to another directory of the volume, in place of what is there.
+func (d *Dir) Rename(name string, to *Dir, newName string) error {
+	return d.Fail("rename", name, unix.Renameat(d.FD, name, to.FD, newName))
+}
+
+// Exchange swaps two entries of the directory, in one step where the file system can, so that neither name is ever
+// missing. Where it cannot, b is away for two renames; a crash there leaves a name that begins as a does.
+func (d *Dir) Exchange(a, b string) error {
+	err := unix.Renameat2(d.FD, a, d.FD, b, unix.RENAME_EXCHANGE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
+		return d.swap(a, b)
+	}
+	return d.Fail("exchange", a, err)
+}
+
+func (d *Dir) swap(a, b string) error {
+	aside := a + "-aside"
+	for _, step := range [][2]string{{b, aside}, {a, b}, {aside, a}} {
+		if err := d.Rename(step[0], d, step[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sync makes the directory's own entries durable.
+func (d *Dir) Sync() error {
+	err := unix.Fsync(d.FD)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		return nil // a file system that cannot sync a directory
+	}
+	return d.Fail("fsync", "", err)
+}
+
+// SyncFS makes all that was written to the volume durable.
+func (d *Dir) SyncFS() error { return d.Fail("syncfs", "", unix.Syncfs(d.FD)) }

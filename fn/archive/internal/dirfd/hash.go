@@ -1,0 +1,120 @@
+package dirfd
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const hashBuffer = 64 << 10
+
+// Hasher computes the digests of stored files below a directory. It is for one goroutine.
+type Hasher struct {
+	dirs *Stack
+	hash hash.Hash
+	buf  []byte
+}
+
+// NewHasher returns a hasher for the files below root.
+func NewHasher(root *Dir) *Hasher {
+	return &Hasher{dirs: &Stack{Root: root, Flags: unix.O_PATH}, hash: sha256.New(), buf: make([]byte, hashBuffer)}
+}
+
+// Close releases the hasher, not the root.
+func (h *Hasher) Close() { h.dirs.Close() }
+
+// Digest returns the digest of a regular file of at most size bytes.
+func (h *Hasher) Digest(ctx context.Context, path string, size int64) (string, error) {
+	parent, name := Split(path)
+	fd, err := h.dirs.Open(parent)
+	if err != nil {
+		return "", err
+	}
+	in, err := Retry(func() (int, error) { return unix.Openat(fd, name, FileFlags, 0) })
+	if err != nil {
+		return "", h.dirs.Wrap("open", path, err)
+	}
+	defer unix.Close(in)
+	var st unix.Stat_t
+	if err = unix.Fstat(in, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = ErrNotRegular
+	}
+	if err != nil {
+		return "", h.dirs.Wrap("read", path, err)
+	}
+	h.hash.Reset()
+	return h.read(ctx, in, path, size)
+}
+
+func (h *Hasher) read(ctx context.Context, in int, path string, size int64) (string, error) {
+	for total := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		n, err := Retry(func() (int, error) { return unix.Read(in, h.buf) })
+		if err != nil {
+			return "", h.dirs.Wrap("read", path, err)
+		}
+		if total += int64(n); total > size {
+			return "", h.dirs.Wrap("read", path, fmt.Errorf("%w: more than %d bytes", errTooLong, size))
+		}
+		if n == 0 {
+			return SumOf(h.hash), nil
+		}
+		h.hash.Write(h.buf[:n])
+	}
+}
+
+// Digest returns the digest of a regular file of the directory.
+func (d *Dir) Digest(name string) (string, error) {
+	f, err := d.Open(name)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return SumOf(h), errors.Join(err, f.Close())
+}
+
+// Prove returns an error if a file of the directory does not have the digest.
+func (d *Dir) Prove(name, want string) error {
+	got, err := d.Digest(name)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s: got sha256:%s, want sha256:%s", name, got, want)
+	}
+	return err
+}
+
+// HashedFile is a file whose digest is computed while it is read.
+type HashedFile struct {
+	file *os.File
+	hash hash.Hash
+}
+
+// OpenHashed opens a regular file of the directory.
+func (d *Dir) OpenHashed(name string) (*HashedFile, error) {
+	f, err := d.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &HashedFile{f, sha256.New()}, nil
+}
+
+// Read makes an io.Reader of the file.
+func (h *HashedFile) Read(p []byte) (int, error) {
+	n, err := h.file.Read(p)
+	h.hash.Write(p[:n])
+	return n, err
+}
+
+// Digest returns the digest of what was read so far.
+func (h *HashedFile) Digest() string { return SumOf(h.hash) }
+
+// Close closes the file.
+func (h *HashedFile) Close() error { return h.file.Close() }

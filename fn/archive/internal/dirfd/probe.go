@@ -1,0 +1,45 @@
+package dirfd
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// TemporaryPrefix begins the names of what is renamed in place of something else, or removed again.
+const TemporaryPrefix = ".new-"
+
+const probeName = TemporaryPrefix + "probe"
+
+// Unsupported tells if an error says that the file system has no symlinks or hard links.
+func Unsupported(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS)
+}
+
+// HoldsSymlinks finds out if the file system has symlinks.
+func (d *Dir) HoldsSymlinks() (bool, error) {
+	if err := d.Remove(probeName); err != nil {
+		return false, err
+	}
+	err := d.Symlink(probeName, probeName)
+	if Unsupported(err) {
+		return false, nil
+	}
+	return true, errors.Join(err, d.Remove(probeName))
+}
+
+// HoldsHardLinks finds out if the file system has hard links.
+func (d *Dir) HoldsHardLinks() (bool, error) {
+	const second = probeName + "-link"
+	if err := errors.Join(d.Remove(probeName), d.Remove(second)); err != nil {
+		return false, err
+	}
+	if err := d.WriteFile(probeName, nil); err != nil {
+		return false, err
+	}
+	err := unix.Linkat(d.FD, probeName, d.FD, second, 0)
+	if Unsupported(err) {
+		return false, d.Remove(probeName)
+	}
+	return true, errors.Join(d.Fail("link", second, err), d.Remove(probeName), d.Remove(second))
+}

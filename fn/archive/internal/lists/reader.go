@@ -1,0 +1,121 @@
+// Package lists is the text that describes a tree: MTREE, which tells of its entries, and SHA256SUMS, which tells of
+// the bytes of its files. Both have one canonical form and one order, in which they are written and read as streams.
+package lists
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+)
+
+// The names in the directory of a tree.
+const (
+	FilesDir  = "files"
+	MTREEName = "MTREE"
+	SumsName  = "SHA256SUMS" // also in the directory of a run
+)
+
+// TreeName returns the name of a tree: what `sha256sum MTREE SHA256SUMS | sha256sum` prints.
+func TreeName(mtree, sums string) string {
+	list := AppendSum(nil, Sum{SHA256: mtree, Path: MTREEName})
+	return dirfd.DigestOf(AppendSum(list, Sum{SHA256: sums, Path: SumsName}))
+}
+
+// Digests are the SHA-256 of the lists of a tree, in 64 hex digits.
+type Digests struct {
+	MTREE string
+	Files string // of SHA256SUMS
+}
+
+// Reader reads the two lists of a tree side by side, in memory that does not depend on their length.
+type Reader struct {
+	want  Digests // compared when the lists end
+	mtree *dirfd.HashedFile
+	sums  *dirfd.HashedFile
+
+	entries *MTREEReader
+	digests *SumsReader
+}
+
+// Open opens the lists of the tree in the given directory. The digests in want are checked when they have been
+// read to the end: until Next has returned io.EOF, nothing that it returned is proven.
+func Open(tree *dirfd.Dir, want Digests) (*Reader, error) {
+	l := &Reader{want: want}
+	var err error
+	if l.mtree, err = tree.OpenHashed(MTREEName); err != nil {
+		return nil, err
+	}
+	if l.sums, err = tree.OpenHashed(SumsName); err != nil {
+		return nil, errors.Join(err, l.mtree.Close())
+	}
+	if l.entries, err = NewMTREEReader(l.mtree); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", MTREEName, err), l.Close())
+	}
+	l.digests = NewSumsReader(l.sums)
+	first, err := l.digests.Next()
+	if err == nil && (first.Path != MTREEName || first.SHA256 != want.MTREE) {
+		err = errors.New("line 1: not the digest of MTREE")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", SumsName, err), l.Close())
+	}
+	return l, nil
+}
+
+// Next returns the next entry with its digest, or io.EOF once both lists are read and proven.
+func (l *Reader) Next() (Entry, error) {
+	e, err := l.entries.Next()
+	if errors.Is(err, io.EOF) {
+		return Entry{}, l.finish()
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("%s: %w", MTREEName, err)
+	}
+	if e.Kind != File {
+		return e, nil
+	}
+	s, err := l.digests.Next()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("ends too early")
+	}
+	if err == nil && s.Path != FilesDir+"/"+e.Path {
+		err = fmt.Errorf("line %d: path %q where %q is expected", l.digests.lines.n, s.Path, FilesDir+"/"+e.Path)
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("%s: %w", SumsName, err)
+	}
+	e.SHA256 = s.SHA256
+	return e, nil
+}
+
+// finish returns io.EOF if the digests are over too and both lists are what they should be.
+func (l *Reader) finish() error {
+	s, err := l.digests.Next()
+	if err == nil {
+		return fmt.Errorf("%s: path %q is not in %s", SumsName, s.Path, MTREEName)
+	}
+	if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: %w", SumsName, err)
+	}
+	if got := l.mtree.Digest(); got != l.want.MTREE {
+		return fmt.Errorf("%s: got sha256:%s, want sha256:%s", MTREEName, got, l.want.MTREE)
+	}
+	if got := l.sums.Digest(); got != l.want.Files {
+		return fmt.Errorf("%s: got sha256:%s, want sha256:%s", SumsName, got, l.want.Files)
+	}
+	return io.EOF
+}
+
+// Close closes the lists.
+func (l *Reader) Close() error { return errors.Join(l.mtree.Close(), l.sums.Close()) }
+
+// Prove reads the lists of a tree and returns an error if they are not what the digests say.
+func Prove(tree *dirfd.Dir, digests Digests) error {
+	r, err := Open(tree, digests)
+	if err != nil {
+		return err
+	}
+	return errors.Join(NewSeeker(r).Drain(), r.Close())
+}

@@ -1,0 +1,85 @@
+package lists
+
+import (
+	"errors"
+	"io"
+)
+
+// Source yields entries in the order of ComparePaths, and io.EOF after the last.
+type Source interface{ Next() (Entry, error) }
+
+// SliceSource yields the entries of a slice.
+type SliceSource struct{ Entries []Entry }
+
+// Next makes a Source of the slice.
+func (s *SliceSource) Next() (Entry, error) {
+	if len(s.Entries) == 0 {
+		return Entry{}, io.EOF
+	}
+	e := s.Entries[0]
+	s.Entries = s.Entries[1:]
+	return e, nil
+}
+
+// Seeker looks ahead in a source, to find entries that are asked for in increasing order.
+type Seeker struct {
+	source Source
+	ahead  Entry
+	valid  bool
+	ended  bool
+}
+
+// NewSeeker returns a seeker before the first entry of the source.
+func NewSeeker(s Source) *Seeker { return &Seeker{source: s} }
+
+// Peek returns the entry that is next, valid until Pass is called; nil after the last.
+func (s *Seeker) Peek() (*Entry, error) {
+	if s.ended {
+		return nil, nil
+	}
+	if s.valid {
+		return &s.ahead, nil
+	}
+	e, err := s.source.Next()
+	if errors.Is(err, io.EOF) {
+		s.ended = true
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.ahead, s.valid = e, true
+	return &s.ahead, nil
+}
+
+// Pass goes on to the entry after the one that Peek returned.
+func (s *Seeker) Pass() { s.valid = false }
+
+// Find returns the entry of a path, valid until the next call; nil if the source has none.
+func (s *Seeker) Find(path string) (*Entry, error) {
+	for {
+		e, err := s.Peek()
+		if e == nil || err != nil {
+			return nil, err
+		}
+		order := ComparePaths(e.Path, path)
+		if order == 0 {
+			return e, nil
+		}
+		if order > 0 {
+			return nil, nil
+		}
+		s.Pass()
+	}
+}
+
+// Drain reads the source to its end, so that it can prove itself.
+func (s *Seeker) Drain() error {
+	for {
+		e, err := s.Peek()
+		if e == nil || err != nil {
+			return err
+		}
+		s.Pass()
+	}
+}

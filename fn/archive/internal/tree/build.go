@@ -1,0 +1,396 @@
+// Package tree builds the trees of an archive and compares them with a scan. See Resume and Compare.
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/seal"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+const maxUnreadable = 100 // unreadable files after which the rest is not tried
+
+// item is one entry on its way into a tree.
+type item struct {
+	entry   lists.Entry
+	flags   walk.Flags
+	digest  string // of a file that is stored already
+	gone    bool   // vanished since it was scanned
+	linked  bool
+	warning string
+	err     error // why it cannot be read
+}
+
+// Options says what a tree is built from, and where.
+type Options struct {
+	Source   *dirfd.Dir   // root of the file storage
+	Entries  *walk.List   // what of it is to be stored; Compare has marked what the previous tree has
+	Into     *dirfd.Dir   // the partial tree, empty or as an interrupted attempt left it
+	Previous *Previous    // nil: there is no tree to link from
+	Sealer   *seal.Sealer // nil: files are stored in plaintext
+	Workers  int          // files at a time
+	Fsync    bool         // after each file, where one sync of the file system does not reach the disk
+	Observer Observer
+}
+
+// Previous is the tree that unchanged files are linked from.
+type Previous struct {
+	Dir     *dirfd.Dir
+	Digests lists.Digests
+}
+
+// Phase is a part of building.
+type Phase string
+
+const (
+	// Resuming checks what an interrupted attempt left.
+	Resuming Phase = "Resume"
+	// Storing stores the files.
+	Storing Phase = "FileStorage"
+)
+
+// Observer is told how building goes on, by one goroutine at a time.
+type Observer interface {
+	Warn(message string)
+	Begin(phase Phase, files, bytes int64) // with what there is to do
+	Add(files, bytes int64)                // what more is done
+}
+
+// Result is what was built.
+type Result struct {
+	Digests      lists.Digests
+	Stored       walk.Counts
+	Linked       walk.Counts
+	LinksOmitted bool              // the volume cannot hold symlinks: they are in MTREE only
+	Unreadable   []walk.Unreadable // not empty: the tree is not complete, and has no digests
+}
+
+// Builder builds one tree.
+type Builder struct {
+	Options
+	files    *dirfd.Dir
+	oldFiles *dirfd.Dir  // files of the previous tree; nil without one
+	symlinks bool        // the volume has them
+	made     dirfd.Stack // of files, for one goroutine at a time
+
+	lists    *lists.Writer
+	journal  *journalWriter
+	unlinked int64 // unchanged files that had to be copied
+	result   Result
+}
+
+// Resume opens a partial tree, keeps of it what agrees with its journal and with the entries, and removes the rest.
+func Resume(ctx context.Context, opts Options) (*Builder, error) {
+	b := &Builder{Options: opts}
+	err := b.open()
+	if err == nil {
+		err = b.probe()
+	}
+	if err == nil {
+		err = b.resume(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Builder) open() (err error) {
+	if b.files, err = b.Into.Ensure(lists.FilesDir); err != nil {
+		return err
+	}
+	b.made = dirfd.Stack{Root: b.files, Flags: unix.O_PATH}
+	if b.Previous == nil {
+		return nil
+	}
+	b.oldFiles, err = b.Previous.Dir.Sub(lists.FilesDir)
+	return err
+}
+
+// Close releases what the builder opened, which is not what it was given.
+func (b *Builder) Close() error {
+	b.made.Close()
+	var errs []error
+	for _, d := range []*dirfd.Dir{b.files, b.oldFiles} {
+		if d != nil {
+			errs = append(errs, d.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Missing yields the entries that are neither in the previous nor in the partial tree.
+func (b *Builder) Missing() iter.Seq[lists.Entry] {
+	return func(yield func(lists.Entry) bool) {
+		var e lists.Entry
+		for c := b.Entries.Cursor(); ; {
+			f := c.Next(&e)
+			if f == nil || *f == 0 && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// Build completes the tree. What could not be read of the source is told in the result.
+func (b *Builder) Build(ctx context.Context) (*Result, error) {
+	if err := b.fill(ctx); err != nil {
+		return nil, err
+	}
+	if len(b.result.Unreadable) > 0 {
+		return &b.result, nil
+	}
+	if err := b.finishDirs(ctx); err != nil {
+		return nil, err
+	}
+	return b.finish(ctx)
+}
+
+// probe finds out what the volume has.
+func (b *Builder) probe() error {
+	var hardLinks bool
+	var err error
+	if b.symlinks, err = b.Into.HoldsSymlinks(); err != nil {
+		return err
+	}
+	if hardLinks, err = b.Into.HoldsHardLinks(); err != nil {
+		return err
+	}
+	if !hardLinks && b.oldFiles != nil {
+		b.Observer.Warn("volume cannot hold hard links: unchanged files are stored once for each run")
+		b.Entries.Clear(walk.SameFile)
+	}
+	return nil
+}
+
+// fill writes the entries, the lists and the journal.
+func (b *Builder) fill(ctx context.Context) (err error) {
+	if b.lists, err = lists.NewWriter(b.Into, b.Fsync); err != nil {
+		return err
+	}
+	if b.journal, err = newJournalWriter(b.Into, b.Sealer); err != nil {
+		return errors.Join(err, b.lists.Close())
+	}
+	count := b.Entries.Count
+	b.Observer.Begin(Storing, count.Files, count.Bytes)
+	err = parallel.Pipeline[item]{
+		Workers: b.Workers,
+		Produce: b.produce,
+		Worker:  b.worker,
+		Collect: b.collect,
+	}.Run(ctx)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return errors.Join(err, b.lists.Close(), b.journal.close())
+}
+
+// errEnough ends the building of a tree that will not be complete.
+var errEnough = errors.New("enough unreadable files")
+
+// produce makes the directories and hands out the entries, with the digests of those that are stored already.
+func (b *Builder) produce(ctx context.Context, emit func([]item) error) error {
+	from, err := b.openSources()
+	if err != nil {
+		return err
+	}
+	defer from.close()
+	out := parallel.Batcher[item]{Emit: emit}
+	for c := b.Entries.Cursor(); ; {
+		it := item{}
+		f := c.Next(&it.entry)
+		if f == nil {
+			break
+		}
+		it.flags = *f
+		if err := b.prepare(&it, from); err != nil {
+			return err
+		}
+		if err := out.Add(it, it.entry.Size); err != nil {
+			return err
+		}
+	}
+	if err := from.old.Drain(); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// sources knows the digests of the files that need not be copied.
+type sources struct {
+	lists   *lists.Reader  // of the previous tree; nil without one
+	journal *journalReader // of the partial tree; nil without one
+	old     *lists.Seeker
+	stored  *lists.Seeker
+}
+
+// openSources opens the lists of the previous tree and the journal of the partial one.
+func (b *Builder) openSources() (*sources, error) {
+	none := &lists.SliceSource{}
+	from := &sources{old: lists.NewSeeker(none), stored: lists.NewSeeker(none)}
+	var err error
+	if b.Previous != nil {
+		if from.lists, err = lists.Open(b.Previous.Dir, b.Previous.Digests); err != nil {
+			return nil, err
+		}
+		from.old = lists.NewSeeker(from.lists)
+	}
+	from.journal, err = openJournal(b.Into, journalName, b.Sealer)
+	if errors.Is(err, fs.ErrNotExist) {
+		return from, nil
+	}
+	if err != nil {
+		from.close()
+		return nil, err
+	}
+	from.stored = lists.NewSeeker(from.journal)
+	return from, nil
+}
+
+// close drops the errors: the files were only read.
+func (s *sources) close() {
+	if s.lists != nil {
+		_ = s.lists.Close()
+	}
+	if s.journal != nil {
+		_ = s.journal.close()
+	}
+}
+
+// prepare makes a directory, or finds the digest of a file that is stored already.
+func (b *Builder) prepare(it *item, sources *sources) error {
+	e := &it.entry
+	if e.Kind == lists.Directory && it.flags&walk.Kept == 0 && e.Path != "." {
+		return b.mkdir(e.Path)
+	}
+	from := sources.old
+	switch {
+	case e.Kind != lists.File || it.flags == 0:
+		return nil
+	case it.flags&walk.Kept != 0:
+		from = sources.stored
+	}
+	found, err := from.Find(e.Path)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		it.flags = 0
+		return nil
+	}
+	it.digest = found.SHA256
+	return nil
+}
+
+// mkdir makes a directory that must not be there yet.
+func (b *Builder) mkdir(path string) error {
+	parent, name := dirfd.Split(path)
+	fd, err := b.made.Open(parent)
+	if err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(fd, name, 0o700); err != nil {
+		return b.made.Wrap("make directory", path, err)
+	}
+	return nil
+}
+
+// collect takes finished entries in order.
+func (b *Builder) collect(items []item) error {
+	files, bytes := int64(0), int64(0)
+	for i := range items {
+		it := &items[i]
+		if it.entry.Kind == lists.File {
+			files, bytes = files+1, bytes+it.entry.Size
+		}
+		if err := b.record(it); err != nil {
+			return err
+		}
+	}
+	b.Observer.Add(files, bytes)
+	return b.journal.flush()
+}
+
+// record lists one finished entry.
+func (b *Builder) record(it *item) error {
+	if it.warning != "" {
+		b.Observer.Warn(it.warning)
+	}
+	switch {
+	case it.err != nil:
+		b.result.Unreadable = append(b.result.Unreadable, walk.Unreadable{Path: it.entry.Path, Err: it.err})
+		if len(b.result.Unreadable) >= maxUnreadable {
+			return errEnough
+		}
+		return nil
+	case it.gone:
+		return nil
+	}
+	b.result.Stored.Add(&it.entry)
+	if it.linked {
+		b.result.Linked.Add(&it.entry)
+	} else if it.flags&walk.SameFile != 0 && it.flags&walk.Kept == 0 {
+		b.unlinked++
+	}
+	if err := b.lists.Add(&it.entry); err != nil {
+		return err
+	}
+	if it.entry.Kind != lists.File || it.flags&walk.Kept != 0 {
+		return nil
+	}
+	return b.journal.add(&it.entry)
+}
+
+// finishDirs gives the directories their modes and times, once nothing more is made in them.
+func (b *Builder) finishDirs(ctx context.Context) error {
+	var e lists.Entry
+	for c := b.Entries.Cursor(); c.Next(&e) != nil; {
+		if e.Kind != lists.Directory {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		parent, name := dirfd.Split(e.Path)
+		fd, err := b.made.Open(parent)
+		if err != nil {
+			return err
+		}
+		err = tolerate(unix.Fchmodat(fd, name, StoredMode(&e), 0))
+		if err == nil {
+			err = setTime(fd, name, &e)
+		}
+		if err != nil {
+			return b.made.Wrap("set mode and time of", e.Path, err)
+		}
+	}
+	return nil
+}
+
+// finish completes the lists and tells what is worth telling.
+func (b *Builder) finish(ctx context.Context) (*Result, error) {
+	var err error
+	if b.result.Digests, err = b.lists.Finish(); err != nil {
+		return nil, err
+	}
+	if err := b.Into.RemoveMatching(ctx, isJournal); err != nil {
+		return nil, err
+	}
+	if b.unlinked > 0 {
+		b.Observer.Warn(fmt.Sprintf("%d unchanged files could not be linked to the earlier tree and were copied", b.unlinked))
+	}
+	if b.result.Stored.Symlinks > 0 && !b.symlinks {
+		b.result.LinksOmitted = true
+		b.Observer.Warn(fmt.Sprintf("volume cannot hold symlinks: %d symlinks of the file storage are in MTREE only", b.result.Stored.Symlinks))
+	}
+	return &b.result, nil
+}

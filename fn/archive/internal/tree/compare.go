@@ -1,0 +1,110 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+// Compare marks the files of the list that the tree has unchanged. It returns true if the tree has just the entries
+// of the list, and an error if the tree's lists are not what the digests say.
+func Compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests) (same bool, err error) {
+	if kind, err := tree.Kind(lists.FilesDir); err != nil || kind == 0 {
+		return false, errors.Join(err, errors.New("no files"))
+	}
+	if err := tree.Prove(lists.SumsName, digests.Files); err != nil {
+		return false, err
+	}
+	old, err := tree.OpenHashed(lists.MTREEName)
+	if err != nil {
+		return false, err
+	}
+	defer old.Close()
+	reader, err := lists.NewMTREEReader(old)
+	if err != nil {
+		return false, err
+	}
+	same, err = mark(l, &differ{reader: reader})
+	if err != nil {
+		return false, err
+	}
+	if err := reader.Rest(); err != nil {
+		return false, err
+	}
+	if got := old.Digest(); got != digests.MTREE {
+		return false, fmt.Errorf("%s: got sha256:%s, want sha256:%s", lists.MTREEName, got, digests.MTREE)
+	}
+	return same, nil
+}
+
+// mark marks the unchanged files. It returns true if both have the same entries.
+func mark(l *walk.List, old *differ) (bool, error) {
+	var e lists.Entry
+	same := true
+	for c := l.Cursor(); ; {
+		f := c.Next(&e)
+		if f == nil {
+			break
+		}
+		was, exact, err := old.find(&e)
+		if err != nil {
+			return false, err
+		}
+		same = same && exact
+		if e.Kind == lists.File && (exact || was != nil && e.SameContent(was)) {
+			*f |= walk.SameFile
+		}
+	}
+	more, err := old.more()
+	return same && !more, err
+}
+
+// differ finds entries in an MTREE, asked for in increasing order.
+type differ struct {
+	reader *lists.MTREEReader
+	ahead  *lists.Entry // read already, and not passed yet
+	line   []byte
+}
+
+// find tells if the entry of the same path is exactly the same, and returns it if it is not; nil if there is none.
+func (d *differ) find(e *lists.Entry) (was *lists.Entry, exact bool, err error) {
+	d.line = lists.AppendMTREE(d.line[:0], e)
+	if d.ahead == nil && d.reader.Skip(d.line, e) {
+		return nil, true, nil
+	}
+	for {
+		if d.ahead != nil {
+			order := lists.ComparePaths(d.ahead.Path, e.Path)
+			if order > 0 {
+				return nil, false, nil
+			}
+			was, d.ahead = d.ahead, nil
+			if order == 0 {
+				return was, e.SameMeta(was), nil
+			}
+		}
+		if more, err := d.more(); !more || err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// more reads ahead. It returns false at the end.
+func (d *differ) more() (bool, error) {
+	if d.ahead != nil {
+		return true, nil
+	}
+	next, err := d.reader.Next()
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", lists.MTREEName, err)
+	}
+	d.ahead = &next
+	return true, nil
+}

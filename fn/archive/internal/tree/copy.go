@@ -1,0 +1,243 @@
+package tree
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+const (
+	copyBuffer = 32 << 10
+	maxTries   = 3 // readings of a file that keeps changing
+)
+
+// errGone says that an entry vanished, or became something else, after it was scanned.
+var errGone = errors.New("no longer there")
+
+// sourceError is an error of reading the file storage, as opposed to writing the volume.
+type sourceError struct{ error }
+
+func (e *sourceError) Unwrap() error { return e.error }
+
+// copier copies one file at a time and computes the digest of what it stores.
+type copier struct {
+	sealer *seal.Sealer
+	fsync  bool // after each file, where one sync of the file system does not reach the server
+	buf    []byte
+	hash   hash.Hash
+	out    *bufio.Writer // of an age stream
+}
+
+func newCopier(s *seal.Sealer, fsync bool) *copier {
+	c := &copier{sealer: s, fsync: fsync, buf: make([]byte, copyBuffer), hash: sha256.New()}
+	if s != nil {
+		c.out = bufio.NewWriterSize(nil, copyBuffer)
+	}
+	return c
+}
+
+// copy stores a file of the open directory src in dst, under the same name, and brings the entry up to date with what
+// was stored. It returns false if the file kept changing while it was read.
+func (c *copier) copy(ctx context.Context, src, dst int, name string, e *lists.Entry) (stable bool, err error) {
+	in, err := openSource(src, name)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(in)
+	out, err := createStored(dst, name)
+	if err != nil {
+		return false, err
+	}
+	for try := 1; !stable && try <= maxTries && err == nil; try++ {
+		if try > 1 {
+			err = restart(in, out)
+		}
+		if err == nil {
+			stable, err = c.attempt(ctx, in, out, e)
+		}
+	}
+	if err == nil {
+		err = c.finish(out, dst, name, e)
+	}
+	return stable, errors.Join(err, unix.Close(out))
+}
+
+func openSource(dir int, name string) (int, error) {
+	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(dir, name, dirfd.FileFlags, 0) })
+	if err != nil {
+		return -1, sourceFailure(err)
+	}
+	return fd, nil
+}
+
+// sourceFailure tells vanished files from unreadable ones. A socket or a FIFO's other end shows as ENXIO.
+func sourceFailure(err error) error {
+	if walk.Vanished(err) || errors.Is(err, unix.ENXIO) {
+		return errGone
+	}
+	return &sourceError{err}
+}
+
+// createStored makes a file that must not be there: on a volume that ignores case another file may have the name.
+func createStored(dir int, name string) (int, error) {
+	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | dirfd.FileFlags
+	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(dir, name, flags, 0o600) })
+	if errors.Is(err, unix.EEXIST) {
+		return -1, fmt.Errorf("another entry has that name on this volume: %w", err)
+	}
+	return fd, err
+}
+
+// attempt reads a file once. The size it had at the start bounds the reading: one that grows for ever ends too.
+func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool, error) {
+	before, err := statSource(in, e.Path)
+	if err != nil {
+		return false, err
+	}
+	c.hash.Reset()
+	n, err := c.transfer(ctx, in, out, before.Size)
+	if err != nil {
+		return false, err
+	}
+	after, err := statSource(in, e.Path)
+	if err != nil {
+		return false, err
+	}
+	stable := after.Size == n && before.Size == n && after.ModTime.Equal(before.ModTime)
+	*e = after
+	e.Size, e.SHA256 = n, dirfd.SumOf(c.hash)
+	return stable, nil
+}
+
+func statSource(fd int, path string) (lists.Entry, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return lists.Entry{}, &sourceError{err}
+	}
+	e := walk.StatEntry(path, &st)
+	if e.Kind != lists.File {
+		return lists.Entry{}, errGone
+	}
+	return e, nil
+}
+
+// restart goes back to the start of both files and empties the stored one.
+func restart(in, out int) error {
+	if _, err := unix.Seek(in, 0, unix.SEEK_SET); err != nil {
+		return &sourceError{err}
+	}
+	if _, err := unix.Seek(out, 0, unix.SEEK_SET); err != nil {
+		return err
+	}
+	return unix.Ftruncate(out, 0)
+}
+
+// transfer stores at most size bytes and returns how many there were.
+func (c *copier) transfer(ctx context.Context, in, out int, size int64) (int64, error) {
+	if c.sealer == nil {
+		return c.pump(ctx, in, &hashingWriter{out, c.hash}, size)
+	}
+	c.out.Reset(&hashingWriter{out, c.hash})
+	w, err := c.sealer.Encrypt(c.out)
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.pump(ctx, in, w, size)
+	if err != nil {
+		return 0, err
+	}
+	if err := w.Close(); err != nil {
+		return 0, err
+	}
+	return n, c.out.Flush()
+}
+
+// pump reads at most size bytes of a descriptor.
+func (c *copier) pump(ctx context.Context, in int, w io.Writer, size int64) (int64, error) {
+	var total int64
+	for total < size {
+		if err := ctx.Err(); err != nil {
+			return total, err
+		}
+		buf := c.buf[:min(int64(len(c.buf)), size-total)]
+		n, err := dirfd.Retry(func() (int, error) { return unix.Read(in, buf) })
+		if err != nil {
+			return total, &sourceError{err}
+		}
+		if n == 0 {
+			break
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return total, err
+		}
+		total += int64(n)
+	}
+	return total, nil
+}
+
+// hashingWriter writes to a descriptor and to a hash.
+type hashingWriter struct {
+	fd   int
+	hash hash.Hash
+}
+
+func (w *hashingWriter) Write(p []byte) (int, error) {
+	w.hash.Write(p)
+	for done := 0; done < len(p); {
+		n, err := dirfd.Retry(func() (int, error) { return unix.Write(w.fd, p[done:]) })
+		if err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return len(p), nil
+}
+
+// finish gives a stored file its mode and time.
+func (c *copier) finish(out, dst int, name string, e *lists.Entry) error {
+	if c.fsync {
+		if err := unix.Fsync(out); err != nil {
+			return err
+		}
+	}
+	if err := tolerate(unix.Fchmod(out, StoredMode(e))); err != nil {
+		return err
+	}
+	return setTime(dst, name, e)
+}
+
+// StoredMode is the mode that a file or directory is stored with.
+func StoredMode(e *lists.Entry) uint32 {
+	if e.Kind == lists.Directory {
+		return e.Mode&0o3777 | 0o500
+	}
+	return e.Mode&0o777 | 0o400
+}
+
+// setTime sets the time of an entry in an open directory.
+func setTime(dir int, name string, e *lists.Entry) error {
+	ts, err := unix.TimeToTimespec(e.ModTime)
+	if err != nil {
+		return tolerate(err)
+	}
+	return tolerate(unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+// tolerate drops an error of a file system that cannot hold a mode or a time: MTREE has them, and verifying tells.
+func tolerate(err error) error {
+	if dirfd.Unsupported(err) || errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}

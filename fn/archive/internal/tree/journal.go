@@ -1,0 +1,184 @@
+package tree
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
+)
+
+// The journal of a partial tree lists the files that are stored in it: MTREE lines with the digest of the stored bytes
+// as a last keyword. JOURNAL is what the attempts before had stored, JOURNAL.new what the present one stores.
+const (
+	journalName    = "JOURNAL"
+	journalNewName = "JOURNAL.new"
+	journalTmpName = "JOURNAL.tmp"
+	journalKeyword = " sha256="
+)
+
+func isJournal(name string) bool { return strings.HasPrefix(name, journalName) }
+
+// journalHeader is the first line of a journal: files for other recipients are of no use.
+func journalHeader(s *seal.Sealer) string {
+	if s == nil {
+		return "#journal plaintext\n"
+	}
+	return "#journal " + strings.Join(s.Names, " ") + "\n"
+}
+
+// journalWriter appends to JOURNAL.new.
+type journalWriter struct {
+	file *os.File
+	out  *bufio.Writer
+	line []byte
+}
+
+func newJournalWriter(tree *dirfd.Dir, s *seal.Sealer) (*journalWriter, error) {
+	return createJournal(tree, journalNewName, s)
+}
+
+func createJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalWriter, error) {
+	f, err := tree.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	j := &journalWriter{file: f, out: bufio.NewWriterSize(f, 64<<10)}
+	if _, err := j.out.WriteString(journalHeader(s)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return j, nil
+}
+
+func (j *journalWriter) add(e *lists.Entry) error {
+	j.line = lists.AppendMTREE(j.line[:0], e)
+	j.line = append(append(append(j.line, journalKeyword...), e.SHA256...), '\n')
+	_, err := j.out.Write(j.line)
+	return err
+}
+
+func (j *journalWriter) flush() error { return j.out.Flush() }
+
+func (j *journalWriter) close() error { return errors.Join(j.out.Flush(), j.file.Close()) }
+
+// journalReader reads a journal as far as it makes sense: its end may be torn.
+type journalReader struct {
+	file  *os.File
+	lines *lists.LineReader
+	prev  string
+}
+
+// openJournal returns fs.ErrNotExist (wrapped) if there is none, or none for the recipients.
+func openJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalReader, error) {
+	f, err := tree.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	j := &journalReader{file: f, lines: lists.NewLineReader(f)}
+	header, err := j.lines.Next()
+	if err != nil || string(header)+"\n" != journalHeader(s) {
+		return nil, errors.Join(fmt.Errorf("journal of other recipients: %w", fs.ErrNotExist), f.Close())
+	}
+	return j, nil
+}
+
+// Next returns the next entry, or io.EOF where the journal ends or stops making sense.
+func (j *journalReader) Next() (lists.Entry, error) {
+	line, err := j.lines.Next()
+	if err != nil {
+		return lists.Entry{}, io.EOF
+	}
+	i := bytes.LastIndex(line, []byte(journalKeyword))
+	if i < 0 {
+		return lists.Entry{}, io.EOF
+	}
+	e, err := lists.ParseMTREE(line[:i])
+	e.SHA256 = string(line[i+len(journalKeyword):])
+	if err != nil || e.Kind != lists.File || !lists.IsDigest(e.SHA256) || j.prev != "" && lists.ComparePaths(j.prev, e.Path) >= 0 {
+		return lists.Entry{}, io.EOF
+	}
+	j.prev = e.Path
+	return e, nil
+}
+
+func (j *journalReader) close() error { return j.file.Close() }
+
+// compactJournals merges JOURNAL.new into JOURNAL. It returns false if there is nothing to go on from.
+func compactJournals(tree *dirfd.Dir, s *seal.Sealer) (bool, error) {
+	fresh, err := openJournal(tree, journalNewName, s)
+	if errors.Is(err, fs.ErrNotExist) {
+		kind, err := tree.Kind(journalName)
+		return kind != 0, errors.Join(err, tree.Remove(journalNewName))
+	}
+	if err != nil {
+		return false, err
+	}
+	defer fresh.close()
+	before := lists.NewSeeker(&lists.SliceSource{})
+	old, err := openJournal(tree, journalName, s)
+	if err == nil {
+		defer old.close()
+		before = lists.NewSeeker(old)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err := tree.Remove(journalTmpName); err != nil {
+		return false, err
+	}
+	out, err := createJournal(tree, journalTmpName, s)
+	if err != nil {
+		return false, err
+	}
+	if err := errors.Join(mergeJournals(out, before, lists.NewSeeker(fresh)), out.close()); err != nil {
+		return false, err
+	}
+	return true, errors.Join(tree.Rename(journalTmpName, tree, journalName), tree.Remove(journalNewName))
+}
+
+// mergeJournals writes the entries of both in order; of two for one path, the newer.
+func mergeJournals(out *journalWriter, before, fresh *lists.Seeker) error {
+	for {
+		older, err := before.Peek()
+		if err != nil {
+			return err
+		}
+		newer, err := fresh.Peek()
+		if err != nil {
+			return err
+		}
+		if older == nil && newer == nil {
+			return nil
+		}
+		if order := journalOrder(older, newer); order < 0 {
+			err = out.add(older)
+			before.Pass()
+		} else {
+			err = out.add(newer)
+			fresh.Pass()
+			if order == 0 {
+				before.Pass()
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// journalOrder compares two entries, one of which may be nil: that comes last.
+func journalOrder(a, b *lists.Entry) int {
+	switch {
+	case a == nil:
+		return 1
+	case b == nil:
+		return -1
+	}
+	return lists.ComparePaths(a.Path, b.Path)
+}

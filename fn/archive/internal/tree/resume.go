@@ -1,0 +1,184 @@
+package tree
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+// leftover is one stored file of an interrupted attempt that may be kept.
+type leftover struct {
+	path  string
+	size  int64
+	want  string // digest
+	got   string
+	flags *walk.Flags // of the list's entry
+}
+
+// resume marks in the list what the partial tree holds already, checked by its digest, and removes the rest of it.
+func (b *Builder) resume(ctx context.Context) error {
+	found, err := compactJournals(b.Into, b.Sealer)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return b.startAnew(ctx)
+	}
+	stored, err := walk.Scan(ctx, b.files, walk.Options{Workers: b.Workers})
+	if err != nil {
+		return err
+	}
+	if stored.SkippedCount > 0 || len(stored.Unreadable) > 0 {
+		return b.startAnew(ctx) // not what an attempt of ours leaves
+	}
+	journal, err := openJournal(b.Into, journalName, b.Sealer)
+	if err != nil {
+		return b.startAnew(ctx)
+	}
+	defer journal.close()
+	b.Observer.Begin(Resuming, stored.List.Count.Files, stored.List.Count.Bytes)
+	return parallel.Pipeline[leftover]{
+		Workers: b.Workers,
+		Produce: func(ctx context.Context, emit func([]leftover) error) error {
+			return b.sift(ctx, stored.List, lists.NewSeeker(journal), parallel.Batcher[leftover]{Emit: emit})
+		},
+		Worker:  b.checker,
+		Collect: b.keep,
+	}.Run(ctx)
+}
+
+// startAnew empties the partial tree.
+func (b *Builder) startAnew(ctx context.Context) error {
+	if err := b.files.Empty(ctx); err != nil {
+		return err
+	}
+	return b.Into.RemoveMatching(ctx, func(name string) bool { return name != lists.FilesDir })
+}
+
+// sift removes what is stored but not wanted, and hands out the files that the journal knows.
+func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Seeker, out parallel.Batcher[leftover]) error {
+	wanted := &wantedEntries{cursor: b.Entries.Cursor()}
+	dirs := &dirfd.Stack{Root: b.files, Flags: unix.O_RDONLY}
+	defer dirs.Close()
+	removed := ""
+	var e lists.Entry
+	for c := stored.Cursor(); c.Next(&e) != nil; {
+		if removed != "" && below(e.Path, removed) {
+			continue
+		}
+		want, f := wanted.find(e.Path)
+		if want == nil || want.Kind != e.Kind || e.Kind == lists.Symlink {
+			if err := removeStored(ctx, dirs, e.Path); err != nil {
+				return err
+			}
+			removed = e.Path
+			continue
+		}
+		if e.Kind == lists.Directory {
+			*f |= walk.Kept
+			if err := makeWritable(dirs, e.Path); err != nil {
+				return err
+			}
+			continue
+		}
+		was, err := journal.Find(e.Path)
+		if err != nil {
+			return err
+		}
+		l := leftover{path: e.Path, size: e.Size, flags: f}
+		asStored := e.ModTime.Equal(want.ModTime) && e.Mode == StoredMode(want)
+		if was != nil && was.SameContent(want) && asStored {
+			l.want = was.SHA256
+		}
+		if err := out.Add(l, e.Size); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// below tells if a path is that of an entry below a directory.
+func below(path, dir string) bool {
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+}
+
+// wantedEntries finds entries of a list, asked for in increasing order.
+type wantedEntries struct {
+	cursor *walk.Cursor
+	entry  lists.Entry
+	flags  *walk.Flags
+}
+
+func (w *wantedEntries) find(path string) (*lists.Entry, *walk.Flags) {
+	for w.flags == nil || lists.ComparePaths(w.entry.Path, path) < 0 {
+		if w.flags = w.cursor.Next(&w.entry); w.flags == nil {
+			return nil, nil
+		}
+	}
+	if w.entry.Path != path {
+		return nil, nil
+	}
+	return &w.entry, w.flags
+}
+
+func removeStored(ctx context.Context, dirs *dirfd.Stack, path string) error {
+	parent, name := dirfd.Split(path)
+	fd, err := dirs.Open(parent)
+	if err != nil {
+		return err
+	}
+	return (&dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}).RemoveAll(ctx, name)
+}
+
+// makeWritable undoes the mode that an attempt may have set last.
+func makeWritable(dirs *dirfd.Stack, path string) error {
+	fd, err := dirs.Open(path)
+	if err != nil {
+		return err
+	}
+	return dirs.Wrap("make writable", path, tolerate(unix.Fchmod(fd, 0o700)))
+}
+
+// checker recomputes digests.
+func (b *Builder) checker() (work func(context.Context, []leftover) error, done func()) {
+	h := dirfd.NewHasher(b.files)
+	return func(ctx context.Context, items []leftover) error {
+		for i := range items {
+			if items[i].want == "" {
+				continue
+			}
+			got, err := h.Digest(ctx, items[i].path, items[i].size)
+			if err != nil && ctx.Err() != nil {
+				return err
+			}
+			items[i].got = got
+		}
+		return nil
+	}, h.Close
+}
+
+// keep keeps the files whose digests agree and removes the others.
+func (b *Builder) keep(items []leftover) error {
+	for _, l := range items {
+		b.Observer.Add(1, l.size)
+		if l.want != "" && l.got == l.want {
+			*l.flags |= walk.Kept
+			continue
+		}
+		parent, name := dirfd.Split(l.path)
+		fd, err := b.made.Open(parent)
+		if err != nil {
+			return err
+		}
+		if err := unix.Unlinkat(fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+			return b.made.Wrap("remove", l.path, err)
+		}
+	}
+	return nil
+}

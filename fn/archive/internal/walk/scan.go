@@ -1,0 +1,328 @@
+package walk
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+)
+
+const (
+	// MaxListed is how many skipped entries, unreadable ones, or warnings are told one by one.
+	MaxListed = 1000
+	// MaxListedBytes bounds the bytes of what is told.
+	MaxListedBytes = 1 << 20
+)
+
+// Options says how to scan.
+type Options struct {
+	Workers  int
+	Source   bool        // leave out what at the root of a volume is not data
+	Outside  *dirfd.Dir  // must not be below the root; may be nil
+	Progress func(int64) // called now and then with the number of entries so far, by one goroutine at a time
+}
+
+// Skipped is an entry that is neither file, directory nor symlink.
+type Skipped struct {
+	Path string // escaped as in MTREE
+	Type string // fifo, socket, char, block or unknown
+}
+
+// Unreadable is an entry that could not be read.
+type Unreadable struct {
+	Path string
+	Err  error
+}
+
+// Found is what a scan found.
+type Found struct {
+	List         *List
+	Skipped      []Skipped // sorted, at most MaxListed
+	SkippedCount int64
+	Unreadable   []Unreadable // sorted, at most MaxListed
+}
+
+// scanner lists directories in parallel.
+type scanner struct {
+	root    *dirfd.Dir
+	opts    Options
+	outside unix.Stat_t
+
+	mu      sync.Mutex
+	wake    *sync.Cond
+	todo    []scanTask // a stack, so that what is listed next is near what was listed last
+	pending int        // directories not listed yet
+	stopped bool
+	found   Found
+	entries int64
+
+	skippedBytes int
+}
+
+type scanTask struct {
+	path string
+	node *node
+}
+
+// Scan lists all entries below root: one lstat each, nothing opened but directories, no symlink followed.
+// It fails only if the root cannot be read or ctx ends; other directories are told as unreadable.
+func Scan(ctx context.Context, root *dirfd.Dir, opts Options) (*Found, error) {
+	root, err := root.Sub(".") // what was listed of a descriptor is not listed again
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(root.FD, &st); err != nil {
+		return nil, root.Fail("fstat", "", err)
+	}
+	s := &scanner{root: root, opts: opts, pending: 1}
+	if opts.Outside != nil {
+		if err := unix.Fstat(opts.Outside.FD, &s.outside); err != nil {
+			return nil, opts.Outside.Fail("fstat", "", err)
+		}
+	}
+	if sameInode(&st, &s.outside) {
+		return nil, ErrInside
+	}
+	s.wake = sync.NewCond(&s.mu)
+	top := &node{}
+	s.todo = []scanTask{{".", top}}
+	s.found.List = &List{root: StatEntry(".", &st), top: top, Count: Counts{Dirs: 1}}
+	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, s.stop)()
+	for range max(1, opts.Workers) {
+		g.Go(func() error { return s.work(ctx) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(s.found.Skipped, func(a, b Skipped) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortFunc(s.found.Unreadable, func(a, b Unreadable) int { return lists.ComparePaths(a.Path, b.Path) })
+	return &s.found, nil
+}
+
+// stop makes all workers return.
+func (s *scanner) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	s.wake.Broadcast()
+}
+
+// work lists directories until none is left.
+func (s *scanner) work(ctx context.Context) error {
+	dirs := &dirfd.Stack{Root: s.root, Flags: unix.O_RDONLY}
+	defer dirs.Close()
+	l := &lister{dirs: dirs, source: s.opts.Source, outside: &s.outside, buf: make([]byte, 32<<10)}
+	for {
+		task, ok := s.take()
+		if !ok {
+			return ctx.Err()
+		}
+		err := l.read(task.path)
+		if errors.Is(err, ErrInside) {
+			return err
+		}
+		s.done(task, l, err)
+	}
+}
+
+// take waits for a directory to list.
+func (s *scanner) take() (scanTask, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.todo) == 0 && s.pending > 0 && !s.stopped {
+		s.wake.Wait()
+	}
+	if s.pending == 0 || s.stopped {
+		return scanTask{}, false
+	}
+	task := s.todo[len(s.todo)-1]
+	s.todo = s.todo[:len(s.todo)-1]
+	return task, true
+}
+
+// done records a listed directory and queues those in it.
+func (s *scanner) done(task scanTask, l *lister, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending--
+	defer func() {
+		if s.pending == 0 || len(s.todo) > 0 {
+			s.wake.Broadcast()
+		}
+	}()
+	if err != nil {
+		s.refuse(task, err)
+		return
+	}
+	task.node.data, task.node.more = l.records()
+	task.node.dirs = make([]*node, len(l.subdirs))
+	for i := len(l.subdirs) - 1; i >= 0; i-- {
+		task.node.dirs[i] = &node{}
+		s.todo = append(s.todo, scanTask{lists.JoinPath(task.path, l.subdirs[i]), task.node.dirs[i]})
+	}
+	s.pending += len(l.subdirs)
+	s.found.List.Count.merge(l.count)
+	s.skip(l.skipped)
+	s.entries += l.count.Files + l.count.Dirs + l.count.Symlinks
+	if s.opts.Progress != nil {
+		s.opts.Progress(s.entries)
+	}
+}
+
+// skip records what is not backed up, as far as there is room in a manifest.
+func (s *scanner) skip(entries []Skipped) {
+	s.found.SkippedCount += int64(len(entries))
+	for _, e := range entries {
+		if len(s.found.Skipped) == MaxListed || s.skippedBytes+len(e.Path) > MaxListedBytes {
+			return
+		}
+		s.found.Skipped = append(s.found.Skipped, e)
+		s.skippedBytes += len(e.Path)
+	}
+}
+
+// refuse records a directory that could not be listed.
+func (s *scanner) refuse(task scanTask, err error) {
+	if Vanished(err) && task.path != "." {
+		task.node.gone = true
+		s.found.List.Count.Dirs--
+		return
+	}
+	if len(s.found.Unreadable) < MaxListed {
+		s.found.Unreadable = append(s.found.Unreadable, Unreadable{Path: task.path, Err: err})
+	}
+}
+
+// Vanished tells if an error means that an entry is no longer there, or no longer what it was.
+func Vanished(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ESTALE)
+}
+
+// ErrInside says that the volume is part of what is to be backed up.
+var ErrInside = errors.New("the volume lies in the file storage")
+
+func sameInode(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
+
+// lister reads one directory at a time. Its fields after the first four hold the result of the last read.
+type lister struct {
+	dirs    *dirfd.Stack
+	source  bool
+	outside *unix.Stat_t
+	buf     []byte
+
+	names   dirfd.NameList
+	data    []byte
+	full    [][]byte // what data held before
+	subdirs []string
+	skipped []Skipped
+	count   Counts
+}
+
+func (l *lister) read(path string) error {
+	l.data, l.full, l.subdirs, l.skipped, l.count = l.data[:0], nil, l.subdirs[:0], nil, Counts{}
+	fd, err := l.dirs.Open(path)
+	if err != nil {
+		return err
+	}
+	if err := l.names.Read(fd, l.buf); err != nil {
+		return err
+	}
+	for name := range l.names.Sorted() {
+		if l.source && path == "." && notData(name) {
+			continue
+		}
+		if err := l.add(fd, path, name); err != nil && !Vanished(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+const recordsSize = 256 << 10 // of data, above which a directory gets another
+
+// records returns the records of the last read, in slices without slack.
+func (l *lister) records() (data []byte, more [][]byte) {
+	if len(l.full) == 0 {
+		return slices.Clone(l.data), nil
+	}
+	return l.full[0], append(l.full[1:], slices.Clone(l.data))
+}
+
+// notData tells if an entry at the root of a volume belongs to its file system.
+func notData(name string) bool { return name == "lost+found" || name == ".snapshot" }
+
+func (l *lister) add(fd int, parent, name string) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	e := StatEntry("", &st)
+	switch e.Kind {
+	case "":
+		path := lists.Escape(lists.JoinPath(parent, name))
+		l.skipped = append(l.skipped, Skipped{Path: path, Type: specialType(st.Mode)})
+		return nil
+	case lists.Symlink:
+		target, err := dirfd.Readlinkat(fd, name, l.buf)
+		if errors.Is(err, unix.EINVAL) {
+			return unix.ENOENT // it is no symlink any more
+		}
+		if err != nil {
+			return err
+		}
+		e.Link = target
+	case lists.Directory:
+		if sameInode(&st, l.outside) {
+			return ErrInside
+		}
+		l.subdirs = append(l.subdirs, name)
+	}
+	l.count.Add(&e)
+	l.data = appendRecord(l.data, name, &e)
+	if len(l.data) >= recordsSize {
+		l.full = append(l.full, slices.Clone(l.data))
+		l.data = l.data[:0]
+	}
+	return nil
+}
+
+// StatEntry turns a stat into an entry, with no kind if it is none of ours.
+func StatEntry(path string, st *unix.Stat_t) lists.Entry {
+	e := lists.Entry{Path: path, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid}
+	e.ModTime = time.Unix(st.Mtim.Unix()).UTC()
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		e.Kind, e.Size = lists.File, st.Size
+	case unix.S_IFDIR:
+		e.Kind = lists.Directory
+	case unix.S_IFLNK:
+		e.Kind = lists.Symlink
+	}
+	return e
+}
+
+// specialType names the type of what is not backed up.
+func specialType(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFIFO:
+		return "fifo"
+	case unix.S_IFSOCK:
+		return "socket"
+	case unix.S_IFCHR:
+		return "char"
+	case unix.S_IFBLK:
+		return "block"
+	}
+	return "unknown"
+}

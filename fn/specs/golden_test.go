@@ -1,0 +1,146 @@
+package specs
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/dataset"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+var aRun = Run{Backup: "nightly", Namespace: "3scale", ID: "20261122t115900z-1a2b3c4d", Attempt: 1}
+
+// goldens are one object of each kind, as core applies it.
+func goldens() map[string]runtime.Object {
+	fast := "fast"
+	second := aRun
+	second.Attempt = 2
+	return map[string]runtime.Object{
+		"job":     Job(plainInput()),
+		"job-all": Job(fullInput()),
+		"pvc": PVC(Volume{
+			Backup: "nightly", Namespace: "3scale", Size: resource.MustParse("10Gi"),
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, NamespaceUID: "7027a0bd-0351-4059-9ce8-5ee8f02ad2b3",
+		}),
+		"pvc-all": PVC(Volume{
+			Backup: "nightly", Namespace: "3scale", Size: resource.MustParse("1.5Ti"), VolumeName: "pv-1", StorageClass: &fast,
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadWriteOnce},
+		}),
+		"secret-copy": SecretCopy(second, Source{
+			Name: "system-app", ResourceVersion: "4711", Type: corev1.SecretTypeTLS,
+			Data: map[string][]byte{"tls.crt": []byte("made up"), "tls.key": []byte("this too")},
+		}),
+		"secret-objects": ObjectsSecret(aRun, map[string][]byte{"run.json": []byte("{}"), "secret-metadata/system-app.json": []byte("{}\n")}),
+		"configmap":      Report(second, `{"kind":"Trigger","value":"before-upgrade"}`),
+		"serviceaccount": ServiceAccount(aRun),
+		"role":           Role(aRun),
+		"rolebinding":    RoleBinding(aRun),
+	}
+}
+
+func plainInput() JobInput {
+	return JobInput{
+		Run: aRun, Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup", FileStorageClaim: "system-storage",
+		Files:  []string{"run.json", "apimanager/apimanager-backup.json", "secret-metadata/system-app.json", "configmaps/system-environment.json"},
+		Copies: []Copy{{Name: SecretCopyName(aRun, "system-app"), Source: "system-app", Keys: []string{"USER_SESSION_TTL", "SECRET_KEY_BASE"}}, {Name: "empty", Source: "empty"}},
+	}
+}
+
+func fullInput() JobInput {
+	in := plainInput()
+	in.Run.Attempt = 5
+	in.Inconsistent = true
+	in.Recipients = []string{"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"}
+	in.FileStorageBeside = threescale.FileStoragePodSelector("2.16")
+	in.Settings = v1alpha1.JobSettings{
+		ActiveDeadlineSeconds: new(int64(3600)),
+		BackoffLimit:          new(int32(0)),
+		Resources: &corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("64Mi")},
+			Limits:   corev1.ResourceList{"memory": resource.MustParse("128Mi")},
+		},
+		NodeSelector:      map[string]string{"disk": "ssd"},
+		Tolerations:       []corev1.Toleration{{Key: "backup", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}},
+		ImagePullSecrets:  []corev1.LocalObjectReference{{Name: "registry-pull"}},
+		PriorityClassName: "low",
+		Affinity: &corev1.Affinity{
+			PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: "zone", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}},
+			}}},
+		},
+		PodSecurityContext: &corev1.PodSecurityContext{RunAsUser: new(int64(1001)), SupplementalGroups: []int64{2000}},
+	}
+	return in
+}
+
+func TestGolden(t *testing.T) {
+	for name, object := range goldens() {
+		t.Run(name, func(t *testing.T) {
+			fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+			require.NoError(t, err)
+			delete(fields, "status")
+			if values, ok := fields["data"].(map[string]any); ok {
+				for key, value := range values { // no golden file holds a Secret's value, not even a made-up one
+					values[key] = fmt.Sprintf("(%d characters)", len(value.(string)))
+				}
+			}
+			got, err := yaml.Marshal(fields)
+			require.NoError(t, err)
+			file := filepath.Join("testdata", name+".yaml")
+			if *update {
+				require.NoError(t, os.WriteFile(file, got, 0o644))
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err, "run: go test ./fn/specs -update")
+			assert.Equal(t, string(want), string(got), "if this is meant, run: go test ./fn/specs -update")
+		})
+	}
+}
+
+// TestGoldenFilesHoldNoSecret looks for values of the data set as well.
+func TestGoldenFilesHoldNoSecret(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	require.NoError(t, err)
+	require.Len(t, files, len(goldens()), "a golden file that nobody compares")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, form := range append(dataset.MarkerForms(), "made up", "bWFkZSB1cA", "dGhpcyB0b28") {
+			assert.False(t, strings.Contains(string(text), form), file)
+		}
+	}
+}
+
+// TestJobDoesNotShare: what a Job is made of can be used again.
+func TestJobDoesNotShare(t *testing.T) {
+	in := fullInput()
+	before := *in.Settings.Affinity.DeepCopy()
+	first := Job(in)
+	first.Labels["x"] = "y"
+	assert.Equal(t, before, *in.Settings.Affinity, "the user's affinity is not changed")
+	assert.NotContains(t, Job(in).Labels, "x")
+	assert.Equal(t, Job(in), Job(in))
+}
+
+// TestDeterminism: keys come from a map.
+func TestDeterminism(t *testing.T) {
+	in := plainInput()
+	in.Copies[0].Keys = []string{"SECRET_KEY_BASE", "USER_SESSION_TTL"}
+	in.Files = []string{"configmaps/system-environment.json", "secret-metadata/system-app.json", "apimanager/apimanager-backup.json", "run.json"}
+	assert.Equal(t, Job(plainInput()), Job(in))
+}
