@@ -56,7 +56,7 @@ func TestStoreOrder(t *testing.T) {
 	result := f.write("r1")
 	want := []string{"MTREE", "files/Z", "files/a/b", "files/a/b c", "files/a/b-c/d", "files/a\x01", "files/a!", "files/a.txt", "files/a0/x"}
 	var got []string
-	for _, line := range strings.Split(strings.TrimSuffix(f.read("trees", result.Manifest.Tree, "SHA256SUMS"), "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSuffix(f.read("trees", result.Manifest.Tree, "SHA256SUMS"), "\n"), "\n") {
 		got = append(got, line[66:])
 	}
 	assert.Equal(t, want, got, "the slash is lowest: a directory's files come right after it")

@@ -87,7 +87,7 @@ func TestVolumeThatLacksACall(t *testing.T) {
 			assert.Equal(t, tc.warnings, info.Manifest.Warnings, tc.reason)
 			f.verify("r1")
 			f.verify("r2")
-			assert.Equal(t, 5, len(restore(t, f.open("r2"))))
+			assert.Len(t, restore(t, f.open("r2")), 5)
 		})
 	}
 }

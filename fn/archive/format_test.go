@@ -115,7 +115,7 @@ func TestMTREEIsReadByGoMTREE(t *testing.T) {
 			assert.Equal(t, itoa(int(e.Size)), keys["size"])
 		}
 	}
-	assert.Equal(t, n, len(got))
+	assert.Len(t, got, n)
 }
 
 // readEntries reads an MTREE.

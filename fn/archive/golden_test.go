@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,8 +56,8 @@ func touchAll(f *fixture) {
 		require.NoError(f.t, relErr)
 		return err
 	}))
-	for i := len(paths) - 1; i >= 0; i-- {
-		f.touch(paths[i])
+	for _, v := range slices.Backward(paths) {
+		f.touch(v)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
@@ -60,9 +61,9 @@ func (v *Volume) newest(except string) (*RunInfo, error) {
 		return nil, err
 	}
 	sortRuns(runs)
-	for i := len(runs) - 1; i >= 0; i-- {
-		if runs[i].State == Complete && runs[i].ID != except {
-			return &runs[i], nil
+	for _, v := range slices.Backward(runs) {
+		if v.State == Complete && v.ID != except {
+			return &v, nil
 		}
 	}
 	return nil, nil

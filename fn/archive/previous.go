@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/tree"
@@ -43,8 +44,8 @@ func (w *writer) candidates() ([]*Manifest, error) {
 	sortRuns(runs)
 	var candidates []*Manifest
 	seen := make(map[string]bool)
-	for i := len(runs) - 1; i >= 0; i-- {
-		m := runs[i].Manifest
+	for _, v := range slices.Backward(runs) {
+		m := v.Manifest
 		if m != nil && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) && !seen[m.Tree] {
 			seen[m.Tree] = true
 			candidates = append(candidates, m)

@@ -1,6 +1,8 @@
 package compose_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,7 +113,7 @@ func TestForeignObjectsAreIgnored(t *testing.T) {
 					require.NoError(t, err)
 					foreign = append(foreign, &fnv1.Resource{Resource: s})
 				}
-				poisoned.RequiredResources[name].Items = append(foreign, resources.GetItems()...)
+				poisoned.RequiredResources[name].Items = slices.Concat(foreign, resources.GetItems())
 			}
 			got, err := newFunction().RunFunction(t.Context(), poisoned)
 			require.NoError(t, err)
@@ -171,9 +173,7 @@ func TestTamperedLabels(t *testing.T) {
 						if len(change) == 0 {
 							edited = nil
 						}
-						for key, value := range change {
-							edited[key] = value
-						}
+						maps.Copy(edited, change)
 						u.SetLabels(edited)
 					})
 					break

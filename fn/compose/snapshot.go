@@ -28,6 +28,9 @@ const (
 
 // sources are the Secrets to copy, as they are now, by name.
 func (c *composition) sources() map[string]Object {
+	if c.known.sources != nil {
+		return c.known.sources
+	}
 	out := map[string]Object{}
 	for _, name := range c.secretNames() {
 		secret := c.required(prefixSecret + name)
@@ -35,6 +38,7 @@ func (c *composition) sources() map[string]Object {
 			out[name] = secret
 		}
 	}
+	c.known.sources = out
 	return out
 }
 
@@ -44,6 +48,9 @@ func isToken(secret Object) bool {
 
 // snapshotFiles are the files of the snapshot but the Secrets' values, by path.
 func (c *composition) snapshotFiles() map[string][]byte {
+	if c.known.files != nil {
+		return c.known.files
+	}
 	files := map[string][]byte{}
 	add := func(path string, object any) {
 		data, err := threescale.EncodeJSON(object)
@@ -63,10 +70,11 @@ func (c *composition) snapshotFiles() map[string][]byte {
 	for name, secret := range c.sources() {
 		add(job.SecretMetadataFile(name), threescale.SecretMeta(secret))
 	}
+	c.known.files = files
 	return files
 }
 
-// describe adds the run's description to its files.
+// describe returns files with the run's description.
 func (c *composition) describe(r *run, files map[string][]byte) map[string][]byte {
 	source := Object(c.apiManager())
 	data, err := json.Marshal(job.Description{
@@ -82,6 +90,7 @@ func (c *composition) describe(r *run, files map[string][]byte) map[string][]byt
 	if err != nil && c.desired.Fatal == nil {
 		c.desired.Fatal = fmt.Errorf("cannot describe run %q: %w", r.id, err)
 	}
+	files = maps.Clone(files)
 	files[job.DescriptionFile] = data
 	return files
 }

@@ -1,6 +1,7 @@
 package compose_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -26,9 +27,7 @@ type caution struct {
 func cautions() map[string]caution {
 	all := map[string]caution{}
 	for _, cases := range []map[string]caution{sourceCautions(), destinationCautions(), runCautions()} {
-		for name, tc := range cases {
-			all[name] = tc
-		}
+		maps.Copy(all, cases)
 	}
 	return all
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -35,7 +36,7 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 	}
 	o.Composite = composite
 	for name, r := range req.GetObserved().GetResources() {
-		o.Composed[name] = r.GetResource().AsMap()
+		o.Composed[name] = composed(r.GetResource())
 	}
 	for name, resources := range req.GetRequiredResources() {
 		objects := make([]compose.Object, 0, len(resources.GetItems()))
@@ -45,6 +46,26 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		o.Required[name] = objects
 	}
 	return o, nil
+}
+
+// composed decodes an observed object but for its managed fields: core owns
+// nearly all of them, so that they are half of the object.
+func composed(s *structpb.Struct) compose.Object {
+	out := make(compose.Object, len(s.GetFields()))
+	for key, value := range s.GetFields() {
+		if key != "metadata" || value.GetStructValue() == nil {
+			out[key] = value.AsInterface()
+			continue
+		}
+		metadata := make(map[string]any, len(value.GetStructValue().GetFields()))
+		for field, inner := range value.GetStructValue().GetFields() {
+			if field != "managedFields" {
+				metadata[field] = inner.AsInterface()
+			}
+		}
+		out[key] = metadata
+	}
+	return out
 }
 
 func decodeComposite(xr map[string]any) (compose.Composite, error) {

@@ -2,6 +2,7 @@ package function_test
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -129,9 +130,7 @@ func TestUndecodableSpec(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			req := newWorld(t).request()
 			fields := req.GetObserved().GetComposite().GetResource().GetFields()["spec"].GetStructValue().GetFields()
-			for key, value := range structOf(t, spec).GetFields() {
-				fields[key] = value
-			}
+			maps.Copy(fields, structOf(t, spec).GetFields())
 			rsp := run(t, req)
 			assert.Empty(t, fatal(rsp))
 			assert.Equal(t, "InvalidSpec", condition(rsp, "PreflightPassed").GetReason())

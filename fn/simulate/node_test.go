@@ -218,7 +218,7 @@ func TestEncryptedRun(t *testing.T) {
 		}
 		text, err := os.ReadFile(path)
 		for _, form := range dataset.MarkerForms() {
-			assert.False(t, strings.Contains(string(text), form), path)
+			assert.NotContains(t, string(text), form, path)
 		}
 		return err
 	}))

@@ -1,7 +1,6 @@
 package specs
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -124,7 +123,7 @@ func FuzzRunID(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, id string) {
 		r := Run{Backup: strings.Repeat("b", 253), ID: id, Attempt: 999999999}
-		assert.LessOrEqual(t, len(r.Name()), 63, fmt.Sprintf("%q", id))
+		assert.LessOrEqual(t, len(r.Name()), 63, "%q", id)
 	})
 }
 

@@ -115,7 +115,7 @@ func FuzzEncodeJSON(f *testing.F) {
 		again, err := threescale.EncodeJSON(decoded)
 		require.NoError(t, err)
 		assert.Equal(t, string(encoded), string(again))
-		assert.True(t, bytes.IndexFunc(encoded, func(r rune) bool { return r > '~' }) < 0, "the output must be ASCII")
+		assert.Negative(t, bytes.IndexFunc(encoded, func(r rune) bool { return r > '~' }), "the output must be ASCII")
 	})
 }
 

@@ -115,7 +115,7 @@ func TestGenerate(t *testing.T) {
 		total += info.Size()
 		return nil
 	}))
-	assert.Equal(t, stats, Stats{Set: SetS, Tenants: 1, Files: files, Directories: directories - 1, Bytes: total})
+	assert.Equal(t, Stats{Set: SetS, Tenants: 1, Files: files, Directories: directories - 1, Bytes: total}, stats)
 }
 
 // requireContent checks that a file begins and ends as its type does.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"threescale.dev/backup/fn/threescale"
 )
@@ -161,10 +162,11 @@ func (b builder) dockerConfig() string {
 // pem frames bytes as a PEM block. They are no certificate and no key.
 func pem(title string, content []byte) string {
 	encoded := base64.StdEncoding.EncodeToString(content)
-	block := fmt.Sprintf("-----BEGIN %s-----\n", title)
+	var block strings.Builder
+	block.WriteString(fmt.Sprintf("-----BEGIN %s-----\n", title))
 	for len(encoded) > 64 {
-		block += encoded[:64] + "\n"
+		block.WriteString(encoded[:64] + "\n")
 		encoded = encoded[64:]
 	}
-	return block + encoded + fmt.Sprintf("\n-----END %s-----\n", title)
+	return block.String() + encoded + fmt.Sprintf("\n-----END %s-----\n", title)
 }

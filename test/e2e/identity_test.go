@@ -46,7 +46,10 @@ func TestCompositeThatProvesNoNamespace(t *testing.T) {
 		text := composite(name, tc.label, tc.ref)
 		require.Error(t, w.apply(text), "a tenant may not make composites")
 		require.NoError(t, shared.ApplyYAML(t.Context(), []byte(text)))
-		t.Cleanup(func() { w.shell("kubectl delete xthreescalebackup " + name) })
+		t.Cleanup(func() {
+			_, err := shared.Kubectl(context.Background(), "", "delete", "xthreescalebackup", name)
+			assert.NoError(t, err)
+		})
 		var xr *unstructured.Unstructured
 		w.eventually("the composite to be refused", func(ctx context.Context) (err error) {
 			if xr, err = getComposite(ctx, name); err == nil && condition(xr, "PreflightPassed")["reason"] != "NamespaceRefused" {

@@ -40,7 +40,7 @@ func coreMetricsPort(t *testing.T) string {
 	t.Helper()
 	environment, err := os.ReadFile("/proc/" + strconv.Itoa(shared.Crossplane().PID()) + "/environ")
 	require.NoError(t, err)
-	for _, variable := range strings.Split(string(environment), "\x00") {
+	for variable := range strings.SplitSeq(string(environment), "\x00") {
 		if port, ok := strings.CutPrefix(variable, "METRICS_PORT="); ok {
 			return port
 		}

@@ -204,14 +204,3 @@ func (w *tenant) admin(args ...string) string {
 	require.NoError(w.t, err)
 	return out
 }
-
-// timeline logs when what happened, by the API server's own times.
-func (w *tenant) timeline() {
-	w.t.Helper()
-	for _, args := range [][]string{
-		{"get", "threescalebackups,persistentvolumeclaims,secrets,configmaps", "--sort-by=.metadata.creationTimestamp", "-o", "custom-columns=AT:.metadata.creationTimestamp,KIND:.kind,NAME:.metadata.name"},
-		{"get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "custom-columns=AT:.metadata.creationTimestamp,FROM:.source.component,KIND:.involvedObject.kind,REASON:.reason,MESSAGE:.message"},
-	} {
-		w.t.Log("\n" + w.admin(args...))
-	}
-}
