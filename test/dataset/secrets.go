@@ -163,7 +163,7 @@ func (b builder) dockerConfig() string {
 func pem(title string, content []byte) string {
 	encoded := base64.StdEncoding.EncodeToString(content)
 	var block strings.Builder
-	block.WriteString(fmt.Sprintf("-----BEGIN %s-----\n", title))
+	fmt.Fprintf(&block, "-----BEGIN %s-----\n", title)
 	for len(encoded) > 64 {
 		block.WriteString(encoded[:64] + "\n")
 		encoded = encoded[64:]

@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -96,5 +95,5 @@ func (w *tenant) assertOwnBackup(run string, other *tenant) {
 		assert.True(w.t, sameSecret(w.secret(name), stored), "Secret %s is its own", name)
 		assert.False(w.t, sameSecret(other.secret(name), stored), "Secret %s is the other's", name)
 	}
-	assert.False(w.t, strings.Contains(w.admin("get", "events", "-o", "yaml"), "namespace: "+other.namespace+"\n"))
+	assert.NotContains(w.t, w.admin("get", "events", "-o", "yaml"), "namespace: "+other.namespace+"\n")
 }

@@ -198,7 +198,7 @@ func (b *Builder) fill(ctx context.Context) (err error) {
 var errEnough = errors.New("enough unreadable files")
 
 // produce makes the directories and hands out the entries, with the digests of those that are stored already.
-func (b *Builder) produce(ctx context.Context, emit func([]item) error) error {
+func (b *Builder) produce(_ context.Context, emit func([]item) error) error {
 	from, err := b.openSources()
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ func FuzzReadJournal(f *testing.F) {
 		for {
 			e, err := j.Next()
 			if err != nil {
-				assert.True(t, errors.Is(err, io.EOF), "a torn journal is no error")
+				assert.ErrorIs(t, err, io.EOF, "a torn journal is no error")
 				return
 			}
 			assert.Equal(t, lists.File, e.Kind)

@@ -167,9 +167,9 @@ func (s *scanner) done(task scanTask, l *lister, err error) {
 	}
 	task.node.data, task.node.more = l.records()
 	task.node.dirs = make([]*node, len(l.subdirs))
-	for i := len(l.subdirs) - 1; i >= 0; i-- {
+	for i, name := range slices.Backward(l.subdirs) {
 		task.node.dirs[i] = &node{}
-		s.todo = append(s.todo, scanTask{lists.JoinPath(task.path, l.subdirs[i]), task.node.dirs[i]})
+		s.todo = append(s.todo, scanTask{lists.JoinPath(task.path, name), task.node.dirs[i]})
 	}
 	s.pending += len(l.subdirs)
 	s.found.List.Count.merge(l.count)
