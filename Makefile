@@ -65,7 +65,7 @@ render: ## Render all examples with the real `crossplane render`.
 
 .PHONY: e2e
 e2e: ## Run the end-to-end tests on a real cluster (Linux, root, containerd).
-	$(GO) test -count=1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/e2e/...
+	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/e2e/...
 
 .PHONY: bench
 bench: ## Print the figures: the mover against rsync, and one call of the function.
