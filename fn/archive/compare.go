@@ -130,7 +130,7 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	case want == nil:
 		return &Problem{Path: c.prefix + lists.Escape(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}
 	case got == nil:
-		if want.Kind == lists.Symlink && c.info.Manifest.LinksOmitted {
+		if want.Kind == Symlink && c.info.Manifest.LinksOmitted {
 			return nil
 		}
 		return &Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}
@@ -139,9 +139,9 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	switch {
 	case got.Kind != want.Kind:
 		changed.Got, changed.Want = "type "+string(got.Kind), "type "+string(want.Kind)
-	case want.Kind == lists.Symlink && got.Link != want.Link:
+	case want.Kind == Symlink && got.Link != want.Link:
 		changed.Got, changed.Want = "link "+lists.Escape(got.Link), "link "+lists.Escape(want.Link)
-	case want.Kind == lists.File:
+	case want.Kind == File:
 		changed.Got, changed.Want = c.judgeFile(ctx, h, want, got)
 	}
 	if changed.Want == "" {
@@ -197,7 +197,7 @@ func (c *comparison) collect(items []check) error {
 			continue
 		}
 		c.noteMetadata(item.want, item.got)
-		if n := c.count(item.got.Path); n != nil && item.got.Kind == lists.File {
+		if n := c.count(item.got.Path); n != nil && item.got.Kind == File {
 			*n++
 			c.report.Bytes += item.got.Size
 			c.progress.add(1, item.got.Size)
@@ -211,7 +211,7 @@ func (c *comparison) noteMetadata(want, got *lists.Entry) {
 	if want.ModTime.IsZero() || want.Kind != got.Kind {
 		return
 	}
-	if want.Kind != lists.Symlink && got.Mode != tree.StoredMode(want) {
+	if want.Kind != Symlink && got.Mode != tree.StoredMode(want) {
 		c.modes++
 	}
 	if !got.ModTime.Equal(want.ModTime) {

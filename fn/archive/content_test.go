@@ -315,7 +315,7 @@ func TestStoreChangingFile(t *testing.T) {
 	close(stop)
 	keepBusy.Wait()
 	for _, warning := range result.Manifest.Warnings {
-		assert.Equal(t, "busy kept changing: it is stored as it was last read", warning)
+		assert.Equal(t, "file busy kept changing: it is stored as it was last read", warning)
 	}
 	f.verify("r1")
 }

@@ -177,6 +177,21 @@ func TestKilledAtEveryStep(t *testing.T) {
 	}
 }
 
+func TestKilledBeforeRunRenameAndChanged(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.write("r1")
+	f.add("more", "x")
+	superseded := f.write("r2").Manifest.Tree
+	require.NoError(t, os.Rename(f.path("runs/r2"), f.path("runs/.partial-r2")))
+	f.add("most", "x")
+	result := f.write("r2")
+	assert.Equal(t, int64(5), result.Manifest.Totals.LinkedFiles, "the tree that was finished serves")
+	assert.NotContains(t, ls(t, f.path("trees")), superseded, "and is removed, since no run refers to it")
+	f.verify("r1")
+	f.verify("r2")
+}
+
 // interrupt writes a run and stops it after the first files are stored.
 func interrupt(f *fixture, run string) {
 	f.t.Helper()

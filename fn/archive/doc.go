@@ -60,15 +60,22 @@
 //
 // A volume that cannot hold symlinks has a file LATEST with the run's name,
 // no system-filestorage-pvc and no operator's view; symlinks of the file
-// storage are then in MTREE only, and manifest.json says so.
+// storage are then in MTREE only, and manifest.json says so. A name that the
+// volume cannot hold, or that is another's there, fails the run.
+//
+// What APIManagerBackup wrote at the root of a volume is kept and never
+// written to: then there are no links beside it. It is read as the run
+// [UnverifiedRun].
 //
 // # Writing
 //
 // A run and its tree are built as runs/.partial-<run> and
-// trees/.partial-<run>, synced once, and renamed, the tree first. A file is
+// trees/.partial-<run>, synced once, and renamed, the tree first. (On FUSE,
+// where one sync may not reach the disk, each file is synced.) A file is
 // hard-linked from the newest tree with the same recipients when size, mtime
 // and mode are the same; a tree whose MTREE would be the same is shared.
 // While it is built, JOURNAL in the partial tree lists what is stored, with
 // digests; the next attempt of the same run recomputes them and keeps what
-// agrees. Nothing that has its final name is ever changed.
+// agrees. Nothing that has its final name is ever changed: what is in the way
+// is removed and made anew, since it may be linked to an earlier run.
 package archive

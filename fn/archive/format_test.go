@@ -111,7 +111,7 @@ func TestMTREEIsReadByGoMTREE(t *testing.T) {
 		keys := got[e.Path]
 		require.NotNil(t, keys, "%q", e.Path)
 		assert.Equal(t, string(e.Kind), keys["type"])
-		if e.Kind == lists.File {
+		if e.Kind == File {
 			assert.Equal(t, itoa(int(e.Size)), keys["size"])
 		}
 	}

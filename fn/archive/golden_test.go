@@ -56,8 +56,8 @@ func touchAll(f *fixture) {
 		require.NoError(f.t, relErr)
 		return err
 	}))
-	for _, v := range slices.Backward(paths) {
-		f.touch(v)
+	for _, path := range slices.Backward(paths) {
+		f.touch(path)
 	}
 }
 

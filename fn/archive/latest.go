@@ -6,12 +6,21 @@ import (
 	"io/fs"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
-// foreignNames returns the names of the operator's view that are not links of ours.
+// foreignNames returns the names at the root, of those that we would use, that are not links of ours.
 func (v *Volume) foreignNames() ([]string, error) {
 	var foreign []string
+	kind, err := v.root.Kind(latestLink)
+	if err != nil {
+		return nil, err
+	}
+	if kind != 0 && kind != unix.S_IFLNK {
+		foreign = append(foreign, latestLink)
+	}
 	for _, name := range viewNames() {
 		kind, err := v.root.Kind(name)
 		if err != nil {
@@ -61,9 +70,9 @@ func (v *Volume) newest(except string) (*RunInfo, error) {
 		return nil, err
 	}
 	sortRuns(runs)
-	for _, v := range slices.Backward(runs) {
-		if v.State == Complete && v.ID != except {
-			return &v, nil
+	for _, run := range slices.Backward(runs) {
+		if run.State == Complete && run.ID != except {
+			return &run, nil
 		}
 	}
 	return nil, nil
@@ -102,8 +111,13 @@ func (v *Volume) removeLinks() error {
 	return errors.Join(append(errs, v.root.Sync())...)
 }
 
-// replaceLink puts a symlink in place of what has the name. It returns false where the volume cannot hold symlinks.
+// replaceLink puts a symlink in place of another. It returns false where the volume cannot hold symlinks, and where
+// something else has the name.
 func (v *Volume) replaceLink(target, name string) (bool, error) {
+	kind, err := v.root.Kind(name)
+	if err != nil || kind != 0 && kind != unix.S_IFLNK {
+		return false, err
+	}
 	if old, err := v.root.Readlink(name); err == nil && old == target {
 		return true, nil
 	}
@@ -111,7 +125,7 @@ func (v *Volume) replaceLink(target, name string) (bool, error) {
 	if err := v.root.Remove(temporary); err != nil {
 		return false, err
 	}
-	err := v.root.Symlink(target, temporary)
+	err = v.root.Symlink(target, temporary)
 	if dirfd.Unsupported(err) {
 		return false, nil
 	}

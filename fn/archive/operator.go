@@ -73,6 +73,9 @@ func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem)
 // verifyOperator tells what is evidently damaged.
 func (c *verifier) verifyOperator(ctx context.Context) error {
 	c.report.Warnings = append(c.report.Warnings, "written by APIManagerBackup: there are no digests to verify it by")
+	if want := c.opts.ManifestSHA256; want != "" {
+		c.report.add(Problem{Path: manifestName, Kind: Missing, Want: "sha256:" + want})
+	}
 	paths, err := c.volume.operatorObjects()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package archive
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,6 +49,24 @@ func TestOperatorBackupIsRead(t *testing.T) {
 	assert.Len(t, report.Warnings, 1, "that nothing can be verified is said")
 	assert.Equal(t, int64(3), report.Objects)
 	assert.Equal(t, int64(2), report.Files)
+}
+
+func TestOperatorBackupHasNoManifest(t *testing.T) {
+	f := newFixture(t)
+	addOperatorBackup(f)
+	report, err := f.volume.Verify(t.Context(), Latest, VerifyOptions{ManifestSHA256: strings.Repeat("0", 64)})
+	require.NoError(t, err)
+	assert.Equal(t, "manifest.json", report.Problems[0].Path, "a run that was expected is not the one that is there")
+}
+
+func TestForeignLatestIsKept(t *testing.T) {
+	f := newFixture(t)
+	require.NoError(t, os.WriteFile(f.path("latest"), []byte("somebody's"), 0o644))
+	result := f.write("r1")
+	assert.Len(t, result.Manifest.Warnings, 1)
+	assert.Equal(t, "somebody's", f.read("latest"))
+	assert.Equal(t, "r1\n", f.read("LATEST"), "the file stands for the link")
+	f.verify("r1")
 }
 
 func TestOperatorBackupInPart(t *testing.T) {

@@ -44,8 +44,8 @@ func (w *writer) candidates() ([]*Manifest, error) {
 	sortRuns(runs)
 	var candidates []*Manifest
 	seen := make(map[string]bool)
-	for _, v := range slices.Backward(runs) {
-		m := v.Manifest
+	for _, run := range slices.Backward(runs) {
+		m := run.Manifest
 		if m != nil && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) && !seen[m.Tree] {
 			seen[m.Tree] = true
 			candidates = append(candidates, m)

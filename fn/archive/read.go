@@ -22,10 +22,22 @@ import (
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
+// Kind is the type of an entry of the file storage, as mtree(5) names it: file, dir or link.
+type Kind = lists.Kind
+
+const (
+	// File is a regular file.
+	File = lists.File
+	// Directory is a directory.
+	Directory = lists.Directory
+	// Symlink is a symbolic link.
+	Symlink = lists.Symlink
+)
+
 // Entry is one entry of the file storage, as its source had it.
 type Entry struct {
 	Path    string // slash-separated and relative to the root of the file storage; "." is the root
-	Kind    lists.Kind
+	Kind    Kind
 	Mode    uint32 // permission, setuid, setgid and sticky bits: 0 to 07777
 	UID     uint32
 	GID     uint32
@@ -249,7 +261,7 @@ func (r *Run) entrySource(ctx context.Context) (source lists.Source, done func()
 // io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read
 // to io.EOF. Errors are ErrNoIdentity and IntegrityError.
 func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
-	if e.Kind != lists.File || r.files == nil || !lists.ValidPath(e.Path) {
+	if e.Kind != File || r.files == nil || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
 	}
 	f, err := r.openStored(e.Path)

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
-	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/seal"
 )
 
@@ -44,7 +43,7 @@ func restore(t *testing.T, r *Run, identities ...age.Identity) map[string]string
 	t.Helper()
 	files := make(map[string]string)
 	for _, e := range entriesOf(t, r) {
-		if e.Kind != lists.File {
+		if e.Kind != File {
 			continue
 		}
 		in, err := r.Open(e, identities...)
@@ -88,8 +87,8 @@ func TestReadRun(t *testing.T) {
 	assert.Equal(t, ".", entries[0].Path)
 	assert.Equal(t, "target", entries[1].Link)
 	_, err = r.Open(entries[1])
-	assert.ErrorContains(t, err, "not a regular file")
-	_, err = r.Open(Entry{Path: "../../../runs/r1/manifest.json", Kind: lists.File})
+	require.ErrorContains(t, err, "not a regular file")
+	_, err = r.Open(Entry{Path: "../../../runs/r1/manifest.json", Kind: File})
 	assert.ErrorContains(t, err, "not a regular file", "no path leaves the files")
 }
 
@@ -171,8 +170,9 @@ func TestReadDamagedRun(t *testing.T) {
 			f.write("r2")
 			tc.do(t, f, result)
 			err := readAll(t, f.volume, "r1")
-			if strings.HasPrefix(tc.want[0], "additional") && len(tc.want) != 2 || name == "MissingLink" || strings.HasPrefix(name, "Swapped") || name == "MissingDirectory" {
-				return // what is read of the run is what was written
+			if tc.harmless {
+				require.NoError(t, err, tc.reason)
+				return
 			}
 			var damaged *IntegrityError
 			require.ErrorAs(t, err, &damaged, tc.reason)
@@ -195,7 +195,7 @@ func readAll(t *testing.T, v *Volume, run string) error {
 		if err != nil {
 			return err
 		}
-		if e.Kind != lists.File {
+		if e.Kind != File {
 			continue
 		}
 		in, err := r.Open(e)
@@ -246,7 +246,7 @@ func TestEncryptedRun(t *testing.T) {
 	for _, ids := range [][]age.Identity{nil, {other}} {
 		_, err := r.Objects(ids...)
 		require.ErrorIs(t, err, ErrNoIdentity)
-		_, err = r.Open(Entry{Path: "big", Kind: lists.File, Size: 320_000}, ids...)
+		_, err = r.Open(Entry{Path: "big", Kind: File, Size: 320_000}, ids...)
 		require.ErrorIs(t, err, ErrNoIdentity)
 	}
 }
@@ -344,7 +344,7 @@ func TestReadConfined(t *testing.T) {
 	result := f.write("r1")
 	require.NoError(t, os.Remove(f.stored(result, "tenant-002/.htaccess")))
 	require.NoError(t, unix.Mkfifo(f.stored(result, "tenant-002/.htaccess"), 0o600))
-	_, err := f.open("r1").Open(Entry{Path: "tenant-002/.htaccess", Kind: lists.File, Size: 4})
+	_, err := f.open("r1").Open(Entry{Path: "tenant-002/.htaccess", Kind: File, Size: 4})
 	var damaged *IntegrityError
 	require.ErrorAs(t, err, &damaged, "a FIFO is not opened")
 }

@@ -36,7 +36,7 @@ func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult,
 	}
 	defer lock.release()
 	if _, err := v.find(opts.Run); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
 	}
 	result := &RemoveResult{}
 	if lock.warning != "" {
@@ -138,8 +138,8 @@ func (v *Volume) usedTrees() (used map[string]bool, unknown string, err error) {
 		if ok {
 			used[tree] = true
 		}
-		if !ok && r.Manifest == nil {
-			unknown = r.ID
+		if r.State == Unsupported || !ok && r.Manifest == nil {
+			unknown = r.ID // a newer format may have more trees than the link tells
 		}
 	}
 	return used, unknown, nil

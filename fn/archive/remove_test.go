@@ -69,6 +69,18 @@ func TestRemoveWithUnknownTree(t *testing.T) {
 	assert.Empty(t, ls(t, f.path("trees")))
 }
 
+func TestRemoveBesideANewerFormat(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	first := f.write("r1")
+	f.opts.Files = ""
+	f.write("r2")
+	replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 1`, `"formatVersion": 2`)
+	result := f.remove("r1")
+	assert.Len(t, result.Warnings, 1, "nobody knows what a run of a newer format refers to")
+	assert.Contains(t, ls(t, f.path("trees")), first.Manifest.Tree)
+}
+
 func TestRemoveUsage(t *testing.T) {
 	f := newFixture(t)
 	f.write("r1")

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
@@ -22,7 +21,11 @@ func (v *Volume) available() (room, error) {
 	if err := unix.Fstatfs(v.root.FD, &st); err != nil {
 		return room{}, v.root.Fail("statfs", "", err)
 	}
-	left := room{bytes: st.Bavail * uint64(st.Bsize), inodes: st.Ffree}
+	unit := st.Frsize
+	if unit == 0 {
+		unit = st.Bsize
+	}
+	left := room{bytes: st.Bavail * uint64(unit), inodes: st.Ffree}
 	if st.Files == 0 {
 		left.inodes = math.MaxUint64
 	}
@@ -30,13 +33,6 @@ func (v *Volume) available() (room, error) {
 		left.bytes = math.MaxUint64
 	}
 	return left, nil
-}
-
-// blockSize returns what files are rounded up to.
-func (v *Volume) blockSize() (int64, error) {
-	var st unix.Statfs_t
-	err := unix.Fstatfs(v.root.FD, &st)
-	return max(1, st.Bsize), v.root.Fail("statfs", "", err)
 }
 
 // require returns a NoSpaceError if the volume has less than what is needed.
@@ -63,11 +59,7 @@ func (v *Volume) explainFull(err error) error {
 
 // checkSpace fails if the volume has no room for the objects and what of the tree is still to be written.
 func (w *writer) checkSpace(b *tree.Builder) error {
-	block, err := w.volume.blockSize()
-	if err != nil {
-		return err
-	}
-	need := spaceFor{block: block}
+	var need spaceFor
 	list := int64(0)
 	for _, o := range w.objects {
 		need.file(w.sealer.StoredSize(int64(len(o.Data))))
@@ -75,7 +67,7 @@ func (w *writer) checkSpace(b *tree.Builder) error {
 	}
 	need.file(list)
 	for range objectDirs() {
-		need.file(block)
+		need.file(blockSize)
 	}
 	if b != nil {
 		w.addMissing(&need, b)
@@ -86,16 +78,17 @@ func (w *writer) checkSpace(b *tree.Builder) error {
 const (
 	listBytes = 300 // of all lists for an entry, besides its path
 	pathLists = 3   // how often a path is listed: in MTREE, SHA256SUMS and the journal
+
+	// blockSize is what a file's size is rounded up to. What file systems over a network tell of their blocks is how
+	// much they transfer at a time, up to megabytes.
+	blockSize = 4096
 )
 
 // spaceFor adds up what files take on a volume.
-type spaceFor struct {
-	room
-	block int64
-}
+type spaceFor struct{ room }
 
 func (s *spaceFor) file(size int64) {
-	s.bytes += uint64((size + s.block - 1) / s.block * s.block)
+	s.bytes += uint64((size + blockSize - 1) / blockSize * blockSize)
 	s.inodes++
 }
 
@@ -105,10 +98,10 @@ func (w *writer) addMissing(need *spaceFor, b *tree.Builder) {
 	for e := range b.Missing() {
 		list += pathLists * int64(len(e.Path)+len(e.Link))
 		switch e.Kind {
-		case lists.File:
+		case File:
 			need.file(w.sealer.StoredSize(e.Size))
-		case lists.Directory:
-			need.file(need.block)
+		case Directory:
+			need.file(blockSize)
 		default:
 			need.file(0)
 		}

@@ -45,7 +45,7 @@ func TestFullDiskIsForeseen(t *testing.T) {
 			var full *NoSpaceError
 			require.ErrorAs(t, err, &full, tc.reason)
 			assert.True(t, tc.want(full), "%s: %+v", tc.reason, full)
-			assert.NoError(t, full.Err)
+			require.NoError(t, full.Err)
 			f.verify("r1")
 			assert.Empty(t, ls(t, f.path("trees/.partial-r2/files")), "nothing was copied")
 			shell(t, f.files, "sh", "-c", "rm big*")

@@ -16,9 +16,10 @@ import (
 
 // damage is one way to change what is stored.
 type damage struct {
-	reason string
-	do     func(t *testing.T, f *fixture, r *Result)
-	want   []string // of the problems, in order: kind and path without the tree's name
+	reason   string
+	do       func(t *testing.T, f *fixture, r *Result)
+	want     []string // of the problems, in order: kind and path without the tree's name
+	harmless bool     // what is read of the run is what was written all the same
 }
 
 func damages() map[string]damage {
@@ -26,102 +27,102 @@ func damages() map[string]damage {
 	return map[string]damage{
 		"FlippedBit": {"A digest is that of every bit", func(t *testing.T, f *fixture, r *Result) {
 			flip(t, f.stored(r, file))
-		}, []string{"changed trees/T/files/" + file}},
+		}, []string{"changed trees/T/files/" + file}, false},
 		"FlippedBitOfObject": {"Objects have digests too", func(t *testing.T, f *fixture, r *Result) {
 			flip(t, f.path("runs/r1/secrets/system-app.json"))
-		}, []string{"changed runs/r1/secrets/system-app.json"}},
+		}, []string{"changed runs/r1/secrets/system-app.json"}, false},
 		"FlippedBitOfSums": {"The list of a run is covered by the manifest", func(t *testing.T, f *fixture, r *Result) {
 			flip(t, f.path("runs/r1/SHA256SUMS"))
-		}, []string{"malformed runs/r1/SHA256SUMS", "changed runs/r1/SHA256SUMS", "changed runs/r1/apimanager/apimanager-backup.json"}},
+		}, []string{"malformed runs/r1/SHA256SUMS", "changed runs/r1/SHA256SUMS", "changed runs/r1/apimanager/apimanager-backup.json"}, false},
 		"FlippedBitOfManifest": {"A manifest that is none makes the run none", func(t *testing.T, f *fixture, r *Result) {
 			flip(t, f.path("runs/r1/manifest.json"))
-		}, []string{"malformed runs/r1/manifest.json"}},
+		}, []string{"malformed runs/r1/manifest.json"}, false},
 		"FlippedBitOfMTREE": {"The list of entries is covered by the manifest", func(t *testing.T, f *fixture, r *Result) {
 			replaceIn(t, f.path("trees", r.Manifest.Tree, "MTREE"), "uid=", "gid=")
-		}, []string{"malformed trees/T/"}},
+		}, []string{"malformed trees/T/"}, false},
 		"OwnerInMTREE": {"A list that reads well is proven all the same", func(t *testing.T, f *fixture, r *Result) {
 			replaceIn(t, f.path("trees", r.Manifest.Tree, "MTREE"), "mode=0644", "mode=0640")
-		}, []string{"malformed trees/T/"}},
+		}, []string{"malformed trees/T/"}, false},
 		"DigestInSums": {"A forged digest of a forged file shows in the list", func(t *testing.T, f *fixture, r *Result) {
 			was := dirfd.DigestOf([]byte("deny"))
 			replaceIn(t, f.path("trees", r.Manifest.Tree, "SHA256SUMS"), was, dirfd.DigestOf([]byte("open")))
 			replaceIn(t, f.stored(r, "tenant-002/.htaccess"), "deny", "open")
-		}, []string{"malformed trees/T/"}},
+		}, []string{"malformed trees/T/"}, false},
 		"Missing": {"A file that is gone is told", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.stored(r, file)))
-		}, []string{"missing trees/T/files/" + file}},
+		}, []string{"missing trees/T/files/" + file}, false},
 		"MissingDirectory": {"All that was in a directory is told", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.RemoveAll(f.stored(r, "tenant-002")))
-		}, []string{"missing trees/T/files/tenant-002", "missing trees/T/files/tenant-002/.htaccess", "missing trees/T/files/tenant-002/empty"}},
+		}, []string{"missing trees/T/files/tenant-002", "missing trees/T/files/tenant-002/.htaccess", "missing trees/T/files/tenant-002/empty"}, false},
 		"MissingTree": {"A run without its tree is not one", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.RemoveAll(f.path("trees")))
-		}, []string{"missing trees/T/"}},
+		}, []string{"missing trees/T/"}, false},
 		"MissingFiles": {"A tree without its files is not one", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.RemoveAll(f.stored(r, "")))
-		}, []string{"missing trees/T/files"}},
+		}, []string{"missing trees/T/files"}, false},
 		"MissingList": {"A tree without its list is not one", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.path("trees", r.Manifest.Tree, "SHA256SUMS")))
-		}, []string{"malformed trees/T/"}},
+		}, []string{"malformed trees/T/"}, false},
 		"MissingObject": {"An object that is gone is told", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.path("runs/r1/secrets/system-app.json")))
-		}, []string{"missing runs/r1/secrets/system-app.json"}},
+		}, []string{"missing runs/r1/secrets/system-app.json"}, false},
 		"MissingLink": {"APIManagerRestore reads the link", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.path("runs/r1/system-filestorage-pvc")))
-		}, []string{"missing runs/r1/system-filestorage-pvc"}},
+		}, []string{"missing runs/r1/system-filestorage-pvc"}, true},
 		"Additional": {"A file that nobody listed is told", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.WriteFile(f.stored(r, "tenant-002/more"), nil, 0o644))
 			require.NoError(t, os.WriteFile(f.path("runs/r1/secrets/more.json"), nil, 0o644))
 			require.NoError(t, os.WriteFile(f.path("trees", r.Manifest.Tree, "more"), nil, 0o644))
-		}, []string{"additional runs/r1/secrets/more.json", "additional trees/T/more", "additional trees/T/files/tenant-002/more"}},
+		}, []string{"additional runs/r1/secrets/more.json", "additional trees/T/more", "additional trees/T/files/tenant-002/more"}, true},
 		"AdditionalDirectory": {"An empty directory is an entry too", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Mkdir(f.stored(r, "more"), 0o755))
-		}, []string{"additional trees/T/files/more"}},
+		}, []string{"additional trees/T/files/more"}, true},
 		"AdditionalFIFO": {"A FIFO is told and never opened", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, unix.Mkfifo(f.stored(r, "fifo"), 0o600))
-		}, []string{"additional trees/T/files/fifo"}},
+		}, []string{"additional trees/T/files/fifo"}, true},
 		"Truncated": {"A shorter file is told without reading it", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Truncate(f.stored(r, file), 1))
-		}, []string{"changed trees/T/files/" + file}},
+		}, []string{"changed trees/T/files/" + file}, false},
 		"Extended": {"A longer file is told without reading it, however long", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Truncate(f.stored(r, file), 1<<40))
-		}, []string{"changed trees/T/files/" + file}},
+		}, []string{"changed trees/T/files/" + file}, false},
 		"ExtendedObject": {"Objects of any length are not read", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Truncate(f.path("runs/r1/secrets/system-app.json"), 1<<40))
-		}, []string{"changed runs/r1/secrets/system-app.json"}},
+		}, []string{"changed runs/r1/secrets/system-app.json"}, false},
 		"SwappedLink": {"The target of a symlink is listed", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.stored(r, "link")))
 			require.NoError(t, os.Symlink("/etc/passwd", f.stored(r, "link")))
-		}, []string{"changed trees/T/files/link"}},
+		}, []string{"changed trees/T/files/link"}, true},
 		"SwappedTree": {"The run's link leads to its tree", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.path("runs/r1/system-filestorage-pvc")))
 			require.NoError(t, os.Symlink("/etc", f.path("runs/r1/system-filestorage-pvc")))
-		}, []string{"changed runs/r1/system-filestorage-pvc"}},
+		}, []string{"changed runs/r1/system-filestorage-pvc"}, true},
 		"FileBecameLink": {"A symlink to the same content is no regular file", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Rename(f.stored(r, file), f.path("elsewhere")))
 			require.NoError(t, os.Symlink(f.path("elsewhere"), f.stored(r, file)))
-		}, []string{"changed trees/T/files/" + file}},
+		}, []string{"changed trees/T/files/" + file}, false},
 		"FileBecameFIFO": {"A FIFO in place of a file does not block", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.stored(r, file)))
 			require.NoError(t, unix.Mkfifo(f.stored(r, file), 0o600))
-		}, []string{"additional trees/T/files/" + file, "missing trees/T/files/" + file}},
+		}, []string{"additional trees/T/files/" + file, "missing trees/T/files/" + file}, false},
 		"DirectoryBecameLink": {"A symlink to the same directory is not followed", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Rename(f.stored(r, "tenant-002"), f.path("elsewhere")))
 			require.NoError(t, os.Symlink(f.path("elsewhere"), f.stored(r, "tenant-002")))
-		}, []string{"changed trees/T/files/tenant-002", "missing trees/T/files/tenant-002/.htaccess", "missing trees/T/files/tenant-002/empty"}},
+		}, []string{"changed trees/T/files/tenant-002", "missing trees/T/files/tenant-002/.htaccess", "missing trees/T/files/tenant-002/empty"}, false},
 		"TreesBecameLink": {"A symlink in place of trees is not followed", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Rename(f.path("trees"), f.path("elsewhere")))
 			require.NoError(t, os.Symlink(f.path("elsewhere"), f.path("trees")))
-		}, []string{"missing trees/T/"}},
+		}, []string{"missing trees/T/"}, false},
 		"ManifestOfOtherRun": {"A manifest belongs to its run", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Rename(f.path("runs/r2/manifest.json"), f.path("runs/r1/manifest.json")))
-		}, []string{"malformed runs/r1/manifest.json"}},
+		}, []string{"malformed runs/r1/manifest.json"}, false},
 		"ManifestIsFIFO": {"A FIFO in place of a manifest does not block", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.path("runs/r1/manifest.json")))
 			require.NoError(t, unix.Mkfifo(f.path("runs/r1/manifest.json"), 0o600))
-		}, []string{"malformed runs/r1/manifest.json"}},
+		}, []string{"malformed runs/r1/manifest.json"}, false},
 		"ManifestIsHuge": {"A manifest of any length is not read", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Truncate(f.path("runs/r1/manifest.json"), 1<<40))
-		}, []string{"malformed runs/r1/manifest.json"}},
+		}, []string{"malformed runs/r1/manifest.json"}, false},
 	}
 }
 

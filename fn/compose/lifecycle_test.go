@@ -88,7 +88,7 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	w.function.quick = false
-	veteran := newFunction()
+	veteran := newFunction(noon)
 	for i := range 6 {
 		rsp := w.reconcile()
 		if i == 3 {
@@ -251,11 +251,30 @@ func TestPolling(t *testing.T) {
 	w := newWorld(t, "")
 	w.untilJob()
 	for _, age := range []time.Duration{0, time.Minute, time.Hour} {
-		w.Now = func() time.Time { return noon.Add(-age) }
-		w.edit(w.theJob(), set(noon.Add(-age).Format(time.RFC3339), "metadata", "creationTimestamp"))
+		w.function.now = noon.Add(age)
 		ttl := w.reconcile().GetMeta().GetTtl().AsDuration()
 		assert.GreaterOrEqual(t, ttl, 5*time.Second, "%s", age)
 		assert.LessOrEqual(t, ttl, 30*time.Second, "%s", age)
+	}
+	w.succeed()
+	assert.Zero(t, w.reconcile().GetMeta().GetTtl().AsDuration())
+}
+
+// TestPollingWhileUnresponsive: Crossplane drops what it watches for a composite
+// that has had too many events at once; a trigger set then must not wait for ever.
+func TestPollingWhileUnresponsive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.backUp()
+	for _, tc := range []struct {
+		after time.Duration
+		polls bool
+	}{{time.Minute, true}, {3 * time.Minute, true}, {time.Hour, false}} {
+		w.function.now = noon.Add(tc.after)
+		conditions := append(w.status("conditions").([]any), map[string]any{"type": "Responsive", "status": "False", "reason": "WatchCircuitOpen"})
+		set(conditions, "status", "conditions")(w.Composite.Object)
+		ttl := w.reconcile().GetMeta().GetTtl().AsDuration()
+		assert.Equal(t, tc.polls, ttl > 0, "%s after the run: %s", tc.after, ttl)
 	}
 }
 

@@ -32,6 +32,8 @@ type promising struct {
 	quick bool
 	// last is the newest request.
 	last *fnv1.RunFunctionRequest
+	// now is noon unless it is set.
+	now time.Time
 }
 
 // RunFunction implements simulate.Runner.
@@ -40,7 +42,7 @@ func (p *promising) RunFunction(ctx context.Context, req *fnv1.RunFunctionReques
 	if !p.quick {
 		p.last = proto.CloneOf(req)
 	}
-	rsp, err := newFunction().RunFunction(ctx, req)
+	rsp, err := newFunction(p.now).RunFunction(ctx, req)
 	require.NoError(p.t, err)
 	requireDiscreet(p.t, rsp)
 	requireReadable(p.t, rsp)
@@ -50,16 +52,19 @@ func (p *promising) RunFunction(ctx context.Context, req *fnv1.RunFunctionReques
 	}
 	requireApplicable(p.t, rsp)
 	require.True(p.t, proto.Equal(p.last, req), "the request was changed")
-	again, err := newFunction().RunFunction(ctx, p.last)
+	again, err := newFunction(p.now).RunFunction(ctx, p.last)
 	require.NoError(p.t, err)
 	requireSame(p.t, rsp, again, "the same request must have the same answer")
 	return rsp, nil
 }
 
 // newFunction is the function as it is after a restart.
-func newFunction() *function.Function {
+func newFunction(now time.Time) *function.Function {
+	if now.IsZero() {
+		now = noon
+	}
 	f := function.New(logging.NewNopLogger())
-	f.Now = func() time.Time { return noon }
+	f.Now = func() time.Time { return now }
 	return f
 }
 

@@ -115,7 +115,7 @@ func TestForeignObjectsAreIgnored(t *testing.T) {
 				}
 				poisoned.RequiredResources[name].Items = slices.Concat(foreign, resources.GetItems())
 			}
-			got, err := newFunction().RunFunction(t.Context(), poisoned)
+			got, err := newFunction(noon).RunFunction(t.Context(), poisoned)
 			require.NoError(t, err)
 			requireSame(t, rsp, got)
 		})
@@ -139,7 +139,7 @@ func TestForeignObjectsAreNoAnswer(t *testing.T) {
 			}
 		}
 	}
-	got, err := newFunction().RunFunction(t.Context(), poisoned)
+	got, err := newFunction(noon).RunFunction(t.Context(), poisoned)
 	require.NoError(t, err)
 	assert.Equal(t, "APIManagerNotFound", got.GetConditions()[0].GetReason())
 	assert.Empty(t, got.GetDesired().GetResources())

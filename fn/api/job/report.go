@@ -107,7 +107,9 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 	if r.Run != run {
 		return nil, nil
 	}
-	r.Message = shortened(r.Message)
+	for _, text := range []*string{&r.Reason, &r.Message, &r.ManifestSHA256} {
+		*text = shortened(*text)
+	}
 	r.Skipped, r.Warnings = Bounded(r.Skipped), Bounded(r.Warnings)
 	return r, nil
 }
@@ -118,6 +120,7 @@ func ParseProgress(data map[string]string) (*Progress, error) {
 	if ok, err := parse(data, KeyProgress, p); !ok || err != nil {
 		return nil, err
 	}
+	p.Phase = shortened(p.Phase)
 	return p, nil
 }
 

@@ -120,13 +120,18 @@ func FuzzParseResult(f *testing.F) {
 		}
 		if result != nil {
 			assert.Equal(t, "x", result.Run)
-			assert.LessOrEqual(t, len(result.Message), 1024)
+			for _, text := range []string{result.Reason, result.Message, result.ManifestSHA256} {
+				assert.LessOrEqual(t, len(text), 1024)
+			}
 			assert.LessOrEqual(t, len(result.Skipped), 20)
 			assert.LessOrEqual(t, len(result.Warnings), 20)
 		}
 		progress, err := job.ParseProgress(data)
 		if err != nil {
 			assert.Nil(t, progress)
+		}
+		if progress != nil {
+			assert.LessOrEqual(t, len(progress.Phase), 1024)
 		}
 	})
 }

@@ -48,7 +48,7 @@ func newCopier(s *seal.Sealer, fsync bool) *copier {
 }
 
 // copy stores a file of the open directory src in dst, under the same name, and brings the entry up to date with what
-// was stored. It returns false if the file kept changing while it was read.
+// was stored. It returns false if the file kept changing while it was read. With an error it leaves nothing.
 func (c *copier) copy(ctx context.Context, src, dst int, name string, e *lists.Entry) (stable bool, err error) {
 	in, err := openSource(src, name)
 	if err != nil {
@@ -70,7 +70,10 @@ func (c *copier) copy(ctx context.Context, src, dst int, name string, e *lists.E
 	if err == nil {
 		err = c.finish(out, dst, name, e)
 	}
-	return stable, errors.Join(err, unix.Close(out))
+	if err = errors.Join(err, unix.Close(out)); err != nil {
+		err = errors.Join(err, unix.Unlinkat(dst, name, 0))
+	}
+	return stable, err
 }
 
 func openSource(dir int, name string) (int, error) {

@@ -16,7 +16,8 @@ import (
 
 // meddler is a context that lets something happen to a file each time that a copier is about to read of it.
 type meddler struct {
-	context.Context
+	context.Context //nolint:containedctx // a context with a hook is still one
+
 	meddle func()
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
@@ -18,7 +19,7 @@ func FuzzReadJournal(f *testing.F) {
 		for {
 			e, err := j.Next()
 			if err != nil {
-				assert.ErrorIs(t, err, io.EOF, "a torn journal is no error")
+				require.ErrorIs(t, err, io.EOF, "a torn journal is no error")
 				return
 			}
 			assert.Equal(t, lists.File, e.Kind)

@@ -110,14 +110,11 @@ func (w *storeWorker) copy(ctx context.Context, parent, name string, dst int, it
 	var unread *sourceError
 	switch {
 	case errors.Is(err, errGone), errors.As(err, &unread):
-		if undo := unix.Unlinkat(dst, name, 0); undo != nil && !errors.Is(undo, unix.ENOENT) {
-			return w.dst.Wrap("remove", it.entry.Path, undo)
-		}
 		return it.fail(err)
 	case err != nil:
 		return w.dst.Wrap("store", it.entry.Path, err)
 	case !stable:
-		it.warning = fmt.Sprintf("%s kept changing: it is stored as it was last read", lists.Escape(it.entry.Path))
+		it.warning = fmt.Sprintf("file %s kept changing: it is stored as it was last read", lists.Escape(it.entry.Path))
 	}
 	return nil
 }

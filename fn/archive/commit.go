@@ -1,0 +1,76 @@
+package archive
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+)
+
+// commit makes all of it durable, and then visible. Once it has begun it is not cancelled.
+func (w *writer) commit(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	w.progress.begin(PhaseSync, 0, 0)
+	if err := w.volume.root.SyncFS(); err != nil {
+		return err
+	}
+	if w.manifest.Tree != "" && !w.shared {
+		if err := w.placeTree(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.runs.Rename(w.partial(), w.runs, w.opts.Run); err != nil {
+		return err
+	}
+	if err := w.runs.Sync(); err != nil {
+		return err
+	}
+	return errors.Join(w.volume.pointLatest(""), w.removeSuperseded(ctx))
+}
+
+// placeTree gives the partial tree its name, unless a good tree has it already.
+func (w *writer) placeTree(ctx context.Context) error {
+	name := w.manifest.Tree
+	kind, err := w.trees.Kind(name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case kind == 0:
+		err = w.trees.Rename(w.partial(), w.trees, name)
+	case w.opts.CopyAll || w.checkTree(name) != nil:
+		err = w.replaceTree(ctx, name)
+	default:
+		err = w.trees.RemoveAll(ctx, w.partial())
+	}
+	return errors.Join(err, w.trees.Sync())
+}
+
+// replaceTree puts the partial tree in place of a damaged one.
+func (w *writer) replaceTree(ctx context.Context, name string) error {
+	err := w.trees.Exchange(w.partial(), name)
+	if err == nil {
+		return w.trees.RemoveAll(ctx, w.partial())
+	}
+	if !dirfd.Unsupported(err) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	hidden := removedPrefix + name
+	if err := w.trees.Rename(name, w.trees, hidden); err != nil {
+		return err
+	}
+	return errors.Join(w.trees.Rename(w.partial(), w.trees, name), w.trees.RemoveAll(ctx, hidden))
+}
+
+// checkTree proves the lists of a tree of the given name.
+func (w *writer) checkTree(name string) error {
+	tree, err := w.trees.Sub(name)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	return lists.Prove(tree, w.manifest.Digests.lists())
+}

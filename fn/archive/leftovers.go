@@ -1,0 +1,98 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+)
+
+// findInterrupted reads the manifest of an attempt that ended between its last writes and its last rename: its tree
+// may have its final name already, and no run that refers to it.
+func (w *writer) findInterrupted(context.Context) error {
+	m, err := readLeftover(w.runs, w.partial())
+	if err == nil && m.Run == w.opts.Run && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) {
+		w.interrupted = m
+	}
+	return nil // in all other cases the attempt got less far, or there was none
+}
+
+// removeLeftovers removes what interrupted attempts of other runs left, also a tree that got its name when its run
+// did not.
+func (w *writer) removeLeftovers(ctx context.Context) error {
+	foreign := func(name string) bool { return name != w.partial() && isLeftover(name) }
+	trees, err := w.orphans(foreign)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.runs.RemoveMatching(ctx, foreign), w.trees.RemoveMatching(ctx, foreign)); err != nil {
+		return err
+	}
+	for _, name := range trees {
+		if err := removeTree(ctx, w.trees, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orphans returns the trees that only the matching leftovers of runs refer to.
+func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
+	names, err := w.runs.Names()
+	if err != nil {
+		return nil, err
+	}
+	used, unknown, err := w.volume.usedTrees()
+	if err != nil || unknown != "" {
+		return nil, err
+	}
+	if w.interrupted != nil {
+		used[w.interrupted.Tree] = true
+	}
+	var trees []string
+	for _, name := range names {
+		if !leftover(name) {
+			continue
+		}
+		m, err := readLeftover(w.runs, name)
+		if err != nil || m.Tree == "" || used[m.Tree] {
+			continue // it did not get as far as that
+		}
+		if kind, err := w.trees.Kind(m.Tree); err != nil || kind == 0 {
+			continue
+		}
+		used[m.Tree] = true
+		trees = append(trees, m.Tree)
+	}
+	return trees, nil
+}
+
+// readLeftover reads the manifest of a run that never got its name.
+func readLeftover(runs *dirfd.Dir, name string) (*Manifest, error) {
+	run, err := runs.Sub(name)
+	if err != nil {
+		return nil, err
+	}
+	m, _, err := readManifest(run)
+	return m, errors.Join(err, run.Close())
+}
+
+func isLeftover(name string) bool {
+	return strings.HasPrefix(name, partialPrefix) || strings.HasPrefix(name, removedPrefix)
+}
+
+// removeSuperseded removes the tree that an interrupted attempt of this run had finished, if it came to nothing.
+func (w *writer) removeSuperseded(ctx context.Context) error {
+	if w.interrupted == nil {
+		return nil
+	}
+	used, unknown, err := w.volume.usedTrees()
+	if err != nil || unknown != "" || used[w.interrupted.Tree] {
+		return err
+	}
+	if kind, err := w.trees.Kind(w.interrupted.Tree); kind == 0 || err != nil {
+		return err
+	}
+	return removeTree(ctx, w.trees, w.interrupted.Tree)
+}
