@@ -9,6 +9,8 @@ IMAGE     = $(REGISTRY)/function:$(VERSION)
 GO       ?= go
 GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
 LINT      = $(GO) tool -modfile=test/tools/lint/go.mod
+# A cache of its own: what one checkout found would be shown in another by the other's paths.
+export GOLANGCI_LINT_CACHE ?= $(CURDIR)/build/golangci-lint
 GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 
 .PHONY: help
