@@ -29,7 +29,7 @@ build: ## Build both binaries into bin/.
 
 .PHONY: image
 image: ## Build the function's image with buildah (REGISTRY=, VERSION=).
-	$(GOBUILD) -o bin/ ./fn/cmd/function
+	$(GOBUILD) -o bin/ ./fn/cmd/function ./fn/cmd/mover
 	buildah bud --isolation chroot --tag $(IMAGE) .
 
 ##@ Develop

@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"threescale.dev/backup/fn/api/job"
@@ -34,9 +33,8 @@ func TestConfigMapReporter(t *testing.T) {
 		assert.NoError(t, err)
 	}))
 	defer server.Close()
-	client, err := corev1.NewForConfig(&rest.Config{Host: server.URL})
+	reporter, err := newConfigMapReporter(&rest.Config{Host: server.URL}, "3scale", "report")
 	require.NoError(t, err)
-	reporter := &configMapReporter{client: client.ConfigMaps("3scale"), name: "report"}
 
 	result := job.Result{Run: "r", Completed: true, Files: 3}
 	require.NoError(t, reporter.Result(t.Context(), result))

@@ -126,6 +126,7 @@ func container(in JobInput) corev1.Container {
 		Name:            ContainerName,
 		Image:           in.Image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
+		Command:         []string{job.MoverPath},
 		Args:            Options(in).Args(),
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(bool),

@@ -35,8 +35,8 @@ type sample struct {
 }
 
 func TestAgainstRsync(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "function")
-	require.NoError(t, peers.Build(t.Context(), "./fn/cmd/function", binary))
+	binary := filepath.Join(t.TempDir(), "mover")
+	require.NoError(t, peers.Build(t.Context(), "./fn/cmd/mover", binary))
 	for _, set := range []dataset.Set{dataset.SetM, dataset.SetXL, dataset.SetL} {
 		wanted := os.Getenv("THREESCALE_BACKUP_BENCH_SETS")
 		if wanted != "" && !slices.Contains(strings.Fields(wanted), string(set)) {

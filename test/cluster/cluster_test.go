@@ -275,7 +275,7 @@ func buildProbe(ctx context.Context, c *cluster.Cluster, binary string) error {
 	if err := peers.Build(ctx, "./test/cluster/probe", binary); err != nil {
 		return err
 	}
-	return c.LoadImage(ctx, cluster.Image{Name: probeImage, Binary: binary, Entrypoint: []string{"/probe"}, User: "65532:65532"})
+	return c.LoadImage(ctx, cluster.Image{Name: probeImage, Binaries: map[string]string{"/probe": binary}, Entrypoint: []string{"/probe"}, User: "65532:65532"})
 }
 
 func restricted(t *testing.T, c *cluster.Cluster, name string) {

@@ -7,9 +7,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,15 +21,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// An Image holds one static binary and nothing else, like one that is built
-// FROM scratch.
+// An Image holds static binaries and nothing else, like one that is built FROM
+// scratch.
 type Image struct {
 	// Name with registry and tag, such as docker.io/local/mover:test. No such
 	// registry is asked: pods use imagePullPolicy Never or IfNotPresent.
 	Name string
-	// Binary is the path of the program on this machine.
-	Binary string
-	// Entrypoint is the command; its first element is where the binary is.
+	// Binaries are the programs: where each is in the image, and on this
+	// machine.
+	Binaries map[string]string
+	// Entrypoint is the command; its first element is one of Binaries.
 	Entrypoint []string
 	// User is numeric, UID or UID:GID.
 	User string
@@ -84,28 +86,35 @@ func (i Image) write(path string) error {
 	return nil
 }
 
-// layer is a tar stream with the binary.
+// layer is a tar stream with the binaries.
 func (i Image) layer() ([]byte, error) {
-	if len(i.Entrypoint) == 0 || !filepath.IsAbs(i.Entrypoint[0]) {
-		return nil, fmt.Errorf("cannot create image %q: its entrypoint has to start with an absolute path", i.Name)
-	}
-	data, err := os.ReadFile(i.Binary)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read binary of image %q: %w", i.Name, err)
+	if len(i.Entrypoint) == 0 || i.Binaries[i.Entrypoint[0]] == "" {
+		return nil, fmt.Errorf("cannot create image %q: its entrypoint has to start with one of its binaries", i.Name)
 	}
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	header := &tar.Header{Name: strings.TrimPrefix(i.Entrypoint[0], "/"), Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg}
-	if err := w.WriteHeader(header); err != nil {
-		return nil, fmt.Errorf("cannot create layer of image %q: %w", i.Name, err)
-	}
-	if _, err := w.Write(data); err != nil {
-		return nil, fmt.Errorf("cannot create layer of image %q: %w", i.Name, err)
+	for _, path := range slices.Sorted(maps.Keys(i.Binaries)) {
+		if err := addBinary(w, path, i.Binaries[path]); err != nil {
+			return nil, fmt.Errorf("cannot create layer of image %q: %w", i.Name, err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("cannot create layer of image %q: %w", i.Name, err)
 	}
 	return layer.Bytes(), nil
+}
+
+func addBinary(w *tar.Writer, path, source string) error {
+	data, err := os.ReadFile(source)
+	if err != nil {
+		return err
+	}
+	header := &tar.Header{Name: strings.TrimPrefix(path, "/"), Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg}
+	if err := w.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
 }
 
 // ctr runs containerd's own client.

@@ -88,7 +88,7 @@ func (c *Cluster) startNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.LoadImage(ctx, Image{Name: pauseImage, Binary: pause, Entrypoint: []string{"/pause"}, User: "65535:65535"})
+	return c.LoadImage(ctx, Image{Name: pauseImage, Binaries: map[string]string{"/pause": pause}, Entrypoint: []string{"/pause"}, User: "65535:65535"})
 }
 
 // prepareMachine records what the node changes on this machine, and makes the

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/peers"
 )
@@ -32,7 +33,7 @@ const (
 // shared is the one cluster of all tests in this package.
 var shared *cluster.Cluster
 
-// functionBinary is the product: the function, and the mover in the image.
+// functionBinary is the function, which the image holds too.
 var functionBinary string
 
 // others are the tests that run side by side.
@@ -103,16 +104,20 @@ func start(ctx context.Context, dir string) (*cluster.Cluster, error) {
 	if err := peers.Build(ctx, "./fn/cmd/function", functionBinary); err != nil {
 		return nil, err
 	}
+	moverBinary := filepath.Join(dir, "mover")
+	if err := peers.Build(ctx, "./fn/cmd/mover", moverBinary); err != nil {
+		return nil, err
+	}
 	c, err := cluster.Start(ctx, cluster.Options{Logf: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
 	if err != nil {
 		return nil, err
 	}
-	return c, install(ctx, c, dir)
+	return c, install(ctx, c, map[string]string{"/function": functionBinary, job.MoverPath: moverBinary})
 }
 
 // install loads the image, applies manifests/claim, and starts the function.
-func install(ctx context.Context, c *cluster.Cluster, dir string) error {
-	if err := c.LoadImage(ctx, cluster.Image{Name: image, Binary: functionBinary, Entrypoint: []string{"/function"}, User: "65532:65532"}); err != nil {
+func install(ctx context.Context, c *cluster.Cluster, binaries map[string]string) error {
+	if err := c.LoadImage(ctx, cluster.Image{Name: image, Binaries: binaries, Entrypoint: []string{"/function"}, User: "65532:65532"}); err != nil {
 		return err
 	}
 	operator, err := peers.ModuleDir(ctx, "threescale-operator")

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
@@ -119,7 +120,7 @@ func (w *tenant) mover() (int, error) {
 	}
 	for _, path := range processes {
 		args, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(args, []byte("\x00--namespace="+w.namespace+"\x00")) || !bytes.HasPrefix(args, []byte("/function\x00backup\x00")) {
+		if err != nil || !bytes.Contains(args, []byte("\x00--namespace="+w.namespace+"\x00")) || !bytes.HasPrefix(args, []byte(job.MoverPath+"\x00"+job.BackupCommand+"\x00")) {
 			continue
 		}
 		return strconv.Atoi(filepath.Base(filepath.Dir(path)))

@@ -14,11 +14,14 @@ const (
 	FileStoragePath = "/system-filestorage-pvc"
 )
 
+// MoverPath is the mover in the image that a Composition names.
+const MoverPath = "/mover"
+
 // BackupCommand is the mover's subcommand that writes a run.
 const BackupCommand = "backup"
 
 // Options is the command line of the mover's backup. The struct tags are the
-// flags of cmd/function, which parses into this very type.
+// flags of cmd/mover, which parses into this very type.
 type Options struct {
 	Run         string   `required:"" help:"ID of the run."`
 	Volume      string   `required:"" help:"Root of the backup volume." type:"path"`

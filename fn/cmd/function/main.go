@@ -1,5 +1,5 @@
-// Command function is the composition function, and the data mover that its
-// Jobs run: one image for both. Crossplane starts it without arguments.
+// Command function is the composition function. Crossplane starts it without
+// arguments.
 package main
 
 import (
@@ -9,14 +9,8 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // nor certificate authorities
 )
 
-// cli is the command line.
-type cli struct {
-	Serve  serveCommand  `cmd:"" default:"withargs" help:"Serve the composition function (the default)."`
-	Backup backupCommand `cmd:"" help:"Write one run onto a backup volume: what a composed Job's pod does."`
-}
-
 func main() {
-	ctx := kong.Parse(&cli{},
+	ctx := kong.Parse(&serveCommand{},
 		kong.Name("function"),
 		kong.Description("Crossplane composition function for backups of Red Hat 3scale API Management."))
 	ctx.FatalIfErrorf(ctx.Run())

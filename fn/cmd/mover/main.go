@@ -1,0 +1,18 @@
+// Command mover is what the composed Jobs run. It lies in the function's image
+// beside the function, and is a program of its own: linked together, they would
+// have each pod start all that only a gRPC server needs.
+package main
+
+import "github.com/alecthomas/kong"
+
+// cli is the command line.
+type cli struct {
+	Backup backupCommand `cmd:"" help:"Write one run onto a backup volume."`
+}
+
+func main() {
+	ctx := kong.Parse(&cli{},
+		kong.Name("mover"),
+		kong.Description("Data mover of backups of Red Hat 3scale API Management."))
+	ctx.FatalIfErrorf(ctx.Run())
+}
