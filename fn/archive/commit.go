@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +29,24 @@ func (w *writer) commit(ctx context.Context) error {
 	if err := w.runs.Sync(); err != nil {
 		return err
 	}
+	if err := w.confirm(); err != nil {
+		return fmt.Errorf("volume does not keep what is in a directory that is renamed, so that it cannot hold a backup: %w", err)
+	}
 	return errors.Join(w.volume.pointLatest(""), w.removeSuperseded(ctx))
+}
+
+// confirm reads back what has got its final name: some file systems in user space lose what is in a directory when
+// they rename it, and tell nobody.
+func (w *writer) confirm() error {
+	run, err := w.runs.Sub(w.opts.Run)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(run.Prove(manifestName, w.digest), run.Close())
+	if err != nil || w.manifest.Tree == "" || w.shared {
+		return err
+	}
+	return w.checkTree(w.manifest.Tree)
 }
 
 // placeTree gives the partial tree its name, unless a good tree has it already.

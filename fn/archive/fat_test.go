@@ -93,7 +93,7 @@ func TestVolumeThatLacksACall(t *testing.T) {
 }
 
 // mountFAT mounts a file system with few characters in names and no case, through FUSE. It loses what is in a
-// directory that is renamed, so that nothing that is finished can be looked at.
+// directory that is renamed.
 func mountFAT(t *testing.T) string {
 	t.Helper()
 	needRoot(t, "mounting a file system")
@@ -105,6 +105,14 @@ func mountFAT(t *testing.T) string {
 	shell(t, dir, "fusefat", "-o", "rw+", image, dir)
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 	return dir
+}
+
+// TestVolumeThatLosesWhatItRenames must not have a run reported as complete.
+func TestVolumeThatLosesWhatItRenames(t *testing.T) {
+	f := newFixtureOn(t, mountFAT(t))
+	f.add("fine", "x")
+	_, err := f.tryWrite("r1")
+	require.ErrorContains(t, err, "volume does not keep what is in a directory that is renamed")
 }
 
 func TestVolumeThatCannotHoldAName(t *testing.T) {

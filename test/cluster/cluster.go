@@ -85,6 +85,9 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if err := Preconditions(); err != nil {
 		return nil, err
 	}
+	if err := o.makeAbsolute(); err != nil {
+		return nil, err
+	}
 	binaries, err := peerBinaries(ctx)
 	if err != nil {
 		return nil, err
@@ -128,6 +131,25 @@ func (c *Cluster) Stop() error {
 	errs = append(errs, c.lock.Close())
 	c.lock = nil
 	return errors.Join(errs...)
+}
+
+// makeAbsolute makes the folders' paths absolute: children have other working
+// folders.
+func (o *Options) makeAbsolute() error {
+	if o.WorkDir == "" {
+		o.WorkDir = os.TempDir()
+	}
+	var err error
+	if o.WorkDir, err = filepath.Abs(o.WorkDir); err != nil {
+		return fmt.Errorf("cannot resolve work folder: %w", err)
+	}
+	if o.LogDir == "" {
+		return nil
+	}
+	if o.LogDir, err = filepath.Abs(o.LogDir); err != nil {
+		return fmt.Errorf("cannot resolve folder of logs: %w", err)
+	}
+	return nil
 }
 
 // peerBinaries builds what is not built yet.
@@ -214,7 +236,7 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	if err := os.Chmod(c.dir, 0o711); err != nil {
 		return fmt.Errorf("cannot open work folder %q: %w", c.dir, err)
 	}
-	if err := machine.AddAddress(ctx); err != nil {
+	if err := c.state.AddAddress(ctx); err != nil {
 		return err
 	}
 	return c.makeIdentities()

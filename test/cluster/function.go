@@ -47,8 +47,14 @@ type function struct {
 // StartFunction starts a composition function with a certificate that core
 // trusts, and tells core where it is: a FunctionRevision made by hand stands
 // for an installed package, paused so that core does not look for its image. It
-// returns when the function answers.
+// returns when the function answers. The other calls are about the function that
+// was started last.
 func (c *Cluster) StartFunction(ctx context.Context, o FunctionOptions) error {
+	binary, err := filepath.Abs(o.Binary)
+	if err != nil {
+		return fmt.Errorf("cannot resolve path %q: %w", o.Binary, err)
+	}
+	o.Binary = binary
 	port, err := freePort(ctx)
 	if err != nil {
 		return err

@@ -180,6 +180,10 @@ func runHarness(ctx context.Context, when string) error {
 			return err
 		}
 	}
+	// As if it were killed between attaching a device and mounting it.
+	if out, err := exec.Command("losetup", "--find", filepath.Join(c.Dir(), "nodeinit")).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot attach loop device: %w: %s", err, out)
+	}
 	if err := runPod(ctx, c); err != nil {
 		return errors.Join(err, c.Dump(ctx, filepath.Join(os.TempDir(), "threescale-backup-dump")))
 	}

@@ -15,14 +15,31 @@ import (
 const Address = "10.96.0.1"
 
 // AddAddress puts the API server's address on the loopback interface. Nothing
-// outside this machine and its pods reaches it.
-func AddAddress(ctx context.Context) error {
-	_, err := ip(ctx, "address", "replace", Address+"/32", "dev", "lo")
+// outside this machine and its pods reaches it. An address that is there
+// already is somebody else's, and stays.
+func (s *State) AddAddress(ctx context.Context) error {
+	out, err := ip(ctx, "address", "show", "to", Address)
+	if err != nil {
+		return err
+	}
+	if out != "" {
+		return fmt.Errorf("cannot add address %s: this machine has it already, is it a node of another cluster?", Address)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Address = true
+	if err := s.save(); err != nil {
+		return err
+	}
+	_, err = ip(ctx, "address", "add", Address+"/32", "dev", "lo")
 	return err
 }
 
 // removeAddress takes the address away; it is no error if it is not there.
-func removeAddress(ctx context.Context) error {
+func (s *State) removeAddress(ctx context.Context) error {
+	if !s.Address {
+		return nil
+	}
 	out, err := ip(ctx, "address", "show", "dev", "lo")
 	if err != nil || !strings.Contains(out, Address+"/32") {
 		return err

@@ -33,6 +33,8 @@ type State struct {
 	WorkDir string `json:"workDir"`
 	// BootID of the kernel: after a reboot there are no processes to end.
 	BootID string `json:"bootId"`
+	// Address says that we put the API server's address on this machine.
+	Address bool `json:"address"`
 	// Processes by ID. The start time tells them from later ones of that ID.
 	Processes []processState `json:"processes"`
 	// Sysctls as they were before kubelet and CNI changed them.

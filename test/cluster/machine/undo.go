@@ -41,7 +41,7 @@ func (s *State) Undo(ctx context.Context) error {
 		s.awaitProcesses(ctx),
 		s.unmount(),
 		s.detachLoops(ctx),
-		removeAddress(ctx),
+		s.removeAddress(ctx),
 		removeCgroups(ctx),
 		s.restoreSysctls(),
 		s.removeFolders(),
@@ -124,22 +124,34 @@ func MountsBelow(dir string) ([]string, error) {
 	return points, nil
 }
 
-// detachLoops waits for loop devices of files in the work folder to detach
-// themselves, which the last unmount starts, and names those that do not.
+// detachLoops detaches the loop devices of files in the work folder. Most do it
+// themselves when they are unmounted; the kernel takes a moment for either.
 func (s *State) detachLoops(ctx context.Context) error {
 	return poll.Until(ctx, patience, "loop devices to detach", func(context.Context) error {
 		files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 		if err != nil {
 			return fmt.Errorf("cannot list loop devices: %w", err)
 		}
+		var errs []error
 		for _, file := range files {
 			data, err := os.ReadFile(file)
 			if err == nil && strings.HasPrefix(string(data), s.WorkDir+"/") {
-				return fmt.Errorf("loop device of %q is still there", strings.TrimSpace(string(data)))
+				device := "/dev/" + strings.Split(file, "/")[3]
+				errs = append(errs, fmt.Errorf("%s of %q is still there", device, strings.TrimSpace(string(data))), detachLoop(device))
 			}
 		}
-		return nil
+		return errors.Join(errs...)
 	})
+}
+
+// detachLoop asks a loop device to detach as soon as nobody has it open.
+func detachLoop(device string) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return fmt.Errorf("cannot open %q: %w", device, err)
+	}
+	err = unix.IoctlSetInt(int(f.Fd()), unix.LOOP_CLR_FD, 0)
+	return errors.Join(err, f.Close())
 }
 
 func (s *State) restoreSysctls() error {
