@@ -143,44 +143,38 @@ func (w *tenant) killMover() {
 	})
 }
 
-// ownTime is how long the mover itself ran: from the start of its container to
-// its end, by the kubelet's clock, which counts seconds.
-func ownTime(pod *corev1.Pod) (time.Duration, error) {
-	if pod == nil {
-		return 0, errors.New("no pod ended")
-	}
-	for _, container := range pod.Status.ContainerStatuses {
-		if ended := container.State.Terminated; ended != nil {
-			return ended.FinishedAt.Sub(ended.StartedAt.Time), nil
-		}
-	}
-	return 0, fmt.Errorf("pod %q has not ended", pod.Name)
-}
+// times are when a run's Job was seen first, and when it was seen complete.
+type times struct{ made, complete time.Time }
 
-// watchPod returns the namespace's first pod that ends: Crossplane deletes it
-// soon after, together with its Job.
-func (w *tenant) watchPod() <-chan *corev1.Pod {
+// watchJob returns the times of the namespace's first Job that completes.
+// Crossplane deletes it soon after.
+func (w *tenant) watchJob() <-chan times {
 	w.t.Helper()
 	watcher, err := client.NewWithWatch(w.c.Config(), client.Options{})
 	require.NoError(w.t, err)
-	pods, err := watcher.Watch(w.t.Context(), &corev1.PodList{}, client.InNamespace(w.namespace))
+	jobs, err := watcher.Watch(w.t.Context(), &batchv1.JobList{}, client.InNamespace(w.namespace))
 	require.NoError(w.t, err)
-	ended := make(chan *corev1.Pod, 1)
+	done := make(chan times, 1)
 	go func() {
-		defer pods.Stop()
-		defer close(ended)
-		for event := range pods.ResultChan() {
-			pod, ok := event.Object.(*corev1.Pod)
+		defer jobs.Stop()
+		defer close(done)
+		var seen times
+		for event := range jobs.ResultChan() {
+			j, ok := event.Object.(*batchv1.Job)
 			if !ok {
 				return
 			}
-			if _, err := ownTime(pod); err == nil {
-				ended <- pod
+			if seen.made.IsZero() {
+				seen.made = time.Now()
+			}
+			if j.Status.CompletionTime != nil {
+				seen.complete = time.Now()
+				done <- seen
 				return
 			}
 		}
 	}()
-	return ended
+	return done
 }
 
 // leftovers are the names of all objects that carry a label of ours.
