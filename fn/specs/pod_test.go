@@ -47,7 +47,7 @@ func TestRestricted(t *testing.T) {
 				assert.True(t, *c.SecurityContext.ReadOnlyRootFilesystem)
 				assert.Empty(t, c.Ports, "host ports")
 				assert.Empty(t, c.Env, "nothing secret in an environment")
-				assert.Empty(t, c.Command, "the image's own entrypoint")
+				assert.Equal(t, []string{job.MoverPath}, c.Command)
 			}
 		})
 	}
