@@ -24,7 +24,7 @@ demo: ## Back up made-up data on this machine, with no cluster; takes seconds.
 	@test/demo/demo.sh
 
 .PHONY: build
-build: ## Build both binaries into bin/.
+build: ## Build the binaries into bin/.
 	$(GOBUILD) -o bin/ ./fn/cmd/...
 
 .PHONY: image

@@ -20,7 +20,7 @@ import (
 func needProgram(t *testing.T, name, debian string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		t.Skipf("%s is not installed (Debian: %s)", name, debian)
+		skip(t, name+" is not installed (Debian: "+debian+")")
 	}
 }
 

@@ -106,13 +106,13 @@ func TestReadOnlyVolume(t *testing.T) {
 }
 
 func TestOtherFileSystems(t *testing.T) {
-	for name, options := range map[string]string{"ext4": "ext4", "xfs": "xfs"} {
+	for name, debian := range map[string]string{"ext4": "e2fsprogs", "xfs": "xfsprogs"} {
 		t.Run(name, func(t *testing.T) {
 			needRoot(t, "mounting a file system")
-			needProgram(t, "mkfs."+options, options+"progs or e2fsprogs")
+			needProgram(t, "mkfs."+name, debian)
 			image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
 			shell(t, dir, "truncate", "-s", "320M", image)
-			shell(t, dir, "mkfs."+options, "-q", image)
+			shell(t, dir, "mkfs."+name, "-q", image)
 			shell(t, dir, "mount", "-o", "loop", image, dir)
 			t.Cleanup(func() { shell(t, "/", "umount", dir) })
 			f := newFixtureOn(t, dir)
