@@ -62,15 +62,27 @@ func TestFindRefuses(t *testing.T) {
 		prepare func(outside, root string) error
 		message string
 	}{
-		"symlink to rules":       {"who follows it encrypts for others", func(outside, root string) error { return os.Symlink("rules.yaml", filepath.Join(root, "apps", ".sops.yaml")) }, "is a symlink"},
-		"symlink out":            {"it may be anything", func(outside, root string) error { return os.Symlink(filepath.Join(outside, ".sops.yaml"), filepath.Join(root, "apps", ".sops.yaml")) }, "is a symlink"},
-		"dangling symlink":       {"it may be something for others", func(outside, root string) error { return os.Symlink("nowhere", filepath.Join(root, "apps", ".sops.yaml")) }, "is a symlink"},
-		"folder is a symlink":    {"the file would be somewhere else", func(outside, root string) error { return os.Symlink("../infra", filepath.Join(root, "apps", "3scale")) }, `"apps/3scale" is a symlink`},
-		"folder is outside":      {"the file would be somewhere else", func(outside, root string) error { return os.Symlink(outside, filepath.Join(root, "apps", "3scale")) }, `"apps/3scale" is a symlink`},
-		"folder is a file":       {"nothing can be written below it", func(outside, root string) error { return os.WriteFile(filepath.Join(root, "apps", "3scale"), nil, 0o600) }, `"apps/3scale" is not a directory`},
-		"rules are a directory":  {"SOPS fails there", func(outside, root string) error { return os.Mkdir(filepath.Join(root, "apps", ".sops.yaml"), 0o700) }, "not a regular file"},
-		"rules are a named pipe": {"reading would wait for ever", func(outside, root string) error { return syscall.Mkfifo(filepath.Join(root, "apps", ".sops.yaml"), 0o600) }, "not a regular file"},
-		"too large":              {"memory is bounded", func(outside, root string) error { return os.WriteFile(filepath.Join(root, "apps", ".sops.yaml"), []byte(rulesFor(alice)+strings.Repeat("#\n", 200<<10)), 0o600) }, "larger than"},
+		"symlink to rules": {"who follows it encrypts for others", func(outside, root string) error {
+			return os.Symlink("rules.yaml", filepath.Join(root, "apps", ".sops.yaml"))
+		}, "is a symlink"},
+		"symlink out": {"it may be anything", func(outside, root string) error {
+			return os.Symlink(filepath.Join(outside, ".sops.yaml"), filepath.Join(root, "apps", ".sops.yaml"))
+		}, "is a symlink"},
+		"dangling symlink": {"it may be something for others", func(outside, root string) error {
+			return os.Symlink("nowhere", filepath.Join(root, "apps", ".sops.yaml"))
+		}, "is a symlink"},
+		"folder is a symlink": {"the file would be somewhere else", func(outside, root string) error { return os.Symlink("../infra", filepath.Join(root, "apps", "3scale")) }, `"apps/3scale" is a symlink`},
+		"folder is outside":   {"the file would be somewhere else", func(outside, root string) error { return os.Symlink(outside, filepath.Join(root, "apps", "3scale")) }, `"apps/3scale" is a symlink`},
+		"folder is a file": {"nothing can be written below it", func(outside, root string) error {
+			return os.WriteFile(filepath.Join(root, "apps", "3scale"), nil, 0o600)
+		}, `"apps/3scale" is not a directory`},
+		"rules are a directory": {"SOPS fails there", func(outside, root string) error { return os.Mkdir(filepath.Join(root, "apps", ".sops.yaml"), 0o700) }, "not a regular file"},
+		"rules are a named pipe": {"reading would wait for ever", func(outside, root string) error {
+			return syscall.Mkfifo(filepath.Join(root, "apps", ".sops.yaml"), 0o600)
+		}, "not a regular file"},
+		"too large": {"memory is bounded", func(outside, root string) error {
+			return os.WriteFile(filepath.Join(root, "apps", ".sops.yaml"), []byte(rulesFor(alice)+strings.Repeat("#\n", 200<<10)), 0o600)
+		}, "larger than"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
