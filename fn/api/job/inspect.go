@@ -1,6 +1,9 @@
 package job
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // InspectCommand is the mover's subcommand that reads a run and writes nothing
 // but its report and the hand-over.
@@ -89,6 +92,9 @@ func ParseInspection(data map[string]string) (*Inspection, error) {
 		return nil, err
 	}
 	i.bound()
+	if len(i.Objects) > MaxObjects {
+		return nil, fmt.Errorf("cannot read key %q of the report: it lists %d objects, more than the %d allowed", KeyInspection, len(i.Objects), MaxObjects)
+	}
 	for n := range i.Objects {
 		i.Objects[n].Kind, i.Objects[n].Name = shortened(i.Objects[n].Kind), shortened(i.Objects[n].Name)
 	}
