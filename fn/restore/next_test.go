@@ -147,7 +147,7 @@ func TestFailedPods(t *testing.T) {
 		"NoReport":       {"It ended well and told nothing", stages(branchRead, func(o *Observed) { o.Inspect = Pod{Exists: true, Complete: true, EndedAt: noon} }), "ReportMissing", false},
 		"RefillNoSpace":  {"It does not grow by itself", stages(branchRead, inspected, planned, storageMade, failedRefill("NoSpace")), "NoSpace", true},
 		"RefillIO":       {"A disk may come back", stages(branchRead, inspected, planned, storageMade, failedRefill("IO")), "IO", false},
-		"RefillNotEmpty": {"Somebody wrote to it meanwhile", stages(branchRead, inspected, planned, storageMade, failedRefill("FileStorageNotEmpty")), "FileStorageNotEmpty", true},
+		"RefillNotEmpty": {"Somebody wrote to it meanwhile", stages(branchRead, inspected, planned, storageMade, failedRefill("NotEmpty")), "NotEmpty", true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

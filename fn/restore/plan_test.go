@@ -75,5 +75,5 @@ func TestConflictsStop(t *testing.T) {
 	requireProblem(t, Next(o), v1alpha1.ReasonAPIManagerExists, true)
 	existing(v1alpha1.ExistingFail)(o)
 	planned(o)
-	requireProblem(t, Next(o), v1alpha1.ReasonFileStorageNotEmpty, true)
+	requireProblem(t, Next(o), v1alpha1.ReasonNotEmpty, true)
 }

@@ -82,7 +82,7 @@ func checkObjects(o *Observed) *Problem {
 		return p
 	}
 	if status.Plan.FileStorage.Action == StorageConflict {
-		return stalled(v1alpha1.ReasonFileStorageNotEmpty, "PersistentVolumeClaim %q holds files already; set spec.fileStorage.existing to Overwrite, Mirror or Skip, or restore into another namespace", threescale.FileStorageClaimName)
+		return stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds files already; set spec.fileStorage.existing to Overwrite, Mirror or Skip, or restore into another namespace", threescale.FileStorageClaimName)
 	}
 	if status.FoundCommit != "" {
 		return nil // they are of this restore

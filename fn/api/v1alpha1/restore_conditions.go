@@ -11,12 +11,6 @@ const (
 	ReasonSourceNotFound = "SourceNotFound"
 	// ReasonSourceUnusable: the backup's volume cannot be mounted.
 	ReasonSourceUnusable = "SourceUnusable"
-	// ReasonRunNotFound: the volume holds no (such) run.
-	ReasonRunNotFound = "RunNotFound"
-	// ReasonDecryptionFailed: the run is encrypted, and no identity decrypts it.
-	ReasonDecryptionFailed = "DecryptionFailed"
-	// ReasonUnexpectedObject: the run holds an object that no 3scale backup holds.
-	ReasonUnexpectedObject = "UnexpectedObject"
 	// ReasonRepositoryNotFound: the GitRepository is missing.
 	ReasonRepositoryNotFound = "RepositoryNotFound"
 	// ReasonRepositorySuspended: Flux does not look at the GitRepository.
@@ -35,8 +29,6 @@ const (
 	ReasonObjectConflict = "ObjectConflict"
 	// ReasonVersionRefused: the 3scale operator would refuse the backup's version.
 	ReasonVersionRefused = "VersionRefused"
-	// ReasonFileStorageNotEmpty: there are files already, and spec.fileStorage.existing is Fail.
-	ReasonFileStorageNotEmpty = "FileStorageNotEmpty"
 	// ReasonGitFailed: the repository could not be read or written; it is tried again.
 	ReasonGitFailed = "GitFailed"
 	// ReasonPushRejected: the Git server refuses the commit.
