@@ -255,9 +255,10 @@ func TestLargeSecrets(t *testing.T) {
 	require.NoError(t, err)
 	took := time.Since(start)
 	runtime.ReadMemStats(&after)
-	t.Logf("13 MiB of Secrets: %s, %d MiB allocated in all", took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
+	allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+	t.Logf("13 MiB of Secrets: %s, %d MiB allocated in all", took.Round(time.Millisecond), allocated)
 	assert.Len(t, tree.Objects, len(in.Objects)+1)
-	assert.Less(t, took, 30*time.Second)
+	assert.Less(t, allocated, uint64(2<<10), "some ten copies, most of them short-lived")
 }
 
 // TestConcurrentBuilds: kustomize has global state; run with -race.

@@ -1,10 +1,7 @@
 package overlay
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -13,9 +10,9 @@ import (
 	"strings"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
@@ -37,22 +34,52 @@ func BuildFiles(files []File, dir string) (map[Key]map[string]any, error) {
 			return nil, fmt.Errorf("cannot build %q: %w", dir, err)
 		}
 	}
-	built, err := kustomize(memory, "/"+dir)
+	objects, err := kustomize(memory, "/"+dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build %q: %w", dir, err)
 	}
-	return decode(built)
+	return objects, nil
 }
 
-// kustomize returns the manifests that a folder comes to, as one YAML stream.
-func kustomize(files filesys.FileSystem, dir string) ([]byte, error) {
+// kustomize returns the objects that a folder comes to.
+func kustomize(files filesys.FileSystem, dir string) (map[Key]map[string]any, error) {
 	kustomizeMutex.Lock()
 	defer kustomizeMutex.Unlock()
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, dir)
 	if err != nil {
 		return nil, err
 	}
-	return resources.AsYaml()
+	objects := make(map[Key]map[string]any, resources.Size())
+	for _, built := range resources.Resources() {
+		object, err := decode(built)
+		if err != nil {
+			return nil, err
+		}
+		key := keyOf(object)
+		if objects[key] != nil {
+			return nil, fmt.Errorf("there are two of %s", key)
+		}
+		objects[key] = object
+	}
+	return objects, nil
+}
+
+// decode reads one object by way of YAML, as Flux does, with numbers as int64 or
+// float64. Doing so one by one takes less memory than all in one stream.
+func decode(built *resource.Resource) (map[string]any, error) {
+	manifest, err := built.AsYAML()
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode %s %q: %w", built.GetKind(), built.GetName(), err)
+	}
+	encoded, err := yaml.YAMLToJSON(manifest)
+	if err != nil {
+		return nil, fmt.Errorf("cannot decode %s %q: %w", built.GetKind(), built.GetName(), err)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(encoded, &object); err != nil {
+		return nil, fmt.Errorf("cannot decode %s %q: %w", built.GetKind(), built.GetName(), err)
+	}
+	return object, nil
 }
 
 // checkLocal fails for a path that is not below the root, or a resource that is
@@ -81,27 +108,6 @@ func checkLocal(files []File) error {
 		}
 	}
 	return nil
-}
-
-// decode reads a YAML stream the way Flux does, with numbers as int64 or float64.
-func decode(stream []byte) (map[Key]map[string]any, error) {
-	objects := map[Key]map[string]any{}
-	decoder := utilyaml.NewYAMLToJSONDecoder(bytes.NewReader(stream))
-	for {
-		var object unstructured.Unstructured
-		err := decoder.Decode(&object)
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot decode what kustomize built: %w", err)
-		}
-		key := keyOf(object.Object)
-		if objects[key] != nil {
-			return nil, fmt.Errorf("kustomize built %s twice", key)
-		}
-		objects[key] = object.Object
-	}
 }
 
 // compare fails unless two sets of objects are the same, and tells where they

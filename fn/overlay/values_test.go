@@ -1,13 +1,20 @@
 package overlay
 
 import (
+	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // oddTexts are what a YAML reader or writer may take for something else.
@@ -69,6 +76,38 @@ func TestOddTexts(t *testing.T) {
 	}
 	assert.Equal(t, secrets, tree.Objects[Key{"Secret", "system-app"}]["data"])
 	assert.Equal(t, spec, tree.Objects[Key{"APIManager", "example"}]["spec"].(map[string]any)["odd"])
+}
+
+// TestStream: Flux reads what kustomize builds as one stream of YAML.
+func TestStream(t *testing.T) {
+	in := input()
+	data := map[string]any{}
+	for i, text := range oddTexts() {
+		data[fmt.Sprintf("key-%03d", i)] = text
+	}
+	find(t, in.Objects, "ConfigMap", "apicast-environment")["data"] = data
+	tree, err := Build(in)
+	require.NoError(t, err)
+	memory := filesys.MakeFsInMemory()
+	for _, file := range tree.Files {
+		require.NoError(t, memory.WriteFile("/"+file.Path, file.Data))
+	}
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(memory, "/overlays/dr")
+	require.NoError(t, err)
+	stream, err := resources.AsYaml()
+	require.NoError(t, err)
+	read := map[Key]map[string]any{}
+	decoder := utilyaml.NewYAMLToJSONDecoder(bytes.NewReader(stream))
+	for {
+		var object unstructured.Unstructured
+		if err := decoder.Decode(&object); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		read[keyOf(object.Object)] = object.Object
+	}
+	assert.Equal(t, tree.Objects, read)
 }
 
 // TestLostTexts: kustomize loses them, which is why they are refused. Secrets
