@@ -48,7 +48,7 @@ func TestEncryptedTree(t *testing.T) {
 	tree, err := Build(in)
 	require.NoError(t, err)
 	files := encrypted(t, tree.Files)
-	built, err := BuildFiles(files, OverlayDir(tree.Name))
+	built, err := BuildFiles(files, Dir(tree.Name))
 	require.NoError(t, err)
 	require.Equal(t, slices.SortedFunc(maps.Keys(tree.Objects), compareKeys), slices.SortedFunc(maps.Keys(built), compareKeys))
 	for key, object := range built {

@@ -76,7 +76,7 @@ func (l layout) files() ([]File, error) {
 		base.Resources = append(base.Resources, fileName(key))
 	}
 	if l.in.FileStorage != nil {
-		file, err := manifestFile(path.Join(OverlayDir(l.in.Name), claimFile), l.claim())
+		file, err := manifestFile(path.Join(Dir(l.in.Name), claimFile), l.claim())
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func (l layout) files() ([]File, error) {
 		overlay.Resources = append(overlay.Resources, claimFile)
 	}
 	slices.Sort(base.Resources)
-	for dir, content := range map[string]kustomization{BaseDir(l.in.Name): base, OverlayDir(l.in.Name): overlay} {
+	for dir, content := range map[string]kustomization{BaseDir(l.in.Name): base, Dir(l.in.Name): overlay} {
 		file, err := kustomizationOf(dir, content)
 		if err != nil {
 			return nil, err

@@ -78,9 +78,9 @@ type Tree struct {
 	Rewritten, LeftWithDomain []threescale.Place
 }
 
-// OverlayDir returns the folder that Flux builds for a restore, relative to the
-// one that holds base and overlays.
-func OverlayDir(name string) string { return path.Join(overlaysFolder, name) }
+// Dir returns the folder that Flux builds for a restore, relative to the one
+// that holds base and overlays.
+func Dir(name string) string { return path.Join(overlaysFolder, name) }
 
 // BaseDir returns the folder of a restore's own base.
 func BaseDir(name string) string { return path.Join(baseFolder, name) }
@@ -126,7 +126,7 @@ func build(in Input) (*Tree, error) {
 	if tree.Files, err = l.files(); err != nil {
 		return nil, err
 	}
-	tree.Objects, err = BuildFiles(tree.Files, OverlayDir(in.Name))
+	tree.Objects, err = BuildFiles(tree.Files, Dir(in.Name))
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func Removed(previous map[string][]byte, tree *Tree) []string {
 		kept[file.Path] = true
 	}
 	var removed []string
-	for _, dir := range []string{BaseDir(tree.Name), OverlayDir(tree.Name)} {
+	for _, dir := range []string{BaseDir(tree.Name), Dir(tree.Name)} {
 		for _, name := range listed(previous[path.Join(dir, kustomizationFile)]) {
 			file := path.Join(dir, name)
 			if isOurs(path.Dir(dir), name) && !kept[file] {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func oddTexts() []string {
 		"trailing ", "trailing\t", " leading", "\tleading", "a\tb", "line\n", "two\n\n", "\nleading", "\n", "\n\n", "a\n\n\nb", "a \nb ", "a\n  b\n c", "  a\nb", "a\r\nb\r\n", "\r", "a\rb",
 		"ünïcödé", "日本語", "🔐", "\u2028", "a\u2029b", "\u00a0", "\ufeff", "a\ufeffb", "\u200b", "\ufffd", "\ue000", "\U0010ffff",
 		"\x00", "a\x00b", "\x01\x07\x08\x0b\x0c\x1b", strings.Repeat("x", 200), strings.Repeat("word ", 60), strings.Repeat("word ", 60) + "\nx", "a" + strings.Repeat(" ", 100) + "b",
-		"ENC[AES256_GCM,data:x]", "# a comment\nkey: value\n", "{\"json\": true}\n", "tab\t\n\ttab", "x: |\n  y\n", "-----BEGIN X-----\nabc\n-----END X-----\n",
+		"ENC[AES256_GCM,data:x]", "# a comment\nkey: value\n", "{\"json\": true}\n", "tab\t\n\tindent", "x: |\n  y\n", "-----BEGIN X-----\nabc\n-----END X-----\n",
 	}
 }
 
@@ -57,9 +58,7 @@ func TestOddTexts(t *testing.T) {
 	spec["list"] = []any{"no", int64(1), 1.5, true, nil, map[string]any{}, []any{}, "a\u2028b"}
 	spec["number"], spec["big"], spec["float"], spec["none"], spec["exponent"] = int64(0), int64(9007199254740993), 1e-7, nil, 1e21
 	configMap := find(t, in.Objects, "ConfigMap", "system-environment")
-	for key, value := range configMap["data"].(map[string]any) {
-		data[key] = value
-	}
+	maps.Copy(data, configMap["data"].(map[string]any))
 	configMap["data"] = data
 	configMap["metadata"].(map[string]any)["annotations"] = annotations
 	find(t, in.Objects, "Secret", "system-app")["data"] = secrets
@@ -100,11 +99,11 @@ func TestStream(t *testing.T) {
 	decoder := utilyaml.NewYAMLToJSONDecoder(bytes.NewReader(stream))
 	for {
 		var object unstructured.Unstructured
-		if err := decoder.Decode(&object); errors.Is(err, io.EOF) {
+		err := decoder.Decode(&object)
+		if errors.Is(err, io.EOF) {
 			break
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		read[keyOf(object.Object)] = object.Object
 	}
 	assert.Equal(t, tree.Objects, read)
