@@ -9,9 +9,9 @@ import (
 	"os"
 	"strings"
 
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
-
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
 // explain turns a transport's error into one for users. doing is what was
@@ -25,11 +25,12 @@ func (c *connection) explain(ctx context.Context, doing string, err error) *Erro
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		reason, advice = Timeout, "it took longer than the timeout allows: raise it, or look at the server"
 	}
-	explained := fail(reason, "cannot %s %q: %s", doing, c.shown, advice)
-	explained.cause = contextCause(errors.Join(err, ctx.Err()))
-	if reason != Timeout {
-		explained.Server = c.redact.clean(words(err))
+	detail := ""
+	if said := strings.Trim(c.redact.clean(words(err)), ": "); said != "" && reason != Timeout && reason != UnsupportedRepository {
+		detail = ": " + said
 	}
+	explained := fail(reason, "cannot %s %q: %s%s", doing, c.shown, advice, detail)
+	explained.cause = contextCause(errors.Join(err, ctx.Err()))
 	return explained
 }
 
@@ -44,6 +45,10 @@ func words(err error) string {
 
 // classify finds the reason in a transport's error, and what a user can do.
 func classify(err error) (Reason, string) {
+	var wrapper *plumbing.UnexpectedError // which does not unwrap
+	if errors.As(err, &wrapper) {
+		return classify(wrapper.Err)
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return Timeout, "it took longer than the timeout allows: raise it, or look at the server"
@@ -75,8 +80,10 @@ func classifyStatus(code int) (Reason, string) {
 		return AuthenticationFailed, "the proxy refuses the login: check the proxy's Secret"
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= http.StatusInternalServerError:
 		return Unreachable, "the server is in trouble or wants to be asked later"
+	case code == http.StatusRequestEntityTooLarge:
+		return PushRejected, "the server takes no commit as large as this: raise its limit"
 	default:
-		return PushRejected, "the server does not answer as a Git server: check the URL"
+		return InvalidInput, "the server does not answer as a Git server: check the URL"
 	}
 }
 

@@ -84,7 +84,11 @@ func redactorFor(parsed *url.URL, target Target) redactor {
 		names = append(names, target.ProxyURL.User.Username())
 	}
 	for _, name := range names {
-		secrets = append(secrets, name+":"+password, name+":"+string(target.Auth["password"]))
+		for _, each := range secrets[:2] {
+			if each != "" { // as it goes into a header
+				secrets = append(secrets, name+":"+each)
+			}
+		}
 		if len(name) >= minToken {
 			secrets = append(secrets, name)
 		}

@@ -50,7 +50,7 @@ func (r Reason) Terminal() bool {
 // nothing else of a library's error can come out through it.
 type Error struct {
 	Reason Reason
-	Server string // the server's own words, cleaned; may be empty
+	Server string // the server's own words when it refuses a push, cleaned
 	text   string
 	cause  error
 }
