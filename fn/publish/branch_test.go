@@ -22,7 +22,7 @@ import (
 
 func hashes(text string) []plumbing.Hash {
 	var list []plumbing.Hash
-	for _, each := range strings.Fields(text) {
+	for each := range strings.FieldsSeq(text) {
 		list = append(list, plumbing.NewHash(each))
 	}
 	return list
@@ -220,7 +220,7 @@ func TestLocal(t *testing.T) {
 	for name, dir := range map[string]string{"bare": bare, "work tree": work} {
 		t.Run(name, func(t *testing.T) {
 			publish := func(value string, edit Edit) (Result, error) {
-				return PublishLocal(t.Context(), Local{Directory: dir}, folders, commitOf(value), func(context.Context, fs.FS) (Edit, error) { return edit, nil })
+				return Local(t.Context(), Repository{Directory: dir}, folders, commitOf(value), func(context.Context, fs.FS) (Edit, error) { return edit, nil })
 			}
 			one, err := publish("one", Edit{Write: map[string][]byte{"apps/base/x/a.yaml": []byte("1"), "apps/base/x/b.yaml": []byte("1")}})
 			require.NoError(t, err)
@@ -293,7 +293,7 @@ func TestLocalRefuses(t *testing.T) {
 				tc.spoil(t, dir)
 			}
 			before, _ := tryGit(dir, "status", "--porcelain")
-			_, err := PublishLocal(t.Context(), Local{Directory: dir, Branch: tc.branch}, folders, commitOf("one"), writing(map[string]string{file: "2", "apps/base/x/new.yaml": "2"}))
+			_, err := Local(t.Context(), Repository{Directory: dir, Branch: tc.branch}, folders, commitOf("one"), writing(map[string]string{file: "2", "apps/base/x/new.yaml": "2"}))
 			requireReason(t, err, tc.want)
 			after, _ := tryGit(dir, "status", "--porcelain")
 			assert.Equal(t, before, after)
@@ -307,7 +307,7 @@ func TestLocalRefuses(t *testing.T) {
 		gitIn(t, dir, "commit", "-q", "-m", "seed")
 		gitIn(t, dir, "branch", "other")
 		put(t, dir, file, "mine")
-		result, err := PublishLocal(t.Context(), Local{Directory: dir, Branch: "other"}, folders, commitOf("one"), writing(map[string]string{file: "2"}))
+		result, err := Local(t.Context(), Repository{Directory: dir, Branch: "other"}, folders, commitOf("one"), writing(map[string]string{file: "2"}))
 		require.NoError(t, err, "its work tree is not touched")
 		assert.Equal(t, result.Commit, gitIn(t, dir, "rev-parse", "other"))
 		assert.Equal(t, "M "+file, gitIn(t, dir, "status", "--porcelain"))

@@ -1,7 +1,7 @@
 // Package publish brings files into a Git repository: it clones, makes one
 // commit, signs it, pushes it, and runs again what lost a race. It knows bytes
 // and paths, and nothing of what they mean or where logins come from. Start at
-// [Publish]; [Inspect] only looks, and [PublishLocal] writes to a repository
+// [Publish]; [Inspect] only looks, and [Local] writes to a repository
 // on this machine.
 //
 // # Flow

@@ -100,10 +100,12 @@ func reaches(ctx context.Context, objects storer.EncodedObjectStorer, commit plu
 // commits is a heap of commits, the newest on top.
 type commits []*object.Commit
 
-func (c commits) Len() int           { return len(c) }
-func (c commits) Less(i, j int) bool { return c[i].Committer.When.After(c[j].Committer.When) }
-func (c commits) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
-func (c *commits) Push(x any)        { *c = append(*c, x.(*object.Commit)) } //nolint:forcetypeassert // as above
+func (c *commits) Len() int { return len(*c) }
+func (c *commits) Less(i, j int) bool {
+	return (*c)[i].Committer.When.After((*c)[j].Committer.When)
+}
+func (c *commits) Swap(i, j int) { (*c)[i], (*c)[j] = (*c)[j], (*c)[i] }
+func (c *commits) Push(x any)    { *c = append(*c, x.(*object.Commit)) } //nolint:forcetypeassert // as above
 func (c *commits) Pop() any {
 	last := (*c)[len(*c)-1]
 	*c = (*c)[:len(*c)-1]

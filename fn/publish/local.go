@@ -14,15 +14,15 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
-// Local is a repository on this machine.
-type Local struct {
+// Repository is one on this machine.
+type Repository struct {
 	Directory string // a bare repository, or one with a work tree: its root
 	Branch    string // empty: the one that is checked out
 }
 
 // local is an open repository.
 type local struct {
-	Local
+	Repository
 
 	repository *git.Repository
 	storer     *filesystem.Storage
@@ -31,11 +31,11 @@ type local struct {
 	work       bool          // there is a work tree with the branch in it
 }
 
-// PublishLocal is [Publish] for a repository on this machine, which it writes
+// Local is [Publish] for a repository on this machine, which it writes
 // to itself: no git program is run, and no hook. A work tree that has the
 // branch checked out gets the files too, as if they had been committed there;
 // files of the edit that differ from the newest commit are not overwritten.
-func PublishLocal(ctx context.Context, where Local, folders []string, commit Commit, change Change) (Result, error) {
+func Local(ctx context.Context, where Repository, folders []string, commit Commit, change Change) (Result, error) {
 	var result Result
 	if err := commit.check(); err != nil {
 		return result, err
@@ -72,8 +72,8 @@ func PublishLocal(ctx context.Context, where Local, folders []string, commit Com
 	return result, nil
 }
 
-func openLocal(where Local) (*local, error) {
-	l := &local{Local: where}
+func openLocal(where Repository) (*local, error) {
+	l := &local{Repository: where}
 	if kind, err := os.Lstat(filepath.Join(where.Directory, git.GitDirName)); err == nil && !kind.IsDir() {
 		return nil, fail(UnsupportedRepository, "cannot open the repository %q: it is a linked work tree or a submodule; use the repository that it belongs to", where.Directory)
 	}

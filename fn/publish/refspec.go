@@ -27,20 +27,21 @@ func (t *try) updates(ctx context.Context, copied *clone, head plumbing.Hash) ([
 	if err != nil {
 		return nil, err
 	}
-	list := []update{first}
-	if second != nil && second.name != first.name {
-		if !second.old.IsZero() && !second.forced {
-			merged, err := reaches(ctx, copied.storer, second.old, head)
-			if err != nil {
-				return nil, t.connection.explain(ctx, "read the history of", err)
-			}
-			if !merged {
-				return nil, fail(BranchNotOurs, "cannot push to %q of %q: its newest commit is not below the new one; merge or delete it, or begin the refspec with +", second.name, t.connection.shown)
-			}
-		}
-		list = append(list, *second)
+	if second == nil || second.name == first.name {
+		return []update{first}, nil
 	}
-	return list, nil
+	if second.old.IsZero() || second.forced {
+		return []update{first, *second}, nil
+	}
+	merged, err := reaches(ctx, copied.storer, second.old, head)
+	switch {
+	case err != nil:
+		return nil, t.connection.explain(ctx, "read the history of", err)
+	case !merged:
+		return nil, fail(BranchNotOurs, "cannot push to %q of %q: its newest commit is not below the new one; merge or delete it, or begin the refspec with +", second.name, t.connection.shown)
+	default:
+		return []update{first, *second}, nil
+	}
 }
 
 // ours tells whether a commit has a record of our subject.

@@ -149,15 +149,16 @@ func (w *workTree) file(name string, data map[string][]byte) error {
 		}
 		return w.root.Rename(temporary, name)
 	}
-	if err := w.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := w.root.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	for at := path.Dir(name); at != "."; at = path.Dir(at) {
+	for at := path.Dir(name); err == nil && at != "."; at = path.Dir(at) {
 		if w.root.Remove(at) != nil {
 			break // it is not empty
 		}
 	}
-	return nil
+	return err
 }
 
 // saveIndex brings the files into the index, which takes the place of the old one at once.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net/http/cgi"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/gittestserver"
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/publish"
@@ -24,8 +25,9 @@ import (
 
 const (
 	bigFiles   = 100_000
-	bigSize    = 5000 // bytes of a file
-	bigHistory = 3000 // commits that change one file each
+	bigSize    = 5000                                 // bytes of a file
+	bigHistory = 3000                                 // commits that change one file each
+	bigBare    = "THREESCALE_BACKUP_BENCH_REPOSITORY" // a repository of an earlier run, instead of a new one
 	bigURL     = "THREESCALE_BACKUP_BENCH_URL"
 	bigValue   = "THREESCALE_BACKUP_BENCH_VALUE"
 	bigFolder  = "apps/restored/base/example"
@@ -37,31 +39,30 @@ const (
 // commit and git push, in pairs, over HTTP.
 func TestAgainstGit(t *testing.T) {
 	root := t.TempDir()
-	bare := filepath.Join(root, "big.git")
-	generate(t, bare)
-	server := gittestserver.NewGitServer(root)
-	require.NoError(t, server.StartHTTP())
-	t.Cleanup(server.StopHTTP)
-	url := server.HTTPAddress() + "/big.git"
+	bare := os.Getenv(bigBare)
+	if bare == "" {
+		bare = filepath.Join(root, "big.git")
+		generate(t, bare)
+	}
+	git(t, bare, "config", "http.receivepack", "true")
+	url := serveGit(t, bare)
 	executable, err := os.Executable()
 	require.NoError(t, err)
 
 	servers := []struct {
-		name   string
-		config string // what the server can do
-		pairs  int
+		name    string
+		filters string
+		pairs   int
 	}{
-		{"server as git makes it", "", 3},
+		{"server as git makes it", "false", 3},
 		{"server that leaves out files (as GitHub, GitLab, Gitea)", "true", 3},
 	}
 	for _, each := range servers {
-		if each.config != "" {
-			git(t, bare, "config", "uploadpack.allowFilter", each.config)
-			git(t, bare, "config", "uploadpack.allowAnySHA1InWant", each.config)
-		}
+		git(t, bare, "config", "uploadpack.allowFilter", each.filters)
+		git(t, bare, "config", "uploadpack.allowAnySHA1InWant", each.filters)
 		var samples [2][]sample
 		for pair := range each.pairs {
-			value := fmt.Sprint(each.config, pair)
+			value := fmt.Sprint(time.Now().UnixNano(), pair)
 			t.Setenv(bigURL, url)
 			t.Setenv(bigValue, value)
 			samples[0] = append(samples[0], measure(t, []string{executable, "-test.run=TestPublishAsChild$", "-test.count=1"}))
@@ -103,6 +104,18 @@ func TestPublishAsChild(t *testing.T) {
 		})
 	require.NoError(t, err)
 	require.True(t, result.Pushed)
+}
+
+// serveGit serves a repository by git http-backend, since gittestserver never answers git clone --depth over HTTP.
+func serveGit(t *testing.T, bare string) string {
+	t.Helper()
+	path, err := exec.LookPath("git")
+	require.NoError(t, err)
+	server := httptest.NewServer(&cgi.Handler{Path: path, Args: []string{"http-backend"}, Stderr: io.Discard, Env: []string{
+		"GIT_PROJECT_ROOT=" + filepath.Dir(bare), "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=bench",
+	}})
+	t.Cleanup(server.Close)
+	return server.URL + "/" + filepath.Base(bare)
 }
 
 func git(t *testing.T, dir string, args ...string) {
