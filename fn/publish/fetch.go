@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -121,7 +122,7 @@ func (c *clone) fetch(ctx context.Context, depth packp.DepthCommits, filter pack
 	defer func() { _ = session.Close() }() // a read that failed has said so
 
 	request := packp.NewUploadPackRequestFromCapabilities(advertised.Capabilities)
-	request.Wants, request.Depth, request.Filter = wants, depth, filter
+	request.Wants, request.Depth, request.Filter = slices.Clone(wants), depth, filter // the request sorts them
 	set := []capability.Capability{capability.NoProgress}
 	if depth > 0 {
 		set = append(set, capability.Shallow)
