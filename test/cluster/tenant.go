@@ -74,3 +74,13 @@ func (c *Cluster) token(ctx context.Context, namespace, name string) (string, er
 	}
 	return request.Status.Token, nil
 }
+
+// accountKubeconfig writes a kubeconfig with a token of a ServiceAccount, by the
+// account's name.
+func (c *Cluster) accountKubeconfig(ctx context.Context, namespace, account string) error {
+	token, err := c.token(ctx, namespace, account)
+	if err != nil {
+		return err
+	}
+	return c.writeKubeconfig(c.path(account+".kubeconfig"), token, namespace)
+}
