@@ -81,7 +81,7 @@ func TestRestoreKilledAtEveryStep(t *testing.T) {
 			shell(t, dir, "sh", "-c", "rm -rf tenant-002; touch tenant-001; chmod 0700 tenant-001")
 		}, true},
 		"PowerCut": {"A file has its name, and not its content", func(t *testing.T, dir string) {
-			shell(t, dir, "sh", "-c", ": > tenant-002/.htaccess; printf gar > tenant-001/2026/01/02/logo-0123456789abcdef.png")
+			shell(t, dir, "sh", "-c", ": > tenant-002/.htaccess; printf garbag > tenant-001/2026/01/02/logo-0123456789abcdef.png")
 		}, true},
 		"DirectoriesOpen": {"No directory has its mode and time yet", func(t *testing.T, dir string) {
 			shell(t, dir, "sh", "-c", "find . -mindepth 1 -type d -exec chmod 0700 {} + -exec touch {} +")

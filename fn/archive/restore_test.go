@@ -208,7 +208,7 @@ func TestRestoreIntoADirectoryThatIsNotEmpty(t *testing.T) {
 			shell(t, dir, "sh", "-c", "mkdir -p tenant-002; printf deny > tenant-002/.htaccess")
 		}, outcome{refuses: map[Existing]string{Fail: "tenant-001 of the run is missing"}}},
 		"OtherContent": {"A file that was changed since is data", func(t *testing.T, dir string) {
-			shell(t, dir, "sh", "-c", "mkdir -p tenant-002; echo allow > tenant-002/.htaccess")
+			shell(t, dir, "sh", "-c", "mkdir -p tenant-002; printf nope > tenant-002/.htaccess")
 		}, outcome{refuses: map[Existing]string{Fail: ""}}},
 		"FileInPlaceOfDirectory": {"What is in the way is replaced", func(t *testing.T, dir string) {
 			shell(t, dir, "sh", "-c", "echo x > tenant-001")

@@ -1,6 +1,7 @@
 package mover
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"strconv"
 	"testing"
@@ -30,8 +31,8 @@ func TestPack(t *testing.T) {
 		for _, o := range objects {
 			got, err := o.Handed(parts)
 			require.NoError(t, err)
-			assert.Equal(t, len(o.data), len(got), "round %d", round)
-			require.True(t, string(o.data) == string(got), "round %d: %s", round, o.Name)
+			require.Len(t, got, len(o.data), "round %d: %s", round, o.Name)
+			require.True(t, bytes.Equal(o.data, got), "round %d: %s", round, o.Name)
 			assert.GreaterOrEqual(t, o.Part, last)
 			last = o.Part
 		}

@@ -34,7 +34,7 @@ func readIdentities(dir string) ([]age.Identity, error) {
 		}
 		parsed, err := age.ParseIdentities(f)
 		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, &decryptionError{fmt.Errorf("cannot read age identities %q: a line of it is not one of AGE-SECRET-KEY-1...", name)}
+			return nil, &decryptionError{fmt.Errorf("cannot read age identities %q: it does not hold AGE-SECRET-KEY lines only", name)}
 		}
 		identities = append(identities, parsed...)
 	}

@@ -57,7 +57,12 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 		return err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	run, err := volume.OpenRun(i.options.Run)
+	id, err := resolve(volume, i.options.Run)
+	if err != nil {
+		return err
+	}
+	i.result.Run = id
+	run, err := volume.OpenRun(id)
 	if err != nil {
 		return err
 	}
@@ -78,6 +83,22 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 		return err
 	}
 	return i.handOver(ctx, objects)
+}
+
+// resolve returns the run that is meant. A newest run that was damaged is not
+// passed over: nobody wants an older one restored without being asked.
+func resolve(volume *archive.Volume, run string) (string, error) {
+	if run != archive.Latest {
+		return run, nil
+	}
+	pointed, err := volume.Pointed()
+	if err != nil {
+		return "", err
+	}
+	if pointed != nil && pointed.State != archive.Complete {
+		return pointed.ID, nil // opening it tells what is wrong
+	}
+	return run, nil
 }
 
 // describe notes what the manifest tells.

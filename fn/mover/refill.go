@@ -2,6 +2,8 @@ package mover
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
@@ -58,5 +60,9 @@ func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(job
 			Existing: archive.Existing(o.Existing), Identities: identities, Progress: passOn(progress),
 		})
 	})
+	var notEmpty *archive.NotEmptyError
+	if errors.As(err, &notEmpty) {
+		err = fmt.Errorf("%w: move it away, or choose what becomes of existing files (Overwrite, Mirror or Skip in place of %s)", err, o.Existing)
+	}
 	return restored, explainDecryption(err, info.Manifest, identities)
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/stretchr/testify/assert"
@@ -196,10 +197,7 @@ func assertTellsNothing(t *testing.T, s *stage, result any, err error) {
 	t.Helper()
 	text, marshalErr := json.Marshal(result)
 	require.NoError(t, marshalErr)
-	said := string(text) + fmt.Sprint(err)
-	for _, value := range s.reports.data {
-		said += value
-	}
+	said := string(text) + fmt.Sprint(err, s.reports.data)
 	for _, secret := range []string{marker, base64.StdEncoding.EncodeToString([]byte(marker)), "AGE-SECRET-KEY-1Q"} {
 		assert.NotContains(t, said, secret)
 	}
@@ -328,7 +326,6 @@ func TestInspectHandsOverNothingOf(t *testing.T) {
 		"NewerFormat": {
 			reason: "a newer program wrote it", want: v1alpha1.ReasonUnsupportedFormat, exit: job.ExitUsage,
 			prepare: func(t *testing.T, s *stage) {
-				s.inspect.Run = runID
 				path := s.volumePath(run + "manifest.json")
 				data, err := os.ReadFile(path)
 				require.NoError(t, err)
@@ -416,16 +413,34 @@ func many(n int) map[string]string {
 	return objects
 }
 
-// TestInspectPassesOverADamagedManifest: latest is the newest run that is whole, but none is taken in its place when
-// it is asked for by name.
-func TestInspectPassesOverADamagedManifest(t *testing.T) {
+// TestInspectDoesNotPassOverADamagedRun: nobody wants an older run restored without being asked.
+func TestInspectDoesNotPassOverADamagedRun(t *testing.T) {
 	s := newStage(t, false, nil)
-	flip(t, s.volumePath("runs/"+runID+"/manifest.json"))
-	_, err := s.runInspect()
-	assert.Equal(t, v1alpha1.ReasonRunNotFound, mover.Reason(err))
+	v, err := archive.OpenVolume(s.inspect.Volume)
+	require.NoError(t, err)
+	defer v.Close()
+	options := archive.WriteOptions{Run: "newer", Now: func() time.Time { return noon.Add(time.Hour) }}
+	for path, data := range installation() {
+		options.Objects = append(options.Objects, archive.Object{Path: path, Data: []byte(data)})
+	}
+	_, err = v.Write(t.Context(), options)
+	require.NoError(t, err)
+	got, err := s.runInspect()
+	require.NoError(t, err)
+	assert.Equal(t, "newer", got.Run)
+	flip(t, s.volumePath("runs/newer/manifest.json"))
+	puts := s.handover.puts
+	for _, run := range []string{job.Latest, "newer"} {
+		s.inspect.Run = run
+		got, err = s.runInspect()
+		assert.Equal(t, v1alpha1.ReasonIntegrity, mover.Reason(err), run)
+		assert.Contains(t, got.Message, "newer")
+		assert.Equal(t, "newer", got.Run)
+	}
+	assert.Equal(t, puts, s.handover.puts)
 	s.inspect.Run = runID
 	_, err = s.runInspect()
-	assert.Equal(t, v1alpha1.ReasonIntegrity, mover.Reason(err))
+	require.NoError(t, err, "it can be asked for")
 }
 
 func TestInspectTriesToHandOverAgain(t *testing.T) {

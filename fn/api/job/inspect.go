@@ -87,28 +87,24 @@ type ExistingStorage struct {
 // ParseInspection reads a report's inspection; nil when there is none yet.
 // Texts and lists are bounded, whoever wrote them.
 func ParseInspection(data map[string]string) (*Inspection, error) {
-	i := &Inspection{}
-	if ok, err := parseUpTo(MaxInspectionBytes, data, KeyInspection, i); !ok || err != nil {
+	read := &Inspection{}
+	if ok, err := parseUpTo(MaxInspectionBytes, data, KeyInspection, read); !ok || err != nil {
 		return nil, err
 	}
-	i.bound()
+	i := read.Bounded()
 	if len(i.Objects) > MaxObjects {
 		return nil, fmt.Errorf("cannot read key %q of the report: it lists %d objects, more than the %d allowed", KeyInspection, len(i.Objects), MaxObjects)
 	}
 	for n := range i.Objects {
 		i.Objects[n].Kind, i.Objects[n].Name = shortened(i.Objects[n].Kind), shortened(i.Objects[n].Name)
 	}
-	return i, nil
+	return &i, nil
 }
 
 // Bounded returns i with texts that fit into a report.
 func (i Inspection) Bounded() Inspection {
-	i.bound()
-	return i
-}
-
-func (i *Inspection) bound() {
 	source := &i.Source
 	shortenAll(&i.Run, &i.Reason, &i.Message, &i.ManifestSHA256, &source.Namespace, &source.APIManager, &source.UID, &source.ThreeScale, &source.WildcardDomain)
 	i.Problems, i.Warnings = Bounded(i.Problems), Bounded(i.Warnings)
+	return i
 }

@@ -56,7 +56,7 @@ func (t *Target) merge(ctx context.Context, yield func(pair) error) error {
 		if wantErr != nil && !errors.Is(wantErr, io.EOF) {
 			return wantErr
 		}
-		order := 0
+		var order int
 		switch {
 		case wantErr != nil:
 			order = 1
