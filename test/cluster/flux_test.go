@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,9 +207,7 @@ func (d delivery) kustomization(t *testing.T, more map[string]any) {
 		"sourceRef":  map[string]any{"kind": "GitRepository", "name": "apps"},
 		"decryption": map[string]any{"provider": "sops", "secretRef": map[string]any{"name": "sops-age"}},
 	}
-	for key, value := range more {
-		spec[key] = value
-	}
+	maps.Copy(spec, more)
 	create(t, d.Cluster, d.object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", spec))
 }
 

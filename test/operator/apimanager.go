@@ -29,13 +29,17 @@ func (s *Operator) reconcileAPIManager(ctx context.Context, apiManager *unstruct
 	}
 	if err := s.reconcileObjects(ctx, apiManager); err != nil {
 		// As in reconcileAPIManagerStatus, an error does not keep the status back.
-		return withStatus(err, s.setStatus(ctx, apiManager, []string{err.Error()}))
+		return withStatus(err, s.setStatus(ctx, apiManager, err.Error()))
 	}
 	missing, err := s.missing(ctx, apiManager)
 	if err != nil {
 		return err
 	}
-	if err := s.setStatus(ctx, apiManager, missing); err != nil {
+	var lacks string
+	if len(missing) > 0 {
+		lacks = "waiting for: " + strings.Join(missing, ", ")
+	}
+	if err := s.setStatus(ctx, apiManager, lacks); err != nil {
 		return err
 	}
 	if len(missing) > 0 || s.options.Sidekiq == nil {
@@ -110,26 +114,22 @@ func (s *Operator) refuse(ctx context.Context, apiManager *unstructured.Unstruct
 
 // setStatus makes the installation available, or says what it lacks. A new one
 // is unavailable first: what watches it sees it become available.
-func (s *Operator) setStatus(ctx context.Context, apiManager *unstructured.Unstructured, missing []string) error {
+func (s *Operator) setStatus(ctx context.Context, apiManager *unstructured.Unstructured, lacks string) error {
 	if err := s.patchStatus(ctx, apiManager, func(status map[string]any) {
-		if len(missing) > 0 || !hasCondition(status, "Available") {
-			setAvailable(status, missing, false)
+		if lacks != "" || !hasCondition(status, "Available") {
+			setAvailable(status, corev1.ConditionFalse, lacks)
 		}
-	}); err != nil || len(missing) > 0 {
+	}); err != nil || lacks != "" {
 		return err
 	}
-	return s.patchStatus(ctx, apiManager, func(status map[string]any) { setAvailable(status, nil, true) })
+	return s.patchStatus(ctx, apiManager, func(status map[string]any) { setAvailable(status, corev1.ConditionTrue, "") })
 }
 
 // setAvailable sets the condition and the Deployments that there would be.
-func setAvailable(status map[string]any, missing []string, available bool) {
-	condition, list := corev1.ConditionFalse, "starting"
-	var message string
-	if available {
-		condition, list = corev1.ConditionTrue, "ready"
-	}
-	if len(missing) > 0 {
-		message = "waiting for: " + strings.Join(missing, ", ")
+func setAvailable(status map[string]any, condition corev1.ConditionStatus, message string) {
+	list := "starting"
+	if condition == corev1.ConditionTrue {
+		list = "ready"
 	}
 	setCondition(status, "Available", condition, "", message)
 	status["deployments"] = map[string]any{list: []any{
