@@ -21,17 +21,20 @@ type Commit struct {
 	Signer      signature.Signer // nil: not signed; see [OpenPGPSigner] and [SSHSigner]
 }
 
-// Trailer is the last line of a commit's message, "<key>: <subject> <value>":
+// Trailer is the last line of a commit's message, "<key>: <subject> <value> [<note>]":
 // the durable record that something was published. Of several trailers with
 // one key and subject only the newest counts, so that what was published and
 // then replaced can be published again. Without a key there is no record.
 type Trailer struct {
 	Key     string // letters, digits and dashes
 	Subject string // one word: whose record it is
-	Value   string // one line: what was published
+	Value   string // one word: what was published
+	Note    string // one line that is kept with it and not compared; may be empty
 }
 
-func (t Trailer) String() string { return t.Key + ": " + t.Subject + " " + t.Value }
+func (t Trailer) String() string {
+	return strings.TrimSuffix(t.prefix()+t.Value+" "+t.Note, " ")
+}
 
 func (t Trailer) prefix() string { return t.Key + ": " + t.Subject + " " }
 
@@ -55,9 +58,9 @@ func (c Commit) check() error {
 	}
 	const maxTrailer = 1024
 	t := c.Trailer
-	oneLine := strings.Join(strings.Fields(t.Value), " ")
+	oneLine := strings.Join(strings.Fields(t.Note), " ")
 	if !trailerKey.MatchString(t.Key) || len(strings.Fields(t.Subject)) != 1 || t.Subject != strings.TrimSpace(t.Subject) ||
-		t.Value == "" || t.Value != oneLine || len(t.String()) > maxTrailer {
+		len(strings.Fields(t.Value)) != 1 || t.Value != strings.TrimSpace(t.Value) || t.Note != oneLine || len(t.String()) > maxTrailer {
 		return fail(InvalidInput, "cannot commit: malformed trailer %q", t.String())
 	}
 	for line := range lines(c.Message) {
@@ -96,14 +99,15 @@ func (c Commit) message() string {
 	return text + c.Trailer.String() + "\n"
 }
 
-// record returns the value of the trailer's subject in a message, the last one if there are several.
-func (t Trailer) record(message string) (value string, found bool) {
+// record returns the record of the trailer's subject in a message, the last one if there are several.
+func (t Trailer) record(message string) (recorded Trailer, found bool) {
 	for line := range lines(message) {
 		if rest, ok := strings.CutPrefix(line, t.prefix()); ok {
-			value, found = strings.TrimSpace(rest), true
+			value, note, _ := strings.Cut(strings.TrimSpace(rest), " ")
+			recorded, found = Trailer{t.Key, t.Subject, value, note}, true
 		}
 	}
-	return value, found
+	return recorded, found
 }
 
 // commit stores a commit of a tree and returns its name.

@@ -62,24 +62,24 @@ func (h *history) next() (*object.Commit, error) {
 }
 
 // find looks for the newest record of the trailer's subject, and returns its
-// commit if it is the trailer's own.
-func (h *history) find(ctx context.Context, trailer Trailer) (plumbing.Hash, error) {
+// commit and what it says if it is of the trailer's value.
+func (h *history) find(ctx context.Context, trailer Trailer) (plumbing.Hash, Trailer, error) {
 	if trailer == (Trailer{}) {
-		return plumbing.ZeroHash, nil
+		return plumbing.ZeroHash, Trailer{}, nil
 	}
 	for ctx.Err() == nil {
 		commit, err := h.next()
 		if err != nil || commit == nil {
-			return plumbing.ZeroHash, err
+			return plumbing.ZeroHash, Trailer{}, err
 		}
-		if value, found := trailer.record(commit.Message); found {
-			if value == trailer.Value {
-				return commit.Hash, nil
+		if recorded, found := trailer.record(commit.Message); found {
+			if recorded.Value == trailer.Value {
+				return commit.Hash, recorded, nil
 			}
-			return plumbing.ZeroHash, nil
+			return plumbing.ZeroHash, Trailer{}, nil
 		}
 	}
-	return plumbing.ZeroHash, ctx.Err()
+	return plumbing.ZeroHash, Trailer{}, ctx.Err()
 }
 
 // reaches tells whether a commit is a tip, or below one, as far as it is stored.

@@ -53,13 +53,13 @@ func Local(ctx context.Context, where Repository, folders []string, commit Commi
 		result.Head = l.head.String()
 		result.at(l.branch, l.head)
 	}
-	found, err := walk.find(ctx, commit.Trailer)
+	found, recorded, err := walk.find(ctx, commit.Trailer)
 	if err != nil {
 		return result, l.broken(err)
 	}
 	result.Looked, result.Whole = walk.looked, !walk.missing
 	if !found.IsZero() {
-		result.Found = true
+		result.Found, result.Note = true, recorded.Note
 		result.at(l.branch, found)
 		return result, nil
 	}

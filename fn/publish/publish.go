@@ -50,6 +50,7 @@ type Result struct {
 	Head     string // the newest commit of Target.Branch before the push
 	Pushed   bool   // the commit is new
 	Found    bool   // the trailer was on the branch already: nothing was pushed
+	Note     string // the note of the trailer that was found
 	Looked   int    // how many commits were looked at for the trailer
 	Whole    bool   // there are no others
 	Tries    int    // how often it was tried; more than one after lost races
@@ -276,7 +277,7 @@ func (t *try) search(ctx context.Context, copied *clone, tips []plumbing.Hash, r
 	if err != nil {
 		return fail(Internal, "cannot read the history of %q: %v", t.connection.shown, err)
 	}
-	found, err := walk.find(ctx, t.commit.Trailer)
+	found, recorded, err := walk.find(ctx, t.commit.Trailer)
 	if err != nil {
 		return t.connection.explain(ctx, "read the history of", err)
 	}
@@ -284,7 +285,7 @@ func (t *try) search(ctx context.Context, copied *clone, tips []plumbing.Hash, r
 	if found.IsZero() {
 		return nil
 	}
-	result.Found = true
+	result.Found, result.Note = true, recorded.Note
 	merged, err := reaches(ctx, copied.storer, found, tips[0])
 	if err != nil {
 		return t.connection.explain(ctx, "read the history of", err)
