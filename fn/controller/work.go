@@ -44,7 +44,7 @@ func (r *Reconciler) newWork(obj *v1alpha1.ThreeScaleRestore, patcher *patch.Ser
 	w.config = rest.CopyConfig(r.Config)
 	w.config.Impersonate = rest.ImpersonationConfig{UserName: fmt.Sprintf("system:serviceaccount:%s:%s", obj.Namespace, account)}
 	var err error
-	w.tenant, err = client.New(w.config, client.Options{Scheme: r.Scheme(), Mapper: r.RESTMapper()})
+	w.tenant, err = client.New(w.config, client.Options{Scheme: r.Client.Scheme(), Mapper: r.RESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot act as ServiceAccount %q: %w", account, err)
 	}

@@ -63,8 +63,6 @@ func forceRequest(r *v1alpha1.ThreeScaleRestore) (string, bool) {
 	return token, token != "" && token == r.GetAnnotations()[meta.ReconcileRequestAnnotation]
 }
 
-// TrailerPrefix is the beginning of the trailer's value of an attempt; the run
-// follows. A record is found by it, whatever "latest" stands for by now.
-func TrailerPrefix(r *v1alpha1.ThreeScaleRestore, attempt string) string {
-	return fmt.Sprintf("%s/%s %s ", r.Namespace, r.Name, attempt)
-}
+// TrailerSubject says whose record a trailer is. Its value is the attempt, and
+// its note the run: a record is found whatever "latest" stands for by now.
+func TrailerSubject(r *v1alpha1.ThreeScaleRestore) string { return r.Namespace + "/" + r.Name }

@@ -50,9 +50,12 @@ func sourceBranch(repository *sourcev1.GitRepository) string {
 // Folders are the two folders that a restore writes, relative to the root of
 // the repository: base and overlay.
 func Folders(r *v1alpha1.ThreeScaleRestore) (base, overlay string) {
-	root := cleanPath(r.Spec.Path)
+	root := Root(r)
 	return path.Join(root, "base", r.Name), path.Join(root, "overlays", r.Name)
 }
+
+// Root is the folder that both lie below, "." for the repository's own.
+func Root(r *v1alpha1.ThreeScaleRestore) string { return cleanPath(r.Spec.Path) }
 
 // cleanPath makes a path relative to the root of the repository, "." for it.
 func cleanPath(p string) string {

@@ -26,6 +26,8 @@ type cli struct {
 	List     listCommand     `cmd:"" help:"List the runs on a backup volume."`
 	Verify   verifyCommand   `cmd:"" help:"Read a run again and compare every digest; needs no key."`
 	Simulate simulateCommand `cmd:"" help:"Show what a ThreeScaleBackup would compose and do, on directories."`
+
+	Controller controllerCommand `cmd:"" help:"Reconcile ThreeScaleRestores in a cluster."`
 }
 
 // exitError ends the process with a code of sysexits(3).
