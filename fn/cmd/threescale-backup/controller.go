@@ -20,7 +20,9 @@ import (
 	"github.com/fluxcd/pkg/runtime/probes"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	flag "github.com/spf13/pflag"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -119,8 +121,16 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 	return mgr.Start(ctx)
 }
 
-// manager makes the manager. Secrets and ConfigMaps are read as they are, and
-// not kept: the controller may read them in a few namespaces only.
+// uncached are the kinds that are read as they are: what the controller itself
+// has just made or removed must not seem otherwise, and Secrets are not kept.
+func uncached() []client.Object {
+	return []client.Object{
+		&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Namespace{}, &corev1.Pod{}, &corev1.ServiceAccount{},
+		&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &batchv1.Job{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
+	}
+}
+
+// manager makes the manager.
 func (o *controllerOptions) manager(restConfig *rest.Config) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme} {
@@ -152,7 +162,7 @@ func (o *controllerOptions) manager(restConfig *rest.Config) (ctrl.Manager, erro
 			ByObject:          map[client.Object]cache.ByObject{&v1alpha1.ThreeScaleRestore{}: {Label: selector}},
 			DefaultNamespaces: namespaces,
 		},
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Namespace{}, &corev1.Pod{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}}}},
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: uncached()}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the controller: %w", err)
