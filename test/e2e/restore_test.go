@@ -103,8 +103,8 @@ func TestRestoreOfALostInstallation(t *testing.T) {
 			}
 		}
 	}
-	diff, err := exec.Command("rsync", "-anic", "--delete", "--exclude=lost+found", kept+"/", w.files+"/").CombinedOutput()
+	diff, err := exec.Command("rsync", "-rlptnic", "--delete", "--exclude=lost+found", kept+"/", w.files+"/").CombinedOutput()
 	require.NoError(t, err, string(diff))
-	assert.Empty(t, string(diff), "the files are the same: content, modes, times, links")
+	assert.Empty(t, strings.TrimPrefix(string(diff), ".d..tp..... ./\n"), "but for the volume's root and the owners the files are the same: content, modes, times, links")
 	assert.Empty(t, w.admin("get", "jobs,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"), "nothing of the restore stays")
 }
