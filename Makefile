@@ -40,7 +40,7 @@ test: ## Run all tests that need neither root nor a cluster.
 
 .PHONY: lint
 lint: ## Run the linters.
-	$(LINT) golangci-lint run ./...
+	$(LINT) golangci-lint run --allow-parallel-runners ./...
 
 .PHONY: fmt
 fmt: ## Format the code.

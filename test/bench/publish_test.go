@@ -69,9 +69,9 @@ func TestAgainstGit(t *testing.T) {
 			work := filepath.Join(root, "work")
 			theirs := measure(t, []string{"sh", "-ec", byHand, "sh", url, work, bigFolder + "-git", fmt.Sprint(each.filters, pair, time.Now().UnixNano())})
 			require.NoError(t, os.RemoveAll(work))
-			ratios = append(ratios, float64(ours.wall)/float64(theirs.wall))
+			ratios = append(ratios, float64(ours.Wall)/float64(theirs.Wall))
 			t.Logf("%s: publish %s, git %s, ratio %.2f, publish's peak memory %d MiB", each.name,
-				ours.wall.Round(time.Millisecond), theirs.wall.Round(time.Millisecond), ratios[pair], ours.rss>>10)
+				ours.Wall.Round(time.Millisecond), theirs.Wall.Round(time.Millisecond), ratios[pair], ours.RSS>>10)
 		}
 		slices.Sort(ratios)
 		t.Logf("%s: median ratio %.2f", each.name, ratios[len(ratios)/2])

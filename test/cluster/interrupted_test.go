@@ -181,7 +181,11 @@ func runHarness(ctx context.Context, when string) error {
 		}
 	}
 	// As if it were killed between attaching a device and mounting it.
-	if out, err := exec.Command("losetup", "--find", filepath.Join(c.Dir(), "nodeinit")).CombinedOutput(); err != nil {
+	image := filepath.Join(c.Dir(), "image")
+	if err := os.WriteFile(image, make([]byte, 1<<20), 0o600); err != nil {
+		return err
+	}
+	if out, err := exec.Command("losetup", "--find", image).CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot attach loop device: %w: %s", err, out)
 	}
 	if err := runPod(ctx, c); err != nil {
