@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/publish"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/sops"
@@ -109,10 +109,10 @@ func (w *work) ignored(files fs.FS, file string) bool {
 }
 
 func (w *work) encrypter(files fs.FS) (*sops.Encrypter, error) {
-	if w.restore.Spec.Encryption != nil {
-		return sops.ForRecipients(w.restore.Spec.Encryption.Age.Recipients)
+	if w.restore.Spec.Encryption == nil {
+		return commit.Encrypter(files, nil)
 	}
-	return sops.ForRepository(files), nil
+	return commit.Encrypter(files, w.restore.Spec.Encryption.Age.Recipients)
 }
 
 func encryptionProblem(err error) *restore.Problem {
@@ -179,7 +179,7 @@ func (w *work) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	commit, err := w.commit(ctx)
+	made, err := w.commit(ctx)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (w *work) publish(ctx context.Context) error {
 		w.restore.Status.RevisionBefore = k.Status.LastAttemptedRevision
 	}
 	base, kustomized := restore.Folders(w.restore)
-	result, err := publish.Publish(ctx, target, []string{base, kustomized}, commit, w.edit)
+	result, err := publish.Publish(ctx, target, []string{base, kustomized}, made, w.edit)
 	if err != nil {
 		return gitProblem(err)
 	}
@@ -245,31 +245,9 @@ func (w *work) edit(_ context.Context, files fs.FS) (publish.Edit, error) {
 	if err != nil {
 		return publish.Edit{}, encryptionProblem(err)
 	}
-	root := restore.Root(w.restore)
-	edit := publish.Edit{Write: make(map[string][]byte, len(w.tree.Files))}
-	encrypted := make([]overlay.File, 0, len(w.tree.Files))
-	for _, file := range w.tree.Files {
-		full := path.Join(root, file.Path)
-		if file.Secret {
-			if file.Data, err = encrypter.Encrypt(full, file.Data); err != nil {
-				return publish.Edit{}, encryptionProblem(err)
-			}
-		}
-		encrypted = append(encrypted, file)
-		edit.Write[full] = file.Data
-	}
-	if _, err := overlay.BuildFiles(encrypted, overlay.Dir(w.tree.Name)); err != nil {
-		return publish.Edit{}, fmt.Errorf("cannot build the encrypted tree: %w", err)
-	}
-	previous := map[string][]byte{}
-	for _, dir := range []string{overlay.BaseDir(w.tree.Name), overlay.Dir(w.tree.Name)} {
-		name := path.Join(dir, "kustomization.yaml")
-		if data, err := fs.ReadFile(files, path.Join(root, name)); err == nil {
-			previous[name] = data
-		}
-	}
-	for _, gone := range overlay.Removed(previous, w.tree) {
-		edit.Remove = append(edit.Remove, path.Join(root, gone))
+	edit, err := commit.Edit(files, restore.Root(w.restore), w.tree, encrypter)
+	if err != nil {
+		return publish.Edit{}, encryptionProblem(err)
 	}
 	return edit, nil
 }
