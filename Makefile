@@ -58,7 +58,7 @@ verify: generate ## Fail if `make generate` changes anything.
 	@git diff --exit-code -- fn manifests package || (echo 'error: run make generate and commit the result' >&2; exit 1)
 
 .PHONY: peers
-peers: ## Build Kubernetes, etcd, Crossplane and crank for the tests, once.
+peers: ## Build Kubernetes, etcd, Crossplane, crank and Flux for the tests, once.
 	$(GO) run ./test/peers/build
 
 .PHONY: render
@@ -70,6 +70,6 @@ e2e: ## Run the end-to-end tests on a real cluster (Linux, root, containerd).
 	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/e2e/...
 
 .PHONY: bench
-bench: ## Print the figures: the mover against rsync, and one call of the function.
+bench: ## Print the figures: the mover against rsync, a restore's commit against git, and one call of the function.
 	$(GO) test -run '^$$' -bench RunFunction -benchmem ./fn/function/...
-	$(GO) test -count=1 -timeout 60m -tags bench -v -run TestAgainstRsync ./test/bench/...
+	$(GO) test -count=1 -timeout 60m -tags bench -v -run TestAgainst ./test/bench/...

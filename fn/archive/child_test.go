@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,6 +26,9 @@ type childArgs struct {
 	Workers            int
 	User               int         // drops root's rights, if not 0
 	Deny               map[int]int // errors of system calls, both by number
+	Target             string      // is restored into in place of writing a run, if not empty
+	Existing           Existing
+	Identity           string
 }
 
 func TestMain(m *testing.M) {
@@ -69,6 +73,9 @@ func child(data []byte) int {
 		fmt.Println(err)
 		return 2
 	}
+	if args.Target != "" {
+		return childRestore(v, args)
+	}
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers, Now: time.Now,
 	}
@@ -87,6 +94,34 @@ func child(data []byte) int {
 		return 1
 	}
 	fmt.Println("written", result.Manifest.Totals.Files, "files, peak KiB:", peakMemory())
+	return 0
+}
+
+// childRestore restores a run and prints what became of it.
+func childRestore(v *Volume, args childArgs) int {
+	r, err := v.OpenRun(args.Run)
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	opts := RestoreOptions{Existing: args.Existing, Workers: args.Workers}
+	if args.Identity != "" {
+		key, err := age.ParseX25519Identity(args.Identity)
+		if err != nil {
+			fmt.Println(err)
+			return 2
+		}
+		opts.Identities = []age.Identity{key}
+	}
+	result, err := r.Restore(context.Background(), args.Target, opts)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for _, warning := range result.Warnings {
+		fmt.Println("warning:", warning)
+	}
+	fmt.Println("restored", result.Files, "files, peak KiB:", peakMemory())
 	return 0
 }
 

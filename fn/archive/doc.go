@@ -1,8 +1,8 @@
 // Package archive is the on-disk backup format: it writes runs to a volume,
 // lists, verifies and reads them, and removes them. It knows bytes, files and
 // age recipients, and nothing of where they come from. Start at [OpenVolume];
-// [Volume.Write] makes a backup, [Volume.Verify] proves one and
-// [Volume.OpenRun] reads one.
+// [Volume.Write] makes a backup, [Volume.Verify] proves one,
+// [Volume.OpenRun] reads one and [Run.Restore] brings its file storage back.
 //
 // # Layout
 //
@@ -78,4 +78,16 @@
 // digests; the next attempt of the same run recomputes them and keeps what
 // agrees. Nothing that has its final name is ever changed: what is in the way
 // is removed and made anew, since it may be linked to an earlier run.
+//
+// # Restoring
+//
+// [Run.Restore] writes each file as .threescale-refill-<16 hex>-<n>.tmp in its
+// directory and renames it when its digest is proven. Directories get their
+// modes and mtimes last, then all is synced once. From before the first file to
+// after the sync, .threescale-refill-<run> lies at the root and names the run
+// and the digest of its manifest: by it the next try tells what an interrupted
+// one left from data of somebody else. What is there with its content (by
+// digest, whatever its mtime) is not written again, only its mode, mtime and
+// owner are put right. A file that belongs to another user than its source did
+// has no setuid bit, and likewise no setgid bit.
 package archive

@@ -34,6 +34,9 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	}, first.Warnings)
 	assert.Equal(t, []string{"LATEST", "runs", "trees"}, ls(t, f.root))
 	assert.Equal(t, "r1\n", f.read("LATEST"))
+	pointed, err := f.volume.Pointed()
+	require.NoError(t, err)
+	assert.Equal(t, "r1", pointed.ID)
 	assert.Len(t, f.verify("r1").Warnings, 2, "modes and times are not those of MTREE")
 
 	second := f.writeDenied("r2", linklessVolume()).Manifest

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -61,6 +62,30 @@ func (v *Volume) pointLatest(except string) error {
 		return fmt.Errorf("cannot point latest to run %q: %w", run.ID, err)
 	}
 	return v.root.Sync()
+}
+
+// Pointed returns the run that latest leads to on the volume, in whatever state it is, or nil. It is another one than
+// [Latest] stands for when that run was damaged since, or when a writer ended just before it set the link.
+func (v *Volume) Pointed() (*RunInfo, error) {
+	target, err := v.root.Readlink(latestLink)
+	id, ok := strings.CutPrefix(target, runsDir+"/")
+	if err != nil || !ok {
+		data, err := v.root.ReadFile(latestFile, maxHolder)
+		if err != nil {
+			return nil, nil //nolint:nilerr // there is neither, which is no error
+		}
+		id = strings.TrimSuffix(string(data), "\n")
+	}
+	runs, err := v.ownRuns()
+	if err != nil {
+		return nil, err
+	}
+	for i := range runs {
+		if runs[i].ID == id && runs[i].State != Partial {
+			return &runs[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // newest returns the newest complete run but the given one, or nil.

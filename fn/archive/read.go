@@ -177,8 +177,11 @@ func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Ob
 	if err == nil {
 		data, err = dirfd.ReadAtMost(plain, maxUnknownSize)
 	}
-	if err != nil {
+	if errors.Is(err, ErrNoIdentity) {
 		return Object{}, fmt.Errorf("cannot decrypt object %q: %w", path, err)
+	}
+	if err != nil {
+		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Malformed, Got: err.Error()})
 	}
 	return Object{Path: path, Data: data}, nil
 }
@@ -237,34 +240,71 @@ func (r *Run) entrySource(ctx context.Context) (source lists.Source, done func()
 		return &lists.SliceSource{}, func() {}, nil
 	}
 	if r.tree == nil {
-		found, err := walk.Scan(ctx, r.files, walk.Options{Workers: runtime.GOMAXPROCS(0)})
-		if err == nil && len(found.Unreadable) > 0 {
-			err = unreadableError(found.Unreadable)
-		}
+		found, err := r.scan(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
 		return found.List.Source(), func() {}, nil
 	}
-	m := r.info.Manifest
-	err = lists.Prove(r.tree, m.Digests.lists())
-	if err == nil {
-		var ls *lists.Reader
-		if ls, err = lists.Open(r.tree, m.Digests.lists()); err == nil {
-			return ls, func() { _ = ls.Close() }, nil // it was only read
-		}
+	if err := lists.Prove(r.tree, r.info.Manifest.Digests.lists()); err != nil {
+		return nil, nil, r.damagedLists(err)
 	}
-	return nil, nil, r.damaged(Problem{Path: treesDir + "/" + m.Tree, Kind: Malformed, Got: err.Error()})
+	return r.openLists()
+}
+
+// openLists opens the lists of a verified run, to be proven by whoever reads them.
+func (r *Run) openLists() (source lists.Source, done func(), err error) {
+	ls, err := lists.Open(r.tree, r.info.Manifest.Digests.lists())
+	if err != nil {
+		return nil, nil, r.damagedLists(err)
+	}
+	return &listSource{r, ls}, func() { _ = ls.Close() }, nil // it was only read
+}
+
+func (r *Run) damagedLists(err error) error {
+	return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree, Kind: Malformed, Got: err.Error()})
+}
+
+// listSource tells errors of a run's lists as what they are.
+type listSource struct {
+	run   *Run
+	lists *lists.Reader
+}
+
+func (s *listSource) Next() (lists.Entry, error) {
+	e, err := s.lists.Next()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = s.run.damagedLists(err)
+	}
+	return e, err
+}
+
+// scan lists the files of an unverified run.
+func (r *Run) scan(ctx context.Context) (*walk.Found, error) {
+	found, err := walk.Scan(ctx, r.files, walk.Options{Workers: runtime.GOMAXPROCS(0)})
+	if err == nil && len(found.Unreadable) > 0 {
+		err = unreadableError(found.Unreadable)
+	}
+	return found, err
 }
 
 // Open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
 // io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read
 // to io.EOF. Errors are ErrNoIdentity and IntegrityError.
 func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
+	return r.open(e, identities, func(path string) (*os.File, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return openStored(r.dirs, path)
+	})
+}
+
+// open is Open with what opens the stored file.
+func (r *Run) open(e Entry, identities []age.Identity, stored func(path string) (*os.File, error)) (io.ReadCloser, error) {
 	if e.Kind != File || r.files == nil || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
 	}
-	f, err := r.openStored(e.Path)
+	f, err := stored(e.Path)
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
 	}
@@ -283,13 +323,11 @@ func (r *Run) filePath(path string) string {
 	return lists.Escape(treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir + "/" + path)
 }
 
-func (r *Run) openStored(path string) (*os.File, error) {
+func openStored(dirs *dirfd.Stack, path string) (*os.File, error) {
 	parent, name := dirfd.Split(path)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	fd, err := r.dirs.Open(parent)
+	fd, err := dirs.Open(parent)
 	if err != nil {
 		return nil, err
 	}
-	return (&dirfd.Dir{FD: fd, Path: r.dirs.Describe(parent, "")}).Open(name)
+	return (&dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}).Open(name)
 }

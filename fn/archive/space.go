@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
@@ -15,11 +16,11 @@ type room struct {
 	inodes uint64
 }
 
-// available returns what is left; without a limit where the file system tells none.
-func (v *Volume) available() (room, error) {
+// available returns what the file system of a directory has left; without a limit where it tells none.
+func available(d *dirfd.Dir) (room, error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(v.root.FD, &st); err != nil {
-		return room{}, v.root.Fail("statfs", "", err)
+	if err := unix.Fstatfs(d.FD, &st); err != nil {
+		return room{}, d.Fail("statfs", "", err)
 	}
 	unit := st.Frsize
 	if unit == 0 {
@@ -35,9 +36,9 @@ func (v *Volume) available() (room, error) {
 	return left, nil
 }
 
-// require returns a NoSpaceError if the volume has less than what is needed.
-func (v *Volume) require(need room) error {
-	left, err := v.available()
+// requireRoom returns a NoSpaceError if the file system of a directory has less than what is needed.
+func requireRoom(d *dirfd.Dir, need room) error {
+	left, err := available(d)
 	if err != nil {
 		return err
 	}
@@ -48,12 +49,15 @@ func (v *Volume) require(need room) error {
 }
 
 // explainFull turns the error of a write into a NoSpaceError if that is why it failed.
-func (v *Volume) explainFull(err error) error {
+func (v *Volume) explainFull(err error) error { return explainFull(v.root, err) }
+
+// explainFull is Volume.explainFull for any directory.
+func explainFull(d *dirfd.Dir, err error) error {
 	var known *NoSpaceError
 	if errors.As(err, &known) || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		return err
 	}
-	left, _ := v.available() // a figure less in the message is no reason to lose the error
+	left, _ := available(d) // a figure less in the message is no reason to lose the error
 	return &NoSpaceError{AvailableBytes: left.bytes, AvailableInodes: left.inodes, Err: err}
 }
 
@@ -72,7 +76,7 @@ func (w *writer) checkSpace(b *tree.Builder) error {
 	if b != nil {
 		w.addMissing(&need, b)
 	}
-	return w.volume.require(need.room)
+	return requireRoom(w.volume.root, need.room)
 }
 
 const (
@@ -110,8 +114,8 @@ func (w *writer) addMissing(need *spaceFor, b *tree.Builder) {
 }
 
 // isFUSE tells if one sync of the file system may not reach the disk: the kernel passes it on to no FUSE server.
-func (v *Volume) isFUSE() (bool, error) {
+func isFUSE(d *dirfd.Dir) (bool, error) {
 	var st unix.Statfs_t
-	err := unix.Fstatfs(v.root.FD, &st)
-	return st.Type == unix.FUSE_SUPER_MAGIC, v.root.Fail("statfs", "", err)
+	err := unix.Fstatfs(d.FD, &st)
+	return st.Type == unix.FUSE_SUPER_MAGIC, d.Fail("statfs", "", err)
 }

@@ -65,7 +65,7 @@ func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
 
 // open opens the directories of runs and trees, and looks for what keeps the operator's view away.
 func (w *writer) open() (err error) {
-	if w.fsync, err = w.volume.isFUSE(); err != nil {
+	if w.fsync, err = isFUSE(w.volume.root); err != nil {
 		return err
 	}
 	if w.runs, err = w.volume.root.Ensure(runsDir); err != nil {

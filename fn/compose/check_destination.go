@@ -152,9 +152,3 @@ func onlySinglePod(claim Object) bool {
 	modes := claim.accessModes()
 	return len(modes) == 1 && modes[0] == corev1.ReadWriteOncePod
 }
-
-// onlySingleNode tells that the claim cannot be mounted on two nodes at once.
-func onlySingleNode(claim Object) bool {
-	modes := claim.accessModes()
-	return !slices.Contains(modes, corev1.ReadWriteMany) && !slices.Contains(modes, corev1.ReadOnlyMany)
-}

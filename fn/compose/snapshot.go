@@ -268,7 +268,7 @@ func (c *composition) jobInput(r *run) specs.JobInput {
 	}
 	if !c.skipsFileStorage() {
 		in.FileStorageClaim = threescale.FileStorageClaimName
-		if onlySingleNode(c.required(requireFileStorage)) {
+		if specs.SingleNode(c.required(requireFileStorage).accessModes()) {
 			in.FileStorageBeside = threescale.FileStoragePodSelector(threescale.Version(c.apiManager()))
 		}
 	}

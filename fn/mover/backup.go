@@ -1,5 +1,7 @@
 // Package mover is what runs in a Job's pod. Backup reads the snapshot that
 // the Job mounts, writes a run with package archive, and reports how it went.
+// Inspect verifies a run and hands its objects over; Refill writes its file
+// storage.
 package mover
 
 import (
@@ -15,17 +17,19 @@ import (
 // lockInterval is how often a volume that another writer holds is tried.
 const lockInterval = time.Second
 
-// Reporter takes what the mover has to say. Result must have been stored when
-// it returns without an error.
+// Reporter takes what the mover has to say: a value under a key of the report,
+// as package job tells them. It must have been stored when Report returns
+// without an error.
 type Reporter interface {
-	Progress(context.Context, job.Progress) error
-	Result(context.Context, job.Result) error
+	Report(ctx context.Context, key string, value any) error
 }
 
-// Env is what Backup needs beside its options.
+// Env is what the mover needs beside its options.
 type Env struct {
 	// Reporter may be nil.
 	Reporter Reporter
+	// Handover takes the objects that Inspect reads; nil: they are not handed over.
+	Handover Handover
 	// Progress is called with every step, thousands of times a second; may be nil.
 	Progress func(job.Progress)
 	// Now is the clock.
@@ -49,8 +53,8 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 		result.Reason, result.Message = Reason(err), err.Error()
 		result.StartTime, result.CompletionTime = started.UTC(), env.Now().UTC()
 	}
-	if reportErr := report(ctx, env.Reporter, result); err == nil && reportErr != nil {
-		return result, &reportError{reportErr}
+	if reportErr := report(ctx, env.Reporter, o.Run, job.KeyResult, result); err == nil {
+		err = reportErr
 	}
 	return result, err
 }
@@ -75,20 +79,25 @@ func write(ctx context.Context, o job.Options, env Env, progress func(job.Progre
 		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
 		Recipients: o.Recipient,
 		Now:        env.Now,
-		Progress: func(p archive.Progress) {
-			progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
-		},
+		Progress:   passOn(progress),
 	}
-	return writeUnlocked(ctx, volume, options, env.LockPatience, progress)
+	return unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
 }
 
-// writeUnlocked waits for another writer to end, since a Job's few retries are
-// used up long before a large backup is.
-func writeUnlocked(ctx context.Context, volume *archive.Volume, options archive.WriteOptions, patience time.Duration, progress func(job.Progress)) (*archive.Result, error) {
+// passOn tells the archive's progress as the job's.
+func passOn(progress func(job.Progress)) func(archive.Progress) {
+	return func(p archive.Progress) {
+		progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
+	}
+}
+
+// unlocked makes a call again while another writer holds the volume, since a
+// Job's few retries are used up long before a large backup is.
+func unlocked[T any](ctx context.Context, patience time.Duration, progress func(job.Progress), call func() (T, error)) (T, error) {
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		result, err := volume.Write(ctx, options)
+		result, err := call()
 		var locked *archive.LockedError
 		if !errors.As(err, &locked) {
 			return result, err
@@ -96,7 +105,7 @@ func writeUnlocked(ctx context.Context, volume *archive.Volume, options archive.
 		progress(job.Progress{Phase: job.PhaseLocked})
 		select {
 		case <-waiting.Done():
-			return nil, err
+			return result, err
 		case <-time.After(lockInterval):
 		}
 	}

@@ -31,9 +31,11 @@ type recorder struct {
 	results []job.Result
 }
 
-func (r *recorder) Progress(context.Context, job.Progress) error { return nil }
-
-func (r *recorder) Result(_ context.Context, result job.Result) error {
+func (r *recorder) Report(_ context.Context, key string, value any) error {
+	result, ok := value.(job.Result)
+	if !ok || key != job.KeyResult {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse > 0 {

@@ -3,6 +3,7 @@ package mover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"syscall"
 
@@ -16,6 +17,31 @@ type reportError struct{ err error }
 
 func (e *reportError) Error() string { return e.err.Error() }
 func (e *reportError) Unwrap() error { return e.err }
+
+// decryptionError says that a run cannot be decrypted with what was given.
+type decryptionError struct{ err error }
+
+func (e *decryptionError) Error() string { return e.err.Error() }
+func (e *decryptionError) Unwrap() error { return e.err }
+
+// unexpectedError says that a run holds what no backup of 3scale holds.
+type unexpectedError struct{ err error }
+
+func (e *unexpectedError) Error() string { return e.err.Error() }
+func (e *unexpectedError) Unwrap() error { return e.err }
+
+// tooFewPartsError says that the objects take more hand-over Secrets than there are.
+type tooFewPartsError struct{ need, have int }
+
+func (e *tooFewPartsError) Error() string {
+	return fmt.Sprintf("cannot hand the objects over: they take %d Secrets of %d bytes, and there are %d: give more", e.need, job.MaxHandoverBytes, e.have)
+}
+
+// handoverError says that a hand-over Secret could not be written.
+type handoverError struct{ err error }
+
+func (e *handoverError) Error() string { return e.err.Error() }
+func (e *handoverError) Unwrap() error { return e.err }
 
 // kind is one way in which a run fails.
 type kind struct {
@@ -33,13 +59,18 @@ func kindOf(err error) kind {
 		version    *archive.VersionError
 		unreported *reportError
 	)
+	if k, ok := restoreKindOf(err); ok {
+		return k
+	}
 	switch {
 	case errors.As(err, &unreported):
 		return kind{v1alpha1.ReasonReportMissing, job.ExitTemporary}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return kind{v1alpha1.ReasonInterrupted, job.ExitTemporary}
-	case errors.As(err, &usage), errors.As(err, &version):
+	case errors.As(err, &usage):
 		return kind{v1alpha1.ReasonUsage, job.ExitUsage}
+	case errors.As(err, &version):
+		return kind{v1alpha1.ReasonUnsupportedFormat, job.ExitUsage}
 	case errors.As(err, &locked):
 		return kind{v1alpha1.ReasonLocked, job.ExitTemporary}
 	case errors.As(err, &noSpace):
@@ -54,10 +85,36 @@ func kindOf(err error) kind {
 	return kind{v1alpha1.ReasonIO, job.ExitIO}
 }
 
-// Reason returns the reason of BackupCompleted for an error of Backup.
+// restoreKindOf knows the ways in which only Inspect and Refill fail.
+func restoreKindOf(err error) (kind, bool) {
+	var (
+		decryption *decryptionError
+		unexpected *unexpectedError
+		tooFew     *tooFewPartsError
+		handover   *handoverError
+		notEmpty   *archive.NotEmptyError
+	)
+	switch {
+	case errors.Is(err, archive.ErrRunNotFound):
+		return kind{v1alpha1.ReasonRunNotFound, job.ExitUsage}, true
+	case errors.As(err, &decryption), errors.Is(err, archive.ErrNoIdentity):
+		return kind{v1alpha1.ReasonDecryptionFailed, job.ExitNoPermission}, true
+	case errors.As(err, &unexpected):
+		return kind{v1alpha1.ReasonUnexpectedObject, job.ExitIntegrity}, true
+	case errors.As(err, &tooFew):
+		return kind{v1alpha1.ReasonHandoverTooSmall, job.ExitUsage}, true
+	case errors.As(err, &handover):
+		return kind{v1alpha1.ReasonHandoverFailed, job.ExitTemporary}, true
+	case errors.As(err, &notEmpty):
+		return kind{v1alpha1.ReasonNotEmpty, job.ExitCannotCreate}, true
+	}
+	return kind{}, false
+}
+
+// Reason returns the reason for an error of Backup, Inspect or Refill.
 func Reason(err error) string { return kindOf(err).reason }
 
-// ExitCode returns the exit code for an error of Backup; 0 without one.
+// ExitCode returns the exit code for an error of Backup, Inspect or Refill; 0 without one.
 func ExitCode(err error) int {
 	if err == nil {
 		return job.ExitOK

@@ -71,7 +71,7 @@ func (p *progressReporter) loop(ctx context.Context) {
 		if progress := p.take(); progress != nil {
 			// Progress that does not arrive is no reason to fail: the next
 			// one replaces it, and the result is what counts.
-			_ = p.env.Reporter.Progress(ctx, *progress)
+			_ = p.env.Reporter.Report(ctx, job.KeyProgress, *progress)
 		}
 	}
 }
@@ -81,12 +81,21 @@ func (p *progressReporter) stop() {
 	<-p.ended
 }
 
-// report stores the result, again and again for a while if need be. It does so
-// also when ctx has ended, since that is when a user wants to know.
-func report(ctx context.Context, r Reporter, result job.Result) error {
+// report stores what became of run under a key of the report.
+func report(ctx context.Context, r Reporter, run, key string, value any) error {
 	if r == nil {
 		return nil
 	}
+	err := persist(ctx, func(ctx context.Context) error { return r.Report(ctx, key, value) })
+	if err != nil {
+		return &reportError{fmt.Errorf("cannot report the result of run %q: %w", run, err)}
+	}
+	return nil
+}
+
+// persist makes a call again and again for a while if need be. It does so also
+// when ctx has ended, since that is when a user wants to know.
+func persist(ctx context.Context, call func(context.Context) error) error {
 	patience := resultPatience
 	if ctx.Err() != nil {
 		patience = resultPatienceStopping
@@ -96,11 +105,11 @@ func report(ctx context.Context, r Reporter, result job.Result) error {
 	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 1 << 10, Cap: 10 * time.Second}
 	var last error
 	err := wait.ExponentialBackoffWithContext(bounded, backoff, func(ctx context.Context) (bool, error) {
-		last = r.Result(ctx, result)
+		last = call(ctx)
 		return last == nil, nil
 	})
-	if err != nil {
-		return fmt.Errorf("cannot report the result of run %q: %w", result.Run, last)
+	if err != nil && last == nil {
+		return err
 	}
-	return nil
+	return last
 }

@@ -169,17 +169,8 @@ type worldReporter struct {
 	key   key
 }
 
-// Progress implements mover.Reporter.
-func (r *worldReporter) Progress(_ context.Context, p job.Progress) error {
-	return r.patch(job.KeyProgress, p)
-}
-
-// Result implements mover.Reporter.
-func (r *worldReporter) Result(_ context.Context, result job.Result) error {
-	return r.patch(job.KeyResult, result)
-}
-
-func (r *worldReporter) patch(field string, value any) error {
+// Report implements mover.Reporter.
+func (r *worldReporter) Report(_ context.Context, field string, value any) error {
 	report := r.world.objects[r.key]
 	if report == nil {
 		return fmt.Errorf("cannot patch ConfigMap %q: not found", r.key.name)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/dataset"
@@ -49,7 +51,51 @@ func goldens() map[string]runtime.Object {
 		"serviceaccount": ServiceAccount(aRun),
 		"role":           Role(aRun),
 		"rolebinding":    RoleBinding(aRun),
+
+		"restore-inspect":        InspectJob(InspectInput{StepInput: plainStep(Inspecting)}),
+		"restore-inspect-all":    InspectJob(fullInspect()),
+		"restore-refill":         RefillJob(plainRefill()),
+		"restore-refill-all":     RefillJob(fullRefill()),
+		"restore-report":         StepReport(aStep(Refilling)),
+		"restore-handover":       HandoverSecret(aStep(Inspecting), 1),
+		"restore-serviceaccount": StepServiceAccount(aStep(Inspecting)),
+		"restore-role-inspect":   StepRole(aStep(Inspecting), 2),
+		"restore-role-refill":    StepRole(aStep(Refilling), 0),
+		"restore-rolebinding":    StepRoleBinding(aStep(Inspecting)),
 	}
+}
+
+func aStep(action Action) Step {
+	return Step{Restore: "dr", Namespace: "3scale", Action: action, ID: "5f3a9c01", Owners: []metav1.OwnerReference{{
+		APIVersion: "backup.threescale.dev/v1alpha1", Kind: "ThreeScaleRestore", Name: "dr", UID: "7027a0bd-0351-4059-9ce8-5ee8f02ad2b3",
+		Controller: new(true), BlockOwnerDeletion: new(true),
+	}}}
+}
+
+func plainStep(action Action) StepInput {
+	return StepInput{Step: aStep(action), Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup", Run: job.Latest}
+}
+
+func plainRefill() RefillInput {
+	in := RefillInput{StepInput: plainStep(Refilling), Existing: job.ExistingFail}
+	in.Run, in.FileStorageClaim = "20261122t115900z-1a2b3c4d", "system-storage"
+	return in
+}
+
+func fullStep(action Action) StepInput {
+	full, in := fullInput(), plainStep(action)
+	in.Run, in.FileStorageClaim, in.FileStorageBeside, in.Settings = "trigger-1a2b3c4d5e6f", "system-storage", full.FileStorageBeside, full.Settings
+	in.ManifestSHA256 = strings.Repeat("0123456789abcdef", 4)
+	in.Identities = Identities{Secret: "sops-age", Keys: []string{"second.agekey", "sops.asc", "first.agekey", "password"}}
+	return in
+}
+
+func fullInspect() InspectInput {
+	return InspectInput{StepInput: fullStep(Inspecting), HandoverParts: 2}
+}
+
+func fullRefill() RefillInput {
+	return RefillInput{StepInput: fullStep(Refilling), Existing: job.ExistingMirror}
 }
 
 func plainInput() JobInput {

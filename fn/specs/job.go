@@ -62,16 +62,44 @@ func Job(in JobInput) *batchv1.Job {
 	if in.Inconsistent {
 		labels[v1alpha1.LabelSnapshot] = v1alpha1.SnapshotInconsistent
 	}
+	return moverJob(work{
+		meta:           metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
+		podLabels:      in.Run.Labels(),
+		serviceAccount: ServiceAccount(in.Run).Name,
+		image:          in.Image,
+		args:           Options(in).Args(),
+		mounts:         mounts(in),
+		beside:         in.FileStorageBeside,
+		settings:       in.Settings,
+		assignsUID:     in.AssignsUID,
+	})
+}
+
+// work is what the Jobs of the mover differ in.
+type work struct {
+	meta           metav1.ObjectMeta
+	podLabels      map[string]string
+	serviceAccount string
+	image          string
+	args           []string
+	mounts         []mount
+	beside         *metav1.LabelSelector // a pod on whose node the Job's pod must run; nil: any node
+	settings       v1alpha1.JobSettings
+	assignsUID     bool
+}
+
+// moverJob returns a Job that runs the mover once, and again when that may help.
+func moverJob(w work) *batchv1.Job {
 	return &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-		ObjectMeta: metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
+		ObjectMeta: w.meta,
 		Spec: batchv1.JobSpec{
-			ActiveDeadlineSeconds: orDefault(in.Settings.ActiveDeadlineSeconds, defaultDeadlineSeconds),
-			BackoffLimit:          orDefault(in.Settings.BackoffLimit, defaultBackoffLimit),
+			ActiveDeadlineSeconds: orDefault(w.settings.ActiveDeadlineSeconds, defaultDeadlineSeconds),
+			BackoffLimit:          orDefault(w.settings.BackoffLimit, defaultBackoffLimit),
 			PodFailurePolicy:      failurePolicy(),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: in.Run.Labels()},
-				Spec:       podSpec(in),
+				ObjectMeta: metav1.ObjectMeta{Labels: w.podLabels},
+				Spec:       podSpec(w),
 			},
 		},
 	}
@@ -106,46 +134,44 @@ func failurePolicy() *batchv1.PodFailurePolicy {
 	}}
 }
 
-func podSpec(in JobInput) corev1.PodSpec {
+func podSpec(w work) corev1.PodSpec {
+	volumes := make([]corev1.Volume, 0, len(w.mounts))
+	for _, m := range w.mounts {
+		volumes = append(volumes, corev1.Volume{Name: m.name, VolumeSource: m.source})
+	}
 	return corev1.PodSpec{
-		ServiceAccountName: ServiceAccount(in.Run).Name,
+		ServiceAccountName: w.serviceAccount,
 		RestartPolicy:      corev1.RestartPolicyNever,
-		SecurityContext:    podSecurityContext(in),
-		Containers:         []corev1.Container{container(in)},
-		Volumes:            volumes(in),
-		NodeSelector:       in.Settings.NodeSelector,
-		Tolerations:        in.Settings.Tolerations,
-		Affinity:           affinity(in),
-		ImagePullSecrets:   in.Settings.ImagePullSecrets,
-		PriorityClassName:  in.Settings.PriorityClassName,
+		SecurityContext:    podSecurityContext(w),
+		Containers:         []corev1.Container{container(w)},
+		Volumes:            volumes,
+		NodeSelector:       w.settings.NodeSelector,
+		Tolerations:        w.settings.Tolerations,
+		Affinity:           affinity(w),
+		ImagePullSecrets:   w.settings.ImagePullSecrets,
+		PriorityClassName:  w.settings.PriorityClassName,
 	}
 }
 
-func container(in JobInput) corev1.Container {
+func container(w work) corev1.Container {
 	c := corev1.Container{
 		Name:            ContainerName,
-		Image:           in.Image,
+		Image:           w.image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Command:         []string{job.MoverPath},
-		Args:            Options(in).Args(),
+		Args:            w.args,
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(bool),
 			ReadOnlyRootFilesystem:   new(true),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
-		VolumeMounts: []corev1.VolumeMount{
-			{Name: VolumeBackup, MountPath: job.VolumePath},
-			{Name: volumeObjects, MountPath: job.ObjectsPath, ReadOnly: true},
-		},
 	}
-	if in.Settings.Resources != nil {
-		c.Resources = *in.Settings.Resources
+	for _, m := range w.mounts {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: m.name, MountPath: m.path, ReadOnly: m.readOnly})
 	}
-	if in.FileStorageClaim != "" {
-		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
-			Name: volumeFileStorage, MountPath: job.FileStoragePath, ReadOnly: true,
-		})
+	if w.settings.Resources != nil {
+		c.Resources = *w.settings.Resources
 	}
 	return c
 }

@@ -10,18 +10,18 @@ import (
 
 // podSecurityContext meets Pod Security "restricted" and OpenShift's
 // restricted-v2. Where the cluster assigns UIDs it sets none.
-func podSecurityContext(in JobInput) *corev1.PodSecurityContext {
+func podSecurityContext(w work) *corev1.PodSecurityContext {
 	sc := &corev1.PodSecurityContext{
 		RunAsNonRoot:   new(true),
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 	}
-	if !in.AssignsUID {
+	if !w.assignsUID {
 		sc.RunAsUser = new(nonRootID)
 		sc.RunAsGroup = new(nonRootID)
 		sc.FSGroup = new(nonRootID)
 		sc.FSGroupChangePolicy = new(corev1.FSGroupChangeOnRootMismatch)
 	}
-	overlay(sc, in.Settings.PodSecurityContext)
+	overlay(sc, w.settings.PodSecurityContext)
 	return sc
 }
 
@@ -54,20 +54,34 @@ func set[T any](field **T, value *T) {
 	}
 }
 
-func volumes(in JobInput) []corev1.Volume {
-	out := []corev1.Volume{
-		{Name: VolumeBackup, VolumeSource: claim(in.VolumeClaim, false)},
-		{Name: volumeObjects, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
-			DefaultMode: new(snapshotMode),
-			Sources:     projections(in),
-		}}},
+// mount is a volume of the pod and where its container has it.
+type mount struct {
+	name     string
+	path     string
+	readOnly bool
+	source   corev1.VolumeSource
+}
+
+func mounts(in JobInput) []mount {
+	out := []mount{
+		claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, false),
+		{name: volumeObjects, path: job.ObjectsPath, readOnly: true, source: projected(projections(in))},
 	}
 	if in.FileStorageClaim != "" {
-		// Read-only here and not only in the mount: else the kubelet would
-		// change the owners of the live volume's files to the pod's fsGroup.
-		out = append(out, corev1.Volume{Name: volumeFileStorage, VolumeSource: claim(in.FileStorageClaim, true)})
+		out = append(out, claimMount(volumeFileStorage, job.FileStoragePath, in.FileStorageClaim, true))
 	}
 	return out
+}
+
+// claimMount mounts a PersistentVolumeClaim. What is read-only is so in the
+// claim and not only in the mount: else the kubelet would change the owners of
+// the live volume's files to the pod's fsGroup.
+func claimMount(name, path, claimName string, readOnly bool) mount {
+	return mount{name: name, path: path, readOnly: readOnly, source: claim(claimName, readOnly)}
+}
+
+func projected(sources []corev1.VolumeProjection) corev1.VolumeSource {
+	return corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: new(snapshotMode), Sources: sources}}
 }
 
 func claim(name string, readOnly bool) corev1.VolumeSource {
@@ -103,20 +117,20 @@ func projection(name string, items []corev1.KeyToPath) corev1.VolumeProjection {
 
 // affinity adds to the user's that the pod runs beside one that mounts the
 // file storage.
-func affinity(in JobInput) *corev1.Affinity {
-	if in.FileStorageBeside == nil {
-		return in.Settings.Affinity
+func affinity(w work) *corev1.Affinity {
+	if w.beside == nil {
+		return w.settings.Affinity
 	}
 	out := &corev1.Affinity{}
-	if in.Settings.Affinity != nil {
-		out = in.Settings.Affinity.DeepCopy()
+	if w.settings.Affinity != nil {
+		out = w.settings.Affinity.DeepCopy()
 	}
 	if out.PodAffinity == nil {
 		out.PodAffinity = &corev1.PodAffinity{}
 	}
 	required := &out.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	*required = append(*required, corev1.PodAffinityTerm{
-		LabelSelector: in.FileStorageBeside,
+		LabelSelector: w.beside,
 		TopologyKey:   corev1.LabelHostname,
 	})
 	return out

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"threescale.dev/backup/fn/api/job"
@@ -17,9 +18,15 @@ func TestRestricted(t *testing.T) {
 	full.Settings.PodSecurityContext = nil
 	openShift := plainInput()
 	openShift.AssignsUID = true
-	for name, in := range map[string]JobInput{"Plain": plainInput(), "All": full, "OpenShift": openShift} {
+	inspect, refill := fullInspect(), fullRefill()
+	inspect.Settings.PodSecurityContext, refill.AssignsUID = nil, true
+	jobs := map[string]*batchv1.Job{
+		"Plain": Job(plainInput()), "All": Job(full), "OpenShift": Job(openShift),
+		"Inspect": InspectJob(inspect), "Refill": RefillJob(refill),
+	}
+	for name, made := range jobs {
 		t.Run(name, func(t *testing.T) {
-			pod := Job(in).Spec.Template.Spec
+			pod := made.Spec.Template.Spec
 			assert.False(t, pod.HostNetwork || pod.HostPID || pod.HostIPC, "host namespaces")
 			assert.Nil(t, pod.HostUsers)
 			for _, v := range pod.Volumes {
@@ -47,7 +54,7 @@ func TestRestricted(t *testing.T) {
 				assert.True(t, *c.SecurityContext.ReadOnlyRootFilesystem)
 				assert.Empty(t, c.Ports, "host ports")
 				assert.Empty(t, c.Env, "nothing secret in an environment")
-				assert.Equal(t, []string{job.MoverPath}, c.Command)
+				assert.Equal(t, []string{job.MoverPath}, c.Command, "not the function, which lies in the same image")
 			}
 		})
 	}

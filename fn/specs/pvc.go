@@ -1,6 +1,8 @@
 package specs
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -55,4 +57,10 @@ func namespaceOwner(namespace string, uid types.UID) []metav1.OwnerReference {
 		return nil
 	}
 	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: namespace, UID: uid}}
+}
+
+// SingleNode tells that a claim with these access modes cannot be mounted on
+// two nodes at once.
+func SingleNode(modes []corev1.PersistentVolumeAccessMode) bool {
+	return !slices.Contains(modes, corev1.ReadWriteMany) && !slices.Contains(modes, corev1.ReadOnlyMany)
 }

@@ -14,36 +14,18 @@ import (
 
 // ServiceAccount returns the identity of a backup's pods.
 func ServiceAccount(r Run) *corev1.ServiceAccount {
-	return &corev1.ServiceAccount{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
-		ObjectMeta: helperMeta(r),
-	}
+	return serviceAccount(helperMeta(r))
 }
 
 // Role allows a backup's pods to read and patch exactly one object: the report
 // of the run r.
 func Role(r Run) *rbacv1.Role {
-	return &rbacv1.Role{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "Role"},
-		ObjectMeta: helperMeta(r),
-		Rules: []rbacv1.PolicyRule{{
-			APIGroups:     []string{""},
-			Resources:     []string{"configmaps"},
-			ResourceNames: []string{ReportName(r)},
-			Verbs:         []string{"get", "patch"},
-		}},
-	}
+	return role(helperMeta(r), onObjects("configmaps", []string{ReportName(r)}, "get", "patch"))
 }
 
 // RoleBinding gives Role to ServiceAccount.
 func RoleBinding(r Run) *rbacv1.RoleBinding {
-	meta := helperMeta(r)
-	return &rbacv1.RoleBinding{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "RoleBinding"},
-		ObjectMeta: meta,
-		RoleRef:    rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: meta.Name},
-		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: meta.Name, Namespace: r.Namespace}},
-	}
+	return roleBinding(helperMeta(r))
 }
 
 func helperMeta(r Run) metav1.ObjectMeta {
@@ -52,5 +34,35 @@ func helperMeta(r Run) metav1.ObjectMeta {
 		Name:      dnsLabel(r.Backup, maxJobName-len(suffix)) + suffix,
 		Namespace: r.Namespace,
 		Labels:    map[string]string{v1alpha1.LabelBackup: LabelValue(r.Backup)},
+	}
+}
+
+func serviceAccount(meta metav1.ObjectMeta) *corev1.ServiceAccount {
+	return &corev1.ServiceAccount{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta: meta,
+	}
+}
+
+func role(meta metav1.ObjectMeta, rules ...rbacv1.PolicyRule) *rbacv1.Role {
+	return &rbacv1.Role{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "Role"},
+		ObjectMeta: meta,
+		Rules:      rules,
+	}
+}
+
+// onObjects allows verbs on the named objects and no others.
+func onObjects(resource string, names []string, verbs ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{resource}, ResourceNames: names, Verbs: verbs}
+}
+
+// roleBinding gives the Role of a name to the ServiceAccount of the same name.
+func roleBinding(meta metav1.ObjectMeta) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "RoleBinding"},
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: meta.Name},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: meta.Name, Namespace: meta.Namespace}},
 	}
 }

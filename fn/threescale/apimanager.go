@@ -22,6 +22,10 @@ const (
 	// the System FileStorage. The operator gives no other name, also when the
 	// APIManager sets a volumeName (component/system.go:112, 1193-1221).
 	FileStorageClaimName = "system-storage"
+
+	// ApicastEnvironment is the ConfigMap that the operator rewrites at each
+	// reconcile (facts: three keys, from the APIManager).
+	ApicastEnvironment = "apicast-environment"
 )
 
 const (

@@ -39,14 +39,47 @@ func CleanForBackup(obj map[string]any) map[string]any {
 	return cleaned
 }
 
+// CleanForRestore returns a deep copy of an object of a backup that Flux can
+// own. It removes what CleanForBackup removes (a volume may have been written by
+// the operator, which removes less) and also the operator's stamps (see
+// IsOperatorStamp), the marks of Helm and of all of Flux, and the annotations by
+// which kustomize is told to drop, rename or generate an object.
+func CleanForRestore(obj map[string]any) map[string]any {
+	cleaned := CleanForBackup(obj)
+	metadata, isObject := cleaned["metadata"].(map[string]any)
+	if !isObject {
+		return cleaned
+	}
+	dropManagedBy := text(metadata, "labels", managedByLabel) == "Helm"
+	for _, field := range []string{"labels", "annotations"} {
+		dropKeys(metadata, field, func(key string) bool {
+			return IsOperatorStamp(key) || isDeploymentMark(key) || dropManagedBy && key == managedByLabel
+		})
+	}
+	return cleaned
+}
+
+// managedByLabel is by what Helm tells its own objects; others set it too.
+const managedByLabel = "app.kubernetes.io/managed-by"
+
+// isDeploymentMark reports whether a label or annotation is an order to, or a
+// note of, a tool that builds or applies manifests.
+func isDeploymentMark(key string) bool {
+	group, _, grouped := strings.Cut(key, "/")
+	domains := []string{"config.k8s.io", "config.kubernetes.io", "fluxcd.io", "helm.sh"}
+	return grouped && slices.ContainsFunc(domains, func(domain string) bool {
+		return group == domain || strings.HasSuffix(group, "."+domain)
+	})
+}
+
 // IsOperatorStamp reports whether a label or annotation of an APIManager is one
 // that the operator writes there for itself: its versions, the resourceVersion
 // of the requirements it found met, the UIDs of the Secrets it watches. A
 // backup keeps them. A restore must drop them: they do not hold on another
 // cluster, and whoever keeps applying them works against the operator.
 func IsOperatorStamp(key string) bool {
-	return key == AnnotationVersion || key == AnnotationOperatorVersion ||
-		key == AnnotationRequirementsConfirmed || strings.HasPrefix(key, LabelSecretUIDPrefix)
+	group, name, _ := strings.Cut(key, "/")
+	return group == APIManagerGroup && strings.Contains(name, "version") || strings.HasPrefix(key, LabelSecretUIDPrefix)
 }
 
 // serverFields returns the fields of metadata that are not the user's to write,

@@ -85,6 +85,41 @@ func TestIsOperatorStamp(t *testing.T) {
 	assert.Equal(t, keys[:4], slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !threescale.IsOperatorStamp(key) }))
 }
 
+func TestCleanForRestore(t *testing.T) {
+	kept := `"team": "a", "apimanager.apps.3scale.net/watched-by": "apimanager", "apps.3scale.net/disable-async": "true", "x.myhelm.sh/y": "z",
+		"app.kubernetes.io/managed-by": "operator"`
+	cases := map[string]struct{ reason, key, value string }{
+		"Version":         {"Flux would revert the operator's upgrades", "apps.3scale.net/apimanager-threescale-version", "2.16.0"},
+		"OperatorVersion": {"of an operator that is not there", "apps.3scale.net/threescale-operator-version", "0.13.0"},
+		"Requirements":    {"it is a resourceVersion of another cluster", "apps.3scale.net/apimanager-confirmed-requirements-version", "1"},
+		"FutureVersion":   {"the operator adds to them", "apps.3scale.net/some-version-of-later", "1"},
+		"SecretUID":       {"it is a UID of another cluster", "secret.apimanager.apps.3scale.net/0b0a", "true"},
+		"FluxOwner":       {"the old Kustomization would prune it", "kustomize.toolkit.fluxcd.io/name", "apps"},
+		"FluxRequest":     {"an order about the original", "reconcile.fluxcd.io/requestedAt", "x"},
+		"Argo":            {"Argo CD would prune it", "argocd.argoproj.io/tracking-id", "x"},
+		"HelmRelease":     {"Helm would take it for its own", "meta.helm.sh/release-name", "x"},
+		"HelmChart":       {"a note of a chart that did not write it", "helm.sh/chart", "x"},
+		"LastApplied":     {"it may hold values", "kubectl.kubernetes.io/last-applied-configuration", "{}"},
+		"LocalConfig":     {"kustomize would leave the object out", "config.kubernetes.io/local-config", "true"},
+		"Internal":        {"kustomize would rename the object", "internal.config.kubernetes.io/needsHashSuffix", "enabled"},
+		"Kustomize":       {"an order to kustomize", "kustomize.config.k8s.io/behavior", "merge"},
+		"Function":        {"an order to kpt", "config.k8s.io/function", "x"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, field := range []string{"labels", "annotations"} {
+				object := decode(t, []byte(`{"metadata": {"name": "x", "uid": "1", "`+field+`": {"`+tc.key+`": "`+tc.value+`", `+kept+`}}, "status": {}}`))
+				want := decode(t, []byte(`{"metadata": {"name": "x", "`+field+`": {`+kept+`}}}`))
+				assert.Equal(t, want, threescale.CleanForRestore(object), tc.reason)
+				assert.Contains(t, object, "status", "the argument must not change")
+			}
+		})
+	}
+	helm := decode(t, []byte(`{"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}`))
+	assert.Equal(t, decode(t, []byte(`{"metadata": {}}`)), threescale.CleanForRestore(helm))
+	assert.Equal(t, decode(t, []byte(`{"metadata": "x"}`)), threescale.CleanForRestore(decode(t, []byte(`{"metadata": "x", "status": 1}`))))
+}
+
 func TestSecretManifest(t *testing.T) {
 	secret := decode(t, []byte(`{"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "immutable": true,
 		"metadata": {"name": "x", "uid": "1", "labels": {"a": "b"}},

@@ -59,7 +59,7 @@ func compare(t *testing.T, binary string, set dataset.Set, pairs int) {
 	writeSnapshot(t, objects)
 	t.Logf("set %s: %d files, %d bytes", set, stats.Files, stats.Bytes)
 
-	var first, again [2][]sample
+	var first, again, refilled, refilledAgain [2][]sample
 	for pair := range pairs {
 		ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
 		for _, target := range []string{ours, theirs} {
@@ -80,9 +80,24 @@ func compare(t *testing.T, binary string, set dataset.Set, pairs int) {
 			again[0] = append(again[0], measure(t, backup(2+round)))
 			again[1] = append(again[1], measure(t, rsync))
 		}
+
+		back, rsynced := filepath.Join(dir, "back"), filepath.Join(dir, "rsynced")
+		for _, target := range []string{back, rsynced} {
+			require.NoError(t, os.RemoveAll(target))
+			require.NoError(t, os.MkdirAll(target, 0o755))
+		}
+		syscall.Sync()
+		refill := []string{binary, job.RefillCommand, "--run=" + job.Latest, "--volume=" + ours, "--file-storage=" + back, "--existing=" + job.ExistingOverwrite}
+		rsync[4], rsync[5] = theirs, rsynced
+		refilled[0] = append(refilled[0], measure(t, refill))
+		refilled[1] = append(refilled[1], measure(t, rsync))
+		refilledAgain[0] = append(refilledAgain[0], measure(t, refill))
+		refilledAgain[1] = append(refilledAgain[1], measure(t, append([]string{"sh", "-c", `rsync -ac "$1"/ "$2" && sync -f "$2"`}, rsync[3:]...)))
 	}
 	show(t, "first run", first)
 	show(t, "nothing changed", again)
+	show(t, "refill", refilled)
+	show(t, "refilled again", refilledAgain) // rsync -c reads all as well
 }
 
 // writeSnapshot writes what a Job's pod finds mounted.
@@ -153,6 +168,7 @@ func measure(t *testing.T, args []string) sample {
 func run(args []string) (sample, error) {
 	command := exec.Command(args[0], args[1:]...)
 	command.Stderr = os.Stderr
+	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, measuring+"=") })
 	start := time.Now()
 	if err := command.Run(); err != nil {
 		return sample{}, fmt.Errorf("cannot run %q: %w", args[0], err)

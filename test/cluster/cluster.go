@@ -3,10 +3,10 @@
 // Package cluster runs a whole real cluster on one Linux machine, from Go: etcd,
 // kube-apiserver, kube-controller-manager, kube-scheduler, containerd, kubelet
 // and Crossplane, with no container engine, no image registry and no network
-// beyond this machine. Start with [Start].
+// beyond this machine. Start with [Start]; Flux comes with [Cluster.StartFlux].
 //
-// What would hide a fault is not used: every component has its own identity
-// and the rights that Kubernetes and Crossplane give it, pods really run, and
+// What would hide a fault is not used: every component has its own identity and
+// the rights that Kubernetes, Crossplane and Flux give it, pods really run, and
 // volumes are real file systems. It needs root and a few packages of the
 // distribution; [Preconditions] says which.
 //
@@ -73,6 +73,7 @@ type Cluster struct {
 	processes   []*Process
 	crossplane  *Process
 	function    *function
+	flux        *flux
 	provisioner *provisioner
 }
 

@@ -65,7 +65,7 @@ func (c *Cluster) installCrossplane(ctx context.Context) error {
 		return err
 	}
 	for _, account := range []string{crossplaneAccount, rbacAccount} {
-		if err := c.accountKubeconfig(ctx, account); err != nil {
+		if err := c.accountKubeconfig(ctx, crossplaneNamespace, account); err != nil {
 			return err
 		}
 	}
@@ -99,16 +99,6 @@ func (c *Cluster) awaitAggregation(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// accountKubeconfig writes a kubeconfig with a token of one of Crossplane's
-// ServiceAccounts.
-func (c *Cluster) accountKubeconfig(ctx context.Context, account string) error {
-	token, err := c.token(ctx, crossplaneNamespace, account)
-	if err != nil {
-		return err
-	}
-	return c.writeKubeconfig(c.path(account+".kubeconfig"), token, crossplaneNamespace)
 }
 
 // initCrossplane runs core's init container: CRDs, certificates and the objects

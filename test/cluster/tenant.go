@@ -74,3 +74,21 @@ func (c *Cluster) token(ctx context.Context, namespace, name string) (string, er
 	}
 	return request.Status.Token, nil
 }
+
+// AccountKubeconfig writes a kubeconfig with a token of a ServiceAccount and
+// returns its path: for a program that runs on this machine as it would in a
+// pod of that account.
+func (c *Cluster) AccountKubeconfig(ctx context.Context, namespace, account string) (string, error) {
+	path := c.path(account + ".kubeconfig")
+	return path, c.accountKubeconfig(ctx, namespace, account)
+}
+
+// accountKubeconfig writes a kubeconfig with a token of a ServiceAccount, by the
+// account's name.
+func (c *Cluster) accountKubeconfig(ctx context.Context, namespace, account string) error {
+	token, err := c.token(ctx, namespace, account)
+	if err != nil {
+		return err
+	}
+	return c.writeKubeconfig(c.path(account+".kubeconfig"), token, namespace)
+}

@@ -1,5 +1,5 @@
 // Package peers builds the programs that the product works with (Kubernetes,
-// etcd, Crossplane, ...) from their Go modules, so that a test can run the
+// etcd, Crossplane, Flux, ...) from their Go modules, so that a test can run the
 // real ones on a machine without an image registry. Start with [Binary].
 //
 // Each peer is a Go module of its own in a folder beside this file: its

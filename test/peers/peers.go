@@ -71,7 +71,7 @@ func Build(ctx context.Context, pkg, out string) error {
 }
 
 // ModuleDir returns the folder with the source of a peer's module, as the go
-// tool unpacked it: the place of its CRDs and charts.
+// tool unpacked it: the place of its CRDs, charts and rights.
 func ModuleDir(ctx context.Context, peer string) (string, error) {
 	module, ok := modules()[peer]
 	if !ok {

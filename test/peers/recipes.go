@@ -41,6 +41,8 @@ func recipes() map[string]recipe {
 			pkg:       "github.com/crossplane/crossplane/v2/cmd/crank",
 			variables: []string{"github.com/crossplane/crossplane/v2/internal/version.version=v2.2.1"},
 		},
+		"source-controller":    flux("source-controller"),
+		"kustomize-controller": flux("kustomize-controller"),
 	}
 }
 
@@ -60,11 +62,20 @@ func kubernetes(command string) recipe {
 	}
 }
 
-// modules names the module in which a peer's data files are: CRDs, charts.
+// flux is the recipe of one of Flux's controllers, whose main package is its
+// module's root.
+func flux(controller string) recipe {
+	return recipe{folder: controller, version: "v1.9.6", pkg: "github.com/fluxcd/" + controller}
+}
+
+// modules names the module in which a peer's data files are: CRDs, charts, rights.
 func modules() map[string]string {
 	return map[string]string{
-		"crossplane":          "github.com/crossplane/crossplane/v2",
-		"threescale-operator": "github.com/3scale/3scale-operator",
+		"crossplane":           "github.com/crossplane/crossplane/v2",
+		"flux":                 "github.com/fluxcd/flux2/v2",
+		"kustomize-controller": "github.com/fluxcd/kustomize-controller",
+		"source-controller":    "github.com/fluxcd/source-controller",
+		"threescale-operator":  "github.com/3scale/3scale-operator",
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package job is the contract between a composed Job and the mover that runs
-// in its pod: the command line (Options), the files that the pod finds mounted
-// (Paths, Description), and the report that it leaves (Report). It holds no
-// behaviour of either side, so that both may import it.
+// in its pod: the command line (Options, InspectOptions, RefillOptions), the
+// files that the pod finds mounted (Paths, Description), the Secrets that it
+// fills (Handed), and the report that it leaves (Result, Inspection,
+// RefillResult). It holds no behaviour of either side, so that both may import it.
 package job
 
 // Where the Job mounts its volumes.
@@ -10,8 +11,14 @@ const (
 	VolumePath = "/backup"
 	// ObjectsPath is the read-only snapshot of the installation's objects.
 	ObjectsPath = "/objects"
-	// FileStoragePath is the System file storage, read-only.
+	// FileStoragePath is the System file storage; only a refill may write to it.
 	FileStoragePath = "/system-filestorage-pvc"
+	// IdentitiesPath holds the age identities that decrypt a run, one or more
+	// in each file whose name ends in IdentitySuffix.
+	IdentitiesPath = "/identities"
+	// IdentitySuffix ends the names of files and keys of a Secret that hold age
+	// identities, as in Flux.
+	IdentitySuffix = ".agekey"
 )
 
 // MoverPath is the mover in the image that a Composition names.
@@ -36,20 +43,25 @@ type Options struct {
 // command line. No value may hold a dollar sign, which Kubernetes would expand;
 // free text such as a trigger travels in the snapshot's Description instead.
 func (o Options) Args() []string {
-	args := []string{BackupCommand}
-	add := func(flag, value string) {
+	args := arguments{BackupCommand}
+	args.add("run", o.Run)
+	args.add("volume", o.Volume)
+	args.add("objects", o.Objects)
+	args.add("file-storage", o.FileStorage)
+	args.add("recipient", o.Recipient...)
+	args.add("namespace", o.Namespace)
+	args.add("report", o.Report)
+	return args
+}
+
+// arguments are a command line.
+type arguments []string
+
+// add adds a flag for each value that is not empty.
+func (a *arguments) add(flag string, values ...string) {
+	for _, value := range values {
 		if value != "" {
-			args = append(args, "--"+flag+"="+value)
+			*a = append(*a, "--"+flag+"="+value)
 		}
 	}
-	add("run", o.Run)
-	add("volume", o.Volume)
-	add("objects", o.Objects)
-	add("file-storage", o.FileStorage)
-	for _, r := range o.Recipient {
-		add("recipient", r)
-	}
-	add("namespace", o.Namespace)
-	add("report", o.Report)
-	return args
 }

@@ -94,5 +94,90 @@ func FuzzOptions(f *testing.F) {
 	})
 }
 
+// command reads arguments as the mover's command line does.
+func command[T any](t testing.TB, name string, args []string) (T, error) {
+	t.Helper()
+	var into struct {
+		Embedded T `embed:""`
+	}
+	parser, err := kong.New(&struct{}{}, kong.DynamicCommand(name, "", "", &into), kong.Exit(func(int) { t.Fatal("a value was taken for --help") }))
+	require.NoError(t, err)
+	_, err = parser.Parse(args)
+	return into.Embedded, err
+}
+
+func TestInspectOptionsRoundTrip(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		options job.InspectOptions
+	}{
+		"Least": {"an inspection needs no more", job.InspectOptions{Run: job.Latest, Volume: job.VolumePath}},
+		"All": {
+			"every field travels", job.InspectOptions{
+				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, ManifestSHA256: "00ff", FileStorage: job.FileStoragePath,
+				Identities: job.IdentitiesPath, Handover: []string{"one", "two"}, Namespace: "3scale", Report: "dr-inspect-1-report",
+			},
+		},
+		"LooksLikeAFlag": {"a value is a value", job.InspectOptions{Run: "--help", Volume: "/v", Handover: []string{"-h", "a,b"}}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := command[job.InspectOptions](t, job.InspectCommand, tc.options.Args())
+			require.NoError(t, err, tc.reason)
+			assert.Equal(t, tc.options, got, tc.reason)
+		})
+	}
+	for _, missing := range []job.InspectOptions{{Volume: "/v"}, {Run: "x"}} {
+		_, err := command[job.InspectOptions](t, job.InspectCommand, missing.Args())
+		assert.Error(t, err, "%+v", missing)
+	}
+}
+
+func TestRefillOptionsRoundTrip(t *testing.T) {
+	full := job.RefillOptions{
+		Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, FileStorage: job.FileStoragePath, ManifestSHA256: "00ff",
+		Identities: job.IdentitiesPath, Namespace: "3scale", Report: "dr-refill-1-report",
+	}
+	for _, existing := range []string{job.ExistingFail, job.ExistingOverwrite, job.ExistingMirror, job.ExistingSkip} {
+		full.Existing = existing
+		got, err := command[job.RefillOptions](t, job.RefillCommand, full.Args())
+		require.NoError(t, err)
+		assert.Equal(t, full, got)
+	}
+	for _, wrong := range []job.RefillOptions{
+		{Volume: "/v", FileStorage: "/f", Existing: "Fail"}, {Run: "x", FileStorage: "/f", Existing: "Fail"},
+		{Run: "x", Volume: "/v", Existing: "Fail"}, {Run: "x", Volume: "/v", FileStorage: "/f"},
+		{Run: "x", Volume: "/v", FileStorage: "/f", Existing: "Delete"},
+	} {
+		_, err := command[job.RefillOptions](t, job.RefillCommand, wrong.Args())
+		assert.Error(t, err, "%+v", wrong)
+	}
+}
+
+// FuzzRestoreOptions: what a Job is given is what its pod reads, whatever it holds.
+func FuzzRestoreOptions(f *testing.F) {
+	f.Add("latest", "/backup", "/system-filestorage-pvc", "00ff", "one", "two", "report")
+	f.Add("--run=x", "/a b", "/a'b", "@file", "-", ",", "--")
+	f.Fuzz(func(t *testing.T, run, volume, files, digest, first, second, report string) {
+		i := job.InspectOptions{Run: run, Volume: clean(volume), FileStorage: clean(files), ManifestSHA256: digest, Identities: clean(first), Report: report}
+		for _, name := range []string{first, second} {
+			if name != "" {
+				i.Handover = append(i.Handover, name)
+			}
+		}
+		r := job.RefillOptions{Run: run, Volume: clean(volume), FileStorage: clean(files), Existing: job.ExistingSkip, ManifestSHA256: digest, Namespace: second, Report: report}
+		args := slices.Concat(i.Args(), r.Args())
+		if run == "" || slices.ContainsFunc(args, func(arg string) bool { return !utf8.ValidString(arg) || strings.Contains(arg, "\x00") }) {
+			t.Skip() // no argument of a process
+		}
+		gotInspect, err := command[job.InspectOptions](t, job.InspectCommand, i.Args())
+		require.NoError(t, err, "%q", args)
+		assert.Equal(t, i, gotInspect)
+		gotRefill, err := command[job.RefillOptions](t, job.RefillCommand, r.Args())
+		require.NoError(t, err, "%q", args)
+		assert.Equal(t, r, gotRefill)
+	})
+}
+
 // clean returns a path as an absolute one that is already clean.
 func clean(path string) string { return filepath.Clean("/" + path) }

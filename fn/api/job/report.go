@@ -33,13 +33,14 @@ const (
 	ExitUsage = 64
 	// ExitIntegrity: stored data do not match their digests.
 	ExitIntegrity = 65
-	// ExitCannotCreate: the volume is full or read-only.
+	// ExitCannotCreate: the volume is full, read-only or not empty.
 	ExitCannotCreate = 73
 	// ExitIO: reading or writing failed; a retry may help.
 	ExitIO = 74
 	// ExitTemporary: interrupted, locked, or the report could not be written.
 	ExitTemporary = 75
-	// ExitNoPermission: a file of the file storage cannot be read.
+	// ExitNoPermission: a file of the file storage cannot be read, or no age
+	// identity decrypts the run.
 	ExitNoPermission = 77
 )
 
@@ -107,9 +108,7 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 	if r.Run != run {
 		return nil, nil
 	}
-	for _, text := range []*string{&r.Reason, &r.Message, &r.ManifestSHA256} {
-		*text = shortened(*text)
-	}
+	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
 	r.Skipped, r.Warnings = Bounded(r.Skipped), Bounded(r.Warnings)
 	return r, nil
 }
@@ -125,12 +124,16 @@ func ParseProgress(data map[string]string) (*Progress, error) {
 }
 
 func parse(data map[string]string, key string, into any) (bool, error) {
+	return parseUpTo(MaxReportBytes, data, key, into)
+}
+
+func parseUpTo(limit int, data map[string]string, key string, into any) (bool, error) {
 	text, ok := data[key]
 	if !ok || text == "" {
 		return false, nil
 	}
-	if len(text) > MaxReportBytes {
-		return false, fmt.Errorf("cannot read key %q of the report: %d bytes are more than the %d allowed", key, len(text), MaxReportBytes)
+	if len(text) > limit {
+		return false, fmt.Errorf("cannot read key %q of the report: %d bytes are more than the %d allowed", key, len(text), limit)
 	}
 	if err := json.Unmarshal([]byte(text), into); err != nil {
 		return false, fmt.Errorf("cannot read key %q of the report: %s", key, shortened(err.Error()))
@@ -145,3 +148,9 @@ const (
 	// PhaseLocked: another writer holds the volume.
 	PhaseLocked = "Locked"
 )
+
+func shortenAll(texts ...*string) {
+	for _, text := range texts {
+		*text = shortened(*text)
+	}
+}

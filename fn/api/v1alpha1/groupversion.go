@@ -14,6 +14,8 @@ const (
 	Version = "v1alpha1"
 	// KindBackup is the kind that a user writes: a claim, or a namespaced composite.
 	KindBackup = "ThreeScaleBackup"
+	// KindRestore is the kind of a restore.
+	KindRestore = "ThreeScaleRestore"
 	// KindCompositeBackup is the kind of the composite behind a claim.
 	KindCompositeBackup = "XThreeScaleBackup"
 )
@@ -23,7 +25,7 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: Version}
 
 // AddToScheme registers the types of this package.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &ThreeScaleBackup{}, &ThreeScaleBackupList{})
+	s.AddKnownTypes(GroupVersion, &ThreeScaleBackup{}, &ThreeScaleBackupList{}, &ThreeScaleRestore{}, &ThreeScaleRestoreList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

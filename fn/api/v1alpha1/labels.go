@@ -4,6 +4,8 @@ package v1alpha1
 const (
 	// LabelBackup holds the name of the ThreeScaleBackup (shortened to a label value).
 	LabelBackup = Group + "/backup"
+	// LabelRestore holds the name of the ThreeScaleRestore (shortened to a label value).
+	LabelRestore = Group + "/restore"
 	// LabelRun holds the ID of the run that an object belongs to.
 	LabelRun = Group + "/run"
 	// LabelAttempt counts the snapshots that a run took, from 1.

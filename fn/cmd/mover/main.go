@@ -7,7 +7,9 @@ import "github.com/alecthomas/kong"
 
 // cli is the command line.
 type cli struct {
-	Backup backupCommand `cmd:"" help:"Write one run onto a backup volume."`
+	Backup  backupCommand  `cmd:"" help:"Write one run onto a backup volume."`
+	Inspect inspectCommand `cmd:"" help:"Verify one run and hand its objects over."`
+	Refill  refillCommand  `cmd:"" help:"Write the file storage of one run."`
 }
 
 func main() {

@@ -25,7 +25,11 @@ type cli struct {
 	Backup   backupCommand   `cmd:"" help:"Back up an installation onto a directory, without Crossplane."`
 	List     listCommand     `cmd:"" help:"List the runs on a backup volume."`
 	Verify   verifyCommand   `cmd:"" help:"Read a run again and compare every digest; needs no key."`
+	Export   exportCommand   `cmd:"" help:"Write a run as a kustomize tree, its Secrets encrypted by SOPS."`
+	Restore  restoreCommand  `cmd:"" help:"Restore a run into a directory and a Git repository on this machine."`
 	Simulate simulateCommand `cmd:"" help:"Show what a ThreeScaleBackup would compose and do, on directories."`
+
+	Controller controllerCommand `cmd:"" help:"Reconcile ThreeScaleRestores in a cluster."`
 }
 
 // exitError ends the process with a code of sysexits(3).

@@ -1,5 +1,6 @@
 // Command generate turns the CRDs that controller-gen makes of the Go types
-// into the XRDs of both flavours and the CRD of the function's input.
+// into the XRDs of both flavours, the CRD of ThreeScaleRestore and that of the
+// function's input.
 package main
 
 import (
@@ -36,10 +37,15 @@ func run(crds, root string) error {
 	if err != nil {
 		return err
 	}
+	restore, err := load(filepath.Join(crds, group+"_threescalerestores.yaml"))
+	if err != nil {
+		return err
+	}
 	for path, object := range map[string]map[string]any{
 		"manifests/claim/xrd.yaml":      claimXRD(backup),
 		"manifests/namespaced/xrd.yaml": namespacedXRD(backup),
 		"package/input/input.yaml":      input,
+		"manifests/crd/restore.yaml":    withoutSubstitution(restore),
 	} {
 		if err := save(filepath.Join(root, path), object); err != nil {
 			return err
@@ -69,6 +75,19 @@ func save(path string, object map[string]any) error {
 		return fmt.Errorf("cannot write %q: %w", path, err)
 	}
 	return nil
+}
+
+// withoutSubstitution keeps a Flux Kustomization from replacing $ in a CRD's
+// patterns.
+func withoutSubstitution(crd map[string]any) map[string]any {
+	metadata := crd["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	if annotations == nil {
+		annotations = map[string]any{}
+	}
+	annotations["kustomize.toolkit.fluxcd.io/substitute"] = "disabled"
+	metadata["annotations"] = annotations
+	return crd
 }
 
 // claimXRD is of the v1 API, the only one with claims. Its scope is the default.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +68,26 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 		return nil, d.Fail("open", name, err)
 	}
 	return &Dir{FD: fd, Path: filepath.Join(d.Path, name)}, nil
+}
+
+// ErrInside says that a directory lies in one that it must not lie in.
+var ErrInside = errors.New("it lies in the backup volume")
+
+// Beyond returns ErrInside if the directory is another one or lies below it, as far as this process may look upwards.
+func (d *Dir) Beyond(other *Dir) error {
+	var outer, here, last unix.Stat_t
+	if err := unix.Fstat(other.FD, &outer); err != nil {
+		return other.Fail("fstat", "", err)
+	}
+	for up := "."; ; up = filepath.Join("..", up) {
+		if err := unix.Fstatat(d.FD, up, &here, 0); err != nil || here.Dev == last.Dev && here.Ino == last.Ino {
+			return nil //nolint:nilerr // further up this process may not look
+		}
+		if here.Dev == outer.Dev && here.Ino == outer.Ino {
+			return d.Fail("use", "", ErrInside)
+		}
+		last = here
+	}
 }
 
 // Ensure opens a directory and makes it if there is none.
@@ -167,6 +188,26 @@ func (d *Dir) Overwrite(name string, data []byte) error {
 	f := os.NewFile(uintptr(fd), name)
 	_, err = f.WriteAt(data, 0)
 	return errors.Join(err, f.Close())
+}
+
+// Chmod sets the mode of an entry that is no symlink, also of one that may not be opened. fchmodat(2) would follow a
+// symlink that has taken its place.
+func (d *Dir) Chmod(name string, mode uint32) error {
+	fd, err := Retry(func() (int, error) {
+		return unix.Openat(d.FD, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return d.Fail("open", name, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		err = unix.ELOOP
+	}
+	if err == nil {
+		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	}
+	return d.Fail("chmod", name, err)
 }
 
 // Symlink makes a symlink.

@@ -28,7 +28,7 @@ func (d *Dir) RemoveAll(ctx context.Context, name string) error {
 	}
 	sub, openErr := d.Sub(name)
 	if errors.Is(openErr, fs.ErrPermission) {
-		_ = unix.Fchmodat(d.FD, name, 0o700, 0) // the next open tells if it helped
+		_ = d.Chmod(name, 0o700) // the next open tells if it helped
 		sub, openErr = d.Sub(name)
 	}
 	if errors.Is(openErr, unix.ENOTDIR) || errors.Is(openErr, unix.ELOOP) {

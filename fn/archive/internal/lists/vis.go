@@ -21,6 +21,9 @@ func appendVis(b []byte, s string) []byte {
 // Escape returns a path escaped for messages and JSON, which hold only UTF-8.
 func Escape(path string) string { return string(appendVis(nil, path)) }
 
+// Unescape reverses Escape.
+func Unescape(text string) (string, error) { return unvis([]byte(text)) }
+
 // plainVis tells if a byte stands for itself.
 func plainVis(c byte) bool {
 	switch c {

@@ -1,0 +1,110 @@
+package job
+
+import (
+	"fmt"
+	"time"
+)
+
+// InspectCommand is the mover's subcommand that reads a run and writes nothing
+// but its report and the hand-over.
+const InspectCommand = "inspect"
+
+// Latest stands for the newest run of a volume; of a volume that holds none of
+// ours, for what APIManagerBackup wrote.
+const Latest = "latest"
+
+// InspectOptions is the command line of the mover's inspect. The struct tags
+// are the flags of cmd/mover, which parses into this very type.
+type InspectOptions struct {
+	Run            string   `required:"" help:"ID of the run, or latest."`
+	Volume         string   `required:"" help:"Root of the backup volume." type:"path"`
+	ManifestSHA256 string   `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
+	FileStorage    string   `optional:"" help:"Root of the file storage that the run is compared with; without it, there is none." type:"path"`
+	Identities     string   `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
+	Handover       []string `optional:"" help:"Secret that takes objects of the run; may be repeated." sep:"none"`
+	Namespace      string   `optional:"" help:"Namespace of the report ConfigMap and the hand-over Secrets."`
+	Report         string   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+}
+
+// Args returns the arguments that parse into o: the only source of a Job's
+// command line. See Options.Args.
+func (o InspectOptions) Args() []string {
+	args := arguments{InspectCommand}
+	args.add("run", o.Run)
+	args.add("volume", o.Volume)
+	args.add("manifest-sha256", o.ManifestSHA256)
+	args.add("file-storage", o.FileStorage)
+	args.add("identities", o.Identities)
+	args.add("handover", o.Handover...)
+	args.add("namespace", o.Namespace)
+	args.add("report", o.Report)
+	return args
+}
+
+// KeyInspection holds an Inspection as JSON in a report, once it has ended.
+const KeyInspection = "inspection"
+
+// MaxInspectionBytes bounds what is read of an inspection: MaxObjects names and
+// all texts at their longest are less. A ConfigMap may have 1 MiB.
+const MaxInspectionBytes = 768 << 10
+
+// Inspection is what a run holds: Completed when every digest of it was
+// verified and its objects are handed over, else failed for Reason.
+type Inspection struct {
+	Run            string           `json:"run"` // the ID, also when latest was asked for
+	Completed      bool             `json:"completed"`
+	Reason         string           `json:"reason,omitempty"`
+	Message        string           `json:"message,omitempty"`
+	ManifestSHA256 string           `json:"manifestSHA256,omitempty"`
+	Verified       bool             `json:"verified"` // false for what APIManagerBackup wrote: it has no digests
+	Encrypted      bool             `json:"encrypted"`
+	Source         Source           `json:"source"`
+	StartTime      time.Time        `json:"startTime,omitzero"` // of the run
+	FileStorage    InspectedStorage `json:"fileStorage"`
+	Objects        []HandedObject   `json:"objects,omitempty"`       // in the order of their paths
+	HandoverParts  int              `json:"handoverParts,omitempty"` // Secrets that the objects take, also when fewer were given
+	Existing       ExistingStorage  `json:"existing"`
+	Problems       []string         `json:"problems,omitempty"` // what is damaged
+	Warnings       []string         `json:"warnings,omitempty"`
+}
+
+// InspectedStorage is what a run holds of the file storage.
+type InspectedStorage struct {
+	Stored  bool  `json:"stored"`  // false: it was skipped
+	Files   int64 `json:"files"`   // regular files
+	Bytes   int64 `json:"bytes"`   // their sizes
+	Entries int64 `json:"entries"` // files, symlinks and directories, with the root
+}
+
+// ExistingStorage is what the file storage that is to be refilled holds.
+type ExistingStorage struct {
+	Present     bool `json:"present"`     // there is one
+	Empty       bool `json:"empty"`       // and nothing in it
+	Same        bool `json:"same"`        // just what the run holds: each entry's type, content, mode, mtime and link
+	Interrupted bool `json:"interrupted"` // what an interrupted refill of the very same run left
+}
+
+// ParseInspection reads a report's inspection; nil when there is none yet.
+// Texts and lists are bounded, whoever wrote them.
+func ParseInspection(data map[string]string) (*Inspection, error) {
+	read := &Inspection{}
+	if ok, err := parseUpTo(MaxInspectionBytes, data, KeyInspection, read); !ok || err != nil {
+		return nil, err
+	}
+	i := read.Bounded()
+	if len(i.Objects) > MaxObjects {
+		return nil, fmt.Errorf("cannot read key %q of the report: it lists %d objects, more than the %d allowed", KeyInspection, len(i.Objects), MaxObjects)
+	}
+	for n := range i.Objects {
+		i.Objects[n].Kind, i.Objects[n].Name = shortened(i.Objects[n].Kind), shortened(i.Objects[n].Name)
+	}
+	return &i, nil
+}
+
+// Bounded returns i with texts that fit into a report.
+func (i Inspection) Bounded() Inspection {
+	source := &i.Source
+	shortenAll(&i.Run, &i.Reason, &i.Message, &i.ManifestSHA256, &source.Namespace, &source.APIManager, &source.UID, &source.ThreeScale, &source.WildcardDomain)
+	i.Problems, i.Warnings = Bounded(i.Problems), Bounded(i.Warnings)
+	return i
+}

@@ -1,0 +1,89 @@
+package job
+
+import "time"
+
+// RefillCommand is the mover's subcommand that writes the file storage of a run.
+const RefillCommand = "refill"
+
+// What a refill does with a file storage that is not empty.
+const (
+	// ExistingFail: it is left as it is, and the refill fails, unless all of it is the run's already.
+	ExistingFail = "Fail"
+	// ExistingOverwrite: the run's entries replace those of their names, others stay.
+	ExistingOverwrite = "Overwrite"
+	// ExistingMirror: others are removed, too.
+	ExistingMirror = "Mirror"
+	// ExistingSkip: it is left as it is, and the refill succeeds.
+	ExistingSkip = "Skip"
+)
+
+// RefillOptions is the command line of the mover's refill. The struct tags are
+// the flags of cmd/mover, which parses into this very type.
+type RefillOptions struct {
+	Run            string `required:"" help:"ID of the run, or latest."`
+	Volume         string `required:"" help:"Root of the backup volume." type:"path"`
+	FileStorage    string `required:"" help:"Root of the file storage to write." type:"path"`
+	Existing       string `required:"" enum:"Fail,Overwrite,Mirror,Skip" help:"What to do when it is not empty: ${enum}."`
+	ManifestSHA256 string `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
+	Identities     string `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
+	Namespace      string `optional:"" help:"Namespace of the report ConfigMap."`
+	Report         string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+}
+
+// Args returns the arguments that parse into o: the only source of a Job's
+// command line. See Options.Args.
+func (o RefillOptions) Args() []string {
+	args := arguments{RefillCommand}
+	args.add("run", o.Run)
+	args.add("volume", o.Volume)
+	args.add("file-storage", o.FileStorage)
+	args.add("existing", o.Existing)
+	args.add("manifest-sha256", o.ManifestSHA256)
+	args.add("identities", o.Identities)
+	args.add("namespace", o.Namespace)
+	args.add("report", o.Report)
+	return args
+}
+
+// KeyRefill holds a RefillResult as JSON in a report, once it has ended.
+const KeyRefill = "refill"
+
+// RefillResult is what became of a refill: Completed when all of the run's file
+// storage is on disk (or was left as it was on request), else failed for Reason.
+type RefillResult struct {
+	Run            string    `json:"run"`
+	Completed      bool      `json:"completed"`
+	Reason         string    `json:"reason,omitempty"`
+	Message        string    `json:"message,omitempty"`
+	StartTime      time.Time `json:"startTime,omitzero"` // of the refill
+	CompletionTime time.Time `json:"completionTime,omitzero"`
+	Skipped        bool      `json:"skipped,omitempty"` // ExistingSkip found data and left it
+	Files          int64     `json:"files"`             // regular files of the run
+	Bytes          int64     `json:"bytes"`             // their sizes
+	WrittenFiles   int64     `json:"writtenFiles"`      // those that were not there already
+	WrittenBytes   int64     `json:"writtenBytes"`
+	Removed        int64     `json:"removed,omitempty"` // entries that ExistingMirror removed
+	Warnings       []string  `json:"warnings,omitempty"`
+}
+
+// ParseRefillResult reads a report's refill of run. It returns nil without an
+// error when there is none yet, or one of another run. Texts are bounded,
+// whoever wrote them.
+func ParseRefillResult(data map[string]string, run string) (*RefillResult, error) {
+	r := &RefillResult{}
+	if ok, err := parse(data, KeyRefill, r); !ok || err != nil {
+		return nil, err
+	}
+	if r.Run != run {
+		return nil, nil
+	}
+	bounded := r.Bounded()
+	return &bounded, nil
+}
+
+// Bounded returns r with texts that fit into a report.
+func (r RefillResult) Bounded() RefillResult {
+	shortenAll(&r.Reason, &r.Message)
+	r.Warnings = Bounded(r.Warnings)
+	return r
+}

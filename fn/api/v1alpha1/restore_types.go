@@ -1,0 +1,553 @@
+package v1alpha1
+
+import (
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ThreeScaleRestore restores a 3scale installation into its namespace from a
+// backup volume: it fills the System file storage and commits the APIManager,
+// its Secrets and ConfigMaps, encrypted, to the Git repository that Flux applies.
+// A restore that has completed does nothing more, until its spec changes or
+// the annotation reconcile.fluxcd.io/forceAt asks for another.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Completed",type=boolean,JSONPath=`.status.completed`
+// +kubebuilder:printcolumn:name="Run",type=string,JSONPath=`.status.restoredRun`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type ThreeScaleRestore struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec ThreeScaleRestoreSpec `json:"spec"`
+	// +kubebuilder:default:={"observedGeneration":-1}
+	// +optional
+	Status ThreeScaleRestoreStatus `json:"status,omitzero"`
+}
+
+// ThreeScaleRestoreList is a list of ThreeScaleRestore.
+//
+// +kubebuilder:object:root=true
+type ThreeScaleRestoreList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ThreeScaleRestore `json:"items"`
+}
+
+// ThreeScaleRestoreSpec says what to restore, from where, and to which repository.
+type ThreeScaleRestoreSpec struct {
+	// RestoreSource says where the backup is.
+	// +required
+	RestoreSource RestoreSource `json:"restoreSource"`
+
+	// Decryption names the keys of an encrypted backup.
+	// +optional
+	Decryption *Decryption `json:"decryption,omitempty"`
+
+	// SourceRef names the GitRepository that the restored objects are committed
+	// to. One of another namespace must name this namespace in its annotation
+	// backup.threescale.dev/writers.
+	// +required
+	SourceRef GitRepositoryReference `json:"sourceRef"`
+
+	// Git says how to check out, commit and push, with the fields of an
+	// ImageUpdateAutomation.
+	// +optional
+	Git Git `json:"git,omitempty,omitzero"`
+
+	// Path of the folder in the repository: base/<name> and overlays/<name> are
+	// written below it.
+	// +optional
+	// +kubebuilder:default="./"
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(e, e == '..' || e == '.git')",message="path is relative to the root of the repository, without .. and .git"
+	Path string `json:"path,omitempty"`
+
+	// Encryption says for whom Secrets are encrypted by SOPS. Without it, the
+	// repository's .sops.yaml says so; with neither, nothing is restored.
+	// +optional
+	Encryption *Encryption `json:"encryption,omitempty"`
+
+	// KustomizationRef names the Flux Kustomization that applies the overlay: the
+	// restore then completes when it has applied the commit and the APIManager
+	// is available. Without it, the restore completes when the commit is pushed.
+	// +optional
+	KustomizationRef *NamespacedReference `json:"kustomizationRef,omitempty"`
+
+	// ServiceAccountName is the identity for what the restore reads and writes
+	// in its namespace.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// Target says what is different from the installation that was backed up.
+	// +optional
+	Target Target `json:"target,omitempty,omitzero"`
+
+	// DatabaseSecrets says whether the Secrets that hold the databases' URLs are
+	// restored (system-database, system-redis, backend-redis). Omit leaves them to
+	// you, as APIManagerRestore does.
+	// +optional
+	// +kubebuilder:default=Restore
+	DatabaseSecrets DatabaseSecretsPolicy `json:"databaseSecrets,omitempty"`
+
+	// FileStorage says what becomes of files that are there already.
+	// +optional
+	FileStorage RestoreFileStorage `json:"fileStorage,omitempty,omitzero"`
+
+	// DryRun ends after the plan (status.plan): nothing is written.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+
+	// PostRestore says what is done once the APIManager is available.
+	// +optional
+	PostRestore PostRestore `json:"postRestore,omitempty,omitzero"`
+
+	// Job configures the pods that read and write the volumes.
+	// +optional
+	Job JobSettings `json:"job,omitempty,omitzero"`
+
+	// Interval at which a restore that waits looks again, if nothing wakes it before.
+	// +optional
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	Interval metav1.Duration `json:"interval,omitempty"`
+
+	// RetryInterval is the time between a failure and the next try; the
+	// interval by default.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
+
+	// Timeout bounds the wait for what others do: the Kustomization, the
+	// APIManager, the sidekiq pod.
+	// +optional
+	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+
+	// Suspend stops the restore where it is.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// RestoreSource says where the backup is: exactly one of its volumes is set.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.persistentVolumeClaim), has(self.persistentVolume), has(self.backupRef)].filter(set, set).size() == 1",message="set one of persistentVolumeClaim, persistentVolume and backupRef"
+type RestoreSource struct {
+	// PersistentVolumeClaim is the volume of the backup, also one that
+	// APIManagerBackup wrote.
+	// +optional
+	PersistentVolumeClaim *RestoreClaim `json:"persistentVolumeClaim,omitempty"`
+
+	// PersistentVolume is a volume that outlived its namespace or its cluster; a
+	// PersistentVolumeClaim bound to it is made.
+	// +optional
+	PersistentVolume *RestoreVolume `json:"persistentVolume,omitempty"`
+
+	// BackupRef is a ThreeScaleBackup of this namespace.
+	// +optional
+	BackupRef *meta.LocalObjectReference `json:"backupRef,omitempty"`
+
+	// Run is the ID of the run to restore, or latest.
+	// +optional
+	// +kubebuilder:default=latest
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Run string `json:"run,omitempty"`
+}
+
+// RestoreClaim is a PersistentVolumeClaim of the namespace, in the form that
+// APIManagerRestore has.
+type RestoreClaim struct {
+	// ClaimSource names it. It is always mounted read-only.
+	// +required
+	ClaimSource corev1.PersistentVolumeClaimVolumeSource `json:"claimSource"`
+}
+
+// RestoreVolume is a PersistentVolume.
+type RestoreVolume struct {
+	// VolumeName names it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	VolumeName string `json:"volumeName"`
+}
+
+// Decryption names the keys of an encrypted backup.
+type Decryption struct {
+	// SecretRef names a Secret of this namespace, whose keys that end in .agekey
+	// hold age identities.
+	// +required
+	SecretRef meta.LocalObjectReference `json:"secretRef"`
+}
+
+// GitRepositoryReference names a GitRepository of Flux.
+type GitRepositoryReference struct {
+	// Kind of the source.
+	// +optional
+	// +kubebuilder:validation:Enum=GitRepository
+	// +kubebuilder:default=GitRepository
+	Kind string `json:"kind,omitempty"`
+
+	NamespacedReference `json:",inline"`
+}
+
+// NamespacedReference names an object; its namespace is that of the restore
+// where it is empty.
+type NamespacedReference struct {
+	// Name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// Namespace of the object; that of the restore by default.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Git says how to check out, commit and push.
+type Git struct {
+	// Checkout says which branch to start from; that of the GitRepository by default.
+	// +optional
+	Checkout *GitCheckout `json:"checkout,omitempty"`
+	// Commit says how the commit is made.
+	// +optional
+	Commit GitCommit `json:"commit,omitempty,omitzero"`
+	// Push says where to; the checked-out branch by default.
+	// +optional
+	Push *GitPush `json:"push,omitempty"`
+}
+
+// GitCheckout says what to start from.
+type GitCheckout struct {
+	// Reference of the branch.
+	// +required
+	Reference GitBranch `json:"ref"`
+}
+
+// GitBranch names a branch.
+type GitBranch struct {
+	// Branch to check out.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	Branch string `json:"branch"`
+}
+
+// GitCommit says how the commit is made.
+type GitCommit struct {
+	// Author of the commit.
+	// +optional
+	Author GitAuthor `json:"author,omitempty,omitzero"`
+	// MessageTemplate is a Go template of the message, with the functions of
+	// ImageUpdateAutomation. It sees .Restore (Namespace, Name), .Run, .Source
+	// (Namespace, APIManager), .Objects and .Values.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	MessageTemplate string `json:"messageTemplate,omitempty"`
+	// MessageTemplateValues are .Values of the template.
+	// +optional
+	MessageTemplateValues map[string]string `json:"messageTemplateValues,omitempty"`
+	// SigningKey signs the commit.
+	// +optional
+	SigningKey *GitSigningKey `json:"signingKey,omitempty"`
+}
+
+// GitAuthor is the author of a commit.
+type GitAuthor struct {
+	// Name of the author.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// Email of the author.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Email string `json:"email,omitempty"`
+}
+
+// GitSigningKey signs commits.
+type GitSigningKey struct {
+	// Type of the key: gpg (git.asc, passphrase) or ssh (identity, password).
+	// +optional
+	// +kubebuilder:validation:Enum=gpg;ssh
+	// +kubebuilder:default=gpg
+	Type string `json:"type,omitempty"`
+	// SecretRef names a Secret of this namespace.
+	// +required
+	SecretRef meta.LocalObjectReference `json:"secretRef"`
+}
+
+// GitPush says where a commit goes.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.branch) || has(self.refspec)",message="set branch, refspec or both"
+type GitPush struct {
+	// Branch to push to. One that is not the checked-out branch is made anew
+	// from it, and overwritten.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Branch string `json:"branch,omitempty"`
+	// Refspec is pushed too, such as refs/heads/main:refs/for/main.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Refspec string `json:"refspec,omitempty"`
+	// Options are push options, such as merge_request.create.
+	// +optional
+	Options map[string]string `json:"options,omitempty"`
+}
+
+// Target says what is different from the installation that was backed up.
+type Target struct {
+	// WildcardDomain replaces the domain wherever the backed-up objects hold it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	WildcardDomain string `json:"wildcardDomain,omitempty"`
+	// StorageClass replaces that of the file storage.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	StorageClass string `json:"storageClass,omitempty"`
+}
+
+// DatabaseSecretsPolicy says whether the databases' Secrets are restored.
+// +kubebuilder:validation:Enum=Restore;Omit
+type DatabaseSecretsPolicy string
+
+// Policies for the databases' Secrets.
+const (
+	DatabaseSecretsRestore DatabaseSecretsPolicy = "Restore"
+	DatabaseSecretsOmit    DatabaseSecretsPolicy = "Omit"
+)
+
+// RestoreFileStorage says how the file storage is filled.
+type RestoreFileStorage struct {
+	// Existing says what becomes of files that are there already: Fail restores
+	// nothing, Overwrite replaces those that the run has, Mirror also removes the
+	// others, Skip leaves a file storage alone that is not empty.
+	// +optional
+	// +kubebuilder:default=Fail
+	Existing ExistingPolicy `json:"existing,omitempty"`
+}
+
+// ExistingPolicy says what becomes of files that are there already.
+// +kubebuilder:validation:Enum=Fail;Overwrite;Mirror;Skip
+type ExistingPolicy string
+
+// Policies for files that are there already.
+const (
+	ExistingFail      ExistingPolicy = "Fail"
+	ExistingOverwrite ExistingPolicy = "Overwrite"
+	ExistingMirror    ExistingPolicy = "Mirror"
+	ExistingSkip      ExistingPolicy = "Skip"
+)
+
+// PostRestore says what is done once the APIManager is available.
+type PostRestore struct {
+	// ResyncZyncDomains has Zync make the routes of all domains again, in the
+	// sidekiq pod. It needs the Role that is shipped for it.
+	// +optional
+	ResyncZyncDomains bool `json:"resyncZyncDomains,omitempty"`
+}
+
+// ThreeScaleRestoreStatus is how far the restore is.
+type ThreeScaleRestoreStatus struct {
+	// ObservedGeneration is the newest generation that is ready or stalled.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	meta.ReconcileRequestStatus `json:",inline"`
+	meta.ForceRequestStatus     `json:",inline"`
+
+	// Completed is true once the restore has done all of it.
+	// +optional
+	Completed bool `json:"completed,omitempty"`
+	// Attempt identifies what is restored: a digest of the spec and of the
+	// request to force it.
+	// +optional
+	Attempt string `json:"attempt,omitempty"`
+	// RestoredRun is the run that is restored.
+	// +optional
+	RestoredRun string `json:"restoredRun,omitempty"`
+	// ManifestSHA256 is the digest of that run's manifest.
+	// +optional
+	ManifestSHA256 string `json:"manifestSHA256,omitempty"`
+	// StartTime of the restore.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// CompletionTime of the restore.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+	// WaitingSince is when the current wait for others began; spec.timeout bounds it.
+	// +optional
+	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
+	// Plan is what the restore does to each object.
+	// +optional
+	Plan *Plan `json:"plan,omitempty"`
+	// Inventory lists the objects of the commit.
+	// +optional
+	// +listType=atomic
+	Inventory []ObjectReference `json:"inventory,omitempty"`
+	// LastPushCommit is the commit that holds the restored objects.
+	// +optional
+	LastPushCommit string `json:"lastPushCommit,omitempty"`
+	// FoundCommit is a commit of this very restore that was on the branch before
+	// the status knew of it: there is no second one.
+	// +optional
+	FoundCommit string `json:"foundCommit,omitempty"`
+	// LastPushTime is when it was pushed.
+	// +optional
+	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
+	// RevisionBefore is what the Kustomization had attempted before the push.
+	// +optional
+	RevisionBefore string `json:"revisionBefore,omitempty"`
+	// Resynced tells that Zync was told to make the routes again.
+	// +optional
+	Resynced bool `json:"resynced,omitempty"`
+	// LastAppliedRevision is the revision with which the Kustomization applied it.
+	// +optional
+	LastAppliedRevision string `json:"lastAppliedRevision,omitempty"`
+	// History of the restores, newest first.
+	// +optional
+	History meta.History `json:"history,omitempty"`
+	// Conditions are those of Flux: Ready, Reconciling, Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Plan is what a restore does to each object.
+type Plan struct {
+	// Run that it is for.
+	Run string `json:"run"`
+	// Source of the run.
+	// +optional
+	Source PlanSource `json:"source,omitempty,omitzero"`
+	// Objects in the order in which they are committed.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=512
+	Objects []PlannedObject `json:"objects,omitempty"`
+	// FileStorage says what becomes of the files.
+	// +optional
+	FileStorage PlannedFileStorage `json:"fileStorage,omitempty,omitzero"`
+	// Rewritten lists the objects and keys in which the domain is replaced.
+	// +optional
+	// +listType=atomic
+	Rewritten []string `json:"rewritten,omitempty"`
+	// Warnings that do not stop the restore.
+	// +optional
+	// +listType=atomic
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// PlanSource is the installation that was backed up.
+type PlanSource struct {
+	// Namespace of the installation.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// APIManager is its name.
+	// +optional
+	APIManager string `json:"apiManager,omitempty"`
+	// ThreeScaleVersion of it, such as 2.16.
+	// +optional
+	ThreeScaleVersion string `json:"threescaleVersion,omitempty"`
+	// StartTime of the run.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// Verified tells that every digest was compared; what APIManagerBackup wrote has none.
+	// +optional
+	Verified bool `json:"verified,omitempty"`
+}
+
+// ObjectReference names an object of the namespace.
+type ObjectReference struct {
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Name of the object.
+	Name string `json:"name"`
+}
+
+// PlannedObject is what a restore does to one object.
+type PlannedObject struct {
+	ObjectReference `json:",inline"`
+	// Verdict says what happens.
+	Verdict Verdict `json:"verdict"`
+	// Message says why, for a conflict.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// Verdict is what a restore does to one object.
+// +kubebuilder:validation:Enum=Create;Replace;Unchanged;Conflict
+type Verdict string
+
+// Verdicts.
+const (
+	VerdictCreate    Verdict = "Create"
+	VerdictReplace   Verdict = "Replace"
+	VerdictUnchanged Verdict = "Unchanged"
+	VerdictConflict  Verdict = "Conflict"
+)
+
+// PlannedFileStorage says what becomes of the files.
+type PlannedFileStorage struct {
+	// Action is Fill, Overwrite, Mirror, Skip or Unchanged.
+	// +optional
+	Action string `json:"action,omitempty"`
+	// Files that the run holds.
+	// +optional
+	Files int64 `json:"files,omitempty"`
+	// Bytes that the run holds.
+	// +optional
+	Bytes int64 `json:"bytes,omitempty"`
+}
+
+// GetConditions implements the getter of Flux' conditions.
+func (r *ThreeScaleRestore) GetConditions() []metav1.Condition { return r.Status.Conditions }
+
+// SetConditions implements the setter of Flux' conditions.
+func (r *ThreeScaleRestore) SetConditions(conditions []metav1.Condition) {
+	r.Status.Conditions = conditions
+}
+
+// GetRequeueAfter is how soon a restore that succeeded is looked at again.
+func (r *ThreeScaleRestore) GetRequeueAfter() time.Duration { return r.Spec.Interval.Duration }
+
+// GetRetryInterval is how soon a restore that failed tries again.
+func (r *ThreeScaleRestore) GetRetryInterval() time.Duration {
+	if r.Spec.RetryInterval != nil {
+		return r.Spec.RetryInterval.Duration
+	}
+	return r.Spec.Interval.Duration
+}
+
+// GetTimeout bounds the wait for what others do.
+func (r *ThreeScaleRestore) GetTimeout() time.Duration { return r.Spec.Timeout.Duration }
+
+// GetLastHandledForceRequestStatus implements Flux' force requests.
+func (r *ThreeScaleRestore) GetLastHandledForceRequestStatus() *string {
+	return &r.Status.LastHandledForceAt
+}
+
+// SetLastHandledReconcileRequest implements Flux' requests to reconcile.
+func (r *ThreeScaleRestore) SetLastHandledReconcileRequest(token string) {
+	r.Status.LastHandledReconcileAt = token
+}
+
+// GetLastHandledReconcileRequest implements Flux' requests to reconcile.
+func (r *ThreeScaleRestore) GetLastHandledReconcileRequest() string {
+	return r.Status.GetLastHandledReconcileRequest()
+}

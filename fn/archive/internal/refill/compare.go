@@ -1,0 +1,205 @@
+package refill
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/parallel"
+)
+
+// depth says what is compared besides the names, types and links of all entries.
+type depth struct {
+	content bool // of files
+	meta    bool // modes and times
+	omitted bool // symlinks may be missing where the directory cannot hold any
+}
+
+// difference is an entry that the run and the directory do not have alike.
+type difference struct{ path, why string }
+
+func (d *difference) Error() string { return d.path + " " + d.why }
+
+// compare returns the first difference that it comes upon; nil: there is none.
+func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) {
+	files := t.result.Entries
+	if depth.content {
+		t.Begin(Comparing, files.Files, files.Bytes)
+	}
+	err := parallel.Pipeline[lists.Entry]{
+		Workers: t.Workers,
+		Produce: func(ctx context.Context, emit func([]lists.Entry) error) error {
+			out := parallel.Batcher[lists.Entry]{Emit: emit}
+			err := t.merge(ctx, func(p pair) error {
+				if d := t.differ(p, depth); d != nil {
+					return d
+				}
+				if p.want == nil || p.got == nil || p.want.Kind != lists.File || !depth.content {
+					return nil
+				}
+				return out.Add(*p.want, p.want.Size)
+			})
+			if err != nil {
+				return err
+			}
+			return out.Flush()
+		},
+		Worker: func() (func(context.Context, []lists.Entry) error, func()) {
+			c := t.newComparer()
+			return func(ctx context.Context, entries []lists.Entry) error {
+				for i := range entries {
+					if same, err := c.same(ctx, &entries[i]); err != nil {
+						return err
+					} else if !same {
+						return &difference{entries[i].Path, "has other content than in the run"}
+					}
+				}
+				return nil
+			}, c.close
+		},
+		Collect: func(entries []lists.Entry) error {
+			for i := range entries {
+				t.Add(1, entries[i].Size)
+			}
+			return nil
+		},
+	}.Run(ctx)
+	var d *difference
+	if errors.As(err, &d) {
+		return d, nil
+	}
+	return nil, err
+}
+
+// differ compares all but the content.
+func (t *Target) differ(p pair, depth depth) *difference {
+	want, got := p.want, p.got
+	switch {
+	case want == nil:
+		return &difference{got.Path, "is not of the run"}
+	case got == nil && want.Kind == lists.Symlink && depth.omitted:
+		if holds, err := t.Root.HoldsSymlinks(); err == nil && !holds {
+			t.refused.symlinks.Add(1)
+			return nil
+		}
+		return &difference{want.Path, "of the run is missing"}
+	case got == nil && !depth.content && want.Kind == lists.Symlink:
+		return nil // the content was compared before
+	case got == nil:
+		return &difference{want.Path, "of the run is missing"}
+	case got.Kind != want.Kind || got.Link != want.Link || got.Size != want.Size && want.Kind == lists.File:
+		return &difference{want.Path, "is not what it is in the run"}
+	case depth.meta && want.Path != "." && !sameMeta(want, got):
+		return &difference{want.Path, "has another mode or time than in the run"}
+	case depth.meta && want.Path != "." && (got.UID != want.UID || got.GID != want.GID):
+		t.owners.kept.Add(1)
+	}
+	return nil
+}
+
+// groupBits are what a kubelet adds to the modes of a volume that it gives to a group.
+const groupBits, groupDirBits = 0o660, 0o2770
+
+// sameMeta compares modes and times. The mode of a symlink means nothing.
+func sameMeta(want, got *lists.Entry) bool {
+	if !want.ModTime.Equal(got.ModTime) {
+		return false
+	}
+	added := uint32(groupBits)
+	switch want.Kind {
+	case lists.Symlink:
+		return true
+	case lists.Directory:
+		added = groupDirBits
+	}
+	return got.Mode == want.Mode || got.Mode == want.Mode|added
+}
+
+// comparer compares the content of files, one at a time.
+type comparer struct {
+	plain  bool
+	hasher *dirfd.Hasher
+	opener Opener
+	dirs   *dirfd.Stack
+	a, b   []byte
+}
+
+func (t *Target) newComparer() *comparer {
+	const buffer = 64 << 10
+	c := &comparer{plain: t.Source.Plain, hasher: dirfd.NewHasher(t.Root)}
+	if !c.plain {
+		c.opener, c.dirs = t.Source.Opener(), &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+		c.a, c.b = make([]byte, buffer), make([]byte, buffer)
+	}
+	return c
+}
+
+func (c *comparer) close() {
+	c.hasher.Close()
+	if !c.plain {
+		c.opener.Close()
+		c.dirs.Close()
+	}
+}
+
+// same tells if the directory has the content of a file of the run. What it may not read is not the same.
+func (c *comparer) same(ctx context.Context, want *lists.Entry) (bool, error) {
+	if c.plain {
+		digest, err := c.hasher.Digest(ctx, want.Path, want.Size)
+		if err != nil {
+			return false, c.excuse(ctx, err)
+		}
+		return digest == want.SHA256, nil
+	}
+	parent, name := dirfd.Split(want.Path)
+	fd, err := c.dirs.Open(parent)
+	if err != nil {
+		return false, c.excuse(ctx, err)
+	}
+	got, err := (&dirfd.Dir{FD: fd, Path: c.dirs.Describe(parent, "")}).Open(name)
+	if err != nil {
+		return false, c.excuse(ctx, err)
+	}
+	defer got.Close()
+	in, err := c.opener.Open(want)
+	if err != nil {
+		return false, err
+	}
+	defer in.Close()
+	return c.sameBytes(ctx, in, got)
+}
+
+// excuse drops the error of a file that is there and cannot be read; one of the disk counts.
+func (c *comparer) excuse(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, unix.EIO) {
+		return err
+	}
+	return nil
+}
+
+func (c *comparer) sameBytes(ctx context.Context, run io.Reader, got *os.File) (bool, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		n, runErr := io.ReadFull(run, c.a)
+		m, gotErr := io.ReadFull(got, c.b)
+		if runErr != nil && !errors.Is(runErr, io.EOF) && !errors.Is(runErr, io.ErrUnexpectedEOF) {
+			return false, runErr
+		}
+		switch {
+		case !bytes.Equal(c.a[:n], c.b[:m]):
+			return false, nil
+		case runErr != nil:
+			return gotErr != nil, nil //nolint:nilerr // the run's file has ended: so should the other
+		case gotErr != nil:
+			return false, nil //nolint:nilerr // it ends too early
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package refill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+// item is a file or symlink on its way into the directory.
+type item struct {
+	want    lists.Entry
+	got     lists.Entry // what has the name; no kind: nothing
+	written bool
+}
+
+// fill makes the entries of the run, directories with modes that let their files be made.
+func (t *Target) fill(ctx context.Context) error {
+	count := t.result.Entries
+	t.Begin(Filling, count.Files, count.Bytes)
+	temporary := newTemporary()
+	var number atomic.Int64
+	return parallel.Pipeline[item]{
+		Workers: t.Workers,
+		Produce: t.produce,
+		Worker: func() (func(context.Context, []item) error, func()) {
+			w := t.newWriter(temporary(int(number.Add(1))))
+			return w.work, w.close
+		},
+		Collect: t.collect,
+	}.Run(ctx)
+}
+
+// produce makes the directories and hands out the rest.
+func (t *Target) produce(ctx context.Context, emit func([]item) error) error {
+	out := parallel.Batcher[item]{Emit: emit}
+	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	defer dirs.Close()
+	err := t.merge(ctx, func(p pair) error {
+		if p.want == nil || p.want.Path == "." {
+			return nil
+		}
+		if p.want.Kind == lists.Directory {
+			return t.makeDir(ctx, dirs, p)
+		}
+		it := item{want: *p.want}
+		if p.got != nil {
+			it.got = *p.got
+		}
+		if it.got.Kind == lists.Directory {
+			if err := removeAt(ctx, dirs, p.want.Path); err != nil {
+				return err
+			}
+			it.got = lists.Entry{}
+		}
+		return out.Add(it, p.want.Size)
+	})
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// makeDir makes a directory, in place of what is there if need be.
+func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p pair) error {
+	parent, name := dirfd.Split(p.want.Path)
+	fd, err := dirs.Open(parent)
+	if err != nil {
+		return err
+	}
+	if p.got != nil && p.got.Kind == lists.Directory {
+		const owner = 0o700
+		if p.got.Mode&owner == owner {
+			return nil
+		}
+		d := &dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}
+		err := d.Chmod(name, p.got.Mode|owner)
+		if errors.Is(err, unix.EPERM) {
+			err = nil // it is somebody else's: what is made in it tells if that matters
+		}
+		return err
+	}
+	if p.got != nil {
+		if err := removeAt(ctx, dirs, p.want.Path); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mkdirat(fd, name, 0o700); err != nil {
+		return dirs.Wrap("make directory", p.want.Path, taken(err))
+	}
+	t.result.Written.Dirs++
+	return nil
+}
+
+// taken explains why a name that was free is not: on a volume that ignores case another entry may have it.
+func taken(err error) error {
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("another entry has that name on this volume: %w", err)
+	}
+	return err
+}
+
+// removeAt removes an entry with what is below it.
+func removeAt(ctx context.Context, dirs *dirfd.Stack, path string) error {
+	parent, name := dirfd.Split(path)
+	fd, err := dirs.Open(parent)
+	if err != nil {
+		return err
+	}
+	return (&dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}).RemoveAll(ctx, name)
+}
+
+// collect counts what was done.
+func (t *Target) collect(items []item) error {
+	var done walk.Counts
+	for i := range items {
+		done.Add(&items[i].want)
+		if items[i].written {
+			t.result.Written.Add(&items[i].want)
+		}
+	}
+	t.Add(done.Files, done.Bytes)
+	return nil
+}
+
+// removeLeftovers removes what interrupted tries left. Those of other runs are to be told no more from data.
+func (t *Target) removeLeftovers(ctx context.Context) error {
+	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	defer dirs.Close()
+	for _, path := range t.plan.leftovers {
+		if path == t.marker.name {
+			continue
+		}
+		if err := removeAt(ctx, dirs, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeForeign removes what is not of the run.
+func (t *Target) removeForeign(ctx context.Context) error {
+	for {
+		if err := t.rescan(ctx); err != nil {
+			return err
+		}
+		if err := t.removeUnwanted(ctx); err != nil {
+			return err
+		}
+		if t.found.SkippedCount == int64(len(t.found.Skipped)) {
+			return nil // else there are more specials than a scan tells of
+		}
+	}
+}
+
+// removeUnwanted removes what the last scan found and the run does not have.
+func (t *Target) removeUnwanted(ctx context.Context) error {
+	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	defer dirs.Close()
+	for path := range t.specials {
+		if err := removeAt(ctx, dirs, path); err != nil {
+			return err
+		}
+		t.result.Removed++
+	}
+	removed := "" // the directory that was removed last
+	return t.merge(ctx, func(p pair) error {
+		if p.want != nil || p.got.Path == t.marker.name || removed != "" && below(p.got.Path, removed) {
+			return nil
+		}
+		if p.got.Kind == lists.Directory {
+			removed = p.got.Path
+		}
+		t.result.Removed++
+		return removeAt(ctx, dirs, p.got.Path)
+	})
+}
+
+// below tells if a path lies in a directory.
+func below(path, dir string) bool {
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+}

@@ -1,0 +1,281 @@
+// Package refill makes a directory hold the entries of a run: see Target.Refill. Each file is written under a temporary
+// name and gets its own when its digest is proven, so that a file is always whole; a marker at the root tells the next
+// try that what it finds is of an interrupted one. Nothing that is in the directory is followed out of it.
+package refill
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+// Existing says what becomes of a directory that is not empty.
+type Existing string
+
+const (
+	// Fail refuses a directory that holds anything but what the run holds.
+	Fail Existing = "Fail"
+	// Overwrite replaces the entries that the run holds and leaves the others.
+	Overwrite Existing = "Overwrite"
+	// Mirror also removes the others.
+	Mirror Existing = "Mirror"
+	// Skip leaves a directory that is not empty as it is.
+	Skip Existing = "Skip"
+)
+
+// Source is the run that a directory is filled from.
+type Source struct {
+	Name    string                                              // of the marker: a run's ID
+	Digest  string                                              // of its manifest; empty: unknown
+	Entries func(context.Context) (lists.Source, func(), error) // the same ones at each call, proven
+	Opener  func() Opener                                       // one for each goroutine
+	Plain   bool                                                // the entries' digests are those of their plaintext
+}
+
+// Opener opens files of the run for reading their plaintext. A reader returns io.EOF only for what is proven.
+type Opener interface {
+	Open(e *lists.Entry) (io.ReadCloser, error)
+	Close()
+}
+
+// Options says how to fill a directory.
+type Options struct {
+	Source  Source
+	Root    *dirfd.Dir
+	Outside *dirfd.Dir                            // must not be below the root
+	Workers int                                   // files at a time
+	Fsync   bool                                  // after each file, where one sync of the file system does not reach the disk
+	Room    func(bytes, inodes uint64) error      // fails if the directory's file system has not as much left
+	Begin   func(phase Phase, files, bytes int64) // with what there is to do; by one goroutine at a time, as Add
+	Add     func(files, bytes int64)
+}
+
+// Phase is a part of filling.
+type Phase string
+
+const (
+	// Scanning lists the directory.
+	Scanning Phase = "Scan"
+	// Comparing reads what is there.
+	Comparing Phase = "Verify"
+	// Filling writes the files.
+	Filling Phase = "FileStorage"
+	// Syncing waits for the disk.
+	Syncing Phase = "Sync"
+)
+
+// Result is what filling did.
+type Result struct {
+	Skipped  bool        // the directory was not empty and was left as it is
+	Entries  walk.Counts // of the run
+	Written  walk.Counts
+	Removed  int64 // entries of the directory that were not the run's, each with what was below it
+	Warnings []string
+}
+
+// NotEmptyError says that a directory holds what filling it would harm.
+type NotEmptyError struct {
+	Dir  string
+	Path string // of one such entry, relative to the directory, escaped as in MTREE
+	Why  string
+}
+
+func (e *NotEmptyError) Error() string {
+	return fmt.Sprintf("directory %q is not empty: %s %s", e.Dir, e.Path, e.Why)
+}
+
+// UnreadableError says that directories of the target cannot be listed.
+type UnreadableError struct{ Entries []walk.Unreadable }
+
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("cannot list %q: %v", e.Entries[0].Path, e.Entries[0].Err)
+}
+
+// Target is a directory that a run is compared with, or brought into. It is for one call of Compare or Refill.
+type Target struct {
+	Options
+
+	marker   marker
+	found    *walk.Found
+	specials map[string]bool // entries of the directory that are none of a run's kinds
+	marked   bool            // an earlier try was interrupted
+	plan     plan
+	root     lists.Entry // of the run
+	owners   *owners
+	result   Result
+	refused  *refused
+}
+
+// New returns a target for the directory.
+func New(opts Options) *Target {
+	return &Target{Options: opts, marker: newMarker(opts.Source), refused: newRefused()}
+}
+
+// scan lists the directory and compares its names with those of the run.
+func (t *Target) scan(ctx context.Context) (err error) {
+	t.Begin(Scanning, 0, 0)
+	var root unix.Stat_t
+	if err := unix.Fstat(t.Root.FD, &root); err != nil {
+		return t.Root.Fail("fstat", "", err)
+	}
+	t.owners = newOwners(root.Gid)
+	if err := t.rescan(ctx); err != nil {
+		return err
+	}
+	if t.marked, err = t.marker.isAt(t.Root); err != nil {
+		return err
+	}
+	return t.makePlan(ctx)
+}
+
+// rescan lists the directory.
+func (t *Target) rescan(ctx context.Context) (err error) {
+	t.found, err = walk.Scan(ctx, t.Root, walk.Options{Workers: t.Workers, Source: true, Outside: t.Outside})
+	if err != nil {
+		return err
+	}
+	if len(t.found.Unreadable) > 0 {
+		return &UnreadableError{Entries: t.found.Unreadable}
+	}
+	t.specials = make(map[string]bool, len(t.found.Skipped))
+	for _, s := range t.found.Skipped {
+		path, err := lists.Unescape(s.Path)
+		if err != nil {
+			return err
+		}
+		t.specials[path] = true
+	}
+	return nil
+}
+
+// State is what a directory holds.
+type State struct {
+	Empty       bool // nothing
+	Same        bool // what the run holds: every entry's type, content, mode, time and link
+	Interrupted bool // what an interrupted refill of the run has left
+}
+
+// Compare compares the directory with the run. It writes nothing. The directory's own mode and time are not looked at:
+// they are those of a volume.
+func (t *Target) Compare(ctx context.Context) (State, error) {
+	if err := t.scan(ctx); err != nil {
+		return State{}, err
+	}
+	state := State{Empty: t.plan.empty, Interrupted: t.marked}
+	if t.marked || t.plan.foreign != "" {
+		return state, nil
+	}
+	differs, err := t.compare(ctx, depth{content: true, meta: true})
+	state.Same = differs == nil && err == nil
+	return state, err
+}
+
+// Refill makes the directory hold the run. When it has returned without an error, all is on disk.
+func (t *Target) Refill(ctx context.Context, existing Existing) (*Result, error) {
+	if err := t.scan(ctx); err != nil {
+		return nil, err
+	}
+	if existing == Skip && !t.plan.empty && !t.marked {
+		t.result.Skipped = true
+		return &t.result, nil
+	}
+	done, err := t.judge(ctx, existing)
+	if err != nil {
+		return nil, err
+	}
+	if done {
+		t.warn()
+		return &t.result, t.finishRoot()
+	}
+	if err := t.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.fill(ctx); err != nil {
+		return nil, err
+	}
+	if existing == Mirror {
+		if err := t.removeForeign(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &t.result, t.finish(ctx)
+}
+
+// judge decides if the directory may be written to. It returns true if there is nothing to write.
+func (t *Target) judge(ctx context.Context, existing Existing) (done bool, err error) {
+	careful := existing == Fail || existing == Skip
+	switch {
+	case careful && t.marked && t.plan.foreign != "":
+		return false, t.notEmpty(t.plan.foreign, "is not of the run whose refill was interrupted here")
+	case existing != Mirror && t.plan.blocked != "":
+		return false, t.notEmpty(t.plan.blocked, "is a directory where the run has none")
+	case !careful || t.marked || t.plan.empty:
+		return false, nil
+	}
+	if t.plan.foreign != "" {
+		return false, t.notEmpty(t.plan.foreign, "is not of the run")
+	}
+	differs, err := t.compare(ctx, depth{content: true, omitted: true})
+	if err != nil {
+		return false, err
+	}
+	if differs != nil {
+		return false, t.notEmpty(differs.path, differs.why)
+	}
+	differs, err = t.compare(ctx, depth{meta: true})
+	return differs == nil, err
+}
+
+func (t *Target) notEmpty(path, why string) error {
+	return &NotEmptyError{Dir: t.Root.Path, Path: lists.Escape(path), Why: why}
+}
+
+// prepare finds out what can go wrong before anything is written, and writes the marker.
+func (t *Target) prepare(ctx context.Context) error {
+	if first := t.plan.firstFile; first != nil {
+		opener := t.Source.Opener()
+		defer opener.Close()
+		in, err := opener.Open(first) // with keys that do not fit, nothing is to be written
+		if err != nil {
+			return err
+		}
+		if err := in.Close(); err != nil {
+			return err
+		}
+	}
+	if err := t.Room(t.plan.bytes, t.plan.inodes); err != nil {
+		return err
+	}
+	t.owners, t.refused = newOwners(t.owners.volume), newRefused() // what comparing counted is counted again
+	if err := t.marker.put(t.Root); err != nil {
+		return err
+	}
+	return t.removeLeftovers(ctx)
+}
+
+// finish makes all durable, directories with their modes and times, and then removes the marker.
+func (t *Target) finish(ctx context.Context) error {
+	if err := t.finishDirs(ctx); err != nil {
+		return err
+	}
+	t.Begin(Syncing, 0, 0)
+	if err := t.Root.SyncFS(); err != nil {
+		return err
+	}
+	if err := t.marker.remove(t.Root); err != nil {
+		return err
+	}
+	if err := t.finishRoot(); err != nil {
+		return err
+	}
+	t.warn()
+	return nil
+}
+
+func (t *Target) warn() { t.result.Warnings = append(t.owners.warnings(), t.refused.warnings()...) }

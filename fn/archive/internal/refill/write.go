@@ -1,0 +1,258 @@
+package refill
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+)
+
+// writer makes files and symlinks, one at a time.
+type writer struct {
+	t         *Target
+	temporary string // the name of what it is making
+	dst       *dirfd.Stack
+	comparer  *comparer
+	opener    Opener
+	buf       []byte
+}
+
+func (t *Target) newWriter(temporary string) *writer {
+	const buffer = 64 << 10
+	return &writer{
+		t:         t,
+		temporary: temporary,
+		dst:       &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH},
+		comparer:  t.newComparer(),
+		opener:    t.Source.Opener(),
+		buf:       make([]byte, buffer),
+	}
+}
+
+func (w *writer) close() {
+	w.dst.Close()
+	w.comparer.close()
+	w.opener.Close()
+}
+
+func (w *writer) work(ctx context.Context, items []item) error {
+	for i := range items {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.one(ctx, &items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one makes an entry, unless the directory has it already.
+func (w *writer) one(ctx context.Context, it *item) error {
+	parent, name := dirfd.Split(it.want.Path)
+	fd, err := w.dst.Open(parent)
+	if err != nil {
+		return err
+	}
+	there, err := w.isThere(ctx, it)
+	if err != nil {
+		return err
+	}
+	if there {
+		there, err = w.touchUp(fd, name, it)
+	}
+	if there || err != nil {
+		return w.dst.Wrap("set mode and time of", it.want.Path, err)
+	}
+	err = w.make(ctx, fd, name, it)
+	if errors.Is(err, errNoSymlinks) {
+		w.t.refused.symlinks.Add(1)
+		return nil
+	}
+	it.written = err == nil
+	return w.dst.Wrap("write", it.want.Path, err)
+}
+
+// isThere tells if the directory has the entry with its content.
+func (w *writer) isThere(ctx context.Context, it *item) (bool, error) {
+	if it.got.Kind != it.want.Kind || it.got.Size != it.want.Size && it.want.Kind == lists.File || it.got.Link != it.want.Link {
+		return false, nil
+	}
+	if it.want.Kind == lists.Symlink {
+		return true, nil
+	}
+	return w.comparer.same(ctx, &it.want)
+}
+
+// touchUp gives an entry that is there its owner, mode and time. It returns false if that takes a new one, since the
+// entry is somebody else's.
+func (w *writer) touchUp(dir int, name string, it *item) (bool, error) {
+	changed, err := w.t.settle(dir, name, &it.want, &it.got)
+	it.written = changed
+	if errors.Is(err, unix.EPERM) && !w.t.owners.isOurs(it.got.UID) {
+		return false, nil
+	}
+	return true, w.t.refused.note(err)
+}
+
+// settle gives an entry, which is as got tells, its owner, mode and time.
+func (t *Target) settle(dir int, name string, want, got *lists.Entry) (changed bool, err error) {
+	uid, gid, changed := t.owners.give(dir, name, want, got.UID, got.GID)
+	mode := want.Mode
+	if want.Kind == lists.File {
+		mode = grantedMode(want, uid, gid)
+	}
+	if want.Kind != lists.Symlink && (changed || got.Mode != mode) {
+		changed = true
+		if err = (&dirfd.Dir{FD: dir, Path: t.Root.Path}).Chmod(name, mode); err != nil {
+			return changed, err
+		}
+	}
+	if !got.ModTime.Equal(want.ModTime) {
+		changed = true
+		err = setTime(dir, name, want)
+	}
+	return changed, err
+}
+
+var errNoSymlinks = errors.New("volume cannot hold symlinks")
+
+// make makes an entry under the temporary name, and then gives it its own.
+func (w *writer) make(ctx context.Context, dir int, name string, it *item) (err error) {
+	switch it.want.Kind {
+	case lists.Symlink:
+		err = w.symlink(dir, &it.want)
+	default:
+		err = w.file(ctx, dir, &it.want)
+	}
+	if err == nil {
+		err = rename(dir, w.temporary, name, it.got.Kind != "")
+	}
+	if err != nil && !errors.Is(err, errNoSymlinks) {
+		removeErr := unix.Unlinkat(dir, w.temporary, 0)
+		if errors.Is(removeErr, unix.ENOENT) {
+			removeErr = nil
+		}
+		err = errors.Join(err, removeErr)
+	}
+	return err
+}
+
+// rename puts an entry in its place. Where there was nothing, there must still be nothing: on a volume that ignores
+// case, two entries of the run may have one name.
+func rename(dir int, from, to string, replace bool) error {
+	if replace {
+		return unix.Renameat(dir, from, dir, to)
+	}
+	err := unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.ENOTSUP) {
+		return taken(err)
+	}
+	var st unix.Stat_t // the file system has no such call
+	if err := unix.Fstatat(dir, to, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		return taken(unix.EEXIST)
+	}
+	return unix.Renameat(dir, from, dir, to)
+}
+
+func (w *writer) symlink(dir int, want *lists.Entry) error {
+	err := unix.Symlinkat(want.Link, dir, w.temporary)
+	if dirfd.Unsupported(err) {
+		return errNoSymlinks
+	}
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, w.temporary, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	w.t.owners.give(dir, w.temporary, want, st.Uid, st.Gid)
+	return w.t.refused.note(setTime(dir, w.temporary, want))
+}
+
+// file writes a file and proves it.
+func (w *writer) file(ctx context.Context, dir int, want *lists.Entry) (err error) {
+	in, err := w.opener.Open(want)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | dirfd.FileFlags
+	out, err := dirfd.Retry(func() (int, error) { return unix.Openat(dir, w.temporary, flags, 0o600) })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unix.Close(out)) }()
+	if err := w.copy(ctx, out, in); err != nil {
+		return err
+	}
+	return w.complete(dir, out, want)
+}
+
+// copy copies all that the reader has. Its io.EOF says that it was proven.
+func (w *writer) copy(ctx context.Context, out int, in io.Reader) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := in.Read(w.buf)
+		for done := 0; done < n; {
+			m, err := dirfd.Retry(func() (int, error) { return unix.Write(out, w.buf[done:n]) })
+			if err != nil {
+				return err
+			}
+			done += m
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// complete gives a file that is written its owner, mode and time.
+func (w *writer) complete(dir, out int, want *lists.Entry) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(out, &st); err != nil {
+		return err
+	}
+	uid, gid, _ := w.t.owners.give(dir, w.temporary, want, st.Uid, st.Gid)
+	if err := w.t.refused.note(unix.Fchmod(out, grantedMode(want, uid, gid))); err != nil {
+		return err
+	}
+	if w.t.Fsync {
+		if err := unix.Fsync(out); err != nil {
+			return err
+		}
+	}
+	return w.t.refused.note(setTime(dir, w.temporary, want))
+}
+
+// grantedMode is the mode of a file that belongs to the given user and group: it must not give its source's privilege
+// to another.
+func grantedMode(want *lists.Entry, uid, gid uint32) uint32 {
+	mode := want.Mode
+	if uid != want.UID {
+		mode &^= unix.S_ISUID
+	}
+	if gid != want.GID {
+		mode &^= unix.S_ISGID
+	}
+	return mode
+}
+
+// setTime sets the time of an entry in an open directory.
+func setTime(dir int, name string, e *lists.Entry) error {
+	ts, err := unix.TimeToTimespec(e.ModTime)
+	if err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+}

@@ -1,0 +1,219 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"filippo.io/age"
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/refill"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+// Existing says what [Run.Restore] does with a directory that is not empty. What belongs to the file system at the
+// root of a volume (lost+found, .snapshot) does not count and is never touched.
+type Existing = refill.Existing
+
+const (
+	// Fail refuses a directory unless all that it holds is the run. What an interrupted Restore of the run left is
+	// continued.
+	Fail = refill.Fail
+	// Overwrite replaces the entries that the run holds and leaves the others.
+	Overwrite = refill.Overwrite
+	// Mirror also removes the others.
+	Mirror = refill.Mirror
+	// Skip leaves a directory that is not empty as it is, unless an interrupted Restore of the run left it.
+	Skip = refill.Skip
+)
+
+// NotEmptyError says that a directory holds what Restore would harm. Nothing was written.
+type NotEmptyError = refill.NotEmptyError
+
+// RestoreOptions says how to bring the file storage of a run into a directory.
+type RestoreOptions struct {
+	Existing   Existing
+	Identities []age.Identity // to decrypt with
+	Workers    int            // how many files at a time; 0: one for each CPU and one more
+	Progress   func(Progress) // as in WriteOptions
+}
+
+// Restored is what Restore did.
+type Restored struct {
+	Skipped      bool     // the directory was not empty, and Skip left it as it was
+	Files        int64    // regular files of the run; all of them are in the directory unless it was skipped
+	Bytes        int64    // their sizes
+	WrittenFiles int64    // files that were written; the others were there already
+	WrittenBytes int64    // their sizes
+	Removed      int64    // entries that Mirror removed, each with what was below it
+	Warnings     []string // such as owners that could not be given back
+}
+
+// Comparison is what a directory holds, compared with the file storage of a run.
+type Comparison struct {
+	Empty       bool // nothing
+	Same        bool // every entry of the run, and nothing else: its type, content, mode, mtime and link target
+	Interrupted bool // what an interrupted Restore of the run left: another one goes on with it
+}
+
+// Restore brings the file storage of the run into a directory: content, names, modes, mtimes, symlinks, and owners as
+// far as this process may give them. Each file is written under a temporary name and gets its own when its digest is
+// proven; files that are there with their content are not written. When Restore returns without an error all is on
+// disk. After any error, or a crash, the same call can be made again and goes on. Errors that callers may tell apart:
+// UsageError, LockedError, NotEmptyError, NoSpaceError, UnreadableError, IntegrityError, ErrNoIdentity, and ctx's.
+func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Restored, error) {
+	switch opts.Existing {
+	case Fail, Overwrite, Mirror, Skip:
+	default:
+		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: %q is not what to do with existing files", r.info.ID, opts.Existing)}
+	}
+	if !r.HasFiles() {
+		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: it holds no file storage", r.info.ID)}
+	}
+	root, err := dirfd.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
+	}
+	defer root.Close()
+	if err := root.Beyond(r.volume.root); err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)}
+	}
+	lockWarning, err := lockTarget(root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
+	}
+	target, err := r.target(root, opts)
+	if err != nil {
+		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
+	}
+	result, err := target.Refill(ctx, opts.Existing)
+	if err != nil {
+		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, explainTarget(root, err))
+	}
+	restored := &Restored{
+		Skipped:      result.Skipped,
+		Files:        result.Entries.Files,
+		Bytes:        result.Entries.Bytes,
+		WrittenFiles: result.Written.Files,
+		WrittenBytes: result.Written.Bytes,
+		Removed:      result.Removed,
+		Warnings:     result.Warnings,
+	}
+	if lockWarning != "" {
+		restored.Warnings = append(restored.Warnings, lockWarning)
+	}
+	if r.tree == nil {
+		restored.Warnings = append(restored.Warnings, "written by APIManagerBackup: there are no digests to verify the files by")
+	}
+	return restored, nil
+}
+
+// Compare compares a directory with the file storage of the run; no directory is the same as a run without one. It
+// writes nothing. The directory's own mode and mtime are not compared (they are a volume's), nor is the group's access that
+// a kubelet adds to the modes of a volume. Errors are as those of Restore.
+func (r *Run) Compare(ctx context.Context, dir string, opts RestoreOptions) (Comparison, error) {
+	root, err := dirfd.Open(dir)
+	if err != nil {
+		return Comparison{}, fmt.Errorf("cannot compare run %q: %w", r.info.ID, err)
+	}
+	defer root.Close()
+	target, err := r.target(root, opts)
+	if err != nil {
+		return Comparison{}, fmt.Errorf("cannot compare run %q: %w", r.info.ID, err)
+	}
+	state, err := target.Compare(ctx)
+	if err != nil {
+		return Comparison{}, fmt.Errorf("cannot compare run %q: %w", r.info.ID, explainTarget(root, err))
+	}
+	return Comparison(state), nil
+}
+
+// target prepares to compare or fill a directory.
+func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, error) {
+	fsync, err := isFUSE(root)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Workers <= 0 {
+		opts.Workers = runtime.GOMAXPROCS(0) + 1
+	}
+	progress := newProgress(opts.Progress)
+	var scanned *walk.List // of an unverified run, which is to be one run throughout
+	return refill.New(refill.Options{
+		Source: refill.Source{
+			Name:   r.info.ID,
+			Digest: r.info.ManifestSHA256,
+			Plain:  r.tree != nil && r.info.Manifest.Encryption == nil,
+			Entries: func(ctx context.Context) (lists.Source, func(), error) {
+				if r.tree != nil {
+					return r.openLists() // they prove themselves when they are read to the end, which comes before any writing
+				}
+				if scanned == nil && r.files != nil {
+					found, err := r.scan(ctx)
+					if err != nil {
+						return nil, nil, err
+					}
+					scanned = found.List
+				}
+				if scanned == nil {
+					return &lists.SliceSource{}, func() {}, nil
+				}
+				return scanned.Source(), func() {}, nil
+			},
+			Opener: func() refill.Opener {
+				return &fileOpener{run: r, dirs: &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}, identities: opts.Identities}
+			},
+		},
+		Root:    root,
+		Outside: r.volume.root,
+		Workers: opts.Workers,
+		Fsync:   fsync,
+		Room:    func(bytes, inodes uint64) error { return requireRoom(root, room{bytes: bytes, inodes: inodes}) },
+		Begin:   func(phase refill.Phase, files, bytes int64) { progress.begin(Phase(phase), files, bytes) },
+		Add:     progress.add,
+	}), nil
+}
+
+// fileOpener opens files of a run, for one goroutine.
+type fileOpener struct {
+	run        *Run
+	dirs       *dirfd.Stack
+	identities []age.Identity
+}
+
+func (o *fileOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
+	return o.run.open(Entry(*e), o.identities, func(path string) (*os.File, error) { return openStored(o.dirs, path) })
+}
+
+func (o *fileOpener) Close() { o.dirs.Close() }
+
+// lockTarget keeps others from restoring into the same directory at the same time, until it is closed. It returns a
+// warning where the file system has no locks.
+func lockTarget(root *dirfd.Dir) (warning string, err error) {
+	err = unix.Flock(root.FD, unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return "", &LockedError{Holder: "another restore"}
+	case lockless(err), errors.Is(err, unix.EBADF): // NFS locks no directories
+		return fmt.Sprintf("directory cannot be locked (%v): two restores at a time are not noticed", err), nil
+	}
+	return "", root.Fail("lock", "", err)
+}
+
+// explainTarget turns an error into one that callers may tell apart.
+func explainTarget(root *dirfd.Dir, err error) error {
+	if errors.Is(err, walk.ErrInside) {
+		return &UsageError{Err: err}
+	}
+	var unreadable *refill.UnreadableError
+	if errors.As(err, &unreadable) {
+		return unreadableError(unreadable.Entries)
+	}
+	return explainFull(root, err)
+}

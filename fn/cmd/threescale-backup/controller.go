@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/runtime/acl"
+	runtimeclient "github.com/fluxcd/pkg/runtime/client"
+	helper "github.com/fluxcd/pkg/runtime/controller"
+	"github.com/fluxcd/pkg/runtime/events"
+	"github.com/fluxcd/pkg/runtime/jitter"
+	"github.com/fluxcd/pkg/runtime/leaderelection"
+	"github.com/fluxcd/pkg/runtime/logger"
+	"github.com/fluxcd/pkg/runtime/metrics"
+	"github.com/fluxcd/pkg/runtime/pprof"
+	"github.com/fluxcd/pkg/runtime/probes"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	flag "github.com/spf13/pflag"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/controller"
+)
+
+// controllerCommand runs the reconciler of ThreeScaleRestores. Its flags are
+// those that Flux' controllers have, parsed as they are there.
+type controllerCommand struct {
+	Flags []string `arg:"" optional:"" passthrough:"" help:"Flags of a Flux controller; --help lists them."`
+}
+
+// controllerOptions are the flags.
+type controllerOptions struct {
+	metricsAddr, eventsAddr, healthAddr string
+	image, defaultServiceAccount        string
+	concurrent                          int
+	shutdown                            time.Duration
+
+	client   runtimeclient.Options
+	logger   logger.Options
+	elect    leaderelection.Options
+	acl      acl.Options
+	rate     helper.RateLimiterOptions
+	watch    helper.WatchOptions
+	interval jitter.IntervalOptions
+}
+
+func (o *controllerOptions) bind(flags *flag.FlagSet) {
+	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "The address the metric endpoint binds to.")
+	flags.StringVar(&o.eventsAddr, "events-addr", "", "The address of the events receiver.")
+	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
+	flags.IntVar(&o.concurrent, "concurrent", 4, "The number of concurrent reconciles.")
+	flags.DurationVar(&o.shutdown, "graceful-shutdown-timeout", 2*time.Minute, "How long a reconcile may take to end when the controller stops.")
+	flags.StringVar(&o.image, "mover-image", os.Getenv("MOVER_IMAGE"), "The image of the mover that Jobs run; by default what the variable MOVER_IMAGE says.")
+	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "Default service account used for impersonation.")
+	o.client.BindFlags(flags)
+	o.logger.BindFlags(flags)
+	o.elect.BindFlags(flags)
+	o.acl.BindFlags(flags)
+	o.rate.BindFlags(flags)
+	o.watch.BindFlags(flags)
+	o.interval.BindFlags(flags)
+}
+
+// Run serves until the process is told to end.
+func (c *controllerCommand) Run(ctx context.Context) error {
+	var o controllerOptions
+	flags := flag.NewFlagSet("controller", flag.ContinueOnError)
+	o.bind(flags)
+	if err := flags.Parse(c.Flags); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return usage(err)
+	}
+	if o.image == "" {
+		return usage(errors.New("--mover-image is needed: the image that holds the mover"))
+	}
+	log := logger.NewLogger(o.logger)
+	logger.SetLogger(log)
+	if err := o.interval.SetGlobalJitter(nil); err != nil {
+		return usage(err)
+	}
+	restConfig := runtimeclient.GetConfigOrDie(o.client)
+	mgr, err := o.manager(restConfig)
+	if err != nil {
+		return err
+	}
+	probes.SetupChecks(mgr, log)
+	recorder, err := events.NewRecorder(mgr, log, o.eventsAddr, controller.ControllerName)
+	if err != nil {
+		return fmt.Errorf("cannot send events to %q: %w", o.eventsAddr, err)
+	}
+	reconciler := &controller.Reconciler{
+		Client:                mgr.GetClient(),
+		Metrics:               helper.NewMetrics(mgr, metrics.MustMakeRecorder()),
+		EventRecorder:         recorder,
+		Config:                restConfig,
+		Image:                 o.image,
+		DefaultServiceAccount: o.defaultServiceAccount,
+		NoCrossNamespaceRefs:  o.acl.NoCrossNamespaceRefs,
+		Now:                   time.Now,
+	}
+	err = reconciler.SetupWithManager(ctx, mgr, controller.Options{Concurrency: o.concurrent, RateLimiter: helper.GetRateLimiter(o.rate)})
+	if err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// uncached are the kinds that are read as they are: what the controller itself
+// has just made or removed must not seem otherwise, and Secrets are not kept.
+func uncached() []client.Object {
+	return []client.Object{
+		&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Namespace{}, &corev1.Pod{}, &corev1.ServiceAccount{},
+		&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &batchv1.Job{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
+	}
+}
+
+// manager makes the manager.
+func (o *controllerOptions) manager(restConfig *rest.Config) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("cannot register types: %w", err)
+		}
+	}
+	namespaces := map[string]cache.Config{}
+	if !o.watch.AllNamespaces {
+		namespaces[os.Getenv(helper.EnvRuntimeNamespace)] = cache.Config{}
+	}
+	selector, err := helper.GetWatchSelector(o.watch)
+	if err != nil {
+		return nil, usage(err)
+	}
+	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddr, ExtraHandlers: pprof.GetHandlers()},
+		HealthProbeBindAddress:        o.healthAddr,
+		LeaderElection:                o.elect.Enable,
+		LeaderElectionReleaseOnCancel: o.elect.ReleaseOnCancel,
+		LeaseDuration:                 &o.elect.LeaseDuration,
+		RenewDeadline:                 &o.elect.RenewDeadline,
+		RetryPeriod:                   &o.elect.RetryPeriod,
+		LeaderElectionID:              leaderelection.GenerateID(controller.ControllerName+"-leader-election", o.watch.LabelSelector),
+		GracefulShutdownTimeout:       &o.shutdown,
+		Controller:                    config.Controller{RecoverPanic: new(true)},
+		Cache: cache.Options{
+			ByObject:          map[client.Object]cache.ByObject{&v1alpha1.ThreeScaleRestore{}: {Label: selector}},
+			DefaultNamespaces: namespaces,
+		},
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: uncached()}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the controller: %w", err)
+	}
+	return mgr, nil
+}

@@ -1,0 +1,70 @@
+// Package commit makes the files of a commit from a tree of package overlay:
+// Secrets encrypted by package sops, the whole proven by building it once more,
+// and the files of an earlier tree that are gone. The controller and the
+// command line both commit what it makes.
+package commit
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+
+	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/publish"
+	"threescale.dev/backup/fn/sops"
+)
+
+const kustomizationFile = "kustomization.yaml"
+
+// Encrypter returns the rules that Secrets are encrypted by: the recipients
+// that are given, else the rules that lie in the repository.
+func Encrypter(files fs.FS, recipients []string) (*sops.Encrypter, error) {
+	if len(recipients) > 0 {
+		return sops.ForRecipients(recipients)
+	}
+	return sops.ForRepository(files), nil
+}
+
+// Edit makes the edit of a repository whose newest files are given: the tree
+// below root ("." for the repository's own). No Secret is in it in plain text.
+// Errors are those of packages sops and overlay.
+func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypter) (publish.Edit, error) {
+	edit := publish.Edit{Write: make(map[string][]byte, len(tree.Files))}
+	encrypted := make([]overlay.File, 0, len(tree.Files))
+	for _, file := range tree.Files {
+		full := path.Join(root, file.Path)
+		if file.Secret {
+			var err error
+			if file.Data, err = encrypter.Encrypt(full, file.Data); err != nil {
+				return publish.Edit{}, err
+			}
+			if !sops.Encrypted(file.Data) {
+				return publish.Edit{}, fmt.Errorf("cannot commit %q: it is not encrypted: this is a bug, please report it", full)
+			}
+		}
+		encrypted = append(encrypted, file)
+		edit.Write[full] = file.Data
+	}
+	if _, err := overlay.BuildFiles(encrypted, overlay.Dir(tree.Name)); err != nil {
+		return publish.Edit{}, fmt.Errorf("cannot build the encrypted tree: %w", err)
+	}
+	edit.Remove = removed(files, root, tree)
+	return edit, nil
+}
+
+// removed are the files that an earlier commit of the same tree wrote and this
+// one does not.
+func removed(files fs.FS, root string, tree *overlay.Tree) []string {
+	previous := map[string][]byte{}
+	for _, dir := range []string{overlay.BaseDir(tree.Name), overlay.Dir(tree.Name)} {
+		name := path.Join(dir, kustomizationFile)
+		if data, err := fs.ReadFile(files, path.Join(root, name)); err == nil {
+			previous[name] = data
+		}
+	}
+	var gone []string
+	for _, name := range overlay.Removed(previous, tree) {
+		gone = append(gone, path.Join(root, name))
+	}
+	return gone
+}

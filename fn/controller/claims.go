@@ -1,0 +1,60 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// makeSourceClaim makes a claim that binds to the named PersistentVolume. It
+// stays when the restore goes: whoever deletes it may lose the volume.
+func (w *work) makeSourceClaim(ctx context.Context) error {
+	volume := w.observed.SourceVolume
+	claim := &corev1.PersistentVolumeClaim{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      restore.SourceClaimName(w.restore, nil),
+			Namespace: w.restore.Namespace,
+			Labels:    map[string]string{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)},
+		},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes:      volume.Spec.AccessModes,
+			StorageClassName: &volume.Spec.StorageClassName,
+			VolumeName:       volume.Name,
+			VolumeMode:       volume.Spec.VolumeMode,
+			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{
+				corev1.ResourceStorage: volume.Spec.Capacity[corev1.ResourceStorage],
+			}},
+		},
+	}
+	if err := w.tenant.Create(ctx, claim); err != nil {
+		return fmt.Errorf("cannot create PersistentVolumeClaim %q: %w", claim.Name, err)
+	}
+	return nil
+}
+
+// makeFileStorage makes the claim of the file storage as the commit has it, so
+// that it can be filled before Flux applies it.
+func (w *work) makeFileStorage(ctx context.Context) error {
+	if err := w.build(ctx); err != nil {
+		return err
+	}
+	key := overlay.Key{Kind: "PersistentVolumeClaim", Name: threescale.FileStorageClaimName}
+	claim := &corev1.PersistentVolumeClaim{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(w.tree.Objects[key], claim); err != nil {
+		return fmt.Errorf("cannot make PersistentVolumeClaim %q: %w", key.Name, err)
+	}
+	if err := w.tenant.Create(ctx, claim); err != nil {
+		return fmt.Errorf("cannot create PersistentVolumeClaim %q: %w", key.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// Labels of the 3scale operator's pods.
+const (
+	labelSubcomponent     = "rht.subcomp"
+	operatorSubcomponent  = "3scale_operator"
+	labelComponentVersion = "rht.comp_ver"
+)
+
+// observe reads what the next decision is made from. What only Git knows stays
+// as it was read.
+func (w *work) observe(ctx context.Context) error {
+	previous := w.observed
+	w.observed = restore.Observed{
+		Restore:              w.restore,
+		Now:                  w.Now(),
+		NoCrossNamespaceRefs: w.NoCrossNamespaceRefs,
+		Branch:               previous.Branch,
+		Planned:              previous.Planned,
+		Compared:             previous.Compared,
+	}
+	for _, read := range []func(context.Context) error{w.observeSource, w.observeFlux, w.observePods, w.observeInstallation} {
+		if err := read(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get reads an object of the restore's namespace; ok is false if there is none.
+func get(ctx context.Context, c client.Client, namespace, name string, into client.Object) (ok bool, err error) {
+	err = c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, into)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot read %T %q: %w", into, name, err)
+	}
+	return true, nil
+}
+
+func (w *work) observeSource(ctx context.Context) error {
+	o, namespace := &w.observed, w.restore.Namespace
+	if ref := w.restore.Spec.RestoreSource.BackupRef; ref != nil {
+		backup := &unstructured.Unstructured{}
+		backup.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup))
+		ok, err := get(ctx, w.tenant, namespace, ref.Name, backup)
+		if err != nil {
+			return err
+		}
+		if ok {
+			o.Backup = backup.Object
+		}
+	}
+	if source := w.restore.Spec.RestoreSource.PersistentVolume; source != nil {
+		volume := &corev1.PersistentVolume{}
+		ok, err := get(ctx, w.Client, "", source.VolumeName, volume)
+		if err != nil {
+			return err
+		}
+		if ok {
+			o.SourceVolume = volume
+		}
+	}
+	var err error
+	o.SourceClaim, err = w.claim(ctx, restore.SourceClaimName(w.restore, o.Backup))
+	return err
+}
+
+// claim reads a PersistentVolumeClaim; nil if there is none.
+func (w *work) claim(ctx context.Context, name string) (*corev1.PersistentVolumeClaim, error) {
+	if name == "" {
+		return nil, nil
+	}
+	claim := &corev1.PersistentVolumeClaim{}
+	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, claim)
+	if !ok {
+		return nil, err
+	}
+	return claim, nil
+}
+
+func (w *work) observeFlux(ctx context.Context) error {
+	ref := w.restore.Spec.SourceRef.NamespacedReference
+	repository := &sourcev1.GitRepository{}
+	ok, err := get(ctx, w.Client, restore.NamespaceOf(w.restore, ref), ref.Name, repository)
+	if err != nil {
+		return err
+	}
+	if ok {
+		w.observed.Repository = repository
+	}
+	if w.restore.Spec.KustomizationRef == nil {
+		return nil
+	}
+	ref = *w.restore.Spec.KustomizationRef
+	kustomization := &kustomizev1.Kustomization{}
+	ok, err = get(ctx, w.Client, restore.NamespaceOf(w.restore, ref), ref.Name, kustomization)
+	if err != nil {
+		return err
+	}
+	if ok {
+		w.observed.Kustomization = kustomization
+	}
+	return nil
+}
+
+func (w *work) observePods(ctx context.Context) error {
+	o := &w.observed
+	data, err := w.observePod(ctx, specs.Inspecting, &o.Inspect)
+	if err != nil {
+		return err
+	}
+	// A report that cannot be read is told as one that is missing.
+	o.Inspection, _ = job.ParseInspection(data)
+	data, err = w.observePod(ctx, specs.Refilling, &o.Refill)
+	if err != nil {
+		return err
+	}
+	if o.Refill.Exists && w.restore.Status.Plan != nil {
+		o.Refilled, _ = job.ParseRefillResult(data, w.restore.Status.Plan.Run)
+	}
+	return w.observeLeftovers(ctx)
+}
+
+// observePod reads a Job, and its report's data.
+func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore.Pod) (map[string]string, error) {
+	step := w.step(action)
+	found := &batchv1.Job{}
+	ok, err := get(ctx, w.tenant, step.Namespace, step.Name(), found)
+	if !ok || !found.DeletionTimestamp.IsZero() {
+		return nil, err
+	}
+	pod.Exists = true
+	for _, condition := range found.Status.Conditions {
+		if condition.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch condition.Type {
+		case batchv1.JobComplete:
+			pod.Complete, pod.EndedAt = true, condition.LastTransitionTime.Time
+		case batchv1.JobFailed:
+			pod.Failed, pod.EndedAt = true, condition.LastTransitionTime.Time
+			pod.Message = condition.Reason + ": " + condition.Message
+		}
+	}
+	report := &corev1.ConfigMap{}
+	_, err = get(ctx, w.tenant, step.Namespace, specs.StepReportName(step), report)
+	return report.Data, err
+}
+
+func (w *work) observeInstallation(ctx context.Context) error {
+	claim, err := w.claim(ctx, threescale.FileStorageClaimName)
+	if err != nil {
+		return err
+	}
+	w.observed.FileStorage = claim
+	for _, object := range w.restore.Status.Inventory {
+		if object.Kind != threescale.APIManagerKind {
+			continue
+		}
+		live, err := w.live(ctx, threescale.APIManagerAPIVersion, object.Kind, object.Name)
+		if err != nil {
+			return err
+		}
+		w.observed.APIManager = live
+	}
+	if w.restore.Status.Plan == nil || w.restore.Status.LastPushCommit != "" {
+		return nil
+	}
+	return w.observeOperator(ctx)
+}
+
+// observeOperator reads which 3scale version the operator of the namespace is
+// for. One that watches from another namespace is not found.
+func (w *work) observeOperator(ctx context.Context) error {
+	var pods corev1.PodList
+	err := w.tenant.List(ctx, &pods, client.InNamespace(w.restore.Namespace), client.MatchingLabels{labelSubcomponent: operatorSubcomponent})
+	if err != nil {
+		return fmt.Errorf("cannot list pods: %w", err)
+	}
+	for _, pod := range pods.Items {
+		w.observed.OperatorVersion = pod.Labels[labelComponentVersion]
+	}
+	return nil
+}
+
+// live reads an object of the namespace; nil if there is none.
+func (w *work) live(ctx context.Context, apiVersion, kind, name string) (restore.Object, error) {
+	object := &unstructured.Unstructured{}
+	object.SetAPIVersion(apiVersion)
+	object.SetKind(kind)
+	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, object)
+	if !ok {
+		return nil, err
+	}
+	return object.Object, nil
+}
+
+// step names what a Job of this attempt and its helpers are called.
+func (w *work) step(action specs.Action) specs.Step {
+	return specs.Step{
+		Restore:   w.restore.Name,
+		Namespace: w.restore.Namespace,
+		Action:    action,
+		ID:        w.restore.Status.Attempt[:8],
+		Owners:    w.owners(),
+	}
+}

@@ -1,0 +1,188 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// makePlan says in the status what the restore does to each object.
+func (w *work) makePlan(ctx context.Context) error {
+	if err := w.build(ctx); err != nil {
+		return err
+	}
+	desired := w.desired()
+	live := make([]restore.Object, len(desired))
+	for i, object := range desired {
+		reference := referenceOf(object)
+		apiVersion, _ := object["apiVersion"].(string)
+		found, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
+		if err != nil {
+			return err
+		}
+		live[i] = found
+	}
+	var notes restore.Notes
+	for _, place := range w.tree.Rewritten {
+		notes.Rewritten = append(notes.Rewritten, place.String())
+	}
+	for _, place := range w.tree.LeftWithDomain {
+		notes.Warnings = append(notes.Warnings, fmt.Sprintf("%s holds the former domain and is not rewritten", place))
+	}
+	status := &w.restore.Status
+	status.Plan = restore.PlanOf(&w.observed, desired, live, notes)
+	status.RestoredRun = w.observed.Inspection.Run
+	status.ManifestSHA256 = w.observed.Inspection.ManifestSHA256
+	w.observed.Planned = true
+	return nil
+}
+
+// desired are the objects of the commit, in the order of their kinds and names.
+func (w *work) desired() []restore.Object {
+	keys := slices.SortedFunc(maps.Keys(w.tree.Objects), func(a, b overlay.Key) int {
+		return strings.Compare(a.String(), b.String())
+	})
+	out := make([]restore.Object, 0, len(keys))
+	for _, key := range keys {
+		out = append(out, w.tree.Objects[key])
+	}
+	return out
+}
+
+func referenceOf(object restore.Object) v1alpha1.ObjectReference {
+	kind, _ := object["kind"].(string)
+	metadata, _ := object["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	return v1alpha1.ObjectReference{Kind: kind, Name: name}
+}
+
+// build makes the tree of what was handed over.
+func (w *work) build(ctx context.Context) error {
+	if w.tree != nil {
+		return nil
+	}
+	objects, admitted, err := w.handedOver(ctx)
+	if err != nil {
+		return err
+	}
+	spec := w.restore.Spec
+	in := overlay.Input{
+		Name:                w.restore.Name,
+		Namespace:           w.restore.Namespace,
+		Objects:             objects,
+		Admitted:            admitted,
+		WildcardDomain:      spec.Target.WildcardDomain,
+		StorageClass:        spec.Target.StorageClass,
+		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
+	}
+	if storage := w.storage(objects); storage != nil {
+		in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
+	}
+	w.tree, err = overlay.Build(in)
+	return treeProblem(err)
+}
+
+// storage is the claim of the file storage; one that is there is committed as
+// it is, since a claim cannot be changed.
+func (w *work) storage(objects []map[string]any) *restore.Storage {
+	if claim := w.observed.FileStorage; claim != nil {
+		return &restore.Storage{
+			Class:       claim.Spec.StorageClassName,
+			Size:        claim.Spec.Resources.Requests[corev1.ResourceStorage],
+			AccessModes: claim.Spec.AccessModes,
+		}
+	}
+	for _, object := range objects {
+		if object["kind"] == threescale.APIManagerKind {
+			return restore.StorageOf(object, w.observed.Inspection.FileStorage.Bytes)
+		}
+	}
+	return nil
+}
+
+// treeProblem tells a backup that cannot be restored from a failure.
+func treeProblem(err error) error {
+	if err == nil {
+		return nil
+	}
+	reason := v1alpha1.ReasonUnexpectedObject
+	var unsupported *overlay.UnsupportedTextError
+	if errors.As(err, &unsupported) {
+		reason = unsupported.Reason()
+	}
+	return &restore.Problem{Reason: reason, Message: err.Error(), Terminal: true}
+}
+
+// handedOver reads the objects that the inspect Job handed over: exactly those
+// that its report lists.
+func (w *work) handedOver(ctx context.Context) ([]map[string]any, []overlay.Key, error) {
+	step := w.step(specs.Inspecting)
+	parts := make([]map[string][]byte, handoverParts)
+	for part := range handoverParts {
+		secret := &corev1.Secret{}
+		name := specs.HandoverName(step, part)
+		ok, err := get(ctx, w.tenant, step.Namespace, name, secret)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !ok {
+			return nil, nil, &restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf("Hand-over Secret %q is gone; ask again with a new value of the annotation reconcile.fluxcd.io/forceAt", name), Terminal: true}
+		}
+		parts[part] = secret.Data
+	}
+	var objects []map[string]any
+	var admitted []overlay.Key
+	for _, handed := range w.observed.Inspection.Objects {
+		data, err := handed.Handed(parts)
+		if err != nil {
+			return nil, nil, err
+		}
+		var object map[string]any
+		if err := json.Unmarshal(data, &object); err != nil {
+			return nil, nil, fmt.Errorf("cannot decode %s %q of the hand-over", handed.Kind, handed.Name) // the error may quote a value
+		}
+		objects = append(objects, object)
+		admitted = append(admitted, overlay.Key{Kind: handed.Kind, Name: handed.Name})
+	}
+	return objects, admitted, nil
+}
+
+// compareLive notes in the status that the live objects are what was committed.
+// It reads the commit's objects from the hand-over where that is still there.
+func (w *work) compareLive(ctx context.Context) error {
+	w.observed.Compared = true
+	if w.observed.Inspection != nil && w.observed.Inspection.Completed {
+		if err := w.build(ctx); err != nil {
+			return err
+		}
+		for _, want := range w.desired() {
+			reference := referenceOf(want)
+			if reference.Kind == "ConfigMap" && reference.Name == threescale.ApicastEnvironment {
+				continue // the operator rewrites it
+			}
+			apiVersion, _ := want["apiVersion"].(string)
+			live, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
+			if err != nil {
+				return err
+			}
+			if live == nil || !restore.Holds(want, live) {
+				return nil
+			}
+		}
+	}
+	w.restore.Status.LastAppliedRevision = w.observed.Kustomization.Status.LastAttemptedRevision
+	w.restore.Status.WaitingSince = w.now()
+	return nil
+}

@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// handoverParts is how many hand-over Secrets there are: room for 7 MiB.
+const handoverParts = 8
+
+// uidRangeAnnotation tells that OpenShift assigns UIDs in a namespace.
+const uidRangeAnnotation = "openshift.io/sa.scc.uid-range"
+
+// owners make all that the restore made go with it. None of it blocks that.
+func (w *work) owners() []metav1.OwnerReference {
+	return []metav1.OwnerReference{{
+		APIVersion: v1alpha1.GroupVersion.String(),
+		Kind:       v1alpha1.KindRestore,
+		Name:       w.restore.Name,
+		UID:        w.restore.UID,
+		Controller: new(true),
+	}}
+}
+
+func (w *work) startInspect(ctx context.Context) error {
+	in := specs.InspectInput{HandoverParts: handoverParts}
+	var err error
+	if in.StepInput, err = w.stepInput(ctx, specs.Inspecting); err != nil {
+		return err
+	}
+	in.Run = restore.WantedRun(&w.observed)
+	objects := helpers(in.Step, handoverParts)
+	for part := range handoverParts {
+		objects = append(objects, specs.HandoverSecret(in.Step, part))
+	}
+	return w.create(ctx, append(objects, specs.InspectJob(in))...)
+}
+
+func (w *work) startRefill(ctx context.Context) error {
+	in := specs.RefillInput{Existing: existing(w.restore)}
+	var err error
+	if in.StepInput, err = w.stepInput(ctx, specs.Refilling); err != nil {
+		return err
+	}
+	in.Run = w.restore.Status.Plan.Run
+	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
+	in.FileStorageClaim = threescale.FileStorageClaimName
+	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
+}
+
+// existing is what the refill does with files that are there: where the plan
+// fills an empty storage, none may have come since.
+func existing(r *v1alpha1.ThreeScaleRestore) string {
+	switch r.Status.Plan.FileStorage.Action {
+	case restore.StorageOverwrite:
+		return job.ExistingOverwrite
+	case restore.StorageMirror:
+		return job.ExistingMirror
+	}
+	return job.ExistingFail
+}
+
+// helpers are the objects that a Job needs beside it, in the order in which
+// they are made: the API server looks up the Role of a RoleBinding.
+func helpers(step specs.Step, parts int) []client.Object {
+	return []client.Object{specs.StepServiceAccount(step), specs.StepRole(step, parts), specs.StepRoleBinding(step), specs.StepReport(step)}
+}
+
+// stepInput is what both Jobs are made of.
+func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepInput, error) {
+	in := specs.StepInput{
+		Step:        w.step(action),
+		Image:       w.Image,
+		VolumeClaim: restore.SourceClaimName(w.restore, w.observed.Backup),
+		Settings:    w.restore.Spec.Job,
+	}
+	if claim := w.observed.FileStorage; claim != nil {
+		in.FileStorageClaim = claim.Name
+		if specs.SingleNode(claim.Spec.AccessModes) {
+			in.FileStorageBeside = threescale.FileStoragePodSelector("")
+		}
+	}
+	namespace := &corev1.Namespace{}
+	if _, err := get(ctx, w.Client, "", w.restore.Namespace, namespace); err != nil {
+		return in, err
+	}
+	in.AssignsUID = namespace.Annotations[uidRangeAnnotation] != ""
+	if w.restore.Spec.Decryption == nil {
+		return in, nil
+	}
+	secret, err := w.tenantSecret(ctx, w.restore.Spec.Decryption.SecretRef.Name, v1alpha1.ReasonDecryptionFailed, "spec.decryption.secretRef")
+	if err != nil {
+		return in, err
+	}
+	in.Identities.Secret = secret.Name
+	for key := range secret.Data {
+		in.Identities.Keys = append(in.Identities.Keys, key)
+	}
+	return in, nil
+}
+
+// tenantSecret reads a Secret that a field of the spec names.
+func (w *work) tenantSecret(ctx context.Context, name, reason, field string) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, secret)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, &restore.Problem{Reason: reason, Message: fmt.Sprintf("Secret %q does not exist in namespace %q; create it, or correct %s", name, w.restore.Namespace, field)}
+	}
+	return secret, nil
+}
+
+// create makes objects, unless they are there. What is there and is not of
+// this restore is a problem.
+func (w *work) create(ctx context.Context, objects ...client.Object) error {
+	for _, object := range objects {
+		err := w.tenant.Create(ctx, object, client.FieldOwner(ControllerName))
+		if apierrors.IsAlreadyExists(err) {
+			err = w.checkOwn(ctx, object)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot create %s %q: %w", kindOf(object), object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// checkOwn keeps the restore from using what somebody else made under the name
+// of one of its objects.
+func (w *work) checkOwn(ctx context.Context, object client.Object) error {
+	found := object.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy is of the same type
+	if err := w.tenant.Get(ctx, client.ObjectKeyFromObject(object), found); err != nil {
+		return err
+	}
+	if !metav1.IsControlledBy(found, w.restore) {
+		return &restore.Problem{
+			Reason:   v1alpha1.ReasonObjectConflict,
+			Message:  fmt.Sprintf("%s %q exists and is not of this restore; delete it, or rename the restore", kindOf(object), object.GetName()),
+			Terminal: true,
+		}
+	}
+	return nil
+}
+
+func kindOf(object client.Object) string { return object.GetObjectKind().GroupVersionKind().Kind }
+
+func (w *work) dropInspect(ctx context.Context) error { return w.drop(ctx, specs.Inspecting) }
+func (w *work) dropRefill(ctx context.Context) error  { return w.drop(ctx, specs.Refilling) }
+
+// drop deletes all of a step: its report tells of the try that failed.
+func (w *work) drop(ctx context.Context, action specs.Action) error {
+	step := w.step(action)
+	objects := append([]client.Object{&batchv1.Job{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, ObjectMeta: metav1.ObjectMeta{Name: step.Name(), Namespace: step.Namespace}}},
+		helpers(step, 0)...)
+	if action == specs.Inspecting {
+		for part := range handoverParts {
+			objects = append(objects, specs.HandoverSecret(step, part))
+		}
+	}
+	for _, object := range objects {
+		err := w.tenant.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("cannot delete %s %q: %w", kindOf(object), object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// cleanUp deletes what only the restore needed.
+func (w *work) cleanUp(ctx context.Context) error {
+	for _, action := range []specs.Action{specs.Refilling, specs.Inspecting} {
+		if err := w.drop(ctx, action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// observeLeftovers tells whether helpers are there whose Job is gone.
+func (w *work) observeLeftovers(ctx context.Context) error {
+	var secrets corev1.SecretList
+	of := []client.ListOption{client.InNamespace(w.restore.Namespace), client.MatchingLabels{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)}}
+	if err := w.tenant.List(ctx, &secrets, of...); err != nil {
+		return fmt.Errorf("cannot list Secrets: %w", err)
+	}
+	var roles rbacv1.RoleList
+	if err := w.tenant.List(ctx, &roles, of...); err != nil {
+		return fmt.Errorf("cannot list Roles: %w", err)
+	}
+	w.observed.Leftovers = len(secrets.Items)+len(roles.Items) > 0
+	return nil
+}

@@ -1,0 +1,253 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/fluxcd/pkg/git/signature"
+	"github.com/fluxcd/pkg/sourceignore"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/publish"
+	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/sops"
+)
+
+// Author of commits whose restore names none.
+const (
+	defaultAuthor = "threescale-backup"
+	defaultEmail  = "threescale-backup@localhost"
+)
+
+// defaultMessage is the template of a commit message.
+const defaultMessage = `Restore 3scale {{ .Source.APIManager }} into {{ .Restore.Namespace }}
+
+Run {{ .Run }} of namespace {{ .Source.Namespace }}, by ThreeScaleRestore {{ .Restore.Namespace }}/{{ .Restore.Name }}.
+`
+
+func (w *work) trailer() publish.Trailer {
+	return publish.Trailer{Key: restore.TrailerKey, Subject: restore.TrailerSubject(w.restore), Value: w.restore.Status.Attempt, Note: w.restore.Status.RestoredRun}
+}
+
+// readBranch looks whether this attempt is on the branch already, and whether
+// a commit of it could be made and would be seen.
+func (w *work) readBranch(ctx context.Context) error {
+	target, err := w.target(ctx)
+	if err != nil {
+		return err
+	}
+	read := &restore.Branch{}
+	result, err := publish.Inspect(ctx, target, w.trailer(), func(_ context.Context, files fs.FS) error {
+		read.Problem = w.checkFiles(files)
+		return nil
+	})
+	if err != nil {
+		return gitProblem(err)
+	}
+	if result.Found {
+		read.Commit, read.Run = result.Commit, result.Note
+		w.restore.Status.FoundCommit = result.Commit
+	}
+	if read.Problem == nil {
+		read.Problem = w.checkSigner(ctx)
+	}
+	w.observed.Branch = read
+	return nil
+}
+
+// checkFiles tells what keeps a commit from being made, or from being seen by Flux.
+func (w *work) checkFiles(files fs.FS) *restore.Problem {
+	encrypter, err := w.encrypter(files)
+	if err != nil {
+		return encryptionProblem(err)
+	}
+	base, kustomized := restore.Folders(w.restore)
+	secret := path.Join(base, "secret-system-seed.yaml")
+	recipients, err := encrypter.Recipients(secret)
+	if err != nil {
+		return encryptionProblem(err)
+	}
+	if len(recipients) == 0 {
+		return encryptionProblem(sops.ErrNoRules)
+	}
+	for _, file := range []string{secret, path.Join(kustomized, "kustomization.yaml")} {
+		if w.ignored(files, file) {
+			return &restore.Problem{
+				Reason:   v1alpha1.ReasonRepositoryUnusable,
+				Message:  fmt.Sprintf("Flux ignores %q in GitRepository %q (spec.ignore, or .sourceignore in the repository); change that, or spec.path", file, w.observed.Repository.Name),
+				Terminal: true,
+			}
+		}
+	}
+	return nil
+}
+
+// ignored tells whether Flux leaves a file out of what it fetches.
+func (w *work) ignored(files fs.FS, file string) bool {
+	parts := strings.Split(file, "/")
+	patterns := sourceignore.VCSPatterns(nil)
+	if ignore := w.observed.Repository.Spec.Ignore; ignore != nil {
+		patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(*ignore), nil)...)
+		return sourceignore.NewMatcher(patterns).Match(parts, false)
+	}
+	patterns = append(patterns, sourceignore.DefaultPatterns(nil)...)
+	for depth := range parts {
+		folder := parts[:depth]
+		data, err := fs.ReadFile(files, path.Join(append(folder, sourceignore.IgnoreFile)...))
+		if err != nil {
+			continue // there is none
+		}
+		patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(string(data)), folder)...)
+	}
+	return sourceignore.NewMatcher(patterns).Match(parts, false)
+}
+
+func (w *work) encrypter(files fs.FS) (*sops.Encrypter, error) {
+	if w.restore.Spec.Encryption == nil {
+		return commit.Encrypter(files, nil)
+	}
+	return commit.Encrypter(files, w.restore.Spec.Encryption.Age.Recipients)
+}
+
+func encryptionProblem(err error) *restore.Problem {
+	reason := v1alpha1.ReasonEncryptionRefused
+	if errors.Is(err, sops.ErrNoRules) || errors.Is(err, sops.ErrNoMatch) {
+		reason = v1alpha1.ReasonNoRecipients
+	}
+	return &restore.Problem{Reason: reason, Message: err.Error(), Terminal: true}
+}
+
+// gitProblem keeps what Git's errors say, and whether trying again can help.
+func gitProblem(err error) error {
+	var failed *publish.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	reason := v1alpha1.ReasonGitFailed
+	if failed.Reason == publish.PushRejected {
+		reason = v1alpha1.ReasonPushRejected
+	}
+	return &restore.Problem{Reason: reason, Message: failed.Error(), Terminal: failed.Terminal()}
+}
+
+// checkSigner tells early that a commit could not be signed.
+func (w *work) checkSigner(ctx context.Context) *restore.Problem {
+	_, err := w.signer(ctx)
+	var problem *restore.Problem
+	if err == nil {
+		return nil
+	}
+	if errors.As(err, &problem) {
+		return problem
+	}
+	return &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: err.Error()}
+}
+
+// signer makes the signer that the restore names; nil without one.
+func (w *work) signer(ctx context.Context) (signature.Signer, error) {
+	key := w.restore.Spec.Git.Commit.SigningKey
+	if key == nil {
+		return nil, nil
+	}
+	secret, err := w.tenantSecret(ctx, key.SecretRef.Name, v1alpha1.ReasonGitFailed, "spec.git.commit.signingKey.secretRef")
+	if err != nil {
+		return nil, err
+	}
+	open := publish.OpenPGPSigner
+	if key.Type == "ssh" {
+		open = publish.SSHSigner
+	}
+	signer, err := open(secret.Data)
+	if err != nil {
+		return nil, gitProblem(err)
+	}
+	return signer, nil
+}
+
+// publish encrypts, commits and pushes.
+func (w *work) publish(ctx context.Context) error {
+	if err := w.build(ctx); err != nil {
+		return err
+	}
+	target, err := w.target(ctx)
+	if err != nil {
+		return err
+	}
+	made, err := w.commit(ctx)
+	if err != nil {
+		return err
+	}
+	if k := w.observed.Kustomization; k != nil {
+		w.restore.Status.RevisionBefore = k.Status.LastAttemptedRevision
+	}
+	base, kustomized := restore.Folders(w.restore)
+	result, err := publish.Publish(ctx, target, []string{base, kustomized}, made, w.edit)
+	if err != nil {
+		return gitProblem(err)
+	}
+	status := &w.restore.Status
+	status.LastPushCommit = result.Commit
+	status.LastPushTime = w.now()
+	status.WaitingSince = w.now()
+	status.Inventory = nil
+	for _, object := range w.desired() {
+		status.Inventory = append(status.Inventory, referenceOf(object))
+	}
+	return w.askFlux(ctx)
+}
+
+func (w *work) now() *metav1.Time { return &metav1.Time{Time: w.Now()} }
+
+func (w *work) commit(ctx context.Context) (publish.Commit, error) {
+	spec := w.restore.Spec.Git.Commit
+	template := spec.MessageTemplate
+	if template == "" {
+		template = defaultMessage
+	}
+	plan := w.restore.Status.Plan
+	message, err := publish.RenderMessage(template, map[string]any{
+		"Restore": map[string]string{"Namespace": w.restore.Namespace, "Name": w.restore.Name},
+		"Run":     plan.Run,
+		"Source":  map[string]string{"Namespace": plan.Source.Namespace, "APIManager": plan.Source.APIManager},
+		"Objects": len(plan.Objects),
+		"Values":  spec.MessageTemplateValues,
+	})
+	if err != nil {
+		return publish.Commit{}, gitProblem(err)
+	}
+	signer, err := w.signer(ctx)
+	if err != nil {
+		return publish.Commit{}, err
+	}
+	c := publish.Commit{AuthorName: spec.Author.Name, AuthorEmail: spec.Author.Email, Message: message, Trailer: w.trailer(), Signer: signer}
+	if c.AuthorName == "" {
+		c.AuthorName = defaultAuthor
+	}
+	if c.AuthorEmail == "" {
+		c.AuthorEmail = defaultEmail
+	}
+	return c, nil
+}
+
+// edit makes the files of the commit: Secrets are encrypted before they leave
+// this process, and the encrypted tree is built once more.
+func (w *work) edit(_ context.Context, files fs.FS) (publish.Edit, error) {
+	if p := w.checkFiles(files); p != nil {
+		return publish.Edit{}, p
+	}
+	encrypter, err := w.encrypter(files)
+	if err != nil {
+		return publish.Edit{}, encryptionProblem(err)
+	}
+	edit, err := commit.Edit(files, restore.Root(w.restore), w.tree, encrypter)
+	if err != nil {
+		return publish.Edit{}, encryptionProblem(err)
+	}
+	return edit, nil
+}

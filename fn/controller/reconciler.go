@@ -1,0 +1,134 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	helper "github.com/fluxcd/pkg/runtime/controller"
+	"github.com/fluxcd/pkg/runtime/jitter"
+	"github.com/fluxcd/pkg/runtime/patch"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	kuberecorder "k8s.io/client-go/tools/record"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/restore"
+)
+
+// ControllerName is the field manager, and the source of events.
+const ControllerName = "threescale-backup"
+
+// ownedConditions are those that only this controller writes.
+var ownedConditions = []string{meta.ReadyCondition, meta.ReconcilingCondition, meta.StalledCondition}
+
+// Reconciler reconciles ThreeScaleRestores.
+type Reconciler struct {
+	client.Client
+	helper.Metrics
+	kuberecorder.EventRecorder
+
+	// Config reaches the API server; calls in a restore's namespace are made
+	// with it as the ServiceAccount that the restore names.
+	Config *rest.Config
+	// Image of the mover.
+	Image string
+	// DefaultServiceAccount is the identity of restores that name none; "": the
+	// controller's own.
+	DefaultServiceAccount string
+	// NoCrossNamespaceRefs forbids names of objects of other namespaces.
+	NoCrossNamespaceRefs bool
+	// Now is the time.
+	Now func() time.Time
+}
+
+// Reconcile takes a restore as far as it goes now. It never waits: what others
+// do wakes it.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
+	start := time.Now()
+	obj := &v1alpha1.ThreeScaleRestore{}
+	if err := r.Get(ctx, req.NamespacedName, obj); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !obj.DeletionTimestamp.IsZero() || obj.Spec.Suspend {
+		return ctrl.Result{}, nil // what it made goes with it
+	}
+	patcher := patch.NewSerialPatcher(obj, r.Client)
+	defer func() {
+		err = errors.Join(err, r.save(ctx, patcher, obj))
+		r.RecordDuration(ctx, obj, start)
+	}()
+	before := obj.DeepCopy()
+	decision, err := r.proceed(ctx, obj, patcher)
+	if err != nil {
+		decision = restore.Decision{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
+	}
+	result = conclude(obj, decision, r.Now())
+	r.notify(before, obj)
+	return jitter.JitteredRequeueInterval(result), nil
+}
+
+// proceed does what the steps of a restore ask for, until one waits.
+func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, patcher *patch.SerialPatcher) (restore.Decision, error) {
+	attempt, err := restore.Attempt(obj)
+	if err != nil {
+		return restore.Decision{}, err
+	}
+	if restore.Begin(obj, attempt, r.Now()) {
+		if err := r.save(ctx, patcher, obj); err != nil {
+			return restore.Decision{}, err
+		}
+	}
+	if obj.Status.Completed {
+		return restore.Next(&restore.Observed{Restore: obj}), nil
+	}
+	w, err := r.newWork(obj, patcher)
+	if err != nil {
+		return restore.Decision{}, err
+	}
+	return w.proceed(ctx)
+}
+
+// save writes the status, if it has changed.
+func (r *Reconciler) save(ctx context.Context, patcher *patch.SerialPatcher, obj *v1alpha1.ThreeScaleRestore) error {
+	opts := []patch.Option{patch.WithOwnedConditions{Conditions: ownedConditions}, patch.WithFieldOwner(ControllerName)}
+	if conditions.IsReady(obj) || conditions.IsStalled(obj) {
+		opts = append(opts, patch.WithStatusObservedGeneration{})
+	}
+	err := patcher.Patch(ctx, obj, opts...)
+	if apierrors.IsNotFound(err) {
+		return nil // it was deleted meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the status of ThreeScaleRestore %q: %w", obj.Name, err)
+	}
+	return nil
+}
+
+// notify tells of a change of the restore's state, once.
+func (r *Reconciler) notify(before, after *v1alpha1.ThreeScaleRestore) {
+	ready := conditions.Get(after, meta.ReadyCondition)
+	if ready == nil {
+		return
+	}
+	if old := conditions.Get(before, meta.ReadyCondition); old != nil && old.Status == ready.Status && old.Reason == ready.Reason && old.Message == ready.Message {
+		return
+	}
+	kind := eventTrace
+	switch ready.Status {
+	case "True":
+		kind = eventNormal
+	case "False":
+		kind = eventWarning
+	}
+	annotations := map[string]string{}
+	if after.Status.LastPushCommit != "" {
+		annotations[v1alpha1.Group+"/revision"] = after.Status.LastPushCommit
+	}
+	r.AnnotatedEventf(after, annotations, kind, ready.Reason, "%s", ready.Message)
+}

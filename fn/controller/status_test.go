@@ -1,0 +1,88 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/stretchr/testify/assert"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/restore"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func someRestore() *v1alpha1.ThreeScaleRestore {
+	r := &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: "3scale"}}
+	r.Spec.Interval.Duration = 10 * time.Minute
+	r.Status.Attempt = "0123456789abcdef"
+	r.Status.StartTime = &metav1.Time{Time: noon.Add(-time.Minute)}
+	return r
+}
+
+// TestConclude: whatever was said before, the conditions agree with each other.
+func TestConclude(t *testing.T) {
+	decisions := map[string]struct {
+		reason      string
+		decision    restore.Decision
+		ready       metav1.ConditionStatus
+		why         string
+		reconciling bool
+		stalled     bool
+		want        ctrl.Result
+	}{
+		"Waits":      {"Others wake it", restore.Decision{Waits: true, Message: "m"}, metav1.ConditionUnknown, meta.ProgressingReason, true, false, ctrl.Result{RequeueAfter: 10 * time.Minute}},
+		"WaitsUntil": {"A deadline comes first", restore.Decision{Waits: true, Retry: time.Minute}, metav1.ConditionUnknown, meta.ProgressingReason, true, false, ctrl.Result{RequeueAfter: time.Minute}},
+		"Failing":    {"It tries again", restore.Decision{Problem: &restore.Problem{Reason: "IO", Message: "m"}}, metav1.ConditionFalse, "IO", true, false, ctrl.Result{RequeueAfter: 10 * time.Minute}},
+		"Stalled":    {"Somebody has to do something", restore.Decision{Problem: &restore.Problem{Reason: "Integrity", Message: "m", Terminal: true}}, metav1.ConditionFalse, "Integrity", false, true, ctrl.Result{}},
+		"Done":       {"Nothing is left", restore.Decision{}, metav1.ConditionTrue, v1alpha1.ReasonRestored, false, false, ctrl.Result{}},
+	}
+	for from, before := range decisions {
+		for to, tc := range decisions {
+			t.Run(from+"/"+to, func(t *testing.T) {
+				r := someRestore()
+				conclude(r, before.decision, noon)
+				r.Status.Completed = false
+				assert.Equal(t, tc.want, conclude(r, tc.decision, noon), tc.reason)
+				ready := conditions.Get(r, meta.ReadyCondition)
+				assert.Equal(t, tc.ready, ready.Status)
+				assert.Equal(t, tc.why, ready.Reason)
+				assert.Equal(t, tc.reconciling, conditions.IsReconciling(r))
+				assert.Equal(t, tc.stalled, conditions.IsStalled(r))
+				assert.Equal(t, tc.decision == restore.Decision{}, r.Status.Completed)
+			})
+		}
+	}
+}
+
+func TestFinish(t *testing.T) {
+	r := someRestore()
+	r.Status.RestoredRun, r.Status.LastPushCommit = "r1", "c1"
+	r.Status.WaitingSince = r.Status.StartTime
+	conclude(r, restore.Decision{}, noon)
+	assert.Equal(t, noon, r.Status.CompletionTime.Time)
+	assert.Nil(t, r.Status.WaitingSince)
+	assert.Len(t, r.Status.History, 1)
+	before := r.DeepCopy()
+	conclude(r, restore.Decision{}, noon.Add(time.Hour))
+	assert.Equal(t, before.Status, r.Status, "a finished restore writes nothing again")
+
+	r.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	conclude(r, restore.Decision{}, noon.Add(time.Hour))
+	before.Status.LastHandledReconcileAt = "now"
+	assert.Equal(t, before.Status, r.Status, "it only answers a request")
+}
+
+func TestFinishedDryRun(t *testing.T) {
+	r := someRestore()
+	r.Spec.DryRun = true
+	conclude(r, restore.Decision{Message: "Planned: all"}, noon)
+	assert.False(t, r.Status.Completed)
+	assert.Equal(t, v1alpha1.ReasonPlanned, conditions.GetReason(r, meta.ReadyCondition))
+	assert.Equal(t, "Planned: all", conditions.GetMessage(r, meta.ReadyCondition))
+	assert.Nil(t, r.Status.CompletionTime)
+}

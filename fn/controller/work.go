@@ -1,0 +1,95 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fluxcd/pkg/runtime/patch"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/restore"
+)
+
+// maxActions bounds what one call does: more than there are steps is a mistake.
+const maxActions = 32
+
+// work is one restore in one call of Reconcile.
+type work struct {
+	*Reconciler
+	restore *v1alpha1.ThreeScaleRestore
+	patcher *patch.SerialPatcher
+	// config and tenant act in the restore's namespace, as its ServiceAccount.
+	config *rest.Config
+	tenant client.Client
+
+	observed restore.Observed
+	// tree is made of what was handed over; nil until it is needed.
+	tree *overlay.Tree
+}
+
+// newWork prepares a call for a restore.
+func (r *Reconciler) newWork(obj *v1alpha1.ThreeScaleRestore, patcher *patch.SerialPatcher) (*work, error) {
+	w := &work{Reconciler: r, restore: obj, patcher: patcher, config: r.Config, tenant: r.Client}
+	account := obj.Spec.ServiceAccountName
+	if account == "" {
+		account = r.DefaultServiceAccount
+	}
+	if account == "" {
+		return w, nil
+	}
+	w.config = rest.CopyConfig(r.Config)
+	w.config.Impersonate = rest.ImpersonationConfig{UserName: fmt.Sprintf("system:serviceaccount:%s:%s", obj.Namespace, account)}
+	var err error
+	w.tenant, err = client.New(w.config, client.Options{Scheme: r.Client.Scheme(), Mapper: r.RESTMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("cannot act as ServiceAccount %q: %w", account, err)
+	}
+	return w, nil
+}
+
+// proceed observes, decides and acts, until there is nothing to do but wait.
+func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
+	for range maxActions {
+		if err := w.observe(ctx); err != nil {
+			return restore.Decision{}, err
+		}
+		d := restore.Next(&w.observed)
+		if d.Action == "" {
+			return d, nil
+		}
+		if err := w.act(ctx, d.Action); err != nil {
+			var problem *restore.Problem
+			if errors.As(err, &problem) {
+				return restore.Decision{Step: d.Step, Problem: problem}, nil
+			}
+			return restore.Decision{}, err
+		}
+		if err := w.save(ctx, w.patcher, w.restore); err != nil {
+			return restore.Decision{}, err
+		}
+	}
+	return restore.Decision{}, errors.New("too many actions in one call: this is a bug, please report it")
+}
+
+// act does one action.
+func (w *work) act(ctx context.Context, action restore.Action) error {
+	actions := map[restore.Action]func(context.Context) error{
+		restore.MakeSourceClaim: w.makeSourceClaim,
+		restore.ReadBranch:      w.readBranch,
+		restore.StartInspect:    w.startInspect,
+		restore.DropInspect:     w.dropInspect,
+		restore.MakePlan:        w.makePlan,
+		restore.MakeFileStorage: w.makeFileStorage,
+		restore.StartRefill:     w.startRefill,
+		restore.DropRefill:      w.dropRefill,
+		restore.Publish:         w.publish,
+		restore.CompareLive:     w.compareLive,
+		restore.Resync:          w.resync,
+		restore.CleanUp:         w.cleanUp,
+	}
+	return actions[action](ctx)
+}

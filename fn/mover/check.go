@@ -1,0 +1,98 @@
+package mover
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// checkedObject is an object of a run that may be restored.
+type checkedObject struct {
+	job.HandedObject
+	data []byte
+}
+
+// checkObjects lets only those objects pass that a backup of 3scale holds: the
+// APIManager, Secrets and ConfigMaps, each of the name that its file has. It
+// also returns the APIManager.
+func checkObjects(objects []archive.Object, m *archive.Manifest) ([]checkedObject, map[string]any, error) {
+	if len(objects) > job.MaxObjects {
+		return nil, nil, &unexpectedError{fmt.Errorf("run holds %d objects, more than the %d that a backup of 3scale can hold", len(objects), job.MaxObjects)}
+	}
+	var apiManager map[string]any
+	checked := make([]checkedObject, 0, len(objects))
+	for _, o := range objects {
+		kind, decoded, err := checkObject(o)
+		if err != nil {
+			return nil, nil, &unexpectedError{fmt.Errorf("run holds an object %q that no backup of 3scale holds: %w", o.Path, err)}
+		}
+		name := nameOf(decoded)
+		if kind == threescale.APIManagerKind {
+			if apiManager != nil || m != nil && m.Source.APIManager != "" && m.Source.APIManager != name {
+				return nil, nil, &unexpectedError{fmt.Errorf("run holds another APIManager than that of its manifest: %q", o.Path)}
+			}
+			apiManager = decoded
+		}
+		checked = append(checked, checkedObject{job.HandedObject{Kind: kind, Name: name}, o.Data})
+	}
+	if apiManager == nil {
+		return nil, nil, &unexpectedError{fmt.Errorf("run holds no APIManager")}
+	}
+	return checked, apiManager, nil
+}
+
+// checkObject returns the kind of an object, decoded. Errors tell none of its values.
+func checkObject(o archive.Object) (kind string, decoded map[string]any, err error) {
+	if err := json.Unmarshal(o.Data, &decoded); err != nil {
+		return "", nil, fmt.Errorf("it is not a JSON object")
+	}
+	apiVersion := "v1"
+	switch path.Dir(o.Path) {
+	case job.SecretsDir:
+		kind = threescale.KindSecret
+	case job.ConfigMapsDir:
+		kind = threescale.KindConfigMap
+	default:
+		kind, apiVersion = threescale.APIManagerKind, threescale.APIManagerAPIVersion
+	}
+	if decoded["kind"] != kind || decoded["apiVersion"] != apiVersion {
+		return "", nil, fmt.Errorf("it is not a %s of %s", kind, apiVersion)
+	}
+	name := nameOf(decoded)
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return "", nil, fmt.Errorf("its metadata.name is not the name of an object")
+	}
+	if want, ok := strings.CutSuffix(path.Base(o.Path), ".json"); !ok || kind != threescale.APIManagerKind && want != name {
+		return "", nil, fmt.Errorf("its metadata.name is not that of its file")
+	}
+	meta, _ := decoded["metadata"].(map[string]any)
+	if namespace, ok := meta["namespace"]; ok && namespace != "" {
+		return "", nil, fmt.Errorf("it names a namespace")
+	}
+	return kind, decoded, nil
+}
+
+func nameOf(object map[string]any) string {
+	meta, _ := object["metadata"].(map[string]any)
+	name, _ := meta["name"].(string)
+	return name
+}
+
+// handedObjects returns the objects without their content.
+func handedObjects(objects []checkedObject) []job.HandedObject {
+	return slices.Collect(func(yield func(job.HandedObject) bool) {
+		for _, o := range objects {
+			if !yield(o.HandedObject) {
+				return
+			}
+		}
+	})
+}

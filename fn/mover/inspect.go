@@ -1,0 +1,204 @@
+package mover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"filippo.io/age"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// Inspect verifies every digest of a run, decrypts its objects, compares its
+// file storage with what is there, hands the objects over, and reports. It only
+// reads the volumes, which may be mounted read-only. Nothing is handed over of a
+// run that is not wholly as it was written. The error, if any, is that of the
+// inspection, else that of the report; ExitCode turns it into an exit code.
+func Inspect(ctx context.Context, o job.InspectOptions, env Env) (job.Inspection, error) {
+	progress := startProgress(ctx, env)
+	i := &inspector{options: o, env: env, progress: progress.set, result: job.Inspection{Run: o.Run}}
+	err := i.inspect(ctx)
+	progress.stop()
+	i.result.Completed = err == nil
+	if err != nil {
+		i.result.Reason, i.result.Message, i.result.Objects = Reason(err), err.Error(), nil
+		var damaged *archive.IntegrityError
+		if errors.As(err, &damaged) {
+			for _, p := range damaged.Problems {
+				i.result.Problems = append(i.result.Problems, p.String())
+			}
+		}
+	}
+	result := i.result.Bounded()
+	if reportErr := report(ctx, env.Reporter, result.Run, job.KeyInspection, result); err == nil {
+		err = reportErr
+	}
+	return result, err
+}
+
+// inspector is one call of Inspect.
+type inspector struct {
+	options    job.InspectOptions
+	env        Env
+	progress   func(job.Progress)
+	result     job.Inspection
+	identities []age.Identity
+}
+
+func (i *inspector) inspect(ctx context.Context) (err error) {
+	if i.identities, err = readIdentities(i.options.Identities); err != nil {
+		return err
+	}
+	volume, err := archive.OpenVolume(i.options.Volume)
+	if err != nil {
+		return err
+	}
+	defer volume.Close() //nolint:errcheck // a directory that was only read
+	id, err := resolve(volume, i.options.Run)
+	if err != nil {
+		return err
+	}
+	i.result.Run = id
+	run, err := volume.OpenRun(id)
+	if err != nil {
+		return err
+	}
+	defer run.Close() //nolint:errcheck // likewise
+	info := run.Info()
+	i.describe(info)
+	if err := i.verify(ctx, volume, info); err != nil {
+		return err
+	}
+	if err := i.countFiles(ctx, run); err != nil {
+		return err
+	}
+	objects, err := i.readObjects(run)
+	if err != nil {
+		return err
+	}
+	if err := i.compare(ctx, run); err != nil {
+		return err
+	}
+	return i.handOver(ctx, objects)
+}
+
+// resolve returns the run that is meant. A newest run that was damaged is not
+// passed over: nobody wants an older one restored without being asked.
+func resolve(volume *archive.Volume, run string) (string, error) {
+	if run != archive.Latest {
+		return run, nil
+	}
+	pointed, err := volume.Pointed()
+	if err != nil {
+		return "", err
+	}
+	if pointed != nil && pointed.State != archive.Complete {
+		return pointed.ID, nil // opening it tells what is wrong
+	}
+	return run, nil
+}
+
+// describe notes what the manifest tells.
+func (i *inspector) describe(info archive.RunInfo) {
+	i.result.Run, i.result.ManifestSHA256 = info.ID, info.ManifestSHA256
+	m := info.Manifest
+	if m == nil {
+		return
+	}
+	i.result.Encrypted = m.Encryption != nil
+	i.result.StartTime = m.StartTime
+	i.result.Source = job.Source{Namespace: m.Source.Namespace, APIManager: m.Source.APIManager, UID: m.Source.UID, ThreeScale: m.Source.Version}
+	i.result.Warnings = append(i.result.Warnings, m.Warnings...)
+}
+
+// verify recomputes every digest.
+func (i *inspector) verify(ctx context.Context, volume *archive.Volume, info archive.RunInfo) error {
+	want := i.options.ManifestSHA256
+	if want == "" {
+		want = info.ManifestSHA256 // that which is read is that which is verified
+	}
+	verified, err := volume.Verify(ctx, info.ID, archive.VerifyOptions{ManifestSHA256: want, Progress: passOn(i.progress)})
+	if err != nil {
+		return err
+	}
+	i.result.Warnings = append(i.result.Warnings, verified.Warnings...)
+	if err := verified.Err(); err != nil {
+		return err
+	}
+	i.result.Verified = info.State == archive.Complete
+	return nil
+}
+
+// countFiles counts the entries of the file storage.
+func (i *inspector) countFiles(ctx context.Context, run *archive.Run) error {
+	storage := job.InspectedStorage{Stored: run.HasFiles()}
+	for e, err := range run.Entries(ctx) {
+		if err != nil {
+			return err
+		}
+		storage.Entries++
+		if e.Kind == archive.File {
+			storage.Files++
+			storage.Bytes += e.Size
+		}
+	}
+	i.result.FileStorage = storage
+	return nil
+}
+
+// readObjects decrypts the objects and lets those pass that may be restored.
+func (i *inspector) readObjects(run *archive.Run) ([]checkedObject, error) {
+	m := run.Info().Manifest
+	if m != nil && m.Totals.ObjectBytes > job.MaxHandoverParts*job.MaxHandoverBytes {
+		return nil, &unexpectedError{fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
+	}
+	objects, err := run.Objects(i.identities...)
+	if err != nil {
+		return nil, explainDecryption(err, m, i.identities)
+	}
+	checked, apiManager, err := checkObjects(objects, m)
+	if err != nil {
+		return nil, err
+	}
+	source := &i.result.Source
+	source.WildcardDomain = threescale.WildcardDomain(apiManager)
+	if source.APIManager == "" {
+		source.APIManager = nameOf(apiManager)
+	}
+	if source.ThreeScale == "" {
+		source.ThreeScale = threescale.Version(apiManager)
+	}
+	return checked, nil
+}
+
+// compare looks at the file storage that may be refilled.
+func (i *inspector) compare(ctx context.Context, run *archive.Run) error {
+	if i.options.FileStorage == "" {
+		return nil
+	}
+	found, err := run.Compare(ctx, i.options.FileStorage, archive.RestoreOptions{Identities: i.identities, Progress: passOn(i.progress)})
+	if err != nil {
+		return explainDecryption(err, run.Info().Manifest, i.identities)
+	}
+	i.result.Existing = job.ExistingStorage{Present: true, Empty: found.Empty, Same: found.Same, Interrupted: found.Interrupted}
+	return nil
+}
+
+// handOver stores the objects where they can be fetched from.
+func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error {
+	parts := pack(objects)
+	i.result.HandoverParts = len(parts)
+	if i.env.Handover != nil {
+		if have := i.env.Handover.Parts(); have < len(parts) {
+			return &tooFewPartsError{need: len(parts), have: have}
+		}
+		if err := handOver(ctx, i.env.Handover, parts); err != nil {
+			return err
+		}
+	}
+	i.result.Objects = handedObjects(objects)
+	return nil
+}

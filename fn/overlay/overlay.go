@@ -1,0 +1,185 @@
+package overlay
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"threescale.dev/backup/fn/threescale"
+)
+
+// Key names an object of one namespace.
+type Key struct{ Kind, Name string }
+
+// String writes a key as "Secret/system-app".
+func (k Key) String() string { return k.Kind + "/" + k.Name }
+
+// Input is what a tree is made of. Build does not change it.
+type Input struct {
+	// Name of the restore, a DNS label: the name of both folders.
+	Name string
+	// Namespace that the objects are for.
+	Namespace string
+	// Objects of the backup in any order, as decoded JSON: Secrets, ConfigMaps and
+	// one APIManager, without a namespace.
+	Objects []map[string]any
+	// Admitted are the objects that the run's manifest lists. No other may be
+	// among Objects.
+	Admitted []Key
+	// WildcardDomain that the installation moves to; empty keeps the one it has.
+	WildcardDomain string
+	// StorageClass that the file storage moves to; empty keeps the one it has.
+	StorageClass string
+	// OmitDatabaseSecrets leaves out the Secrets that point to the databases, as
+	// the operator's own restore does.
+	OmitDatabaseSecrets bool
+	// FileStorage is the claim of the file storage; nil makes none.
+	FileStorage *FileStorage
+}
+
+// FileStorage describes the PersistentVolumeClaim system-storage.
+type FileStorage struct {
+	// StorageClass is the class of the backup: nil is the cluster's default, and
+	// the empty one is no class at all. Input.StorageClass goes before it.
+	StorageClass *string
+	Size         resource.Quantity
+	AccessModes  []corev1.PersistentVolumeAccessMode
+	// VolumeName is the PersistentVolume to bind to; empty lets the cluster choose.
+	VolumeName string
+}
+
+// File is one file of a tree.
+type File struct {
+	// Path is relative to the folder that holds base and overlays, with slashes.
+	Path string
+	Data []byte
+	// Secret means that Data hold a Secret in plain text.
+	Secret bool
+}
+
+// Tree is a kustomize base and overlay, and what they come to.
+type Tree struct {
+	// Name of the restore.
+	Name string
+	// Files sorted by path.
+	Files []File
+	// Objects as kustomize builds them, which is as Flux applies them, Secrets in
+	// plain text.
+	Objects map[Key]map[string]any
+	// Omitted are the database Secrets that were left out on request, sorted.
+	Omitted []Key
+	// Rewritten and LeftWithDomain are the Rewritten and Left of
+	// threescale.RewriteDomain.
+	Rewritten, LeftWithDomain []threescale.Place
+}
+
+// Dir returns the folder that Flux builds for a restore, relative to the one
+// that holds base and overlays.
+func Dir(name string) string { return path.Join(overlaysFolder, name) }
+
+// BaseDir returns the folder of a restore's own base.
+func BaseDir(name string) string { return path.Join(baseFolder, name) }
+
+const (
+	baseFolder     = "base"
+	overlaysFolder = "overlays"
+)
+
+// Build makes the tree of a restore and checks it: kustomize must build from it
+// exactly the objects that were admitted, with the changes that the input asks
+// for. It fails with an *UnexpectedObjectError for what a backup of 3scale does
+// not hold, and otherwise for input that cannot be used. No error shows a value.
+func Build(in Input) (*Tree, error) {
+	if err := in.check(); err != nil {
+		return nil, fmt.Errorf("cannot build the tree of restore %q: %w", in.Name, err)
+	}
+	tree, err := build(in)
+	if err != nil {
+		return nil, fmt.Errorf("cannot build the tree of restore %q: %w", in.Name, err)
+	}
+	return tree, nil
+}
+
+func build(in Input) (*Tree, error) {
+	objects, err := admit(in.Objects, in.Admitted)
+	if err != nil {
+		return nil, err
+	}
+	tree := &Tree{Name: in.Name}
+	if in.OmitDatabaseSecrets {
+		objects, tree.Omitted = withoutDatabaseSecrets(objects)
+	}
+	moved, err := threescale.RewriteDomain(objects, in.WildcardDomain)
+	if err != nil {
+		return nil, err
+	}
+	tree.Rewritten, tree.LeftWithDomain = moved.Rewritten, moved.Left
+	if err := setStorageClass(moved.Objects, in.StorageClass); err != nil {
+		return nil, err
+	}
+	l := layout{in: in, base: objects, target: moved.Objects}
+	if tree.Files, err = l.files(); err != nil {
+		return nil, err
+	}
+	tree.Objects, err = BuildFiles(tree.Files, Dir(in.Name))
+	if err != nil {
+		return nil, err
+	}
+	return tree, compare(l.expected(), tree.Objects)
+}
+
+// check looks at all of the input but the objects.
+func (in Input) check() error {
+	if len(validation.IsDNS1123Label(in.Name)) > 0 {
+		return fmt.Errorf("the name becomes that of a folder and must be a DNS label: at most 63 lower-case letters, digits and hyphens")
+	}
+	if len(validation.IsDNS1123Label(in.Namespace)) > 0 {
+		return fmt.Errorf("the target namespace %q is not a DNS label", in.Namespace)
+	}
+	if in.StorageClass != "" && len(validation.IsDNS1123Subdomain(in.StorageClass)) > 0 {
+		return fmt.Errorf("the storage class %q cannot exist: set spec.target.storageClass to one that does", in.StorageClass)
+	}
+	return in.FileStorage.check()
+}
+
+func (s *FileStorage) check() error {
+	switch {
+	case s == nil:
+		return nil
+	case s.Size.Sign() <= 0:
+		return fmt.Errorf("the file storage has no size")
+	case len(s.AccessModes) == 0:
+		return fmt.Errorf("the file storage has no access mode")
+	case s.StorageClass != nil && *s.StorageClass != "" && len(validation.IsDNS1123Subdomain(*s.StorageClass)) > 0:
+		return fmt.Errorf("the file storage's class %q cannot exist", *s.StorageClass)
+	case s.VolumeName != "" && len(validation.IsDNS1123Subdomain(s.VolumeName)) > 0:
+		return fmt.Errorf("the file storage's volume %q cannot exist", s.VolumeName)
+	}
+	return nil
+}
+
+// withoutDatabaseSecrets returns the objects that stay, and the keys of those
+// that do not.
+func withoutDatabaseSecrets(objects []map[string]any) ([]map[string]any, []Key) {
+	var kept []map[string]any
+	var omitted []Key
+	for _, object := range objects {
+		key := keyOf(object)
+		if key.Kind == threescale.KindSecret && slices.Contains(threescale.DatabaseSecrets(), key.Name) {
+			omitted = append(omitted, key)
+			continue
+		}
+		kept = append(kept, object)
+	}
+	return kept, omitted
+}
+
+// compareKeys sorts by kind, then by name.
+func compareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+}

@@ -1,0 +1,186 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+)
+
+const (
+	// historyDepth is how many commits are looked at for a trailer, where the
+	// server sends commits without their files: some 15 MB, and 20 MB of memory.
+	historyDepth = 50_000
+	// plainDepth is how many are, where each comes with the files that it changed.
+	plainDepth = 100
+	// cacheSize bounds what go-git keeps of objects that it has read.
+	cacheSize = 8 * cache.MiByte
+	// largeObject is from which size go-git reads an object from disk instead of holding it.
+	largeObject = 1 << 20
+)
+
+// clone is a bare copy of as much of a repository as one commit needs, in a
+// directory of its own. There is no work tree: what .gitignore, .gitattributes
+// and symlinks could do to files on their way into a commit, they cannot do.
+type clone struct {
+	connection *connection
+	directory  string
+	storer     *filesystem.Storage
+	references map[string]plumbing.Hash
+	filters    bool                                 // the server leaves out what it is told to
+	picks      bool                                 // the server sends any object by name
+	lazy       bool                                 // files are fetched when they are read
+	first      *opened[transport.UploadPackSession] // that of the references, for the first fetch
+}
+
+// newClone reads the references of a repository. The caller closes the clone.
+func newClone(ctx context.Context, c *connection) (*clone, error) {
+	session, advertised, err := open(ctx, c, c.transport.NewUploadPackSession)
+	copied := &clone{connection: c, references: map[string]plumbing.Hash{}}
+	switch {
+	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+	case err != nil:
+		return nil, c.explain(ctx, "read the references of", err)
+	default:
+		copied.first = &opened[transport.UploadPackSession]{session: session, advertised: advertised}
+		copied.references = advertised.References
+		supports := advertised.Capabilities.Supports
+		copied.filters = supports(capability.Filter)
+		copied.picks = supports(capability.AllowReachableSHA1InWant) && supports(capability.AllowTipSHA1InWant)
+	}
+	if copied.directory, err = os.MkdirTemp("", "threescale-publish-"); err != nil { // mode 0700
+		copied.hangUp()
+		return nil, fail(Unreachable, "cannot make a temporary directory: %v", err)
+	}
+	copied.storer = newStorer(copied.directory)
+	return copied, nil
+}
+
+func newStorer(directory string) *filesystem.Storage {
+	return filesystem.NewStorageWithOptions(osfs.New(directory, osfs.WithBoundOS()), cache.NewObjectLRU(cacheSize),
+		filesystem.Options{KeepDescriptors: true, LargeObjectThreshold: largeObject})
+}
+
+// hangUp ends the first session if no fetch did.
+func (c *clone) hangUp() {
+	if c.first != nil {
+		_ = c.first.session.Close() // nothing more is asked of it
+		c.first = nil
+	}
+}
+
+// close removes the clone.
+func (c *clone) close() error {
+	c.hangUp()
+	return errors.Join(c.storer.Close(), os.RemoveAll(c.directory))
+}
+
+// fetchCommits fetches history below the tips, and their files only where
+// the server cannot leave them out. It tells whether there are files.
+func (c *clone) fetchCommits(ctx context.Context, tips []plumbing.Hash) (files bool, err error) {
+	if c.filters {
+		err := c.fetch(ctx, packp.DepthCommits(historyDepth), packp.FilterTreeDepth(0), tips...)
+		if err == nil || ctx.Err() != nil {
+			return false, err
+		}
+		c.filters = false // it says so, but does not do so: a rule of its own forbids this filter
+	}
+	return true, c.fetch(ctx, packp.DepthCommits(plainDepth), "", tips...)
+}
+
+// fetchFiles fetches one commit's directories, and its files too where they cannot be had later.
+func (c *clone) fetchFiles(ctx context.Context, tip plumbing.Hash) error {
+	if c.filters && c.picks {
+		err := c.fetch(ctx, packp.DepthCommits(1), packp.FilterBlobNone(), tip)
+		c.lazy = err == nil
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return c.fetch(ctx, packp.DepthCommits(1), "", tip)
+}
+
+// fetch fetches objects and what they refer to. It never says what is there
+// already: answers to that are where servers differ and go-git is weak.
+func (c *clone) fetch(ctx context.Context, depth packp.DepthCommits, filter packp.Filter, wants ...plumbing.Hash) error {
+	session, advertised, err := c.session(ctx)
+	if err != nil {
+		return c.connection.explain(ctx, "clone", err)
+	}
+	defer func() { _ = session.Close() }() // a read that failed has said so
+
+	request := packp.NewUploadPackRequestFromCapabilities(advertised.Capabilities)
+	request.Wants, request.Depth, request.Filter = slices.Clone(wants), depth, filter // the request sorts them
+	set := []capability.Capability{capability.NoProgress}
+	if depth > 0 {
+		set = append(set, capability.Shallow)
+	}
+	if filter != "" {
+		set = append(set, capability.Filter)
+	}
+	for _, each := range set {
+		if advertised.Capabilities.Supports(each) {
+			if err := request.Capabilities.Set(each); err != nil {
+				return fail(Internal, "cannot ask for %q: %v", each, err)
+			}
+		}
+	}
+	response, err := session.UploadPack(ctx, request)
+	if err != nil {
+		return c.connection.explain(ctx, "clone", err)
+	}
+	defer func() { _ = response.Close() }() // as above
+	if err := c.store(ctx, request, response); err != nil {
+		return c.connection.explain(ctx, "clone", err)
+	}
+	return nil
+}
+
+func (c *clone) session(ctx context.Context) (transport.UploadPackSession, *packp.AdvRefs, error) {
+	if first := c.first; first != nil {
+		c.first = nil
+		return first.session, first.advertised, nil
+	}
+	return open(ctx, c.connection, c.connection.transport.NewUploadPackSession)
+}
+
+func (c *clone) store(ctx context.Context, request *packp.UploadPackRequest, response io.Reader) error {
+	var said quote
+	pack := response
+	for band, size := range map[capability.Capability]sideband.Type{capability.Sideband: sideband.Sideband, capability.Sideband64k: sideband.Sideband64k} {
+		if request.Capabilities.Supports(band) {
+			demuxer := sideband.NewDemuxer(size, response)
+			demuxer.Progress = &said
+			pack = demuxer
+		}
+	}
+	if err := packfile.UpdateObjectStorage(c.storer, pack); err != nil {
+		return fmt.Errorf("%w %s", err, said.String())
+	}
+	return ctx.Err() // go-git resolves deltas without looking at it
+}
+
+// quote keeps the beginning of what is written to it.
+type quote struct{ data []byte }
+
+func (q *quote) Write(p []byte) (int, error) {
+	const enough = 4 * maxWords // some of it is cleaned away
+	if room := enough - len(q.data); room > 0 {
+		q.data = append(q.data, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}
+
+func (q *quote) String() string { return string(q.data) }

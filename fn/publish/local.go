@@ -1,0 +1,179 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+)
+
+// Repository is one on this machine.
+type Repository struct {
+	Directory string // a bare repository, or one with a work tree: its root
+	Branch    string // empty: the one that is checked out
+}
+
+// local is an open repository.
+type local struct {
+	Repository
+
+	repository *git.Repository
+	storer     *filesystem.Storage
+	branch     plumbing.ReferenceName
+	head       plumbing.Hash // of the branch; zero before its first commit
+	work       bool          // there is a work tree with the branch in it
+}
+
+// Local is [Publish] for a repository on this machine, which it writes
+// to itself: no git program is run, and no hook. A work tree that has the
+// branch checked out gets the files too, as if they had been committed there;
+// files of the edit that differ from the newest commit are not overwritten.
+func Local(ctx context.Context, where Repository, folders []string, commit Commit, change Change) (Result, error) {
+	var result Result
+	if err := commit.check(); err != nil {
+		return result, err
+	}
+	l, err := openLocal(where)
+	if err != nil {
+		return result, err
+	}
+	defer func() { _ = l.storer.Close() }() // only read through
+	walk, err := newHistory(l.storer, l.head)
+	if err != nil {
+		return result, l.broken(err)
+	}
+	if !l.head.IsZero() {
+		result.Head = l.head.String()
+		result.at(l.branch, l.head)
+	}
+	found, recorded, err := walk.find(ctx, commit.Trailer)
+	if err != nil {
+		return result, l.broken(err)
+	}
+	result.Looked, result.Whole = walk.looked, !walk.missing
+	if !found.IsZero() {
+		result.Found, result.Note = true, recorded.Note
+		result.at(l.branch, found)
+		return result, nil
+	}
+	made, err := l.publish(ctx, folders, commit, change)
+	if err != nil || made.IsZero() {
+		return result, err
+	}
+	result.at(l.branch, made)
+	result.Pushed = true
+	return result, nil
+}
+
+func openLocal(where Repository) (*local, error) {
+	l := &local{Repository: where}
+	if kind, err := os.Lstat(filepath.Join(where.Directory, git.GitDirName)); err == nil && !kind.IsDir() {
+		return nil, fail(UnsupportedRepository, "cannot open the repository %q: it is a linked work tree or a submodule; use the repository that it belongs to", where.Directory)
+	}
+	var err error
+	if l.repository, err = git.PlainOpen(where.Directory); err != nil {
+		reason, advice := UnsupportedRepository, err.Error()
+		if errors.Is(err, git.ErrRepositoryNotExists) {
+			reason, advice = RepositoryNotFound, "there is none; run git init first, or give the directory that has .git in it"
+		}
+		return nil, fail(reason, "cannot open the repository %q: %s", where.Directory, advice)
+	}
+	var isFile bool
+	if l.storer, isFile = l.repository.Storer.(*filesystem.Storage); !isFile {
+		return nil, fail(Internal, "cannot open the repository %q: it is not on disk", where.Directory)
+	}
+	config, err := l.repository.Config()
+	if err != nil {
+		return nil, l.broken(err)
+	}
+	if format := config.Raw.Section("extensions").Option("objectformat"); strings.EqualFold(format, "sha256") {
+		return nil, fail(UnsupportedRepository, "cannot open the repository %q: it names its objects by SHA-256, which Flux cannot read either: use a SHA-1 repository", where.Directory)
+	}
+	return l, l.resolve(config.Core.IsBare)
+}
+
+// resolve finds the branch and its newest commit.
+func (l *local) resolve(bare bool) error {
+	head, err := l.storer.Reference(plumbing.HEAD)
+	if err != nil {
+		return l.broken(err)
+	}
+	l.branch = plumbing.NewBranchReferenceName(l.Branch)
+	if l.Branch == "" {
+		if l.branch = head.Target(); !l.branch.IsBranch() {
+			return fail(InvalidInput, "cannot commit to %q: no branch is checked out; check one out, or name one", l.Directory)
+		}
+	}
+	if err := l.branch.Validate(); err != nil {
+		return fail(InvalidInput, "cannot use the branch %q: Git allows no such name", l.Branch)
+	}
+	l.work = !bare && head.Target() == l.branch
+	reference, err := l.storer.Reference(l.branch)
+	switch {
+	case err == nil:
+		l.head = reference.Hash()
+	case !errors.Is(err, plumbing.ErrReferenceNotFound):
+		return l.broken(err)
+	case head.Target() != l.branch: // else it has no commit yet
+		return fail(BranchNotFound, "cannot commit to %q: it has no branch %q", l.Directory, l.branch.Short())
+	}
+	return nil
+}
+
+func (l *local) broken(err error) error {
+	failed := fail(UnsupportedRepository, "cannot read the repository %q: %v", l.Directory, err)
+	failed.cause = contextCause(err)
+	return failed
+}
+
+// publish makes the commit and moves the branch; the zero hash when there is nothing to change.
+func (l *local) publish(ctx context.Context, folders []string, commit Commit, change Change) (plumbing.Hash, error) {
+	none := plumbing.ZeroHash
+	t := &try{folders: folders, commit: commit, change: change}
+	files := &tree{ctx: ctx, storer: l.storer}
+	if !l.head.IsZero() {
+		newest, err := object.GetCommit(l.storer, l.head)
+		if err != nil {
+			return none, l.broken(err)
+		}
+		files.root = newest.TreeHash
+	}
+	var edit Edit
+	t.change = func(ctx context.Context, _ fs.FS) (Edit, error) {
+		var err error
+		edit, err = change(ctx, files)
+		return edit, err
+	}
+	made, _, err := t.make(ctx, files, l.head)
+	if err != nil || made.IsZero() {
+		return none, err
+	}
+	if !l.work {
+		return made, l.move(made)
+	}
+	w, err := l.openWork(files)
+	if err != nil {
+		return none, err
+	}
+	defer w.close()
+	return made, w.commit(edit, func() error { return l.move(made) })
+}
+
+// move sets the branch, if nobody else has.
+func (l *local) move(to plumbing.Hash) error {
+	var old *plumbing.Reference
+	if !l.head.IsZero() {
+		old = plumbing.NewHashReference(l.branch, l.head)
+	}
+	if err := l.storer.CheckAndSetReference(plumbing.NewHashReference(l.branch, to), old); err != nil {
+		return fail(RaceLost, "cannot set the branch %q of %q: %v; try again", l.branch.Short(), l.Directory, err)
+	}
+	return nil
+}

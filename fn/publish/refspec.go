@@ -1,0 +1,78 @@
+package publish
+
+import (
+	"context"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// updates lists the references to set, and refuses to overwrite what is not ours.
+func (t *try) updates(ctx context.Context, copied *clone, head plumbing.Hash) ([]update, error) {
+	old := copied.references[t.to.String()]
+	first := update{name: t.to, old: old}
+	if t.to != t.from && !old.IsZero() {
+		merged, err := reaches(ctx, copied.storer, old, head)
+		if err != nil {
+			return nil, t.connection.explain(ctx, "read the history of", err)
+		}
+		if !merged && !t.ours(copied, old) {
+			return nil, fail(BranchNotOurs, "cannot push to branch %q of %q: its newest commit %s is somebody else's, and would be lost; merge or delete the branch, or set another push branch (one for each restore)",
+				t.to.Short(), t.connection.shown, old.String()[:12])
+		}
+		first.forced = !merged
+	}
+	second, err := t.refspec(func(name plumbing.ReferenceName) plumbing.Hash { return copied.references[name.String()] })
+	if err != nil {
+		return nil, err
+	}
+	if second == nil || second.name == first.name {
+		return []update{first}, nil
+	}
+	if second.old.IsZero() || second.forced {
+		return []update{first, *second}, nil
+	}
+	merged, err := reaches(ctx, copied.storer, second.old, head)
+	switch {
+	case err != nil:
+		return nil, t.connection.explain(ctx, "read the history of", err)
+	case !merged:
+		return nil, fail(BranchNotOurs, "cannot push to %q of %q: its newest commit is not below the new one; merge or delete it, or begin the refspec with +", second.name, t.connection.shown)
+	default:
+		return []update{first, *second}, nil
+	}
+}
+
+// ours tells whether a commit has a record of our subject.
+func (t *try) ours(copied *clone, tip plumbing.Hash) bool {
+	commit, err := object.GetCommit(copied.storer, tip)
+	if err != nil || t.commit.Trailer == (Trailer{}) {
+		return false
+	}
+	_, found := t.commit.Trailer.record(commit.Message)
+	return found
+}
+
+// refspec reads the target's refspec; nil when there is none.
+func (t *try) refspec(current func(plumbing.ReferenceName) plumbing.Hash) (*update, error) {
+	if t.target.Refspec == "" {
+		return nil, nil
+	}
+	text, forced := strings.CutPrefix(t.target.Refspec, "+")
+	source, destination, _ := strings.Cut(text, ":")
+	name := plumbing.ReferenceName(destination)
+	switch {
+	case source != "HEAD" && source != t.to.String() && source != t.to.Short():
+		return nil, fail(InvalidInput, "cannot use the refspec %q: its source must be HEAD or the branch %q, which holds the new commit", t.target.Refspec, t.to.Short())
+	case !strings.HasPrefix(destination, "refs/") || name.Validate() != nil && !strings.Contains(destination, "%"): // Gerrit puts options after a %
+		return nil, fail(InvalidInput, "cannot use the refspec %q: its destination must begin with refs/", t.target.Refspec)
+	case forced && name == t.from:
+		return nil, fail(InvalidInput, "cannot use the refspec %q: the branch %q is never overwritten", t.target.Refspec, t.from.Short())
+	}
+	second := &update{name: name, forced: forced}
+	if current != nil {
+		second.old = current(name)
+	}
+	return second, nil
+}

@@ -1,0 +1,68 @@
+package restore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/meta"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// TrailerKey is the key of the trailer that stands in a restore's commit: the
+// durable record that it was done, also when its status is lost.
+const TrailerKey = "Threescale-Restore"
+
+// asked is what a restore restores, and where to. A change of it asks for
+// another one; of the rest of the spec (how long to wait, how to sign) it does not.
+type asked struct {
+	Source          v1alpha1.RestoreSource
+	Repository      v1alpha1.GitRepositoryReference
+	Checkout        *v1alpha1.GitCheckout
+	Push            *v1alpha1.GitPush
+	Path            string
+	Encryption      *v1alpha1.Encryption
+	Target          v1alpha1.Target
+	DatabaseSecrets v1alpha1.DatabaseSecretsPolicy
+	FileStorage     v1alpha1.RestoreFileStorage
+	// Forced is the newest request to restore again.
+	Forced string
+}
+
+// Attempt identifies what r asks for: 64 hex digits.
+func Attempt(r *v1alpha1.ThreeScaleRestore) (string, error) {
+	forced := r.Status.LastHandledForceAt
+	if token, ok := forceRequest(r); ok {
+		forced = token
+	}
+	data, err := json.Marshal(asked{
+		Source:          r.Spec.RestoreSource,
+		Repository:      r.Spec.SourceRef,
+		Checkout:        r.Spec.Git.Checkout,
+		Push:            r.Spec.Git.Push,
+		Path:            r.Spec.Path,
+		Encryption:      r.Spec.Encryption,
+		Target:          r.Spec.Target,
+		DatabaseSecrets: r.Spec.DatabaseSecrets,
+		FileStorage:     r.Spec.FileStorage,
+		Forced:          forced,
+	})
+	if err != nil {
+		return "", fmt.Errorf("cannot encode the spec of restore %q: %w", r.Name, err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// forceRequest returns the token of a request to restore again. As in Flux, it
+// counts only together with a request to reconcile of the same value.
+func forceRequest(r *v1alpha1.ThreeScaleRestore) (string, bool) {
+	token := r.GetAnnotations()[meta.ForceRequestAnnotation]
+	return token, token != "" && token == r.GetAnnotations()[meta.ReconcileRequestAnnotation]
+}
+
+// TrailerSubject says whose record a trailer is. Its value is the attempt, and
+// its note the run: a record is found whatever "latest" stands for by now.
+func TrailerSubject(r *v1alpha1.ThreeScaleRestore) string { return r.Namespace + "/" + r.Name }

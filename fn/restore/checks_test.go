@@ -1,0 +1,260 @@
+package restore
+
+import (
+	"strings"
+	"testing"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+func foreign(writers string) func(*Observed) {
+	return func(o *Observed) {
+		o.Restore.Spec.SourceRef.Namespace = "flux-system"
+		o.Repository.Namespace = "flux-system"
+		o.Repository.Annotations = map[string]string{WritersAnnotation: writers}
+		o.Kustomization.Spec.SourceRef.Namespace = "flux-system"
+	}
+}
+
+func reference(ref sourcev1.GitRepositoryRef) func(*Observed) {
+	return func(o *Observed) { o.Repository.Spec.Reference = &ref }
+}
+
+func TestRepositoryAndKustomization(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		edit     func(*Observed)
+		want     string // "" passes
+		terminal bool
+		says     string
+	}{
+		"Fine":          {"", func(*Observed) {}, "", false, ""},
+		"DefaultBranch": {"Flux has a default", func(o *Observed) { o.Repository.Spec.Reference = nil }, "", false, ""},
+		"NamedBranch":   {"A full name of a branch is one", reference(sourcev1.GitRepositoryRef{Name: "refs/heads/main"}), "", false, ""},
+		"Missing":       {"It may be made later", func(o *Observed) { o.Repository = nil }, "RepositoryNotFound", false, `"3scale/apps"`},
+		"Suspended":     {"It may be resumed", func(o *Observed) { o.Repository.Spec.Suspend = true }, "RepositorySuspended", false, "flux resume source git apps -n 3scale"},
+		"Tag":           {"A push does not move it", reference(sourcev1.GitRepositoryRef{Tag: "v1"}), "RepositoryUnusable", true, "is a branch"},
+		"SemVer":        {"Nor this", reference(sourcev1.GitRepositoryRef{SemVer: "1.x"}), "RepositoryUnusable", true, "is a branch"},
+		"Commit":        {"Nor a commit, on whatever branch", reference(sourcev1.GitRepositoryRef{Branch: "main", Commit: commit}), "RepositoryUnusable", true, "is a branch"},
+		"PullRequest":   {"Nor another kind of reference", reference(sourcev1.GitRepositoryRef{Name: "refs/pull/1/head"}), "RepositoryUnusable", true, "is a branch"},
+		"Signed":        {"An unsigned commit would stop Flux", func(o *Observed) { o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "HEAD"} }, "RepositoryUnusable", true, "signingKey"},
+		"SignedAndKey": {"With a key it is fine", func(o *Observed) {
+			o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "HEAD"}
+			o.Restore.Spec.Git.Commit.SigningKey = &v1alpha1.GitSigningKey{}
+		}, "", false, ""},
+		"TagSigned":              {"Tags are not ours", func(o *Observed) { o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "Tag"} }, "", false, ""},
+		"Sparse":                 {"Flux would not see the folders", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"clusters"} }, "RepositoryUnusable", true, "sparseCheckout"},
+		"SparseWithUs":           {"", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"clusters", "./apps/"} }, "", false, ""},
+		"SparseBeside":           {"A name that begins alike is another folder", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"app", "apps/3scal"} }, "RepositoryUnusable", true, "sparseCheckout"},
+		"Foreign":                {"A repository lends its credentials to whoever may name it", foreign(""), "AccessDenied", true, "annotate gitrepository apps backup.threescale.dev/writers=3scale=./apps/3scale"},
+		"ForeignAllowed":         {"Its owner says so", foreign("other=./x, 3scale=./apps"), "", false, ""},
+		"ForeignRoot":            {"For all of it", foreign("3scale=."), "", false, ""},
+		"ForeignBeside":          {"For another folder", foreign("3scale=./apps/3scale-staging"), "AccessDenied", true, ""},
+		"ForeignUp":              {"No way up", foreign("3scale=./apps/../.."), "AccessDenied", true, ""},
+		"ForeignMalformed":       {"What does not parse gives nothing", foreign("3scale"), "AccessDenied", true, ""},
+		"ForeignOther":           {"For another namespace", foreign("3scale-prod=./apps"), "AccessDenied", true, ""},
+		"ForeignForbidden":       {"The administrator forbids it whatever the owner says", func(o *Observed) { foreign("3scale=.")(o); o.NoCrossNamespaceRefs = true }, "AccessDenied", true, "--no-cross-namespace-refs"},
+		"NoKustomization":        {"It may be made later", func(o *Observed) { o.Kustomization = nil }, "KustomizationNotFound", false, `"3scale/apps"`},
+		"ElseKustomization":      {"It applies something else", func(o *Observed) { o.Kustomization.Spec.SourceRef.Name = "infra" }, "KustomizationUnusable", true, `"3scale/infra"`},
+		"OCIKustomization":       {"A commit never reaches it", func(o *Observed) { o.Kustomization.Spec.SourceRef.Kind = "OCIRepository" }, "KustomizationUnusable", true, "OCIRepository"},
+		"ElsePath":               {"It does not hold the overlay", func(o *Observed) { o.Kustomization.Spec.Path = "./apps/3scale/base" }, "KustomizationUnusable", true, "./apps/3scale/overlays/dr"},
+		"PathAbove":              {"A kustomization above may include it", func(o *Observed) { o.Kustomization.Spec.Path = "./" }, "", false, ""},
+		"NoDecryption":           {"It could not apply Secrets", func(o *Observed) { o.Kustomization.Spec.Decryption = nil }, "KustomizationUnusable", true, "spec.decryption"},
+		"ElseNamespace":          {"It moves everything", func(o *Observed) { o.Kustomization.Spec.TargetNamespace = "other" }, "KustomizationUnusable", true, "targetNamespace"},
+		"SuspendedKustomization": {"It may be resumed", func(o *Observed) { o.Kustomization.Spec.Suspend = true }, "KustomizationUnusable", false, "flux resume kustomization apps -n 3scale"},
+		"ForeignKustomization": {"Forbidden by the administrator", func(o *Observed) {
+			o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
+			o.NoCrossNamespaceRefs = true
+		}, "AccessDenied", true, "--no-cross-namespace-refs"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := Next(observed(tc.edit))
+			if tc.want == "" {
+				assert.Nil(t, d.Problem, tc.reason)
+				return
+			}
+			assert.Equal(t, "Repository", d.Step)
+			requireProblem(t, d, tc.want, tc.terminal)
+			assert.Contains(t, d.Problem.Message, tc.says, tc.reason)
+		})
+	}
+}
+
+func FuzzWriters(f *testing.F) {
+	f.Add("3scale=./apps,other=x", "3scale")
+	f.Add("=,a==b,3scale=../..", "3scale")
+	f.Fuzz(func(t *testing.T, annotation, namespace string) {
+		for _, folder := range writerFolders(annotation, namespace) {
+			require.NotContains(t, strings.Split(folder, "/"), "..")
+			require.False(t, strings.HasPrefix(folder, "/"))
+		}
+	})
+}
+
+func TestVersions(t *testing.T) {
+	cases := map[string]struct {
+		reason         string
+		from, operator string
+		refused        bool
+	}{
+		"Same":     {"", "2.16", "2.16", false},
+		"Patch":    {"The operator cares for minor versions", "2.15.1", "2.15.3", false},
+		"OneUp":    {"It upgrades by one", "2.15", "2.16", false},
+		"TwoUp":    {"Not by two", "2.14", "2.16", true},
+		"Down":     {"And never back", "2.16", "2.15", true},
+		"Major":    {"Nor to another major version", "2.16", "3.0", true},
+		"Unknown":  {"What is not known is not refused", "2.14", "", false},
+		"Master":   {"Nor what is no version", "2.14", "master", false},
+		"NotKnown": {"An old backup may not tell", "", "2.16", false},
+		"Suffix":   {"A build of 2.15", "2.15-alpha1", "2.17", true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := checkVersion(tc.from, tc.operator)
+			assert.Equal(t, tc.refused, p != nil, tc.reason)
+			if p != nil {
+				assert.True(t, p.Terminal)
+			}
+		})
+	}
+	o := observed(branchRead, inspected, planned)
+	o.OperatorVersion = "2.16"
+	o.Restore.Status.Plan.Source.ThreeScaleVersion = "2.13"
+	requireProblem(t, Next(o), v1alpha1.ReasonVersionRefused, true)
+}
+
+func TestSource(t *testing.T) {
+	volume := func(edits ...func(*corev1.PersistentVolume)) func(*Observed) {
+		return func(o *Observed) {
+			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
+			o.SourceClaim = nil
+			o.SourceVolume = &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-1"}}
+			for _, edit := range edits {
+				edit(o.SourceVolume)
+			}
+		}
+	}
+	bound := func(namespace, name string) func(*corev1.PersistentVolume) {
+		return func(v *corev1.PersistentVolume) {
+			v.Spec.ClaimRef = &corev1.ObjectReference{Namespace: namespace, Name: name}
+		}
+	}
+	cases := map[string]struct {
+		reason   string
+		edit     func(*Observed)
+		want     string // "" passes
+		terminal bool
+		says     string
+	}{
+		"NoClaim":   {"It may be made later", func(o *Observed) { o.SourceClaim = nil }, "SourceNotFound", false, `"nightly-backup"`},
+		"Lost":      {"Its volume is gone", func(o *Observed) { o.SourceClaim.Status.Phase = corev1.ClaimLost }, "SourceUnusable", true, "lost"},
+		"GoingAway": {"", func(o *Observed) { o.SourceClaim.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "deleted"},
+		"Itself": {"The target is no source", func(o *Observed) {
+			o.Restore.Spec.RestoreSource.PersistentVolumeClaim.ClaimSource.ClaimName = "system-storage"
+		}, "SourceUnusable", true, "file storage itself"},
+		"NoVolume":  {"", func(o *Observed) { volume()(o); o.SourceVolume = nil }, "SourceNotFound", false, `"pv-1"`},
+		"Volume":    {"A claim is made for it", volume(), "", false, ""},
+		"Released":  {"Its last claim went with the namespace", volume(func(v *corev1.PersistentVolume) { v.Status.Phase = corev1.VolumeReleased }), "SourceUnusable", false, "kubectl patch pv pv-1"},
+		"BoundElse": {"It is somebody's", volume(bound("other", "data")), "SourceUnusable", true, "other/data"},
+		"Reserved":  {"It is kept for us", volume(bound(namespace, "dr-source")), "", false, ""},
+		"ClaimForOther": {"The name is taken", func(o *Observed) {
+			volume()(o)
+			o.SourceClaim = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "dr-source"}}
+		}, "SourceUnusable", true, "rename"},
+		"NoBackup": {"", func(o *Observed) {
+			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
+		}, "SourceNotFound", false, `"nightly"`},
+		"NoBackupYet": {"", func(o *Observed) {
+			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
+			o.Backup = Object{}
+		}, "SourceNotFound", false, "no volume yet"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := Next(observed(tc.edit))
+			if tc.want == "" {
+				assert.Equal(t, MakeSourceClaim, d.Action, tc.reason)
+				return
+			}
+			assert.Equal(t, "Source", d.Step)
+			requireProblem(t, d, tc.want, tc.terminal)
+			assert.Contains(t, d.Problem.Message, tc.says, tc.reason)
+		})
+	}
+	assert.Equal(t, "data", SourceClaimName(&v1alpha1.ThreeScaleRestore{Spec: v1alpha1.ThreeScaleRestoreSpec{RestoreSource: v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{}}}},
+		Object{"status": map[string]any{"backupPersistentVolumeClaimName": "data"}}))
+}
+
+func TestCapacity(t *testing.T) {
+	o := observed(branchRead, inspected, planned, storageMade, capacity("50Mi"))
+	requireProblem(t, Next(o), v1alpha1.ReasonVolumeTooSmall, true)
+	capacity("100Mi")(o)
+	assert.Equal(t, StartRefill, Next(o).Action)
+	o.FileStorage.Status.Phase = corev1.ClaimLost
+	requireProblem(t, Next(o), v1alpha1.ReasonFileStorageUnusable, true)
+}
+
+func TestAppliedByFlux(t *testing.T) {
+	cases := map[string]struct {
+		reason    string
+		attempted string
+		want      bool
+	}{
+		"Ours":   {"", "main@sha1:" + commit, true},
+		"Later":  {"Somebody pushed on top", "main@sha1:feed", true},
+		"Before": {"It has not looked yet", "main@sha1:before", false},
+		"Never":  {"Nor ever", "", false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			k := &kustomizev1.Kustomization{}
+			k.Status.LastAttemptedRevision = tc.attempted
+			assert.Equal(t, tc.want, attempted(k, commit, "main@sha1:before"), tc.reason)
+		})
+	}
+	o := observed(published, fluxApplied)
+	o.Kustomization.Status.Inventory.Entries = o.Kustomization.Status.Inventory.Entries[:1]
+	assert.True(t, Next(o).Waits, "an object of ours is not among what it applied")
+}
+
+func TestAttempt(t *testing.T) {
+	digest := func(edits ...func(*Observed)) string {
+		attempt, err := Attempt(observed(edits...).Restore)
+		require.NoError(t, err)
+		return attempt
+	}
+	base := digest()
+	assert.Len(t, base, 64)
+	same := map[string]func(*Observed){
+		"Interval":   func(o *Observed) { o.Restore.Spec.Interval.Duration = 1 },
+		"Key":        func(o *Observed) { o.Restore.Spec.Decryption = &v1alpha1.Decryption{} },
+		"Suspend":    func(o *Observed) { o.Restore.Spec.Suspend = true },
+		"DryRun":     func(o *Observed) { o.Restore.Spec.DryRun = true },
+		"Requested":  requested("now"),
+		"ForcedOnly": annotated(meta.ForceRequestAnnotation, "now"),
+		"Message":    func(o *Observed) { o.Restore.Spec.Git.Commit.MessageTemplate = "x" },
+	}
+	for name, edit := range same {
+		assert.Equal(t, base, digest(edit), "%s asks for nothing else", name)
+	}
+	other := map[string]func(*Observed){
+		"Run":    func(o *Observed) { o.Restore.Spec.RestoreSource.Run = run },
+		"Domain": func(o *Observed) { o.Restore.Spec.Target.WildcardDomain = "example.com" },
+		"Forced": annotated(meta.ForceRequestAnnotation, "now", meta.ReconcileRequestAnnotation, "now"),
+		"Branch": func(o *Observed) { o.Restore.Spec.Git.Push = &v1alpha1.GitPush{Branch: "x"} },
+	}
+	for name, edit := range other {
+		assert.NotEqual(t, base, digest(edit), "%s asks for another", name)
+	}
+	forced := digest(annotated(meta.ForceRequestAnnotation, "now", meta.ReconcileRequestAnnotation, "now"))
+	assert.Equal(t, forced, digest(func(o *Observed) { o.Restore.Status.LastHandledForceAt = "now" }), "it stays the same once it is handled")
+}

@@ -1,0 +1,82 @@
+package restore
+
+import (
+	"fmt"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// checkKustomization tells why the Kustomization would never apply the overlay.
+func checkKustomization(o *Observed) *Problem {
+	r := o.Restore
+	if r.Spec.KustomizationRef == nil {
+		return nil
+	}
+	name := qualified(r, *r.Spec.KustomizationRef)
+	if o.NoCrossNamespaceRefs && NamespaceOf(r, *r.Spec.KustomizationRef) != r.Namespace {
+		return stalled(v1alpha1.ReasonAccessDenied, "Kustomization %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
+	}
+	k := o.Kustomization
+	if k == nil {
+		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or the restore may not read it; create it, or correct spec.kustomizationRef", name)
+	}
+	_, overlay := Folders(r)
+	switch {
+	case !fromRepository(o):
+		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies %s and not GitRepository %q; correct its spec.sourceRef, or spec.sourceRef here", name, sourceOf(k), repositoryName(r))
+	case !below(overlay, cleanPath(k.Spec.Path)):
+		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies path %q, which does not hold %q; set its spec.path to ./%s", name, k.Spec.Path, overlay, overlay)
+	case k.Spec.Decryption == nil:
+		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q does not decrypt; set its spec.decryption to provider sops and the Secret of the age identity", name)
+	case k.Spec.TargetNamespace != "" && k.Spec.TargetNamespace != r.Namespace:
+		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies everything to namespace %q (spec.targetNamespace), and not to %q", name, k.Spec.TargetNamespace, r.Namespace)
+	case k.Spec.Suspend:
+		return failing(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q is suspended; resume it: flux resume kustomization %s -n %s", name, k.Name, k.Namespace)
+	}
+	return nil
+}
+
+func sourceOf(k *kustomizev1.Kustomization) string {
+	return fmt.Sprintf("%s %q", k.Spec.SourceRef.Kind, kustomizationSource(k))
+}
+
+func kustomizationSource(k *kustomizev1.Kustomization) string {
+	namespace := k.Spec.SourceRef.Namespace
+	if namespace == "" {
+		namespace = k.Namespace
+	}
+	return namespace + "/" + k.Spec.SourceRef.Name
+}
+
+func fromRepository(o *Observed) bool {
+	return o.Kustomization.Spec.SourceRef.Kind == sourcev1.GitRepositoryKind && kustomizationSource(o.Kustomization) == repositoryName(o.Restore)
+}
+
+// attempted tells whether Flux has tried to apply a revision that is, or comes
+// after, the commit: one of another digest is later, since Flux was asked to
+// look after the push.
+func attempted(k *kustomizev1.Kustomization, commit, before string) bool {
+	revision := k.Status.LastAttemptedRevision
+	return strings.HasSuffix(revision, ":"+commit) || revision != "" && revision != before
+}
+
+// inInventory tells whether the Kustomization has applied all of the objects.
+func inInventory(k *kustomizev1.Kustomization, namespace string, objects []v1alpha1.ObjectReference) bool {
+	if k.Status.Inventory == nil {
+		return false
+	}
+	applied := make(map[string]bool, len(k.Status.Inventory.Entries))
+	for _, entry := range k.Status.Inventory.Entries {
+		applied[entry.ID] = true
+	}
+	for _, object := range objects {
+		if !applied[fmt.Sprintf("%s_%s_%s_%s", namespace, object.Name, groupOf(object.Kind), object.Kind)] {
+			return false
+		}
+	}
+	return true
+}

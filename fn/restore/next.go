@@ -1,0 +1,166 @@
+// Package restore decides what a ThreeScaleRestore does next. Next is a pure
+// function of what is observed: it has no client and no memory, and is called
+// again after each action, after each event, and after a restart. Read Next
+// first: its steps are the whole of it.
+package restore
+
+import (
+	"fmt"
+	"time"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// Action is what the controller does, before it observes again.
+type Action string
+
+// The actions.
+const (
+	// MakeSourceClaim makes the claim that binds to the named PersistentVolume.
+	MakeSourceClaim Action = "MakeSourceClaim"
+	// ReadBranch reads the branch: Observed.Branch.
+	ReadBranch Action = "ReadBranch"
+	// StartInspect makes the inspect Job with its helpers and empty hand-over Secrets.
+	StartInspect Action = "StartInspect"
+	// DropInspect deletes the inspect Job, so that it starts again.
+	DropInspect Action = "DropInspect"
+	// MakePlan reads what was handed over and plans: status.plan.
+	MakePlan Action = "MakePlan"
+	// MakeFileStorage makes the claim of the System file storage.
+	MakeFileStorage Action = "MakeFileStorage"
+	// StartRefill makes the refill Job with its helpers.
+	StartRefill Action = "StartRefill"
+	// DropRefill deletes the refill Job, so that it starts again.
+	DropRefill Action = "DropRefill"
+	// Publish encrypts, commits and pushes: status.lastPushCommit.
+	Publish Action = "Publish"
+	// CompareLive compares the live objects with what was committed, and where
+	// they hold it writes status.lastAppliedRevision.
+	CompareLive Action = "CompareLive"
+	// Resync has Zync make the routes again.
+	Resync Action = "Resync"
+	// CleanUp removes Jobs, helpers and hand-over Secrets.
+	CleanUp Action = "CleanUp"
+)
+
+// Decision is what to do next: one of an action, a problem, a wait, or nothing
+// more at all.
+type Decision struct {
+	// Step is the name of the step that decided.
+	Step string
+	// Action to do now; "" for none.
+	Action Action
+	// Problem that stops the restore for now.
+	Problem *Problem
+	// Waits tells that others have to do something; a watch wakes the restore.
+	Waits bool
+	// Retry is when to look again at a problem, if nothing else wakes the
+	// restore; zero for the usual interval.
+	Retry time.Duration
+	// Message says what goes on, for the condition.
+	Message string
+	// finished tells that a step has nothing left to do.
+	finished bool
+}
+
+// done is the decision of a step that has nothing left to do.
+var done = Decision{finished: true}
+
+func act(action Action, format string, args ...any) Decision {
+	return Decision{Action: action, Message: fmt.Sprintf(format, args...)}
+}
+
+func wait(format string, args ...any) Decision {
+	return Decision{Waits: true, Message: fmt.Sprintf(format, args...)}
+}
+
+// step is one step of a restore.
+type step struct {
+	name   string
+	decide func(*Observed) Decision
+}
+
+// steps in their order. A step that is done is passed over.
+func steps() []step {
+	return []step{
+		{"Source", source},
+		{"Repository", repository},
+		{"Branch", branch},
+		{"Inspect", inspect},
+		{"Plan", plan},
+		{"DryRun", dryRun},
+		{"FileStorage", fileStorage},
+		{"Refill", refill},
+		{"Publish", publish},
+		{"Apply", apply},
+		{"Available", available},
+		{"Resync", resync},
+		{"CleanUp", cleanUp},
+	}
+}
+
+// Next returns what to do next; a Decision without action, problem and wait
+// when there is nothing more to do.
+func Next(o *Observed) Decision {
+	if o.Restore.Status.Completed {
+		return Decision{Step: "Completed"}
+	}
+	for _, s := range steps() {
+		if d := s.decide(o); !d.finished {
+			d.Step = s.name
+			return d
+		}
+	}
+	return Decision{Step: "Completed"}
+}
+
+// pushed tells that the commit is on the branch, by this attempt's own status.
+func pushed(o *Observed) bool { return o.Restore.Status.LastPushCommit != "" }
+
+// repository checks what the commit needs before any pod runs.
+func repository(o *Observed) Decision {
+	for _, check := range []func(*Observed) *Problem{checkRepository, checkKustomization} {
+		if p := check(o); p != nil {
+			return Decision{Problem: p}
+		}
+	}
+	return done
+}
+
+// branch reads the branch once before the first pod: an attempt that is
+// recorded there makes no second commit, and one that cannot be committed
+// starts no pod.
+func branch(o *Observed) Decision {
+	switch {
+	case o.Inspect.Exists || pushed(o):
+		return done
+	case o.Branch == nil:
+		return act(ReadBranch, "Reading branch %q of GitRepository %q", branchName(o), repositoryName(o.Restore))
+	case o.Branch.Problem != nil && o.Branch.Commit == "":
+		return Decision{Problem: o.Branch.Problem}
+	}
+	return done
+}
+
+// branchName is the branch by the observed GitRepository.
+func branchName(o *Observed) string { return BranchOf(o.Restore, o.Repository) }
+
+// dryRun ends a dry run behind its plan.
+func dryRun(o *Observed) Decision {
+	if !o.Restore.Spec.DryRun {
+		return done
+	}
+	if o.Inspect.Exists {
+		return act(CleanUp, "Removing what the dry run made")
+	}
+	return Decision{Message: fmt.Sprintf("Planned: %s", Summary(o.Restore.Status.Plan))}
+}
+
+// Summary counts the verdicts of a plan.
+func Summary(p *v1alpha1.Plan) string {
+	counts := map[v1alpha1.Verdict]int{}
+	for _, object := range p.Objects {
+		counts[object.Verdict]++
+	}
+	return fmt.Sprintf("%d to create, %d to replace, %d unchanged, %d in conflict", counts[v1alpha1.VerdictCreate], counts[v1alpha1.VerdictReplace], counts[v1alpha1.VerdictUnchanged], counts[v1alpha1.VerdictConflict])
+}

@@ -1,0 +1,231 @@
+package restore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// TestWay is the whole way of a restore: each stage is on top of those before.
+func TestWay(t *testing.T) {
+	o := observed()
+	way := []struct {
+		reached func(*Observed)
+		step    string
+		action  Action
+		waits   bool
+	}{
+		{func(*Observed) {}, "Branch", ReadBranch, false},
+		{branchRead, "Inspect", StartInspect, false},
+		{inspecting, "Inspect", "", true},
+		{inspected, "Plan", MakePlan, false},
+		{planned, "FileStorage", MakeFileStorage, false},
+		{storageMade, "Refill", StartRefill, false},
+		{func(o *Observed) { o.Refill = Pod{Exists: true} }, "Refill", "", true},
+		{refilled, "Publish", Publish, false},
+		{published, "Apply", "", true},
+		{fluxApplied, "Apply", CompareLive, false},
+		{func(o *Observed) { o.Compared = true }, "Apply", "", true},
+		{applied, "Available", "", true},
+		{running, "CleanUp", CleanUp, false},
+		{cleaned, "Completed", "", false},
+		{func(o *Observed) { o.Restore.Status.Completed = true }, "Completed", "", false},
+	}
+	for i, stage := range way {
+		stage.reached(o)
+		d := Next(o)
+		assert.Equal(t, stage.step, d.Step, "stage %d", i)
+		assert.Equal(t, stage.action, d.Action, "stage %d", i)
+		assert.Equal(t, stage.waits, d.Waits, "stage %d", i)
+		assert.Nil(t, d.Problem, "stage %d", i)
+	}
+}
+
+// TestStatusAloneLeadsOn: after the push, what led there may be gone.
+func TestStatusAloneLeadsOn(t *testing.T) {
+	o := observed(published)
+	assert.Equal(t, "Apply", Next(o).Step)
+	applied(o)
+	running(o)
+	assert.Equal(t, "Completed", Next(o).Step)
+}
+
+func TestCompletedLooksAtNothing(t *testing.T) {
+	o := &Observed{Restore: &v1alpha1.ThreeScaleRestore{}}
+	o.Restore.Status.Completed = true
+	assert.Equal(t, Decision{Step: "Completed"}, Next(o))
+}
+
+func TestDryRun(t *testing.T) {
+	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	o := observed(dry, branchRead, inspected)
+	assert.Equal(t, MakePlan, Next(o).Action)
+	planned(o)
+	o.Restore.Status.Plan.Objects[1].Verdict = v1alpha1.VerdictConflict
+	assert.Equal(t, CleanUp, Next(o).Action, "a conflict is told, and stops nothing")
+	cleaned(o)
+	d := Next(o)
+	assert.Equal(t, "DryRun", d.Step)
+	assert.Empty(t, d.Action)
+	assert.Equal(t, "Planned: 1 to create, 0 to replace, 0 unchanged, 1 in conflict", d.Message)
+}
+
+func TestWithoutKustomization(t *testing.T) {
+	o := observed(func(o *Observed) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil }, published)
+	o.Restore.Spec.PostRestore.ResyncZyncDomains = true
+	assert.Equal(t, "Completed", Next(o).Step, "nobody tells when it is applied")
+}
+
+// TestRecorded is a restore whose status was lost, or that was applied again
+// in another cluster: its commit is on the branch.
+func TestRecorded(t *testing.T) {
+	o := observed(func(o *Observed) { o.Branch = &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")} })
+	o.Restore.Status.FoundCommit = commit
+	assert.Equal(t, StartInspect, Next(o).Action, "the file storage may be gone; what a new commit would need is not")
+	assert.Equal(t, run, WantedRun(o), "the recorded run, whatever is the latest by now")
+	inspected(o)
+	o.Inspection.Existing.Present = true
+	assert.Equal(t, StorageSkip, storageAction(o), "3scale may have written to it since")
+	planned(o)
+	o.Restore.Status.Plan.Objects[0].Verdict = v1alpha1.VerdictConflict
+	assert.Equal(t, Publish, Next(o).Action, "what is there is its own; publishing finds the commit")
+	o.Inspection.Existing.Empty = true
+	planned(o)
+	assert.Equal(t, MakeFileStorage, Next(o).Action)
+}
+
+func TestStorageAction(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		edit   func(*Observed)
+		want   string
+	}{
+		"Absent":      {"There is none yet", func(*Observed) {}, StorageFill},
+		"Empty":       {"It was just made", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Empty = true, true }, StorageFill},
+		"Interrupted": {"An earlier pod of ours was killed", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true }, StorageFill},
+		"Same":        {"Somebody restored it already", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true }, StorageUnchanged},
+		"NotEmpty":    {"By default nothing is overwritten", func(o *Observed) { o.Inspection.Existing.Present = true }, StorageConflict},
+		"Overwrite":   {"On request it is", existing(v1alpha1.ExistingOverwrite), StorageOverwrite},
+		"Mirror":      {"And made the same", existing(v1alpha1.ExistingMirror), StorageMirror},
+		"Skip":        {"Or left alone", existing(v1alpha1.ExistingSkip), StorageSkip},
+		"NotStored":   {"The backup skipped it", func(o *Observed) { o.Inspection.FileStorage.Stored = false }, StorageSkip},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, storageAction(observed(inspected, tc.edit)), tc.reason)
+		})
+	}
+}
+
+func existing(policy v1alpha1.ExistingPolicy) func(*Observed) {
+	return func(o *Observed) {
+		o.Inspection.Existing.Present = true
+		o.Restore.Spec.FileStorage.Existing = policy
+	}
+}
+
+func TestSkippedStorageStartsNoPod(t *testing.T) {
+	o := observed(branchRead, inspected, existing(v1alpha1.ExistingSkip), planned)
+	assert.Equal(t, Publish, Next(o).Action)
+}
+
+func TestFailedPods(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		edits    []func(*Observed)
+		want     string
+		terminal bool
+	}{
+		"Damaged":        {"Reading again finds the same", stages(branchRead, failedInspect("Integrity")), "Integrity", true},
+		"WrongKey":       {"So does a key that does not fit", stages(branchRead, failedInspect("DecryptionFailed")), "DecryptionFailed", true},
+		"IO":             {"A disk may come back", stages(branchRead, failedInspect("IO")), "IO", false},
+		"Silent":         {"A pod that was never started says nothing", stages(branchRead, failedInspect("")), "Failed", false},
+		"NoReport":       {"It ended well and told nothing", stages(branchRead, func(o *Observed) { o.Inspect = Pod{Exists: true, Complete: true, EndedAt: noon} }), "ReportMissing", false},
+		"RefillNoSpace":  {"It does not grow by itself", stages(branchRead, inspected, planned, storageMade, failedRefill("NoSpace")), "NoSpace", true},
+		"RefillIO":       {"A disk may come back", stages(branchRead, inspected, planned, storageMade, failedRefill("IO")), "IO", false},
+		"RefillNotEmpty": {"Somebody wrote to it meanwhile", stages(branchRead, inspected, planned, storageMade, failedRefill("NotEmpty")), "NotEmpty", true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed(tc.edits...)
+			d := Next(o)
+			requireProblem(t, d, tc.want, tc.terminal)
+			if !tc.terminal {
+				assert.Equal(t, 10*time.Minute, d.Retry, tc.reason)
+			}
+			o.Now = noon.Add(11 * time.Minute)
+			later := Next(o)
+			if tc.terminal {
+				requireProblem(t, later, tc.want, true)
+			} else {
+				assert.Contains(t, []Action{DropInspect, DropRefill}, later.Action, tc.reason)
+			}
+			o.Now = noon
+			requested("now")(o)
+			assert.Contains(t, []Action{DropInspect, DropRefill}, Next(o).Action, "on request it is tried at once")
+			o.Restore.Status.LastHandledReconcileAt = "now"
+			requireProblem(t, Next(o), tc.want, tc.terminal)
+		})
+	}
+}
+
+func failedInspect(reason string) func(*Observed) {
+	return func(o *Observed) {
+		inspected(o)
+		o.Inspect = Pod{Exists: true, Failed: true, EndedAt: noon, Message: "BackoffLimitExceeded"}
+		o.Inspection.Completed, o.Inspection.Reason, o.Inspection.Message = false, reason, "what it says"
+	}
+}
+
+func failedRefill(reason string) func(*Observed) {
+	return func(o *Observed) {
+		refilled(o)
+		o.Refill = Pod{Exists: true, Failed: true, EndedAt: noon}
+		o.Refilled.Completed, o.Refilled.Reason, o.Refilled.Message = false, reason, "what it says"
+	}
+}
+
+// TestDeadlines: no wait for others is for ever, and none ends for good.
+func TestDeadlines(t *testing.T) {
+	cases := map[string]struct {
+		reached []func(*Observed)
+		reason  string
+		mended  func(*Observed)
+	}{
+		"NotApplied":   {stages(published), "NotApplied", func(o *Observed) { applied(o); o.Restore.Status.WaitingSince = &metav1.Time{Time: o.Now} }},
+		"NotAvailable": {stages(published, applied), "NotAvailable", running},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed(tc.reached...)
+			d := Next(o)
+			assert.True(t, d.Waits)
+			assert.Equal(t, time.Hour, d.Retry)
+			o.Now = noon.Add(2 * time.Hour)
+			requireProblem(t, Next(o), tc.reason, true)
+			requested("now")(o)
+			assert.True(t, Next(o).Waits, "on request it waits again")
+			o.Restore.Annotations = nil
+			tc.mended(o)
+			assert.Nil(t, Next(o).Problem)
+		})
+	}
+}
+
+func TestResync(t *testing.T) {
+	o := observed(published, applied, running)
+	o.Restore.Spec.PostRestore.ResyncZyncDomains = true
+	assert.Equal(t, Resync, Next(o).Action)
+	o.Restore.Status.Resynced = true
+	assert.Equal(t, "Completed", Next(o).Step)
+}
+
+func TestKustomizationSaysWhy(t *testing.T) {
+	o := observed(published)
+	o.Kustomization.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "kustomize build failed"}}
+	assert.Contains(t, Next(o).Message, "it says: kustomize build failed")
+}

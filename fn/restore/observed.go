@@ -1,0 +1,76 @@
+package restore
+
+import (
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// Observed is all that a decision is made from. What is nil does not exist, or
+// was not read yet where a comment says so.
+type Observed struct {
+	Restore *v1alpha1.ThreeScaleRestore
+	Now     time.Time
+	// NoCrossNamespaceRefs forbids names of other namespaces.
+	NoCrossNamespaceRefs bool
+
+	// Backup is what spec.restoreSource.backupRef names.
+	Backup Object
+	// SourceVolume is what spec.restoreSource.persistentVolume names.
+	SourceVolume *corev1.PersistentVolume
+	// SourceClaim is the PersistentVolumeClaim called SourceClaimName.
+	SourceClaim *corev1.PersistentVolumeClaim
+	// FileStorage is the PersistentVolumeClaim of the System file storage.
+	FileStorage *corev1.PersistentVolumeClaim
+
+	Repository    *sourcev1.GitRepository
+	Kustomization *kustomizev1.Kustomization
+	// APIManager is that of the backup, as it is now.
+	APIManager Object
+	// Branch is what the branch says; nil until it was read.
+	Branch *Branch
+
+	Inspect Pod
+	Refill  Pod
+	// Inspection is what the inspect Job's report says; nil without a report.
+	Inspection *job.Inspection
+	// Refilled is what the refill Job's report says; nil without a report.
+	Refilled *job.RefillResult
+
+	// OperatorVersion is the 3scale version that the namespace's operator is for; "" if unknown.
+	OperatorVersion string
+	// Planned tells that the plan was made in this call, from the objects handed over.
+	Planned bool
+	// Leftovers tells that helpers or hand-over Secrets of this restore are there.
+	Leftovers bool
+	// Compared tells that the live objects were compared in this call with what
+	// was committed. Where they held it, status.lastAppliedRevision says so.
+	Compared bool
+}
+
+// Branch is what was read from the branch that a restore starts from.
+type Branch struct {
+	// Commit is of an earlier time with the trailer of this attempt; "" without one.
+	Commit string
+	// Run that the trailer names.
+	Run string
+	// Problem that a commit would meet, for example that nobody is known to
+	// encrypt for.
+	Problem *Problem
+}
+
+// Pod is a Job of the mover.
+type Pod struct {
+	Exists   bool
+	Complete bool
+	Failed   bool
+	// EndedAt is when it completed or failed.
+	EndedAt time.Time
+	// Message of the Job controller, if it failed.
+	Message string
+}

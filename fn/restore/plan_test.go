@@ -1,0 +1,79 @@
+package restore
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+func object(kind string, fields map[string]any, metadata ...map[string]any) Object {
+	meta := map[string]any{"name": "it"}
+	for _, m := range metadata {
+		maps.Copy(meta, m)
+	}
+	o := Object{"apiVersion": "v1", "kind": kind, "metadata": meta}
+	maps.Copy(o, fields)
+	return o
+}
+
+func labels(pairs map[string]any) map[string]any      { return map[string]any{"labels": pairs} }
+func annotations(pairs map[string]any) map[string]any { return map[string]any{"annotations": pairs} }
+func data(pairs map[string]any) map[string]any        { return map[string]any{"data": pairs} }
+
+func TestVerdicts(t *testing.T) {
+	secret := object("Secret", data(map[string]any{"a": "YQ=="}))
+	cases := map[string]struct {
+		reason     string
+		want, have Object
+		verdict    v1alpha1.Verdict
+		says       string
+	}{
+		"Absent":       {"", secret, nil, v1alpha1.VerdictCreate, ""},
+		"Same":         {"", secret, secret, v1alpha1.VerdictUnchanged, ""},
+		"MoreKeys":     {"The operator adds keys", secret, object("Secret", data(map[string]any{"a": "YQ==", "b": "Yg=="})), v1alpha1.VerdictUnchanged, ""},
+		"OtherValue":   {"", secret, object("Secret", data(map[string]any{"a": "Yg=="})), v1alpha1.VerdictReplace, ""},
+		"LessKeys":     {"", secret, object("Secret", data(map[string]any{})), v1alpha1.VerdictReplace, ""},
+		"Immutable":    {"Nobody can replace it", secret, object("Secret", map[string]any{"immutable": true, "data": map[string]any{}}), v1alpha1.VerdictConflict, "immutable"},
+		"GoingAway":    {"", secret, object("Secret", nil, map[string]any{"deletionTimestamp": "2026-11-22T12:00:00Z"}), v1alpha1.VerdictConflict, "being deleted"},
+		"OurFlux":      {"The Kustomization that applies us", secret, object("Secret", data(map[string]any{}), labels(map[string]any{labelKustomizationName: "apps", labelKustomizationNamespace: namespace})), v1alpha1.VerdictReplace, ""},
+		"OtherFlux":    {"Two would fight", secret, object("Secret", nil, labels(map[string]any{labelKustomizationName: "infra", labelKustomizationNamespace: namespace})), v1alpha1.VerdictConflict, `Kustomization "3scale/infra"`},
+		"Helm":         {"", secret, object("Secret", nil, labels(map[string]any{labelHelmRelease: "x"})), v1alpha1.VerdictConflict, `HelmRelease "x"`},
+		"Argo":         {"", secret, object("Secret", nil, annotations(map[string]any{annotationArgoTracking: "x"})), v1alpha1.VerdictConflict, `Argo CD application "x"`},
+		"APIManager":   {"A running installation is not changed", object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "a"}}), object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "b"}}), v1alpha1.VerdictConflict, "delete it"},
+		"Defaulted":    {"The operator fills in its defaults", object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "a"}}), object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "a", "appLabel": "3scale"}}), v1alpha1.VerdictUnchanged, ""},
+		"OtherClaim":   {"A claim is immutable; its files are planned by themselves", object("PersistentVolumeClaim", map[string]any{"spec": map[string]any{"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}}), object("PersistentVolumeClaim", map[string]any{"spec": map[string]any{}}), v1alpha1.VerdictUnchanged, ""},
+		"Quantity":     {"The API server rewrites them", object("APIManager", map[string]any{"spec": map[string]any{"size": "1Gi"}}), object("APIManager", map[string]any{"spec": map[string]any{"size": "1024Mi"}}), v1alpha1.VerdictUnchanged, ""},
+		"NotQuantity":  {"In a ConfigMap it is text", object("ConfigMap", data(map[string]any{"a": "1"})), object("ConfigMap", data(map[string]any{"a": "1.0"})), v1alpha1.VerdictReplace, ""},
+		"NotBase64":    {"And so is this", object("ConfigMap", data(map[string]any{"a": "YQ=="})), object("ConfigMap", data(map[string]any{"a": "YQ==\n"})), v1alpha1.VerdictReplace, ""},
+		"Number":       {"Decoders differ", object("APIManager", map[string]any{"spec": map[string]any{"n": int64(3)}}), object("APIManager", map[string]any{"spec": map[string]any{"n": float64(3)}}), v1alpha1.VerdictUnchanged, ""},
+		"ShorterList":  {"", object("APIManager", map[string]any{"spec": map[string]any{"l": []any{"a"}}}), object("APIManager", map[string]any{"spec": map[string]any{"l": []any{"a", "b"}}}), v1alpha1.VerdictConflict, ""},
+		"EmptyAndGone": {"The API server drops what is empty", object("Secret", data(map[string]any{})), object("Secret", nil), v1alpha1.VerdictUnchanged, ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			planned := verdicts(observed(), []Object{tc.want}, []Object{tc.have})
+			require.Len(t, planned, 1)
+			assert.Equal(t, tc.verdict, planned[0].Verdict, tc.reason)
+			assert.Contains(t, planned[0].Message, tc.says)
+		})
+	}
+}
+
+func TestConflictsStop(t *testing.T) {
+	o := observed(branchRead, inspected, planned)
+	o.Restore.Status.Plan.Objects[1].Verdict = v1alpha1.VerdictConflict
+	requireProblem(t, Next(o), v1alpha1.ReasonObjectConflict, true)
+	o.Restore.Status.Plan.Objects[0].Verdict = v1alpha1.VerdictConflict
+	requireProblem(t, Next(o), v1alpha1.ReasonAPIManagerExists, true)
+	requested("now")(o)
+	assert.Equal(t, MakePlan, Next(o).Action, "on request it looks again")
+	o.Planned = true
+	requireProblem(t, Next(o), v1alpha1.ReasonAPIManagerExists, true)
+	existing(v1alpha1.ExistingFail)(o)
+	planned(o)
+	requireProblem(t, Next(o), v1alpha1.ReasonNotEmpty, true)
+}

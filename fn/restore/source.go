@@ -1,0 +1,91 @@
+package restore
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// sourceSuffix ends the name of the claim that is made for a PersistentVolume.
+const sourceSuffix = "-source"
+
+// SourceClaimName is the PersistentVolumeClaim of the backup: the one that is
+// named, that of the ThreeScaleBackup, or the one made for a PersistentVolume.
+// "" as long as it is not known.
+func SourceClaimName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
+	source := r.Spec.RestoreSource
+	switch {
+	case source.PersistentVolumeClaim != nil:
+		return source.PersistentVolumeClaim.ClaimSource.ClaimName
+	case source.BackupRef != nil:
+		return text(backup, "status", "backupPersistentVolumeClaimName")
+	case source.PersistentVolume != nil:
+		return r.Name + sourceSuffix
+	}
+	return ""
+}
+
+// source waits until the claim of the backup can be mounted.
+func source(o *Observed) Decision {
+	r := o.Restore
+	if p := checkSource(o); p != nil {
+		return Decision{Problem: p}
+	}
+	if o.SourceClaim == nil {
+		return act(MakeSourceClaim, "Making PersistentVolumeClaim %q for PersistentVolume %q", SourceClaimName(r, o.Backup), r.Spec.RestoreSource.PersistentVolume.VolumeName)
+	}
+	return done
+}
+
+func checkSource(o *Observed) *Problem {
+	spec := o.Restore.Spec.RestoreSource
+	name := SourceClaimName(o.Restore, o.Backup)
+	switch {
+	case spec.BackupRef != nil && o.Backup == nil:
+		return failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q does not exist in namespace %q; correct spec.restoreSource, or name the volume by itself", spec.BackupRef.Name, o.Restore.Namespace)
+	case spec.BackupRef != nil && name == "":
+		return failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q has no volume yet (status.backupPersistentVolumeClaimName)", spec.BackupRef.Name)
+	case name == threescale.FileStorageClaimName:
+		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is the System file storage itself; name that of the backup", name)
+	case spec.PersistentVolume != nil:
+		return checkSourceVolume(o)
+	case o.SourceClaim == nil:
+		return failing(v1alpha1.ReasonSourceNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; to restore from a volume that outlived its namespace, name it in spec.restoreSource.persistentVolume", name, o.Restore.Namespace)
+	}
+	return checkSourceClaim(o.SourceClaim)
+}
+
+func checkSourceClaim(claim *corev1.PersistentVolumeClaim) *Problem {
+	switch {
+	case claim.DeletionTimestamp != nil:
+		return failing(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is being deleted", claim.Name)
+	case claim.Status.Phase == corev1.ClaimLost:
+		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; make another one, or name the volume in spec.restoreSource.persistentVolume", claim.Name, claim.Spec.VolumeName)
+	}
+	return nil
+}
+
+// checkSourceVolume tells why no claim can be bound to the named volume.
+func checkSourceVolume(o *Observed) *Problem {
+	name := o.Restore.Spec.RestoreSource.PersistentVolume.VolumeName
+	volume := o.SourceVolume
+	if volume == nil {
+		return failing(v1alpha1.ReasonSourceNotFound, "PersistentVolume %q does not exist; correct spec.restoreSource.persistentVolume.volumeName", name)
+	}
+	if o.SourceClaim != nil {
+		if o.SourceClaim.Spec.VolumeName != name {
+			return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q exists and is not for PersistentVolume %q; delete it, or rename this restore", o.SourceClaim.Name, name)
+		}
+		return checkSourceClaim(o.SourceClaim)
+	}
+	ref := volume.Spec.ClaimRef
+	mine := ref != nil && ref.Namespace == o.Restore.Namespace && ref.Name == SourceClaimName(o.Restore, nil) && ref.UID == ""
+	switch {
+	case volume.Status.Phase == corev1.VolumeReleased:
+		return failing(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is released by its former claim; free it: kubectl patch pv %s --type json -p '[{\"op\":\"remove\",\"path\":\"/spec/claimRef\"}]'", name, name)
+	case ref != nil && !mine:
+		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound to PersistentVolumeClaim %s/%s; if that is of this namespace, name it in spec.restoreSource.persistentVolumeClaim", name, ref.Namespace, ref.Name)
+	}
+	return nil
+}

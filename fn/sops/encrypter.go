@@ -1,0 +1,169 @@
+package sops
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	sopsapi "github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/aes"
+	"github.com/getsops/sops/v3/cmd/sops/common"
+	"github.com/getsops/sops/v3/config"
+	"github.com/getsops/sops/v3/keyservice"
+	yamlstore "github.com/getsops/sops/v3/stores/yaml"
+	"github.com/getsops/sops/v3/version"
+)
+
+// secretData matches the keys of a Secret's values, as Flux recommends it.
+const secretData = "^(data|stringData)$"
+
+// sample is a Secret that is encrypted to see what a rule does before there is anything to encrypt. Like those of a cluster it has no stringData.
+const sample = `apiVersion: v1
+data:
+  DATABASE_URL: c2FtcGxl
+  password: c2FtcGxl
+kind: Secret
+metadata:
+  annotations:
+    example.org/name: sample
+  labels:
+    app: sample
+  name: sample
+  namespace: sample
+type: Opaque
+`
+
+// Encrypter encrypts manifests by one set of rules. It holds no keys and can be used at the same time by several goroutines.
+type Encrypter struct {
+	rule func(file string) (rule, error)
+}
+
+// ForRecipients returns an Encrypter for age recipients (age1..., age1pq1...) or SSH public keys (ssh-ed25519, ssh-rsa), each of whom
+// can decrypt alone. It encrypts data and stringData; a kustomize overlay that changes metadata does not invalidate the result.
+// The error is a [RecipientError] when a recipient is malformed.
+//
+// Flux decrypts with age identities only: at least one recipient should be age's own.
+func ForRecipients(recipients []string) (*Encrypter, error) {
+	if len(recipients) == 0 {
+		return nil, errors.New("there are no age recipients to encrypt for: name at least one (age1...)")
+	}
+	if _, err := keyGroups([][]string{recipients}); err != nil {
+		return nil, err
+	}
+	groups := [][]string{unique(recipients)}
+	slices.Sort(groups[0])
+	r := rule{groups: groups, scope: scope{EncryptedRegex: secretData}, macOnly: true}
+	return &Encrypter{rule: func(string) (rule, error) { return r, nil }}, nil
+}
+
+// ForRepository returns an Encrypter by the creation rules of a repository: those of the nearest .sops.yaml from a file's folder up to the
+// root, which are what the sops command finds when it is run in that folder. Rules are read at each call.
+//
+// root is the repository's worktree, best [os.Root.FS], which no path can leave. Nothing is read through a symlink.
+// [fs.ReadLinkFS] must tell of symlinks if the file system has any.
+func ForRepository(root fs.FS) *Encrypter {
+	return &Encrypter{rule: func(file string) (rule, error) {
+		name, data, err := findConfig(root, file)
+		if err != nil {
+			return rule{}, err
+		}
+		r, err := chooseRule(name, data, file)
+		if err != nil {
+			return rule{}, &RuleError{Config: name, Rule: r.number, Path: file, Err: err}
+		}
+		return r, nil
+	}}
+}
+
+// Encrypt returns the encrypted manifest of one Secret for the file at path, which is relative to the repository's root and has slashes.
+// The result differs at each call, even for the same plaintext.
+// The error is a [ManifestError] when the plaintext cannot be encrypted, a [RuleError] when the repository's rules must be changed,
+// and wraps [ErrNoRules] when it has none. No error holds a value of the plaintext.
+func (e *Encrypter) Encrypt(path string, plaintext []byte) ([]byte, error) {
+	if !fs.ValidPath(path) || path == "." {
+		return nil, fmt.Errorf("cannot encrypt %q: the path must be relative to the repository's root, without .. or a leading slash", path)
+	}
+	r, err := e.rule(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkManifest(plaintext); err != nil {
+		return nil, &ManifestError{Path: path, Err: err}
+	}
+	out, err := r.encrypt(path, plaintext)
+	if err != nil && r.config != "" && errors.Is(err, ErrScope) {
+		return nil, &RuleError{Config: r.config, Rule: r.number, Path: path, Err: err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot encrypt %q: %w", path, err)
+	}
+	return out, nil
+}
+
+// Recipients returns for whom the file at path will be encrypted, sorted, without repetitions. It also encrypts a made-up Secret by the rule:
+// an error is what [Encrypter.Encrypt] would return, before there is anything to encrypt.
+// With key groups, no one recipient may suffice to decrypt: see [Encrypter.CheckIdentities].
+func (e *Encrypter) Recipients(path string) ([]string, error) {
+	if _, err := e.Encrypt(path, []byte(sample)); err != nil {
+		return nil, err
+	}
+	r, err := e.rule(path)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Concat(r.groups...)
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// CheckIdentities says whether age identities can decrypt what will be encrypted for path: it tries with a made-up Secret.
+// Each of them is a text with one identity a line, as an *.agekey of Flux's decryption Secret holds it.
+// The error wraps [ErrUnreadable] when they cannot; it never holds any of the identities.
+func (e *Encrypter) CheckIdentities(path string, identities ...[]byte) error {
+	encrypted, err := e.Encrypt(path, []byte(sample))
+	if err != nil {
+		return err
+	}
+	if _, err := Decrypt(encrypted, identities...); err != nil {
+		return fmt.Errorf("cannot check who can decrypt %q: %w", path, err)
+	}
+	return nil
+}
+
+// encrypt encrypts a checked manifest, reads the result again and compares.
+func (r rule) encrypt(path string, plaintext []byte) ([]byte, error) {
+	groups, err := keyGroups(r.groups)
+	if err != nil {
+		return nil, err
+	}
+	store := yamlstore.NewStore(&config.YAMLStoreConfig{Indent: r.indent})
+	branches, err := store.LoadPlainFile(plaintext)
+	if err != nil {
+		return nil, yamlError(err)
+	}
+	tree := sopsapi.Tree{Branches: branches, FilePath: path, Metadata: sopsapi.Metadata{
+		KeyGroups:               groups,
+		ShamirThreshold:         r.threshold,
+		UnencryptedSuffix:       r.scope.UnencryptedSuffix,
+		EncryptedSuffix:         r.scope.EncryptedSuffix,
+		UnencryptedRegex:        r.scope.UnencryptedRegex,
+		EncryptedRegex:          r.scope.EncryptedRegex,
+		UnencryptedCommentRegex: r.scope.UnencryptedCommentRegex,
+		EncryptedCommentRegex:   r.scope.EncryptedCommentRegex,
+		MACOnlyEncrypted:        r.macOnly,
+		Version:                 version.Version,
+	}}
+	key, errs := tree.GenerateDataKeyWithKeyServices([]keyservice.KeyServiceClient{ageService{}})
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("the data key cannot be encrypted: %w", errors.Join(errs...))
+	}
+	if err := common.EncryptTree(common.EncryptTreeOpts{Tree: &tree, Cipher: aes.NewCipher(), DataKey: key}); err != nil {
+		return nil, errors.New("SOPS cannot encrypt it") // its own words may hold values
+	}
+	out, err := store.EmitEncryptedFile(tree)
+	if err != nil {
+		return nil, errors.New("SOPS cannot write it as YAML") // likewise
+	}
+	return out, verify(store, plaintext, out, key)
+}

@@ -1,0 +1,129 @@
+package sops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	sopsapi "github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/age"
+	"github.com/getsops/sops/v3/keyservice"
+	"google.golang.org/grpc"
+)
+
+// masterKey returns the key of a recipient: an X25519 key of age (age1...), a hybrid one (age1pq1...) or a public key of SSH.
+// No error repeats the recipient.
+func masterKey(recipient string) (*age.MasterKey, error) {
+	recipient = strings.TrimSpace(recipient)
+	switch {
+	case recipient == "":
+		return nil, errors.New("it is empty: remove it, or give an age recipient (age1...)")
+	case strings.HasPrefix(strings.ToUpper(recipient), "AGE-SECRET-KEY-"), strings.HasPrefix(strings.ToUpper(recipient), "AGE-PLUGIN-"), strings.Contains(recipient, "PRIVATE KEY"):
+		return nil, errors.New("it is a private key, and whoever could read it has it now: make a new one, and give its recipient (age1..., as age-keygen prints it)")
+	case isPlugin(recipient):
+		return nil, errors.New("it is a recipient of an age plugin, which would need a program of its own: give a recipient of age (age1...) or an SSH public key")
+	}
+	key, err := age.MasterKeyFromRecipient(recipient)
+	if err != nil {
+		return nil, errors.New("it is malformed: give a recipient of age (age1...) or an SSH public key (ssh-ed25519 or ssh-rsa)")
+	}
+	return key, nil
+}
+
+// isPlugin tells whether SOPS would start a program to encrypt for a recipient. The human-readable part of a Bech32 text ends at its
+// last 1, and the data after it holds none: a plugin's recipient is age1<name>1<data>, where age1pq1 is age's own.
+func isPlugin(recipient string) bool {
+	return strings.HasPrefix(recipient, "age1") && !strings.HasPrefix(recipient, "age1pq1") && strings.Count(recipient, "1") > 1
+}
+
+// keyGroups returns new keys for groups of recipients: whoever encrypts stores the encrypted data key in them.
+func keyGroups(groups [][]string) ([]sopsapi.KeyGroup, error) {
+	var out []sopsapi.KeyGroup
+	for _, recipients := range groups {
+		var group sopsapi.KeyGroup
+		for i, recipient := range recipients {
+			key, err := masterKey(recipient)
+			if err != nil {
+				return nil, &RecipientError{Index: i + 1, Err: err}
+			}
+			group = append(group, key)
+		}
+		out = append(out, group)
+	}
+	return out, nil
+}
+
+// unique trims recipients and leaves out repetitions; the first of each stays where it is.
+func unique(recipients []string) []string {
+	var out []string
+	for _, recipient := range recipients {
+		if recipient = strings.TrimSpace(recipient); !slices.Contains(out, recipient) {
+			out = append(out, recipient)
+		}
+	}
+	return out
+}
+
+// ageService is the only key service there is: it encrypts and decrypts data keys with age in this process, and refuses all other keys.
+type ageService struct {
+	identities age.ParsedIdentities
+}
+
+// Encrypt encrypts a data key for an age recipient.
+func (s ageService) Encrypt(_ context.Context, request *keyservice.EncryptRequest, _ ...grpc.CallOption) (*keyservice.EncryptResponse, error) {
+	recipient := request.GetKey().GetAgeKey()
+	if recipient == nil {
+		return nil, ErrKeyService
+	}
+	key, err := masterKey(recipient.GetRecipient())
+	if err != nil {
+		return nil, err
+	}
+	if err := key.Encrypt(request.GetPlaintext()); err != nil {
+		return nil, err
+	}
+	return &keyservice.EncryptResponse{Ciphertext: key.EncryptedDataKey()}, nil
+}
+
+// Decrypt decrypts a data key with the identities.
+func (s ageService) Decrypt(_ context.Context, request *keyservice.DecryptRequest, _ ...grpc.CallOption) (*keyservice.DecryptResponse, error) {
+	recipient := request.GetKey().GetAgeKey()
+	// Without identities the library looks for some in the environment, and starts what is named there.
+	if recipient == nil || len(s.identities) == 0 {
+		return nil, ErrUnreadable
+	}
+	key := &age.MasterKey{Recipient: recipient.GetRecipient()}
+	key.SetEncryptedDataKey(request.GetCiphertext())
+	s.identities.ApplyToMasterKey(key)
+	plaintext, err := key.Decrypt()
+	if err != nil {
+		return nil, err
+	}
+	return &keyservice.DecryptResponse{Plaintext: plaintext}, nil
+}
+
+// parseIdentities reads identities as age-keygen writes them, one a line, each text the value of an *.agekey.
+// No error repeats any of it.
+func parseIdentities(texts [][]byte) (age.ParsedIdentities, error) {
+	var out age.ParsedIdentities
+	for i, text := range texts {
+		for n, line := range strings.Split(string(text), "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			if strings.HasPrefix(line, "AGE-PLUGIN-") {
+				return nil, fmt.Errorf("cannot use line %d of age identity %d: it is of an age plugin, which would need a program of its own: give an identity of age (AGE-SECRET-KEY-...)", n+1, i+1)
+			}
+			if err := out.Import(line); err != nil {
+				return nil, fmt.Errorf("cannot use line %d of age identity %d: it is none of age's (AGE-SECRET-KEY-...)", n+1, i+1)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("there is no age identity: give at least one (AGE-SECRET-KEY-..., as age-keygen writes it)")
+	}
+	return out, nil
+}

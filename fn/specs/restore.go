@@ -1,0 +1,235 @@
+package specs
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+const (
+	maxStepID        = 20
+	volumeIdentities = "identities"
+)
+
+// Action is what a Job of a ThreeScaleRestore does.
+type Action string
+
+const (
+	// Inspecting reads a run.
+	Inspecting Action = job.InspectCommand
+	// Refilling writes the file storage.
+	Refilling Action = job.RefillCommand
+)
+
+// Step is one Job of a ThreeScaleRestore with its helpers: what all of their
+// objects have in common.
+type Step struct {
+	// Restore is the name of the ThreeScaleRestore.
+	Restore string
+	// Namespace of all objects.
+	Namespace string
+	Action    Action
+	// ID tells this attempt from others of the same restore: letters, digits and dashes.
+	ID string
+	// Owners of all objects.
+	Owners []metav1.OwnerReference
+}
+
+// Name returns the name of the Job, its ServiceAccount, Role and RoleBinding:
+// <restore>-<action>-<id>, a DNS label of at most 63 characters.
+func (s Step) Name() string {
+	suffix := "-" + string(s.Action) + "-" + shorten(s.ID, maxStepID)
+	return dnsLabel(s.Restore, maxJobName-len(suffix)) + suffix
+}
+
+// Labels returns a fresh map with the labels of the step's objects.
+func (s Step) Labels() map[string]string {
+	return map[string]string{v1alpha1.LabelRestore: LabelValue(s.Restore)}
+}
+
+func (s Step) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: name, Namespace: s.Namespace, Labels: s.Labels(), OwnerReferences: slices.Clone(s.Owners)}
+}
+
+// StepReportName returns the name of the ConfigMap into which a step's mover writes.
+func StepReportName(s Step) string { return s.Name() + "-report" }
+
+// StepReport returns that ConfigMap, without data.
+func StepReport(s Step) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: s.meta(StepReportName(s)),
+	}
+}
+
+// HandoverName returns the name of a hand-over Secret, counted from 0.
+func HandoverName(s Step, part int) string { return s.Name() + "-handover-" + strconv.Itoa(part) }
+
+// HandoverNames returns the names of the first so many hand-over Secrets.
+func HandoverNames(s Step, parts int) []string {
+	names := make([]string, 0, parts)
+	for part := range parts {
+		names = append(names, HandoverName(s, part))
+	}
+	return names
+}
+
+// HandoverSecret returns an empty Secret for objects of a run.
+func HandoverSecret(s Step, part int) *corev1.Secret {
+	return &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: s.meta(HandoverName(s, part)),
+		Type:       corev1.SecretTypeOpaque,
+	}
+}
+
+// StepServiceAccount returns the identity of a step's pods.
+func StepServiceAccount(s Step) *corev1.ServiceAccount { return serviceAccount(s.meta(s.Name())) }
+
+// StepRole allows a step's pods to patch its report and so many hand-over
+// Secrets, and to read none of them.
+func StepRole(s Step, parts int) *rbacv1.Role {
+	rules := []rbacv1.PolicyRule{onObjects("configmaps", []string{StepReportName(s)}, "patch")}
+	if parts > 0 {
+		rules = append(rules, onObjects("secrets", HandoverNames(s, parts), "patch"))
+	}
+	return role(s.meta(s.Name()), rules...)
+}
+
+// StepRoleBinding gives StepRole to StepServiceAccount.
+func StepRoleBinding(s Step) *rbacv1.RoleBinding { return roleBinding(s.meta(s.Name())) }
+
+// Identities are the age identities that decrypt a run.
+type Identities struct {
+	// Secret that holds them; "": there are none.
+	Secret string
+	// Keys of that Secret; those that do not end in .agekey are not mounted.
+	Keys []string
+}
+
+// mount mounts the identities, if there are any.
+func (i Identities) mount() []mount {
+	var items []corev1.KeyToPath
+	for _, key := range slices.Sorted(slices.Values(i.Keys)) {
+		if strings.HasSuffix(key, job.IdentitySuffix) {
+			items = append(items, corev1.KeyToPath{Key: key, Path: key})
+		}
+	}
+	if i.Secret == "" || len(items) == 0 {
+		return nil // without items, the whole Secret would be mounted
+	}
+	source := projected([]corev1.VolumeProjection{projection(i.Secret, items)})
+	return []mount{{name: volumeIdentities, path: job.IdentitiesPath, readOnly: true, source: source}}
+}
+
+// path returns where the identities are mounted; "" if they are not.
+func (i Identities) path() string {
+	if len(i.mount()) == 0 {
+		return ""
+	}
+	return job.IdentitiesPath
+}
+
+// StepInput is what both Jobs of a restore are made of.
+type StepInput struct {
+	Step  Step
+	Image string
+	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
+	VolumeClaim string
+	// Run is the ID of the run, or job.Latest.
+	Run string
+	// ManifestSHA256 is what the digest of its manifest must be; "": any.
+	ManifestSHA256 string
+	// FileStorageClaim is the PersistentVolumeClaim of the System file storage;
+	// "" when an inspection finds none.
+	FileStorageClaim string
+	// FileStorageBeside selects a pod on whose node the Job's pod must run,
+	// since the file storage cannot be shared between nodes; else nil.
+	FileStorageBeside *metav1.LabelSelector
+	Identities        Identities
+	Settings          v1alpha1.JobSettings
+	// AssignsUID is as in JobInput.
+	AssignsUID bool
+}
+
+// InspectInput is all that the Job of an inspection is made of.
+type InspectInput struct {
+	StepInput
+	// HandoverParts is how many hand-over Secrets there are.
+	HandoverParts int
+}
+
+// InspectJob returns the Job that inspects a run. It can write to no volume.
+func InspectJob(in InspectInput) *batchv1.Job {
+	return stepJob(in.StepInput, true, InspectOptions(in).Args())
+}
+
+// InspectOptions returns the mover's options in the Job of in.
+func InspectOptions(in InspectInput) job.InspectOptions {
+	o := job.InspectOptions{
+		Run:            in.Run,
+		Volume:         job.VolumePath,
+		ManifestSHA256: in.ManifestSHA256,
+		Identities:     in.Identities.path(),
+		Handover:       HandoverNames(in.Step, in.HandoverParts),
+		Namespace:      in.Step.Namespace,
+		Report:         StepReportName(in.Step),
+	}
+	if in.FileStorageClaim != "" {
+		o.FileStorage = job.FileStoragePath
+	}
+	return o
+}
+
+// RefillInput is all that the Job of a refill is made of.
+type RefillInput struct {
+	StepInput
+	// Existing is what to do with a file storage that is not empty: job.ExistingFail and so on.
+	Existing string
+}
+
+// RefillJob returns the Job that writes the file storage of a run. It can write
+// to no other volume.
+func RefillJob(in RefillInput) *batchv1.Job {
+	return stepJob(in.StepInput, false, RefillOptions(in).Args())
+}
+
+// RefillOptions returns the mover's options in the Job of in.
+func RefillOptions(in RefillInput) job.RefillOptions {
+	return job.RefillOptions{
+		Run:            in.Run,
+		Volume:         job.VolumePath,
+		FileStorage:    job.FileStoragePath,
+		Existing:       in.Existing,
+		ManifestSHA256: in.ManifestSHA256,
+		Identities:     in.Identities.path(),
+		Namespace:      in.Step.Namespace,
+		Report:         StepReportName(in.Step),
+	}
+}
+
+func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
+	mounts := []mount{claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, true)}
+	if in.FileStorageClaim != "" {
+		mounts = append(mounts, claimMount(volumeFileStorage, job.FileStoragePath, in.FileStorageClaim, readOnly))
+	}
+	return moverJob(work{
+		meta:           in.Step.meta(in.Step.Name()),
+		podLabels:      in.Step.Labels(),
+		serviceAccount: in.Step.Name(),
+		image:          in.Image,
+		args:           args,
+		mounts:         append(mounts, in.Identities.mount()...),
+		beside:         in.FileStorageBeside,
+		settings:       in.Settings,
+		assignsUID:     in.AssignsUID,
+	})
+}

@@ -1,0 +1,131 @@
+package specs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"threescale.dev/backup/fn/api/job"
+)
+
+// TestStepsWriteOnlyWhereTheyMust: a volume that can be written to is also one
+// whose owners the kubelet changes.
+func TestStepsWriteOnlyWhereTheyMust(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		job      *batchv1.Job
+		writable []string // names of volumes
+		mounted  []string
+	}{
+		"Inspect": {
+			"an inspection only reads", InspectJob(fullInspect()), nil, []string{VolumeBackup, volumeFileStorage, volumeIdentities},
+		},
+		"InspectNothingThere": {
+			"a namespace that was just made has no file storage", InspectJob(InspectInput{StepInput: plainStep(Inspecting)}), nil, []string{VolumeBackup},
+		},
+		"Refill": {
+			"a backup is never written to", RefillJob(fullRefill()), []string{volumeFileStorage}, []string{VolumeBackup, volumeFileStorage, volumeIdentities},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			pod := tc.job.Spec.Template.Spec
+			var writable, mounted []string
+			for i, volume := range pod.Volumes {
+				mounted = append(mounted, volume.Name)
+				mount := pod.Containers[0].VolumeMounts[i]
+				assert.Equal(t, volume.Name, mount.Name)
+				if claim := volume.PersistentVolumeClaim; claim != nil {
+					assert.Equal(t, claim.ReadOnly, mount.ReadOnly, tc.reason)
+				}
+				if !mount.ReadOnly {
+					writable = append(writable, volume.Name)
+				}
+			}
+			assert.Equal(t, tc.writable, writable, tc.reason)
+			assert.Equal(t, tc.mounted, mounted, tc.reason)
+		})
+	}
+}
+
+// TestIdentities: of a Secret that holds more, only identities are mounted.
+func TestIdentities(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		in     Identities
+		keys   []string
+		path   string
+	}{
+		"None":      {"a plain backup needs none", Identities{}, nil, ""},
+		"NoKeys":    {"nothing of the Secret is one", Identities{Secret: "s", Keys: []string{"sops.asc", "agekey"}}, nil, ""},
+		"OnlyThese": {"a password is none of the mover's business", Identities{Secret: "s", Keys: []string{"z.agekey", "password", "a.agekey"}}, []string{"a.agekey", "z.agekey"}, job.IdentitiesPath},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := plainRefill()
+			in.Identities = tc.in
+			assert.Equal(t, tc.path, RefillOptions(in).Identities, tc.reason)
+			var keys []string
+			for _, volume := range RefillJob(in).Spec.Template.Spec.Volumes {
+				if volume.Projected != nil {
+					for _, item := range volume.Projected.Sources[0].Secret.Items {
+						keys = append(keys, item.Key)
+					}
+				}
+			}
+			assert.Equal(t, tc.keys, keys, tc.reason)
+		})
+	}
+}
+
+// TestStepMayReadNoSecret: what is handed over is the controller's to read.
+func TestStepMayReadNoSecret(t *testing.T) {
+	for _, rule := range StepRole(aStep(Inspecting), 3).Rules {
+		assert.Equal(t, []string{"patch"}, rule.Verbs)
+		assert.NotEmpty(t, rule.ResourceNames)
+	}
+	assert.Len(t, StepRole(aStep(Refilling), 0).Rules, 1, "a rule without names would be one for all")
+}
+
+// TestStepDoesNotShare: what a step is made of can be used again.
+func TestStepDoesNotShare(t *testing.T) {
+	in := fullRefill()
+	made := RefillJob(in)
+	made.Labels["x"], made.OwnerReferences[0].Name = "y", "z"
+	again := RefillJob(in)
+	assert.NotContains(t, again.Labels, "x")
+	assert.Equal(t, "dr", again.OwnerReferences[0].Name)
+}
+
+// FuzzStepName: whatever a restore is called, its objects have valid names that
+// are those of no other.
+func FuzzStepName(f *testing.F) {
+	f.Add("dr", "5f3a9c01")
+	f.Add(longest("a"), "1")
+	f.Add(strings.Repeat("a", 253), strings.Repeat("9", 40))
+	f.Fuzz(func(t *testing.T, restore, id string) {
+		if len(validation.IsDNS1123Subdomain(restore)) > 0 || len(validation.IsDNS1123Label(id)) > 0 {
+			t.Skip() // no object is called so
+		}
+		s := Step{Restore: restore, Namespace: "n", Action: Inspecting, ID: id}
+		assert.Empty(t, validation.IsDNS1123Label(s.Name()), s.Name())
+		for _, name := range append(HandoverNames(s, 2), StepReportName(s)) {
+			assert.Empty(t, validation.IsDNS1123Subdomain(name), name)
+		}
+		for _, value := range s.Labels() {
+			assert.Empty(t, validation.IsValidLabelValue(value), value)
+		}
+		other := s
+		other.Action = Refilling
+		assert.NotEqual(t, s.Name(), other.Name())
+		other = s
+		other.ID += "x"
+		assert.NotEqual(t, s.Name(), other.Name())
+		other = s
+		other.Restore += "x"
+		assert.NotEqual(t, s.Name(), other.Name())
+	})
+}

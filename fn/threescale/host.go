@@ -1,0 +1,83 @@
+package threescale
+
+import "strings"
+
+// rewriteHost returns an address with its host moved from one domain to
+// another, and whether it was below the first. An address is a host name or a
+// URL; only the host of it changes, and only when it is the domain itself or a
+// name below it: all else (scheme, user, port, path, white space around it)
+// stays byte for byte. Letters of either case are the same, as in DNS.
+func rewriteHost(address, from, to string) (string, bool) {
+	start, end := hostOf(address)
+	host := address[start:end]
+	name := strings.TrimSuffix(host, ".") // the root of DNS may be written out
+	if !isBelow(name, from) {
+		return address, false
+	}
+	labels := name[:len(name)-len(from)]
+	return address[:start] + labels + to + address[start+len(name):], true
+}
+
+// hostOf returns where the host of a host name or URL begins and ends.
+func hostOf(address string) (start, end int) {
+	end = len(strings.TrimRight(address, " \t\r\n"))
+	start = end - len(strings.TrimLeft(address[:end], " \t\r\n"))
+	if i := strings.Index(address[start:end], "://"); i >= 0 {
+		start += i + len("://")
+	}
+	if i := strings.IndexAny(address[start:end], "/?#"); i >= 0 {
+		end = start + i
+	}
+	if i := strings.LastIndexByte(address[start:end], '@'); i >= 0 {
+		start += i + 1
+	}
+	if i := strings.LastIndexByte(address[start:end], ':'); i >= 0 {
+		end = start + i
+	}
+	return start, end
+}
+
+// isBelow reports whether a host name is the domain or ends with a dot and it.
+func isBelow(host, domain string) bool {
+	cut := len(host) - len(domain)
+	if domain == "" || cut < 0 || !strings.EqualFold(host[cut:], domain) {
+		return false
+	}
+	return cut == 0 || host[cut-1] == '.'
+}
+
+// mentions reports whether a text holds the domain as a whole name: not as a
+// part of a longer label, and not as the start of a longer domain.
+func mentions(text, domain string) bool {
+	if domain == "" {
+		return false
+	}
+	text, domain = strings.ToLower(text), strings.ToLower(domain)
+	for offset := 0; ; {
+		i := strings.Index(text[offset:], domain)
+		if i < 0 {
+			return false
+		}
+		before, after := text[:offset+i], text[offset+i+len(domain):]
+		if !endsInLabel(before) && !goesOn(after) {
+			return true
+		}
+		offset += i + 1
+	}
+}
+
+// endsInLabel reports whether a text ends within a label of a host name.
+func endsInLabel(text string) bool {
+	return text != "" && isLabelByte(text[len(text)-1])
+}
+
+// goesOn reports whether a text, found behind a domain, makes it another one.
+func goesOn(text string) bool {
+	text = strings.TrimPrefix(text, ".")
+	return text != "" && isLabelByte(text[0])
+}
+
+// isLabelByte reports whether a lower-case host name may hold a byte within a label.
+func isLabelByte(b byte) bool {
+	return 'a' <= b && b <= 'z' || '0' <= b && b <= '9' || b == '-' || b == '_'
+}
