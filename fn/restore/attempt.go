@@ -17,18 +17,20 @@ const TrailerKey = "Threescale-Restore"
 
 // asked is what a restore restores, and where to. A change of it asks for
 // another one; of the rest of the spec (how long to wait, how to sign) it does not.
+// Its digest stands in commits: a new field must leave no trace while it is
+// unset, or every finished restore would run again after an upgrade.
 type asked struct {
-	Source          v1alpha1.RestoreSource
-	Repository      v1alpha1.GitRepositoryReference
-	Checkout        *v1alpha1.GitCheckout
-	Push            *v1alpha1.GitPush
-	Path            string
-	Encryption      *v1alpha1.Encryption
-	Target          v1alpha1.Target
-	DatabaseSecrets v1alpha1.DatabaseSecretsPolicy
-	FileStorage     v1alpha1.RestoreFileStorage
+	Source          v1alpha1.RestoreSource          `json:"source"`
+	Repository      v1alpha1.GitRepositoryReference `json:"repository"`
+	Checkout        *v1alpha1.GitCheckout           `json:"checkout,omitempty"`
+	Push            *v1alpha1.GitPush               `json:"push,omitempty"`
+	Path            string                          `json:"path"`
+	Encryption      *v1alpha1.Encryption            `json:"encryption,omitempty"`
+	Target          v1alpha1.Target                 `json:"target,omitzero"`
+	DatabaseSecrets v1alpha1.DatabaseSecretsPolicy  `json:"databaseSecrets"`
+	FileStorage     v1alpha1.RestoreFileStorage     `json:"fileStorage,omitzero"`
 	// Forced is the newest request to restore again.
-	Forced string
+	Forced string `json:"forced,omitempty"`
 }
 
 // Attempt identifies what r asks for: 64 hex digits.

@@ -3,7 +3,7 @@ package restore
 import "fmt"
 
 // Problem stops a restore for now: what is wrong, where, and what to do.
-type Problem struct {
+type Problem struct { //nolint:errname // it is a state of the restore first, and an error where one is returned
 	// Reason is one of fn/api/v1alpha1's.
 	Reason  string
 	Message string

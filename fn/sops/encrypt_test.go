@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -46,13 +47,9 @@ func TestEncryptKeepsEverything(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			metadata := map[string]any{"name": "system-seed"}
-			for k, v := range c.metadata {
-				metadata[k] = v
-			}
+			maps.Copy(metadata, c.metadata)
 			object := map[string]any{"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata}
-			for k, v := range c.fields {
-				object[k] = v
-			}
+			maps.Copy(object, c.fields)
 			plain, err := sigsyaml.Marshal(object)
 			require.NoError(t, err)
 
@@ -148,7 +145,7 @@ func TestEncryptRefusesManifest(t *testing.T) {
 			assert.Equal(t, secretPath, refused.Path)
 			assert.ErrorContains(t, err, c.message)
 			assert.NotContains(t, fmt.Sprintf("%+v", err), canary)
-			assert.True(t, out == nil, "the content itself is not printed")
+			assert.Empty(t, len(out), "the content itself is not printed")
 		})
 	}
 	_, err := e.Encrypt(secretPath, []byte(cases["encrypted"].manifest))

@@ -15,8 +15,8 @@ import (
 	"github.com/getsops/sops/v3/version"
 )
 
-// secretData matches the keys of a Secret's values, as Flux recommends it.
-const secretData = "^(data|stringData)$"
+// valueKeys matches the keys of a Secret's values, as Flux recommends it.
+const valueKeys = "^(data|stringData)$"
 
 // sample is a Secret that is encrypted to see what a rule does before there is anything to encrypt. Like those of a cluster it has no stringData.
 const sample = `apiVersion: v1
@@ -53,7 +53,7 @@ func ForRecipients(recipients []string) (*Encrypter, error) {
 	}
 	groups := [][]string{unique(recipients)}
 	slices.Sort(groups[0])
-	r := rule{groups: groups, scope: scope{EncryptedRegex: secretData}, macOnly: true}
+	r := rule{groups: groups, scope: scope{EncryptedRegex: valueKeys}, macOnly: true}
 	return &Encrypter{rule: func(string) (rule, error) { return r, nil }}, nil
 }
 

@@ -155,7 +155,7 @@ func TestRefusesRules(t *testing.T) {
 			e := sops.ForRepository(repository(map[string]string{".sops.yaml": names.Replace(c.config)}))
 			_, ahead := e.Recipients(secretPath)
 			out, err := e.Encrypt(secretPath, []byte(secret))
-			assert.True(t, out == nil, "the content itself is not printed")
+			assert.Empty(t, len(out), "the content itself is not printed")
 			for _, err := range []error{ahead, err} {
 				var refused *sops.RuleError
 				require.ErrorAs(t, err, &refused, c.reason)

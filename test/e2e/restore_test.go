@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -93,12 +94,12 @@ func TestRestoreOfALostInstallation(t *testing.T) {
 	for name, secret := range before {
 		live := w.secret(name)
 		for key, value := range secret.Data {
-			assert.True(t, string(value) == string(live.Data[key]), "Secret %s has key %s again", name, key)
+			assert.True(t, bytes.Equal(value, live.Data[key]), "Secret %s has key %s again", name, key)
 			for _, path := range changed {
 				data, err := d.repository.ReadFile(t.Context(), branch, path)
 				require.NoError(t, err)
 				if len(value) > 8 {
-					assert.False(t, strings.Contains(string(data), base64.StdEncoding.EncodeToString(value)), "%s holds a value of Secret %s", path, name)
+					assert.False(t, bytes.Contains(data, []byte(base64.StdEncoding.EncodeToString(value))), "%s holds a value of Secret %s", path, name)
 				}
 			}
 		}
