@@ -67,6 +67,9 @@ func (w *work) checkFiles(files fs.FS) *restore.Problem {
 	if err != nil {
 		return encryptionProblem(err)
 	}
+	if err := commit.CheckOwner(files, restore.Root(w.restore), w.restore.Name, w.restore.Namespace); err != nil {
+		return &restore.Problem{Reason: v1alpha1.ReasonFolderTaken, Message: fmt.Sprintf("In GitRepository %q %v", w.observed.Repository.Name, err), Terminal: true}
+	}
 	base, kustomized := restore.Folders(w.restore)
 	secret := path.Join(base, "secret-system-seed.yaml")
 	recipients, err := encrypter.Recipients(secret)

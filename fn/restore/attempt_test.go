@@ -46,7 +46,7 @@ func TestAttemptChanges(t *testing.T) {
 		"run":             {"another run is another restore", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.RestoreSource.Run = "20260101t000000z-1" }, true},
 		"domain":          {"it stands in the commit", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.Target.WildcardDomain = "b.example.com" }, true},
 		"interval":        {"how often to look is not what is restored", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.Interval.Duration++ }, false},
-		"dry run":         {"its end starts the restore that was planned, without another inspection", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.DryRun = true }, false},
+		"dry run":         {"its end restores what was planned: that is no other restore", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.DryRun = true }, false},
 		"labels":          {"metadata is not asked for", func(r *v1alpha1.ThreeScaleRestore) { r.Labels = map[string]string{"a": "b"} }, false},
 		"reconcile":       {"a look is no restore", func(r *v1alpha1.ThreeScaleRestore) { r.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "1"} }, false},
 		"force alone":     {"as in Flux, it takes both", func(r *v1alpha1.ThreeScaleRestore) { r.Annotations = map[string]string{meta.ForceRequestAnnotation: "1"} }, false},

@@ -12,7 +12,7 @@ import (
 
 // inspect reads the run and hands its objects over.
 func inspect(o *Observed) Decision {
-	if pushed(o) || o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil {
+	if pushed(o) || planEnds(o) {
 		return done
 	}
 	switch {

@@ -4,18 +4,22 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"filippo.io/age"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/gitserver"
@@ -92,29 +96,99 @@ type delivery struct {
 	identity   *age.X25519Identity
 }
 
-// deliver makes a repository that holds a file of its own and .sops.yaml, with
-// the GitRepository and the Kustomization of an installation that is restored by dr.
-func (w *tenant) deliver() *delivery {
+// newDelivery makes a repository that holds a file of its own and .sops.yaml,
+// and the keys of both sides.
+func (w *tenant) newDelivery() *delivery {
 	w.t.Helper()
 	ctx := w.t.Context()
 	identity, err := age.GenerateX25519Identity()
 	require.NoError(w.t, err)
-	repository, err := flux.git.CreateRepository(ctx, w.namespace, branch, "")
+	d := &delivery{tenant: w, identity: identity}
+	d.repository, err = flux.git.CreateRepository(ctx, w.namespace, branch, "")
 	require.NoError(w.t, err)
-	_, err = repository.Push(ctx, gitserver.Change{Branch: branch, Message: "Begin", Files: map[string][]byte{
-		"README.md":  []byte("Somebody else's.\n"),
-		".sops.yaml": fmt.Appendf(nil, "creation_rules:\n- encrypted_regex: ^(data|stringData)$\n  age: %s\n", identity.Recipient()),
-	}})
-	require.NoError(w.t, err)
-	d := &delivery{tenant: w, repository: repository, identity: identity}
+	w.t.Cleanup(d.checkRepository)
+	d.push(map[string][]byte{"README.md": []byte("Somebody else's.\n"), ".sops.yaml": rules(identity.Recipient().String())})
 	d.makeSecret("git", flux.git.BasicAuth())
 	d.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(identity.String() + "\n")})
-	d.create(fmt.Sprintf(`{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: apps}, spec: {interval: 1h, url: %q, ref: {branch: main}, secretRef: {name: git}}}`, repository.HTTP()))
-	d.create(`{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: apps}, spec: {interval: 1h, retryInterval: 5s, timeout: 2m, prune: true, path: ./apps/overlays/dr,
-		sourceRef: {kind: GitRepository, name: apps}, decryption: {provider: sops, secretRef: {name: sops-age}},
-		healthChecks: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, name: example, namespace: ` + w.namespace + `}],
-		healthCheckExprs: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, current: "status.conditions.exists(c, c.type == 'Available' && c.status == 'True')"}]}}`)
 	return d
+}
+
+// rules is a .sops.yaml that encrypts Secrets for an age recipient.
+func rules(recipient string) []byte {
+	return fmt.Appendf(nil, "creation_rules:\n- encrypted_regex: ^(data|stringData)$\n  age: %s\n", recipient)
+}
+
+// push has the maintainer commit files.
+func (d *delivery) push(files map[string][]byte) string {
+	d.t.Helper()
+	hash, err := d.repository.Push(d.t.Context(), gitserver.Change{Branch: branch, Message: "By the maintainer", Files: files})
+	require.NoError(d.t, err)
+	return hash
+}
+
+// checkRepository looks for plain text in everything that was ever pushed, and
+// in what everybody may read of Flux' objects.
+func (d *delivery) checkRepository() {
+	content, err := d.repository.Objects(context.WithoutCancel(d.t.Context()))
+	assert.NoError(d.t, err)
+	assert.NotEmpty(d.t, content)
+	assert.False(d.t, leaks(string(content)), "repository of %s holds a value of a Secret", d.namespace)
+}
+
+// deliver makes a repository, with the GitRepository and the Kustomization of
+// an installation that is restored by dr.
+func (w *tenant) deliver() *delivery {
+	w.t.Helper()
+	d := w.newDelivery()
+	d.follow("1h")
+	return d
+}
+
+// follow has Flux apply what dr restores.
+func (d *delivery) follow(interval string) {
+	d.t.Helper()
+	d.create(fmt.Sprintf(`{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: apps}, spec: {interval: 1h, url: %q, ref: {branch: main}, secretRef: {name: git}}}`, d.repository.HTTP()))
+	d.create(d.kustomization(interval))
+}
+
+// kustomization applies what dr restores.
+func (d *delivery) kustomization(interval string) string {
+	return `{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: apps}, spec: {interval: ` + interval + `, retryInterval: 5s, timeout: 2m, prune: true, path: ./apps/overlays/dr,
+		sourceRef: {kind: GitRepository, name: apps}, decryption: {provider: sops, secretRef: {name: sops-age}},
+		healthChecks: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, name: example, namespace: ` + d.namespace + `}],
+		healthCheckExprs: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, current: "status.conditions.exists(c, c.type == 'Available' && c.status == 'True')"}]}}`
+}
+
+// dr is a restore of the last run of nightly, with more of a spec.
+func dr(name, spec string) string {
+	return fmt.Sprintf(`{apiVersion: backup.threescale.dev/v1alpha1, kind: ThreeScaleRestore, metadata: {name: %s}, spec: %s}`, name, merge(`{
+		restoreSource: {backupRef: {name: nightly}}, sourceRef: {name: apps}, path: ./apps, retryInterval: 5s, timeout: 2m}`, spec))
+}
+
+// merge puts the fields of one flow mapping over those of another.
+func merge(base, over string) string {
+	var fields, changes map[string]any
+	if err := yaml.Unmarshal([]byte(base), &fields); err != nil {
+		panic(err)
+	}
+	if err := yaml.Unmarshal([]byte(over), &changes); err != nil {
+		panic(err)
+	}
+	maps.Copy(fields, changes)
+	out, err := json.Marshal(fields)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+// withKustomization has a restore wait for Flux.
+const withKustomization = `{kustomizationRef: {name: apps}}`
+
+// ask applies a restore as the tenant.
+func (w *tenant) ask(restore string) {
+	w.t.Helper()
+	require.NoError(w.t, w.apply(inNamespace(w.t, restore, w.namespace)))
 }
 
 func (w *tenant) makeSecret(name string, data map[string][]byte) {
@@ -154,6 +228,9 @@ func (w *tenant) untilRestore(name, conditionType, conditionStatus, reason strin
 			return err
 		}
 		c := condition(got, conditionType)
+		if conditionType != "Stalled" && condition(got, "Stalled")["status"] == "True" && c["reason"] != reason {
+			return fmt.Errorf("it is stalled: %v", condition(got, "Stalled"))
+		}
 		if c["status"] != conditionStatus || c["reason"] != reason {
 			return fmt.Errorf("after %s: %v", time.Since(start).Round(time.Second), got.Object["status"])
 		}

@@ -88,6 +88,10 @@ func (e *exportCommand) Run(ctx context.Context, c *console) error {
 
 // encryption tells rules that must be changed from failures.
 func encryption(err error) error {
+	var taken *overlay.TakenError
+	if errors.As(err, &taken) {
+		return usage(err)
+	}
 	for _, known := range []error{sops.ErrNoRules, sops.ErrNoMatch, sops.ErrKeyService, sops.ErrScope} {
 		if errors.Is(err, known) {
 			return usage(fmt.Errorf("%w; or give --recipient", err))
