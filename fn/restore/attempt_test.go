@@ -43,15 +43,23 @@ func TestAttemptChanges(t *testing.T) {
 		change  func(*v1alpha1.ThreeScaleRestore)
 		changed bool
 	}{
-		"run":             {"another run is another restore", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.RestoreSource.Run = "20260101t000000z-1" }, true},
-		"domain":          {"it stands in the commit", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.Target.WildcardDomain = "b.example.com" }, true},
-		"interval":        {"how often to look is not what is restored", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.Interval.Duration++ }, false},
-		"dry run":         {"its end restores what was planned: that is no other restore", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.DryRun = true }, false},
-		"labels":          {"metadata is not asked for", func(r *v1alpha1.ThreeScaleRestore) { r.Labels = map[string]string{"a": "b"} }, false},
-		"reconcile":       {"a look is no restore", func(r *v1alpha1.ThreeScaleRestore) { r.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "1"} }, false},
-		"force alone":     {"as in Flux, it takes both", func(r *v1alpha1.ThreeScaleRestore) { r.Annotations = map[string]string{meta.ForceRequestAnnotation: "1"} }, false},
-		"force unequal":   {"an old request is not a new one", func(r *v1alpha1.ThreeScaleRestore) { r.Annotations = map[string]string{meta.ForceRequestAnnotation: "1", meta.ReconcileRequestAnnotation: "2"} }, false},
-		"force":           {"it asks for another", func(r *v1alpha1.ThreeScaleRestore) { r.Annotations = map[string]string{meta.ForceRequestAnnotation: "1", meta.ReconcileRequestAnnotation: "1"} }, true},
+		"run":      {"another run is another restore", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.RestoreSource.Run = "20260101t000000z-1" }, true},
+		"domain":   {"it stands in the commit", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.Target.WildcardDomain = "b.example.com" }, true},
+		"interval": {"how often to look is not what is restored", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.Interval.Duration++ }, false},
+		"dry run":  {"its end restores what was planned: that is no other restore", func(r *v1alpha1.ThreeScaleRestore) { r.Spec.DryRun = true }, false},
+		"labels":   {"metadata is not asked for", func(r *v1alpha1.ThreeScaleRestore) { r.Labels = map[string]string{"a": "b"} }, false},
+		"reconcile": {"a look is no restore", func(r *v1alpha1.ThreeScaleRestore) {
+			r.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "1"}
+		}, false},
+		"force alone": {"as in Flux, it takes both", func(r *v1alpha1.ThreeScaleRestore) {
+			r.Annotations = map[string]string{meta.ForceRequestAnnotation: "1"}
+		}, false},
+		"force unequal": {"an old request is not a new one", func(r *v1alpha1.ThreeScaleRestore) {
+			r.Annotations = map[string]string{meta.ForceRequestAnnotation: "1", meta.ReconcileRequestAnnotation: "2"}
+		}, false},
+		"force": {"it asks for another", func(r *v1alpha1.ThreeScaleRestore) {
+			r.Annotations = map[string]string{meta.ForceRequestAnnotation: "1", meta.ReconcileRequestAnnotation: "1"}
+		}, true},
 		"force, answered": {"a request that was handled counts once its annotation is gone", func(r *v1alpha1.ThreeScaleRestore) { r.Status.LastHandledForceAt = "1" }, true},
 	}
 	before, err := Attempt(&v1alpha1.ThreeScaleRestore{})

@@ -74,7 +74,7 @@ func look(o *Observed) string {
 func final(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonIntegrity, v1alpha1.ReasonDecryptionFailed, v1alpha1.ReasonRunNotFound,
-		v1alpha1.ReasonUnexpectedObject, v1alpha1.ReasonUsage, v1alpha1.ReasonNotEmpty, v1alpha1.ReasonNoSpace:
+		v1alpha1.ReasonUnexpectedObject, v1alpha1.ReasonUnsupportedFormat, v1alpha1.ReasonHandoverTooSmall, v1alpha1.ReasonUsage, v1alpha1.ReasonNotEmpty, v1alpha1.ReasonNoSpace:
 		return true
 	}
 	return false

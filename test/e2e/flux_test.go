@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ import (
 
 const (
 	controllerNamespace = "threescale-backup"
+	controllerAccount   = "threescale-backup"
 	branch              = "main"
 )
 
@@ -76,10 +78,15 @@ func startFlux(ctx context.Context) (err error) {
 
 // startController starts the controller as its Deployment would.
 func startController(ctx context.Context, flags ...string) error {
-	kubeconfig, err := shared.AccountKubeconfig(ctx, controllerNamespace, "threescale-backup")
+	kubeconfig, err := shared.AccountKubeconfig(ctx, controllerNamespace, controllerAccount)
 	if err != nil {
 		return err
 	}
+	return startControllerWith(kubeconfig, flags...)
+}
+
+// startControllerWith starts it with a kubeconfig of its account.
+func startControllerWith(kubeconfig string, flags ...string) (err error) {
 	flux.controller, err = shared.StartProcess(cluster.ProcessOptions{
 		Name: "restore-controller",
 		Path: flux.binary,
@@ -96,9 +103,17 @@ type delivery struct {
 	identity   *age.X25519Identity
 }
 
-// newDelivery makes a repository that holds a file of its own and .sops.yaml,
-// and the keys of both sides.
+// newDelivery makes a repository and, in the tenant's namespace, the keys to it.
 func (w *tenant) newDelivery() *delivery {
+	w.t.Helper()
+	d := w.newRepository()
+	d.makeSecret("git", flux.git.BasicAuth())
+	d.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(d.identity.String() + "\n")})
+	return d
+}
+
+// newRepository makes a repository that holds a file of its own and .sops.yaml.
+func (w *tenant) newRepository() *delivery {
 	w.t.Helper()
 	ctx := w.t.Context()
 	identity, err := age.GenerateX25519Identity()
@@ -108,8 +123,6 @@ func (w *tenant) newDelivery() *delivery {
 	require.NoError(w.t, err)
 	w.t.Cleanup(d.checkRepository)
 	d.push(map[string][]byte{"README.md": []byte("Somebody else's.\n"), ".sops.yaml": rules(identity.Recipient().String())})
-	d.makeSecret("git", flux.git.BasicAuth())
-	d.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(identity.String() + "\n")})
 	return d
 }
 
@@ -193,7 +206,22 @@ func (w *tenant) ask(restore string) {
 
 func (w *tenant) makeSecret(name string, data map[string][]byte) {
 	w.t.Helper()
-	require.NoError(w.t, w.c.Client().Create(w.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace}, Data: data}))
+	w.makeSecretIn(w.namespace, name, data)
+}
+
+func (w *tenant) makeSecretIn(namespace, name string, data map[string][]byte) {
+	w.t.Helper()
+	require.NoError(w.t, w.c.Client().Create(w.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: data}))
+}
+
+// makeNamespace makes another namespace for a test, which goes with it.
+func (w *tenant) makeNamespace(name string) {
+	w.t.Helper()
+	require.NoError(w.t, w.c.Client().Create(w.t.Context(), namespaceWith(name)))
+	w.t.Cleanup(func() {
+		_, err := w.c.Kubectl(context.WithoutCancel(w.t.Context()), "", "delete", "namespace", name, "--wait=false", "--ignore-not-found")
+		assert.NoError(w.t, err)
+	})
 }
 
 // create makes an object of YAML as the administrator.
@@ -202,12 +230,20 @@ func (w *tenant) create(text string) {
 	require.NoError(w.t, w.c.ApplyYAML(w.t.Context(), []byte(inNamespace(w.t, text, w.namespace))))
 }
 
-// operate starts the stand-in of the 3scale operator.
-func (w *tenant) operate() {
+// operate starts the stand-in of the 3scale operator, and returns what stops it.
+func (w *tenant) operate() (stop func()) {
 	w.t.Helper()
-	o, err := operator.Start(context.WithoutCancel(w.t.Context()), w.c.Config(), operator.Options{Namespace: w.namespace})
+	return w.operateWith(operator.Options{})
+}
+
+func (w *tenant) operateWith(options operator.Options) (stop func()) {
+	w.t.Helper()
+	options.Namespace = w.namespace
+	o, err := operator.Start(context.WithoutCancel(w.t.Context()), w.c.Config(), options)
 	require.NoError(w.t, err)
-	w.t.Cleanup(func() { require.NoError(w.t, o.Stop()) })
+	stop = sync.OnceFunc(func() { require.NoError(w.t, o.Stop()) })
+	w.t.Cleanup(stop)
+	return stop
 }
 
 // restoreOf reads a restore.
@@ -238,3 +274,22 @@ func (w *tenant) untilRestore(name, conditionType, conditionStatus, reason strin
 	})
 	return got
 }
+
+// untilRestoreSays waits for a text in the message of a restore that is not ready.
+func (w *tenant) untilRestoreSays(name, text string) *unstructured.Unstructured {
+	w.t.Helper()
+	var got *unstructured.Unstructured
+	w.eventually(fmt.Sprintf("restore %q to say %q", name, text), func(ctx context.Context) (err error) {
+		if got, err = w.restoreOf(ctx, name); err != nil {
+			return err
+		}
+		if condition(got, "Ready")["status"] == "True" || !strings.Contains(message(got, "Ready"), text) {
+			return fmt.Errorf("status is %v", got.Object["status"])
+		}
+		return nil
+	})
+	return got
+}
+
+// splitYAML returns the documents of a text.
+func splitYAML(text string) []string { return strings.Split(text, "\n---\n") }

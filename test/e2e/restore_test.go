@@ -103,10 +103,12 @@ func (d *delivery) assertCommit(done *unstructured.Unstructured, commit gitserve
 	name := done.GetName()
 	assert.Equal(d.t, status(done, "lastPushCommit"), commit.Hash)
 	assert.Equal(d.t, []string{fmt.Sprintf("%s/%s %s %s", d.namespace, name, status(done, "attempt"), status(done, "restoredRun"))}, commit.Trailers["Threescale-Restore"])
+	folder, _, err := unstructured.NestedString(done.Object, "spec", "path")
+	require.NoError(d.t, err)
 	changed, err := d.repository.Changed(d.t.Context(), commit.Hash)
 	require.NoError(d.t, err)
 	for _, path := range changed {
-		assert.Regexp(d.t, `^apps/(base|overlays)/`+name+`/`, path)
+		assert.Regexp(d.t, `^`+filepath.Clean(folder)+`/(base|overlays)/`+name+`/`, path)
 		if strings.HasPrefix(filepath.Base(path), "secret-") {
 			data, err := d.repository.ReadFile(d.t.Context(), commit.Hash, path)
 			require.NoError(d.t, err)
@@ -132,20 +134,15 @@ func TestRestoreOfALostInstallation(t *testing.T) {
 	kept := w.remember()
 	w.lose()
 	w.operate()
-	d := w.deliver()
+	d := w.newExample("lost-installation", w.inPlace())
+	d.apply("flux.yaml")
 	applied := time.Now()
-	d.ask(dr("dr", withKustomization))
+	d.apply("restore.yaml")
 	done := w.untilRestore("dr", "Ready", "True", "Restored")
 	d.timeline(done, applied)
 	assert.Equal(t, run, status(done, "restoredRun"))
 	assert.Equal(t, true, status(done, "completed"))
-	commits, err := d.repository.Commits(t.Context(), branch)
-	require.NoError(t, err)
-	require.Len(t, commits, 2, "one commit")
-	d.assertCommit(done, commits[0])
-	w.assertSecrets(kept)
-	w.assertFiles(kept)
-	w.assertNothingStays()
+	d.assertRestored(kept, d.onlyCommit(t, branch))
 }
 
 // timeline prints when a restore reached what, from when it was applied.
