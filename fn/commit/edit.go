@@ -5,6 +5,7 @@
 package commit
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -58,7 +59,12 @@ func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypte
 // CheckOwner returns an *overlay.TakenError if the folders of a restore of that
 // name into that namespace are somebody else's.
 func CheckOwner(files fs.FS, root, name, namespace string) error {
-	return overlay.CheckOwner(previous(files, root, name), name, namespace)
+	err := overlay.CheckOwner(previous(files, root, name), name, namespace)
+	var taken *overlay.TakenError
+	if errors.As(err, &taken) {
+		taken.Path = path.Join(root, taken.Path)
+	}
+	return err
 }
 
 // previous are the kustomization.yaml files of an earlier tree of that name.

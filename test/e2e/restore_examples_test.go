@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,19 +62,15 @@ func TestExampleOtherNamespace(t *testing.T) {
 	w.assertSecrets(kept)
 }
 
-// rewritten are the Secrets in which the plan says that the domain is replaced;
-// it checks that they hold the new one.
+// rewritten are the Secrets in which the plan says that the domain is replaced.
 func (e *example) rewritten(done *unstructured.Unstructured, kept *installation) []string {
 	e.t.Helper()
 	var names []string
 	list, _ := status(done, "plan", "rewritten").([]any)
 	for name := range kept.secrets {
 		for _, place := range list {
-			if strings.HasPrefix(fmt.Sprint(place), "Secret "+name+" ") || strings.HasPrefix(fmt.Sprint(place), "Secret/"+name) {
+			if strings.HasPrefix(fmt.Sprint(place), "Secret "+name+" ") {
 				names = append(names, name)
-				data, err := json.Marshal(e.secret(name).Data)
-				require.NoError(e.t, err)
-				require.NotEmpty(e.t, data)
 				break
 			}
 		}
@@ -191,7 +186,7 @@ func TestExampleDryRun(t *testing.T) {
 		object, _ := entry.(map[string]any)
 		assert.Equal(t, "Unchanged", object["verdict"], "%v", object)
 	}
-	assert.Len(t, objects, len(kept.secrets)+2+1+1, "Secrets, ConfigMaps, the APIManager and the claim of the files")
+	assert.Len(t, objects, len(kept.secrets)+2+1+1, "all Secrets, ConfigMaps, the APIManager and the claim of the files")
 	assert.Nil(t, status(planned, "completed"))
 	e.eventually("all of the dry run to be gone", func(context.Context) error {
 		if out := e.admin("get", "jobs,pods,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"); out != "" {

@@ -35,10 +35,21 @@ func inNamespace(t *testing.T, text, namespace string) string {
 	return string(out)
 }
 
+// allSecrets are the Secrets of an installation, with those that it refers to.
+func (w *tenant) allSecrets() []threescale.Object {
+	w.t.Helper()
+	apiManager := w.apiManager().Object
+	objects := threescale.Secrets(apiManager)
+	for _, reference := range threescale.ReferencedSecrets(apiManager) {
+		objects = append(objects, threescale.Object{Kind: threescale.KindSecret, Name: reference.Name})
+	}
+	return objects
+}
+
 // lose deletes an installation, and empties its file storage.
 func (w *tenant) lose() {
 	w.t.Helper()
-	objects := append(threescale.Secrets(w.apiManager().Object), threescale.ConfigMaps()...)
+	objects := append(w.allSecrets(), threescale.ConfigMaps()...)
 	w.admin("delete", "apimanagers.apps.3scale.net", "--all", "--timeout=1m")
 	names := []string{}
 	for _, object := range objects {
@@ -65,7 +76,7 @@ type installation struct {
 func (w *tenant) remember() *installation {
 	w.t.Helper()
 	kept := &installation{secrets: map[string]*corev1.Secret{}, files: filepath.Join(w.t.TempDir(), "files")}
-	for _, object := range threescale.Secrets(w.apiManager().Object) {
+	for _, object := range w.allSecrets() {
 		kept.secrets[object.Name] = w.secret(object.Name)
 	}
 	out, err := exec.Command("cp", "-a", w.files, kept.files).CombinedOutput()
