@@ -36,6 +36,9 @@ func TestKustomize(t *testing.T) {
 		"rbac":       {"ClusterRole"},
 		"claim":      flavour,
 		"namespaced": flavour,
+		"crd":        {"CustomResourceDefinition"},
+		"controller": {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment", "Namespace", "Role", "RoleBinding", "ServiceAccount"},
+		"resync":     {"Role", "RoleBinding"},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			assert.Equal(t, want, slices.Sorted(maps.Keys(build(t, folder))))
