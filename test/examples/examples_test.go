@@ -128,7 +128,8 @@ func TestNames(t *testing.T) {
 		readme, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
 		require.NoError(t, err)
 		for _, name := range examples.Names() {
-			assert.True(t, strings.Contains(string(readme), "]("+path.Join(folder, name, "restore.yaml")+")"), "%s shows %s", file, name)
+			_, _, shown := strings.Cut(string(readme), "]("+path.Join(folder, name, "restore.yaml")+")")
+			assert.True(t, shown, "%s shows %s", file, name)
 		}
 	}
 	for _, name := range examples.Names() {

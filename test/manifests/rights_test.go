@@ -186,7 +186,8 @@ func TestREADMEHasRightsTable(t *testing.T) {
 	for _, file := range []string{manifests.ClusterRoleFile, manifests.ControllerRoleFile, manifests.AccountRoleFile} {
 		table, err := manifests.RightsTable(read(t, file))
 		require.NoError(t, err)
-		assert.True(t, strings.Contains(readme, table), "print the table of %s again with: go run ./test/manifests/rights", file)
+		_, _, shown := strings.Cut(readme, table)
+		assert.True(t, shown, "print the table of %s again with: go run ./test/manifests/rights", file)
 	}
 }
 
