@@ -44,6 +44,15 @@ type Source struct {
 	APIManager string `json:"apiManager,omitempty"` // metadata.name
 	UID        string `json:"uid,omitempty"`        // metadata.uid of the APIManager
 	Version    string `json:"version,omitempty"`    // of 3scale
+	// FileStorage is the volume claim that the files are from.
+	FileStorage *Claim `json:"fileStorage,omitempty"`
+}
+
+// Claim describes a volume claim.
+type Claim struct {
+	StorageClass *string  `json:"storageClassName,omitempty"`
+	Size         string   `json:"size,omitempty"` // a quantity of Kubernetes
+	AccessModes  []string `json:"accessModes,omitempty"`
 }
 
 // Cause says why a run was made. To this package its fields are opaque.

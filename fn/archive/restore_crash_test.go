@@ -120,6 +120,24 @@ func TestRestoreKilledAtEveryStep(t *testing.T) {
 	}
 }
 
+// TestRestoreKilledBeforeItsMarker leaves the marker half-written, and with it
+// nothing that tells of a run.
+func TestRestoreKilledBeforeItsMarker(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.write("r1")
+	for _, existing := range []Existing{Fail, Overwrite, Mirror, Skip} {
+		t.Run(string(existing), func(t *testing.T) {
+			dir := target(t)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, ".threescale-refill-0123456789abcdef-0.tmp"), []byte("The ref"), 0o600))
+			assert.Equal(t, Comparison{Empty: true}, f.compare(dir, "r1"), "nothing of anybody else is there")
+			result := f.restoreTo(dir, "r1", existing)
+			assert.False(t, result.Skipped)
+			assertEqualTrees(t, f.files, dir)
+		})
+	}
+}
+
 // interruptRestore restores a run and stops it after so many files.
 func interruptRestore(t *testing.T, f *fixture, dir string, files int64) {
 	t.Helper()

@@ -84,6 +84,7 @@ func (c *composition) describe(r *run, files map[string][]byte) map[string][]byt
 			UID:            string(source.uid()),
 			ThreeScale:     threescale.Version(source),
 			WildcardDomain: threescale.WildcardDomain(source),
+			FileStorage:    claimOf(c.required(requireFileStorage)),
 		},
 		Cause: r.cause,
 	})
@@ -93,6 +94,25 @@ func (c *composition) describe(r *run, files map[string][]byte) map[string][]byt
 	files = maps.Clone(files)
 	files[job.DescriptionFile] = data
 	return files
+}
+
+// claimOf is what a restore makes the claim of the file storage like; nil
+// without one.
+func claimOf(claim Object) *job.Claim {
+	if claim == nil {
+		return nil
+	}
+	out := &job.Claim{Size: claim.text("status", "capacity", "storage")}
+	if out.Size == "" {
+		out.Size = claim.text("spec", "resources", "requests", "storage")
+	}
+	if class := claim.text("spec", "storageClassName"); class != "" {
+		out.StorageClass = &class
+	}
+	for _, mode := range claim.accessModes() {
+		out.AccessModes = append(out.AccessModes, string(mode))
+	}
+	return out
 }
 
 // composeSnapshot composes one copy a Secret and one Secret for all other

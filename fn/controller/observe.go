@@ -39,6 +39,7 @@ func (w *work) observe(ctx context.Context) error {
 		Branch:               previous.Branch,
 		Planned:              previous.Planned,
 		Compared:             previous.Compared,
+		CleanedUp:            previous.CleanedUp,
 	}
 	for _, read := range []func(context.Context) error{w.observeSource, w.observeFlux, w.observePods, w.observeInstallation} {
 		if err := read(ctx); err != nil {

@@ -106,7 +106,7 @@ func (w *work) storage(objects []map[string]any) *restore.Storage {
 	}
 	for _, object := range objects {
 		if object["kind"] == threescale.APIManagerKind {
-			return restore.StorageOf(object, w.observed.Inspection.FileStorage.Bytes)
+			return restore.StorageOf(object, w.observed.Inspection)
 		}
 	}
 	return nil

@@ -189,6 +189,7 @@ func (w *work) cleanUp(ctx context.Context) error {
 			return err
 		}
 	}
+	w.observed.CleanedUp = true
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if err != nil {
 		decision = restore.Decision{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
 	}
-	result = conclude(obj, decision, r.Now())
+	result = conclude(obj, decision)
 	r.notify(before, obj)
 	return jitter.JitteredRequeueInterval(result), nil
 }
@@ -79,6 +79,15 @@ func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestor
 	if err != nil {
 		return restore.Decision{}, err
 	}
+	w, err := r.newWork(obj, patcher)
+	if err != nil {
+		return restore.Decision{}, err
+	}
+	if restore.Abandoned(obj, attempt) {
+		if err := w.cleanUp(ctx); err != nil { // its names are those of the former attempt
+			return restore.Decision{}, err
+		}
+	}
 	if restore.Begin(obj, attempt, r.Now()) {
 		if err := r.save(ctx, patcher, obj); err != nil {
 			return restore.Decision{}, err
@@ -86,10 +95,6 @@ func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestor
 	}
 	if obj.Status.Completed {
 		return restore.Next(&restore.Observed{Restore: obj}), nil
-	}
-	w, err := r.newWork(obj, patcher)
-	if err != nil {
-		return restore.Decision{}, err
 	}
 	return w.proceed(ctx)
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -25,7 +24,7 @@ const (
 // conclude writes a decision into the conditions, by the rules of kstatus that
 // Flux has: Reconciling and Stalled are there only while they are true, and
 // never with a Ready that is true.
-func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision, now time.Time) ctrl.Result {
+func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) ctrl.Result {
 	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok {
 		obj.Status.LastHandledReconcileAt = token
 	}
@@ -46,7 +45,7 @@ func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision, now time.Time
 		conditions.MarkUnknown(obj, meta.ReadyCondition, meta.ProgressingReason, "%s", d.Message)
 		return ctrl.Result{RequeueAfter: orElse(d.Retry, obj.GetRequeueAfter())}
 	}
-	finish(obj, d, now)
+	finish(obj, d)
 	return ctrl.Result{}
 }
 
@@ -57,20 +56,13 @@ func orElse(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// finish writes the end of a restore, or of a dry run, the first time it is seen.
-func finish(obj *v1alpha1.ThreeScaleRestore, d restore.Decision, now time.Time) {
+// finish writes the conditions of a restore, or of a dry run, that has ended.
+func finish(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) {
 	conditions.Delete(obj, meta.StalledCondition)
 	conditions.Delete(obj, meta.ReconcilingCondition)
 	if obj.Spec.DryRun && !obj.Status.Completed {
 		conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonPlanned, "%s", d.Message)
 		return
-	}
-	if !obj.Status.Completed {
-		obj.Status.Completed = true
-		obj.Status.CompletionTime = &metav1.Time{Time: now}
-		obj.Status.WaitingSince = nil
-		obj.Status.History.Upsert(obj.Status.Attempt, now, now.Sub(obj.Status.StartTime.Time), v1alpha1.ReasonRestored,
-			map[string]string{"run": obj.Status.RestoredRun, "commit": obj.Status.LastPushCommit})
 	}
 	conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonRestored, "%s", fmt.Sprintf("Run %s is restored by commit %s", obj.Status.RestoredRun, obj.Status.LastPushCommit))
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -45,15 +46,14 @@ func TestConclude(t *testing.T) {
 		for to, tc := range decisions {
 			t.Run(from+"/"+to, func(t *testing.T) {
 				r := someRestore()
-				conclude(r, before.decision, noon)
+				conclude(r, before.decision)
 				r.Status.Completed = false
-				assert.Equal(t, tc.want, conclude(r, tc.decision, noon), tc.reason)
+				assert.Equal(t, tc.want, conclude(r, tc.decision), tc.reason)
 				ready := conditions.Get(r, meta.ReadyCondition)
 				assert.Equal(t, tc.ready, ready.Status)
 				assert.Equal(t, tc.why, ready.Reason)
 				assert.Equal(t, tc.reconciling, conditions.IsReconciling(r))
 				assert.Equal(t, tc.stalled, conditions.IsStalled(r))
-				assert.Equal(t, tc.decision == restore.Decision{}, r.Status.Completed)
 			})
 		}
 	}
@@ -63,16 +63,19 @@ func TestFinish(t *testing.T) {
 	r := someRestore()
 	r.Status.RestoredRun, r.Status.LastPushCommit = "r1", "c1"
 	r.Status.WaitingSince = r.Status.StartTime
-	conclude(r, restore.Decision{}, noon)
+	w := &work{Reconciler: &Reconciler{Now: func() time.Time { return noon }}, restore: r}
+	require.NoError(t, w.complete(t.Context()))
+	assert.True(t, r.Status.Completed)
+	conclude(r, restore.Decision{})
 	assert.Equal(t, noon, r.Status.CompletionTime.Time)
 	assert.Nil(t, r.Status.WaitingSince)
 	assert.Len(t, r.Status.History, 1)
 	before := r.DeepCopy()
-	conclude(r, restore.Decision{}, noon.Add(time.Hour))
+	conclude(r, restore.Decision{})
 	assert.Equal(t, before.Status, r.Status, "a finished restore writes nothing again")
 
 	r.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
-	conclude(r, restore.Decision{}, noon.Add(time.Hour))
+	conclude(r, restore.Decision{})
 	before.Status.LastHandledReconcileAt = "now"
 	assert.Equal(t, before.Status, r.Status, "it only answers a request")
 }
@@ -80,7 +83,7 @@ func TestFinish(t *testing.T) {
 func TestFinishedDryRun(t *testing.T) {
 	r := someRestore()
 	r.Spec.DryRun = true
-	conclude(r, restore.Decision{Message: "Planned: all"}, noon)
+	conclude(r, restore.Decision{Message: "Planned: all"})
 	assert.False(t, r.Status.Completed)
 	assert.Equal(t, v1alpha1.ReasonPlanned, conditions.GetReason(r, meta.ReadyCondition))
 	assert.Equal(t, "Planned: all", conditions.GetMessage(r, meta.ReadyCondition))

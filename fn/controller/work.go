@@ -90,6 +90,18 @@ func (w *work) act(ctx context.Context, action restore.Action) error {
 		restore.CompareLive:     w.compareLive,
 		restore.Resync:          w.resync,
 		restore.CleanUp:         w.cleanUp,
+		restore.Complete:        w.complete,
 	}
 	return actions[action](ctx)
+}
+
+// complete notes the end of the restore, before the conditions tell of it.
+func (w *work) complete(context.Context) error {
+	status := &w.restore.Status
+	status.Completed = true
+	status.CompletionTime = w.now()
+	status.WaitingSince = nil
+	status.History.Upsert(status.Attempt, w.Now(), w.Now().Sub(status.StartTime.Time), v1alpha1.ReasonRestored,
+		map[string]string{"run": status.RestoredRun, "commit": status.LastPushCommit})
+	return nil
 }

@@ -75,7 +75,7 @@ func write(ctx context.Context, o job.Options, env Env, progress func(job.Progre
 		Holder:     env.Hostname,
 		Objects:    snapshot.Objects,
 		Files:      o.FileStorage,
-		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale},
+		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale, FileStorage: (*archive.Claim)(source.FileStorage)},
 		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
 		Recipients: o.Recipient,
 		Now:        env.Now,

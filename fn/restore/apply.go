@@ -104,7 +104,7 @@ func resync(o *Observed) Decision {
 
 // cleanUp removes what only the restore needed.
 func cleanUp(o *Observed) Decision {
-	if o.Inspect.Exists || o.Refill.Exists || o.Leftovers {
+	if !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Leftovers) {
 		return act(CleanUp, "Removing Jobs and hand-over Secrets")
 	}
 	return done

@@ -130,6 +130,7 @@ func TestVersions(t *testing.T) {
 	o := observed(branchRead, inspected, planned)
 	o.OperatorVersion = "2.16"
 	o.Restore.Status.Plan.Source.ThreeScaleVersion = "2.13"
+	o.Planned = true
 	requireProblem(t, Next(o), v1alpha1.ReasonVersionRefused, true)
 }
 

@@ -41,6 +41,8 @@ const (
 	Resync Action = "Resync"
 	// CleanUp removes Jobs, helpers and hand-over Secrets.
 	CleanUp Action = "CleanUp"
+	// Complete notes the end in the status.
+	Complete Action = "Complete"
 )
 
 // Decision is what to do next: one of an action, a problem, a wait, or nothing
@@ -108,10 +110,27 @@ func Next(o *Observed) Decision {
 	for _, s := range steps() {
 		if d := s.decide(o); !d.finished {
 			d.Step = s.name
+			d.Problem = withCommand(o.Restore, d.Problem)
 			return d
 		}
 	}
-	return Decision{Step: "Completed"}
+	return Decision{Step: "Completed", Action: Complete}
+}
+
+// withCommand adds to a problem that nothing tells us the end of how to tell us.
+func withCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
+	if p == nil || !p.Terminal {
+		return p
+	}
+	switch p.Reason {
+	case v1alpha1.ReasonSourceUnusable, v1alpha1.ReasonObjectConflict, v1alpha1.ReasonAPIManagerExists, v1alpha1.ReasonVersionRefused,
+		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonFileStorageUnusable, v1alpha1.ReasonVolumeTooSmall:
+	default:
+		return p
+	}
+	told := *p
+	told.Message += "; then: " + AskAgain(r)
+	return &told
 }
 
 // pushed tells that the commit is on the branch, by this attempt's own status.
@@ -156,7 +175,11 @@ func dryRun(o *Observed) Decision {
 	if o.Inspect.Exists {
 		return act(CleanUp, "Removing what the dry run made")
 	}
-	return Decision{Message: fmt.Sprintf("Planned: %s", Summary(o.Restore.Status.Plan))}
+	message := fmt.Sprintf("Planned: %s", Summary(o.Restore.Status.Plan))
+	if p := checkObjects(o); p != nil {
+		message += "; a restore would stop with " + p.Error()
+	}
+	return Decision{Message: message}
 }
 
 // Summary counts the verdicts of a plan.

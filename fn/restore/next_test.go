@@ -32,7 +32,7 @@ func TestWay(t *testing.T) {
 		{func(o *Observed) { o.Compared = true }, "Apply", "", true},
 		{applied, "Available", "", true},
 		{running, "CleanUp", CleanUp, false},
-		{cleaned, "Completed", "", false},
+		{cleaned, "Completed", Complete, false},
 		{func(o *Observed) { o.Restore.Status.Completed = true }, "Completed", "", false},
 	}
 	for i, stage := range way {
@@ -71,7 +71,7 @@ func TestDryRun(t *testing.T) {
 	d := Next(o)
 	assert.Equal(t, "DryRun", d.Step)
 	assert.Empty(t, d.Action)
-	assert.Equal(t, "Planned: 1 to create, 0 to replace, 0 unchanged, 1 in conflict", d.Message)
+	assert.Contains(t, d.Message, "Planned: 1 to create, 0 to replace, 0 unchanged, 1 in conflict; a restore would stop with ObjectConflict: Secret \"system-seed\"")
 }
 
 func TestWithoutKustomization(t *testing.T) {

@@ -51,6 +51,9 @@ type Observed struct {
 	// Compared tells that the live objects were compared in this call with what
 	// was committed. Where they held it, status.lastAppliedRevision says so.
 	Compared bool
+	// CleanedUp tells that what only the restore needed was removed in this
+	// call. What is still there then, something else holds.
+	CleanedUp bool
 }
 
 // Branch is what was read from the branch that a restore starts from.

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
@@ -22,9 +23,11 @@ type Storage struct {
 // (facts/3scale.md section 2).
 const defaultStorageSize = "100Mi"
 
-// StorageOf is the claim that the operator would make for an APIManager, made
-// large enough for what is restored; nil where the files are not in a claim.
-func StorageOf(apiManager Object, bytes int64) *Storage {
+// StorageOf is the claim of the file storage: as it was when the run was made,
+// if the run recorded it, else as the operator would make it for the APIManager;
+// in any case large enough for what is restored. It is nil where the files are
+// not in a claim.
+func StorageOf(apiManager Object, i *job.Inspection) *Storage {
 	fileStorage := child(apiManager, "spec", "system", "fileStorage")
 	if fileStorage["simpleStorageService"] != nil || fileStorage["amazonSimpleStorageService"] != nil {
 		return nil
@@ -37,11 +40,34 @@ func StorageOf(apiManager Object, bytes int64) *Storage {
 	if size, err := resource.ParseQuantity(text(claim, "resources", "requests")); err == nil {
 		s.Size = size
 	}
+	if recorded := i.Source.FileStorage; recorded != nil {
+		s.record(recorded)
+	}
+	bytes := i.FileStorage.Bytes
 	// A file system needs room for itself, and files for their last blocks.
 	if least := bytes + bytes/5; s.Size.CmpInt64(least) < 0 {
 		s.Size = *resource.NewQuantity(roundUp(least, 64<<20), resource.BinarySI)
 	}
 	return s
+}
+
+// record takes over what a run recorded of its claim. It comes from a volume
+// that anybody may have written: what makes no sense counts as not recorded.
+func (s *Storage) record(claim *job.Claim) {
+	s.Class = claim.StorageClass
+	if size, err := resource.ParseQuantity(claim.Size); err == nil && size.Sign() > 0 {
+		s.Size = size
+	}
+	var modes []corev1.PersistentVolumeAccessMode
+	for _, mode := range claim.AccessModes {
+		switch mode := corev1.PersistentVolumeAccessMode(mode); mode {
+		case corev1.ReadWriteOnce, corev1.ReadWriteMany, corev1.ReadWriteOncePod:
+			modes = append(modes, mode)
+		}
+	}
+	if len(modes) > 0 {
+		s.AccessModes = modes
+	}
 }
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }

@@ -67,8 +67,11 @@ func plan(o *Observed) Decision {
 		return done
 	}
 	if p := checkObjects(o); p != nil {
-		if RequestedAgain(o.Restore) && !o.Planned {
-			return act(MakePlan, "Comparing again, as requested")
+		if p.Reason == v1alpha1.ReasonNotEmpty && RequestedAgain(o.Restore) {
+			return act(DropInspect, "Looking at the files again, as requested")
+		}
+		if !o.Planned {
+			return act(MakePlan, "Comparing again: it may have been mended")
 		}
 		return Decision{Problem: p}
 	}

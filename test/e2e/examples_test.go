@@ -3,18 +3,14 @@
 package e2e
 
 import (
-	"bytes"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	sigsyaml "sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
+	"threescale.dev/backup/test/examples"
 	"threescale.dev/backup/test/gitserver"
 )
 
@@ -38,7 +34,7 @@ func (w *tenant) newExample(name string, namespaces map[string]string, change ..
 	for _, f := range change {
 		f(e, auth)
 	}
-	owner := e.namespaces["flux-system"]
+	owner := e.namespaces[examples.FluxNamespace]
 	if owner == "" {
 		owner = w.namespace
 	} else {
@@ -66,74 +62,63 @@ func overHTTPS(e *example, auth map[string][]byte) {
 	e.url = e.repository.HTTPS()
 }
 
-// apply applies a file of the example, as the administrator or as the tenant.
-func (e *example) apply(file string) {
+// apply applies those objects of the example that a function picks, as the administrator.
+func (e *example) apply(pick func(*unstructured.Unstructured) bool) {
 	e.t.Helper()
-	text := e.placed(file)
-	if file != "restore.yaml" {
-		require.NoError(e.t, e.c.ApplyYAML(e.t.Context(), []byte(text)))
-		return
+	for _, object := range e.objects() {
+		if pick(object) {
+			require.NoError(e.t, e.c.ApplyYAML(e.t.Context(), []byte(asYAML(e.t, object))))
+		}
 	}
-	require.NoError(e.t, e.tenant.apply(text))
 }
 
-// placed is a file of the example as it is for this place.
-func (e *example) placed(file string) string {
+// allButRestore picks what is there before the restore.
+func allButRestore(object *unstructured.Unstructured) bool {
+	return object.GetKind() != "ThreeScaleRestore"
+}
+
+// begin applies all of the example, the restore as the tenant, with a change of its YAML.
+func (e *example) begin(change ...string) {
 	e.t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "..", "examples", "restore", e.name, file))
+	e.apply(allButRestore)
+	e.restore(change...)
+}
+
+// restore applies the restore of the example as the tenant, with texts of its
+// YAML replaced by others.
+func (e *example) restore(change ...string) {
+	e.t.Helper()
+	for _, object := range e.objects() {
+		if !allButRestore(object) {
+			require.NoError(e.t, e.tenant.apply(strings.NewReplacer(change...).Replace(asYAML(e.t, object))))
+		}
+	}
+}
+
+// objects of the example, as they are for this place.
+func (e *example) objects() []*unstructured.Unstructured {
+	e.t.Helper()
+	objects, err := examples.Load("../..", e.name)
 	require.NoError(e.t, err)
-	data = bytes.ReplaceAll(data, []byte("https://git.example.com/platform/apps.git"), []byte(e.url))
-	data = bytes.ReplaceAll(data, []byte("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"), []byte(e.identity.Recipient().String()))
-	var out strings.Builder
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
-	for {
-		var object map[string]any
-		if err := decoder.Decode(&object); err == io.EOF {
-			return out.String()
-		} else {
-			require.NoError(e.t, err)
-		}
-		e.place(object)
-		text, err := sigsyaml.Marshal(object)
-		require.NoError(e.t, err)
-		fmt.Fprintf(&out, "---\n%s", text)
-	}
+	examples.Place(objects, e.namespaces, e.url, e.identity.Recipient().String())
+	return objects
 }
 
-// place replaces namespaces wherever an object names one.
-func (e *example) place(value any) {
-	switch value := value.(type) {
-	case []any:
-		for _, element := range value {
-			e.place(element)
-		}
-	case map[string]any:
-		for key, field := range value {
-			text, isText := field.(string)
-			switch {
-			case key == "namespace" && isText:
-				require.Contains(e.t, e.namespaces, text)
-				value[key] = e.namespaces[text]
-			case key == "backup.threescale.dev/writers":
-				from, path, _ := strings.Cut(text, "=")
-				value[key] = e.namespaces[from] + "=" + path
-			default:
-				e.place(field)
-			}
-		}
-		if value["kind"] == "Namespace" {
-			metadata := value["metadata"].(map[string]any)
-			metadata["name"] = e.namespaces[metadata["name"].(string)]
-		}
-	}
+func asYAML(t *testing.T, object *unstructured.Unstructured) string {
+	t.Helper()
+	text, err := yaml.Marshal(object.Object)
+	require.NoError(t, err)
+	return string(text)
 }
 
 // inPlace has all of an example in the namespace of the installation.
-func (w *tenant) inPlace() map[string]string { return map[string]string{"3scale": w.namespace} }
+func (w *tenant) inPlace() map[string]string {
+	return map[string]string{examples.Namespace: w.namespace}
+}
 
 // besideFlux has Flux' objects of an example in a namespace of their own.
 func (w *tenant) besideFlux() map[string]string {
-	return map[string]string{"3scale": w.namespace, "flux-system": w.namespace + "-flux"}
+	return map[string]string{examples.Namespace: w.namespace, examples.FluxNamespace: w.namespace + "-flux"}
 }
 
 // assertRestored looks at everything that a restore is to bring back, but for

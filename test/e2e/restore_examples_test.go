@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/examples"
 )
 
 // The examples of restores, each applied as it is shipped.
@@ -34,8 +35,7 @@ func TestExampleOtherNamespace(t *testing.T) {
 	other.lose()
 	other.operate()
 	other.volumeFrom("nightly-backup", w.volumeDir(nightlyVolume), func(string) {})
-	e := other.newExample("other-namespace", map[string]string{"3scale": w.namespace, "3scale-dr": other.namespace, "flux-system": w.namespace + "-flux"}, overSSH)
-	e.apply("account.yaml")
+	e := other.newExample("other-namespace", map[string]string{examples.OtherNamespace: other.namespace, examples.FluxNamespace: w.namespace + "-flux"}, overSSH)
 	databases := map[string]map[string][]byte{
 		"system-database": {"URL": []byte("mysql2://root:copy@mysql.dr.svc/system"), "DB_USER": []byte("copy"), "DB_PASSWORD": []byte("copy")},
 		"system-redis":    {"URL": []byte("redis://redis.dr.svc:6379/1")},
@@ -44,8 +44,7 @@ func TestExampleOtherNamespace(t *testing.T) {
 	for name, data := range databases {
 		other.makeSecret(name, data)
 	}
-	e.apply("flux.yaml")
-	e.apply("restore.yaml")
+	e.begin()
 	done := e.untilRestore("dr", "Ready", "True", "Restored")
 
 	domain, _, err := unstructured.NestedString(other.apiManager().Object, "spec", "wildcardDomain")
@@ -95,9 +94,7 @@ func TestExampleOtherCluster(t *testing.T) {
 	other.admin("delete", "pvc", threescale.FileStorageClaimName)
 	other.operate()
 	e := other.newExample("other-cluster", other.besideFlux(), overHTTPS)
-	e.apply("flux.yaml")
-	restore := strings.Replace(e.placed("restore.yaml"), "volumeName: nightly-backup", "volumeName: "+volume, 1)
-	require.NoError(t, e.tenant.apply(restore))
+	e.begin("volumeName: nightly-backup", "volumeName: "+volume)
 	refused := e.untilRestore("dr", "Ready", "False", "SourceUnusable")
 	t.Log(message(refused, "Ready"))
 	other.shell(other.commandOf(refused, "Ready"))
@@ -136,8 +133,7 @@ func TestExampleOperatorVolume(t *testing.T) {
 	}
 	w.operate()
 	e := w.newExample("operator-volume", w.inPlace())
-	e.apply("flux.yaml")
-	e.apply("restore.yaml")
+	e.begin()
 	done := e.untilRestore("dr", "Ready", "True", "Restored")
 	assert.Contains(t, fmt.Sprint(status(done, "plan", "warnings")), "APIManagerBackup")
 	e.assertRestored(kept, e.onlyCommit(t, branch))
@@ -155,9 +151,8 @@ func TestExampleEncrypted(t *testing.T) {
 	w.lose()
 	w.operate()
 	e := w.newExample("encrypted", w.inPlace())
-	e.apply("flux.yaml")
 	w.makeSecret("backup-age", map[string][]byte{"backup.agekey": []byte(mustIdentity(t).String() + "\n")})
-	e.apply("restore.yaml")
+	e.begin()
 	t.Log(message(e.untilRestore("dr", "Ready", "False", "DecryptionFailed"), "Ready"))
 	w.admin("delete", "secret", "backup-age")
 	w.makeSecret("backup-age", map[string][]byte{"backup.agekey": []byte(identity.String() + "\n")})
@@ -177,8 +172,7 @@ func TestExampleDryRun(t *testing.T) {
 	w.untilCompleted(nightly)
 	kept := w.remember()
 	e := w.newExample("dry-run", w.inPlace())
-	e.apply("flux.yaml")
-	e.apply("restore.yaml")
+	e.begin()
 	planned := e.untilRestore("dr", "Ready", "True", "Planned")
 	t.Log(message(planned, "Ready"))
 	objects, _ := status(planned, "plan", "objects").([]any)
@@ -219,15 +213,14 @@ func TestExampleProtectedBranch(t *testing.T) {
 	w.operate()
 	e := w.newExample("protected-branch", w.besideFlux(), overSSH)
 	require.NoError(t, e.repository.Protect(branch))
-	e.apply("flux.yaml")
 	const own = "threescale-restore/dr"
-	require.NoError(t, w.apply(strings.Replace(e.placed("restore.yaml"), "branch: "+own, "branch: main", 1)))
+	e.begin("branch: "+own, "branch: main")
 	rejected := e.untilRestore("dr", "Ready", "False", "PushRejected")
 	t.Log(message(rejected, "Ready"))
 	assert.Contains(t, message(rejected, "Ready"), "GH013: Repository rule violations found for refs/heads/main")
 	assert.Equal(t, "True", condition(rejected, "Stalled")["status"])
 
-	e.apply("restore.yaml")
+	e.restore()
 	e.eventually("the branch to be pushed", func(ctx context.Context) error {
 		branches, err := e.repository.Branches(ctx)
 		if err == nil && len(branches) != 2 {
@@ -245,7 +238,7 @@ func TestExampleProtectedBranch(t *testing.T) {
 	made := e.onlyCommit(t, own)
 	_, err := e.repository.Merge(t.Context(), own, branch)
 	require.NoError(t, err)
-	e.admin("-n", e.namespaces["flux-system"], "annotate", "gitrepository", "apps", requestedAt+"=now", "--overwrite") // as a webhook does
+	e.admin("-n", e.namespaces[examples.FluxNamespace], "annotate", "gitrepository", "apps", requestedAt+"=now", "--overwrite") // as a webhook does
 	e.untilRestore("dr", "Ready", "True", "Restored")
 	e.assertRestored(kept, made)
 }

@@ -35,8 +35,8 @@ func TestForeignRepository(t *testing.T) {
 
 	owner.admin("annotate", "gitrepository", "apps", "backup.threescale.dev/writers=somebody=./,"+w.namespace+"=./tenants/one")
 	mine.assertRefused(map[string]refusal{
-		"above":  {"not all of the repository", in("./"), "AccessDenied", true, "one,"+w.namespace+"=./'"},
-		"beside": {"a folder whose name begins alike", in("./tenants/one-more"), "AccessDenied", true, "one,"+w.namespace+"=./tenants/one-more'"},
+		"above":  {"not all of the repository", in("./"), "AccessDenied", true, "one," + w.namespace + "=./'"},
+		"beside": {"a folder whose name begins alike", in("./tenants/one-more"), "AccessDenied", true, "one," + w.namespace + "=./tenants/one-more'"},
 	})
 
 	require.NoError(t, flux.controller.Stop())

@@ -49,6 +49,15 @@ type Source struct {
 	UID            string `json:"uid,omitempty"`
 	ThreeScale     string `json:"threescaleVersion,omitempty"`
 	WildcardDomain string `json:"wildcardDomain,omitempty"`
+	// FileStorage is the claim of the file storage; nil where there is none.
+	FileStorage *Claim `json:"fileStorage,omitempty"`
+}
+
+// Claim is what a PersistentVolumeClaim is to be made like again.
+type Claim struct {
+	StorageClass *string  `json:"storageClassName,omitempty"`
+	Size         string   `json:"size,omitempty"` // a quantity: what it has, which may be more than it asked for
+	AccessModes  []string `json:"accessModes,omitempty"`
 }
 
 // CauseKind says what kind of thing started a run.

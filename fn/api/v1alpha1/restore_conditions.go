@@ -31,7 +31,7 @@ const (
 	ReasonVersionRefused = "VersionRefused"
 	// ReasonFolderTaken: the folders in the repository are somebody else's.
 	ReasonFolderTaken = "FolderTaken"
-	// ReasonGitFailed: the repository could not be read or written; it is tried again.
+	// ReasonGitFailed: the repository could not be read or written.
 	ReasonGitFailed = "GitFailed"
 	// ReasonPushRejected: the Git server refuses the commit.
 	ReasonPushRejected = "PushRejected"

@@ -504,7 +504,8 @@ const (
 
 // PlannedFileStorage says what becomes of the files.
 type PlannedFileStorage struct {
-	// Action is Fill, Overwrite, Mirror, Skip or Unchanged.
+	// Action is Fill, Overwrite, Mirror, Skip or Unchanged; Conflict where files
+	// are there that nothing says what to do with.
 	// +optional
 	Action string `json:"action,omitempty"`
 	// Files that the run holds.

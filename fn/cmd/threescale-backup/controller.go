@@ -39,7 +39,7 @@ import (
 // controllerCommand runs the reconciler of ThreeScaleRestores. Its flags are
 // those that Flux' controllers have, parsed as they are there.
 type controllerCommand struct {
-	Flags []string `arg:"" optional:"" passthrough:"" help:"Flags of a Flux controller; --help lists them."`
+	Flags []string `arg:"" optional:"" help:"Flags of a Flux controller; --help lists them."`
 }
 
 // controllerOptions are the flags.

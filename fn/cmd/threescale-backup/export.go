@@ -125,7 +125,7 @@ func (f *treeFlags) build(ctx context.Context, fileStorage string) (*overlay.Tre
 		if object.Kind != threescale.APIManagerKind {
 			continue
 		}
-		if storage := restore.StorageOf(decoded, inspection.FileStorage.Bytes); storage != nil {
+		if storage := restore.StorageOf(decoded, &inspection); storage != nil {
 			in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
 		}
 	}

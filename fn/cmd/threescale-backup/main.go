@@ -29,7 +29,7 @@ type cli struct {
 	Restore  restoreCommand  `cmd:"" help:"Restore a run into a directory and a Git repository on this machine."`
 	Simulate simulateCommand `cmd:"" help:"Show what a ThreeScaleBackup would compose and do, on directories."`
 
-	Controller controllerCommand `cmd:"" help:"Reconcile ThreeScaleRestores in a cluster."`
+	Controller controllerCommand `cmd:"" passthrough:"" help:"Reconcile ThreeScaleRestores in a cluster."`
 }
 
 // exitError ends the process with a code of sysexits(3).

@@ -124,7 +124,7 @@ func (t *Target) addForeign(got *lists.Entry) {
 	}
 	if isLeftover(got) && len(t.plan.leftovers) < walk.MaxListed {
 		t.plan.leftovers = append(t.plan.leftovers, got.Path)
-		if t.marked {
+		if t.marked || isMarkerToBe(got) {
 			return
 		}
 	}
@@ -159,6 +159,13 @@ func (t *Target) addWanted(p pair) error {
 		t.plan.add(max(0, p.want.Size-p.got.Size))
 	}
 	return nil
+}
+
+// isMarkerToBe tells if a leftover may be of a try that was killed while it wrote its marker: no data was written then.
+// Where data was, it has a marker beside it.
+func isMarkerToBe(e *lists.Entry) bool {
+	dir, name := dirfd.Split(e.Path)
+	return dir == "." && temporaryName.MatchString(name)
 }
 
 // isLeftover tells if a name is one that only an interrupted try leaves.
