@@ -12,6 +12,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/jitter"
 	"github.com/fluxcd/pkg/runtime/patch"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	kuberecorder "k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -53,6 +54,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	start := time.Now()
 	obj := &v1alpha1.ThreeScaleRestore{}
 	if err := r.Get(ctx, req.NamespacedName, obj); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(ctx, req)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !obj.DeletionTimestamp.IsZero() || obj.Spec.Suspend {
@@ -71,6 +75,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	result = conclude(obj, decision)
 	r.notify(before, obj)
 	return jitter.JitteredRequeueInterval(result), nil
+}
+
+// forget removes the metrics of a restore that is gone. Without a finalizer it
+// is not seen going.
+func (r *Reconciler) forget(ctx context.Context, req ctrl.Request) {
+	gone := &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: req.Name, Namespace: req.Namespace, DeletionTimestamp: &metav1.Time{Time: r.Now()}}}
+	r.RecordDuration(ctx, gone, r.Now())
 }
 
 // proceed does what the steps of a restore ask for, until one waits.

@@ -117,9 +117,7 @@ func TestSignedCommits(t *testing.T) {
 		return result.Commit
 	}
 	t.Run("OpenPGP", func(t *testing.T) {
-		if _, err := exec.LookPath("gpg"); err != nil {
-			t.Skip("there is no gpg")
-		}
+		needProgram(t, "gpg")
 		secret, public := openPGPKey(t, "opened by this")
 		signer, err := OpenPGPSigner(map[string][]byte{"git.asc": secret, "passphrase": []byte("opened by this")})
 		require.NoError(t, err)
@@ -137,9 +135,7 @@ func TestSignedCommits(t *testing.T) {
 		assert.Contains(t, gitIn(t, s.bare, "verify-commit", "-v", made), "Good signature")
 	})
 	t.Run("SSH", func(t *testing.T) {
-		if _, err := exec.LookPath("ssh-keygen"); err != nil {
-			t.Skip("there is no ssh-keygen")
-		}
+		needProgram(t, "ssh-keygen")
 		pair, err := fluxssh.NewEd25519Generator().Generate()
 		require.NoError(t, err)
 		signer, err := SSHSigner(map[string][]byte{"identity": pair.PrivateKey})

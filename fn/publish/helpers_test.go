@@ -195,3 +195,13 @@ func with(files map[string]string, more map[string]string) map[string]string {
 	maps.Copy(all, more)
 	return all
 }
+
+// needProgram leaves a test out on a machine without a program; where all of
+// them have to run, as in CI, that is a failure.
+func needProgram(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		require.Empty(t, os.Getenv("THREESCALE_BACKUP_SKIP_NOTHING"), err)
+		t.Skip(err)
+	}
+}

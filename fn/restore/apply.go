@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"fmt"
 	"time"
 
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
@@ -26,22 +27,27 @@ func apply(o *Observed) Decision {
 	}
 	k, status := o.Kustomization, o.Restore.Status
 	name := qualified(o.Restore, *o.Restore.Spec.KustomizationRef)
-	if !attempted(k, status.LastPushCommit, status.RevisionBefore) || !inInventory(k, o.Restore.Namespace, status.Inventory) {
-		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, short(status.LastPushCommit), saying(k.Status.Conditions)))
+	commit := short(status.LastPushCommit)
+	switch {
+	case !attempted(k, status.LastPushCommit, status.RevisionBefore):
+		// What the Kustomization says by now is about an earlier commit.
+		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying("the GitRepository", o.Repository.Status.Conditions)))
+	case !inInventory(k, o.Restore.Namespace, status.Inventory):
+		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying("it", k.Status.Conditions)))
 	}
 	if !o.Compared {
-		return act(CompareLive, "Comparing the live objects with commit %s", short(status.LastPushCommit))
+		return act(CompareLive, "Comparing the live objects with commit %s", commit)
 	}
-	return inTime(o, v1alpha1.ReasonNotApplied, wait("Kustomization %q has applied commit %s, but not all live objects are as it has them; somebody else may be changing them", name, short(status.LastPushCommit)))
+	return inTime(o, v1alpha1.ReasonNotApplied, wait("Kustomization %q has applied commit %s, but not all live objects are as it has them; somebody else may be changing them", name, commit))
 }
 
-// saying quotes why a Kustomization is not ready.
-func saying(conditions []metav1.Condition) string {
+// saying quotes why one of Flux' objects is not ready.
+func saying(who string, conditions []metav1.Condition) string {
 	ready := meta.FindStatusCondition(conditions, fluxmeta.ReadyCondition)
 	if ready == nil || ready.Status == metav1.ConditionTrue || ready.Message == "" {
 		return ""
 	}
-	return "; it says: " + ready.Message
+	return fmt.Sprintf("; %s says: %s", who, ready.Message)
 }
 
 func short(commit string) string { return commit[:min(len(commit), 12)] }

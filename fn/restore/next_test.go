@@ -227,5 +227,13 @@ func TestResync(t *testing.T) {
 func TestKustomizationSaysWhy(t *testing.T) {
 	o := observed(published)
 	o.Kustomization.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "kustomize build failed"}}
+	assert.NotContains(t, Next(o).Message, "kustomize build failed", "that is of an earlier commit")
+	o.Kustomization.Status.LastAttemptedRevision = "main@sha1:" + commit
 	assert.Contains(t, Next(o).Message, "it says: kustomize build failed")
+}
+
+func TestRepositorySaysWhy(t *testing.T) {
+	o := observed(published)
+	o.Repository.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "authentication required"}}
+	assert.Contains(t, Next(o).Message, "the GitRepository says: authentication required")
 }

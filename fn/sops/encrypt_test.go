@@ -145,7 +145,9 @@ func TestEncryptRefusesManifest(t *testing.T) {
 			assert.Equal(t, secretPath, refused.Path)
 			assert.ErrorContains(t, err, c.message)
 			assert.NotContains(t, fmt.Sprintf("%+v", err), canary)
-			assert.Empty(t, len(out), "the content itself is not printed")
+			if len(out) > 0 { // an assertion would print it
+				t.Error("something came out of it")
+			}
 		})
 	}
 	_, err := e.Encrypt(secretPath, []byte(cases["encrypted"].manifest))

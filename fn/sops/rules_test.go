@@ -155,7 +155,9 @@ func TestRefusesRules(t *testing.T) {
 			e := sops.ForRepository(repository(map[string]string{".sops.yaml": names.Replace(c.config)}))
 			_, ahead := e.Recipients(secretPath)
 			out, err := e.Encrypt(secretPath, []byte(secret))
-			assert.Empty(t, len(out), "the content itself is not printed")
+			if len(out) > 0 { // an assertion would print it
+				t.Error("something came out of it")
+			}
 			for _, err := range []error{ahead, err} {
 				var refused *sops.RuleError
 				require.ErrorAs(t, err, &refused, c.reason)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -48,17 +49,13 @@ func (w *tenant) newExample(name string, namespaces map[string]string, change ..
 // overSSH has an example reach its repository by SSH.
 func overSSH(e *example, auth map[string][]byte) {
 	clear(auth)
-	for key, value := range flux.git.SSHAuth() {
-		auth[key] = value
-	}
+	maps.Copy(auth, flux.git.SSHAuth())
 	e.url = e.repository.SSH()
 }
 
 // overHTTPS has an example reach its repository by HTTPS with an authority of its own.
 func overHTTPS(e *example, auth map[string][]byte) {
-	for key, value := range flux.git.TLSAuth() {
-		auth[key] = value
-	}
+	maps.Copy(auth, flux.git.TLSAuth())
 	e.url = e.repository.HTTPS()
 }
 

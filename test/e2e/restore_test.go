@@ -154,6 +154,18 @@ func TestRestoreOfALostInstallation(t *testing.T) {
 	assert.Equal(t, run, status(done, "restoredRun"))
 	assert.Equal(t, true, status(done, "completed"))
 	d.assertRestored(kept, d.onlyCommit(t, branch))
+	d.show("get", "threescalerestore", "dr")
+	d.show("get", "threescalerestore", "dr", "-o", `jsonpath={range .status.plan.objects[*]}{.verdict}{"\t"}{.kind} {.name}{"\n"}{end}`)
+	d.show("describe", "threescalerestore", "dr")
+	d.show("get", "events", "--field-selector=involvedObject.kind=ThreeScaleRestore", "-o", "custom-columns=TYPE:.type,REASON:.reason,MESSAGE:.message")
+}
+
+// show prints what the README shows.
+func (d *delivery) show(args ...string) {
+	d.t.Helper()
+	out, err := d.kubectl(args...)
+	require.NoError(d.t, err)
+	d.t.Logf("$ kubectl %s\n%s", strings.Join(args, " "), out)
 }
 
 // timeline prints when a restore reached what, from when it was applied.

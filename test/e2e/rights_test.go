@@ -23,28 +23,55 @@ func (w *tenant) canI(account string, args ...string) bool {
 	return answer == "yes"
 }
 
+// assertShipped asks for every right of a shipped ClusterRole, and for some that
+// its account must not have.
+func (w *tenant) assertShipped(account, file string, not [][]string) {
+	w.t.Helper()
+	data, err := os.ReadFile("../../manifests/" + file)
+	require.NoError(w.t, err)
+	var role rbacv1.ClusterRole
+	require.NoError(w.t, yaml.Unmarshal(data, &role))
+	require.NotEmpty(w.t, role.Rules)
+	for _, rule := range role.Rules {
+		for _, resource := range rule.Resources {
+			for _, verb := range rule.Verbs {
+				kind, sub, _ := strings.Cut(resource, "/")
+				args := []string{verb, strings.TrimSuffix(kind+"."+rule.APIGroups[0], ".")}
+				if sub != "" {
+					args = append(args, "--subresource="+sub)
+				}
+				assert.True(w.t, w.canI(account, args...), "%v", args)
+			}
+		}
+	}
+	for _, more := range not {
+		assert.False(w.t, w.canI(account, more...), "%v", more)
+	}
+}
+
 // TestCrossplaneHasTheShippedRights: what manifests/rbac lists is what
 // Crossplane's own account may do, by aggregation alone.
 func TestCrossplaneHasTheShippedRights(t *testing.T) {
 	parallel(t)
-	w := newTenant(t)
-	data, err := os.ReadFile("../../manifests/rbac/clusterrole.yaml")
-	require.NoError(t, err)
-	var role rbacv1.ClusterRole
-	require.NoError(t, yaml.Unmarshal(data, &role))
-	require.NotEmpty(t, role.Rules)
-	const core = "crossplane-system:crossplane"
-	for _, rule := range role.Rules {
-		for _, resource := range rule.Resources {
-			for _, verb := range rule.Verbs {
-				name := strings.TrimSuffix(resource+"."+rule.APIGroups[0], ".")
-				assert.True(t, w.canI(core, verb, name), "%s %s", verb, name)
-			}
-		}
-	}
-	for _, more := range [][]string{{"create", "pods"}, {"create", "pods/exec"}, {"delete", "namespaces"}, {"delete", "persistentvolumes"}, {"update", "apimanagers.apps.3scale.net"}, {"bind", "roles.rbac.authorization.k8s.io"}, {"escalate", "roles.rbac.authorization.k8s.io"}} {
-		assert.False(t, w.canI(core, more...), "%v", more)
-	}
+	newTenant(t).assertShipped("crossplane-system:crossplane", "rbac/clusterrole.yaml", [][]string{
+		{"create", "pods"}, {"create", "pods", "--subresource=exec"}, {"delete", "namespaces"}, {"delete", "persistentvolumes"},
+		{"update", "apimanagers.apps.3scale.net"}, {"bind", "roles.rbac.authorization.k8s.io"}, {"escalate", "roles.rbac.authorization.k8s.io"},
+	})
+}
+
+// TestControllerHasTheShippedRights: what manifests/controller lists, and no
+// way to what Flux is there for, to a shell, or to more rights.
+func TestControllerHasTheShippedRights(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	newTenant(t).assertShipped(controllerNamespace+":"+controllerAccount, "controller/clusterrole.yaml", [][]string{
+		{"create", "pods"}, {"create", "pods", "--subresource=exec"}, {"get", "pods", "--subresource=log"},
+		{"create", "apimanagers.apps.3scale.net"}, {"patch", "apimanagers.apps.3scale.net"}, {"delete", "apimanagers.apps.3scale.net"},
+		{"delete", "persistentvolumeclaims"}, {"patch", "persistentvolumeclaims"}, {"patch", "persistentvolumes"}, {"delete", "persistentvolumes"},
+		{"patch", "kustomizations.kustomize.toolkit.fluxcd.io"}, {"create", "gitrepositories.source.toolkit.fluxcd.io"}, {"update", "secrets"}, {"watch", "secrets"},
+		{"patch", "threescalerestores.backup.threescale.dev"}, {"patch", "roles.rbac.authorization.k8s.io"},
+		{"bind", "roles.rbac.authorization.k8s.io"}, {"escalate", "roles.rbac.authorization.k8s.io"}, {"create", "clusterrolebindings.rbac.authorization.k8s.io"}, {"impersonate", "users"}, {"impersonate", "groups"},
+	})
 }
 
 // TestMoverMayWriteItsReportOnly: the account of the pod may read and patch one
