@@ -68,7 +68,7 @@ func linkedWorkTree(directory string, branch plumbing.ReferenceName) (string, er
 		}
 		at, err := os.ReadFile(filepath.Join(folder, "gitdir"))
 		if err != nil {
-			return folder, nil
+			return "", fmt.Errorf("cannot tell where the work tree %q of the repository %q is: %w", tree.Name(), directory, err)
 		}
 		return filepath.Dir(strings.TrimSpace(string(at))), nil
 	}
