@@ -53,7 +53,7 @@ func TestRestore(t *testing.T) {
 				assert.Empty(t, gitIn(t, s.repository, "status", "--porcelain"), "the work tree shows the commit")
 			}
 			assert.Equal(t, path.Join(tc.path, "overlays/dr"), answer.Path)
-			for _, changed := range strings.FieldsSeq(gitIn(t, s.repository, "diff", "--name-only", seed[0], answer.Commit)) {
+			for changed := range strings.FieldsSeq(gitIn(t, s.repository, "diff", "--name-only", seed[0], answer.Commit)) {
 				assert.True(t, strings.HasPrefix(changed, path.Join(tc.path, "base/dr")+"/") || strings.HasPrefix(changed, answer.Path+"/"), changed)
 			}
 			s.assertNoPlaintext(t)
