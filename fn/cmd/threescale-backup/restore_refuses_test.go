@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -258,4 +260,47 @@ func TestRestoreIntoWorkTree(t *testing.T) {
 			assert.Equal(t, entries(t, i.files), entries(t, s.storage))
 		})
 	}
+}
+
+// TestRestoreGoesOn: what kept the commit away is put right, and the same command goes on.
+func TestRestoreGoesOn(t *testing.T) {
+	needGit(t)
+	i := newInstalled(t, false)
+	cases := map[string]struct {
+		reason string
+		file   string // in .git
+		code   int
+		says   string
+	}{
+		"Merge":      {"its user is in the middle of something", "MERGE_HEAD", job.ExitUsage, "is not finished"},
+		"AnotherGit": {"it may end at any time", "index.lock", job.ExitTemporary, "another Git command is running"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, i.rules())
+			put(t, s.repository, ".git/"+tc.file, "")
+			done := execute(t, s.restore(i)...)
+			assert.Equal(t, tc.code, done.code, tc.reason)
+			assert.Contains(t, done.stderr, tc.says, tc.reason)
+			assert.Contains(t, done.stderr, "the file storage is restored, and is left alone when this is run again")
+			assert.Len(t, s.commits(t, "main"), 1)
+			require.NoError(t, os.Remove(filepath.Join(s.repository, ".git", tc.file)))
+			answer := executeJSON[restored](t, s.restore(i)...)
+			assert.True(t, answer.Committed)
+			assert.Zero(t, answer.FileStorage.WrittenFiles)
+			assert.Equal(t, entries(t, i.files), entries(t, s.storage))
+		})
+	}
+}
+
+// TestRestoreInterrupted: nothing is half done, and it can be tried again.
+func TestRestoreInterrupted(t *testing.T) {
+	needGit(t)
+	i := newInstalled(t, false)
+	s := newSite(t, i.rules())
+	before := s.state(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.Equal(t, job.ExitTemporary, run(ctx, s.restore(i), io.Discard, io.Discard))
+	assert.Equal(t, before, s.state(t))
 }

@@ -153,6 +153,7 @@ func TestRestoreAgain(t *testing.T) {
 		{"another domain", nil, append(slices.Clone(base), "--wildcard-domain", otherDomain), true, 0},
 		{"the domain of before, which was replaced", nil, base, true, 0},
 		{"other recipients", nil, base[:2], true, 0},
+		{"another storage class", nil, append(slices.Clone(base), "--storage-class", "fast"), true, 0},
 		{"fewer Secrets", nil, append(slices.Clone(base), "--omit-database-secrets"), true, 0},
 		{"another restore", nil, append(slices.Clone(base), "--name", "other"), true, 0},
 		{"the one before the other", nil, append(slices.Clone(base), "--omit-database-secrets"), false, 0},
