@@ -4,7 +4,6 @@ SHELL := /bin/bash
 
 VERSION  ?= v0.1.0
 REGISTRY ?= localhost/threescale-backup
-IMAGE     = $(REGISTRY)/function:$(VERSION)
 
 GO       ?= go
 GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
@@ -28,9 +27,9 @@ build: ## Build the binaries into bin/.
 	$(GOBUILD) -o bin/ ./fn/cmd/...
 
 .PHONY: image
-image: ## Build the function's image with buildah (REGISTRY=, VERSION=).
-	$(GOBUILD) -o bin/ ./fn/cmd/function ./fn/cmd/mover
-	buildah bud --isolation chroot --tag $(IMAGE) .
+image: build ## Build the images of function and controller with buildah (REGISTRY=, VERSION=).
+	buildah bud --isolation chroot --target function --tag $(REGISTRY)/function:$(VERSION) .
+	buildah bud --isolation chroot --target controller --tag $(REGISTRY)/controller:$(VERSION) .
 
 ##@ Develop
 

@@ -110,7 +110,7 @@ func (e *IntegrityError) Error() string {
 type VersionError struct{ Version int }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("manifest has format version %d, which is newer than %d: use a newer program", e.Version, FormatVersion)
+	return fmt.Sprintf("manifest has format version %d, which is newer than %d: use a newer version of threescale-backup", e.Version, FormatVersion)
 }
 
 // ProblemKind is what is wrong with one path.

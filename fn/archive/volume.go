@@ -233,9 +233,24 @@ func (v *Volume) find(id string) (RunInfo, error) {
 		}
 	}
 	if found == nil {
-		return RunInfo{}, fmt.Errorf("cannot find run %q on volume %q: %w", id, v.root.Path, ErrRunNotFound)
+		return RunInfo{}, fmt.Errorf("cannot find run %q on volume %q: %w; the newest are: %s", id, v.root.Path, ErrRunNotFound, named(runs))
 	}
 	return *found, nil
+}
+
+// named lists the newest runs that could be restored, newest first.
+func named(runs []RunInfo) string {
+	const most = 5
+	var ids []string
+	for _, r := range slices.Backward(runs) {
+		if (r.State == Complete || r.State == Unverified) && len(ids) < most {
+			ids = append(ids, r.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return "none"
+	}
+	return strings.Join(ids, ", ")
 }
 
 // validRunID accepts what is a plain file name on any file system and none of ours.

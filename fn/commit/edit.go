@@ -5,6 +5,7 @@
 package commit
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -29,6 +30,9 @@ func Encrypter(files fs.FS, recipients []string) (*sops.Encrypter, error) {
 // below root ("." for the repository's own). No Secret is in it in plain text.
 // Errors are those of packages sops and overlay.
 func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypter) (publish.Edit, error) {
+	if err := CheckOwner(files, root, tree.Name, tree.Namespace); err != nil {
+		return publish.Edit{}, err
+	}
 	edit := publish.Edit{Write: make(map[string][]byte, len(tree.Files))}
 	encrypted := make([]overlay.File, 0, len(tree.Files))
 	for _, file := range tree.Files {
@@ -52,18 +56,34 @@ func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypte
 	return edit, nil
 }
 
+// CheckOwner returns an *overlay.TakenError if the folders of a restore of that
+// name into that namespace are somebody else's.
+func CheckOwner(files fs.FS, root, name, namespace string) error {
+	err := overlay.CheckOwner(previous(files, root, name), name, namespace)
+	var taken *overlay.TakenError
+	if errors.As(err, &taken) {
+		taken.Path = path.Join(root, taken.Path)
+	}
+	return err
+}
+
+// previous are the kustomization.yaml files of an earlier tree of that name.
+func previous(files fs.FS, root, name string) map[string][]byte {
+	out := map[string][]byte{}
+	for _, dir := range []string{overlay.BaseDir(name), overlay.Dir(name)} {
+		file := path.Join(dir, kustomizationFile)
+		if data, err := fs.ReadFile(files, path.Join(root, file)); err == nil {
+			out[file] = data
+		}
+	}
+	return out
+}
+
 // removed are the files that an earlier commit of the same tree wrote and this
 // one does not.
 func removed(files fs.FS, root string, tree *overlay.Tree) []string {
-	previous := map[string][]byte{}
-	for _, dir := range []string{overlay.BaseDir(tree.Name), overlay.Dir(tree.Name)} {
-		name := path.Join(dir, kustomizationFile)
-		if data, err := fs.ReadFile(files, path.Join(root, name)); err == nil {
-			previous[name] = data
-		}
-	}
 	var gone []string
-	for _, name := range overlay.Removed(previous, tree) {
+	for _, name := range overlay.Removed(previous(files, root, tree.Name), tree) {
 		gone = append(gone, path.Join(root, name))
 	}
 	return gone

@@ -137,8 +137,11 @@ func TestEditRemoves(t *testing.T) {
 		"ListedFromElsewhere": {"somebody added theirs to our kustomization.yaml", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) {
 			files[base+"kustomization.yaml"] += "- ../../theirs.yaml\n- theirs.yaml\n- ../other/secret-theirs.yaml\n"
 		}, databases},
-		"NoList":        {"our kustomization.yaml was removed", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) { delete(files, base+"kustomization.yaml") }, nil},
-		"MalformedList": {"our kustomization.yaml was spoilt", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) { files[base+"kustomization.yaml"] = "{" }, nil},
+		"NoList": {"our kustomization.yaml was removed", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) { delete(files, base+"kustomization.yaml") }, nil},
+		"MalformedList": {"our kustomization.yaml was spoilt", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) {
+			header, _, _ := strings.Cut(files[base+"kustomization.yaml"], "\n")
+			files[base+"kustomization.yaml"] = header + "\n{"
+		}, nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -175,6 +178,44 @@ func TestEditRemoves(t *testing.T) {
 			for _, name := range theirs {
 				assert.Equal(t, "theirs: true\n", string(after[path.Join(tc.root, name)]), name)
 			}
+		})
+	}
+}
+
+// TestEditLeavesFoldersOfOthers: a folder that a restore into that namespace did not write is not written anew.
+func TestEditLeavesFoldersOfOthers(t *testing.T) {
+	alice, tree := newParty(t), newTree(t)
+	elsewhere := newTree(t, func(in *overlay.Input) { in.Namespace = "elsewhere" })
+	cases := map[string]struct {
+		reason string
+		root   string
+		spoil  func(t *testing.T, r repository)
+		want   overlay.TakenError
+	}{
+		"OtherNamespace": {"two restores would take turns in overwriting each other", "apps", func(t *testing.T, r repository) {
+			t.Helper()
+			_, err := r.commit(t, "apps", elsewhere, alice.recipient)
+			require.NoError(t, err)
+		}, overlay.TakenError{Path: "apps/overlays/dr/kustomization.yaml", Namespace: "elsewhere"}},
+		"Theirs":    {"a user keeps it", "apps", nil, overlay.TakenError{Path: "apps/base/dr/kustomization.yaml"}},
+		"TheirsTop": {"likewise at the top", ".", nil, overlay.TakenError{Path: "base/dr/kustomization.yaml"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var files map[string]string
+			if tc.spoil == nil {
+				files = map[string]string{tc.want.Path: "resources: []\n"}
+			}
+			r := newRepository(t, files)
+			if tc.spoil != nil {
+				tc.spoil(t, r)
+			}
+			before := r.files(t)
+			_, err := r.commit(t, tc.root, tree, alice.recipient)
+			var taken *overlay.TakenError
+			require.ErrorAs(t, err, &taken, tc.reason)
+			assert.Equal(t, tc.want, *taken)
+			assert.Equal(t, before, r.files(t))
 		})
 	}
 }

@@ -42,6 +42,7 @@ func (w *work) startInspect(ctx context.Context) error {
 		return err
 	}
 	in.Run = restore.WantedRun(&w.observed)
+	w.restore.Status.Plan = nil // one of before, as of a dry run, was made of what is there no more
 	objects := helpers(in.Step, handoverParts)
 	for part := range handoverParts {
 		objects = append(objects, specs.HandoverSecret(in.Step, part))

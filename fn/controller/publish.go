@@ -48,7 +48,7 @@ func (w *work) readBranch(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return gitProblem(err)
+		return w.gitProblem(err)
 	}
 	if result.Found {
 		read.Commit, read.Run = result.Commit, result.Note
@@ -66,6 +66,9 @@ func (w *work) checkFiles(files fs.FS) *restore.Problem {
 	encrypter, err := w.encrypter(files)
 	if err != nil {
 		return encryptionProblem(err)
+	}
+	if err := commit.CheckOwner(files, restore.Root(w.restore), w.restore.Name, w.restore.Namespace); err != nil {
+		return &restore.Problem{Reason: v1alpha1.ReasonFolderTaken, Message: fmt.Sprintf("In GitRepository %q, %v", w.observed.Repository.Name, err), Terminal: true}
 	}
 	base, kustomized := restore.Folders(w.restore)
 	secret := path.Join(base, "secret-system-seed.yaml")
@@ -124,7 +127,7 @@ func encryptionProblem(err error) *restore.Problem {
 }
 
 // gitProblem keeps what Git's errors say, and whether trying again can help.
-func gitProblem(err error) error {
+func (w *work) gitProblem(err error) error {
 	var failed *publish.Error
 	if !errors.As(err, &failed) {
 		return err
@@ -133,7 +136,14 @@ func gitProblem(err error) error {
 	if failed.Reason == publish.PushRejected {
 		reason = v1alpha1.ReasonPushRejected
 	}
-	return &restore.Problem{Reason: reason, Message: failed.Error(), Terminal: failed.Terminal()}
+	problem := &restore.Problem{Reason: reason, Message: fmt.Sprintf("GitRepository %q: %v", w.observed.Repository.Name, failed), Terminal: failed.Terminal()}
+	if ref := w.observed.Repository.Spec.SecretRef; ref != nil && failed.Login() {
+		problem.Message += fmt.Sprintf(" (its Secret is %q)", ref.Name)
+	}
+	if problem.Terminal {
+		problem.Message += "; then: " + restore.AskAgain(w.restore)
+	}
+	return problem
 }
 
 // checkSigner tells early that a commit could not be signed.
@@ -165,7 +175,7 @@ func (w *work) signer(ctx context.Context) (signature.Signer, error) {
 	}
 	signer, err := open(secret.Data)
 	if err != nil {
-		return nil, gitProblem(err)
+		return nil, w.gitProblem(err)
 	}
 	return signer, nil
 }
@@ -189,7 +199,7 @@ func (w *work) publish(ctx context.Context) error {
 	base, kustomized := restore.Folders(w.restore)
 	result, err := publish.Publish(ctx, target, []string{base, kustomized}, made, w.edit)
 	if err != nil {
-		return gitProblem(err)
+		return w.gitProblem(err)
 	}
 	status := &w.restore.Status
 	status.LastPushCommit = result.Commit
@@ -219,7 +229,7 @@ func (w *work) commit(ctx context.Context) (publish.Commit, error) {
 		"Values":  spec.MessageTemplateValues,
 	})
 	if err != nil {
-		return publish.Commit{}, gitProblem(err)
+		return publish.Commit{}, w.gitProblem(err)
 	}
 	signer, err := w.signer(ctx)
 	if err != nil {

@@ -208,6 +208,5 @@ func kustomizationOf(dir string, content kustomization) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("cannot encode file %q: %w", name, err)
 	}
-	const header = "# Written by a ThreeScaleRestore, which writes this folder anew whenever it runs.\n"
 	return File{Path: name, Data: append([]byte(header), encoded...)}, nil
 }

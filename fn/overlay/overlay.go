@@ -64,8 +64,8 @@ type File struct {
 
 // Tree is a kustomize base and overlay, and what they come to.
 type Tree struct {
-	// Name of the restore.
-	Name string
+	// Name of the restore, and Namespace that it restores into.
+	Name, Namespace string
 	// Files sorted by path.
 	Files []File
 	// Objects as kustomize builds them, which is as Flux applies them, Secrets in
@@ -110,7 +110,7 @@ func build(in Input) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree := &Tree{Name: in.Name}
+	tree := &Tree{Name: in.Name, Namespace: in.Namespace}
 	if in.OmitDatabaseSecrets {
 		objects, tree.Omitted = withoutDatabaseSecrets(objects)
 	}

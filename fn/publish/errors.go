@@ -34,10 +34,13 @@ const (
 	Internal              Reason = "Internal"              // a fault of this program; nothing was pushed
 )
 
-// Terminal tells whether trying again cannot help until a person has changed something.
+// Terminal tells whether trying again cannot help. A login, a known_hosts or a
+// rule of a server may be mended without anybody being told, so those are tried
+// again, as Flux does; a push that was refused is not, since each try is one
+// more line in somebody's audit log.
 func (r Reason) Terminal() bool {
 	switch r {
-	case RaceLost, Unreachable, Timeout:
+	case RaceLost, Unreachable, Timeout, AuthenticationFailed, HostKeyRejected, CertificateRejected, RepositoryNotFound, BranchNotFound:
 		return false
 	default:
 		return true
@@ -63,8 +66,13 @@ func (e *Error) Error() string {
 }
 func (e *Error) Unwrap() error { return e.cause }
 
-// Terminal tells whether trying again cannot help until a person has changed something.
+// Terminal tells whether trying again cannot help.
 func (e *Error) Terminal() bool { return e.Reason.Terminal() }
+
+// Login tells whether it is about who asks, or whom.
+func (e *Error) Login() bool {
+	return e.Reason == AuthenticationFailed || e.Reason == HostKeyRejected || e.Reason == CertificateRejected || e.Reason == RepositoryNotFound
+}
 
 func fail(reason Reason, format string, args ...any) *Error {
 	return &Error{Reason: reason, text: printable(fmt.Sprintf(format, args...))}

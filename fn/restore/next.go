@@ -132,7 +132,7 @@ func repository(o *Observed) Decision {
 // starts no pod.
 func branch(o *Observed) Decision {
 	switch {
-	case o.Inspect.Exists || pushed(o):
+	case o.Inspect.Exists || pushed(o) || planEnds(o):
 		return done
 	case o.Branch == nil:
 		return act(ReadBranch, "Reading branch %q of GitRepository %q", branchName(o), repositoryName(o.Restore))
@@ -145,9 +145,12 @@ func branch(o *Observed) Decision {
 // branchName is the branch by the observed GitRepository.
 func branchName(o *Observed) string { return BranchOf(o.Restore, o.Repository) }
 
+// planEnds tells that a dry run has its plan.
+func planEnds(o *Observed) bool { return o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil }
+
 // dryRun ends a dry run behind its plan.
 func dryRun(o *Observed) Decision {
-	if !o.Restore.Spec.DryRun {
+	if !planEnds(o) {
 		return done
 	}
 	if o.Inspect.Exists {

@@ -12,7 +12,7 @@ import (
 
 // inspect reads the run and hands its objects over.
 func inspect(o *Observed) Decision {
-	if pushed(o) || o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil {
+	if pushed(o) || planEnds(o) {
 		return done
 	}
 	switch {
@@ -74,7 +74,7 @@ func look(o *Observed) string {
 func final(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonIntegrity, v1alpha1.ReasonDecryptionFailed, v1alpha1.ReasonRunNotFound,
-		v1alpha1.ReasonUnexpectedObject, v1alpha1.ReasonUsage, v1alpha1.ReasonNotEmpty, v1alpha1.ReasonNoSpace:
+		v1alpha1.ReasonUnexpectedObject, v1alpha1.ReasonUnsupportedFormat, v1alpha1.ReasonHandoverTooSmall, v1alpha1.ReasonUsage, v1alpha1.ReasonNotEmpty, v1alpha1.ReasonNoSpace:
 		return true
 	}
 	return false
@@ -88,7 +88,7 @@ func failedPod(o *Observed, pod Pod, drop Action, doing, reason, message string)
 	}
 	text := fmt.Sprintf("%s failed: %s", strings.ToUpper(doing[:1])+doing[1:], message)
 	if final(reason) {
-		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; mend it, then: " + again(o.Restore)}}
+		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; mend it, then: " + AskAgain(o.Restore)}}
 	}
 	after := pod.EndedAt.Add(o.Restore.GetRetryInterval()).Sub(o.Now)
 	if after <= 0 {
@@ -106,7 +106,7 @@ func RequestedAgain(r *v1alpha1.ThreeScaleRestore) bool {
 	return ok && token != r.Status.LastHandledReconcileAt
 }
 
-// again is the command that asks for another look.
-func again(r *v1alpha1.ThreeScaleRestore) string {
+// AskAgain is the command that asks for another look.
+func AskAgain(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf("kubectl -n %s annotate --overwrite %s %s %s=\"$(date +%%s)\"", r.Namespace, "threescalerestore", r.Name, meta.ReconcileRequestAnnotation)
 }

@@ -123,8 +123,13 @@ func checkWriter(o *Observed) *Problem {
 			return nil
 		}
 	}
-	return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not let namespace %q write to %q; its owner can: kubectl -n %s annotate gitrepository %s %s=%s=%s",
-		name, r.Namespace, cleanPath(r.Spec.Path), o.Repository.Namespace, o.Repository.Name, WritersAnnotation, r.Namespace, "./"+cleanPath(r.Spec.Path))
+	folder := "./" + strings.TrimPrefix(cleanPath(r.Spec.Path), ".")
+	writers := r.Namespace + "=" + folder
+	if others := o.Repository.Annotations[WritersAnnotation]; others != "" {
+		writers = others + "," + writers
+	}
+	return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not let namespace %q write to %q; its owner can: kubectl -n %s annotate --overwrite gitrepository %s '%s=%s'",
+		name, r.Namespace, folder, o.Repository.Namespace, o.Repository.Name, WritersAnnotation, writers)
 }
 
 // writerFolders are the folders that the annotation gives to a namespace. An

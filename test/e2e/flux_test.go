@@ -4,18 +4,23 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"filippo.io/age"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/gitserver"
@@ -25,6 +30,7 @@ import (
 
 const (
 	controllerNamespace = "threescale-backup"
+	controllerAccount   = "threescale-backup"
 	branch              = "main"
 )
 
@@ -72,10 +78,15 @@ func startFlux(ctx context.Context) (err error) {
 
 // startController starts the controller as its Deployment would.
 func startController(ctx context.Context, flags ...string) error {
-	kubeconfig, err := shared.AccountKubeconfig(ctx, controllerNamespace, "threescale-backup")
+	kubeconfig, err := shared.AccountKubeconfig(ctx, controllerNamespace, controllerAccount)
 	if err != nil {
 		return err
 	}
+	return startControllerWith(kubeconfig, flags...)
+}
+
+// startControllerWith starts it with a kubeconfig of its account.
+func startControllerWith(kubeconfig string, flags ...string) (err error) {
 	flux.controller, err = shared.StartProcess(cluster.ProcessOptions{
 		Name: "restore-controller",
 		Path: flux.binary,
@@ -92,34 +103,125 @@ type delivery struct {
 	identity   *age.X25519Identity
 }
 
-// deliver makes a repository that holds a file of its own and .sops.yaml, with
-// the GitRepository and the Kustomization of an installation that is restored by dr.
-func (w *tenant) deliver() *delivery {
+// newDelivery makes a repository and, in the tenant's namespace, the keys to it.
+func (w *tenant) newDelivery() *delivery {
+	w.t.Helper()
+	d := w.newRepository()
+	d.makeSecret("git", flux.git.BasicAuth())
+	d.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(d.identity.String() + "\n")})
+	return d
+}
+
+// newRepository makes a repository that holds a file of its own and .sops.yaml.
+func (w *tenant) newRepository() *delivery {
 	w.t.Helper()
 	ctx := w.t.Context()
 	identity, err := age.GenerateX25519Identity()
 	require.NoError(w.t, err)
-	repository, err := flux.git.CreateRepository(ctx, w.namespace, branch, "")
+	d := &delivery{tenant: w, identity: identity}
+	d.repository, err = flux.git.CreateRepository(ctx, w.namespace, branch, "")
 	require.NoError(w.t, err)
-	_, err = repository.Push(ctx, gitserver.Change{Branch: branch, Message: "Begin", Files: map[string][]byte{
-		"README.md":  []byte("Somebody else's.\n"),
-		".sops.yaml": fmt.Appendf(nil, "creation_rules:\n- encrypted_regex: ^(data|stringData)$\n  age: %s\n", identity.Recipient()),
-	}})
-	require.NoError(w.t, err)
-	d := &delivery{tenant: w, repository: repository, identity: identity}
-	d.makeSecret("git", flux.git.BasicAuth())
-	d.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(identity.String() + "\n")})
-	d.create(fmt.Sprintf(`{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: apps}, spec: {interval: 1h, url: %q, ref: {branch: main}, secretRef: {name: git}}}`, repository.HTTP()))
-	d.create(`{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: apps}, spec: {interval: 1h, retryInterval: 5s, timeout: 2m, prune: true, path: ./apps/overlays/dr,
-		sourceRef: {kind: GitRepository, name: apps}, decryption: {provider: sops, secretRef: {name: sops-age}},
-		healthChecks: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, name: example, namespace: ` + w.namespace + `}],
-		healthCheckExprs: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, current: "status.conditions.exists(c, c.type == 'Available' && c.status == 'True')"}]}}`)
+	w.t.Cleanup(d.checkRepository)
+	d.push(map[string][]byte{"README.md": []byte("Somebody else's.\n"), ".sops.yaml": rules(identity.Recipient().String())})
 	return d
+}
+
+// rules is a .sops.yaml that encrypts Secrets for an age recipient.
+func rules(recipient string) []byte {
+	return fmt.Appendf(nil, "creation_rules:\n- encrypted_regex: ^(data|stringData)$\n  age: %s\n", recipient)
+}
+
+// push has the maintainer commit files.
+func (d *delivery) push(files map[string][]byte) string {
+	d.t.Helper()
+	hash, err := d.repository.Push(d.t.Context(), gitserver.Change{Branch: branch, Message: "By the maintainer", Files: files})
+	require.NoError(d.t, err)
+	return hash
+}
+
+// checkRepository looks for plain text in everything that was ever pushed, and
+// in what everybody may read of Flux' objects.
+func (d *delivery) checkRepository() {
+	content, err := d.repository.Objects(context.WithoutCancel(d.t.Context()))
+	assert.NoError(d.t, err)
+	assert.NotEmpty(d.t, content)
+	assert.False(d.t, leaks(string(content)), "repository of %s holds a value of a Secret", d.namespace)
+}
+
+// deliver makes a repository, with the GitRepository and the Kustomization of
+// an installation that is restored by dr.
+func (w *tenant) deliver() *delivery {
+	w.t.Helper()
+	d := w.newDelivery()
+	d.follow("1h")
+	return d
+}
+
+// follow has Flux apply what dr restores.
+func (d *delivery) follow(interval string) {
+	d.t.Helper()
+	d.create(fmt.Sprintf(`{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: apps}, spec: {interval: 1h, url: %q, ref: {branch: main}, secretRef: {name: git}}}`, d.repository.HTTP()))
+	d.create(d.kustomization(interval))
+}
+
+// kustomization applies what dr restores.
+func (d *delivery) kustomization(interval string) string {
+	return `{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: apps}, spec: {interval: ` + interval + `, retryInterval: 5s, timeout: 2m, prune: true, path: ./apps/overlays/dr,
+		sourceRef: {kind: GitRepository, name: apps}, decryption: {provider: sops, secretRef: {name: sops-age}},
+		healthChecks: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, name: example, namespace: ` + d.namespace + `}],
+		healthCheckExprs: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, current: "status.conditions.exists(c, c.type == 'Available' && c.status == 'True')"}]}}`
+}
+
+// dr is a restore of the last run of nightly, with more of a spec.
+func dr(name, spec string) string {
+	return fmt.Sprintf(`{apiVersion: backup.threescale.dev/v1alpha1, kind: ThreeScaleRestore, metadata: {name: %s}, spec: %s}`, name, merge(`{
+		restoreSource: {backupRef: {name: nightly}}, sourceRef: {name: apps}, path: ./apps, retryInterval: 5s, timeout: 2m}`, spec))
+}
+
+// merge puts the fields of one flow mapping over those of another.
+func merge(base, over string) string {
+	var fields, changes map[string]any
+	if err := yaml.Unmarshal([]byte(base), &fields); err != nil {
+		panic(err)
+	}
+	if err := yaml.Unmarshal([]byte(over), &changes); err != nil {
+		panic(err)
+	}
+	maps.Copy(fields, changes)
+	out, err := json.Marshal(fields)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+// withKustomization has a restore wait for Flux.
+const withKustomization = `{kustomizationRef: {name: apps}}`
+
+// ask applies a restore as the tenant.
+func (w *tenant) ask(restore string) {
+	w.t.Helper()
+	require.NoError(w.t, w.apply(inNamespace(w.t, restore, w.namespace)))
 }
 
 func (w *tenant) makeSecret(name string, data map[string][]byte) {
 	w.t.Helper()
-	require.NoError(w.t, w.c.Client().Create(w.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace}, Data: data}))
+	w.makeSecretIn(w.namespace, name, data)
+}
+
+func (w *tenant) makeSecretIn(namespace, name string, data map[string][]byte) {
+	w.t.Helper()
+	require.NoError(w.t, w.c.Client().Create(w.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: data}))
+}
+
+// makeNamespace makes another namespace for a test, which goes with it.
+func (w *tenant) makeNamespace(name string) {
+	w.t.Helper()
+	require.NoError(w.t, w.c.Client().Create(w.t.Context(), namespaceWith(name)))
+	w.t.Cleanup(func() {
+		_, err := w.c.Kubectl(context.WithoutCancel(w.t.Context()), "", "delete", "namespace", name, "--wait=false", "--ignore-not-found")
+		assert.NoError(w.t, err)
+	})
 }
 
 // create makes an object of YAML as the administrator.
@@ -128,12 +230,20 @@ func (w *tenant) create(text string) {
 	require.NoError(w.t, w.c.ApplyYAML(w.t.Context(), []byte(inNamespace(w.t, text, w.namespace))))
 }
 
-// operate starts the stand-in of the 3scale operator.
-func (w *tenant) operate() {
+// operate starts the stand-in of the 3scale operator, and returns what stops it.
+func (w *tenant) operate() (stop func()) {
 	w.t.Helper()
-	o, err := operator.Start(context.WithoutCancel(w.t.Context()), w.c.Config(), operator.Options{Namespace: w.namespace})
+	return w.operateWith(operator.Options{})
+}
+
+func (w *tenant) operateWith(options operator.Options) (stop func()) {
+	w.t.Helper()
+	options.Namespace = w.namespace
+	o, err := operator.Start(context.WithoutCancel(w.t.Context()), w.c.Config(), options)
 	require.NoError(w.t, err)
-	w.t.Cleanup(func() { require.NoError(w.t, o.Stop()) })
+	stop = sync.OnceFunc(func() { require.NoError(w.t, o.Stop()) })
+	w.t.Cleanup(stop)
+	return stop
 }
 
 // restoreOf reads a restore.
@@ -154,6 +264,9 @@ func (w *tenant) untilRestore(name, conditionType, conditionStatus, reason strin
 			return err
 		}
 		c := condition(got, conditionType)
+		if conditionType != "Stalled" && condition(got, "Stalled")["status"] == "True" && c["reason"] != reason {
+			return fmt.Errorf("it is stalled: %v", condition(got, "Stalled"))
+		}
 		if c["status"] != conditionStatus || c["reason"] != reason {
 			return fmt.Errorf("after %s: %v", time.Since(start).Round(time.Second), got.Object["status"])
 		}
@@ -161,3 +274,22 @@ func (w *tenant) untilRestore(name, conditionType, conditionStatus, reason strin
 	})
 	return got
 }
+
+// untilRestoreSays waits for a text in the message of a restore that is not ready.
+func (w *tenant) untilRestoreSays(name, text string) *unstructured.Unstructured {
+	w.t.Helper()
+	var got *unstructured.Unstructured
+	w.eventually(fmt.Sprintf("restore %q to say %q", name, text), func(ctx context.Context) (err error) {
+		if got, err = w.restoreOf(ctx, name); err != nil {
+			return err
+		}
+		if condition(got, "Ready")["status"] == "True" || !strings.Contains(message(got, "Ready"), text) {
+			return fmt.Errorf("status is %v", got.Object["status"])
+		}
+		return nil
+	})
+	return got
+}
+
+// splitYAML returns the documents of a text.
+func splitYAML(text string) []string { return strings.Split(text, "\n---\n") }

@@ -32,7 +32,11 @@ func (w *tenant) checkLeaks(ctx context.Context) {
 		assert.NoError(w.t, err)
 		assert.False(w.t, leaks(out), "a composite of namespace %s holds a value of a Secret", w.namespace)
 	}
-	for _, kinds := range []string{"threescalebackups.backup.threescale.dev", "events", "configmaps", "jobs,pods,persistentvolumeclaims", "serviceaccounts,roles,rolebindings"} {
+	watched := []string{"threescalebackups.backup.threescale.dev", "events", "configmaps", "jobs,pods,persistentvolumeclaims", "serviceaccounts,roles,rolebindings"}
+	if flux.controller != nil {
+		watched = append(watched, "threescalerestores,gitrepositories,kustomizations")
+	}
+	for _, kinds := range watched {
 		out, err := w.c.Kubectl(ctx, "", "-n", w.namespace, "get", kinds, "-o", "yaml", "--show-managed-fields")
 		assert.NoError(w.t, err)
 		assert.False(w.t, leaks(out), "%s in namespace %s hold a value of a Secret", kinds, w.namespace)
@@ -48,12 +52,16 @@ func (w *tenant) checkLeaks(ctx context.Context) {
 }
 
 // noValueLeaked looks at what is not of one namespace: all events, and the logs
-// of the function and of Crossplane.
+// of the function, of Crossplane and of the controller.
 func noValueLeaked(t *testing.T) {
 	out, err := shared.Kubectl(t.Context(), "", "get", "events", "--all-namespaces", "-o", "yaml", "--show-managed-fields")
 	require.NoError(t, err)
 	assert.False(t, leaks(out), "an event holds a value of a Secret")
-	for _, log := range []string{shared.Function().Log(), shared.Crossplane().Log()} {
+	logs := []string{shared.Function().Log(), shared.Crossplane().Log()}
+	if flux.controller != nil {
+		logs = append(logs, flux.controller.Log())
+	}
+	for _, log := range logs {
 		data, err := os.ReadFile(log)
 		require.NoError(t, err)
 		assert.False(t, leaks(string(data)), "%s holds a value of a Secret", log)

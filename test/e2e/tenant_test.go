@@ -84,7 +84,7 @@ func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	}
 	var err error
 	w.account, err = shared.Tenant(ctx, namespace, "tenant", []rbacv1.PolicyRule{
-		{APIGroups: []string{"backup.threescale.dev"}, Resources: []string{"threescalebackups"}, Verbs: []string{"*"}},
+		{APIGroups: []string{"backup.threescale.dev"}, Resources: []string{"threescalebackups", "threescalerestores"}, Verbs: []string{"*"}},
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims", "pods", "pods/log", "events", "configmaps"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"get", "list", "watch"}},
 	})
@@ -182,11 +182,15 @@ func (w *tenant) end() {
 
 // describe logs what a user would look at.
 func (w *tenant) describe(ctx context.Context) {
-	for _, args := range [][]string{
+	looks := [][]string{
 		{"get", "threescalebackups.backup.threescale.dev", "-o", "yaml"},
 		{"get", "jobs,pods,pvc", "-o", "wide"},
 		{"get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "custom-columns=AT:.metadata.creationTimestamp,KIND:.involvedObject.kind,REASON:.reason,MESSAGE:.message"},
-	} {
+	}
+	if flux.controller != nil {
+		looks = append(looks, []string{"get", "threescalerestores,gitrepositories,kustomizations", "-o", "yaml"})
+	}
+	for _, args := range looks {
 		out, err := shared.Kubectl(ctx, "", append([]string{"-n", w.namespace}, args...)...)
 		w.t.Log("\n"+out, err)
 	}

@@ -80,6 +80,12 @@ func (r *Repository) ReadFile(ctx context.Context, revision, path string) ([]byt
 	return r.git(ctx, r.dir, "cat-file", "blob", revision+":"+path)
 }
 
+// Objects returns the content of everything that was ever pushed, one after the
+// other: of commits, trees and files, also of those that no branch has any more.
+func (r *Repository) Objects(ctx context.Context) ([]byte, error) {
+	return r.git(ctx, r.dir, "cat-file", "--batch-all-objects", "--batch")
+}
+
 // Clone makes a clone in a new folder, with the files of a revision.
 func (r *Repository) Clone(ctx context.Context, folder, revision string) error {
 	if _, err := r.git(ctx, r.server.dir, "clone", "--quiet", "--no-checkout", r.dir, folder); err != nil {

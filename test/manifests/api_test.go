@@ -94,6 +94,7 @@ func TestNoForeignRegistry(t *testing.T) {
 		at(t, object(t, "crossplane.yaml"), "spec", "dependsOn", "package"),
 		at(t, object(t, "manifests", "claim", "composition.yaml"), "spec", "pipeline", "input", "image"),
 		at(t, object(t, "examples", "functions.yaml"), "spec", "package"),
+		at(t, object(t, "manifests", "controller", "deployment.yaml"), "spec", "template", "spec", "containers", "image"),
 	} {
 		assert.True(t, strings.HasPrefix(fmt.Sprint(image), "registry.example.com/"), image)
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -36,10 +37,28 @@ func TestKustomize(t *testing.T) {
 		"rbac":       {"ClusterRole"},
 		"claim":      flavour,
 		"namespaced": flavour,
+		"crd":        {"CustomResourceDefinition"},
+		"controller": {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment", "Namespace", "Role", "RoleBinding", "ServiceAccount"},
+		"resync":     {"Role", "RoleBinding"},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			assert.Equal(t, want, slices.Sorted(maps.Keys(build(t, folder))))
 		})
+	}
+}
+
+// TestControllerImages: the two images are where the README's patches replace them.
+func TestControllerImages(t *testing.T) {
+	containers, ok := at(t, build(t, "controller")["Deployment"], "spec", "template", "spec", "containers").([]any)
+	require.True(t, ok)
+	require.Len(t, containers, 1)
+	variables, ok := at(t, containers, "env").([]any)
+	require.True(t, ok)
+	assert.Equal(t, map[string]any{"name": "MOVER_IMAGE", "value": "registry.example.com/threescale-backup/function:v0.1.0"}, variables[0])
+	readme := string(read(t, "README.md"))
+	for _, path := range []string{"/spec/template/spec/containers/0/image", "/spec/template/spec/containers/0/env/0/value"} {
+		_, _, shown := strings.Cut(readme, "path: "+path)
+		assert.True(t, shown, path)
 	}
 }
 

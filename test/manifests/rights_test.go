@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/crossplane/function-sdk-go/logging"
@@ -19,6 +20,7 @@ import (
 
 	"threescale.dev/backup/fn/function"
 	"threescale.dev/backup/fn/simulate"
+	"threescale.dev/backup/fn/specs"
 	"threescale.dev/backup/test/manifests"
 	"threescale.dev/backup/test/render"
 )
@@ -140,34 +142,81 @@ func TestClusterRoleIsAggregated(t *testing.T) {
 func TestReadRights(t *testing.T) {
 	for name, rule := range map[string]string{
 		"a wildcard":          `{apiGroups: ["*"], resources: [secrets], verbs: [get]}`,
-		"an unknown resource": `{apiGroups: [""], resources: [pods], verbs: [get]}`,
+		"an unknown resource": `{apiGroups: [""], resources: [nodes], verbs: [get]}`,
 		"one object":          `{apiGroups: [""], resources: [secrets], resourceNames: [a], verbs: [get]}`,
 		"an unknown field":    `{apiGroups: [""], resource: [secrets], verbs: [get]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := manifests.ReadRights([]byte("rules: [" + rule + "]"))
-			assert.ErrorContains(t, err, "cannot read ClusterRole")
+			_, err := manifests.ReadRights([]byte("{kind: ClusterRole, rules: [" + rule + "]}"))
+			assert.ErrorContains(t, err, "cannot read role")
+		})
+	}
+	for name, file := range map[string]string{
+		"no role":   "kind: ServiceAccount\n---\nkind: RoleBinding\n",
+		"two roles": "kind: Role\n---\nkind: Role\n",
+		"no YAML":   "kind: [",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := manifests.ReadRights([]byte(file))
+			assert.ErrorContains(t, err, "cannot read role")
 		})
 	}
 }
 
 func TestRightsTable(t *testing.T) {
-	table, err := manifests.RightsTable([]byte(`rules:
+	table, err := manifests.RightsTable([]byte(`kind: ServiceAccount
+---
+kind: Role
+rules:
 - {apiGroups: [batch], resources: [jobs], verbs: [patch, list, get, watch, create]}
+- {apiGroups: [""], resources: [events], verbs: [impersonate]}
 - {apiGroups: [""], resources: [namespaces], verbs: [get]}`))
 	require.NoError(t, err)
 	assert.Equal(t, `| Kind | API group | Read | Write |
 | --- | --- | --- | --- |
 | Namespace | core | get | no |
 | Job | batch | get, list, watch | create, patch |
+| Event | core | no | impersonate |
 `, table)
 }
 
-// TestREADMEHasRightsTable holds the README to the shipped ClusterRole.
+// TestREADMEHasRightsTable holds the README to the shipped roles.
 func TestREADMEHasRightsTable(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	readme := string(read(t, "README.md"))
+	for _, file := range []string{manifests.ClusterRoleFile, manifests.ControllerRoleFile, manifests.AccountRoleFile} {
+		table, err := manifests.RightsTable(read(t, file))
+		require.NoError(t, err)
+		_, _, shown := strings.Cut(readme, table)
+		assert.True(t, shown, "print the table of %s again with: go run ./test/manifests/rights", file)
+	}
+}
+
+// TestControllerMayGrantWhatItMakes: as TestCrossplaneMayGrantWhatItComposes,
+// for the Roles of a restore's Jobs.
+func TestControllerMayGrantWhatItMakes(t *testing.T) {
+	var shipped rbacv1.ClusterRole
+	require.NoError(t, yaml.UnmarshalStrict(read(t, manifests.ControllerRoleFile), &shipped))
+	for _, action := range []specs.Action{specs.Inspecting, specs.Refilling} {
+		for _, rule := range specs.StepRole(specs.Step{Restore: "dr", Action: action, ID: "1"}, 1).Rules {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					assert.True(t, allows(shipped, rule.APIGroups[0], resource, verb), "%s %s", verb, resource)
+				}
+			}
+			assert.NotEmpty(t, rule.ResourceNames, "a pod needs its own report and hand-over Secrets only")
+		}
+	}
+}
+
+// TestAccountHasNoMoreThanTheController: a restore that names a ServiceAccount
+// needs of it what it would do by itself, and no right more.
+func TestAccountHasNoMoreThanTheController(t *testing.T) {
+	controller, err := manifests.ReadRights(read(t, manifests.ControllerRoleFile))
 	require.NoError(t, err)
-	table, err := manifests.RightsTable(clusterRole(t))
+	account, err := manifests.ReadRights(read(t, manifests.AccountRoleFile))
 	require.NoError(t, err)
-	assert.Contains(t, string(readme), table, "print it again with: go run ./test/manifests/rights")
+	require.NotEmpty(t, account)
+	for kind, verbs := range account {
+		assert.Subset(t, controller[kind], verbs, kind)
+	}
 }

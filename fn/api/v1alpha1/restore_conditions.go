@@ -29,6 +29,8 @@ const (
 	ReasonObjectConflict = "ObjectConflict"
 	// ReasonVersionRefused: the 3scale operator would refuse the backup's version.
 	ReasonVersionRefused = "VersionRefused"
+	// ReasonFolderTaken: the folders in the repository are somebody else's.
+	ReasonFolderTaken = "FolderTaken"
 	// ReasonGitFailed: the repository could not be read or written; it is tried again.
 	ReasonGitFailed = "GitFailed"
 	// ReasonPushRejected: the Git server refuses the commit.

@@ -32,7 +32,7 @@ type contents struct {
 func contentsOf(tree *madeTree, recipients []string) contents {
 	i := tree.inspection
 	described := contents{
-		Run: i.Run, ManifestSHA256: i.ManifestSHA256, Verified: i.Verified, Source: i.Source, Namespace: tree.namespace, Recipients: recipients,
+		Run: i.Run, ManifestSHA256: i.ManifestSHA256, Verified: i.Verified, Source: i.Source, Namespace: tree.Namespace, Recipients: recipients,
 		Omitted: texts(tree.Omitted), Rewritten: texts(tree.Rewritten), LeftWithDomain: texts(tree.LeftWithDomain),
 		NotIncluded: threescale.NotIncluded(), Warnings: append([]string{}, i.Warnings...),
 	}

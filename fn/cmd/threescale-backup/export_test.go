@@ -107,15 +107,19 @@ func TestExportRefuses(t *testing.T) {
 		"UnknownRun": {"there is none", plain, []string{"--run", "20200101t000000z-00000000"}, nil, job.ExitUsage, "no such run"},
 		"LinkedFolder": {"somebody else's files are behind it", plain, []string{"--recipient", plain.recipient}, func(t *testing.T, dir string) {
 			t.Helper()
-			put(t, dir, "theirs/dr/kustomization.yaml", "theirs\n")
+			put(t, dir, "theirs/dr/README", "theirs\n")
 			require.NoError(t, os.Symlink("theirs", filepath.Join(dir, "base")))
 		}, job.ExitUsage, `"base" is a symlink or the like`},
 		"LinkedFile": {"somebody else's file is behind it", plain, []string{"--recipient", plain.recipient}, func(t *testing.T, dir string) {
 			t.Helper()
 			put(t, dir, "theirs.yaml", "theirs\n")
-			put(t, dir, "overlays/dr/README", "")
-			require.NoError(t, os.Symlink("../../theirs.yaml", filepath.Join(dir, "overlays/dr/kustomization.yaml")))
-		}, job.ExitUsage, `"overlays/dr/kustomization.yaml" is a symlink or the like`},
+			put(t, dir, "base/dr/README", "")
+			require.NoError(t, os.Symlink("../../theirs.yaml", filepath.Join(dir, "base/dr/secret-zync.yaml")))
+		}, job.ExitUsage, `"base/dr/secret-zync.yaml" is a symlink or the like`},
+		"Taken": {"a user keeps the folder", plain, []string{"--recipient", plain.recipient}, func(t *testing.T, dir string) {
+			t.Helper()
+			put(t, dir, "base/dr/kustomization.yaml", "resources: []\n")
+		}, job.ExitUsage, "was not written by a restore"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

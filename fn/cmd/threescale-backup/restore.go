@@ -164,15 +164,17 @@ func uncommitted(err error, filled *job.RefillResult) error {
 	if filled != nil && !filled.Skipped {
 		err = fmt.Errorf("%w; the file storage is restored, and is left alone when this is run again", err)
 	}
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return &exitError{job.ExitTemporary, err}
-	case failed.Reason == publish.Internal:
+	}
+	switch failed.Reason {
+	case publish.Internal:
 		return &exitError{job.ExitIO, err}
-	case failed.Terminal():
+	case publish.RaceLost:
+		return &exitError{job.ExitTemporary, err}
+	default:
 		return usage(err)
 	}
-	return &exitError{job.ExitTemporary, err}
 }
 
 // refill writes the file storage; nil if there is none to write.

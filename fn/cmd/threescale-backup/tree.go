@@ -39,7 +39,6 @@ type treeFlags struct {
 type madeTree struct {
 	*overlay.Tree
 
-	namespace  string // that the objects are for
 	inspection job.Inspection
 	// objects is the digest of the objects of a run that has no manifest.
 	objects string
@@ -77,7 +76,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 			in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
 		}
 	}
-	made := &madeTree{namespace: f.Namespace, inspection: inspection}
+	made := &madeTree{inspection: inspection}
 	if inspection.ManifestSHA256 == "" {
 		made.objects = hex.EncodeToString(digest.Sum(nil))
 	}
@@ -116,7 +115,11 @@ func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publ
 	}
 	slices.Sort(recipients)
 	edit, err = commit.Edit(files, root, tree.Tree, encrypter)
-	if err != nil {
+	var taken *overlay.TakenError
+	switch {
+	case errors.As(err, &taken):
+		return publish.Edit{}, nil, usage(err)
+	case err != nil:
 		return publish.Edit{}, nil, err
 	}
 	return edit, slices.Compact(recipients), nil

@@ -1,5 +1,5 @@
-// Command rights prints the README's table of what the shipped ClusterRole
-// allows Crossplane.
+// Command rights prints the README's tables of what the shipped roles allow
+// Crossplane, the controller of restores, and a ServiceAccount that one names.
 package main
 
 import (
@@ -21,15 +21,16 @@ func main() {
 }
 
 func run(root string) error {
-	path := filepath.Join(root, filepath.FromSlash(manifests.ClusterRoleFile))
-	clusterRole, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("cannot read ClusterRole %q: %w", path, err)
+	for _, file := range []string{manifests.ClusterRoleFile, manifests.ControllerRoleFile, manifests.AccountRoleFile} {
+		role, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
+		if err != nil {
+			return fmt.Errorf("cannot read role: %w", err)
+		}
+		table, err := manifests.RightsTable(role)
+		if err != nil {
+			return fmt.Errorf("cannot print %q: %w", file, err)
+		}
+		fmt.Printf("%s\n\n%s\n", file, table)
 	}
-	table, err := manifests.RightsTable(clusterRole)
-	if err != nil {
-		return err
-	}
-	fmt.Print(table)
 	return nil
 }

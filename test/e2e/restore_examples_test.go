@@ -1,0 +1,251 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"threescale.dev/backup/fn/threescale"
+)
+
+// The examples of restores, each applied as it is shipped.
+
+// TestExampleOtherNamespace: beside the first installation, from a copy of its
+// volume, with its own domain and databases, by a repository of the platform's
+// team and a ServiceAccount of the tenant's.
+func TestExampleOtherNamespace(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	other := newTenant(t, second)
+	other.lose()
+	other.operate()
+	other.volumeFrom("nightly-backup", w.volumeDir(nightlyVolume), func(string) {})
+	e := other.newExample("other-namespace", map[string]string{"3scale": w.namespace, "3scale-dr": other.namespace, "flux-system": w.namespace + "-flux"}, overSSH)
+	e.apply("account.yaml")
+	databases := map[string]map[string][]byte{
+		"system-database": {"URL": []byte("mysql2://root:copy@mysql.dr.svc/system"), "DB_USER": []byte("copy"), "DB_PASSWORD": []byte("copy")},
+		"system-redis":    {"URL": []byte("redis://redis.dr.svc:6379/1")},
+		"backend-redis":   {"REDIS_STORAGE_URL": []byte("redis://redis.dr.svc:6379/0"), "REDIS_QUEUES_URL": []byte("redis://redis.dr.svc:6379/1")},
+	}
+	for name, data := range databases {
+		other.makeSecret(name, data)
+	}
+	e.apply("flux.yaml")
+	e.apply("restore.yaml")
+	done := e.untilRestore("dr", "Ready", "True", "Restored")
+
+	domain, _, err := unstructured.NestedString(other.apiManager().Object, "spec", "wildcardDomain")
+	require.NoError(t, err)
+	assert.Equal(t, "3scale-dr.example.com", domain)
+	for name, data := range databases {
+		assert.Equal(t, data, other.secret(name).Data, "Secret %s stays as it was made", name)
+		delete(kept.secrets, name)
+	}
+	plan := fmt.Sprint(status(done, "plan", "rewritten"))
+	assert.Contains(t, plan, "wildcardDomain")
+	e.assertRestored(kept, e.onlyCommit(t, branch), e.rewritten(done, kept)...)
+	assert.NotContains(t, e.admin("get", "apimanager", "example", "-o", "yaml"), "apps.example.com", "nothing of the former domain")
+	w.assertSecrets(kept)
+}
+
+// rewritten are the Secrets in which the plan says that the domain is replaced.
+func (e *example) rewritten(done *unstructured.Unstructured, kept *installation) []string {
+	e.t.Helper()
+	var names []string
+	list, _ := status(done, "plan", "rewritten").([]any)
+	for name := range kept.secrets {
+		for _, place := range list {
+			if strings.HasPrefix(fmt.Sprint(place), "Secret "+name+" ") {
+				names = append(names, name)
+				break
+			}
+		}
+	}
+	return names
+}
+
+// TestExampleOtherCluster: all that is left is a Released volume. It is freed,
+// and the restore makes claim and file storage itself, the latter of another class.
+func TestExampleOtherCluster(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, `{backupDestination: {persistentVolumeClaim: {storageClass: retain, resources: {requests: 10Gi}}}}`)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	volume := w.persistentVolume(nightlyVolume)
+	w.untilReleased(volume)
+
+	other := newTenant(t, second)
+	other.lose()
+	other.admin("delete", "pvc", threescale.FileStorageClaimName)
+	other.operate()
+	e := other.newExample("other-cluster", other.besideFlux(), overHTTPS)
+	e.apply("flux.yaml")
+	restore := strings.Replace(e.placed("restore.yaml"), "volumeName: nightly-backup", "volumeName: "+volume, 1)
+	require.NoError(t, e.tenant.apply(restore))
+	refused := e.untilRestore("dr", "Ready", "False", "SourceUnusable")
+	t.Log(message(refused, "Ready"))
+	other.shell(other.commandOf(refused, "Ready"))
+	done := e.untilRestore("dr", "Ready", "True", "Restored")
+
+	other.files = other.volumeDir(threescale.FileStorageClaimName)
+	assert.Equal(t, "standard", other.admin("get", "pvc", threescale.FileStorageClaimName, "-o", "jsonpath={.spec.storageClassName}"))
+	e.assertRestored(kept, e.onlyCommit(t, branch), e.rewritten(done, kept)...)
+	assert.Equal(t, "Bound", other.admin("get", "pvc", "dr-source", "-o", "jsonpath={.status.phase}"))
+}
+
+// TestExampleOperatorVolume: APIManagerBackup wrote the volume.
+func TestExampleOperatorVolume(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	folder := w.volumeDir(nightlyVolume)
+	w.volumeFrom("example-apimanagerbackup-pvc", t.TempDir(), func(dir string) {
+		for _, name := range []string{"secrets", "configmaps", "apimanager", "system-filestorage-pvc"} {
+			out, err := exec.Command("cp", "-rpL", filepath.Join(folder, name), filepath.Join(dir, name)).CombinedOutput()
+			require.NoError(t, err, string(out))
+		}
+		for _, object := range threescale.ReferencedSecrets(w.apiManager().Object) {
+			require.NoError(t, os.Remove(filepath.Join(dir, "secrets", object.Name+".json")), "the operator does not back it up")
+		}
+	})
+	referenced := threescale.ReferencedSecrets(w.apiManager().Object)
+	w.lose()
+	for _, object := range referenced {
+		secret := kept.secrets[object.Name].DeepCopy()
+		secret.ResourceVersion, secret.UID = "", ""
+		require.NoError(t, w.c.Client().Create(t.Context(), secret))
+	}
+	w.operate()
+	e := w.newExample("operator-volume", w.inPlace())
+	e.apply("flux.yaml")
+	e.apply("restore.yaml")
+	done := e.untilRestore("dr", "Ready", "True", "Restored")
+	assert.Contains(t, fmt.Sprint(status(done, "plan", "warnings")), "APIManagerBackup")
+	e.assertRestored(kept, e.onlyCommit(t, branch))
+}
+
+// TestExampleEncrypted: the backup is encrypted for one key, Git for another.
+func TestExampleEncrypted(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	identity := mustIdentity(t)
+	require.NoError(t, w.apply(claim(nightly, fmt.Sprintf(`{encryption: {age: {recipients: [%s]}}, backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}}`, identity.Recipient()))))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	w.lose()
+	w.operate()
+	e := w.newExample("encrypted", w.inPlace())
+	e.apply("flux.yaml")
+	w.makeSecret("backup-age", map[string][]byte{"backup.agekey": []byte(mustIdentity(t).String() + "\n")})
+	e.apply("restore.yaml")
+	t.Log(message(e.untilRestore("dr", "Ready", "False", "DecryptionFailed"), "Ready"))
+	w.admin("delete", "secret", "backup-age")
+	w.makeSecret("backup-age", map[string][]byte{"backup.agekey": []byte(identity.String() + "\n")})
+	_, err := w.kubectl("annotate", "--overwrite", "threescalerestore", "dr", requestedAt+"=now")
+	require.NoError(t, err)
+	e.untilRestore("dr", "Ready", "True", "Restored")
+	e.assertRestored(kept, e.onlyCommit(t, branch))
+}
+
+// TestExampleDryRun: beside an installation that runs, a plan and nothing else;
+// once it is a dry run no more, it restores what was planned.
+func TestExampleDryRun(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	e := w.newExample("dry-run", w.inPlace())
+	e.apply("flux.yaml")
+	e.apply("restore.yaml")
+	planned := e.untilRestore("dr", "Ready", "True", "Planned")
+	t.Log(message(planned, "Ready"))
+	objects, _ := status(planned, "plan", "objects").([]any)
+	for _, entry := range objects {
+		object, _ := entry.(map[string]any)
+		assert.Equal(t, "Unchanged", object["verdict"], "%v", object)
+	}
+	assert.Len(t, objects, len(kept.secrets)+2+1+1, "all Secrets, ConfigMaps, the APIManager and the claim of the files")
+	assert.Nil(t, status(planned, "completed"))
+	e.eventually("all of the dry run to be gone", func(context.Context) error {
+		if out := e.admin("get", "jobs,pods,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"); out != "" {
+			return fmt.Errorf("there are %s", out)
+		}
+		return nil
+	})
+	commits, err := e.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	assert.Len(t, commits, 1)
+
+	w.lose()
+	w.operate()
+	w.admin("patch", "threescalerestore", "dr", "--type=merge", "-p", `{"spec":{"dryRun":false}}`)
+	done := e.untilRestore("dr", "Ready", "True", "Restored")
+	assert.Contains(t, fmt.Sprint(status(done, "plan", "objects")), "Create", "the plan is made anew: the installation was lost since")
+	e.assertRestored(kept, e.onlyCommit(t, branch))
+}
+
+// TestExampleProtectedBranch: main takes no push. Without a branch of its own
+// the restore says so, in the server's words; with one it waits for the merge.
+func TestExampleProtectedBranch(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	w.lose()
+	w.operate()
+	e := w.newExample("protected-branch", w.besideFlux(), overSSH)
+	require.NoError(t, e.repository.Protect(branch))
+	e.apply("flux.yaml")
+	const own = "threescale-restore/dr"
+	require.NoError(t, w.apply(strings.Replace(e.placed("restore.yaml"), "branch: "+own, "branch: main", 1)))
+	rejected := e.untilRestore("dr", "Ready", "False", "PushRejected")
+	t.Log(message(rejected, "Ready"))
+	assert.Contains(t, message(rejected, "Ready"), "GH013: Repository rule violations found for refs/heads/main")
+	assert.Equal(t, "True", condition(rejected, "Stalled")["status"])
+
+	e.apply("restore.yaml")
+	e.eventually("the branch to be pushed", func(ctx context.Context) error {
+		branches, err := e.repository.Branches(ctx)
+		if err == nil && len(branches) != 2 {
+			err = fmt.Errorf("there are %v", branches)
+		}
+		return err
+	})
+	e.eventually("the restore to wait for the merge", func(ctx context.Context) error {
+		got, err := e.restoreOf(ctx, "dr")
+		if err == nil && (status(got, "lastPushCommit") == nil || condition(got, "Ready")["status"] != "Unknown") {
+			err = fmt.Errorf("status is %v", got.Object["status"])
+		}
+		return err
+	})
+	made := e.onlyCommit(t, own)
+	_, err := e.repository.Merge(t.Context(), own, branch)
+	require.NoError(t, err)
+	e.admin("-n", e.namespaces["flux-system"], "annotate", "gitrepository", "apps", requestedAt+"=now", "--overwrite") // as a webhook does
+	e.untilRestore("dr", "Ready", "True", "Restored")
+	e.assertRestored(kept, made)
+}

@@ -1,0 +1,131 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+
+	"threescale.dev/backup/test/cluster"
+	"threescale.dev/backup/test/operator"
+	"threescale.dev/backup/test/peers"
+)
+
+// TestWaitsEnd: a Kustomization that never applies, an APIManager that never
+// becomes available, and a sidekiq pod that is not there each end in a condition
+// that says so, and the restore goes on as soon as they come round.
+func TestWaitsEnd(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	w.lose()
+	d := w.deliver()
+	w.admin("patch", "kustomization", "apps", "--type=merge", "-p", `{"spec":{"suspend":true}}`)
+	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 2s, postRestore: {resyncZyncDomains: true}}`))
+	suspended := w.untilRestore("dr", "Ready", "False", "KustomizationUnusable")
+	t.Log(message(suspended, "Ready"))
+	assert.Contains(t, message(suspended, "Ready"), "flux resume")
+
+	// It applies, but what it applies is never there: the key is another one.
+	w.admin("delete", "secret", "sops-age")
+	w.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(mustIdentity(t).String() + "\n")})
+	w.admin("patch", "kustomization", "apps", "--type=merge", "-p", `{"spec":{"suspend":false}}`)
+	stuck := w.untilRestore("dr", "Ready", "False", "NotApplied")
+	t.Log(message(stuck, "Ready"))
+	assert.Equal(t, "True", condition(stuck, "Stalled")["status"])
+	assert.Contains(t, message(stuck, "Ready"), "decrypt", "what Flux says is quoted")
+
+	w.admin("delete", "secret", "sops-age")
+	w.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(d.identity.String() + "\n")})
+	w.admin("annotate", "--overwrite", "kustomization", "apps", requestedAt+"=now")
+	down := w.untilRestore("dr", "Ready", "False", "NotAvailable")
+	t.Log(message(down, "Ready"))
+
+	stop := w.operate()
+	alone := w.untilRestore("dr", "Ready", "False", "ResyncFailed")
+	t.Log(message(alone, "Ready"))
+	assert.Contains(t, message(alone, "Ready"), "system-sidekiq")
+	stop()
+	w.operateWith(operator.Options{Sidekiq: sidekiq(t)})
+	denied := w.untilRestoreSays("dr", "manifests/resync")
+	t.Log(message(denied, "Ready"))
+	assert.Empty(t, w.admin("logs", "system-sidekiq", "--ignore-errors"), "nothing ran there")
+
+	role, err := os.ReadFile(filepath.Join("..", "..", "manifests", "resync", "role.yaml"))
+	require.NoError(t, err)
+	for _, document := range splitYAML(string(role)) {
+		d.create(document)
+	}
+	w.untilRestore("dr", "Ready", "True", "Restored")
+	commits, err := d.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	assert.Len(t, commits, 2)
+	w.assertSecrets(kept)
+	w.assertFiles(kept)
+	w.assertNothingStays()
+}
+
+var sidekiqImage struct {
+	sync.Once
+	err error
+}
+
+// sidekiq is a pod with a bash that does what it is told if that is Zync's task.
+func sidekiq(t *testing.T) *corev1.PodSpec {
+	t.Helper()
+	const name = "docker.io/local/sidekiq:e2e"
+	sidekiqImage.Do(func() {
+		binary := filepath.Join(shared.Dir(), "sidekiq")
+		if sidekiqImage.err = peers.Build(t.Context(), "./test/e2e/sidekiq", binary); sidekiqImage.err == nil {
+			sidekiqImage.err = shared.LoadImage(t.Context(), cluster.Image{Name: name, Binaries: map[string]string{"/bin/bash": binary}, Entrypoint: []string{"/bin/bash"}, User: "65532:65532"})
+		}
+	})
+	require.NoError(t, sidekiqImage.err)
+	yes, no := true, false
+	return &corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "system-sidekiq", Image: name, ImagePullPolicy: corev1.PullNever,
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: &no, RunAsNonRoot: &yes,
+			Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+	}}}
+}
+
+// TestTenRestoresOfOneBranch: they push at once, and each gets its commit.
+func TestTenRestoresOfOneBranch(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	d := w.deliver()
+	names := make([]string, 10)
+	for i := range names {
+		names[i] = fmt.Sprintf("dr%d", i)
+		d.ask(dr(names[i], `{}`))
+	}
+	pushed := map[any]string{}
+	for _, name := range names {
+		pushed[status(w.untilRestore(name, "Ready", "True", "Restored"), "lastPushCommit")] = name
+	}
+	commits, err := d.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	require.Len(t, commits, len(names)+1)
+	for _, commit := range commits[:len(names)] {
+		require.Contains(t, pushed, commit.Hash)
+		got, err := d.restoreOf(t.Context(), pushed[commit.Hash])
+		require.NoError(t, err)
+		d.assertCommit(got, commit)
+	}
+}
