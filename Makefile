@@ -19,7 +19,7 @@ help: ## Show this help.
 ##@ Use
 
 .PHONY: demo
-demo: ## Back up made-up data on this machine, with no cluster; takes seconds.
+demo: ## Back up and restore made-up data on this machine, with no cluster; takes seconds.
 	@test/demo/demo.sh
 
 .PHONY: build

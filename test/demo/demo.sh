@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The way from a claim to a verified backup, with no cluster: the function's own
-# answer is applied to an API server in memory, and the composed Job's own
-# command line runs on directories. Everything is made up, and removed at the end.
+# The way from a claim to a verified backup, and from there to a commit that Flux
+# applies, with no cluster: the function's own answer is applied to an API server
+# in memory, the composed Job's own command line runs on directories, and git, age
+# and SOPS are the real ones. Everything is made up, the key too, and removed at
+# the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,18 +13,21 @@ trap 'rm -rf "$dir"' EXIT
 run() { printf '\n$ %s\n' "$*"; "$@"; }
 
 echo "Building and making up an installation: 3,000 files for 10 tenants, 13 Secrets, 2 ConfigMaps ..."
-CGO_ENABLED=0 go build -o "$dir/bin/" ./fn/cmd/threescale-backup ./test/dataset/generate
+CGO_ENABLED=0 go build -o "$dir/bin/" ./fn/cmd/threescale-backup ./test/dataset/generate ./test/demo/kustomized
+CGO_ENABLED=0 go build -o "$dir/bin/" filippo.io/age/cmd/age-keygen
+CGO_ENABLED=0 go build -o "$dir/bin/" github.com/getsops/sops/v3/cmd/sops
 "$dir/bin/generate" -set M -seed 1 -out "$dir/files" -manifests "$dir/installation" >/dev/null
 cp test/demo/claim.yaml "$dir"
 PATH="$dir/bin:$PATH"
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_PAGER=cat
 cd "$dir"
 
 run cat claim.yaml
 run threescale-backup simulate claim.yaml --objects installation \
   --directory system-storage=files --directory nightly-backup=volume
 
-echo; echo "# A file more, and again: what did not change is not stored again."
-mkdir -p files/tenant-new && echo hello > files/tenant-new/index.html
+echo; echo "# Files more, one hidden, a link, an empty directory; and again: what did not change is not stored again."
+mkdir -p files/tenant-new/empty && echo hello >files/tenant-new/index.html && echo deny >files/.htaccess && ln -s tenant-new files/newest
 run threescale-backup simulate claim.yaml --objects installation \
   --directory system-storage=files --directory nightly-backup=volume -o json >/dev/null
 run threescale-backup list --volume volume
@@ -31,8 +36,46 @@ echo; echo "# Proven by our own reader, and without our software."
 run threescale-backup verify --volume volume
 run bash -c 'cd volume/latest && sha256sum --quiet -c SHA256SUMS && cd "$(readlink -f system-filestorage-pvc)/.." && sha256sum --quiet -c SHA256SUMS && echo sha256sum: OK'
 
-echo; echo "# Somebody flips one bit."
+echo; echo "# The cluster is lost. There are a key of Flux, and a repository that says for whom Secrets are encrypted."
+mkdir keys
+run age-keygen -o keys/flux.agekey
+run git init --quiet --initial-branch=main repository
+cat >repository/.sops.yaml <<EOF
+creation_rules:
+- encrypted_regex: ^(data|stringData)$
+  age: $(age-keygen -y keys/flux.agekey)
+EOF
+run cat repository/.sops.yaml
+run git -C repository add .sops.yaml
+run git -C repository -c user.name=demo -c user.email=demo@localhost commit --quiet --message "Secrets are encrypted for Flux"
+
+echo; echo "# One command brings the files back and makes one commit, for another namespace and another domain."
+restore=(threescale-backup restore --volume volume --namespace 3scale-dr --name dr --wildcard-domain apps.dr.example
+  --repository repository --path apps/3scale --file-storage restored)
+run "${restore[@]}"
+run git -C repository show --stat=100 HEAD
+
+echo; echo "# The files are those that were backed up: contents; names, types, modes, times, links, empty directories."
+run diff -r --no-dereference files restored
+run bash -c 'diff <(cd files && find . -printf "%P %y %m %T@ %l\n" | sort) <(cd restored && find . -printf "%P %y %m %T@ %l\n" | sort) && echo equal'
+
+echo; echo "# What Flux builds of the commit, and a Secret as it is committed. The sops program reads them, with this key only."
+run kustomized repository/apps/3scale/overlays/dr
+run git -C repository show HEAD:apps/3scale/base/dr/secret-zync.yaml
+run bash -c 'export SOPS_AGE_KEY_FILE=keys/flux.agekey; for file in repository/apps/3scale/base/dr/secret-*; do sops decrypt "$file" >/dev/null || exit; done; echo decrypted'
+age-keygen -o keys/another.agekey 2>/dev/null
+run bash -c 'export SOPS_AGE_KEY_FILE=keys/another.agekey; ! sops decrypt repository/apps/3scale/base/dr/secret-zync.yaml >/dev/null 2>&1 && echo refused'
+
+echo; echo "# The same again makes no second commit."
+run "${restore[@]}" -o json | grep -E '^$|^\$|"(commit|committed|writtenFiles)"'
+
+echo; echo "# Somebody flips one bit. It is found, and nothing is restored of it."
+head=$(git -C repository rev-parse HEAD)
 victim=$(find -L volume/latest/system-filestorage-pvc -name '*.png' -print -quit)
 printf '\x00' | dd of="$victim" bs=1 seek=64 conv=notrunc status=none
 run threescale-backup verify --volume volume && { echo "the damage was not found" >&2; exit 1; } || test $? -eq 65
+run threescale-backup restore --volume volume --namespace 3scale-dr --repository repository --file-storage elsewhere &&
+  { echo "the damage was not found" >&2; exit 1; } || test $? -eq 65
+test ! -e elsewhere
+test "$head" = "$(git -C repository rev-parse HEAD)"
 echo; echo "Demo passed"

@@ -2,37 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
-	"threescale.dev/backup/fn/api/job"
-	"threescale.dev/backup/fn/commit"
-	"threescale.dev/backup/fn/mover"
-	"threescale.dev/backup/fn/overlay"
-	"threescale.dev/backup/fn/restore"
-	"threescale.dev/backup/fn/sops"
-	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/fn/publish"
 )
-
-// treeFlags say what a tree is made from.
-type treeFlags struct {
-	Volume              string   `required:"" type:"existingdir" help:"Root of the backup volume."`
-	Run_                string   `name:"run" default:"latest" help:"ID of the run, or latest."` //nolint:revive // Run is the method
-	Identities          string   `type:"existingdir" help:"Folder of age identities to decrypt an encrypted run with, in files called *.agekey."`
-	Name                string   `default:"restored" help:"Name of the folders: base/<name> and overlays/<name>."`
-	Namespace           string   `short:"n" required:"" help:"Namespace that the installation is restored to."`
-	WildcardDomain      string   `help:"Domain that replaces that of the backup."`
-	StorageClass        string   `help:"StorageClass that replaces that of the file storage."`
-	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the databases' URLs."`
-	Recipient           []string `placeholder:"AGE1..." help:"age recipient to encrypt Secrets for; may be repeated. Without it, the .sops.yaml of the repository says for whom."`
-}
 
 // exportCommand writes a run's tree into a directory.
 type exportCommand struct {
@@ -41,9 +22,27 @@ type exportCommand struct {
 	Directory string `arg:"" type:"path" help:"Directory to write the tree to: that of a repository, where it has a .sops.yaml."`
 }
 
+// exported is the answer in JSON.
+type exported struct {
+	contents
+
+	Files   []string `json:"files"`   // relative to the directory
+	Removed []string `json:"removed"` // of an earlier export
+}
+
+// Help tells what flags cannot.
+func (*exportCommand) Help() string {
+	return `Every digest of the run is verified before anything is written. Of an earlier export of the same name, files that the
+new one does not have are removed; all others are left alone. Without Git: restore makes a commit of the same files.`
+}
+
 // Run writes the tree and lists its files.
 func (e *exportCommand) Run(ctx context.Context, c *console) error {
-	tree, _, err := e.build(ctx, "")
+	tree, err := e.build(ctx, c)
+	if err != nil {
+		return err
+	}
+	edit, recipients, err := e.edit(tree)
 	if err != nil {
 		return err
 	}
@@ -55,95 +54,84 @@ func (e *exportCommand) Run(ctx context.Context, c *console) error {
 		return fmt.Errorf("cannot open directory %q: %w", e.Directory, err)
 	}
 	defer root.Close() //nolint:errcheck // each file was closed
-	encrypter, err := commit.Encrypter(root.FS(), e.Recipient)
-	if err != nil {
-		return usage(err)
+	answer := exported{contents: contentsOf(tree, recipients), Files: slices.Sorted(maps.Keys(edit.Write)), Removed: []string{}}
+	answer.NotIncluded = append(answer.NotIncluded, notFileStorage)
+	for _, file := range append(slices.Clone(answer.Files), edit.Remove...) {
+		if err := checkPlain(root, file); err != nil {
+			return err
+		}
 	}
-	edit, err := commit.Edit(root.FS(), ".", tree, encrypter)
-	if err != nil {
-		return encryption(err)
+	for _, file := range answer.Files {
+		if err := replace(root, file, edit.Write[file]); err != nil {
+			return fmt.Errorf("cannot write %q: %w", file, err)
+		}
 	}
 	for _, gone := range edit.Remove {
-		if err := root.Remove(filepath.FromSlash(gone)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch err := root.Remove(gone); {
+		case err == nil:
+			answer.Removed = append(answer.Removed, gone)
+		case !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("cannot remove %q: %w", gone, err)
 		}
 	}
-	for _, file := range tree.Files {
-		path := filepath.FromSlash(file.Path)
-		if err := root.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			return fmt.Errorf("cannot make the directory of %q: %w", file.Path, err)
-		}
-		if err := root.WriteFile(path, edit.Write[file.Path], 0o640); err != nil {
-			return fmt.Errorf("cannot write %q: %w", file.Path, err)
-		}
-	}
 	if c.json {
-		return c.encode(slices.Collect(maps.Keys(edit.Write)))
+		return c.encode(answer)
 	}
-	for _, file := range tree.Files {
-		c.sayf("%s", file.Path)
+	for _, file := range answer.Files {
+		c.sayf("%s", file)
+	}
+	for _, file := range answer.Removed {
+		c.sayf("removed: %s", file)
+	}
+	answer.printNotes(c)
+	return nil
+}
+
+// edit makes the edit of the directory, which need not be there yet.
+func (e *exportCommand) edit(tree *madeTree) (publish.Edit, []string, error) {
+	root, err := os.OpenRoot(e.Directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e.encrypt(os.DirFS(e.Directory), ".", tree)
+	}
+	if err != nil {
+		return publish.Edit{}, nil, fmt.Errorf("cannot open directory %q: %w", e.Directory, err)
+	}
+	defer root.Close() //nolint:errcheck // it was only read
+	return e.encrypt(root.FS(), ".", tree)
+}
+
+// checkPlain refuses a path that is, or passes through, a symlink or anything
+// else that is neither a directory nor a regular file: what is behind it is
+// somebody else's.
+func checkPlain(root *os.Root, name string) error {
+	parts := strings.Split(name, "/")
+	for i := range parts {
+		part := path.Join(parts[:i+1]...)
+		found, err := root.Lstat(part)
+		switch last := i == len(parts)-1; {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return fmt.Errorf("cannot write %q: %w", name, err)
+		case last && !found.Mode().IsRegular(), !last && !found.IsDir():
+			return usage(fmt.Errorf("cannot write %q: %q is a symlink or the like; remove it, or choose another directory or --name", name, part))
+		}
 	}
 	return nil
 }
 
-// encryption tells rules that must be changed from failures.
-func encryption(err error) error {
-	var taken *overlay.TakenError
-	if errors.As(err, &taken) {
-		return usage(err)
+// replace writes a file that is whole or not there.
+func replace(root *os.Root, name string, data []byte) error {
+	if err := root.MkdirAll(path.Dir(name), 0o750); err != nil {
+		return err
 	}
-	for _, known := range []error{sops.ErrNoRules, sops.ErrNoMatch, sops.ErrKeyService, sops.ErrScope} {
-		if errors.Is(err, known) {
-			return usage(fmt.Errorf("%w; or give --recipient", err))
-		}
+	temporary := filepath.Join(path.Dir(name), ".threescale-backup.tmp")
+	err := root.WriteFile(temporary, data, 0o640)
+	if err == nil {
+		err = root.Rename(temporary, name)
+	}
+	if err != nil {
+		_ = root.Remove(temporary) // the error says more
 	}
 	return err
-}
-
-// build verifies a run and makes its tree. With the root of a file storage it
-// also tells what is in there.
-func (f *treeFlags) build(ctx context.Context, fileStorage string) (*overlay.Tree, *job.Inspection, error) {
-	handed := &inMemory{}
-	inspection, err := mover.Inspect(ctx, job.InspectOptions{Run: f.Run_, Volume: f.Volume, Identities: f.Identities, FileStorage: fileStorage}, mover.Env{Now: time.Now, Handover: handed})
-	if err != nil {
-		return nil, nil, &exitError{mover.ExitCode(err), err}
-	}
-	in := overlay.Input{
-		Name: f.Name, Namespace: f.Namespace, WildcardDomain: f.WildcardDomain, StorageClass: f.StorageClass, OmitDatabaseSecrets: f.OmitDatabaseSecrets,
-	}
-	for _, object := range inspection.Objects {
-		data, err := object.Handed(handed.parts)
-		if err != nil {
-			return nil, nil, err
-		}
-		var decoded map[string]any
-		if err := json.Unmarshal(data, &decoded); err != nil {
-			return nil, nil, fmt.Errorf("cannot decode %s %q of run %q", object.Kind, object.Name, inspection.Run) // the error may quote a value
-		}
-		in.Objects = append(in.Objects, decoded)
-		in.Admitted = append(in.Admitted, overlay.Key{Kind: object.Kind, Name: object.Name})
-		if object.Kind != threescale.APIManagerKind {
-			continue
-		}
-		if storage := restore.StorageOf(decoded, &inspection); storage != nil {
-			in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
-		}
-	}
-	tree, err := overlay.Build(in)
-	return tree, &inspection, err
-}
-
-// inMemory takes the objects of a run without writing them anywhere.
-type inMemory struct{ parts []map[string][]byte }
-
-// Parts implements mover.Handover.
-func (*inMemory) Parts() int { return job.MaxHandoverParts }
-
-// Put implements mover.Handover.
-func (h *inMemory) Put(_ context.Context, part int, data map[string][]byte) error {
-	if len(h.parts) <= part {
-		h.parts = slices.Grow(h.parts, job.MaxHandoverParts)[:part+1]
-	}
-	h.parts[part] = data
-	return nil
 }

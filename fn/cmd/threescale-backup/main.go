@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // time zones also where the system has none
 
@@ -51,6 +52,24 @@ func main() {
 	os.Exit(code)
 }
 
+// checkEmpty refuses empty arguments of our own commands. They come from
+// variables without a value, and kong takes an empty path for the working
+// directory, which then would be written to.
+func checkEmpty(args []string) error {
+	if len(args) > 0 && args[0] == "controller" {
+		return nil // an empty address switches something off
+	}
+	for i, arg := range args {
+		if arg == "" && i > 0 {
+			return fmt.Errorf("the argument after %q is empty: does a variable have no value?", args[i-1])
+		}
+		if strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "=") {
+			return fmt.Errorf("%s is empty: does a variable have no value?", strings.TrimSuffix(arg, "="))
+		}
+	}
+	return nil
+}
+
 // run runs one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
@@ -63,6 +82,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return job.ExitUsage
+	}
+	if err := checkEmpty(args); err != nil {
 		fmt.Fprintln(stderr, "error:", err)
 		return job.ExitUsage
 	}

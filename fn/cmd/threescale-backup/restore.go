@@ -2,17 +2,24 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
-	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
+	"threescale.dev/backup/fn/restore"
 )
 
 // restoreCommand restores into directories what a ThreeScaleRestore restores
@@ -20,69 +27,155 @@ import (
 type restoreCommand struct {
 	treeFlags `embed:""`
 
-	Repository  string `required:"" type:"existingdir" help:"Git repository on this machine that the tree is committed to; it is not pushed from there."`
+	Repository  string `required:"" type:"existingdir" help:"Git repository on this machine to commit to: a bare one, or the root of a work tree."`
 	Branch      string `help:"Branch to commit to; the one that is checked out by default."`
 	Path        string `default:"." help:"Folder of the repository below which the tree lies."`
 	Author      string `default:"threescale-backup" help:"Name of the commit's author."`
 	Email       string `default:"threescale-backup@localhost" help:"E-mail address of the commit's author."`
 	FileStorage string `type:"path" help:"Directory to write the System file storage to; without it, it is left out."`
-	Existing    string `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do when that is not empty: ${enum}."`
+	Existing    string `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do when that is not empty, and not equal to the run: ${enum}."`
+	Force       bool   `help:"Commit also when the branch has a commit of the same restore already."`
 }
 
-// restored is the answer in JSON.
-type restored struct {
-	Run         string            `json:"run"`
-	Commit      string            `json:"commit,omitempty"`
-	Committed   bool              `json:"committed"`
-	FileStorage *job.RefillResult `json:"fileStorage,omitempty"`
-	Rewritten   []string          `json:"rewritten,omitempty"`
-	Warnings    []string          `json:"warnings,omitempty"`
+// Help tells what flags cannot.
+func (*restoreCommand) Help() string {
+	return `Every digest of the run is verified, and Secrets are encrypted, before anything is written. Then the file storage is written,
+then one commit is made. It touches base/<name> and overlays/<name> only. Nothing is pushed, no hook is run, and the commit is
+not signed.
+
+A work tree that has the branch checked out shows the commit at once: its files and its index are updated. It is refused when
+what would be written there differs from the newest commit, also by a file that is not tracked; all other changes in it stay
+as they are. A branch that is not checked out is changed without touching the work tree. One that is checked out in another
+work tree, which git worktree made, is refused.
+
+The commit ends with a trailer that records what was asked for. The same command again finds it, makes no second commit, and
+only sees to the file storage: --force commits once more, as after a git revert.`
 }
 
 // Run makes the edit of the commit, fills the file storage, and commits: no
 // file is written before it is known that Secrets can be encrypted, and a
 // commit says that the files are there.
 func (r *restoreCommand) Run(ctx context.Context, c *console) error {
-	tree, inspection, err := r.build(ctx, "")
+	if err := r.checkApart(); err != nil {
+		return err
+	}
+	tree, err := r.build(ctx, c)
 	if err != nil {
 		return err
 	}
-	answer := restored{Run: inspection.Run, Warnings: inspection.Warnings}
-	for _, place := range tree.Rewritten {
-		answer.Rewritten = append(answer.Rewritten, place.String())
+	about, err := r.commit(tree)
+	if err != nil {
+		return err
 	}
 	root := path.Clean(r.Path)
 	folders := []string{path.Join(root, overlay.BaseDir(r.Name)), path.Join(root, overlay.Dir(r.Name))}
-	made := publish.Commit{
-		AuthorName: r.Author, AuthorEmail: r.Email,
-		Message: fmt.Sprintf("Restore 3scale into %s\n\nRun %s.\n", r.Namespace, answer.Run),
-	}
-	result, err := publish.Local(ctx, publish.Repository{Directory: r.Repository, Branch: r.Branch}, folders, made, func(ctx context.Context, files fs.FS) (publish.Edit, error) {
-		encrypter, err := commit.Encrypter(files, r.Recipient)
-		if err != nil {
-			return publish.Edit{}, usage(err)
+	answer := restored{Path: folders[1]}
+	var recipients []string
+	result, err := publish.Local(ctx, publish.Repository{Directory: r.Repository, Branch: r.Branch}, folders, about, func(ctx context.Context, files fs.FS) (edit publish.Edit, err error) {
+		if edit, recipients, err = r.encrypt(files, root, tree); err != nil {
+			return publish.Edit{}, err
 		}
-		edit, err := commit.Edit(files, root, tree, encrypter)
+		where, err := checkoutOf(r.Repository, r.Branch)
 		if err != nil {
-			return publish.Edit{}, encryption(err)
+			return publish.Edit{}, err
 		}
-		answer.FileStorage, err = r.refill(ctx, c, inspection)
+		if err := where.check(r.Repository, files, edit); err != nil {
+			return publish.Edit{}, err
+		}
+		answer.WorkTree = where.here
+		answer.FileStorage, err = r.refill(ctx, c, tree)
 		return edit, err
 	})
 	if err != nil {
+		return uncommitted(err, answer.FileStorage)
+	}
+	answer.contents = contentsOf(tree, recipients)
+	answer.Commit, answer.Branch, answer.Committed = result.Commit, result.Branch, result.Pushed
+	if result.Found {
+		if answer.FileStorage, err = r.refill(ctx, c, tree); err != nil {
+			return fmt.Errorf("%w (branch %q has the restore already, as commit %s)", err, result.Branch, result.Commit)
+		}
+	}
+	return r.tell(c, tree, &answer)
+}
+
+// commit is what the commit says. It is looked for on the branch, unless
+// another one is to be made in any case.
+func (r *restoreCommand) commit(tree *madeTree) (publish.Commit, error) {
+	value, err := r.attempt(tree)
+	if err != nil {
+		return publish.Commit{}, err
+	}
+	i := tree.inspection
+	about := publish.Commit{
+		AuthorName: r.Author, AuthorEmail: r.Email,
+		Message: fmt.Sprintf("Restore 3scale %s into %s\n\nRun %s of namespace %s, by threescale-backup restore.\n", i.Source.APIManager, r.Namespace, i.Run, i.Source.Namespace),
+		Trailer: publish.Trailer{Key: restore.TrailerKey, Subject: r.Namespace + "/" + r.Name, Value: value, Note: i.Run},
+	}
+	if r.Force {
+		about.Message += "\n" + about.Trailer.String() + "\n"
+		about.Trailer = publish.Trailer{}
+	}
+	return about, nil
+}
+
+// asked is what a restore restores, and where to. Its digest stands in commits:
+// a new field must leave no trace while it is unset, or a command that is run
+// again after an upgrade would make a second commit.
+type asked struct {
+	Path                string   `json:"path"`
+	Name                string   `json:"name"`
+	Namespace           string   `json:"namespace"`
+	WildcardDomain      string   `json:"wildcardDomain,omitempty"`
+	StorageClass        string   `json:"storageClass,omitempty"`
+	OmitDatabaseSecrets bool     `json:"omitDatabaseSecrets,omitempty"`
+	Recipients          []string `json:"recipients,omitempty"`
+	ManifestSHA256      string   `json:"manifestSHA256,omitempty"`
+	// Objects is the digest of the objects of a run that has no manifest.
+	Objects string `json:"objects,omitempty"`
+}
+
+// attempt identifies what is asked for: 64 hex digits.
+func (r *restoreCommand) attempt(tree *madeTree) (string, error) {
+	recipients := slices.Sorted(slices.Values(r.Recipient))
+	data, err := json.Marshal(asked{
+		Path: path.Clean(r.Path), Name: r.Name, Namespace: r.Namespace,
+		WildcardDomain: r.WildcardDomain, StorageClass: r.StorageClass, OmitDatabaseSecrets: r.OmitDatabaseSecrets,
+		Recipients: slices.Compact(recipients), ManifestSHA256: tree.inspection.ManifestSHA256, Objects: tree.objects,
+	})
+	if err != nil {
+		return "", fmt.Errorf("cannot encode what is asked for: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// uncommitted gives Git's failures an exit code, and says what was done before.
+func uncommitted(err error, filled *job.RefillResult) error {
+	var failed *publish.Error
+	if !errors.As(err, &failed) {
 		return err
 	}
-	answer.Commit, answer.Committed = result.Commit, result.Pushed
-	if c.json {
-		return c.encode(answer)
+	if filled != nil && !filled.Skipped {
+		err = fmt.Errorf("%w; the file storage is restored, and is left alone when this is run again", err)
 	}
-	r.print(c, &answer)
-	return nil
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &exitError{job.ExitTemporary, err}
+	}
+	switch failed.Reason {
+	case publish.Internal:
+		return &exitError{job.ExitIO, err}
+	case publish.RaceLost:
+		return &exitError{job.ExitTemporary, err}
+	default:
+		return usage(err)
+	}
 }
 
 // refill writes the file storage; nil if there is none to write.
-func (r *restoreCommand) refill(ctx context.Context, c *console, inspection *job.Inspection) (*job.RefillResult, error) {
-	if r.FileStorage == "" || !inspection.FileStorage.Stored {
+func (r *restoreCommand) refill(ctx context.Context, c *console, tree *madeTree) (*job.RefillResult, error) {
+	i := tree.inspection
+	if r.FileStorage == "" || !i.FileStorage.Stored {
 		return nil, nil
 	}
 	if err := os.MkdirAll(r.FileStorage, 0o750); err != nil {
@@ -90,8 +183,8 @@ func (r *restoreCommand) refill(ctx context.Context, c *console, inspection *job
 	}
 	draw, end := c.progress()
 	result, err := mover.Refill(ctx, job.RefillOptions{
-		Run: inspection.Run, Volume: r.Volume, FileStorage: r.FileStorage, Existing: r.Existing,
-		ManifestSHA256: inspection.ManifestSHA256, Identities: r.Identities,
+		Run: i.Run, Volume: r.Volume, FileStorage: r.FileStorage, Existing: r.Existing,
+		ManifestSHA256: i.ManifestSHA256, Identities: r.Identities,
 	}, mover.Env{Now: time.Now, Progress: draw})
 	end()
 	if err != nil {
@@ -100,15 +193,33 @@ func (r *restoreCommand) refill(ctx context.Context, c *console, inspection *job
 	return &result, nil
 }
 
-func (r *restoreCommand) print(c *console, answer *restored) {
-	if files := answer.FileStorage; files != nil {
-		c.sayf("File storage: %d files, %s, of which %d were written", files.Files, size(files.Bytes), files.WrittenFiles)
+// checkApart refuses a file storage in the repository, whose user would commit
+// it, and a repository in the file storage, which Mirror would remove.
+func (r *restoreCommand) checkApart() error {
+	if r.FileStorage == "" {
+		return nil
 	}
-	c.sayf("Run %s is commit %s of %s", answer.Run, answer.Commit, r.Repository)
-	for _, place := range answer.Rewritten {
-		c.sayf("domain replaced: %s", place)
+	files, repository := resolved(r.FileStorage), resolved(r.Repository)
+	if within(files, repository) || within(repository, files) {
+		return usage(fmt.Errorf("cannot restore: the file storage %q and the repository %q lie in each other; choose another --file-storage", r.FileStorage, r.Repository))
 	}
-	for _, warning := range answer.Warnings {
-		c.sayf("warning: %s", warning)
+	return nil
+}
+
+// resolved follows the symlinks of an absolute path as far as it is there.
+func resolved(name string) string {
+	for at := name; ; at = filepath.Dir(at) {
+		if found, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(found, strings.TrimPrefix(name, at))
+		}
+		if at == filepath.Dir(at) {
+			return name
+		}
 	}
+}
+
+// within tells whether a path is another one, or below it.
+func within(name, other string) bool {
+	relative, err := filepath.Rel(other, name)
+	return err == nil && filepath.IsLocal(relative)
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// notFileStorage stands for the file storage among what is not included.
+const notFileStorage = "file storage"
+
+// contents is what export and restore tell of a tree and its run, in JSON.
+type contents struct {
+	Run            string     `json:"run"`
+	ManifestSHA256 string     `json:"manifestSHA256,omitempty"`
+	Verified       bool       `json:"verified"` // false for what APIManagerBackup wrote: it has no digests
+	Source         job.Source `json:"source"`
+	Namespace      string     `json:"namespace"`            // that the objects are for
+	Objects        []string   `json:"objects"`              // such as Secret/system-app
+	Recipients     []string   `json:"recipients,omitempty"` // for whom Secrets are encrypted
+	Omitted        []string   `json:"omitted"`              // Secrets that were left out on request
+	Rewritten      []string   `json:"rewritten"`            // fields where the domain was replaced
+	LeftWithDomain []string   `json:"leftWithDomain"`       // others that hold the old domain
+	NotIncluded    []string   `json:"notIncluded"`          // what else belongs to the installation
+	Warnings       []string   `json:"warnings"`
+}
+
+func contentsOf(tree *madeTree, recipients []string) contents {
+	i := tree.inspection
+	described := contents{
+		Run: i.Run, ManifestSHA256: i.ManifestSHA256, Verified: i.Verified, Source: i.Source, Namespace: tree.Namespace, Recipients: recipients,
+		Omitted: texts(tree.Omitted), Rewritten: texts(tree.Rewritten), LeftWithDomain: texts(tree.LeftWithDomain),
+		NotIncluded: threescale.NotIncluded(), Warnings: append([]string{}, i.Warnings...),
+	}
+	for key := range tree.Objects {
+		described.Objects = append(described.Objects, key.String())
+	}
+	slices.Sort(described.Objects)
+	return described
+}
+
+// texts are the names of things, never null in JSON.
+func texts[T fmt.Stringer](things []T) []string {
+	out := make([]string, 0, len(things))
+	for _, thing := range things {
+		out = append(out, thing.String())
+	}
+	return out
+}
+
+// secrets counts the Secrets.
+func (d *contents) secrets() int {
+	count := 0
+	for _, object := range d.Objects {
+		if strings.HasPrefix(object, overlay.Key{Kind: threescale.KindSecret}.String()) {
+			count++
+		}
+	}
+	return count
+}
+
+// printNotes prints what a reader has to know of the tree.
+func (d *contents) printNotes(c *console) {
+	for _, place := range d.Rewritten {
+		c.sayf("domain replaced: %s", place)
+	}
+	for _, place := range d.LeftWithDomain {
+		c.sayf("domain left as it was: %s", place)
+	}
+	for _, key := range d.Omitted {
+		c.sayf("left out, as asked: %s", key)
+	}
+	for _, warning := range d.Warnings {
+		c.sayf("warning: %s", warning)
+	}
+	c.sayf("not included: %s (see \"What a backup does not hold\" in the README)", strings.Join(d.NotIncluded, ", "))
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// restored is the answer in JSON.
+type restored struct {
+	contents
+
+	Commit      string            `json:"commit"`
+	Branch      string            `json:"branch"`
+	Committed   bool              `json:"committed"` // false: the commit was there already
+	WorkTree    bool              `json:"workTree"`  // a work tree shows the new commit
+	Path        string            `json:"path"`      // of the overlay, for spec.path of a Flux Kustomization
+	FileStorage *job.RefillResult `json:"fileStorage,omitempty"`
+}
+
+// tell prints what became of a restore.
+func (r *restoreCommand) tell(c *console, tree *madeTree, answer *restored) error {
+	answer.Warnings = append(answer.Warnings, r.warnings(tree, answer)...)
+	if answer.FileStorage == nil {
+		answer.NotIncluded = append(answer.NotIncluded, notFileStorage)
+	}
+	if c.json {
+		return c.encode(answer)
+	}
+	from := answer.Source
+	c.sayf("Run %s of APIManager %s in namespace %s%s", answer.Run, from.APIManager, from.Namespace, verifiedText(answer.Verified))
+	r.tellCommit(c, answer)
+	if files := answer.FileStorage; files != nil {
+		c.sayf("%s", storageText(r.FileStorage, files))
+	}
+	answer.printNotes(c)
+	r.tellNext(c, answer)
+	return nil
+}
+
+// warnings are those of the file storage.
+func (r *restoreCommand) warnings(tree *madeTree, answer *restored) []string {
+	switch {
+	case answer.FileStorage != nil:
+		return answer.FileStorage.Warnings
+	case r.FileStorage != "":
+		return []string{"the run was made without the file storage: nothing was written to " + r.FileStorage}
+	case tree.inspection.FileStorage.Stored:
+		return []string{"the file storage was not restored: name a directory for it by --file-storage"}
+	}
+	return nil
+}
+
+func verifiedText(verified bool) string {
+	if verified {
+		return ": every digest is right"
+	}
+	return ", without digests to verify it by"
+}
+
+func (r *restoreCommand) tellCommit(c *console, answer *restored) {
+	const short = 12
+	switch {
+	case !answer.Committed:
+		c.sayf("Branch %s of %s has this restore already, as commit %.*s: none was made (--force makes one)", answer.Branch, r.Repository, short, answer.Commit)
+	case answer.WorkTree:
+		c.sayf("Commit %.*s is on branch %s of %s, and in its work tree", short, answer.Commit, answer.Branch, r.Repository)
+	default:
+		c.sayf("Commit %.*s is on branch %s of %s", short, answer.Commit, answer.Branch, r.Repository)
+	}
+	encrypted := ""
+	if len(answer.Recipients) > 0 {
+		encrypted = ", encrypted for " + strings.Join(answer.Recipients, ", ")
+	}
+	c.sayf("It holds %d objects for namespace %s, of which %d are Secrets%s", len(answer.Objects), answer.Namespace, answer.secrets(), encrypted)
+}
+
+func storageText(directory string, files *job.RefillResult) string {
+	if files.Skipped {
+		return fmt.Sprintf("File storage %s was not empty and is left as it was, as asked", directory)
+	}
+	text := fmt.Sprintf("File storage %s holds all %d files of the run, %s, of which %d were written", directory, files.Files, size(files.Bytes), files.WrittenFiles)
+	if files.Removed > 0 {
+		text += fmt.Sprintf(", and %d other entries were removed", files.Removed)
+	}
+	return text
+}
+
+// tellNext prints what is left to do.
+func (r *restoreCommand) tellNext(c *console, answer *restored) {
+	reader := "one of the recipients"
+	if len(answer.Recipients) == 1 {
+		reader = answer.Recipients[0]
+	}
+	steps := []string{"Restore the databases, and see that the Secrets of this commit lead to them."}
+	if answer.FileStorage != nil {
+		steps = append(steps, fmt.Sprintf("Bring %s onto the volume of PersistentVolumeClaim %s in namespace %s, unless it is that volume.", r.FileStorage, threescale.FileStorageClaimName, answer.Namespace))
+	}
+	steps = append(steps,
+		fmt.Sprintf("Push branch %s to where Flux fetches it from.", answer.Branch),
+		fmt.Sprintf("Have a Flux Kustomization apply ./%s, with spec.decryption by provider sops and a secretRef that holds the age identity of %s.", answer.Path, reader),
+	)
+	c.sayf("Next:")
+	for i, step := range steps {
+		c.sayf("  %d. %s", i+1, step)
+	}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/mover"
+	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/publish"
+	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// treeFlags say what a tree is made from.
+type treeFlags struct {
+	Volume              string   `required:"" type:"existingdir" help:"Root of the backup volume."`
+	Run_                string   `name:"run" default:"latest" help:"ID of the run, or latest."` //nolint:revive // Run is the method
+	Identities          string   `type:"existingdir" help:"Folder of age identities to decrypt an encrypted run with, in files called *.agekey."`
+	Name                string   `default:"restored" help:"Name of the folders: base/<name> and overlays/<name>."`
+	Namespace           string   `short:"n" required:"" help:"Namespace that the installation is restored to."`
+	WildcardDomain      string   `help:"Domain that replaces that of the backup."`
+	StorageClass        string   `help:"StorageClass that replaces that of the file storage."`
+	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the databases' URLs."`
+	Recipient           []string `placeholder:"AGE1..." help:"age recipient to encrypt Secrets for; may be repeated. Without it, the .sops.yaml of the repository says for whom."`
+}
+
+// madeTree is the tree of a verified run.
+type madeTree struct {
+	*overlay.Tree
+
+	inspection job.Inspection
+	// objects is the digest of the objects of a run that has no manifest.
+	objects string
+}
+
+// build verifies a run and makes its tree.
+func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
+	handed := &inMemory{}
+	draw, end := c.progress()
+	inspection, err := mover.Inspect(ctx, job.InspectOptions{Run: f.Run_, Volume: f.Volume, Identities: f.Identities}, mover.Env{Now: time.Now, Handover: handed, Progress: draw})
+	end()
+	if err != nil {
+		return nil, &exitError{mover.ExitCode(err), err}
+	}
+	in := overlay.Input{
+		Name: f.Name, Namespace: f.Namespace, WildcardDomain: f.WildcardDomain, StorageClass: f.StorageClass, OmitDatabaseSecrets: f.OmitDatabaseSecrets,
+	}
+	digest := sha256.New()
+	for _, object := range inspection.Objects {
+		data, err := object.Handed(handed.parts)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(digest, "%s %s %x\n", object.Kind, object.Name, sha256.Sum256(data))
+		var decoded map[string]any
+		if err := json.Unmarshal(data, &decoded); err != nil {
+			return nil, fmt.Errorf("cannot decode %s %q of run %q", object.Kind, object.Name, inspection.Run) // the error may quote a value
+		}
+		in.Objects = append(in.Objects, decoded)
+		in.Admitted = append(in.Admitted, overlay.Key{Kind: object.Kind, Name: object.Name})
+		if object.Kind != threescale.APIManagerKind {
+			continue
+		}
+		if storage := restore.StorageOf(decoded, &inspection); storage != nil {
+			in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
+		}
+	}
+	made := &madeTree{inspection: inspection}
+	if inspection.ManifestSHA256 == "" {
+		made.objects = hex.EncodeToString(digest.Sum(nil))
+	}
+	if made.Tree, err = overlay.Build(in); err != nil {
+		return nil, unbuildable(err)
+	}
+	return made, nil
+}
+
+// unbuildable tells what the volume holds from what the command line asks for.
+func unbuildable(err error) error {
+	var unexpected *overlay.UnexpectedObjectError
+	var unsupported *overlay.UnsupportedTextError
+	if errors.As(err, &unexpected) || errors.As(err, &unsupported) {
+		return &exitError{job.ExitIntegrity, err}
+	}
+	return usage(err)
+}
+
+// encrypt makes the edit of a repository with the given files, and tells for
+// whom its Secrets are encrypted.
+func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publish.Edit, recipients []string, err error) {
+	encrypter, err := commit.Encrypter(files, f.Recipient)
+	if err != nil {
+		return publish.Edit{}, nil, usage(err)
+	}
+	for _, file := range tree.Files {
+		if !file.Secret {
+			continue
+		}
+		may, err := encrypter.Recipients(path.Join(root, file.Path))
+		if err != nil {
+			return publish.Edit{}, nil, refused(path.Join(root, file.Path), err)
+		}
+		recipients = append(recipients, may...)
+	}
+	slices.Sort(recipients)
+	edit, err = commit.Edit(files, root, tree.Tree, encrypter)
+	var taken *overlay.TakenError
+	switch {
+	case errors.As(err, &taken):
+		return publish.Edit{}, nil, usage(err)
+	case err != nil:
+		return publish.Edit{}, nil, err
+	}
+	return edit, slices.Compact(recipients), nil
+}
+
+// refused tells that the repository's rules must be changed, or passed over.
+func refused(file string, err error) error {
+	if errors.Is(err, sops.ErrNoRules) {
+		return usage(fmt.Errorf("cannot encrypt %q: there is no .sops.yaml beside or above it: add one, and commit it if this is Git, or give --recipient", file))
+	}
+	return usage(fmt.Errorf("%w; or give --recipient", err))
+}
+
+// inMemory takes the objects of a run without writing them anywhere.
+type inMemory struct{ parts []map[string][]byte }
+
+// Parts implements mover.Handover.
+func (*inMemory) Parts() int { return job.MaxHandoverParts }
+
+// Put implements mover.Handover.
+func (h *inMemory) Put(_ context.Context, part int, data map[string][]byte) error {
+	if len(h.parts) <= part {
+		h.parts = slices.Grow(h.parts, job.MaxHandoverParts)[:part+1]
+	}
+	h.parts[part] = data
+	return nil
+}
