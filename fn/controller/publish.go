@@ -141,7 +141,7 @@ func (w *work) gitProblem(err error) error {
 		problem.Message += fmt.Sprintf(" (its Secret is %q)", ref.Name)
 	}
 	if problem.Terminal {
-		problem.Message += "; then: " + restore.AskAgain(w.restore)
+		problem.Message += "; then ask again: " + restore.AskAgain(w.restore)
 	}
 	return problem
 }

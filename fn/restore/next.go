@@ -129,7 +129,7 @@ func withCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 		return p
 	}
 	told := *p
-	told.Message += "; then: " + AskAgain(r)
+	told.Message += "; then ask again: " + AskAgain(r)
 	return &told
 }
 

@@ -64,7 +64,7 @@ patches:
 
 	measured := func() bool {
 		found := false
-		for _, pod := range strings.Fields(kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.name}")) {
+		for pod := range strings.FieldsSeq(kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.name}")) {
 			metrics := kubectl("get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:8080/proxy/metrics", controllerNamespace, pod))
 			found = found || strings.Contains(metrics, fmt.Sprintf(`gotk_reconcile_duration_seconds_count{kind="ThreeScaleRestore",name="dr",namespace=%q}`, w.namespace))
 		}

@@ -9,13 +9,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/cluster"
 )
 
@@ -230,4 +233,57 @@ func replaceOnce(t *testing.T, data []byte, old, with string) []byte {
 	t.Helper()
 	require.Equal(t, 1, bytes.Count(data, []byte(old)))
 	return bytes.Replace(data, []byte(old), []byte(with), 1)
+}
+
+// TestRestoreWithoutRoom: the file system of the file storage is full. The
+// restore says how much is needed, commits nothing, and goes on when asked to
+// once there is room.
+func TestRestoreWithoutRoom(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t, func(o *options) { o.files = cluster.VolumeOptions{Filesystem: cluster.Ext4, SizeMiB: 32} })
+	w.writeFile("large.bin", bytes.Repeat([]byte("large "), 1<<20))
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	w.lose()
+	foreign := w.writeFile("foreign.bin", bytes.Repeat([]byte("x"), 22<<20))
+	d := w.deliver()
+	d.ask(dr("dr", `{fileStorage: {existing: Overwrite}}`))
+	full := w.untilRestore("dr", "Ready", "False", "NoSpace")
+	t.Log(message(full, "Ready"))
+	assert.Contains(t, message(full, "Ready"), "bytes needed")
+	assert.Equal(t, "True", condition(full, "Stalled")["status"])
+	commits, err := d.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	assert.Len(t, commits, 1)
+
+	require.NoError(t, os.Remove(foreign))
+	w.shell(strings.Split(message(full, "Ready"), "then: ")[1])
+	w.untilRestore("dr", "Ready", "True", "Restored")
+	w.assertFiles(kept)
+}
+
+// TestRestoreOfAnotherVersion: the operator of the namespace would refuse what
+// was backed up.
+func TestRestoreOfAnotherVersion(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t)
+	w.admin("annotate", "apimanager", "example", threescale.AnnotationVersion+"=2.13.1")
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	w.lose()
+	require.NoError(t, w.c.Client().Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "operator", Namespace: w.namespace, Labels: map[string]string{"rht.subcomp": "3scale_operator", "rht.comp_ver": "2.16"}},
+		Spec:       *sidekiq(t),
+	}))
+	d := w.deliver()
+	d.assertRefused(map[string]refusal{"dr": {"three minor versions", `{}`, "VersionRefused", true, "install the operator for 2.13"}})
+	d.ask(dr("dr", `{dryRun: true}`))
+	planned := w.untilRestore("dr", "Ready", "True", "Planned")
+	assert.Contains(t, message(planned, "Ready"), "VersionRefused", "a plan tells it too")
+	commits, err := d.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	assert.Len(t, commits, 1)
 }

@@ -202,13 +202,13 @@ func TestRestoreIntoWorkTree(t *testing.T) {
 		}, "differs from the newest commit", "?? apps/", ""},
 		"Changed": {"it would be overwritten", func(t *testing.T, i *installed, s *site) []string {
 			t.Helper()
-			executeJSON[restored](t, s.restore(i, "--existing", "Skip")...)
+			executeJSON[restored](t, s.restore(i, "--file-storage", filepath.Join(t.TempDir(), "elsewhere"))...)
 			put(t, s.repository, mine, "mine\n")
 			return []string{"--wildcard-domain", otherDomain}
 		}, "differs from the newest commit", " M " + mine, ""},
 		"Removed": {"it would come back", func(t *testing.T, i *installed, s *site) []string {
 			t.Helper()
-			executeJSON[restored](t, s.restore(i, "--existing", "Skip")...)
+			executeJSON[restored](t, s.restore(i, "--file-storage", filepath.Join(t.TempDir(), "elsewhere"))...)
 			require.NoError(t, os.Remove(filepath.Join(s.repository, mine)))
 			return []string{"--wildcard-domain", otherDomain}
 		}, "differs from the newest commit", " D " + mine, ""},
