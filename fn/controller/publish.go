@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/fluxcd/pkg/git/signature"
-	"github.com/fluxcd/pkg/sourceignore"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -79,36 +77,14 @@ func (w *work) checkFiles(files fs.FS) *restore.Problem {
 	if len(recipients) == 0 {
 		return encryptionProblem(sops.ErrNoRules)
 	}
-	for _, file := range []string{secret, path.Join(kustomized, "kustomization.yaml")} {
-		if w.ignored(files, file) {
-			return &restore.Problem{
-				Reason:   v1alpha1.ReasonRepositoryUnusable,
-				Message:  fmt.Sprintf("Flux ignores %q in GitRepository %q (spec.ignore, or .sourceignore in the repository); change that, or spec.path", file, w.observed.Repository.Name),
-				Terminal: true,
-			}
+	if file := commit.Ignored(files, w.observed.Repository.Spec.Ignore, secret, path.Join(kustomized, "kustomization.yaml")); file != "" {
+		return &restore.Problem{
+			Reason:   v1alpha1.ReasonRepositoryUnusable,
+			Message:  fmt.Sprintf("Flux ignores %q in GitRepository %q (spec.ignore, or .sourceignore in the repository); change that, or spec.path", file, w.observed.Repository.Name),
+			Terminal: true,
 		}
 	}
 	return nil
-}
-
-// ignored tells whether Flux leaves a file out of what it fetches.
-func (w *work) ignored(files fs.FS, file string) bool {
-	parts := strings.Split(file, "/")
-	patterns := sourceignore.VCSPatterns(nil)
-	if ignore := w.observed.Repository.Spec.Ignore; ignore != nil {
-		patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(*ignore), nil)...)
-		return sourceignore.NewMatcher(patterns).Match(parts, false)
-	}
-	patterns = append(patterns, sourceignore.DefaultPatterns(nil)...)
-	for depth := range parts {
-		folder := parts[:depth]
-		data, err := fs.ReadFile(files, path.Join(append(folder, sourceignore.IgnoreFile)...))
-		if err != nil {
-			continue // there is none
-		}
-		patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(string(data)), folder)...)
-	}
-	return sourceignore.NewMatcher(patterns).Match(parts, false)
 }
 
 func (w *work) encrypter(files fs.FS) (*sops.Encrypter, error) {

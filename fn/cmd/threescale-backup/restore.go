@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
@@ -71,6 +72,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	folders := []string{path.Join(root, overlay.BaseDir(r.Name)), path.Join(root, overlay.Dir(r.Name))}
 	answer := restored{Path: folders[1]}
 	var recipients []string
+	var hidden string // from Flux
 	result, err := publish.Local(ctx, publish.Repository{Directory: r.Repository, Branch: r.Branch}, folders, about, func(ctx context.Context, files fs.FS) (edit publish.Edit, err error) {
 		if edit, recipients, err = r.encrypt(files, root, tree); err != nil {
 			return publish.Edit{}, err
@@ -82,6 +84,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 		if err := where.check(r.Repository, files, edit); err != nil {
 			return publish.Edit{}, err
 		}
+		hidden = commit.Ignored(files, nil, path.Join(root, overlay.BaseDir(r.Name), "apimanager.yaml"), path.Join(root, overlay.Dir(r.Name), "kustomization.yaml"))
 		answer.WorkTree = where.here
 		answer.FileStorage, err = r.refill(ctx, c, tree)
 		return edit, err
@@ -90,6 +93,9 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 		return uncommitted(err, answer.FileStorage)
 	}
 	answer.contents = contentsOf(tree, recipients)
+	if hidden != "" {
+		answer.Warnings = append(answer.Warnings, fmt.Sprintf("Flux ignores %q, by .sourceignore of the repository or its own defaults, and would not apply it", hidden))
+	}
 	answer.Commit, answer.Branch, answer.Committed = result.Commit, result.Branch, result.Pushed
 	if result.Found {
 		if answer.FileStorage, err = r.refill(ctx, c, tree); err != nil {

@@ -294,3 +294,15 @@ func TestCommandLineWithGit(t *testing.T) {
 		return nil
 	}})
 }
+
+// TestRestoreTellsWhatFluxIgnores: the commit is made, but it would not be applied.
+func TestRestoreTellsWhatFluxIgnores(t *testing.T) {
+	needGit(t)
+	i := newInstalled(t, false)
+	s := newSite(t, i.rules())
+	put(t, s.repository, ".sourceignore", "/apps\n")
+	gitIn(t, s.repository, "add", "-A")
+	gitIn(t, s.repository, "commit", "-q", "-m", "ignore")
+	answer := executeJSON[restored](t, s.restore(i)...)
+	assert.Contains(t, strings.Join(answer.Warnings, "\n"), `Flux ignores "apps/3scale/base/dr/apimanager.yaml", by .sourceignore`)
+}
