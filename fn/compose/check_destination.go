@@ -116,7 +116,7 @@ func (c *composition) checkVolumeFree(volume Object) []finding {
 	case ours && ref.text("uid") == "":
 		return nil
 	case volume.text("status", "phase") == string(corev1.VolumeReleased):
-		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q was released by %s/%s; if it may be used, run: kubectl patch pv %s --type=json -p '[{\"op\":\"remove\",\"path\":\"/spec/claimRef\"}]'", volume.name(), ref.text("namespace"), ref.text("name"), volume.name())
+		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q was released by %s/%s; if it may be used, run: kubectl patch pv %s --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/claimRef\",\"value\":{\"namespace\":%q,\"name\":%q}}]'", volume.name(), ref.text("namespace"), ref.text("name"), volume.name(), c.namespace, specs.PVCName(c.backup))
 	}
 	return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q is bound to %s/%s; name another one", volume.name(), ref.text("namespace"), ref.text("name"))
 }

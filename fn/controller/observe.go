@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -150,8 +151,21 @@ func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore
 	step := w.step(action)
 	found := &batchv1.Job{}
 	ok, err := get(ctx, w.tenant, step.Namespace, step.Name(), found)
-	if !ok || !found.DeletionTimestamp.IsZero() {
+	if !ok {
 		return nil, err
+	}
+	report := &corev1.ConfigMap{}
+	reported, err := get(ctx, w.tenant, step.Namespace, specs.StepReportName(step), report)
+	if err != nil {
+		return nil, err
+	}
+	if !metav1.IsControlledBy(found, w.restore) || reported && !metav1.IsControlledBy(report, w.restore) {
+		// One of a restore of this name that was deleted goes by itself.
+		return nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Job %q or ConfigMap %q exists and is not of this restore; wait until it is gone, delete it, or rename the restore", found.Name, specs.StepReportName(step))}
+	}
+	if !found.DeletionTimestamp.IsZero() {
+		pod.Ending = true
+		return nil, nil
 	}
 	pod.Exists = true
 	for _, condition := range found.Status.Conditions {
@@ -166,9 +180,7 @@ func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore
 			pod.Message = condition.Reason + ": " + condition.Message
 		}
 	}
-	report := &corev1.ConfigMap{}
-	_, err = get(ctx, w.tenant, step.Namespace, specs.StepReportName(step), report)
-	return report.Data, err
+	return report.Data, nil
 }
 
 func (w *work) observeInstallation(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/overlay"
@@ -138,7 +139,10 @@ func (w *work) handedOver(ctx context.Context) ([]map[string]any, []overlay.Key,
 			return nil, nil, err
 		}
 		if !ok {
-			return nil, nil, &restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf("Hand-over Secret %q is gone; ask again with a new value of the annotation reconcile.fluxcd.io/forceAt", name), Terminal: true}
+			return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf("Hand-over Secret %q is gone; the backup is read again", name)}, w.dropInspect(ctx))
+		}
+		if !metav1.IsControlledBy(secret, w.restore) {
+			return nil, nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Secret %q exists and is not of this restore; delete it, or rename the restore", name), Terminal: true}
 		}
 		parts[part] = secret.Data
 	}
@@ -164,7 +168,13 @@ func (w *work) handedOver(ctx context.Context) ([]map[string]any, []overlay.Key,
 func (w *work) compareLive(ctx context.Context) error {
 	w.observed.Compared = true
 	if w.observed.Inspection != nil && w.observed.Inspection.Completed {
-		if err := w.build(ctx); err != nil {
+		err := w.build(ctx)
+		var problem *restore.Problem
+		if errors.As(err, &problem) && problem.Reason == v1alpha1.ReasonHandoverFailed {
+			w.applied() // what is not handed over any more cannot be compared
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		for _, want := range w.desired() {
@@ -182,7 +192,12 @@ func (w *work) compareLive(ctx context.Context) error {
 			}
 		}
 	}
+	w.applied()
+	return nil
+}
+
+// applied notes that Flux has applied the commit.
+func (w *work) applied() {
 	w.restore.Status.LastAppliedRevision = w.observed.Kustomization.Status.LastAttemptedRevision
 	w.restore.Status.WaitingSince = w.now()
-	return nil
 }

@@ -91,7 +91,10 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 	if claim := w.observed.FileStorage; claim != nil {
 		in.FileStorageClaim = claim.Name
 		if specs.SingleNode(claim.Spec.AccessModes) {
-			in.FileStorageBeside = threescale.FileStoragePodSelector("")
+			var err error
+			if in.FileStorageBeside, err = w.mounting(ctx); err != nil {
+				return in, err
+			}
 		}
 	}
 	namespace := &corev1.Namespace{}
@@ -111,6 +114,28 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 		in.Identities.Keys = append(in.Identities.Keys, key)
 	}
 	return in, nil
+}
+
+// mounting selects the pods that mount the file storage; nil if there are none,
+// as where the installation is lost: then any node will do.
+func (w *work) mounting(ctx context.Context) (*metav1.LabelSelector, error) {
+	for _, version := range []string{"", "2.14"} { // the label was another one up to there
+		selector := threescale.FileStoragePodSelector(version)
+		labels, err := metav1.LabelSelectorAsSelector(selector)
+		if err != nil {
+			return nil, err
+		}
+		var pods corev1.PodList
+		if err := w.tenant.List(ctx, &pods, client.InNamespace(w.restore.Namespace), client.MatchingLabelsSelector{Selector: labels}); err != nil {
+			return nil, fmt.Errorf("cannot list pods: %w", err)
+		}
+		for _, pod := range pods.Items {
+			if pod.Spec.NodeName != "" && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+				return selector, nil
+			}
+		}
+	}
+	return nil, nil
 }
 
 // tenantSecret reads a Secret that a field of the spec names.

@@ -7,14 +7,17 @@ import (
 	"io/fs"
 	"path"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/git/signature"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // Author of commits whose restore names none.
@@ -29,8 +32,9 @@ const defaultMessage = `Restore 3scale {{ .Source.APIManager }} into {{ .Restore
 Run {{ .Run }} of namespace {{ .Source.Namespace }}, by ThreeScaleRestore {{ .Restore.Namespace }}/{{ .Restore.Name }}.
 `
 
-func (w *work) trailer() publish.Trailer {
-	return publish.Trailer{Key: restore.TrailerKey, Subject: restore.TrailerSubject(w.restore), Value: w.restore.Status.Attempt, Note: w.restore.Status.RestoredRun}
+func (w *work) trailer() (publish.Trailer, error) {
+	value, err := restore.RecordOf(w.restore)
+	return publish.Trailer{Key: restore.TrailerKey, Subject: restore.TrailerSubject(w.restore), Value: value, Note: w.restore.Status.RestoredRun}, err
 }
 
 // readBranch looks whether this attempt is on the branch already, and whether
@@ -40,17 +44,30 @@ func (w *work) readBranch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	read := &restore.Branch{}
-	result, err := publish.Inspect(ctx, target, w.trailer(), func(_ context.Context, files fs.FS) error {
+	trailer, err := w.trailer()
+	if err != nil {
+		return err
+	}
+	read, written := &restore.Branch{}, false
+	result, err := publish.Inspect(ctx, target, trailer, func(_ context.Context, files fs.FS) error {
 		read.Problem = w.checkFiles(files)
+		_, err := fs.Stat(files, path.Join(restore.Root(w.restore), overlay.Dir(w.restore.Name)))
+		written = err == nil
 		return nil
 	})
 	if err != nil {
 		return w.gitProblem(err)
 	}
-	if result.Found {
+	switch {
+	case result.Found:
 		read.Commit, read.Run = result.Commit, result.Note
 		w.restore.Status.FoundCommit = result.Commit
+	case written && !result.Whole && !restore.Forced(w.restore) && read.Problem == nil:
+		read.Problem = &restore.Problem{
+			Reason: v1alpha1.ReasonRepositoryUnusable, Terminal: true,
+			Message: fmt.Sprintf("The folders of this restore are in GitRepository %q, but its newest %d commits do not tell whether by this very restore, and its server does not send older ones alone; to restore in any case, annotate it with the same new value for %s and %s",
+				w.observed.Repository.Name, result.Looked, meta.ForceRequestAnnotation, meta.ReconcileRequestAnnotation),
+		}
 	}
 	if read.Problem == nil {
 		read.Problem = w.checkSigner(ctx)
@@ -70,12 +87,14 @@ func (w *work) checkFiles(files fs.FS) *restore.Problem {
 	}
 	base, kustomized := restore.Folders(w.restore)
 	secret := path.Join(base, "secret-system-seed.yaml")
-	recipients, err := encrypter.Recipients(secret)
-	if err != nil {
-		return encryptionProblem(err)
-	}
-	if len(recipients) == 0 {
-		return encryptionProblem(sops.ErrNoRules)
+	for _, object := range threescale.Secrets(nil) {
+		recipients, err := encrypter.Recipients(path.Join(base, "secret-"+object.Name+".yaml"))
+		if err != nil {
+			return encryptionProblem(err)
+		}
+		if len(recipients) == 0 {
+			return encryptionProblem(sops.ErrNoRules)
+		}
 	}
 	if file := commit.Ignored(files, w.observed.Repository.Spec.Ignore, secret, path.Join(kustomized, "kustomization.yaml")); file != "" {
 		return &restore.Problem{
@@ -178,6 +197,9 @@ func (w *work) publish(ctx context.Context) error {
 		return w.gitProblem(err)
 	}
 	status := &w.restore.Status
+	if result.Found {
+		status.RevisionBefore = "" // it was pushed long ago, and what Flux has attempted may be later
+	}
 	status.LastPushCommit = result.Commit
 	status.LastPushTime = w.now()
 	status.WaitingSince = w.now()
@@ -211,7 +233,11 @@ func (w *work) commit(ctx context.Context) (publish.Commit, error) {
 	if err != nil {
 		return publish.Commit{}, err
 	}
-	c := publish.Commit{AuthorName: spec.Author.Name, AuthorEmail: spec.Author.Email, Message: message, Trailer: w.trailer(), Signer: signer}
+	trailer, err := w.trailer()
+	if err != nil {
+		return publish.Commit{}, err
+	}
+	c := publish.Commit{AuthorName: spec.Author.Name, AuthorEmail: spec.Author.Email, Message: message, Trailer: trailer, Signer: signer}
 	if c.AuthorName == "" {
 		c.AuthorName = defaultAuthor
 	}

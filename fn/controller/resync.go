@@ -6,6 +6,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -33,15 +35,29 @@ func (w *work) resync(ctx context.Context) error {
 		return err
 	}
 	if pod == nil {
-		return &restore.Problem{Reason: v1alpha1.ReasonResyncFailed, Message: fmt.Sprintf("No ready pod of Deployment %q in namespace %q yet, which makes the routes again", sidekiqDeployment, w.restore.Namespace)}
+		return w.unsynced(fmt.Sprintf("No ready pod of Deployment %q in namespace %q yet, which makes the routes again", sidekiqDeployment, w.restore.Namespace))
 	}
 	ctx, cancel := context.WithTimeout(ctx, resyncTimeout)
 	defer cancel()
 	if err := w.exec(ctx, pod); err != nil {
-		return &restore.Problem{Reason: v1alpha1.ReasonResyncFailed, Message: fmt.Sprintf("Cannot run %q in pod %q: %v; it needs the Role in manifests/resync", resyncCommand[2], pod.Name, err)}
+		return w.unsynced(fmt.Sprintf("Cannot run %q in pod %q: %v; it needs the Role in manifests/resync", resyncCommand[2], pod.Name, err))
 	}
 	w.restore.Status.Resynced = true
 	return nil
+}
+
+// unsynced tries again until spec.timeout has passed since the first time.
+func (w *work) unsynced(message string) *restore.Problem {
+	p := &restore.Problem{Reason: v1alpha1.ReasonResyncFailed, Message: message}
+	status := &w.restore.Status
+	if conditions.GetReason(w.restore, meta.ReadyCondition) != p.Reason || status.WaitingSince == nil || restore.RequestedAgain(w.restore) {
+		status.WaitingSince = w.now()
+	}
+	if w.Now().Sub(status.WaitingSince.Time) >= w.restore.GetTimeout() {
+		p.Terminal = true
+		p.Message += fmt.Sprintf("; not within %s (spec.timeout): mend it, then ask again: %s", w.restore.GetTimeout(), restore.AskAgain(w.restore))
+	}
+	return p
 }
 
 // sidekiq returns a ready pod of sidekiq; nil if there is none.

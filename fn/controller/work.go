@@ -55,24 +55,29 @@ func (r *Reconciler) newWork(obj *v1alpha1.ThreeScaleRestore, patcher *patch.Ser
 func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
 	for range maxActions {
 		if err := w.observe(ctx); err != nil {
-			return restore.Decision{}, err
+			return w.stopped("Observe", err)
 		}
 		d := restore.Next(&w.observed)
 		if d.Action == "" {
 			return d, nil
 		}
 		if err := w.act(ctx, d.Action); err != nil {
-			var problem *restore.Problem
-			if errors.As(err, &problem) {
-				return restore.Decision{Step: d.Step, Problem: problem}, nil
-			}
-			return restore.Decision{}, err
+			return w.stopped(d.Step, err)
 		}
 		if err := w.save(ctx, w.patcher, w.restore); err != nil {
 			return restore.Decision{}, err
 		}
 	}
 	return restore.Decision{}, errors.New("too many actions in one call: this is a bug, please report it")
+}
+
+// stopped tells problems, which have a reason of their own, from other errors.
+func (w *work) stopped(step string, err error) (restore.Decision, error) {
+	var problem *restore.Problem
+	if errors.As(err, &problem) {
+		return restore.Decision{Step: step, Problem: restore.WithCommand(w.restore, problem)}, nil
+	}
+	return restore.Decision{}, err
 }
 
 // act does one action.

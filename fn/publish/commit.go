@@ -28,7 +28,7 @@ type Commit struct {
 type Trailer struct {
 	Key     string // letters, digits and dashes
 	Subject string // one word: whose record it is
-	Value   string // one word: what was published
+	Value   string // one word: what was published; "value+again" is the same, published once more
 	Note    string // one line that is kept with it and not compared; may be empty
 }
 

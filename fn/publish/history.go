@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
@@ -73,7 +74,7 @@ func (h *history) find(ctx context.Context, trailer Trailer) (plumbing.Hash, Tra
 			return plumbing.ZeroHash, Trailer{}, err
 		}
 		if recorded, found := trailer.record(commit.Message); found {
-			if recorded.Value == trailer.Value {
+			if recorded.Value == trailer.Value || strings.HasPrefix(recorded.Value, trailer.Value+"+") {
 				return commit.Hash, recorded, nil
 			}
 			return plumbing.ZeroHash, Trailer{}, nil

@@ -165,6 +165,11 @@ func TestRecord(t *testing.T) {
 			assert.True(t, publish("two", "2").Pushed)
 			assert.True(t, publish("one", "1").Pushed, "what was replaced since is published again")
 			assert.True(t, publish("one", "1").Found)
+			again := publish("one+2", "1 again")
+			assert.True(t, again.Pushed, "asked for once more")
+			assert.Equal(t, again.Commit, publish("one", "1").Commit, "which counts for who asks as at first")
+			assert.True(t, publish("one+3", "1 once more").Pushed, "and not for who asks once more again")
+			assert.True(t, publish("on", "another").Pushed, "a value is a whole word")
 
 			looked, err := Inspect(t.Context(), s.target(), commitOf("two").Trailer, nil)
 			require.NoError(t, err)

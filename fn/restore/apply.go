@@ -17,7 +17,22 @@ func publish(o *Observed) Decision {
 	if pushed(o) {
 		return done
 	}
+	if p := refusedBefore(o); p != nil {
+		return Decision{Problem: p}
+	}
 	return act(Publish, "Committing to branch %q of GitRepository %q", branchName(o), repositoryName(o.Restore))
+}
+
+// refusedBefore is the refusal of a push by the server: it is not asked again
+// for each event, but when somebody asks, or asks for something else.
+func refusedBefore(o *Observed) *Problem {
+	r := o.Restore
+	stopped := meta.FindStatusCondition(r.Status.Conditions, fluxmeta.StalledCondition)
+	if stopped == nil || stopped.Status != metav1.ConditionTrue || stopped.Reason != v1alpha1.ReasonPushRejected ||
+		stopped.ObservedGeneration != r.Generation || RequestedAgain(r) {
+		return nil
+	}
+	return &Problem{Reason: stopped.Reason, Message: stopped.Message, Terminal: true}
 }
 
 // apply waits until the Kustomization has applied the commit.
@@ -110,8 +125,14 @@ func resync(o *Observed) Decision {
 
 // cleanUp removes what only the restore needed.
 func cleanUp(o *Observed) Decision {
-	if !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Leftovers) {
+	if leaves(o) {
 		return act(CleanUp, "Removing Jobs and hand-over Secrets")
 	}
 	return done
+}
+
+// leaves tells whether something is there that only the restore needed. What
+// stays after its removal was asked for, something else holds.
+func leaves(o *Observed) bool {
+	return !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Leftovers)
 }

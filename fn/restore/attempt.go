@@ -35,10 +35,19 @@ type asked struct {
 
 // Attempt identifies what r asks for: 64 hex digits.
 func Attempt(r *v1alpha1.ThreeScaleRestore) (string, error) {
-	forced := r.Status.LastHandledForceAt
+	return digest(r, forced(r))
+}
+
+// forced is the newest request to restore again, "" without one.
+func forced(r *v1alpha1.ThreeScaleRestore) string {
 	if token, ok := forceRequest(r); ok {
-		forced = token
+		return token
 	}
+	return r.Status.LastHandledForceAt
+}
+
+// digest is that of what r asks for, with a request to restore again.
+func digest(r *v1alpha1.ThreeScaleRestore, forced string) (string, error) {
 	data, err := json.Marshal(asked{
 		Source:          r.Spec.RestoreSource,
 		Repository:      r.Spec.SourceRef,
@@ -65,6 +74,21 @@ func forceRequest(r *v1alpha1.ThreeScaleRestore) (string, bool) {
 	return token, token != "" && token == r.GetAnnotations()[meta.ReconcileRequestAnnotation]
 }
 
-// TrailerSubject says whose record a trailer is. Its value is the attempt, and
-// its note the run: a record is found whatever "latest" stands for by now.
+// TrailerSubject says whose record a trailer is. Its value is RecordOf, and its
+// note the run: a record is found whatever "latest" stands for by now.
 func TrailerSubject(r *v1alpha1.ThreeScaleRestore) string { return r.Namespace + "/" + r.Name }
+
+// RecordOf is what a commit records of a restore: the digest of its spec, and
+// where somebody asked for it again, "+" and the begin of that request's. So one
+// that is deleted and applied again, without the request, finds its commit.
+func RecordOf(r *v1alpha1.ThreeScaleRestore) (string, error) {
+	spec, err := digest(r, "")
+	if err != nil || forced(r) == "" {
+		return spec, err
+	}
+	sum := sha256.Sum256([]byte(forced(r)))
+	return spec + "+" + hex.EncodeToString(sum[:4]), nil
+}
+
+// Forced tells whether somebody asked for the restore again.
+func Forced(r *v1alpha1.ThreeScaleRestore) bool { return forced(r) != "" }

@@ -74,3 +74,25 @@ func TestAttemptChanges(t *testing.T) {
 		})
 	}
 }
+
+// TestRecordOf: a restore that is applied again without the request that was
+// made by hand finds the commit of that request.
+func TestRecordOf(t *testing.T) {
+	record := func(r *v1alpha1.ThreeScaleRestore) string {
+		value, err := RecordOf(r)
+		require.NoError(t, err)
+		return value
+	}
+	plain := &v1alpha1.ThreeScaleRestore{}
+	attempt, err := Attempt(plain)
+	require.NoError(t, err)
+	assert.Equal(t, attempt, record(plain))
+	first, second := plain.DeepCopy(), plain.DeepCopy()
+	first.Annotations = map[string]string{meta.ForceRequestAnnotation: "1", meta.ReconcileRequestAnnotation: "1"}
+	second.Status.LastHandledForceAt = "2"
+	assert.Regexp(t, "^"+attempt+`\+[0-9a-f]{8}$`, record(first))
+	assert.Regexp(t, "^"+attempt+`\+[0-9a-f]{8}$`, record(second))
+	assert.NotEqual(t, record(first), record(second), "each request is another")
+	assert.False(t, Forced(plain))
+	assert.True(t, Forced(first))
+}

@@ -15,6 +15,17 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
+// foreignPush is a restore that may write to the repository, by its path.
+func foreignPush(checkout string, push *v1alpha1.GitPush) func(*Observed) {
+	return func(o *Observed) {
+		foreign("3scale=./apps")(o)
+		o.Restore.Spec.Git.Push = push
+		if checkout != "" {
+			o.Restore.Spec.Git.Checkout = &v1alpha1.GitCheckout{Reference: v1alpha1.GitBranch{Branch: checkout}}
+		}
+	}
+}
+
 func foreign(writers string) func(*Observed) {
 	return func(o *Observed) {
 		o.Restore.Spec.SourceRef.Namespace = "flux-system"
@@ -54,8 +65,16 @@ func TestRepositoryAndKustomization(t *testing.T) {
 		"Sparse":                 {"Flux would not see the folders", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"clusters"} }, "RepositoryUnusable", true, "sparseCheckout"},
 		"SparseWithUs":           {"", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"clusters", "./apps/"} }, "", false, ""},
 		"SparseBeside":           {"A name that begins alike is another folder", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"app", "apps/3scal"} }, "RepositoryUnusable", true, "sparseCheckout"},
-		"Foreign":                {"A repository lends its credentials to whoever may name it", foreign(""), "AccessDenied", true, "annotate --overwrite gitrepository apps 'backup.threescale.dev/writers=3scale=./apps/3scale'"},
-		"ForeignToOthers":        {"The command keeps what the owner lets others do", foreign("other=./apps/other"), "AccessDenied", true, "'backup.threescale.dev/writers=other=./apps/other,3scale=./apps/3scale'"},
+		"Foreign":                {"A repository lends its credentials to whoever may name it", foreign(""), "AccessDenied", true, "an entry 3scale=./apps/3scale in its annotation backup.threescale.dev/writers"},
+		"ForeignToOthers":        {"Who else may write is nobody's business", foreign("other=./secret-project"), "AccessDenied", true, "an entry 3scale=./apps/3scale in its annotation"},
+		"ForeignCheckout":        {"Another branch could be brought over the one that Flux follows", foreignPush("feature", nil), "AccessDenied", true, "spec.git.checkout"},
+		"ForeignSameCheckout":    {"It is the one that Flux follows", foreignPush("main", nil), "", false, ""},
+		"ForeignRefspec":         {"It would lead anywhere", foreignPush("", &v1alpha1.GitPush{Refspec: "+HEAD:refs/heads/production"}), "AccessDenied", true, "refspec"},
+		"ForeignBranch":          {"An older branch would get all of what is on main", foreignPush("", &v1alpha1.GitPush{Branch: "production"}), "AccessDenied", true, `must begin with "threescale-restore/3scale/"`},
+		"ForeignBranchOfOthers":  {"Of another namespace", foreignPush("", &v1alpha1.GitPush{Branch: "threescale-restore/3scale-prod/dr"}), "AccessDenied", true, "must begin with"},
+		"ForeignOwnBranch":       {"It is for review", foreignPush("", &v1alpha1.GitPush{Branch: "threescale-restore/3scale/dr", Options: map[string]string{"merge_request.create": "", "merge_request.target": "main"}}), "", false, ""},
+		"ForeignOption":          {"It would merge without anybody's review", foreignPush("", &v1alpha1.GitPush{Branch: "threescale-restore/3scale/dr", Options: map[string]string{"merge_request.merge_when_pipeline_succeeds": ""}}), "AccessDenied", true, "merge_when_pipeline_succeeds"},
+		"ForeignTarget":          {"It would bring main to another branch", foreignPush("", &v1alpha1.GitPush{Branch: "threescale-restore/3scale/dr", Options: map[string]string{"merge_request.target": "production"}}), "AccessDenied", true, "merge_request.target"},
 		"ForeignAllowed":         {"Its owner says so", foreign("other=./x, 3scale=./apps"), "", false, ""},
 		"ForeignRoot":            {"For all of it", foreign("3scale=."), "", false, ""},
 		"ForeignBeside":          {"For another folder", foreign("3scale=./apps/3scale-staging"), "AccessDenied", true, ""},

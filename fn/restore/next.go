@@ -110,15 +110,15 @@ func Next(o *Observed) Decision {
 	for _, s := range steps() {
 		if d := s.decide(o); !d.finished {
 			d.Step = s.name
-			d.Problem = withCommand(o.Restore, d.Problem)
+			d.Problem = WithCommand(o.Restore, d.Problem)
 			return d
 		}
 	}
 	return Decision{Step: "Completed", Action: Complete}
 }
 
-// withCommand adds to a problem that nothing tells us the end of how to tell us.
-func withCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
+// WithCommand adds to a problem that nothing tells us the end of how to tell us.
+func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 	if p == nil || !p.Terminal {
 		return p
 	}
@@ -165,14 +165,16 @@ func branch(o *Observed) Decision {
 func branchName(o *Observed) string { return BranchOf(o.Restore, o.Repository) }
 
 // planEnds tells that a dry run has its plan.
-func planEnds(o *Observed) bool { return o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil }
+func planEnds(o *Observed) bool {
+	return o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil && !pushed(o)
+}
 
 // dryRun ends a dry run behind its plan.
 func dryRun(o *Observed) Decision {
 	if !planEnds(o) {
 		return done
 	}
-	if o.Inspect.Exists {
+	if leaves(o) {
 		return act(CleanUp, "Removing what the dry run made")
 	}
 	message := fmt.Sprintf("Planned: %s", Summary(o.Restore.Status.Plan))

@@ -104,8 +104,16 @@ func TestStorageAction(t *testing.T) {
 		edit   func(*Observed)
 		want   string
 	}{
-		"Absent":      {"There is none yet", func(*Observed) {}, StorageFill},
-		"Empty":       {"It was just made", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Empty = true, true }, StorageFill},
+		"Absent": {"There is none yet", func(*Observed) {}, StorageFill},
+		"Empty":  {"It was just made", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Empty = true, true }, StorageFill},
+		"MirrorOn": {"An interrupted one goes on with what it was to remove", func(o *Observed) {
+			o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true
+			existing(v1alpha1.ExistingMirror)(o)
+		}, StorageMirror},
+		"OverwriteOn": {"Likewise", func(o *Observed) {
+			o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true
+			existing(v1alpha1.ExistingOverwrite)(o)
+		}, StorageOverwrite},
 		"Interrupted": {"An earlier pod of ours was killed", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true }, StorageFill},
 		"Same":        {"Somebody restored it already", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true }, StorageUnchanged},
 		"NotEmpty":    {"By default nothing is overwritten", func(o *Observed) { o.Inspection.Existing.Present = true }, StorageConflict},
@@ -236,4 +244,44 @@ func TestRepositorySaysWhy(t *testing.T) {
 	o := observed(published)
 	o.Repository.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "authentication required"}}
 	assert.Contains(t, Next(o).Message, "the GitRepository says: authentication required")
+}
+
+func TestDryRunLeavesNothing(t *testing.T) {
+	o := observed(branchRead, inspected, planned)
+	o.Inspect = Pod{}
+	o.Restore.Spec.DryRun, o.Leftovers = true, true
+	assert.Equal(t, CleanUp, Next(o).Action, "its Job is gone, what was handed over is not")
+	o.CleanedUp = true
+	assert.Empty(t, Next(o).Action, "what is held by somebody else does not keep it from ending")
+}
+
+func TestDryRunTooLate(t *testing.T) {
+	o := observed(inspected, planned, published)
+	o.Restore.Spec.DryRun = true
+	assert.Equal(t, "Apply", Next(o).Step, "what is pushed cannot be planned any more")
+}
+
+func TestPodThatIsGoing(t *testing.T) {
+	o := observed(branchRead)
+	o.Inspect.Ending = true
+	assert.True(t, Next(o).Waits, "one of its name cannot be made yet")
+	o = observed(branchRead, inspected, planned, storageMade)
+	o.Refill.Ending = true
+	assert.True(t, Next(o).Waits)
+}
+
+// TestRefusedPushRests: each event would be one more line in the log of the
+// server's owner.
+func TestRefusedPushRests(t *testing.T) {
+	o := observed(branchRead, inspected, planned, storageMade, refilled)
+	assert.Equal(t, Publish, Next(o).Action)
+	o.Restore.Generation = 3
+	o.Restore.Status.Conditions = []metav1.Condition{{Type: "Stalled", Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPushRejected, Message: "hook declined", ObservedGeneration: 3}}
+	d := Next(o)
+	requireProblem(t, d, v1alpha1.ReasonPushRejected, true)
+	assert.Equal(t, "hook declined", d.Problem.Message)
+	requested("now")(o)
+	assert.Equal(t, Publish, Next(o).Action, "somebody asks")
+	o.Restore.Annotations, o.Restore.Generation = nil, 4
+	assert.Equal(t, Publish, Next(o).Action, "somebody asks for something else")
 }

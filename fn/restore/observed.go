@@ -72,6 +72,8 @@ type Pod struct {
 	Exists   bool
 	Complete bool
 	Failed   bool
+	// Ending tells that it is being deleted; it does not exist then.
+	Ending bool
 	// EndedAt is when it completed or failed.
 	EndedAt time.Time
 	// Message of the Job controller, if it failed.

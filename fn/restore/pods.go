@@ -16,6 +16,8 @@ func inspect(o *Observed) Decision {
 		return done
 	}
 	switch {
+	case o.Inspect.Ending:
+		return wait("Waiting for the pod before to be gone; if it takes long, look at: %s", look(o))
 	case !o.Inspect.Exists:
 		return act(StartInspect, "Starting to read run %q from PersistentVolumeClaim %q", wantedRun(o), SourceClaimName(o.Restore, o.Backup))
 	case o.Inspect.Failed:
@@ -50,6 +52,8 @@ func refill(o *Observed) Decision {
 		return done
 	}
 	switch {
+	case o.Refill.Ending:
+		return wait("Waiting for the pod before to be gone; if it takes long, look at: %s", look(o))
 	case !o.Refill.Exists:
 		return act(StartRefill, "Starting to write the file storage")
 	case o.Refill.Failed:

@@ -62,6 +62,37 @@ func cleanPath(p string) string {
 	return path.Clean(strings.TrimLeft(path.Clean("/"+p), "/"))
 }
 
+// foreignPushOptions are those that a push to another namespace's repository may
+// have: they open a request to merge, and decide nothing.
+var foreignPushOptions = []string{"merge_request.create", "merge_request.title", "merge_request.description", "merge_request.draft", "merge_request.label", "merge_request.target"}
+
+// checkForeignBranches keeps a restore to the branch that Flux follows, and to
+// branches of its own: by any other, the owner's login could be made to bring
+// what others wrote to where it does not belong, whatever the path.
+func checkForeignBranches(o *Observed) *Problem {
+	r, followed, name := o.Restore, sourceBranch(o.Repository), repositoryName(o.Restore)
+	if BranchOf(r, o.Repository) != followed {
+		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.checkout may only name the branch that it follows, %q", name, followed)
+	}
+	push := r.Spec.Git.Push
+	if push == nil {
+		return nil
+	}
+	own := "threescale-restore/" + r.Namespace + "/"
+	switch {
+	case push.Refspec != "":
+		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.push.refspec is not for it; set spec.git.push.branch", name)
+	case push.Branch != "" && push.Branch != followed && !strings.HasPrefix(push.Branch, own):
+		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.push.branch must begin with %q", name, own)
+	}
+	for option, value := range push.Options {
+		if !slices.Contains(foreignPushOptions, option) || option == "merge_request.target" && value != followed {
+			return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: the push option %q is not for it; these are: %s (to %q)", name, option, strings.Join(foreignPushOptions, ", "), followed)
+		}
+	}
+	return nil
+}
+
 // below tells whether the slash path p is dir or lies below it; both are clean.
 func below(p, dir string) bool {
 	return dir == "." || dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
@@ -120,16 +151,12 @@ func checkWriter(o *Observed) *Problem {
 	}
 	for _, folder := range writerFolders(o.Repository.Annotations[WritersAnnotation], r.Namespace) {
 		if below(cleanPath(r.Spec.Path), folder) {
-			return nil
+			return checkForeignBranches(o)
 		}
 	}
 	folder := "./" + strings.TrimPrefix(cleanPath(r.Spec.Path), ".")
-	writers := r.Namespace + "=" + folder
-	if others := o.Repository.Annotations[WritersAnnotation]; others != "" {
-		writers = others + "," + writers
-	}
-	return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not let namespace %q write to %q; its owner can: kubectl -n %s annotate --overwrite gitrepository %s '%s=%s'",
-		name, r.Namespace, folder, o.Repository.Namespace, o.Repository.Name, WritersAnnotation, writers)
+	return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not let namespace %q write to %q; its owner can, by an entry %s=%s in its annotation %s (entries are separated by commas)",
+		name, r.Namespace, folder, r.Namespace, folder, WritersAnnotation)
 }
 
 // writerFolders are the folders that the annotation gives to a namespace. An

@@ -1,6 +1,8 @@
 package restore
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -83,9 +85,15 @@ func checkSourceVolume(o *Observed) *Problem {
 	mine := ref != nil && ref.Namespace == o.Restore.Namespace && ref.Name == SourceClaimName(o.Restore, nil) && ref.UID == ""
 	switch {
 	case volume.Status.Phase == corev1.VolumeReleased:
-		return failing(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is released by its former claim; free it: kubectl patch pv %s --type json -p '[{\"op\":\"remove\",\"path\":\"/spec/claimRef\"}]'", name, name)
+		return failing(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is released by its former claim; give it to this restore: kubectl patch pv %s --type json -p '%s'", name, name, reserve(o.Restore))
 	case ref != nil && !mine:
 		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound to PersistentVolumeClaim %s/%s; if that is of this namespace, name it in spec.restoreSource.persistentVolumeClaim", name, ref.Namespace, ref.Name)
 	}
 	return nil
+}
+
+// reserve is the patch of a Released PersistentVolume that lets it bind to the
+// restore's own claim, and to no other that waits for a volume.
+func reserve(r *v1alpha1.ThreeScaleRestore) string {
+	return fmt.Sprintf(`[{"op":"replace","path":"/spec/claimRef","value":{"namespace":%q,"name":%q}}]`, r.Namespace, SourceClaimName(r, nil))
 }

@@ -28,7 +28,16 @@ func storageAction(o *Observed) string {
 		return StorageSkip
 	case existing.Same:
 		return StorageUnchanged
-	case !existing.Present, existing.Empty, existing.Interrupted:
+	case !existing.Present, existing.Empty:
+		return StorageFill
+	case existing.Interrupted:
+		// Beside what it left there may be what it was to replace or remove.
+		switch o.Restore.Spec.FileStorage.Existing {
+		case v1alpha1.ExistingOverwrite:
+			return StorageOverwrite
+		case v1alpha1.ExistingMirror:
+			return StorageMirror
+		}
 		return StorageFill
 	case o.Restore.Status.FoundCommit != "":
 		// It was restored before, and 3scale has written to it since.

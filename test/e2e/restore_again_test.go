@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -82,6 +83,15 @@ func TestFinishedRestoreRests(t *testing.T) {
 	same(d.untilAnswered("dr", "interval"))
 	assert.Equal(t, before, d.quiet(), "what is not about what to restore has changed")
 
+	// Others go on committing, and Flux goes on applying.
+	later := d.push(map[string][]byte{"README.md": []byte("Written since.\n")})
+	w.admin("annotate", "--overwrite", "gitrepository", "apps", requestedAt+"=later")
+	w.eventually("Flux to apply the later commit", func(context.Context) error {
+		if got := w.admin("get", "kustomization", "apps", "-o", "jsonpath={.status.lastAttemptedRevision}"); !strings.HasSuffix(got, later) {
+			return fmt.Errorf("it is at %s", got)
+		}
+		return nil
+	})
 	_, err := w.kubectl("delete", "threescalerestore", "dr")
 	require.NoError(t, err)
 	d.ask(dr("dr", withKustomization))
@@ -89,7 +99,7 @@ func TestFinishedRestoreRests(t *testing.T) {
 	again := w.untilRestore("dr", "Ready", "True", "Restored")
 	commits, err := d.repository.Commits(t.Context(), branch)
 	require.NoError(t, err)
-	assert.Len(t, commits, 2, "deleted and applied again, it finds its commit")
+	assert.Len(t, commits, 3, "deleted and applied again, it finds its commit")
 	assert.Equal(t, status(done, "lastPushCommit"), status(again, "lastPushCommit"))
 	assert.Equal(t, status(done, "restoredRun"), status(again, "restoredRun"))
 
@@ -104,6 +114,15 @@ func TestFinishedRestoreRests(t *testing.T) {
 	})
 	commits, err = d.repository.Commits(t.Context(), branch)
 	require.NoError(t, err)
-	assert.Len(t, commits, 3, "asked by force, it commits again")
+	assert.Len(t, commits, 4, "asked by force, it commits again")
 	d.assertCommit(forced, commits[0])
+
+	_, err = w.kubectl("delete", "threescalerestore", "dr")
+	require.NoError(t, err)
+	d.ask(dr("dr", withKustomization))
+	found := w.untilRestore("dr", "Ready", "True", "Restored")
+	assert.Equal(t, status(forced, "lastPushCommit"), status(found, "lastPushCommit"), "applied again without the request, it finds what the request led to")
+	commits, err = d.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	assert.Len(t, commits, 4)
 }

@@ -13,9 +13,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/examples"
 )
 
@@ -31,7 +33,9 @@ func TestExampleOtherNamespace(t *testing.T) {
 	require.NoError(t, w.apply(claim(nightly, tenGi)))
 	w.untilCompleted(nightly)
 	kept := w.remember()
-	other := newTenant(t, second)
+	other := newTenant(t, second, func(o *options) {
+		o.files = cluster.VolumeOptions{AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}} // and nobody mounts it: any node will do
+	})
 	other.lose()
 	other.operate()
 	other.volumeFrom("nightly-backup", w.volumeDir(nightlyVolume), func(string) {})
@@ -213,14 +217,15 @@ func TestExampleProtectedBranch(t *testing.T) {
 	w.operate()
 	e := w.newExample("protected-branch", w.besideFlux(), overSSH)
 	require.NoError(t, e.repository.Protect(branch))
-	const own = "threescale-restore/dr"
-	e.begin("branch: "+own, "branch: main")
+	const shipped = "threescale-restore/3scale/dr"
+	own := "threescale-restore/" + w.namespace + "/dr"
+	e.begin("branch: "+shipped, "branch: main")
 	rejected := e.untilRestore("dr", "Ready", "False", "PushRejected")
 	t.Log(message(rejected, "Ready"))
 	assert.Contains(t, message(rejected, "Ready"), "GH013: Repository rule violations found for refs/heads/main")
 	assert.Equal(t, "True", condition(rejected, "Stalled")["status"])
 
-	e.restore()
+	e.restore("branch: "+shipped, "branch: "+own)
 	e.eventually("the branch to be pushed", func(ctx context.Context) error {
 		branches, err := e.repository.Branches(ctx)
 		if err == nil && len(branches) != 2 {

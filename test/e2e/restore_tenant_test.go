@@ -31,12 +31,13 @@ func TestForeignRepository(t *testing.T) {
 	}
 	_, err := w.c.Kubectl(t.Context(), w.account.Kubeconfig, "-n", owner.namespace, "annotate", "gitrepository", "apps", "backup.threescale.dev/writers="+w.namespace+"=./")
 	require.ErrorContains(t, err, "forbidden")
-	mine.assertRefused(map[string]refusal{"uninvited": {"nobody let him", in("./apps"), "AccessDenied", true, "backup.threescale.dev/writers"}})
+	mine.assertRefused(map[string]refusal{"uninvited": {"nobody let him", in("./apps"), "AccessDenied", true, "an entry " + w.namespace + "=./apps in its annotation backup.threescale.dev/writers"}})
 
 	owner.admin("annotate", "gitrepository", "apps", "backup.threescale.dev/writers=somebody=./,"+w.namespace+"=./tenants/one")
 	mine.assertRefused(map[string]refusal{
-		"above":  {"not all of the repository", in("./"), "AccessDenied", true, "one," + w.namespace + "=./'"},
-		"beside": {"a folder whose name begins alike", in("./tenants/one-more"), "AccessDenied", true, "one," + w.namespace + "=./tenants/one-more'"},
+		"above":  {"not all of the repository", in("./"), "AccessDenied", true, "an entry " + w.namespace + "=./ in"},
+		"beside": {"a folder whose name begins alike", in("./tenants/one-more"), "AccessDenied", true, "an entry " + w.namespace + "=./tenants/one-more in"},
+		"branch": {"another branch, by the path that is his", fmt.Sprintf(`{path: ./tenants/one, sourceRef: {name: apps, namespace: %s}, git: {push: {branch: main, refspec: "+HEAD:refs/heads/production"}}}`, owner.namespace), "AccessDenied", true, "refspec"},
 	})
 
 	require.NoError(t, flux.controller.Stop())

@@ -3,15 +3,19 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/operator"
@@ -57,7 +61,11 @@ func TestWaitsEnd(t *testing.T) {
 	assert.Contains(t, message(alone, "Ready"), "system-sidekiq")
 	stop()
 	w.operateWith(operator.Options{Sidekiq: sidekiq(t)})
-	denied := w.untilRestoreSays("dr", "manifests/resync")
+	d.askUntil("dr", "the command to be refused", func(u *unstructured.Unstructured) bool {
+		return strings.Contains(message(u, "Ready"), "manifests/resync")
+	})
+	denied, err := w.restoreOf(t.Context(), "dr")
+	require.NoError(t, err)
 	t.Log(message(denied, "Ready"))
 	assert.Empty(t, w.admin("logs", "system-sidekiq", "--ignore-errors"), "nothing ran there")
 
@@ -66,6 +74,7 @@ func TestWaitsEnd(t *testing.T) {
 	for _, document := range splitYAML(string(role)) {
 		d.create(document)
 	}
+	d.askUntil("dr", "the routes to be made again", func(u *unstructured.Unstructured) bool { return status(u, "completed") == true })
 	w.untilRestore("dr", "Ready", "True", "Restored")
 	commits, err := d.repository.Commits(t.Context(), branch)
 	require.NoError(t, err)
@@ -73,6 +82,22 @@ func TestWaitsEnd(t *testing.T) {
 	w.assertSecrets(kept)
 	w.assertFiles(kept)
 	w.assertNothingStays()
+}
+
+// askUntil asks a restore to look again, until a check passes: nothing wakes it
+// that it does not watch.
+func (d *delivery) askUntil(name, what string, check func(*unstructured.Unstructured) bool) {
+	d.t.Helper()
+	d.eventually(what, func(ctx context.Context) error {
+		u, err := d.restoreOf(ctx, name)
+		if err != nil || check(u) {
+			return err
+		}
+		if condition(u, "Stalled")["status"] == "True" {
+			d.admin("annotate", "--overwrite", "threescalerestore", name, fmt.Sprintf("%s=%d", requestedAt, time.Now().UnixNano()))
+		}
+		return fmt.Errorf("status is %v", u.Object["status"])
+	})
 }
 
 var sidekiqImage struct {
