@@ -167,33 +167,40 @@ func (w *work) handedOver(ctx context.Context) ([]map[string]any, []overlay.Key,
 // It reads the commit's objects from the hand-over where that is still there.
 func (w *work) compareLive(ctx context.Context) error {
 	w.observed.Compared = true
-	if w.observed.Inspection != nil && w.observed.Inspection.Completed {
-		err := w.build(ctx)
-		var problem *restore.Problem
-		if errors.As(err, &problem) && problem.Reason == v1alpha1.ReasonHandoverFailed {
-			w.applied() // what is not handed over any more cannot be compared
-			return nil
+	if w.observed.Inspection == nil || !w.observed.Inspection.Completed {
+		w.applied()
+		return nil
+	}
+	err := w.build(ctx)
+	var problem *restore.Problem
+	if errors.As(err, &problem) && problem.Reason == v1alpha1.ReasonHandoverFailed {
+		w.applied() // what is not handed over any more cannot be compared
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	same, err := w.sameLive(ctx)
+	if same {
+		w.applied()
+	}
+	return err
+}
+
+// sameLive tells whether each live object holds what the commit has of it.
+func (w *work) sameLive(ctx context.Context) (bool, error) {
+	for _, want := range w.desired() {
+		reference := referenceOf(want)
+		if reference.Kind == "ConfigMap" && reference.Name == threescale.ApicastEnvironment {
+			continue // the operator rewrites it
 		}
-		if err != nil {
-			return err
-		}
-		for _, want := range w.desired() {
-			reference := referenceOf(want)
-			if reference.Kind == "ConfigMap" && reference.Name == threescale.ApicastEnvironment {
-				continue // the operator rewrites it
-			}
-			apiVersion, _ := want["apiVersion"].(string)
-			live, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
-			if err != nil {
-				return err
-			}
-			if live == nil || !restore.Holds(want, live) {
-				return nil
-			}
+		apiVersion, _ := want["apiVersion"].(string)
+		live, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
+		if err != nil || live == nil || !restore.Holds(want, live) {
+			return false, err
 		}
 	}
-	w.applied()
-	return nil
+	return true, nil
 }
 
 // applied notes that Flux has applied the commit.
