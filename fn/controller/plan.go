@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/restore"
@@ -27,7 +28,7 @@ func (w *work) makePlan(ctx context.Context) error {
 	desired := w.desired()
 	live := make([]restore.Object, len(desired))
 	for i, object := range desired {
-		reference := referenceOf(object)
+		reference := restore.ReferenceOf(object)
 		apiVersion, _ := object["apiVersion"].(string)
 		found, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
 		if err != nil {
@@ -60,13 +61,6 @@ func (w *work) desired() []restore.Object {
 		out = append(out, w.tree.Objects[key])
 	}
 	return out
-}
-
-func referenceOf(object restore.Object) v1alpha1.ObjectReference {
-	kind, _ := object["kind"].(string)
-	metadata, _ := object["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	return v1alpha1.ObjectReference{Kind: kind, Name: name}
 }
 
 // build makes the tree of what was handed over.
@@ -146,6 +140,9 @@ func (w *work) handedOver(ctx context.Context) ([]map[string]any, []overlay.Key,
 		}
 		parts[part] = secret.Data
 	}
+	if job.HandoverDigest(parts) != w.observed.Inspection.HandoverSHA256 {
+		return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: "The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace; the backup is read again"}, w.dropInspect(ctx))
+	}
 	var objects []map[string]any
 	var admitted []overlay.Key
 	for _, handed := range w.observed.Inspection.Objects {
@@ -190,7 +187,7 @@ func (w *work) compareLive(ctx context.Context) error {
 // sameLive tells whether each live object holds what the commit has of it.
 func (w *work) sameLive(ctx context.Context) (bool, error) {
 	for _, want := range w.desired() {
-		reference := referenceOf(want)
+		reference := restore.ReferenceOf(want)
 		if reference.Kind == "ConfigMap" && reference.Name == threescale.ApicastEnvironment {
 			continue // the operator rewrites it
 		}

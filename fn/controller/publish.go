@@ -205,7 +205,7 @@ func (w *work) publish(ctx context.Context) error {
 	status.WaitingSince = w.now()
 	status.Inventory = nil
 	for _, object := range w.desired() {
-		status.Inventory = append(status.Inventory, referenceOf(object))
+		status.Inventory = append(status.Inventory, restore.ReferenceOf(object))
 	}
 	return w.askFlux(ctx)
 }

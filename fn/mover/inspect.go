@@ -199,6 +199,6 @@ func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error
 			return err
 		}
 	}
-	i.result.Objects = handedObjects(objects)
+	i.result.Objects, i.result.HandoverSHA256 = handedObjects(objects), job.HandoverDigest(parts)
 	return nil
 }

@@ -172,8 +172,8 @@ func TestInspectTellsAndHandsOver(t *testing.T) {
 					{Kind: "APIManager", Name: apiName, Pieces: 1}, {Kind: "ConfigMap", Name: "system-environment", Pieces: 1},
 					{Kind: "Secret", Name: "my.policy", Pieces: 1}, {Kind: "Secret", Name: "system-seed", Pieces: 1},
 				},
-				HandoverParts: 1,
-				Existing:      job.ExistingStorage{Present: true, Empty: true},
+				HandoverParts: 1, HandoverSHA256: job.HandoverDigest(s.handover.parts),
+				Existing: job.ExistingStorage{Present: true, Empty: true},
 			}, got)
 			reported, err := job.ParseInspection(s.reports.data)
 			require.NoError(t, err)

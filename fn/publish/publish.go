@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"time"
-
-	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // Target is where a change goes.
@@ -125,27 +123,4 @@ func Inspect(ctx context.Context, target Target, trailer Trailer, view func(ctx 
 		return result, err
 	}
 	return result, view(ctx, files)
-}
-
-// Contains tells whether a commit is another one of the target's branch, or
-// below it, as far as history can be looked at: false also when either is not found.
-func Contains(ctx context.Context, target Target, newer, commit string) (_ bool, err error) {
-	target.PushBranch = ""
-	t, err := newTry(target, nil, Commit{}, nil)
-	if err != nil {
-		return false, err
-	}
-	copied, _, err := t.look(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, copied.close()) }()
-	within, err := reaches(ctx, copied.storer, plumbing.NewHash(newer), copied.references[t.from.String()])
-	if within && err == nil {
-		within, err = reaches(ctx, copied.storer, plumbing.NewHash(commit), plumbing.NewHash(newer))
-	}
-	if err != nil {
-		return false, t.connection.explain(ctx, "read the history of", err)
-	}
-	return within, nil
 }

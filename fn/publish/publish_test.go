@@ -333,30 +333,3 @@ func TestTheCloneGoesAlways(t *testing.T) {
 	})
 	assert.Len(t, s.commits(t, "main"), 1)
 }
-
-func TestContains(t *testing.T) {
-	s := serveSeeded(t, map[string]string{"README.md": "1"})
-	var made []string
-	for i := range 3 {
-		made = append(made, s.seed(t, "main", map[string]string{"README.md": fmt.Sprint("later ", i)}))
-	}
-	never := "0123456789012345678901234567890123456789"
-	cases := map[string]struct {
-		newer, commit string
-		want          bool
-	}{
-		"itself":      {made[1], made[1], true},
-		"below":       {made[2], made[0], true},
-		"above":       {made[0], made[1], false},
-		"unknown":     {made[2], never, false},
-		"off the way": {never, made[0], false},
-		"malformed":   {made[2], "main", false},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			got, err := Contains(t.Context(), s.target(), tc.newer, tc.commit)
-			require.NoError(t, err)
-			assert.Equal(t, tc.want, got)
-		})
-	}
-}

@@ -28,14 +28,15 @@ type Object = map[string]any
 func verdicts(o *Observed, desired, live []Object) []v1alpha1.PlannedObject {
 	out := make([]v1alpha1.PlannedObject, 0, len(desired))
 	for i, want := range desired {
-		planned := v1alpha1.PlannedObject{ObjectReference: referenceOf(want)}
+		planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
 		planned.Verdict, planned.Message = verdict(o, want, live[i])
 		out = append(out, planned)
 	}
 	return out
 }
 
-func referenceOf(object Object) v1alpha1.ObjectReference {
+// ReferenceOf names an object.
+func ReferenceOf(object Object) v1alpha1.ObjectReference {
 	return v1alpha1.ObjectReference{Kind: text(object, "kind"), Name: text(object, "metadata", "name")}
 }
 

@@ -15,60 +15,66 @@ func inspect(o *Observed) Decision {
 	if pushed(o) || planEnds(o) {
 		return done
 	}
-	switch {
-	case o.Inspect.Ending:
-		return wait("Waiting for the pod before to be gone; if it takes long, look at: %s", look(o))
-	case !o.Inspect.Exists:
-		return act(StartInspect, "Starting to read run %q from PersistentVolumeClaim %q", wantedRun(o), SourceClaimName(o.Restore, o.Backup))
-	case o.Inspect.Failed:
-		reason, message := v1alpha1.ReasonFailed, o.Inspect.Message
-		if o.Inspection != nil && o.Inspection.Reason != "" {
-			reason, message = o.Inspection.Reason, o.Inspection.Message
-		}
-		return failedPod(o, o.Inspect, DropInspect, "reading the backup", reason, message)
-	case !o.Inspect.Complete:
-		return wait("Reading the backup; if it takes long, look at: %s", look(o))
-	case o.Inspection == nil || !o.Inspection.Completed:
-		return failedPod(o, o.Inspect, DropInspect, "reading the backup", v1alpha1.ReasonReportMissing, "it ended well but left no result")
+	reading := work{pod: o.Inspect, start: StartInspect, drop: DropInspect, doing: "reading the backup"}
+	reading.starting = fmt.Sprintf("Starting to read run %q from PersistentVolumeClaim %q", WantedRun(o), SourceClaimName(o.Restore, o.Backup))
+	if i := o.Inspection; i != nil {
+		reading.completed, reading.reason, reading.message = i.Completed, i.Reason, i.Message
 	}
-	return done
+	return reading.decide(o)
 }
 
-// wantedRun is the run to read: the one that an earlier commit recorded, whatever
-// is the latest by now.
-func wantedRun(o *Observed) string {
+// WantedRun is the run that the inspect Job is told to read: the one that an
+// earlier commit recorded, whatever is the latest by now.
+func WantedRun(o *Observed) string {
 	if o.Branch != nil && o.Branch.Run != "" {
 		return o.Branch.Run
 	}
 	return o.Restore.Spec.RestoreSource.Run
 }
 
-// WantedRun is the run that the inspect Job is told to read.
-func WantedRun(o *Observed) string { return wantedRun(o) }
-
 // refill writes the file storage.
 func refill(o *Observed) Decision {
 	if pushed(o) || !fills(o) {
 		return done
 	}
+	writing := work{pod: o.Refill, start: StartRefill, drop: DropRefill, doing: "writing the file storage", starting: "Starting to write the file storage"}
+	if r := o.Refilled; r != nil {
+		writing.completed, writing.reason, writing.message = r.Completed, r.Reason, r.Message
+	}
+	return writing.decide(o)
+}
+
+// work is what a pod does for a restore.
+type work struct {
+	pod             Pod
+	start, drop     Action
+	starting, doing string
+	// What its report says, if there is one.
+	completed       bool
+	reason, message string
+}
+
+// decide starts the pod, waits for it, and tells why it failed.
+func (w work) decide(o *Observed) Decision {
 	switch {
-	case o.Refill.Ending:
+	case w.pod.Ending:
 		return wait("Waiting for the pod before to be gone; if it takes long, look at: %s", look(o))
-	case !o.Refill.Exists:
-		return act(StartRefill, "Starting to write the file storage")
-	case o.Refill.Failed:
-		reason, message := v1alpha1.ReasonFailed, o.Refill.Message
-		if o.Refilled != nil && o.Refilled.Reason != "" {
-			reason, message = o.Refilled.Reason, o.Refilled.Message
-		}
-		return failedPod(o, o.Refill, DropRefill, "writing the file storage", reason, message)
-	case !o.Refill.Complete:
-		return wait("Writing the file storage; if it takes long, look at: %s", look(o))
-	case o.Refilled == nil || !o.Refilled.Completed:
-		return failedPod(o, o.Refill, DropRefill, "writing the file storage", v1alpha1.ReasonReportMissing, "it ended well but left no result")
+	case !w.pod.Exists:
+		return act(w.start, "%s", w.starting)
+	case w.pod.Failed && w.reason != "":
+		return failedPod(o, w.pod, w.drop, w.doing, w.reason, w.message)
+	case w.pod.Failed:
+		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonFailed, w.pod.Message)
+	case !w.pod.Complete:
+		return wait("%s; if it takes long, look at: %s", sentence(w.doing), look(o))
+	case !w.completed:
+		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonReportMissing, "it ended well but left no result")
 	}
 	return done
 }
+
+// sentence begins with a capital.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 func look(o *Observed) string {
 	return fmt.Sprintf("kubectl -n %s describe job,pod -l %s=%s", o.Restore.Namespace, v1alpha1.LabelRestore, o.Restore.Name)
@@ -90,7 +96,7 @@ func failedPod(o *Observed, pod Pod, drop Action, doing, reason, message string)
 	if RequestedAgain(o.Restore) {
 		return act(drop, "Trying again, as requested")
 	}
-	text := fmt.Sprintf("%s failed: %s", strings.ToUpper(doing[:1])+doing[1:], message)
+	text := fmt.Sprintf("%s failed: %s", sentence(doing), message)
 	if final(reason) {
 		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; mend it, then: " + AskAgain(o.Restore)}}
 	}

@@ -47,9 +47,7 @@ func (d *delivery) quiet() string {
 // commit, no Job and no write but the answer; asked by force, it restores again.
 func TestFinishedRestoreRests(t *testing.T) {
 	withFlux(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	w.lose()
 	stop := w.operate()
 	d := w.deliver()

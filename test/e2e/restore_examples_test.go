@@ -29,9 +29,7 @@ import (
 func TestExampleOtherNamespace(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	kept := w.remember()
 	other := newTenant(t, second, func(o *options) {
 		o.files = cluster.VolumeOptions{AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}} // and nobody mounts it: any node will do
@@ -114,9 +112,7 @@ func TestExampleOtherCluster(t *testing.T) {
 func TestExampleOperatorVolume(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	kept := w.remember()
 	folder := w.volumeDir(nightlyVolume)
 	w.volumeFrom("example-apimanagerbackup-pvc", t.TempDir(), func(dir string) {
@@ -151,9 +147,7 @@ func TestExampleEncrypted(t *testing.T) {
 	identity := mustIdentity(t)
 	require.NoError(t, w.apply(claim(nightly, fmt.Sprintf(`{encryption: {age: {recipients: [%s]}}, backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}}`, identity.Recipient()))))
 	w.untilCompleted(nightly)
-	kept := w.remember()
-	w.lose()
-	w.operate()
+	kept := w.disaster()
 	e := w.newExample("encrypted", w.inPlace())
 	w.makeSecret("backup-age", map[string][]byte{"backup.agekey": []byte(mustIdentity(t).String() + "\n")})
 	e.begin()
@@ -171,9 +165,7 @@ func TestExampleEncrypted(t *testing.T) {
 func TestExampleDryRun(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	kept := w.remember()
 	e := w.newExample("dry-run", w.inPlace())
 	e.begin()
@@ -209,12 +201,8 @@ func TestExampleDryRun(t *testing.T) {
 func TestExampleProtectedBranch(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
-	kept := w.remember()
-	w.lose()
-	w.operate()
+	w := backedUp(t)
+	kept := w.disaster()
 	e := w.newExample("protected-branch", w.besideFlux(), overSSH)
 	require.NoError(t, e.repository.Protect(branch))
 	const shipped = "threescale-restore/3scale/dr"

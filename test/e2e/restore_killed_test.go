@@ -59,12 +59,8 @@ func (e *executioner) after(*http.Request) {
 // nothing left over.
 func TestControllerKilledAtEveryWrite(t *testing.T) {
 	withFlux(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
-	kept := w.remember()
-	w.lose()
-	w.operate()
+	w := backedUp(t)
+	kept := w.disaster()
 	d := w.deliver()
 	p := throughProxy(t)
 	e := &executioner{}
@@ -132,12 +128,8 @@ type begun struct {
 // goes on.
 func TestRestoreDeletedAtEachStep(t *testing.T) {
 	withFlux(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
-	kept := w.remember()
-	w.lose()
-	w.operate()
+	w := backedUp(t)
+	kept := w.disaster()
 	d := w.deliver()
 	p := throughProxy(t)
 	for _, at := range []begun{

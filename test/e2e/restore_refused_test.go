@@ -264,6 +264,30 @@ func TestRestoreWithoutRoom(t *testing.T) {
 	w.assertFiles(kept)
 }
 
+// TestHandoverIsProven: what was handed over is what is committed. Somebody
+// changes it while the restore is stalled: it is read again.
+func TestHandoverIsProven(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := backedUp(t)
+	kept := w.remember()
+	w.admin("patch", "apimanager", "example", "--type=merge", "-p", `{"spec":{"wildcardDomain":"changed.example.com"}}`)
+	d := w.deliver()
+	d.ask(dr("dr", `{}`))
+	w.untilRestore("dr", "Ready", "False", "APIManagerExists")
+	handed := strings.Fields(w.admin("get", "secrets", "-l", "backup.threescale.dev/restore=dr", "-o", "jsonpath={.items[*].metadata.name}"))
+	require.NotEmpty(t, handed)
+	w.admin("patch", "secret", handed[0], "--type=merge", "-p", `{"data":{"secrets.system-seed.json":"e30="}}`)
+	w.admin("delete", "apimanager", "example")
+	w.untilRestore("dr", "Ready", "True", "Restored")
+	assert.Contains(t, w.admin("get", "events", "--field-selector=involvedObject.kind=ThreeScaleRestore", "-o", "jsonpath={.items[*].message}"), "were changed since the backup was read")
+	data, err := d.repository.ReadFile(t.Context(), branch, "apps/base/dr/secret-system-seed.yaml")
+	require.NoError(t, err)
+	for key := range kept.secrets["system-seed"].Data {
+		assert.Contains(t, string(data), key+": ENC[")
+	}
+}
+
 // TestRestoreOfAnotherVersion: the operator of the namespace would refuse what
 // was backed up.
 func TestRestoreOfAnotherVersion(t *testing.T) {

@@ -19,9 +19,7 @@ import (
 // cannot give himself that.
 func TestForeignRepository(t *testing.T) {
 	withFlux(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	owner := newTenant(t, second)
 	d := owner.newDelivery()
 	d.gitRepository("apps", `{}`)
@@ -66,9 +64,7 @@ func TestForeignRepository(t *testing.T) {
 func TestOneFolderTwoRestores(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	other := newTenant(t, second)
 	require.NoError(t, other.apply(claim(nightly, tenGi)))
 	other.untilCompleted(nightly)
@@ -108,9 +104,7 @@ func TestOneFolderTwoRestores(t *testing.T) {
 func TestRestoreAsAccount(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	d := w.deliver()
 	w.admin("create", "serviceaccount", "restorer")
 	d.ask(dr("dr", `{serviceAccountName: restorer}`))

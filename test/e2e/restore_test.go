@@ -46,6 +46,25 @@ func (w *tenant) allSecrets() []threescale.Object {
 	return objects
 }
 
+// backedUp is a tenant with one backup.
+func backedUp(t *testing.T) *tenant {
+	t.Helper()
+	w := newTenant(t)
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	return w
+}
+
+// disaster takes the installation away, and leaves an operator that would run
+// it. It returns what there was.
+func (w *tenant) disaster() *installation {
+	w.t.Helper()
+	kept := w.remember()
+	w.lose()
+	w.operate()
+	return kept
+}
+
 // lose deletes an installation, and empties its file storage.
 func (w *tenant) lose() {
 	w.t.Helper()
@@ -143,9 +162,7 @@ func TestRestoreOfALostInstallation(t *testing.T) {
 	w := newTenant(t, func(o *options) { o.set = dataset.SetM })
 	require.NoError(t, w.apply(claim(nightly, tenGi)))
 	run := lastRun(w.untilCompleted(nightly))
-	kept := w.remember()
-	w.lose()
-	w.operate()
+	kept := w.disaster()
 	d := w.newExample("lost-installation", w.inPlace())
 	d.apply(allButRestore)
 	applied := time.Now()

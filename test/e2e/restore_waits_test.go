@@ -28,9 +28,7 @@ import (
 func TestWaitsEnd(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	kept := w.remember()
 	w.lose()
 	d := w.deliver()
@@ -131,9 +129,7 @@ func sidekiq(t *testing.T) *corev1.PodSpec {
 func TestTenRestoresOfOneBranch(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t)
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w := backedUp(t)
 	d := w.deliver()
 	names := make([]string, 10)
 	for i := range names {

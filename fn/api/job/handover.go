@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +19,19 @@ const (
 	// can all be told in a report.
 	MaxObjects = 500
 )
+
+// HandoverDigest is the SHA-256 of everything that is handed over, in hex. It is
+// one for all: the digest of a single Secret could be guessed.
+func HandoverDigest(parts []map[string][]byte) string {
+	sum := sha256.New()
+	for i, part := range parts {
+		for _, key := range slices.Sorted(maps.Keys(part)) {
+			fmt.Fprintf(sum, "%d %s %d\n", i, key, len(part[key]))
+			sum.Write(part[key])
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
 
 // HandedObject is one object of a run, without its content.
 type HandedObject struct {

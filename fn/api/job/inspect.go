@@ -61,8 +61,9 @@ type Inspection struct {
 	Source         Source           `json:"source"`
 	StartTime      time.Time        `json:"startTime,omitzero"` // of the run
 	FileStorage    InspectedStorage `json:"fileStorage"`
-	Objects        []HandedObject   `json:"objects,omitempty"`       // in the order of their paths
-	HandoverParts  int              `json:"handoverParts,omitempty"` // Secrets that the objects take, also when fewer were given
+	Objects        []HandedObject   `json:"objects,omitempty"`        // in the order of their paths
+	HandoverParts  int              `json:"handoverParts,omitempty"`  // Secrets that the objects take, also when fewer were given
+	HandoverSHA256 string           `json:"handoverSHA256,omitempty"` // HandoverDigest of them
 	Existing       ExistingStorage  `json:"existing"`
 	Problems       []string         `json:"problems,omitempty"` // what is damaged
 	Warnings       []string         `json:"warnings,omitempty"`
@@ -104,7 +105,7 @@ func ParseInspection(data map[string]string) (*Inspection, error) {
 // Bounded returns i with texts that fit into a report.
 func (i Inspection) Bounded() Inspection {
 	source := &i.Source
-	shortenAll(&i.Run, &i.Reason, &i.Message, &i.ManifestSHA256, &source.Namespace, &source.APIManager, &source.UID, &source.ThreeScale, &source.WildcardDomain)
+	shortenAll(&i.Run, &i.Reason, &i.Message, &i.ManifestSHA256, &i.HandoverSHA256, &source.Namespace, &source.APIManager, &source.UID, &source.ThreeScale, &source.WildcardDomain)
 	i.Problems, i.Warnings = Bounded(i.Problems), Bounded(i.Warnings)
 	return i
 }
