@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/test/examples"
-	"threescale.dev/backup/test/gitserver"
 )
 
 // An example is applied as it is shipped, but for what is particular to a
@@ -116,28 +115,4 @@ func (w *tenant) inPlace() map[string]string {
 // besideFlux has Flux' objects of an example in a namespace of their own.
 func (w *tenant) besideFlux() map[string]string {
 	return map[string]string{examples.Namespace: w.namespace, examples.FluxNamespace: w.namespace + "-flux"}
-}
-
-// assertRestored looks at everything that a restore is to bring back, but for
-// the named Secrets: what is in them is the test's.
-func (e *example) assertRestored(kept *installation, commits []gitserver.Commit, but ...string) {
-	e.t.Helper()
-	for _, name := range but {
-		delete(kept.secrets, name)
-	}
-	got, err := e.restoreOf(e.t.Context(), "dr")
-	require.NoError(e.t, err)
-	e.assertCommit(got, commits[0])
-	e.assertSecrets(kept)
-	e.assertFiles(kept)
-	e.assertNothingStays()
-}
-
-// onlyCommit is the one commit beside the maintainer's.
-func (e *example) onlyCommit(t *testing.T, branch string) []gitserver.Commit {
-	t.Helper()
-	commits, err := e.repository.Commits(t.Context(), branch)
-	require.NoError(t, err)
-	require.Len(t, commits, 2)
-	return commits[:1]
 }

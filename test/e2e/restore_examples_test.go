@@ -178,12 +178,7 @@ func TestExampleDryRun(t *testing.T) {
 	}
 	assert.Len(t, objects, len(kept.secrets)+2+1+1, "all Secrets, ConfigMaps, the APIManager and the claim of the files")
 	assert.Nil(t, status(planned, "completed"))
-	e.eventually("all of the dry run to be gone", func(context.Context) error {
-		if out := e.admin("get", "jobs,pods,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"); out != "" {
-			return fmt.Errorf("there are %s", out)
-		}
-		return nil
-	})
+	e.untilNothingStays()
 	commits, err := e.repository.Commits(t.Context(), branch)
 	require.NoError(t, err)
 	assert.Len(t, commits, 1)

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -80,16 +79,10 @@ func TestControllerKilledAtEveryWrite(t *testing.T) {
 		e.spare(flux.controller, 1+lives%2)
 	}
 	e.spare(nil, 0)
-	done := w.untilRestore("dr", "Ready", "True", "Restored")
+	w.untilRestore("dr", "Ready", "True", "Restored")
 	t.Logf("%d lives of the controller, killed at: %s", lives, strings.Join(e.met, ", "))
 	assert.Greater(t, lives, 10)
-	commits, err := d.repository.Commits(t.Context(), branch)
-	require.NoError(t, err)
-	require.Len(t, commits, 2, "one commit")
-	d.assertCommit(done, commits[0])
-	w.assertSecrets(kept)
-	w.assertFiles(kept)
-	w.assertNothingStays()
+	d.assertRestored(kept, d.onlyCommit(t, branch))
 }
 
 // untilDeadOrDone waits until the controller was killed, or has nothing more to
@@ -157,12 +150,7 @@ func TestRestoreDeletedAtEachStep(t *testing.T) {
 			case <-time.After(patience):
 				require.Fail(t, "the step was not reached")
 			}
-			w.eventually("all of the restore to be gone", func(context.Context) error {
-				if out := w.admin("get", "threescalerestores,jobs,pods,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"); out != "" {
-					return errors.New(out)
-				}
-				return nil
-			})
+			w.untilNothingStays()
 			commits, err := d.repository.Commits(t.Context(), branch)
 			require.NoError(t, err)
 			assert.Len(t, commits, at.commits)
@@ -170,12 +158,6 @@ func TestRestoreDeletedAtEachStep(t *testing.T) {
 	}
 	p.atWrite(nil)
 	d.ask(dr("dr", `{kustomizationRef: {name: apps}, fileStorage: {existing: Mirror}}`))
-	done := w.untilRestore("dr", "Ready", "True", "Restored")
-	commits, err := d.repository.Commits(t.Context(), branch)
-	require.NoError(t, err)
-	require.Len(t, commits, 2, "one commit for all of them")
-	d.assertCommit(done, commits[0])
-	w.assertSecrets(kept)
-	w.assertFiles(kept)
-	w.assertNothingStays()
+	w.untilRestore("dr", "Ready", "True", "Restored")
+	d.assertRestored(kept, d.onlyCommit(t, branch))
 }

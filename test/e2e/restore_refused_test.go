@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -193,12 +192,7 @@ func TestRefusedRestores(t *testing.T) {
 	assert.Equal(t, head, after, "nothing is committed")
 	w.assertFiles(kept)
 	w.assertSecrets(kept)
-	w.eventually("nothing of the restores to stay", func(context.Context) error {
-		if out := w.admin("get", "jobs,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"); out != "" {
-			return fmt.Errorf("there are %s", out)
-		}
-		return nil
-	})
+	w.untilNothingStays()
 }
 
 func mustIdentity(t *testing.T) *age.X25519Identity {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -152,6 +153,41 @@ func (d *delivery) assertCommit(done *unstructured.Unstructured, commit gitserve
 func (w *tenant) assertNothingStays() {
 	w.t.Helper()
 	assert.Empty(w.t, w.admin("get", "jobs,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"), "nothing of the restore stays")
+}
+
+// untilNothingStays waits until that is gone, and the pods.
+func (w *tenant) untilNothingStays() {
+	w.t.Helper()
+	w.eventually("all of the restore to be gone", func(context.Context) error {
+		if out := w.admin("get", "jobs,pods,secrets,configmaps,roles,rolebindings,serviceaccounts", "-l", "backup.threescale.dev/restore", "-o", "name"); out != "" {
+			return fmt.Errorf("there are %s", out)
+		}
+		return nil
+	})
+}
+
+// assertRestored looks at everything that a restore is to bring back, but for
+// the named Secrets: what is in them is the test's.
+func (d *delivery) assertRestored(kept *installation, commits []gitserver.Commit, but ...string) {
+	d.t.Helper()
+	for _, name := range but {
+		delete(kept.secrets, name)
+	}
+	got, err := d.restoreOf(d.t.Context(), "dr")
+	require.NoError(d.t, err)
+	d.assertCommit(got, commits[0])
+	d.assertSecrets(kept)
+	d.assertFiles(kept)
+	d.assertNothingStays()
+}
+
+// onlyCommit is the one commit beside the maintainer's.
+func (d *delivery) onlyCommit(t *testing.T, branch string) []gitserver.Commit {
+	t.Helper()
+	commits, err := d.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	require.Len(t, commits, 2)
+	return commits[:1]
 }
 
 // TestRestoreOfALostInstallation is the way that the README shows: the objects
