@@ -13,7 +13,7 @@ const (
 	ReasonUnexpectedObject = "UnexpectedObject"
 	// ReasonHandoverTooSmall: the objects take more hand-over Secrets than there are.
 	ReasonHandoverTooSmall = "HandoverTooSmall"
-	// ReasonHandoverFailed: a hand-over Secret could not be written.
+	// ReasonHandoverFailed: a hand-over Secret could not be written, or is gone or changed.
 	ReasonHandoverFailed = "HandoverFailed"
 	// ReasonNotEmpty: the file storage holds data that the refill must not touch.
 	ReasonNotEmpty = "NotEmpty"
