@@ -124,3 +124,27 @@ func TestFinishedRestoreRests(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, commits, 4)
 }
+
+// TestSuspendedRestoreRests: nothing of it is begun, also when it is asked to,
+// until it is resumed. A restore that was applied after it tells that there was time.
+func TestSuspendedRestoreRests(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := backedUp(t)
+	d := w.deliver()
+	d.ask(dr("held", `{suspend: true}`))
+	w.admin("annotate", "threescalerestore", "held", requestedAt+"=now")
+	d.ask(dr("dr", `{}`))
+	w.untilRestore("dr", "Ready", "True", "Restored")
+	held, err := w.restoreOf(t.Context(), "held")
+	require.NoError(t, err)
+	assert.Nil(t, status(held, "attempt"))
+	assert.Empty(t, status(held, "conditions"))
+	d.onlyCommit(t, branch)
+
+	w.admin("patch", "threescalerestore", "held", "--type=merge", "-p", `{"spec":{"suspend":false}}`)
+	w.untilRestore("held", "Ready", "True", "Restored")
+	commits, err := d.repository.Commits(t.Context(), branch)
+	require.NoError(t, err)
+	assert.Len(t, commits, 3)
+}
