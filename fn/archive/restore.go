@@ -88,6 +88,7 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 	if err != nil {
 		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
 	}
+	defer unlockTarget(root)
 	target, err := r.target(root, opts)
 	if err != nil {
 		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
@@ -193,7 +194,7 @@ func (o *fileOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
 
 func (o *fileOpener) Close() { o.dirs.Close() }
 
-// lockTarget keeps others from restoring into the same directory at the same time, until it is closed. It returns a
+// lockTarget keeps others from restoring into the same directory at the same time, until unlockTarget. It returns a
 // warning where the file system has no locks.
 func lockTarget(root *dirfd.Dir) (warning string, err error) {
 	err = unix.Flock(root.FD, unix.LOCK_EX|unix.LOCK_NB)
@@ -204,6 +205,12 @@ func lockTarget(root *dirfd.Dir) (warning string, err error) {
 		return fmt.Sprintf("directory cannot be locked (%v): two restores at a time are not noticed", err), nil
 	}
 	return "", root.Fail("lock", "", err)
+}
+
+// unlockTarget lets others restore into the directory. Closing alone would not while a process that was just forked
+// off has the directory open.
+func unlockTarget(root *dirfd.Dir) {
+	_ = unix.Flock(root.FD, unix.LOCK_UN) // an error leaves it locked for no longer than it is open
 }
 
 // explainTarget turns an error into one that callers may tell apart.

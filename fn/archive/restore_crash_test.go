@@ -102,7 +102,7 @@ func TestRestoreKilledAtEveryStep(t *testing.T) {
 		for _, existing := range []Existing{Fail, Overwrite, Mirror, Skip} {
 			t.Run(name+string(existing), func(t *testing.T) {
 				t.Parallel()
-				dir := target(t)
+				f, dir := f.in(t), target(t)
 				f.restoreTo(dir, "r1", Fail)
 				tc.undo(t, dir)
 				if tc.marked {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,6 +89,13 @@ func assertEqualTrees(t *testing.T, want, got string) {
 	if _, err := exec.LookPath("rsync"); err == nil {
 		assert.Empty(t, shell(t, got, "rsync", "-anic", "--delete", "--exclude=/lost+found", "--exclude=/.snapshot", want+"/", got+"/"))
 	}
+}
+
+// in returns the fixture for a subtest, whose failures are then its own.
+func (f *fixture) in(t *testing.T) *fixture {
+	shared := *f
+	shared.t = t
+	return &shared
 }
 
 // restoreTo restores a run, which must succeed.
@@ -395,6 +403,45 @@ func TestRestoreOneAtATime(t *testing.T) {
 	assert.Empty(t, ls(t, dir))
 	require.NoError(t, lock.Close())
 	f.restoreTo(dir, "r1", Fail)
+}
+
+// TestRestoreUnlocksWhatAChildHolds: a process that is forked off during a restore holds all open files until it
+// executes its program, and with them the lock, unless it is given up.
+func TestRestoreUnlocksWhatAChildHolds(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.write("r1")
+	dir := target(t)
+	var held []int
+	_, err := f.open("r1").Restore(t.Context(), dir, RestoreOptions{Existing: Fail, Progress: func(Progress) {
+		if held == nil {
+			held = duplicatesOf(t, dir)
+		}
+	}})
+	require.NoError(t, err)
+	require.NotEmpty(t, held)
+	f.restoreTo(dir, "r1", Fail)
+	for _, fd := range held {
+		require.NoError(t, unix.Close(fd))
+	}
+}
+
+// duplicatesOf duplicates this process' descriptors of a directory, as a fork does.
+func duplicatesOf(t *testing.T, dir string) (fds []int) {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, e := range open {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || to != dir {
+			continue
+		}
+		fd, err := strconv.Atoi(e.Name())
+		require.NoError(t, err)
+		fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		require.NoError(t, err)
+		fds = append(fds, fd)
+	}
+	return fds
 }
 
 func TestRestoreOfAnOperatorBackup(t *testing.T) {
