@@ -122,27 +122,3 @@ func checkVolumeFields(v v1alpha1.BackupVolume) error {
 	}
 	return nil
 }
-
-// notActive lists what is set and valid but has no effect in this version.
-func (c *composition) notActive() []finding {
-	var fields []string
-	for _, field := range []struct {
-		name string
-		set  bool
-	}{
-		{"schedule", c.spec.Schedule != ""},
-		{"timeZone", c.spec.TimeZone != ""},
-		{"startingDeadlineSeconds", c.spec.StartingDeadlineSeconds != nil},
-		{"suspend", c.spec.Suspend},
-		{"retention", c.spec.Retention != nil},
-		{"verify", c.spec.Verify != nil},
-	} {
-		if field.set {
-			fields = append(fields, "spec."+field.name)
-		}
-	}
-	if len(fields) == 0 {
-		return nil
-	}
-	return findingf(v1alpha1.ReasonNotActive, "Set but not active in this version: %s; start runs with spec.trigger", strings.Join(fields, ", "))
-}

@@ -41,7 +41,6 @@ func (c *composition) preflight() {
 	for _, check := range checks {
 		c.problems = append(c.problems, check(c)...)
 	}
-	c.warnings = append(c.warnings, c.notActive()...)
 	c.warnings = append(c.warnings, c.optionalMissing()...)
 	c.warnings = append(c.warnings, c.notCopied()...)
 	c.warnings = append(c.warnings, c.deprecated()...)

@@ -143,15 +143,6 @@ func sourceCautions() map[string]caution {
 			want:    v1alpha1.ReasonOptionalMissing, holds: []string{name},
 		}
 	}
-	for name, fields := range map[string]string{
-		"schedule": `schedule: "0 2 * * *"`, "timeZone": `timeZone: Europe/Berlin`, "startingDeadlineSeconds": `startingDeadlineSeconds: 0`,
-		"suspend": `suspend: true`, "retention": `retention: {keepLast: 7}`, "verify": `verify: {schedule: "@weekly"}`,
-	} {
-		cases["NotActive/"+name] = caution{
-			reason: "a field that has no effect must not look as if it had", spec: beside(fields),
-			want: v1alpha1.ReasonNotActive, holds: []string{"spec." + name, "spec.trigger"},
-		}
-	}
 	return cases
 }
 

@@ -5,6 +5,8 @@
 // RefillResult). It holds no behaviour of either side, so that both may import it.
 package job
 
+import "strconv"
+
 // Where the Job mounts its volumes.
 const (
 	// VolumePath is the backup volume.
@@ -35,8 +37,10 @@ type Options struct {
 	Objects     string   `required:"" help:"Snapshot of the installation's objects." type:"path"`
 	FileStorage string   `optional:"" help:"Root of the System file storage; without it, the file storage is skipped." type:"path"`
 	Recipient   []string `optional:"" help:"age recipient to encrypt for; may be repeated." sep:"none"`
-	Namespace   string   `optional:"" help:"Namespace of the report ConfigMap."`
-	Report      string   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+	ProveLinks  bool     `optional:"" help:"Read each stored file before linking to it, and link only to what is undamaged."`
+	Retention   `embed:""`
+	Namespace   string `optional:"" help:"Namespace of the report ConfigMap."`
+	Report      string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
 // Args returns the arguments that parse into o: the only source of a Job's
@@ -49,8 +53,44 @@ func (o Options) Args() []string {
 	args.add("objects", o.Objects)
 	args.add("file-storage", o.FileStorage)
 	args.add("recipient", o.Recipient...)
+	if o.ProveLinks {
+		args = append(args, "--prove-links")
+	}
+	args = append(args, o.Retention.args()...)
 	args.add("namespace", o.Namespace)
 	args.add("report", o.Report)
+	return args
+}
+
+// Retention says which runs are kept, as in spec.retention. The zero value keeps all.
+type Retention struct {
+	KeepLast    int32  `optional:"" help:"How many of the newest runs to keep."`
+	KeepHourly  int32  `optional:"" help:"For how many hours that have runs to keep the newest."`
+	KeepDaily   int32  `optional:"" help:"Likewise days."`
+	KeepWeekly  int32  `optional:"" help:"Likewise weeks, from Monday on."`
+	KeepMonthly int32  `optional:"" help:"Likewise months."`
+	KeepYearly  int32  `optional:"" help:"Likewise years."`
+	TimeZone    string `optional:"" help:"IANA name of the time zone of hours to years; UTC by default."`
+}
+
+func (r Retention) args() []string {
+	var args arguments
+	for _, rule := range []struct {
+		flag  string
+		count int32
+	}{
+		{"keep-last", r.KeepLast},
+		{"keep-hourly", r.KeepHourly},
+		{"keep-daily", r.KeepDaily},
+		{"keep-weekly", r.KeepWeekly},
+		{"keep-monthly", r.KeepMonthly},
+		{"keep-yearly", r.KeepYearly},
+	} {
+		if rule.count != 0 {
+			args.add(rule.flag, strconv.Itoa(int(rule.count)))
+		}
+	}
+	args.add("time-zone", r.TimeZone)
 	return args
 }
 

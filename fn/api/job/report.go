@@ -73,6 +73,8 @@ type Result struct {
 	ManifestSHA256 string    `json:"manifestSHA256,omitempty"`
 	Skipped        []string  `json:"skipped,omitempty"`
 	Warnings       []string  `json:"warnings,omitempty"`
+	Removed        []string  `json:"removed,omitempty"`    // runs that the retention removed after this one
+	FreedBytes     int64     `json:"freedBytes,omitempty"` // that they alone held
 }
 
 // Bounded returns list with at most 20 entries of at most 1 KiB, the last of
@@ -109,7 +111,7 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 		return nil, nil
 	}
 	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
-	r.Skipped, r.Warnings = Bounded(r.Skipped), Bounded(r.Warnings)
+	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), Bounded(r.Removed)
 	return r, nil
 }
 

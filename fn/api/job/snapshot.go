@@ -69,9 +69,12 @@ const (
 	CauseCreation CauseKind = "Creation"
 	// CauseTrigger: spec.trigger had a new value.
 	CauseTrigger CauseKind = "Trigger"
+	// CauseSchedule: a slot of spec.schedule came.
+	CauseSchedule CauseKind = "Schedule"
 )
 
-// Cause is what started a run. Value is the trigger's text.
+// Cause is what started a run. Value is the trigger's text, or the slot in
+// RFC 3339, in UTC.
 type Cause struct {
 	Kind  CauseKind `json:"kind"`
 	Value string    `json:"value,omitempty"`
@@ -89,3 +92,11 @@ var runID = regexp.MustCompile(`^([0-9]{8}t[0-9]{6}z-[0-9a-f]{8}|trigger-[0-9a-f
 // IsRunID tells whether text can be the ID of a run. Whoever may label objects
 // can write any text where an ID is read from.
 func IsRunID(text string) bool { return runID.MatchString(text) }
+
+// Handled is what a ThreeScaleBackup had dealt with when a run or a verification
+// started.
+type Handled struct {
+	Trigger    string     `json:"trigger,omitempty"`    // the newest trigger that started a run
+	Slot       *time.Time `json:"slot,omitempty"`       // the newest slot of the schedule
+	VerifySlot *time.Time `json:"verifySlot,omitempty"` // likewise of the verification's
+}

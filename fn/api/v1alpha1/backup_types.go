@@ -13,6 +13,7 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Completed",type=boolean,JSONPath=`.status.completed`
 // +kubebuilder:printcolumn:name="Last success",type=date,JSONPath=`.status.lastSuccessfulTime`
+// +kubebuilder:printcolumn:name="Next run",type=string,JSONPath=`.status.nextRunTime`
 // +kubebuilder:printcolumn:name="Bytes",type=integer,JSONPath=`.status.lastRun.bytes`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="BackupCompleted")].reason`
 type ThreeScaleBackup struct {
@@ -53,36 +54,38 @@ type ThreeScaleBackupSpec struct {
 	Trigger string `json:"trigger,omitempty"`
 
 	// Schedule is a cron expression with five fields, or a descriptor such as
-	// @daily. Without it, the backup is one run, and one more for each trigger.
-	// Not active yet in this version: the Warning condition says so.
+	// @daily. Its first run starts at its first slot. Without it, the backup is
+	// one run, and one more for each trigger.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Schedule string `json:"schedule,omitempty"`
 
-	// TimeZone is the IANA name of the time zone of the schedules; UTC by default.
-	// Not active yet in this version: the Warning condition says so.
+	// TimeZone is the IANA name of the time zone of the schedules, and of the
+	// hours, days, weeks, months and years of the retention; UTC by default. An
+	// hour that a change of the clock leaves out starts its runs when it would
+	// have begun; one that comes twice starts them once, except for schedules of
+	// every hour.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// StartingDeadlineSeconds says how late a missed slot may still start.
-	// Not active yet in this version: the Warning condition says so.
+	// StartingDeadlineSeconds says how late the newest missed slot may still
+	// start; without it, at any time. Earlier missed slots are only reported.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	StartingDeadlineSeconds *int64 `json:"startingDeadlineSeconds,omitempty"`
 
-	// Suspend stops new scheduled runs. A run in flight goes on.
-	// Not active yet in this version: the Warning condition says so.
+	// Suspend stops new scheduled runs and verifications. One in flight goes on,
+	// and a trigger still starts a run. Slots that pass meanwhile are not made up for.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// Retention says which runs are kept. Without it, all are.
-	// Not active yet in this version: the Warning condition says so.
+	// Retention says which of this installation's runs are kept on the volume.
+	// The others go after a run that verified. Without it, all are kept.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
 	// Verify reads stored runs again on a schedule and compares every digest.
-	// Not active yet in this version: the Warning condition says so.
 	// +optional
 	Verify *Verify `json:"verify,omitempty"`
 
@@ -163,7 +166,10 @@ type BackupVolumeResources struct {
 }
 
 // Retention says how many runs are kept, by the rules that restic has: each
-// rule keeps the newest run of each of its periods that has one.
+// rule keeps the newest run of each of its periods that has one, for so many of
+// the newest periods. A run goes when no rule keeps it. The newest run stays.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.keepLast) ? self.keepLast : 0) + (has(self.keepHourly) ? self.keepHourly : 0) + (has(self.keepDaily) ? self.keepDaily : 0) + (has(self.keepWeekly) ? self.keepWeekly : 0) + (has(self.keepMonthly) ? self.keepMonthly : 0) + (has(self.keepYearly) ? self.keepYearly : 0) > 0",message="would keep nothing; leave it out to keep everything"
 type Retention struct {
 	// KeepLast keeps the newest runs.
 	// +optional
@@ -193,11 +199,12 @@ type Retention struct {
 
 // Verify reads stored runs again.
 type Verify struct {
-	// Schedule is a cron expression with five fields, or a descriptor.
+	// Schedule is a cron expression with five fields, or a descriptor, in spec.timeZone.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Schedule string `json:"schedule"`
-	// LatestOnly reads only the newest run.
+	// LatestOnly reads only the newest run. Without it all are read; what they
+	// share is read once.
 	// +optional
 	LatestOnly bool `json:"latestOnly,omitempty"`
 }
@@ -281,126 +288,4 @@ type JobSettings struct {
 	// PriorityClassName of the pod.
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
-}
-
-// ThreeScaleBackupStatus is what is known about the runs.
-type ThreeScaleBackupStatus struct {
-	// Completed is true when a run has succeeded and the newest finished one
-	// did. It stays as it is while the next run goes.
-	Completed bool `json:"completed"`
-	// APIManagerSourceName is the APIManager that is backed up.
-	// +optional
-	APIManagerSourceName string `json:"apiManagerSourceName,omitempty"`
-	// BackupPersistentVolumeClaimName is the claim of the volume that holds the runs.
-	// +optional
-	BackupPersistentVolumeClaimName string `json:"backupPersistentVolumeClaimName,omitempty"`
-	// BackupPersistentVolumeClaimUID tells that claim from a later one of the same name.
-	// +optional
-	BackupPersistentVolumeClaimUID string `json:"backupPersistentVolumeClaimUID,omitempty"`
-	// StartTime of the newest run.
-	// +optional
-	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// CompletionTime of the newest run, once it has finished.
-	// +optional
-	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// LastSuccessfulTime is when the newest successful run was complete.
-	// +optional
-	LastSuccessfulTime *metav1.Time `json:"lastSuccessfulTime,omitempty"`
-	// LastHandledTrigger is the newest trigger that started a run.
-	// +optional
-	LastHandledTrigger string `json:"lastHandledTrigger,omitempty"`
-	// NextRunTime is when the schedule starts the next run.
-	// +optional
-	NextRunTime *metav1.Time `json:"nextRunTime,omitempty"`
-	// Progress of the run in flight.
-	// +optional
-	Progress *Progress `json:"progress,omitempty"`
-	// LastRun describes the newest successful run.
-	// +optional
-	LastRun *LastRun `json:"lastRun,omitempty"`
-	// NotIncluded lists what no run holds.
-	// +optional
-	// +listType=atomic
-	NotIncluded []string `json:"notIncluded,omitempty"`
-	// Runs are the newest runs, newest first, at most 10.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=10
-	Runs []Run `json:"runs,omitempty"`
-	// Conditions are set by Crossplane from what the function returns.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-}
-
-// Progress of a run.
-type Progress struct {
-	// Phase that the run is in: Snapshot, Locked (another writer holds the
-	// volume), Scan, Resume, FileStorage, Sync or Verify.
-	Phase string `json:"phase"`
-	// FilesDone of the file storage.
-	FilesDone int64 `json:"filesDone"`
-	// FilesTotal of the file storage, once known.
-	FilesTotal int64 `json:"filesTotal"`
-	// BytesDone of the file storage.
-	BytesDone int64 `json:"bytesDone"`
-	// BytesTotal of the file storage, once known.
-	BytesTotal int64 `json:"bytesTotal"`
-}
-
-// LastRun describes the newest successful run.
-type LastRun struct {
-	// ID of the run: the name of its folder below runs/ on the volume.
-	ID string `json:"id"`
-	// Files in the run, objects included.
-	Files int64 `json:"files"`
-	// Bytes of those files.
-	Bytes int64 `json:"bytes"`
-	// LinkedFiles are those that an earlier run already held.
-	LinkedFiles int64 `json:"linkedFiles"`
-	// ManifestSHA256 is the digest of the run's manifest.json, in hex.
-	ManifestSHA256 string `json:"manifestSHA256"`
-	// Skipped lists entries of the file storage that are not in the run.
-	// +optional
-	// +listType=atomic
-	Skipped []string `json:"skipped,omitempty"`
-	// Warnings of the run.
-	// +optional
-	// +listType=atomic
-	Warnings []string `json:"warnings,omitempty"`
-}
-
-// RunState says how far a run is.
-// +kubebuilder:validation:Enum=Running;Completed;Failed
-type RunState string
-
-// States of a run.
-const (
-	RunRunning   RunState = "Running"
-	RunCompleted RunState = "Completed"
-	RunFailed    RunState = "Failed"
-)
-
-// Run is one line of the history.
-type Run struct {
-	// ID of the run.
-	ID string `json:"id"`
-	// State of the run.
-	State RunState `json:"state"`
-	// StartTime of the run.
-	// +optional
-	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// CompletionTime of the run.
-	// +optional
-	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// Bytes in the run.
-	// +optional
-	Bytes int64 `json:"bytes,omitempty"`
-	// Reason of a failure.
-	// +optional
-	Reason string `json:"reason,omitempty"`
-	// Message of a failure.
-	// +optional
-	Message string `json:"message,omitempty"`
 }

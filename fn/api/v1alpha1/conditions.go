@@ -9,6 +9,21 @@ const (
 	// ConditionWarning is True when something does not stop a backup but wants
 	// attention. (The APIManager has a condition of the same name and meaning.)
 	ConditionWarning = "Warning"
+	// ConditionVerified is True when the newest verification found no damage, and
+	// False while damage is known. Only a backup with spec.verify has it.
+	ConditionVerified = "Verified"
+)
+
+// Reasons of Verified.
+const (
+	// ReasonVerified: all that was read is what was written.
+	ReasonVerified = "Verified"
+	// ReasonNotVerified: there was no verification yet.
+	ReasonNotVerified = "NotVerified"
+	// ReasonDamaged: runs on the volume are not what was written.
+	ReasonDamaged = "Damaged"
+	// ReasonVerificationFailed: the newest verification could not read the runs.
+	ReasonVerificationFailed = "VerificationFailed"
 )
 
 // Reasons of PreflightPassed.
@@ -104,8 +119,12 @@ const (
 const (
 	// ReasonNoWarnings: there are none.
 	ReasonNoWarnings = "NoWarnings"
-	// ReasonNotActive: a field is accepted and valid but has no effect yet.
-	ReasonNotActive = "NotActive"
+	// ReasonSuspended: spec.suspend keeps the schedule from starting runs.
+	ReasonSuspended = "Suspended"
+	// ReasonSlotsMissed: slots of the schedule passed without a run.
+	ReasonSlotsMissed = "SlotsMissed"
+	// ReasonRetentionWaits: a restore reads the volume, so that no run is removed.
+	ReasonRetentionWaits = "RetentionWaits"
 	// ReasonReclaimPolicyDelete: deleting the PersistentVolumeClaim deletes the backups.
 	ReasonReclaimPolicyDelete = "ReclaimPolicyDelete"
 	// ReasonExpansionUnsupported: the volume cannot grow to what is requested.

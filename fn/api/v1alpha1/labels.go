@@ -8,6 +8,8 @@ const (
 	LabelRestore = Group + "/restore"
 	// LabelRun holds the ID of the run that an object belongs to.
 	LabelRun = Group + "/run"
+	// LabelVerification holds the ID of the verification that an object belongs to.
+	LabelVerification = Group + "/verification"
 	// LabelAttempt counts the snapshots that a run took, from 1.
 	LabelAttempt = Group + "/attempt"
 	// LabelSource holds the name of the Secret that a copy was made of
@@ -24,6 +26,9 @@ const (
 	AnnotationSourceResourceVersion = Group + "/source-resource-version"
 	// AnnotationCause holds what started the run, as JSON (job.Cause).
 	AnnotationCause = Group + "/cause"
+	// AnnotationHandled holds what was handled when a run or a verification
+	// started, as JSON (job.Handled): it outlives a lost status.
+	AnnotationHandled = Group + "/handled"
 	// AnnotationVolume holds the UID of the PersistentVolumeClaim that a run is
 	// on, once it has succeeded.
 	AnnotationVolume = Group + "/volume"

@@ -1,0 +1,71 @@
+package job
+
+import "time"
+
+// VerifyCommand is the mover's subcommand that reads stored runs again. It
+// writes nothing but its report.
+const VerifyCommand = "verify"
+
+// All stands for all runs of a volume.
+const All = "all"
+
+// VerifyOptions is the command line of the mover's verify. The struct tags are
+// the flags of cmd/mover, which parses into this very type.
+type VerifyOptions struct {
+	Run            string `required:"" help:"ID of the run, latest, or all."`
+	Volume         string `required:"" help:"Root of the backup volume." type:"path"`
+	ExpectRun      string `optional:"" help:"ID of a run whose manifest is known."`
+	ManifestSHA256 string `optional:"" name:"manifest-sha256" help:"What the digest of that run's manifest.json must be."`
+	Namespace      string `optional:"" help:"Namespace of the report ConfigMap."`
+	Report         string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+}
+
+// Args returns the arguments that parse into o: the only source of a Job's
+// command line. See Options.Args.
+func (o VerifyOptions) Args() []string {
+	args := arguments{VerifyCommand}
+	args.add("run", o.Run)
+	args.add("volume", o.Volume)
+	args.add("expect-run", o.ExpectRun)
+	args.add("manifest-sha256", o.ManifestSHA256)
+	args.add("namespace", o.Namespace)
+	args.add("report", o.Report)
+	return args
+}
+
+// KeyVerification holds a Verification as JSON in a report, once it has ended.
+const KeyVerification = "verification"
+
+// Verification is what reading stored runs again found: Completed when all was
+// read, damaged or not, else failed for Reason.
+type Verification struct {
+	Completed      bool      `json:"completed"`
+	Reason         string    `json:"reason,omitempty"`
+	Message        string    `json:"message,omitempty"`
+	StartTime      time.Time `json:"startTime,omitzero"`
+	CompletionTime time.Time `json:"completionTime,omitzero"`
+	Runs           int64     `json:"runs"`                  // that were verified
+	Files          int64     `json:"files"`                 // that were read; what runs share, once
+	Bytes          int64     `json:"bytes"`                 // of them, as stored
+	DamagedRuns    []string  `json:"damagedRuns,omitempty"` // IDs
+	Problems       []string  `json:"problems,omitempty"`    // what is damaged, by path
+	Warnings       []string  `json:"warnings,omitempty"`
+}
+
+// ParseVerification reads a report's verification; nil when there is none yet.
+// Texts and lists are bounded, whoever wrote them.
+func ParseVerification(data map[string]string) (*Verification, error) {
+	v := &Verification{}
+	if ok, err := parse(data, KeyVerification, v); !ok || err != nil {
+		return nil, err
+	}
+	bounded := v.Bounded()
+	return &bounded, nil
+}
+
+// Bounded returns v with texts that fit into a report.
+func (v Verification) Bounded() Verification {
+	shortenAll(&v.Reason, &v.Message)
+	v.DamagedRuns, v.Problems, v.Warnings = Bounded(v.DamagedRuns), Bounded(v.Problems), Bounded(v.Warnings)
+	return v
+}
