@@ -257,13 +257,13 @@ func (r *run) key() string {
 // which may write the report of r.
 func (c *composition) composeHelpers(r *run) {
 	s := r.spec(c)
-	c.desired.Resources[keyServiceAccount] = specs.ServiceAccount(s)
-	c.desired.Resources[keyRole] = specs.Role(s)
+	c.desired.Resources[keyServiceAccount] = specs.ServiceAccount(s.Identity())
+	c.desired.Resources[keyRole] = specs.Role(s.Identity(), specs.ReportName(s))
 	// The API server looks up the Role of a new RoleBinding, and core applies
 	// what it gets in any order. So the first one comes with the Job; the pod
 	// has nothing to report before.
 	if c.observed.Composed[keyRole] != nil || c.observed.Composed[keyRoleBinding] != nil {
-		c.desired.Resources[keyRoleBinding] = specs.RoleBinding(s)
+		c.desired.Resources[keyRoleBinding] = specs.RoleBinding(s.Identity())
 	}
 }
 

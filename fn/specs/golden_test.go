@@ -48,9 +48,14 @@ func goldens() map[string]runtime.Object {
 		}),
 		"secret-objects": ObjectsSecret(aRun, map[string][]byte{"run.json": []byte("{}"), "secret-metadata/system-app.json": []byte("{}\n")}),
 		"configmap":      Report(second, `{"kind":"Trigger","value":"before-upgrade"}`),
-		"serviceaccount": ServiceAccount(aRun),
-		"role":           Role(aRun),
-		"rolebinding":    RoleBinding(aRun),
+		"serviceaccount": ServiceAccount(aRun.Identity()),
+		"role":           Role(aRun.Identity(), ReportName(aRun)),
+		"rolebinding":    RoleBinding(aRun.Identity()),
+
+		"verify":        VerifyJob(plainVerify()),
+		"verify-all":    VerifyJob(fullVerify()),
+		"verify-report": VerificationReport(aVerification, `{"slot":"20261122T120000Z"}`),
+		"verify-role":   Role(aVerification.Identity(), VerificationReportName(aVerification)),
 
 		"restore-inspect":        InspectJob(InspectInput{StepInput: plainStep(Inspecting)}),
 		"restore-inspect-all":    InspectJob(fullInspect()),

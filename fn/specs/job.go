@@ -65,7 +65,7 @@ func Job(in JobInput) *batchv1.Job {
 	return moverJob(work{
 		meta:           metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
 		podLabels:      in.Run.Labels(),
-		serviceAccount: ServiceAccount(in.Run).Name,
+		serviceAccount: ServiceAccount(in.Run.Identity()).Name,
 		image:          in.Image,
 		args:           Options(in).Args(),
 		mounts:         mounts(in),

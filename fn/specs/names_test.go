@@ -93,7 +93,7 @@ func FuzzName(f *testing.F) {
 		}
 		attempt = max(attempt, 1)%1000 + 1
 		a, b := Run{Backup: one, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}, Run{Backup: other, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}
-		for _, name := range []string{a.Name(), ServiceAccount(a).Name} {
+		for _, name := range []string{a.Name(), ServiceAccount(a.Identity()).Name} {
 			assert.Empty(t, validation.IsDNS1123Label(name), name)
 		}
 		for _, name := range []string{PVCName(one), ReportName(a), ObjectsSecretName(a), SecretCopyName(a, source)} {
@@ -112,7 +112,7 @@ func FuzzName(f *testing.F) {
 		assert.NotEqual(t, PVCName(one), PVCName(other))
 		assert.NotEqual(t, LabelValue(one), LabelValue(other))
 		assert.NotEqual(t, SecretCopyName(a, one), SecretCopyName(a, other))
-		assert.NotEqual(t, ServiceAccount(a).Name, ServiceAccount(b).Name)
+		assert.NotEqual(t, ServiceAccount(a.Identity()).Name, ServiceAccount(b.Identity()).Name)
 	})
 }
 

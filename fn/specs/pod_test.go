@@ -22,7 +22,7 @@ func TestRestricted(t *testing.T) {
 	inspect.Settings.PodSecurityContext, refill.AssignsUID = nil, true
 	jobs := map[string]*batchv1.Job{
 		"Plain": Job(plainInput()), "All": Job(full), "OpenShift": Job(openShift),
-		"Inspect": InspectJob(inspect), "Refill": RefillJob(refill),
+		"Inspect": InspectJob(inspect), "Refill": RefillJob(refill), "Verify": VerifyJob(plainVerify()),
 	}
 	for name, made := range jobs {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestOptions(t *testing.T) {
 			}
 			assert.Equal(t, map[string]bool{o.Volume: false, o.Objects: true, o.FileStorage: true}, mounted)
 			assert.Equal(t, Report(in.Run, "").Name, o.Report, "all attempts of a run share its report")
-			assert.Equal(t, []string{o.Report}, Role(in.Run).Rules[0].ResourceNames)
+			assert.Equal(t, []string{o.Report}, Role(in.Run.Identity(), ReportName(in.Run)).Rules[0].ResourceNames)
 		})
 	}
 }

@@ -12,28 +12,36 @@ import (
 // would cost a fifth of the watch events that Crossplane takes for one composite
 // at once before it stops listening for half a minute.
 
-// ServiceAccount returns the identity of a backup's pods.
-func ServiceAccount(r Run) *corev1.ServiceAccount {
-	return serviceAccount(helperMeta(r))
+// Identity is whose the pods of a backup are: those of its runs and those of its
+// verifications.
+type Identity struct {
+	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
+	Backup string
+	// Namespace of all objects.
+	Namespace string
 }
 
+// Identity returns that of the run's pods.
+func (r Run) Identity() Identity { return Identity{Backup: r.Backup, Namespace: r.Namespace} }
+
+// ServiceAccount returns the account of a backup's pods.
+func ServiceAccount(i Identity) *corev1.ServiceAccount { return serviceAccount(i.meta()) }
+
 // Role allows a backup's pods to read and patch exactly one object: the report
-// of the run r.
-func Role(r Run) *rbacv1.Role {
-	return role(helperMeta(r), onObjects("configmaps", []string{ReportName(r)}, "get", "patch"))
+// of that name, of a run or of a verification.
+func Role(i Identity, report string) *rbacv1.Role {
+	return role(i.meta(), onObjects("configmaps", []string{report}, "get", "patch"))
 }
 
 // RoleBinding gives Role to ServiceAccount.
-func RoleBinding(r Run) *rbacv1.RoleBinding {
-	return roleBinding(helperMeta(r))
-}
+func RoleBinding(i Identity) *rbacv1.RoleBinding { return roleBinding(i.meta()) }
 
-func helperMeta(r Run) metav1.ObjectMeta {
+func (i Identity) meta() metav1.ObjectMeta {
 	const suffix = "-mover"
 	return metav1.ObjectMeta{
-		Name:      dnsLabel(r.Backup, maxJobName-len(suffix)) + suffix,
-		Namespace: r.Namespace,
-		Labels:    map[string]string{v1alpha1.LabelBackup: LabelValue(r.Backup)},
+		Name:      dnsLabel(i.Backup, maxJobName-len(suffix)) + suffix,
+		Namespace: i.Namespace,
+		Labels:    map[string]string{v1alpha1.LabelBackup: LabelValue(i.Backup)},
 	}
 }
 

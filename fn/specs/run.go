@@ -17,8 +17,8 @@ const (
 	// A Job's name becomes a label value of its pods.
 	maxJobName = 63
 	hashLength = 8
-	// Of a run's ID; a longer one is no ID of ours, and must not break a name.
-	maxRunSuffix = 20
+	// At the end of an ID; a longer one is not ours, and must not break a name.
+	maxDigestOfID = 20
 )
 
 // Run identifies one attempt of one run: what all of its objects have in common.
@@ -36,7 +36,7 @@ type Run struct {
 // Name returns the name of the run's Job and helpers: a DNS label of at most
 // 63 characters, made of the backup's name and the digest at the ID's end.
 func (r Run) Name() string {
-	suffix := "-" + shorten(r.ID[strings.LastIndexByte(r.ID, '-')+1:], maxRunSuffix)
+	suffix := "-" + digestOf(r.ID)
 	if r.Attempt > 1 {
 		suffix += "-" + strconv.Itoa(r.Attempt)
 	}
@@ -50,6 +50,11 @@ func (r Run) Labels() map[string]string {
 		v1alpha1.LabelRun:     LabelValue(r.ID),
 		v1alpha1.LabelAttempt: strconv.Itoa(r.Attempt),
 	}
+}
+
+// digestOf returns the digest at an ID's end.
+func digestOf(id string) string {
+	return shorten(id[strings.LastIndexByte(id, '-')+1:], maxDigestOfID)
 }
 
 // LabelValue returns name if it fits into a label's value, else its start and
