@@ -2,13 +2,11 @@ package compose
 
 import (
 	"fmt"
-	"strings"
-	"time"
 
 	"filippo.io/age"
-	"github.com/robfig/cron/v3"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/schedule"
 )
 
 const maxTriggerBytes = 253
@@ -30,11 +28,13 @@ func checkSpec(c *composition) []finding {
 		out = append(out, finding{v1alpha1.ReasonInvalidSpec, "The Composition's input has no image; set input.image to the image of this function"})
 	}
 	add("trigger", checkTrigger(c.spec.Trigger))
-	add("schedule", checkCron(c.spec.Schedule))
+	add("schedule", checkSchedule(c.spec.Schedule, c.spec.TimeZone))
 	add("timeZone", checkTimeZone(c.spec.TimeZone))
 	add("retention", checkRetention(c.spec.Retention))
-	if c.spec.Verify != nil {
-		add("verify.schedule", checkCron(c.spec.Verify.Schedule))
+	if c.spec.Verify != nil && c.spec.Verify.Schedule == "" {
+		add("verify.schedule", fmt.Errorf("is empty; set one, or leave spec.verify out"))
+	} else if c.spec.Verify != nil {
+		add("verify.schedule", checkSchedule(c.spec.Verify.Schedule, c.spec.TimeZone))
 	}
 	if c.spec.StartingDeadlineSeconds != nil && *c.spec.StartingDeadlineSeconds < 0 {
 		add("startingDeadlineSeconds", fmt.Errorf("%d is negative", *c.spec.StartingDeadlineSeconds))
@@ -51,22 +51,19 @@ func checkTrigger(trigger string) error {
 	return nil
 }
 
-func checkCron(expression string) error {
+func checkSchedule(expression, timeZone string) error {
 	if expression == "" {
 		return nil
 	}
-	if strings.Contains(expression, "TZ=") {
-		return fmt.Errorf("%q names a time zone; use spec.timeZone", expression)
+	if checkTimeZone(timeZone) != nil {
+		timeZone = "" // which is told of its own field
 	}
-	_, err := cron.ParseStandard(expression)
+	_, err := schedule.Parse(expression, timeZone)
 	return err
 }
 
 func checkTimeZone(name string) error {
-	if name == "Local" {
-		return fmt.Errorf("%q is no IANA time zone", name)
-	}
-	_, err := time.LoadLocation(name)
+	_, err := schedule.Zone(name)
 	return err
 }
 

@@ -38,6 +38,8 @@ const (
 	keyReport         = "report/"
 	keyObjects        = "objects/"
 	keySecretCopy     = "secret/"
+	keyVerifyJob      = "verify-job/"
+	keyVerifyReport   = "verify-report/"
 )
 
 // composition is one call of Compose under way.
@@ -53,12 +55,19 @@ type composition struct {
 		references []threescale.SecretRef
 		sources    map[string]Object
 		files      map[string][]byte
+		handled    *job.Handled
 	}
 
 	problems []finding
 	warnings []finding
 	run      *run
-	desired  Desired
+	// verification is the one in flight, else the newest one; nil without any.
+	verification *verification
+	// backups and checks are the slots of the schedules of runs and of
+	// verifications; nil where none is active.
+	backups *slots
+	checks  *slots
+	desired Desired
 }
 
 // Compose returns what o calls for. The same o gives the same answer.
@@ -78,10 +87,29 @@ func Compose(o Observed) Desired {
 	}
 	c.preflight()
 	c.composeVolume()
+	c.recognize()
 	c.composeRun()
+	c.composeVerification()
+	c.composeHelpers()
 	c.summarize()
 	c.guard()
 	return c.desired
+}
+
+// recognize finds out what is under way, and what is due.
+func (c *composition) recognize() {
+	c.run = c.currentRun()
+	c.verification = c.currentVerification()
+	status, handled := c.observed.Composite.Status, c.handled()
+	handled.Slot = later(handled.Slot, c.run.slot())
+	c.backups = c.slotsOf(c.spec.Schedule, status.Schedule, handled.Slot)
+	if c.spec.Verify != nil {
+		var before *v1alpha1.ScheduleStatus
+		if status.Verification != nil {
+			before = status.Verification.Schedule
+		}
+		c.checks = c.slotsOf(c.spec.Verify.Schedule, before, handled.VerifySlot)
+	}
 }
 
 // scopeOf returns the namespace and the name that everything is composed for.
@@ -129,6 +157,10 @@ func (c *composition) gathering() Desired {
 	return c.desired
 }
 
+func isOwnJob(key string) bool {
+	return strings.HasPrefix(key, keyJob) || strings.HasPrefix(key, keyVerifyJob)
+}
+
 // guard refuses an answer that would have core delete the volume or a Job at
 // work: that can only be a mistake in this package.
 func (c *composition) guard() {
@@ -136,7 +168,7 @@ func (c *composition) guard() {
 		if _, kept := c.desired.Resources[key]; kept {
 			continue
 		}
-		if key == keyVolume || strings.HasPrefix(key, keyJob) && isActiveJob(object) {
+		if key == keyVolume || isOwnJob(key) && isActiveJob(object) {
 			c.desired.Fatal = fmt.Errorf("refusing to drop %s %q, which is in use: this is a bug, please report it", object.text("kind"), object.name())
 			return
 		}

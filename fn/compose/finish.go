@@ -17,7 +17,7 @@ func (c *composition) finish(r *run) {
 	if created, ok := r.report.created(); ok && r.record.StartTime == nil {
 		r.record.StartTime = &metav1.Time{Time: created}
 	}
-	result, err := job.ParseResult(r.reportData(), r.id)
+	result, err := job.ParseResult(dataTexts(r.report), r.id)
 	switch {
 	case err != nil && (jobComplete(r.job) || jobFailed(r.job)):
 		c.fail(r, v1alpha1.ReasonReportMissing, fmt.Sprintf("%s; start another run with spec.trigger", sentence(err.Error())))
@@ -31,9 +31,10 @@ func (c *composition) finish(r *run) {
 	}
 }
 
-func (r *run) reportData() map[string]string {
+// dataTexts are the data of a ConfigMap.
+func dataTexts(configMap Object) map[string]string {
 	out := map[string]string{}
-	for key, value := range r.report.object("data") {
+	for key, value := range configMap.object("data") {
 		if text, ok := value.(string); ok {
 			out[key] = text
 		}
@@ -62,12 +63,19 @@ func (c *composition) fail(r *run, reason, message string) {
 	r.finished = true
 	r.record.State = v1alpha1.RunFailed
 	r.record.Reason, r.record.Message = reason, message
+	if ended := endOf(r.job); ended != nil {
+		r.record.CompletionTime = ended
+	}
+}
+
+// endOf is when a Job ended; nil while it has not.
+func endOf(ended Object) *metav1.Time {
 	for _, condition := range []string{"Failed", "Complete"} {
-		if at, ok := parseTime(r.job.condition(condition).text("lastTransitionTime")); ok {
-			r.record.CompletionTime = &metav1.Time{Time: at}
-			return
+		if at, ok := parseTime(ended.condition(condition).text("lastTransitionTime")); ok {
+			return &metav1.Time{Time: at}
 		}
 	}
+	return nil
 }
 
 // failure says why a Job failed and what to do: in the mover's words if it had

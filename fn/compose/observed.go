@@ -14,7 +14,8 @@ import (
 // Observed is all that a decision is made from.
 type Observed struct {
 	Composite Composite
-	// Now is the time; it decides only when to ask again.
+	// Now is the time: it decides which slots of a schedule have come, and when to
+	// ask again.
 	Now time.Time
 	// Image of the Job's pod, from the Composition's input.
 	Image string
@@ -63,8 +64,12 @@ type Desired struct {
 	Fatal error
 }
 
-// Selector asks for the object called Name, or for all of its kind without one.
-type Selector struct{ APIVersion, Kind, Namespace, Name string }
+// Selector asks for the object called Name; without one for all of its kind that
+// have the labels.
+type Selector struct {
+	APIVersion, Kind, Namespace, Name string
+	Labels                            map[string]string
+}
 
 // Condition of the composite and of its claim.
 type Condition struct{ Type, Status, Reason, Message string }

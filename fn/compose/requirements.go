@@ -19,6 +19,7 @@ const (
 	requireVolume         = "volume"
 	requireJobVolume      = "job-volume"
 	requireStorageClasses = "storage-classes"
+	requireReaders        = "readers"
 	prefixSecret          = "secret/"
 	prefixConfigMap       = "configmap/"
 )
@@ -42,6 +43,11 @@ func (c *composition) requirements() map[string]Selector {
 	}
 	if name := c.jobVolumeName(); name != "" && name != c.volumeClaimName() {
 		out[requireJobVolume] = namespaced("v1", "PersistentVolumeClaim", name)
+	}
+	if c.spec.Retention != nil {
+		readers := namespaced("batch/v1", "Job", "")
+		readers.Labels = map[string]string{v1alpha1.LabelReads: specs.LabelValue(c.volumeClaimName())}
+		out[requireReaders] = readers
 	}
 	for _, name := range c.secretNames() {
 		out[prefixSecret+name] = namespaced("v1", "Secret", name)

@@ -103,10 +103,37 @@ func (c *composition) causeOf(r *run) job.Cause {
 	if err := json.Unmarshal(dataOf(r.objects)[specs.ObjectKey(job.DescriptionFile)], &description); err == nil {
 		return description.Cause
 	}
+	return c.causeByID(r.id)
+}
+
+// causeByID is the cause of a run of which nothing but its ID is known.
+func (c *composition) causeByID(id string) job.Cause {
+	if text, _, ok := strings.Cut(id, "-"); ok {
+		slot, err := job.RunTime(text)
+		if err == nil && id == c.scheduledRunID(slot) {
+			return scheduled(slot)
+		}
+	}
 	if c.spec.Trigger != "" {
 		return job.Cause{Kind: job.CauseTrigger, Value: c.spec.Trigger}
 	}
 	return job.Cause{Kind: job.CauseCreation}
+}
+
+func scheduled(slot time.Time) job.Cause {
+	return job.Cause{Kind: job.CauseSchedule, Value: slot.UTC().Format(time.RFC3339)}
+}
+
+// slot is the slot that started the run; nil if something else did.
+func (r *run) slot() *time.Time {
+	if r == nil || r.cause.Kind != job.CauseSchedule {
+		return nil
+	}
+	slot, ok := parseTime(r.cause.Value)
+	if !ok {
+		return nil
+	}
+	return &slot
 }
 
 // currentRun returns the run in flight, else the newest one, else nil. What is
@@ -152,16 +179,35 @@ func (r *run) before(other *run) bool {
 }
 
 // dueRun returns the run that the spec asks for and that was not handled yet;
-// nil when there is none.
+// nil when there is none. A trigger goes before a slot: somebody waits for it.
 func (c *composition) dueRun() *run {
-	status := c.observed.Composite.Status
-	if len(status.Runs) == 0 {
+	runs := c.observed.Composite.Status.Runs
+	triggered := c.spec.Trigger != "" && c.spec.Trigger != c.lastTrigger()
+	switch {
+	case len(runs) == 0 && (triggered || c.spec.Schedule == ""):
 		return c.observedRun(c.firstRunID())
+	case triggered && len(runs) > 0:
+		return c.observedRun(c.triggeredRunID(runs[0].ID))
+	case c.backups.isDue():
+		return c.scheduledRun()
 	}
-	if c.spec.Trigger == "" || c.spec.Trigger == status.LastHandledTrigger {
+	return nil
+}
+
+// scheduledRun returns the run of the slot that is due; nil if it was already,
+// before a clock went backwards.
+func (c *composition) scheduledRun() *run {
+	id := c.scheduledRunID(c.backups.due)
+	if wasFinished(c.observed.Composite.Status, id) {
+		c.backups.skip()
 		return nil
 	}
-	return c.observedRun(c.triggeredRunID(status.Runs[0].ID))
+	return c.observedRun(id)
+}
+
+// scheduledRunID is the time of the slot, and a digest.
+func (c *composition) scheduledRunID(slot time.Time) string {
+	return job.RunID(slot, c.hash(string(job.CauseSchedule), scheduled(slot).Value))
 }
 
 // firstRunID is the time at which the composite was made, and a digest.
@@ -195,25 +241,17 @@ func (c *composition) hash(parts ...string) string {
 // composeRun goes on with the run in flight, or starts the one that is due, or
 // keeps what is left of the newest one.
 func (c *composition) composeRun() {
-	c.advanceRun()
-	if c.run != nil {
-		c.composeHelpers(c.run)
-	}
-}
-
-func (c *composition) advanceRun() {
-	c.run = c.currentRun()
 	if c.run != nil && !c.run.finished {
 		c.finish(c.run)
-		if c.run.finished {
-			c.keepFinished(c.run)
+		if !c.run.finished {
+			c.advance(c.run)
 			return
 		}
-		c.advance(c.run)
-		return
-	}
-	if due := c.dueRun(); due != nil && c.passed() {
+	} else if due := c.dueRun(); due != nil && c.passed() && !c.verification.inFlight() {
 		c.run = due
+		if due.slot() != nil {
+			c.backups.start(c.observed.Now)
+		}
 		c.advance(due)
 		return
 	}
@@ -253,17 +291,26 @@ func (r *run) key() string {
 	return fmt.Sprintf("%s/%d", r.id, r.attempt)
 }
 
-// composeHelpers composes what all runs share: the identity of their pods,
-// which may write the report of r.
-func (c *composition) composeHelpers(r *run) {
-	s := r.spec(c)
-	c.desired.Resources[keyServiceAccount] = specs.ServiceAccount(s.Identity())
-	c.desired.Resources[keyRole] = specs.Role(s.Identity(), specs.ReportName(s))
+// composeHelpers composes what all runs and verifications share: the identity of
+// their pods, which may write one report.
+func (c *composition) composeHelpers() {
+	report := ""
+	switch {
+	case c.verification.inFlight():
+		report = specs.VerificationReportName(c.verification.spec(c))
+	case c.run != nil:
+		report = specs.ReportName(c.run.spec(c))
+	default:
+		return
+	}
+	identity := specs.Identity{Backup: c.backup, Namespace: c.namespace}
+	c.desired.Resources[keyServiceAccount] = specs.ServiceAccount(identity)
+	c.desired.Resources[keyRole] = specs.Role(identity, report)
 	// The API server looks up the Role of a new RoleBinding, and core applies
 	// what it gets in any order. So the first one comes with the Job; the pod
 	// has nothing to report before.
 	if c.observed.Composed[keyRole] != nil || c.observed.Composed[keyRoleBinding] != nil {
-		c.desired.Resources[keyRoleBinding] = specs.RoleBinding(s.Identity())
+		c.desired.Resources[keyRoleBinding] = specs.RoleBinding(identity)
 	}
 }
 
@@ -274,6 +321,7 @@ func (c *composition) composeReport(r *run) {
 		return
 	}
 	report := specs.Report(r.spec(c), string(cause))
+	report.Annotations[v1alpha1.AnnotationHandled] = cmp.Or(r.report.annotation(v1alpha1.AnnotationHandled), c.handledNow())
 	if volume := cmp.Or(r.report.annotation(v1alpha1.AnnotationVolume), r.volume); volume != "" {
 		report.Annotations[v1alpha1.AnnotationVolume] = volume
 	}

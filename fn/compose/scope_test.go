@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 func objectOf(o map[string]any) *unstructured.Unstructured {
@@ -70,6 +72,9 @@ func requireOwnNamespace(t *testing.T, rsp *fnv1.RunFunctionResponse) {
 		case "Secret", "ConfigMap", "PersistentVolumeClaim":
 			assert.Equal(t, namespace, selector.GetNamespace(), name)
 			assert.NotEmpty(t, selector.GetMatchName(), "one by name: a selector by label would be called again and again")
+		case "Job":
+			assert.Equal(t, namespace, selector.GetNamespace(), name)
+			assert.Equal(t, []string{v1alpha1.LabelReads}, slices.Collect(maps.Keys(selector.GetMatchLabels().GetLabels())), "those of restores: seldom any")
 		default:
 			assert.Fail(t, "another kind is required", selector.GetKind())
 		}

@@ -186,7 +186,7 @@ func (c *composition) snapshotExists(r *run) bool {
 	if r.objects == nil || r.report == nil || c.backupVolume() == nil {
 		return false
 	}
-	if c.observed.Composed[keyServiceAccount] == nil || !c.mayReport(r) {
+	if !c.mayReport(r.report) {
 		return false
 	}
 	listed := 0
@@ -203,10 +203,13 @@ func (c *composition) snapshotExists(r *run) bool {
 	return listed == 0
 }
 
-// mayReport tells whether the Role already names the report of this run.
-func (c *composition) mayReport(r *run) bool {
+// mayReport tells whether the identity of the pods exists and may write a report.
+func (c *composition) mayReport(report Object) bool {
+	if c.observed.Composed[keyServiceAccount] == nil {
+		return false
+	}
 	for _, rule := range c.observed.Composed[keyRole].objects("rules") {
-		if slices.Contains(rule.texts("resourceNames"), r.report.name()) {
+		if slices.Contains(rule.texts("resourceNames"), report.name()) {
 			return true
 		}
 	}
@@ -280,8 +283,10 @@ func (c *composition) jobInput(r *run) specs.JobInput {
 		VolumeClaim:  c.volumeClaimName(),
 		Settings:     c.spec.Job,
 		Inconsistent: r.inconsistent,
-		AssignsUID:   c.required(requireNamespace).annotation(uidRangeAnnotation) != "",
+		AssignsUID:   c.assignsUID(),
 		Files:        r.files(),
+		ProveLinks:   c.damageKnown(),
+		Retention:    c.retention(),
 	}
 	if c.spec.Encryption != nil {
 		in.Recipients = c.spec.Encryption.Age.Recipients
@@ -300,4 +305,9 @@ func (c *composition) jobInput(r *run) specs.JobInput {
 		})
 	}
 	return in
+}
+
+// assignsUID tells whether the cluster assigns UIDs to the namespace's pods.
+func (c *composition) assignsUID() bool {
+	return c.required(requireNamespace).annotation(uidRangeAnnotation) != ""
 }

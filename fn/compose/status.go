@@ -26,10 +26,15 @@ func (c *composition) summarize() {
 	}
 	c.summarizeRun(status)
 	c.summarizeVolume(status)
+	c.summarizeSchedule(status)
+	c.summarizeVerification(status)
 	c.desired.Status = *status
 	c.desired.Ready = c.passed()
 	c.desired.Conditions = []Condition{c.preflightCondition(), c.completedCondition(), c.warningCondition()}
-	c.desired.Events = c.events(before)
+	if verified := c.verifiedCondition(); verified != nil {
+		c.desired.Conditions = append(c.desired.Conditions, *verified)
+	}
+	c.desired.Events = slices.Concat(c.events(before), c.scheduleEvents(before), c.verificationEvents(before))
 	c.desired.TTL = c.ttl()
 }
 
@@ -45,7 +50,7 @@ func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 	}
 	status.Runs = withRun(status.Runs, r.record)
 	if !r.finished {
-		status.Progress = c.progress(r)
+		status.Progress = progressOf(r.report)
 		if r.inconsistent {
 			c.warnf(v1alpha1.ReasonSourcesChanging, "%s", inconsistency())
 		}
@@ -66,6 +71,9 @@ func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 			ManifestSHA256: r.result.ManifestSHA256,
 			Skipped:        job.Bounded(r.result.Skipped),
 			Warnings:       job.Bounded(warnings),
+			Encrypted:      r.result.Encrypted,
+			Removed:        job.Bounded(r.result.Removed),
+			FreedBytes:     r.result.FreedBytes,
 		}
 	}
 }
@@ -88,8 +96,8 @@ func withRun(runs []v1alpha1.Run, record v1alpha1.Run) []v1alpha1.Run {
 	return runs[:min(len(runs), maxRuns)]
 }
 
-func (c *composition) progress(r *run) *v1alpha1.Progress {
-	p, err := job.ParseProgress(r.reportData())
+func progressOf(report Object) *v1alpha1.Progress {
+	p, err := job.ParseProgress(dataTexts(report))
 	if err != nil || p == nil {
 		return &v1alpha1.Progress{Phase: job.PhaseSnapshot}
 	}
@@ -135,7 +143,7 @@ func (c *composition) preflightCondition() Condition {
 }
 
 func (c *composition) warningCondition() Condition {
-	warnings := c.warnings
+	warnings := append(c.warnings, c.cautions()...)
 	if last := c.desired.Status.LastRun; last != nil {
 		for _, text := range last.Warnings {
 			warnings = append(warnings, finding{v1alpha1.ReasonRunWarnings, sentence(text)})
@@ -176,7 +184,7 @@ func (c *composition) completedCondition() Condition {
 		}
 	}
 	if c.run == nil {
-		return Condition{v1alpha1.ConditionBackupCompleted, statusFalse, v1alpha1.ReasonNotStarted, "No run has started"}
+		return Condition{v1alpha1.ConditionBackupCompleted, statusFalse, v1alpha1.ReasonNotStarted, c.notStarted()}
 	}
 	reason, message := c.inFlight(c.run)
 	return Condition{v1alpha1.ConditionBackupCompleted, statusFalse, reason, message}
@@ -211,15 +219,36 @@ func (c *composition) events(before v1alpha1.ThreeScaleBackupStatus) []Event {
 	if r.record.State == v1alpha1.RunFailed {
 		return append(out, Event{Warning: true, Reason: r.record.Reason, Message: fmt.Sprintf("Run %s failed: %s", r.id, r.record.Message)})
 	}
-	return append(out, Event{Reason: v1alpha1.ReasonCompleted, Message: fmt.Sprintf("Run %s is on PersistentVolumeClaim %q, verified", r.id, c.desired.Status.BackupPersistentVolumeClaimName)})
+	out = append(out, Event{Reason: v1alpha1.ReasonCompleted, Message: fmt.Sprintf("Run %s is on PersistentVolumeClaim %q, verified", r.id, c.desired.Status.BackupPersistentVolumeClaimName)})
+	if removed := c.desired.Status.LastRun.Removed; len(removed) > 0 {
+		out = append(out, Event{Reason: "RunsRemoved", Message: fmt.Sprintf("Retention removed %s and freed %d bytes", strings.Join(removed, ", "), c.desired.Status.LastRun.FreedBytes)})
+	}
+	return out
 }
 
-// ttl says when core asks again if nothing that it watches changes. Mostly a
-// watch fires before; but core drops the events of a composite that has had a
-// hundred at once, which a fresh core with a large installation reaches.
+// ttl says when core asks again if nothing that it watches changes; 0 means never.
 func (c *composition) ttl() time.Duration {
+	ttl := c.ttlOfRun()
+	for _, s := range []*slots{c.backups, c.checks} {
+		if until := s.ttl(c.observed.Now); until > 0 && (ttl == 0 || until < ttl) {
+			ttl = until
+		}
+	}
+	return ttl
+}
+
+// ttlOfRun is when the run wants to be looked at again. Mostly a watch fires
+// before; but core drops the events of a composite that has had a hundred at
+// once, which a fresh core with a large installation reaches.
+func (c *composition) ttlOfRun() time.Duration {
 	r := c.run
 	switch {
+	case c.verification.inFlight() && c.verification.job != nil:
+		return c.pollJob(c.verification.job)
+	case c.verification.inFlight(), c.checks.isDue():
+		return pollSoon
+	case c.verification != nil && c.verification.endedNow(c.observed.Composite.Status):
+		return pollSoon // a run may wait
 	case r != nil && r.finished && !wasFinished(c.observed.Composite.Status, r.id):
 		return pollSoon // a trigger may wait
 	case r != nil && !r.finished && r.job != nil:

@@ -115,7 +115,7 @@ func encodeSelector(s compose.Selector) *fnv1.ResourceSelector {
 	}
 	// No labels match all of the kind. (No match at all means the same to core,
 	// but nothing to `crossplane render`.)
-	out.Match = &fnv1.ResourceSelector_MatchLabels{MatchLabels: &fnv1.MatchLabels{}}
+	out.Match = &fnv1.ResourceSelector_MatchLabels{MatchLabels: &fnv1.MatchLabels{Labels: s.Labels}}
 	if s.Name != "" {
 		out.Match = &fnv1.ResourceSelector_MatchName{MatchName: s.Name}
 	}

@@ -127,6 +127,7 @@ func resultOf(run string, written *archive.Result) job.Result {
 		LinkedFiles:    m.Totals.LinkedFiles,
 		StoredBytes:    m.Totals.ObjectBytes + m.Totals.Bytes - m.Totals.LinkedBytes,
 		ManifestSHA256: written.ManifestSHA256,
+		Encrypted:      m.Encryption != nil,
 		Warnings:       job.Bounded(m.Warnings),
 	}
 	for _, entry := range m.Skipped {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"threescale.dev/backup/fn/compose"
 )
@@ -215,6 +216,7 @@ func (w *World) resolve(ctx context.Context, r *fnv1.Requirements) (map[string]*
 		selector := compose.Selector{
 			APIVersion: requirement.GetApiVersion(), Kind: requirement.GetKind(),
 			Namespace: requirement.GetNamespace(), Name: requirement.GetMatchName(),
+			Labels: requirement.GetMatchLabels().GetLabels(),
 		}
 		found, err := w.find(ctx, selector)
 		if err != nil {
@@ -239,7 +241,7 @@ func (w *World) find(ctx context.Context, s compose.Selector) ([]*unstructured.U
 		if k.kind != s.Kind || object.GetAPIVersion() != s.APIVersion || k.namespace != s.Namespace {
 			continue
 		}
-		if s.Name == "" || s.Name == k.name {
+		if (s.Name == "" || s.Name == k.name) && labels.SelectorFromSet(s.Labels).Matches(labels.Set(object.GetLabels())) {
 			found = append(found, object)
 		}
 	}

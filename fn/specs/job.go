@@ -40,7 +40,11 @@ type JobInput struct {
 	// Copies are the Secrets of the snapshot.
 	Copies     []Copy
 	Recipients []string
-	Settings   v1alpha1.JobSettings
+	// ProveLinks has stored files read before they are linked to.
+	ProveLinks bool
+	// Retention thins out the runs once this one has verified.
+	Retention job.Retention
+	Settings  v1alpha1.JobSettings
 	// Inconsistent tells that the snapshot is of different moments.
 	Inconsistent bool
 	// AssignsUID tells that the cluster assigns UIDs and groups to the pods
@@ -179,12 +183,14 @@ func container(w work) corev1.Container {
 // Options returns the mover's options in the Job of in.
 func Options(in JobInput) job.Options {
 	o := job.Options{
-		Run:       in.Run.ID,
-		Volume:    job.VolumePath,
-		Objects:   job.ObjectsPath,
-		Recipient: in.Recipients,
-		Namespace: in.Run.Namespace,
-		Report:    ReportName(in.Run),
+		Run:        in.Run.ID,
+		Volume:     job.VolumePath,
+		Objects:    job.ObjectsPath,
+		Recipient:  in.Recipients,
+		ProveLinks: in.ProveLinks,
+		Retention:  in.Retention,
+		Namespace:  in.Run.Namespace,
+		Report:     ReportName(in.Run),
 	}
 	if in.FileStorageClaim != "" {
 		o.FileStorage = job.FileStoragePath

@@ -221,8 +221,10 @@ func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
 	if in.FileStorageClaim != "" {
 		mounts = append(mounts, claimMount(volumeFileStorage, job.FileStoragePath, in.FileStorageClaim, readOnly))
 	}
+	meta := in.Step.meta(in.Step.Name())
+	meta.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumeClaim)
 	return moverJob(work{
-		meta:           in.Step.meta(in.Step.Name()),
+		meta:           meta,
 		podLabels:      in.Step.Labels(),
 		serviceAccount: in.Step.Name(),
 		image:          in.Image,

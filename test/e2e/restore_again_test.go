@@ -126,7 +126,7 @@ func TestFinishedRestoreRests(t *testing.T) {
 }
 
 // TestSuspendedRestoreRests: nothing of it is begun, also when it is asked to,
-// until it is resumed. A restore that was applied after it tells that there was time.
+// until it is resumed. A dry run that was applied after it tells that there was time.
 func TestSuspendedRestoreRests(t *testing.T) {
 	withFlux(t)
 	parallel(t)
@@ -134,17 +134,14 @@ func TestSuspendedRestoreRests(t *testing.T) {
 	d := w.deliver()
 	d.ask(dr("held", `{suspend: true}`))
 	w.admin("annotate", "threescalerestore", "held", requestedAt+"=now")
-	d.ask(dr("dr", `{}`))
-	w.untilRestore("dr", "Ready", "True", "Restored")
+	d.ask(dr("dr", `{dryRun: true}`))
+	w.untilRestore("dr", "Ready", "True", "Planned")
 	held, err := w.restoreOf(t.Context(), "held")
 	require.NoError(t, err)
 	assert.Nil(t, status(held, "attempt"))
 	assert.Empty(t, status(held, "conditions"))
-	d.onlyCommit(t, branch)
 
 	w.admin("patch", "threescalerestore", "held", "--type=merge", "-p", `{"spec":{"suspend":false}}`)
 	w.untilRestore("held", "Ready", "True", "Restored")
-	commits, err := d.repository.Commits(t.Context(), branch)
-	require.NoError(t, err)
-	assert.Len(t, commits, 3)
+	d.onlyCommit(t, branch)
 }

@@ -71,6 +71,7 @@ type Result struct {
 	LinkedFiles    int64     `json:"linkedFiles"`
 	StoredBytes    int64     `json:"storedBytes"`
 	ManifestSHA256 string    `json:"manifestSHA256,omitempty"`
+	Encrypted      bool      `json:"encrypted,omitempty"`
 	Skipped        []string  `json:"skipped,omitempty"`
 	Warnings       []string  `json:"warnings,omitempty"`
 	Removed        []string  `json:"removed,omitempty"`    // runs that the retention removed after this one

@@ -86,6 +86,11 @@ func RunID(t time.Time, digest string) string {
 	return strings.ToLower(t.UTC().Format("20060102T150405Z")) + "-" + digest[:8]
 }
 
+// RunTime reads the time out of the start of a RunID, which ends at the dash.
+func RunTime(text string) (time.Time, error) {
+	return time.Parse("20060102T150405Z", strings.ToUpper(text))
+}
+
 // runID matches what RunID and a trigger's run are called.
 var runID = regexp.MustCompile(`^([0-9]{8}t[0-9]{6}z-[0-9a-f]{8}|trigger-[0-9a-f]{12})$`)
 

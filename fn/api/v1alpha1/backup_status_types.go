@@ -90,6 +90,9 @@ type LastRun struct {
 	LinkedFiles int64 `json:"linkedFiles"`
 	// ManifestSHA256 is the digest of the run's manifest.json, in hex.
 	ManifestSHA256 string `json:"manifestSHA256"`
+	// Encrypted tells that the run is stored encrypted.
+	// +optional
+	Encrypted bool `json:"encrypted,omitempty"`
 	// Skipped lists entries of the file storage that are not in the run.
 	// +optional
 	// +listType=atomic

@@ -123,6 +123,8 @@ const (
 	ReasonSuspended = "Suspended"
 	// ReasonSlotsMissed: slots of the schedule passed without a run.
 	ReasonSlotsMissed = "SlotsMissed"
+	// ReasonEncryptionRemoved: the newest run is encrypted, and the next will not be.
+	ReasonEncryptionRemoved = "EncryptionRemoved"
 	// ReasonRetentionWaits: a restore reads the volume, so that no run is removed.
 	ReasonRetentionWaits = "RetentionWaits"
 	// ReasonReclaimPolicyDelete: deleting the PersistentVolumeClaim deletes the backups.

@@ -8,6 +8,9 @@ const (
 	LabelRestore = Group + "/restore"
 	// LabelRun holds the ID of the run that an object belongs to.
 	LabelRun = Group + "/run"
+	// LabelReads holds the name of the PersistentVolumeClaim whose runs a Job of a
+	// ThreeScaleRestore reads (shortened to a label value).
+	LabelReads = Group + "/reads"
 	// LabelVerification holds the ID of the verification that an object belongs to.
 	LabelVerification = Group + "/verification"
 	// LabelAttempt counts the snapshots that a run took, from 1.

@@ -1,0 +1,93 @@
+package compose
+
+import (
+	"fmt"
+	"time"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+const defaultDeadline = 6 * time.Hour // of a run, as specs.Job has it
+
+// summarizeSchedule tells when the next run comes, and when the newest one is too old.
+func (c *composition) summarizeSchedule(status *v1alpha1.ThreeScaleBackupStatus) {
+	status.Schedule, status.NextRunTime, status.StaleTime = nil, nil, nil
+	if c.backups == nil {
+		return
+	}
+	status.Schedule = c.backups.status.DeepCopy()
+	status.NextRunTime = status.Schedule.NextSlot
+	status.StaleTime = timeOf(c.stale(status))
+}
+
+// stale is when the newest successful run is too old for the schedule: when the
+// run of the slot after it should have ended, be it that it started and went on
+// as late as it may, but not later than two slots on.
+func (c *composition) stale(status *v1alpha1.ThreeScaleBackupStatus) time.Time {
+	from := c.backups.status.Since.Time
+	for _, r := range status.Runs {
+		if r.State == v1alpha1.RunCompleted && r.StartTime != nil && r.StartTime.After(from) {
+			from = r.StartTime.Time
+			break
+		}
+	}
+	slot := c.backups.schedule.Next(from)
+	if slot.IsZero() {
+		return slot
+	}
+	patience := defaultDeadline
+	if seconds := c.spec.Job.ActiveDeadlineSeconds; seconds != nil {
+		patience = time.Duration(*seconds) * time.Second
+	}
+	if seconds := c.spec.StartingDeadlineSeconds; seconds != nil {
+		patience += time.Duration(*seconds) * time.Second
+	}
+	latest := slot.Add(patience)
+	if later := c.backups.schedule.Next(c.backups.schedule.Next(slot)); !later.IsZero() && later.Before(latest) {
+		return later
+	}
+	return latest
+}
+
+// cautions are the warnings that follow from the schedule and the runs before.
+func (c *composition) cautions() []finding {
+	var out []finding
+	status := c.desired.Status
+	if c.spec.Suspend && c.spec.Schedule != "" {
+		out = append(out, finding{v1alpha1.ReasonSuspended, "No scheduled run starts while spec.suspend is true; spec.trigger still starts one"})
+	}
+	if s := status.Schedule; s != nil && s.MissedSlots > 0 && s.FirstMissedSlot != nil {
+		out = append(out, finding{v1alpha1.ReasonSlotsMissed, missed(s)})
+	}
+	if last := status.LastRun; last != nil && last.Encrypted && c.spec.Encryption == nil {
+		out = append(out, finding{v1alpha1.ReasonEncryptionRemoved, fmt.Sprintf("Run %s is encrypted, and the next will be stored readable: set spec.encryption again unless that is meant", last.ID)})
+	}
+	for _, restore := range c.readers() {
+		out = append(out, finding{v1alpha1.ReasonRetentionWaits, fmt.Sprintf("No run is removed while %s %q reads the volume", v1alpha1.KindRestore, restore)})
+	}
+	return out
+}
+
+func missed(s *v1alpha1.ScheduleStatus) string {
+	return fmt.Sprintf("%d slots of the schedule passed without a run, the first at %s: see the events of that time, and spec.startingDeadlineSeconds", s.MissedSlots, s.FirstMissedSlot.UTC().Format(time.RFC3339))
+}
+
+// notStarted says when the first run comes.
+func (c *composition) notStarted() string {
+	if c.backups == nil || c.backups.status.NextSlot == nil {
+		return "No run has started"
+	}
+	return fmt.Sprintf("No run has started; the first is due at %s", c.backups.status.NextSlot.UTC().Format(time.RFC3339))
+}
+
+// scheduleEvents tells of slots that were missed since the status before.
+func (c *composition) scheduleEvents(before v1alpha1.ThreeScaleBackupStatus) []Event {
+	now := c.desired.Status.Schedule
+	if now == nil || now.MissedSlots == 0 || now.FirstMissedSlot == nil {
+		return nil
+	}
+	if was := before.Schedule; was != nil && was.MissedSlots == now.MissedSlots && was.LastSlot.Equal(now.LastSlot) {
+		return nil
+	}
+	return []Event{{Warning: true, Reason: v1alpha1.ReasonSlotsMissed, Message: missed(now)}}
+}
