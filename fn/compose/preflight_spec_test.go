@@ -114,6 +114,18 @@ func specRefusals() map[string]refusal {
 			reason: "there is a field for it", spec: beside(`schedule: "CRON_TZ=Europe/Berlin 0 2 * * *"`),
 			want: invalid, holds: []string{"Spec.schedule", "spec.timeZone"},
 		},
+		"ScheduleNeverFires": {
+			reason: "nobody would notice for years", spec: beside(`schedule: "0 0 30 2 *"`),
+			want: invalid, holds: []string{"Spec.schedule", "never fires"},
+		},
+		"ScheduleWithoutTimes": {
+			reason: "the function has no memory of when it began", spec: beside(`schedule: "@every 1h"`),
+			want: invalid, holds: []string{"Spec.schedule", "fixed times"},
+		},
+		"VerifyScheduleEmpty": {
+			reason: "it looks as if it were on", spec: beside(`verify: {schedule: ""}`),
+			want: invalid, holds: []string{"Spec.verify.schedule", "empty"},
+		},
 		"VerifyScheduleMalformed": {
 			reason: "likewise", spec: beside(`verify: {schedule: never}`),
 			want: invalid, holds: []string{"Spec.verify.schedule"},

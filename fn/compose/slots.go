@@ -125,15 +125,11 @@ func (s *slots) last() *time.Time {
 // isDue tells whether a slot has come that may start.
 func (s *slots) isDue() bool { return s != nil && !s.due.IsZero() }
 
-const (
-	// maxWait is how far ahead core is asked to come back.
-	maxWait = 10 * time.Minute
-	// jitter is by how much core stretches a wait at most.
-	jitter = 1.1
-)
+// maxWait is how far ahead core is asked to come back.
+const maxWait = 10 * time.Minute
 
-// ttl is when to be asked again for the next slot; 0: never. A wait that is
-// stretched ends before its slot, and the last ones are short.
+// ttl is when to be asked again for the next slot; 0: never. Core stretches a wait
+// by a tenth at most: it still ends before the slot, and the last ones are short.
 func (s *slots) ttl(now time.Time) time.Duration {
 	switch {
 	case s == nil || s.status.NextSlot == nil:
@@ -141,6 +137,6 @@ func (s *slots) ttl(now time.Time) time.Duration {
 	case s.isDue():
 		return pollWaiting
 	}
-	ahead := time.Duration(float64(s.status.NextSlot.Sub(now)) / jitter)
+	ahead := s.status.NextSlot.Sub(now) * 10 / 11
 	return min(max(ahead, pollSoon), maxWait)
 }

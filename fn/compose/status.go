@@ -40,6 +40,7 @@ func (c *composition) summarize() {
 
 func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 	status.Progress = nil
+	status.LastHandledTrigger = c.lastTrigger()
 	r := c.run
 	if r == nil {
 		return

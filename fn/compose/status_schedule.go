@@ -69,7 +69,7 @@ func (c *composition) cautions() []finding {
 }
 
 func missed(s *v1alpha1.ScheduleStatus) string {
-	return fmt.Sprintf("%d slots of the schedule passed without a run, the first at %s: see the events of that time, and spec.startingDeadlineSeconds", s.MissedSlots, s.FirstMissedSlot.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%d slots of the schedule passed without a run: see what happened since status.schedule.firstMissedSlot, and spec.startingDeadlineSeconds", s.MissedSlots)
 }
 
 // notStarted says when the first run comes.
@@ -77,7 +77,7 @@ func (c *composition) notStarted() string {
 	if c.backups == nil || c.backups.status.NextSlot == nil {
 		return "No run has started"
 	}
-	return fmt.Sprintf("No run has started; the first is due at %s", c.backups.status.NextSlot.UTC().Format(time.RFC3339))
+	return "No run has started; the first is due at status.nextRunTime"
 }
 
 // scheduleEvents tells of slots that were missed since the status before.

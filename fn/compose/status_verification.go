@@ -3,7 +3,6 @@ package compose
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
@@ -44,24 +43,16 @@ func (c *composition) verifiedCondition() *Condition {
 	case v.damaged():
 		return verified(statusFalse, v1alpha1.ReasonDamaged, v.damage())
 	case v != nil && v.record.Reason != "":
-		return verified(statusFalse, v.record.Reason, fmt.Sprintf("The verification%s failed: %s; look at: kubectl -n %s describe job,pod -l %s", v.when(), v.record.Message, c.namespace, v1alpha1.LabelVerification))
+		return verified(statusFalse, v.record.Reason, fmt.Sprintf("The newest verification failed: %s; look at: kubectl -n %s describe job,pod -l %s", v.record.Message, c.namespace, v1alpha1.LabelVerification))
 	case v != nil && v.record.LastSuccessfulTime != nil:
-		return verified(statusTrue, v1alpha1.ReasonVerified, fmt.Sprintf("The verification%s read %d runs and found them as they were written", v.when(), v.record.Runs))
+		return verified(statusTrue, v1alpha1.ReasonVerified, fmt.Sprintf("The newest verification read %d runs and found them as they were written", v.record.Runs))
 	}
 	return verified(statusUnknown, v1alpha1.ReasonNotVerified, "No verification has ended yet")
 }
 
-// when tells when the verification ended that the record's results are of.
-func (v *verification) when() string {
-	if v.record.CompletionTime == nil {
-		return ""
-	}
-	return " that ended at " + v.record.CompletionTime.UTC().Format(time.RFC3339)
-}
-
 func (v *verification) damage() string {
-	return fmt.Sprintf("The verification%s found damage in %s: %s. Check the storage of the volume; the next run stores afresh what is damaged. Until then restore a run that is not damaged",
-		v.when(), strings.Join(v.record.DamagedRuns, ", "), strings.Join(v.record.Problems, "; "))
+	return fmt.Sprintf("The newest verification found damage in %s: %s. Check the storage of the volume; the next run stores afresh what is damaged. Until then restore a run that is not damaged",
+		strings.Join(v.record.DamagedRuns, ", "), strings.Join(v.record.Problems, "; "))
 }
 
 // verificationEvents tells what changed since the status before: a start, an end.

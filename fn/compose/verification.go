@@ -91,7 +91,9 @@ func (c *composition) verificationDue() bool {
 		return false
 	}
 	if c.observed.Composite.Status.LastRun == nil {
-		c.checks.skip()
+		if !c.completedNow() {
+			c.checks.skip()
+		}
 		return false
 	}
 	busy := c.run != nil && !c.run.finished

@@ -26,7 +26,7 @@ type caution struct {
 
 func cautions() map[string]caution {
 	all := map[string]caution{}
-	for _, cases := range []map[string]caution{sourceCautions(), destinationCautions(), runCautions()} {
+	for _, cases := range []map[string]caution{sourceCautions(), destinationCautions(), runCautions(), scheduleCautions()} {
 		maps.Copy(all, cases)
 	}
 	return all
@@ -220,6 +220,43 @@ func destinationCautions() map[string]caution {
 }
 
 // runCautions are told once a run goes or is done.
+func scheduleCautions() map[string]caution {
+	nightly := beside(nightlySpec)
+	return map[string]caution{
+		"Suspended": {
+			reason: "somebody may have forgotten it", spec: beside(nightlySpec + `, suspend: true`), run: func(w *world) { w.reconcile() },
+			want: v1alpha1.ReasonSuspended, holds: []string{"spec.suspend", "spec.trigger"},
+		},
+		"SuspendedWithoutSchedule": {
+			reason: "there is nothing to suspend", spec: beside(`suspend: true`),
+			want: v1alpha1.ReasonNoWarnings,
+		},
+		"SlotsMissed": {
+			reason: "nights without a backup must not pass unnoticed", spec: nightly,
+			run:  func(w *world) { w.reconcile(); w.runAt("2026-11-25T09:00:00Z"); w.reconcile() },
+			want: v1alpha1.ReasonSlotsMissed, holds: []string{"2 slots", "status.schedule.firstMissedSlot"},
+		},
+		"EncryptionRemoved": {
+			reason: "what was secret so far would be readable from now on",
+			run: func(w *world) {
+				w.untilJob()
+				result := completed(w.runID())
+				result.Encrypted = true
+				w.report(result)
+				w.endJob("Complete")
+				w.reconcile()
+				w.reconcile()
+			},
+			want: v1alpha1.ReasonEncryptionRemoved, holds: []string{"spec.encryption", "readable"},
+		},
+		"RestoreReads": {
+			reason: "runs that pile up have a reason", spec: beside(`retention: {keepLast: 2}`),
+			run:  func(w *world) { w.Put(readerJob("nightly-backup")); w.reconcile() },
+			want: v1alpha1.ReasonRetentionWaits, holds: []string{`"dr"`},
+		},
+	}
+}
+
 func runCautions() map[string]caution {
 	afterRun := func(change func(*world)) func(*world) {
 		return func(w *world) { w.backUp(); change(w); w.reconcile() }

@@ -1,0 +1,492 @@
+package compose_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/test/dataset"
+)
+
+// nightlySpec is a schedule whose first slot is 14 hours after noon.
+const nightlySpec = `schedule: "0 2 * * *"`
+
+// setNow sets the clock of the function and of the API server.
+func (w *world) setNow(now time.Time) {
+	w.function.now = now
+	w.Now = func() time.Time { return now }
+}
+
+func (w *world) now() time.Time { return w.Now() }
+
+func moment(t testing.TB, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, text)
+	require.NoError(t, err)
+	return at
+}
+
+// at reconciles at a moment.
+func (w *world) at(text string) *fnv1.RunFunctionResponse {
+	w.t.Helper()
+	w.setNow(moment(w.t, text))
+	return w.reconcile()
+}
+
+// reconcileAll reconciles until nothing is left that the next call could do.
+func (w *world) reconcileAll() {
+	w.t.Helper()
+	for range 4 {
+		w.reconcile()
+	}
+}
+
+// succeedNow lets the run in flight succeed at the moment that it is.
+func (w *world) succeedNow() string {
+	w.t.Helper()
+	run := w.runID()
+	result := completed(run)
+	result.StartTime, result.CompletionTime = w.now(), w.now()
+	w.reportOf(run, result)
+	w.endJob("Complete")
+	w.reconcile()
+	return run
+}
+
+func (w *world) reportOf(run string, result job.Result) {
+	w.t.Helper()
+	w.edit(w.Composed()["report/"+run], set(jsonOf(w.t, result), "data", job.KeyResult))
+}
+
+// runAt lets the run of a slot start and succeed.
+func (w *world) runAt(text string) string {
+	w.t.Helper()
+	w.at(text)
+	w.untilJob()
+	return w.succeedNow()
+}
+
+func TestScheduleStartsRunsAtItsSlots(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec))
+	rsp := w.reconcile()
+	assert.Nil(t, w.runIDs(), "a schedule begins with its first slot")
+	assert.Equal(t, "NotStarted", w.condition("BackupCompleted")["reason"])
+	assert.Contains(t, w.condition("BackupCompleted")["message"], "status.nextRunTime")
+	assert.Equal(t, "2026-11-23T02:00:00Z", w.status("nextRunTime"))
+	assert.Equal(t, "2026-11-23T08:00:00Z", w.status("staleTime"), "six hours are what a run may take")
+	assert.Equal(t, 10*time.Minute, rsp.GetMeta().GetTtl().AsDuration())
+	assert.Equal(t, "True", w.condition("PreflightPassed")["status"])
+
+	rsp = w.at("2026-11-23T01:58:54Z")
+	assert.Equal(t, time.Minute, rsp.GetMeta().GetTtl().AsDuration(), "stretched by a tenth it still ends before the slot")
+	rsp = w.at("2026-11-23T01:59:59Z")
+	assert.Equal(t, 5*time.Second, rsp.GetMeta().GetTtl().AsDuration())
+	assert.Nil(t, w.runIDs())
+
+	w.at("2026-11-23T02:00:04Z")
+	w.untilJob()
+	assert.Regexp(t, `^20261123t020000z-[0-9a-f]{8}$`, w.runID(), "a run is called after its slot")
+	assert.JSONEq(t, `{"kind":"Schedule","value":"2026-11-23T02:00:00Z"}`, w.cause())
+	assert.Equal(t, "2026-11-24T02:00:00Z", w.status("nextRunTime"))
+	w.succeedNow()
+	w.reconcileAll()
+	assert.Len(t, w.jobs, 1, "one run a slot")
+	assert.Equal(t, "2026-11-24T08:00:00Z", w.status("staleTime"))
+	assert.Equal(t, "True", w.condition("BackupCompleted")["status"])
+
+	w.runAt("2026-11-24T02:00:01Z")
+	assert.Len(t, w.jobs, 2)
+	assert.Equal(t, "NoWarnings", w.condition("Warning")["reason"])
+}
+
+func TestScheduleMissedSlots(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		reason, spec, now string
+		want              string // the time of the run that starts; "" none
+		missed            int64
+		first             string
+	}{
+		"Late":           {"core was away: the newest slot is made up for", nightlySpec, "2026-11-23T09:00:00Z", "20261123t020000z", 0, ""},
+		"Three":          {"of three only the newest is, and the others are told", nightlySpec, "2026-11-25T09:00:00Z", "20261125t020000z", 2, "2026-11-23T02:00:00Z"},
+		"WithinDeadline": {"late, but not too late", nightlySpec + `, startingDeadlineSeconds: 3600`, "2026-11-23T03:00:00Z", "20261123t020000z", 0, ""},
+		"PastDeadline":   {"in working hours nobody wants it", nightlySpec + `, startingDeadlineSeconds: 3600`, "2026-11-23T03:00:01Z", "", 1, "2026-11-23T02:00:00Z"},
+		"AllPast":        {"all are told", nightlySpec + `, startingDeadlineSeconds: 3600`, "2026-11-25T12:00:00Z", "", 3, "2026-11-23T02:00:00Z"},
+		"NoPatience":     {"core comes some seconds late at best, which is on time", nightlySpec + `, startingDeadlineSeconds: 0`, "2026-11-23T02:00:30Z", "20261123t020000z", 0, ""},
+		"Year":           {"a year of minutes is not counted to its end", `schedule: "* * * * *"`, "2027-11-22T12:00:30Z", "20271122t120000z", 999, "2026-11-22T12:01:00Z"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, beside(tc.spec))
+			w.reconcile()
+			if name == "Year" {
+				w.untilJob() // the minute of noon itself
+				w.succeed()
+			}
+			rsp := w.at(tc.now)
+			warned := false
+			for _, event := range eventsOf(rsp) {
+				warned = warned || event == v1alpha1.ReasonSlotsMissed
+			}
+			assert.Equal(t, tc.missed > 0, warned, tc.reason)
+			w.reconcileAll()
+			if tc.want == "" {
+				assert.Nil(t, w.theJob(), tc.reason)
+			} else {
+				require.NotNil(t, w.theJob(), tc.reason)
+				assert.Contains(t, w.runID(), tc.want, tc.reason)
+			}
+			missed, _ := w.status("schedule", "missedSlots").(int64)
+			if f, ok := w.status("schedule", "missedSlots").(float64); ok {
+				missed = int64(f)
+			}
+			assert.Equal(t, tc.missed, missed, tc.reason)
+			if tc.missed > 0 {
+				assert.Equal(t, tc.first, w.status("schedule", "firstMissedSlot"), tc.reason)
+				assert.Equal(t, v1alpha1.ReasonSlotsMissed, w.condition("Warning")["reason"], tc.reason)
+				assert.NotContains(t, eventsOf(w.reconcile()), v1alpha1.ReasonSlotsMissed, "it is told once")
+			}
+		})
+	}
+}
+
+// TestScheduleOnTimeAgain: what was missed is told until a slot starts on time.
+func TestScheduleOnTimeAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec))
+	w.reconcile()
+	w.runAt("2026-11-25T09:00:00Z")
+	w.reconcile()
+	assert.Equal(t, v1alpha1.ReasonSlotsMissed, w.condition("Warning")["reason"])
+	w.runAt("2026-11-26T02:00:00Z")
+	w.reconcile()
+	assert.Equal(t, v1alpha1.ReasonNoWarnings, w.condition("Warning")["reason"])
+}
+
+func TestScheduleChanges(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		reason string
+		do     func(w *world)
+		want   []string // starts of the IDs of all runs, newest first
+	}{
+		"Changed": {"the new schedule's slots of before are not its own", func(w *world) {
+			w.setNow(moment(w.t, "2026-11-23T15:30:00Z"))
+			w.setSpec("0 * * * *", "schedule")
+			w.reconcileAll()
+			w.runAt("2026-11-23T16:00:00Z")
+		}, []string{"20261123t16", "20261123t02"}},
+		"Zone": {"another zone is another schedule", func(w *world) {
+			w.setNow(moment(w.t, "2026-11-23T02:30:00Z"))
+			w.setSpec("America/New_York", "timeZone")
+			w.reconcileAll()
+			w.runAt("2026-11-23T07:00:00Z")
+		}, []string{"20261123t07", "20261123t02"}},
+		"Suspended": {"what passes meanwhile is not made up for", func(w *world) {
+			w.setNow(moment(w.t, "2026-11-23T12:00:00Z"))
+			w.setSpec(true, "suspend")
+			rsp := w.reconcile()
+			assert.Zero(w.t, rsp.GetMeta().GetTtl().AsDuration(), "nobody needs to look at it")
+			assert.Nil(w.t, w.status("nextRunTime"))
+			assert.Equal(w.t, v1alpha1.ReasonSuspended, w.condition("Warning")["reason"])
+			w.at("2026-11-25T12:00:00Z")
+			w.setSpec(false, "suspend")
+			w.reconcileAll()
+			w.runAt("2026-11-26T02:00:00Z")
+		}, []string{"20261126t02", "20261123t02"}},
+		"TriggerWhileSuspended": {"somebody asks for it", func(w *world) {
+			w.setSpec(true, "suspend")
+			w.setSpec("now", "trigger")
+			w.backUp()
+		}, []string{"trigger-", "20261123t02"}},
+		"TriggerBesideSchedule": {"both run, the trigger at once", func(w *world) {
+			w.setNow(moment(w.t, "2026-11-23T12:00:00Z"))
+			w.setSpec("now", "trigger")
+			w.untilJob()
+			w.succeedNow()
+			w.runAt("2026-11-24T02:00:00Z")
+		}, []string{"20261124t02", "trigger-", "20261123t02"}},
+		"TriggerAtTheSlot": {"one after the other", func(w *world) {
+			w.setSpec("now", "trigger")
+			w.at("2026-11-24T02:00:00Z")
+			w.untilJob()
+			w.succeedNow()
+			w.reconcileAll()
+			w.untilJob()
+			w.succeedNow()
+		}, []string{"20261124t02", "trigger-", "20261123t02"}},
+		"SlotWhileInFlight": {"no two at once, and the slot is made up for", func(w *world) {
+			w.at("2026-11-24T02:00:00Z")
+			w.untilJob()
+			w.at("2026-11-25T02:00:00Z")
+			w.reconcileAll()
+			assert.Len(w.t, w.jobs, 2)
+			w.succeedNow()
+			w.untilJob()
+			w.succeedNow()
+		}, []string{"20261125t02", "20261124t02", "20261123t02"}},
+		"RemovedMidRun": {"a run goes on as it began", func(w *world) {
+			w.at("2026-11-24T02:00:00Z")
+			w.untilJob()
+			w.setSpec("", "schedule")
+			w.reconcileAll()
+			w.succeedNow()
+			w.at("2026-11-25T02:00:00Z")
+			w.reconcileAll()
+		}, []string{"20261124t02", "20261123t02"}},
+		"SuspendedMidRun": {"likewise", func(w *world) {
+			w.at("2026-11-24T02:00:00Z")
+			w.setSpec(true, "suspend")
+			w.untilJob()
+			w.succeedNow()
+			w.at("2026-11-25T02:00:00Z")
+			w.reconcileAll()
+		}, []string{"20261124t02", "20261123t02"}},
+		"ChangedMidRun": {"and it is not the new schedule's", func(w *world) {
+			w.at("2026-11-24T02:00:00Z")
+			w.untilJob()
+			w.setSpec("0 3 * * *", "schedule")
+			w.reconcileAll()
+			w.succeedNow()
+			w.runAt("2026-11-24T03:00:00Z")
+		}, []string{"20261124t03", "20261124t02", "20261123t02"}},
+		"FailedRun": {"the next slot is another try", func(w *world) {
+			w.at("2026-11-24T02:00:00Z")
+			w.untilJob()
+			w.fail()
+			w.reconcileAll()
+			w.runAt("2026-11-25T02:00:00Z")
+		}, []string{"20261125t02", "20261124t02", "20261123t02"}},
+		"CannotStart": {"a slot waits for what is missing", func(w *world) {
+			w.Delete("APIManager", namespace, "example")
+			rsp := w.at("2026-11-24T02:00:00Z")
+			assert.Equal(w.t, 30*time.Second, rsp.GetMeta().GetTtl().AsDuration())
+			assert.Equal(w.t, "2026-11-24T02:00:00Z", w.status("nextRunTime"))
+			w.restore("APIManager", "example")
+			w.runAt("2026-11-24T02:10:00Z")
+		}, []string{"20261124t02", "20261123t02"}},
+		"Wrong": {"an expression that is wrong starts nothing and loses nothing", func(w *world) {
+			w.setSpec("0 25 * * *", "schedule")
+			w.at("2026-11-24T12:00:00Z")
+			assert.Equal(w.t, "InvalidSpec", w.condition("PreflightPassed")["reason"])
+			w.setSpec("0 2 * * *", "schedule")
+			w.reconcileAll()
+			w.runAt("2026-11-25T02:00:00Z")
+		}, []string{"20261125t02", "20261123t02"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, beside(nightlySpec))
+			w.reconcile()
+			w.runAt("2026-11-23T02:00:00Z")
+			tc.do(w)
+			w.reconcileAll()
+			w.requireRuns(tc.want, tc.reason)
+		})
+	}
+}
+
+// requireRuns compares the history with the starts of IDs, newest first.
+func (w *world) requireRuns(want []string, why string) {
+	w.t.Helper()
+	ids := w.runIDs()
+	require.Len(w.t, ids, len(want), "%s: %v", why, ids)
+	for i, id := range ids {
+		assert.Contains(w.t, id, want[i], why)
+	}
+	assert.Len(w.t, w.jobs, len(want), "%s: one Job a run", why)
+}
+
+// restore puts an object of the installation back.
+func (w *world) restore(kind, name string) {
+	w.t.Helper()
+	for _, o := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
+		if u := (&unstructured.Unstructured{Object: o}); u.GetKind() == kind && u.GetName() == name {
+			w.Put(u)
+			return
+		}
+	}
+	require.Fail(w.t, "no such object", "%s %s", kind, name)
+}
+
+// TestScheduleOutlivesWhatIsLost: whatever is lost, no slot has two runs.
+func TestScheduleOutlivesWhatIsLost(t *testing.T) {
+	t.Parallel()
+	lose := map[string]func(w *world){
+		"Nothing": func(*world) {},
+		"Status":  func(w *world) { w.wipeStatus() },
+		"Report": func(w *world) {
+			for _, o := range w.Composed() {
+				if o.GetKind() == "ConfigMap" {
+					w.Delete("ConfigMap", namespace, o.GetName())
+				}
+			}
+		},
+		"Job": func(w *world) {
+			if o := w.theJob(); o != nil {
+				w.Delete("Job", namespace, o.GetName())
+			}
+		},
+	}
+	for name, do := range lose {
+		for _, when := range []string{"Snapshot", "Job", "Finished", "Recorded"} {
+			if name == "Report" && when == "Finished" {
+				continue // a run whose result is lost has failed: TestOutcomes has it
+			}
+			t.Run(name+"At"+when, func(t *testing.T) {
+				w := newWorld(t, beside(nightlySpec+`, trigger: once`))
+				w.untilJob()
+				w.succeed()
+				w.at("2026-11-23T02:00:03Z")
+				if when == "Snapshot" {
+					do(w)
+				}
+				w.untilJob()
+				run := w.runID()
+				assert.Contains(t, run, "20261123t020000z")
+				if when == "Job" {
+					do(w)
+					w.untilJob()
+					assert.Equal(t, run, w.runID(), "the same run goes on")
+				}
+				result := completed(run)
+				result.StartTime, result.CompletionTime = w.now(), w.now()
+				if w.Composed()["report/"+run] == nil {
+					w.reconcile()
+				}
+				w.reportOf(run, result)
+				w.endJob("Complete")
+				if when == "Finished" {
+					do(w)
+				}
+				w.reconcile()
+				if when == "Recorded" {
+					do(w)
+				}
+				for range 6 {
+					w.reconcile()
+					if w.theJob() != nil {
+						require.Equal(t, run, w.runID(), "a run that is asked for again is the same one, which the mover finds complete")
+						w.reportOf(run, result)
+						w.endJob("Complete")
+					}
+				}
+				assert.Nil(t, w.theJob())
+				assert.Equal(t, true, w.status("completed"))
+				assert.Equal(t, "2026-11-24T02:00:00Z", w.status("nextRunTime"))
+				if name != "Report" || when != "Recorded" {
+					assert.Equal(t, "once", w.status("lastHandledTrigger"), "a trigger that was handled stays so")
+				}
+			})
+		}
+	}
+}
+
+func TestScheduleOfAClaimThatIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec))
+	w.reconcile()
+	w.runAt("2026-11-23T02:00:00Z")
+	for _, o := range w.Composed() {
+		if o.GetKind() != "PersistentVolumeClaim" {
+			w.Delete(o.GetKind(), namespace, o.GetName())
+		}
+	}
+	w.edit(w.composedVolume(), func(o map[string]any) { delete(o["metadata"].(map[string]any), "ownerReferences") })
+	w.wipeStatus()
+	w.Composite.SetUID("99999999-2222-3333-4444-555555555555")
+	set("2026-11-23T12:00:00Z", "metadata", "creationTimestamp")(w.Composite.Object)
+	w.at("2026-11-23T12:00:01Z")
+	w.reconcileAll()
+	assert.Len(t, w.jobs, 1, "the slots before it was made are not its own")
+	assert.Equal(t, "2026-11-24T02:00:00Z", w.status("nextRunTime"))
+}
+
+func TestScheduleWithAClockThatGoesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec))
+	w.reconcile()
+	first := w.runAt("2026-11-23T02:00:00Z")
+	w.at("2026-11-23T01:59:58Z") // another replica of core, two seconds behind
+	w.at("2026-11-23T02:00:02Z")
+	w.reconcileAll()
+	assert.Len(t, w.jobs, 1, "the slot has its run")
+	assert.Equal(t, []string{first}, w.runIDs())
+
+	w.runAt("2027-06-01T12:00:00Z") // a clock a half-year ahead
+	w.at("2026-11-23T12:00:00Z")
+	w.reconcileAll()
+	assert.Len(t, w.jobs, 2)
+	assert.Equal(t, "2026-11-24T02:00:00Z", w.status("nextRunTime"), "it does not wait for half a year")
+	w.runAt("2026-11-24T02:00:00Z")
+	assert.Len(t, w.jobs, 3)
+	assert.Equal(t, true, w.status("completed"))
+}
+
+func TestRetentionIsPassedOn(t *testing.T) {
+	t.Parallel()
+	const policy = `retention: {keepLast: 2, keepDaily: 7, keepYearly: 3}, timeZone: Europe/Berlin`
+	w := newWorld(t, beside(policy))
+	w.untilJob()
+	assert.Subset(t, w.args(), []string{"--keep-last=2", "--keep-daily=7", "--keep-yearly=3", "--time-zone=Europe/Berlin"})
+	result := completed(w.runID())
+	result.Removed, result.FreedBytes = []string{"20261101t020000z-00000000", "20261102t020000z-00000000"}, 4711
+	w.report(result)
+	w.endJob("Complete")
+	rsp := w.reconcile()
+	assert.Equal(t, []string{"Completed", "RunsRemoved"}, eventsOf(rsp))
+	assert.Contains(t, rsp.GetResults()[1].GetMessage(), "20261101t020000z-00000000, 20261102t020000z-00000000")
+	assert.Equal(t, []any{"20261101t020000z-00000000", "20261102t020000z-00000000"}, w.status("lastRun", "removed"))
+	assert.EqualValues(t, 4711, w.status("lastRun", "freedBytes"))
+}
+
+func (w *world) args() []string {
+	w.t.Helper()
+	containers, _, _ := unstructured.NestedSlice(w.theJob().Object, "spec", "template", "spec", "containers")
+	args, _, _ := unstructured.NestedStringSlice(containers[0].(map[string]any), "args")
+	return args
+}
+
+// readerJob is a Job of a ThreeScaleRestore.
+func readerJob(volume string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "batch/v1", "kind": "Job",
+		"metadata": map[string]any{"name": "dr-inspect-1", "namespace": namespace, "labels": map[string]any{
+			v1alpha1.LabelRestore: "dr", v1alpha1.LabelReads: volume,
+		}},
+	}}
+}
+
+func TestRetentionWaitsForARestore(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason, volume string
+		waits          bool
+	}{
+		"Same":  {"what it reads must stay", "nightly-backup", true},
+		"Other": {"another volume is none of its business", "weekly-backup", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, beside(`retention: {keepLast: 2}`))
+			w.Put(readerJob(tc.volume))
+			for i := 0; len(w.jobs) == 0 && i < 10; i++ {
+				w.reconcile()
+			}
+			args := fmt.Sprint(w.Composed()["job/"+w.runIDs()[0]].Object)
+			if tc.waits {
+				assert.NotContains(t, args, "--keep-last", tc.reason)
+				assert.Equal(t, v1alpha1.ReasonRetentionWaits, w.condition("Warning")["reason"], tc.reason)
+			} else {
+				assert.Contains(t, args, "--keep-last=2", tc.reason)
+			}
+		})
+	}
+}
