@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/stretchr/testify/require"
@@ -127,11 +128,15 @@ func (r *randomLife) deeds() map[string]func() {
 		"delete volume": func() { r.deleteVolume() },
 		"resize":        func() { r.setSpec(pick(r, "5Gi", "10Gi", "20Gi", "0"), destinationPath("resources", "requests")...) },
 		"reconfigure":   func() { r.reconfigure() },
+		"time passes":   func() { r.setNow(r.now().Add(time.Duration(r.rnd.IntN(48*60)) * time.Minute)) },
+		"clock jumps":   func() { r.setNow(r.now().Add(time.Duration(r.rnd.IntN(100)-50) * 24 * time.Hour)) },
+		"verified":      func() { r.endVerification("Complete") },
+		"not verified":  func() { r.endVerification("Failed") },
 	}
 }
 
 func (r *randomLife) reconfigure() {
-	switch r.rnd.IntN(6) {
+	switch r.rnd.IntN(8) {
 	case 0:
 		r.setSpec(pick(r, "None", "Latest"), "secretCopies")
 	case 1:
@@ -143,7 +148,11 @@ func (r *randomLife) reconfigure() {
 	case 4:
 		r.Image = pick(r, "image:1", "image:2", "")
 	case 5:
-		r.setSpec(pick(r, "", "0 2 * * *", "wrong"), "schedule")
+		r.setSpec(pick(r, "", "0 2 * * *", "*/10 * * * *", "wrong"), "schedule")
+	case 6:
+		r.setSpec(pick(r, map[string]any{"schedule": "0 5 * * *"}, map[string]any{"schedule": "@hourly", "latestOnly": true}), "verify")
+	case 7:
+		r.setSpec(r.chance(2), "suspend")
 	}
 }
 
@@ -155,6 +164,20 @@ func (r *randomLife) activeJob() *unstructured.Unstructured {
 		}
 	}
 	return nil
+}
+
+// endVerification ends the verification in flight.
+func (r *randomLife) endVerification(condition string) {
+	active := r.verifyJob()
+	if active == nil {
+		return
+	}
+	if report := r.Composed()["verify-report/"+active.GetLabels()[v1alpha1.LabelVerification]]; report != nil && condition == "Complete" {
+		result := pick(r, damage(), job.Verification{Runs: 1})
+		result.Completed, result.CompletionTime = true, r.now()
+		r.edit(report, set(jsonOf(r.t, result), "data", job.KeyVerification))
+	}
+	r.endJobNamed(active, condition)
 }
 
 // mover reports how the run in flight went.
@@ -242,13 +265,13 @@ func (r *randomLife) requireJobs() {
 	r.t.Helper()
 	active := 0
 	for key, o := range r.Composed() {
+		if conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions"); o.GetKind() == "Job" && len(conditions) == 0 {
+			active++
+		}
 		if !strings.HasPrefix(key, "job/") {
 			continue
 		}
 		spec := jsonOf(r.t, o.Object["spec"])
-		if conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions"); len(conditions) == 0 {
-			active++
-		}
 		if before, known := r.templates[o.GetUID()]; known {
 			require.Equal(r.t, before, spec, "a Job changed")
 			continue
@@ -298,6 +321,7 @@ func (r *randomLife) settle() {
 	r.mendAll()
 	r.Image = "image:1"
 	r.setSpec("", "schedule")
+	delete(r.Composite.Object["spec"].(map[string]any), "verify")
 	r.setSpec("10Gi", destinationPath("resources", "requests")...)
 	for range 60 {
 		if r.look().GetMeta().GetTtl().AsDuration() == 0 {
@@ -305,6 +329,7 @@ func (r *randomLife) settle() {
 		}
 		r.mover(true)
 		r.end("Complete")
+		r.endVerification("Complete")
 	}
 	require.Nil(r.t, r.activeJob(), "it never comes to rest")
 	require.Equal(r.t, "True", r.condition("PreflightPassed")["status"], r.condition("PreflightPassed"))

@@ -47,7 +47,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 		log.Info("Cannot decode the request", "error", err)
 		return failed(req, err), nil
 	}
-	observed.Now = f.Now()
+	observed.Now = f.now(req)
 	desired := compose.Compose(observed)
 	rsp = response.To(req, response.DefaultTTL)
 	if err := encode(desired, rsp); err != nil {
@@ -56,6 +56,18 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 	}
 	log.Debug("Composed", "composite", observed.Composite.Name, "resources", len(desired.Resources))
 	return rsp, nil
+}
+
+// contextNow is a key of the pipeline's context. Its value, a time in RFC 3339, is
+// taken for the time, so that rendering the same gives the same. Only whoever
+// writes a Composition, or renders one, can set it.
+const contextNow = v1alpha1.Group + "/now"
+
+func (f *Function) now(req *fnv1.RunFunctionRequest) time.Time {
+	if now, err := time.Parse(time.RFC3339, req.GetContext().GetFields()[contextNow].GetStringValue()); err == nil {
+		return now
+	}
+	return f.Now()
 }
 
 // failed answers with a fatal result, upon which core changes nothing, and with

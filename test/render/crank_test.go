@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func TestCrank(t *testing.T) {
 			"--required-resources", filepath.Join(dir, RequiredFile),
 			"--xrd", filepath.Join(root, "manifests", e.Flavour(), "xrd.yaml"),
 			"--include-full-xr", "--include-function-results",
+			"--context-values", ContextNow + "=" + strconv.Quote(e.moment()),
 			"--function-annotations", targetAnnotation + "=" + address,
 		}
 		if len(e.Observed) > 0 {

@@ -16,6 +16,9 @@ import (
 	"threescale.dev/backup/fn/simulate"
 )
 
+// ContextNow is the key of the pipeline's context that sets the function's clock.
+const ContextNow = "backup.threescale.dev/now"
+
 // maxCalls is core's own limit of calls for one reconcile.
 const maxCalls = 6
 
@@ -100,6 +103,7 @@ func (e Example) request() (*fnv1.RunFunctionRequest, error) {
 	}
 	return &fnv1.RunFunctionRequest{
 		Meta:     &fnv1.RequestMeta{Tag: "render"},
+		Context:  &structpb.Struct{Fields: map[string]*structpb.Value{ContextNow: structpb.NewStringValue(e.moment())}},
 		Input:    input,
 		Observed: &fnv1.State{Composite: &fnv1.Resource{Resource: composite}, Resources: observed},
 	}, nil

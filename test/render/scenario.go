@@ -17,6 +17,8 @@ type Scenario struct {
 	Installation dataset.Options
 	// Objects that the cluster has beside it and the storage classes, as YAML.
 	Objects []string
+	// Now is the rendered moment; zero: a minute after the claim is applied.
+	Now time.Time
 	// Before plays what happened before the rendered moment; nil: nothing did.
 	Before func(*stage) error
 }
@@ -31,6 +33,19 @@ func (s Scenario) Flavour() string {
 
 // created is when all claims are applied.
 func created() time.Time { return time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC) }
+
+// slot is the first of the examples' schedules, and verifySlot that of their
+// verifications.
+func slot() time.Time       { return created().Add(24 * time.Hour) }
+func verifySlot() time.Time { return created().Add(7*24*time.Hour + 3*time.Hour) }
+
+// moment is what the time is when the scenario is rendered, in RFC 3339.
+func (s Scenario) moment() string {
+	if s.Now.IsZero() {
+		return created().Add(time.Minute).Format(time.RFC3339)
+	}
+	return s.Now.Format(time.RFC3339)
+}
 
 // storageClasses are those of every cluster: the default deletes a volume with
 // its claim, as most do.
@@ -106,6 +121,10 @@ func Scenarios() []Scenario {
 		{Name: "encrypted", Before: (*stage).snapshot},
 		{Name: "completed", Before: (*stage).jobDone},
 		{Name: "triggered", Before: (*stage).firstRunThenTrigger},
+		{Name: "scheduled"},
+		{Name: "scheduled-namespaced", Namespaced: true, Now: slot().Add(4 * time.Second)},
+		{Name: "thinned-out", Now: slot().Add(time.Minute), Before: (*stage).thinnedOut},
+		{Name: "damaged", Now: verifySlot().Add(2 * time.Minute), Before: (*stage).damageFound},
 		{Name: "internal-databases-refused", Installation: dataset.Options{InternalDatabases: internal}},
 		{Name: "s3-refused", Installation: dataset.Options{S3: true}},
 		{Name: "missing-secret", Installation: dataset.Options{

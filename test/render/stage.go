@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/function"
 	"threescale.dev/backup/fn/simulate"
 	"threescale.dev/backup/test/dataset"
@@ -50,8 +51,10 @@ func newStage(root string, s Scenario) (*stage, error) {
 		return nil, err
 	}
 	st := &stage{scenario: s, claim: claim, clock: created().Add(time.Second)}
-	st.World = simulate.NewWorld(function.New(logging.NewNopLogger()), xr, nil)
-	st.Now = func() time.Time { return st.clock }
+	fn := function.New(logging.NewNopLogger())
+	fn.Now = func() time.Time { return st.clock }
+	st.World = simulate.NewWorld(fn, xr, nil)
+	st.Now = fn.Now
 	if st.Image, err = inputImage(root, s); err != nil {
 		return nil, err
 	}
@@ -140,6 +143,77 @@ func (s *stage) firstRunThenTrigger() error {
 		}
 	}
 	return unstructured.SetNestedField(s.Composite.Object, trigger, "spec", "trigger")
+}
+
+// thinnedOut plays the run of the first slot, after which the mover removed others.
+func (s *stage) thinnedOut() error {
+	if err := s.reconcile(); err != nil {
+		return err
+	}
+	s.clock = slot()
+	if err := s.jobDone(); err != nil {
+		return err
+	}
+	report := s.composedOne("ConfigMap")
+	result, err := job.ParseResult(texts(report), report.GetLabels()[v1alpha1.LabelRun])
+	if err != nil {
+		return err
+	}
+	result.Removed = []string{"20261108t020000z-0b5c3f11", "20261109t020000z-9e0d7a42"}
+	result.FreedBytes = 5_310_464
+	return write(report, job.KeyResult, result)
+}
+
+// damageFound plays a run, and a week later a verification that finds damage.
+func (s *stage) damageFound() error {
+	if err := s.jobDone(); err != nil {
+		return err
+	}
+	if err := s.reconcile(); err != nil { // the run is recorded
+		return err
+	}
+	s.clock = verifySlot()
+	for range 2 { // the report, the Job
+		if err := s.reconcile(); err != nil {
+			return err
+		}
+	}
+	s.complete(s.composedOne("Job"), s.clock)
+	for _, object := range s.Composed() {
+		if object.GetLabels()[v1alpha1.LabelVerification] == "" || object.GetKind() != "ConfigMap" {
+			continue
+		}
+		return write(object, job.KeyVerification, job.Verification{
+			Completed: true, StartTime: s.clock, CompletionTime: s.clock.Add(time.Minute), Runs: 12, Files: runFiles, Bytes: runBytes,
+			DamagedRuns: []string{"20261122t020000z-2a74c2d9"},
+			Problems:    []string{"trees/8a7d/files/tenant-001/2026/01/02/logo-0123456789abcdef.png: changed"},
+		})
+	}
+	return fmt.Errorf("cannot play scenario %q: no verification started", s.scenario.Name)
+}
+
+// composedOne is the composed object of a kind of which there is one.
+func (s *stage) composedOne(kind string) *unstructured.Unstructured {
+	for _, object := range s.observed() {
+		if object.GetKind() == kind {
+			return object
+		}
+	}
+	return &unstructured.Unstructured{Object: map[string]any{}}
+}
+
+func texts(configMap *unstructured.Unstructured) map[string]string {
+	out, _, _ := unstructured.NestedStringMap(configMap.Object, "data")
+	return out
+}
+
+// write writes under a key of a report, as the mover does.
+func write(report *unstructured.Unstructured, key string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("cannot encode %s: %w", key, err)
+	}
+	return unstructured.SetNestedField(report.Object, string(data), "data", key)
 }
 
 // bindVolume does the provisioner's work for the composed PersistentVolumeClaim.
