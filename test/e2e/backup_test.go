@@ -13,9 +13,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/test/cluster"
@@ -170,6 +172,22 @@ func (w *tenant) untilReason(name, conditionType, reason string) *unstructured.U
 	return w.until(name, conditionType+" to have reason "+reason, func(u *unstructured.Unstructured) bool {
 		return condition(u, conditionType)["reason"] == reason
 	})
+}
+
+// hasEvent looks for an event on a claim, with a reason and a text.
+func (w *tenant) hasEvent(reason, text string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var list corev1.EventList
+		if err := w.user.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
+			return err
+		}
+		for _, event := range list.Items {
+			if event.InvolvedObject.Kind == v1alpha1.KindBackup && event.Reason == reason && strings.Contains(event.Message, text) {
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d events is %s with %q", len(list.Items), reason, text)
+	}
 }
 
 // untilReconciled has core reconcile the composite of a claim, and waits until
