@@ -24,6 +24,7 @@ type childArgs struct {
 	Volume, Files, Run string
 	Recipients         []string
 	Workers            int
+	ProveLinks         bool
 	User               int         // drops root's rights, if not 0
 	Deny               map[int]int // errors of system calls, both by number
 	Target             string      // is restored into in place of writing a run, if not empty
@@ -77,7 +78,8 @@ func child(data []byte) int {
 		return childRestore(v, args)
 	}
 	opts := WriteOptions{
-		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers, Now: time.Now,
+		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers,
+		ProveLinks: args.ProveLinks, Now: time.Now,
 	}
 	result, err := v.Write(context.Background(), opts)
 	var unreadable *UnreadableError

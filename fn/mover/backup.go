@@ -78,6 +78,7 @@ func write(ctx context.Context, o job.Options, env Env, progress func(job.Progre
 		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale, FileStorage: (*archive.Claim)(source.FileStorage)},
 		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
 		Recipients: o.Recipient,
+		ProveLinks: o.ProveLinks,
 		Now:        env.Now,
 		Progress:   passOn(progress),
 	}
