@@ -113,6 +113,7 @@ func (p *prover) produce(listed *lists.Seeker, out parallel.Batcher[proof]) erro
 
 func (p *prover) worker() (work func(context.Context, []proof) error, done func()) {
 	h := dirfd.NewHasher(p.files)
+	h.Cold = true
 	return func(ctx context.Context, items []proof) error {
 		for i := range items {
 			it := &items[i]
