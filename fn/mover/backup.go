@@ -1,7 +1,7 @@
 // Package mover is what runs in a Job's pod. Backup reads the snapshot that
 // the Job mounts, writes a run with package archive, and reports how it went.
 // Inspect verifies a run and hands its objects over; Refill writes its file
-// storage.
+// storage. Verify reads stored runs again.
 package mover
 
 import (
