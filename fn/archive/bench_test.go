@@ -97,3 +97,39 @@ func BenchmarkVerify(b *testing.B) {
 		require.NoError(b, report.Err())
 	}
 }
+
+// BenchmarkVerifyRuns verifies a volume of some nights, each of which changed a hundredth, in a process of its own that
+// has the mover's soft memory limit, and then the newest night alone. It takes minutes and a gigabyte:
+//
+//	go test -run '^$' -bench VerifyRuns/L -benchtime 1x ./fn/archive/
+func BenchmarkVerifyRuns(b *testing.B) {
+	const nights = 10
+	for name, set := range map[string]dataset{"M": datasetM(), "L": datasetL()} {
+		b.Run(name, func(b *testing.B) {
+			volume, files := b.TempDir(), b.TempDir()
+			set.write(b, files)
+			for night := range nights {
+				touchEvery(b, files, 100, night)
+				out, err := childCommand(b, childArgs{Volume: volume, Files: files, Run: "r" + itoa(night)}).CombinedOutput()
+				require.NoError(b, err, "%s", out)
+			}
+			c := &contest{figures: make(map[string][]float64)}
+			for b.Loop() {
+				c.time(b, childCommand(b, childArgs{Volume: volume, VerifyRuns: true}), "all-s")
+			}
+			c.report(b)
+		})
+	}
+}
+
+// touchEvery gives each n-th file another time, others every night.
+func touchEvery(b *testing.B, root string, n, night int) {
+	b.Helper()
+	at, i := time.Unix(1_700_000_000+int64(night), 0), 0
+	require.NoError(b, filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if i++; err == nil && d.Type().IsRegular() && i%n == night%n {
+			err = os.Chtimes(path, at, at)
+		}
+		return err
+	}))
+}

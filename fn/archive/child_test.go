@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,11 +25,13 @@ type childArgs struct {
 	Volume, Files, Run string
 	Recipients         []string
 	Workers            int
+	ProveLinks         bool
 	User               int         // drops root's rights, if not 0
 	Deny               map[int]int // errors of system calls, both by number
 	Target             string      // is restored into in place of writing a run, if not empty
 	Existing           Existing
 	Identity           string
+	VerifyRuns         bool // verifies the volume in place of writing a run
 }
 
 func TestMain(m *testing.M) {
@@ -76,8 +79,12 @@ func child(data []byte) int {
 	if args.Target != "" {
 		return childRestore(v, args)
 	}
+	if args.VerifyRuns {
+		return childVerifyRuns(v, args)
+	}
 	opts := WriteOptions{
-		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers, Now: time.Now,
+		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers,
+		ProveLinks: args.ProveLinks, Now: time.Now,
 	}
 	result, err := v.Write(context.Background(), opts)
 	var unreadable *UnreadableError
@@ -122,6 +129,22 @@ func childRestore(v *Volume, args childArgs) int {
 		fmt.Println("warning:", warning)
 	}
 	fmt.Println("restored", result.Files, "files, peak KiB:", peakMemory())
+	return 0
+}
+
+// childVerifyRuns verifies all runs, in the memory that a mover has, and prints what became of it.
+func childVerifyRuns(v *Volume, args childArgs) int {
+	debug.SetMemoryLimit(40 << 20)
+	report, err := v.VerifyRuns(context.Background(), VerifyRunsOptions{Workers: args.Workers})
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	if err := report.Err(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("verified", len(report.Runs), "runs,", report.Files, "files,", report.Bytes, "bytes, peak KiB:", peakMemory())
 	return 0
 }
 

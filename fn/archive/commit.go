@@ -49,7 +49,8 @@ func (w *writer) confirm() error {
 	return w.checkTree(w.manifest.Tree)
 }
 
-// placeTree gives the partial tree its name, unless a good tree has it already.
+// placeTree gives the partial tree its name, unless a good tree has it already. One whose files nobody has read just
+// now gives way to one whose files are proven: so the runs that share a damaged tree are mended.
 func (w *writer) placeTree(ctx context.Context) error {
 	name := w.manifest.Tree
 	kind, err := w.trees.Kind(name)
@@ -59,7 +60,7 @@ func (w *writer) placeTree(ctx context.Context) error {
 	switch {
 	case kind == 0:
 		err = w.trees.Rename(w.partial(), w.trees, name)
-	case w.opts.CopyAll || w.checkTree(name) != nil:
+	case w.opts.CopyAll || w.opts.ProveLinks || w.checkTree(name) != nil:
 		err = w.replaceTree(ctx, name)
 	default:
 		err = w.trees.RemoveAll(ctx, w.partial())
@@ -67,7 +68,7 @@ func (w *writer) placeTree(ctx context.Context) error {
 	return errors.Join(err, w.trees.Sync())
 }
 
-// replaceTree puts the partial tree in place of a damaged one.
+// replaceTree puts the partial tree in place of one that may be damaged.
 func (w *writer) replaceTree(ctx context.Context, name string) error {
 	err := w.trees.Exchange(w.partial(), name)
 	if err == nil {

@@ -111,6 +111,7 @@ func sizeOf(e *lists.Entry) int64 {
 // worker looks for what is wrong with each entry.
 func (c *comparison) worker() (work func(context.Context, []check) error, done func()) {
 	h := dirfd.NewHasher(c.root)
+	h.Seen, h.Cold = c.seen, true
 	return func(ctx context.Context, items []check) error {
 		for i := range items {
 			if err := ctx.Err(); err != nil {

@@ -1,8 +1,8 @@
 // Package archive is the on-disk backup format: it writes runs to a volume,
 // lists, verifies and reads them, and removes them. It knows bytes, files and
 // age recipients, and nothing of where they come from. Start at [OpenVolume];
-// [Volume.Write] makes a backup, [Volume.Verify] proves one,
-// [Volume.OpenRun] reads one and [Run.Restore] brings its file storage back.
+// [Volume.Write] makes a backup, [Volume.Verify] proves one and
+// [Volume.VerifyRuns] all, [Volume.OpenRun] reads one and [Run.Restore] brings its file storage back.
 //
 // # Layout
 //
@@ -74,6 +74,9 @@
 // where one sync may not reach the disk, each file is synced.) A file is
 // hard-linked from the newest tree with the same recipients when size, mtime
 // and mode are the same; a tree whose MTREE would be the same is shared.
+// With WriteOptions.ProveLinks what is stored of it is read before, and what
+// is damaged is copied from the source instead; a tree that would be shared is
+// then built anew, and takes the place of the damaged one if it has its name.
 // While it is built, JOURNAL in the partial tree lists what is stored, with
 // digests; the next attempt of the same run recomputes them and keeps what
 // agrees. Nothing that has its final name is ever changed: what is in the way

@@ -24,12 +24,12 @@ func (w *writer) findPrevious(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		shared, err := w.tryPrevious(m)
+		shared, err := w.tryPrevious(ctx, m)
 		if err == nil {
 			w.share(shared, m)
 			return nil
 		}
-		w.scanned.List.Clear(walk.SameFile)
+		w.scanned.List.Clear(walk.SameFile | walk.Proven)
 		w.Warn(fmt.Sprintf("tree %s is damaged and was not used: %v", m.Tree, err))
 	}
 	return nil
@@ -60,18 +60,42 @@ func (w *writer) candidates() ([]*Manifest, error) {
 	return append([]*Manifest{w.interrupted}, candidates...), nil
 }
 
-// tryPrevious compares the scan with a tree. It returns true if they are the same.
-func (w *writer) tryPrevious(m *Manifest) (bool, error) {
+// tryPrevious compares the scan with a tree. It returns true if they are the same, and the tree can be shared.
+func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 	dir, err := w.trees.Sub(m.Tree)
 	if err != nil {
 		return false, err
 	}
-	same, err := tree.Compare(w.scanned.List, dir, m.Digests.lists())
+	previous := &tree.Previous{Name: m.Tree, Dir: dir, Digests: m.Digests.lists()}
+	same, err := tree.Compare(w.scanned.List, dir, previous.Digests)
+	if err == nil && same && w.opts.ProveLinks {
+		same, err = w.proveTree(ctx, previous, m)
+	}
 	if err != nil {
 		return false, errors.Join(err, dir.Close())
 	}
-	w.previous = &tree.Previous{Dir: dir, Digests: m.Digests.lists()}
+	w.previous = previous
 	return same, nil
+}
+
+// proveTree tells if a tree that has all that was scanned is what it should be, to the last bit. What is damaged of it
+// is no longer marked: it is copied into a new tree, which the rest is linked into.
+func (w *writer) proveTree(ctx context.Context, previous *tree.Previous, m *Manifest) (bool, error) {
+	shape := tree.Holds(ctx, previous.Dir, w.scanned.List, tree.HoldsOptions{Workers: w.opts.Workers, LinksOmitted: m.LinksOmitted})
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if shape != nil {
+		w.Warn(fmt.Sprintf("tree %s does not hold just what it should, and is built anew: %v", m.Tree, shape))
+	}
+	damaged, err := tree.Prove(ctx, tree.Options{
+		Entries:  w.scanned.List,
+		Previous: previous,
+		Sealer:   w.sealer,
+		Workers:  w.opts.Workers,
+		Observer: w,
+	})
+	return shape == nil && damaged == 0, err
 }
 
 // share takes over the tree of a manifest if nothing has changed.

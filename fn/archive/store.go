@@ -42,6 +42,11 @@ func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	if w.opts.ProveLinks {
+		if _, err := tree.Prove(ctx, opts); err != nil {
+			return err
+		}
+	}
 	if err := w.checkSpace(b); err != nil {
 		return err
 	}

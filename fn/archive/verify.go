@@ -31,6 +31,8 @@ type VerifyReport struct {
 	Problems       []Problem // at most 10000, in the order of the lists; empty: the run is what was written
 	ProblemCount   int64
 	Warnings       []string // what does not make the backup worse, such as modes that the storage changed
+
+	most int // problems that are told one by one
 }
 
 // Err returns an IntegrityError if there are problems.
@@ -43,7 +45,7 @@ func (r *VerifyReport) Err() error {
 
 func (r *VerifyReport) add(p Problem) {
 	r.ProblemCount++
-	if len(r.Problems) < maxProblems {
+	if len(r.Problems) < r.most {
 		r.Problems = append(r.Problems, p)
 	}
 }
@@ -51,6 +53,12 @@ func (r *VerifyReport) add(p Problem) {
 // Verify recomputes every digest of a run, or of the newest one for [Latest]. It needs no key, writes nothing, and
 // tells all mismatches in the report: an error means that it could not look. Errors are ErrRunNotFound, VersionError,
 // and ctx's. Of an unverified run it can only tell what is evidently damaged.
+//
+// What it sees is what the storage hands out now. The pages of a file that the kernel has in memory are dropped before
+// the file is read, so that it is not memory that is proven; the caches of a disk, of an array or of a file server are
+// out of its reach, and so are the other copies of redundant storage, which may be damaged behind one that is not.
+// Pages that another process has mapped or is writing stay in memory. It cannot see that all of a run was replaced by
+// another one, with its manifest: for that, give ManifestSHA256. It does not see what no run refers to.
 func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*VerifyReport, error) {
 	info, err := v.find(run)
 	if err != nil {
@@ -64,7 +72,7 @@ func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*V
 		opts:     opts,
 		info:     info,
 		progress: newProgress(opts.Progress),
-		report:   &VerifyReport{Run: info.ID, State: info.State, ManifestSHA256: info.ManifestSHA256},
+		report:   newReport(info, maxProblems),
 	}
 	if err := c.verify(ctx); err != nil {
 		return nil, fmt.Errorf("cannot verify run %q: %w", info.ID, err)
@@ -72,13 +80,18 @@ func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*V
 	return c.report, nil
 }
 
-// verifier is one call of Verify.
+func newReport(info RunInfo, most int) *VerifyReport {
+	return &VerifyReport{Run: info.ID, State: info.State, ManifestSHA256: info.ManifestSHA256, most: most}
+}
+
+// verifier verifies one run.
 type verifier struct {
 	volume   *Volume
 	opts     VerifyOptions
 	info     RunInfo
 	progress *progress
 	report   *VerifyReport
+	seen     *dirfd.Seen // what was read of other trees; nil: nothing
 }
 
 func (c *verifier) verify(ctx context.Context) error {
@@ -91,9 +104,6 @@ func (c *verifier) verify(ctx context.Context) error {
 		c.report.add(Problem{Path: c.runPath(manifestName), Kind: Malformed, Got: c.info.Message})
 		return nil
 	}
-	if want := c.opts.ManifestSHA256; want != "" && want != c.info.ManifestSHA256 {
-		c.report.add(digestProblem(c.runPath(manifestName), c.info.ManifestSHA256, want))
-	}
 	m := c.info.Manifest
 	c.progress.begin(PhaseVerify, m.Totals.Objects+m.Totals.Files, m.Totals.ObjectBytes+m.Totals.Bytes)
 	if err := c.verifyRun(ctx); err != nil {
@@ -104,7 +114,11 @@ func (c *verifier) verify(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.checkLatest()
+	warning, err := c.volume.checkLatest()
+	if warning != "" {
+		c.report.Warnings = append(c.report.Warnings, warning)
+	}
+	return err
 }
 
 func (c *verifier) runPath(name string) string {
@@ -115,8 +129,11 @@ func digestProblem(path, got, want string) Problem {
 	return Problem{Path: path, Kind: Changed, Got: "sha256:" + got, Want: "sha256:" + want}
 }
 
-// verifyRun compares the directory of the run with its list.
+// verifyRun compares the directory of the run with its list, and its manifest with what it must be.
 func (c *verifier) verifyRun(ctx context.Context) error {
+	if want := c.opts.ManifestSHA256; want != "" && want != c.info.ManifestSHA256 {
+		c.report.add(digestProblem(c.runPath(manifestName), c.info.ManifestSHA256, want))
+	}
 	run, err := c.volume.openRun(c.info.ID)
 	if err != nil {
 		return err
@@ -196,9 +213,7 @@ func (c *verifier) verifyTree(ctx context.Context) error {
 		return nil
 	}
 	defer tree.Close()
-	if err := c.checkTreeRoot(tree, prefix); err != nil {
-		return err
-	}
+	c.checkTreeRoot(tree, prefix)
 	files, err := tree.Sub(lists.FilesDir)
 	if err != nil {
 		c.report.add(Problem{Path: prefix + lists.FilesDir, Kind: Missing, Got: err.Error()})
@@ -217,34 +232,33 @@ func (c *verifier) verifyTree(ctx context.Context) error {
 }
 
 // checkTreeRoot tells what is in a tree besides its lists and its files.
-func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) error {
+func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
 	names, err := tree.Names()
 	if err != nil {
-		return err
+		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
 	}
 	for _, name := range names {
 		if name != lists.MTREEName && name != lists.SumsName && name != lists.FilesDir {
 			c.report.add(Problem{Path: prefix + lists.Escape(name), Kind: Additional})
 		}
 	}
-	return nil
 }
 
-// checkLatest warns when the links at the root lead elsewhere than to the newest run.
-func (c *verifier) checkLatest() error {
-	newest, err := c.volume.newest("")
+// checkLatest returns a warning when the links at the root lead elsewhere than to the newest run.
+func (v *Volume) checkLatest() (string, error) {
+	newest, err := v.newest("")
 	if err != nil || newest == nil {
-		return err
+		return "", err
 	}
-	target, err := c.volume.root.Readlink(latestLink)
+	target, err := v.root.Readlink(latestLink)
 	if err != nil {
-		data, fileErr := c.volume.root.ReadFile(latestFile, maxHolder)
+		data, fileErr := v.root.ReadFile(latestFile, maxHolder)
 		if fileErr == nil && string(data) == newest.ID+"\n" {
-			return nil
+			return "", nil
 		}
 	}
-	if target != runsDir+"/"+newest.ID {
-		c.report.Warnings = append(c.report.Warnings, fmt.Sprintf("latest does not lead to the newest run %q", newest.ID))
+	if target == runsDir+"/"+newest.ID {
+		return "", nil
 	}
-	return nil
+	return fmt.Sprintf("latest does not lead to the newest run %q", newest.ID), nil
 }

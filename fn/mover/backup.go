@@ -1,7 +1,7 @@
 // Package mover is what runs in a Job's pod. Backup reads the snapshot that
 // the Job mounts, writes a run with package archive, and reports how it went.
 // Inspect verifies a run and hands its objects over; Refill writes its file
-// storage.
+// storage. Verify reads stored runs again.
 package mover
 
 import (
@@ -78,6 +78,7 @@ func write(ctx context.Context, o job.Options, env Env, progress func(job.Progre
 		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale, FileStorage: (*archive.Claim)(source.FileStorage)},
 		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
 		Recipients: o.Recipient,
+		ProveLinks: o.ProveLinks,
 		Now:        env.Now,
 		Progress:   passOn(progress),
 	}

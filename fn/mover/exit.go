@@ -43,6 +43,12 @@ type handoverError struct{ err error }
 func (e *handoverError) Error() string { return e.err.Error() }
 func (e *handoverError) Unwrap() error { return e.err }
 
+// deniedError says that this process may not read the backup volume.
+type deniedError struct{ err error }
+
+func (e *deniedError) Error() string { return e.err.Error() }
+func (e *deniedError) Unwrap() error { return e.err }
+
 // kind is one way in which a run fails.
 type kind struct {
 	reason string
@@ -55,6 +61,7 @@ func kindOf(err error) kind {
 		locked     *archive.LockedError
 		noSpace    *archive.NoSpaceError
 		unreadable *archive.UnreadableError
+		denied     *deniedError
 		integrity  *archive.IntegrityError
 		version    *archive.VersionError
 		unreported *reportError
@@ -77,7 +84,7 @@ func kindOf(err error) kind {
 		return kind{v1alpha1.ReasonNoSpace, job.ExitCannotCreate}
 	case errors.As(err, &integrity):
 		return kind{v1alpha1.ReasonIntegrity, job.ExitIntegrity}
-	case errors.As(err, &unreadable):
+	case errors.As(err, &unreadable), errors.As(err, &denied):
 		return kind{v1alpha1.ReasonUnreadable, job.ExitNoPermission}
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
 		return kind{v1alpha1.ReasonVolumeNotWritable, job.ExitCannotCreate}
@@ -111,10 +118,11 @@ func restoreKindOf(err error) (kind, bool) {
 	return kind{}, false
 }
 
-// Reason returns the reason for an error of Backup, Inspect or Refill.
+// Reason returns the reason for an error of Backup, Inspect, Refill or Verify.
 func Reason(err error) string { return kindOf(err).reason }
 
-// ExitCode returns the exit code for an error of Backup, Inspect or Refill; 0 without one.
+// ExitCode returns the exit code for an error of Backup, Inspect, Refill or
+// Verify; 0 without one.
 func ExitCode(err error) int {
 	if err == nil {
 		return job.ExitOK

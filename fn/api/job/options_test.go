@@ -43,6 +43,15 @@ func TestOptionsRoundTrip(t *testing.T) {
 				Recipient: []string{recipient, recipient}, Namespace: "3scale", Report: "nightly-1a2b3c4d-report",
 			},
 		},
+		"ProveLinksAndRetention": {
+			"what is embedded travels too", job.Options{
+				Run: "x", Volume: "/v", Objects: "/o", ProveLinks: true,
+				Retention: job.Retention{KeepLast: 7, KeepHourly: 1, KeepDaily: 14, KeepWeekly: 8, KeepMonthly: 12, KeepYearly: 3, TimeZone: "Europe/Berlin"},
+			},
+		},
+		"RetentionInPart": {
+			"rules that are not given are none", job.Options{Run: "x", Volume: "/v", Objects: "/o", Retention: job.Retention{KeepDaily: 1}},
+		},
 		"OneRecipient": {
 			"a list of one", job.Options{Run: "x", Volume: "/v", Objects: "/o", Recipient: []string{recipient}},
 		},
@@ -73,10 +82,11 @@ func TestOptionsRequired(t *testing.T) {
 
 // FuzzOptions: what a Job is given is what its pod reads, whatever it holds.
 func FuzzOptions(f *testing.F) {
-	f.Add("20261122t115900z-1a2b3c4d", "/backup", "/objects", "/system-filestorage-pvc", "age1", "age2", "3scale", "report")
-	f.Add("--run=x", "/a b", "/a'b", "", "@file", "", "", "")
-	f.Fuzz(func(t *testing.T, run, volume, objects, files, first, second, namespace, report string) {
-		o := job.Options{Run: run, Volume: clean(volume), Objects: clean(objects), Namespace: namespace, Report: report}
+	f.Add("20261122t115900z-1a2b3c4d", "/backup", "/objects", "/system-filestorage-pvc", "age1", "age2", "3scale", "report", true, int32(7), int32(14), "Europe/Berlin")
+	f.Add("--run=x", "/a b", "/a'b", "", "@file", "", "", "", false, int32(0), int32(-1), "--")
+	f.Fuzz(func(t *testing.T, run, volume, objects, files, first, second, namespace, report string, prove bool, last, yearly int32, zone string) {
+		o := job.Options{Run: run, Volume: clean(volume), Objects: clean(objects), Namespace: namespace, Report: report, ProveLinks: prove}
+		o.Retention = job.Retention{KeepLast: last, KeepYearly: yearly, TimeZone: zone}
 		if files != "" {
 			o.FileStorage = clean(files)
 		}

@@ -82,10 +82,15 @@ type Result struct {
 // which then counts the rest: a report has to fit into an object, and into the
 // status of another.
 func Bounded(list []string) []string {
+	return bounded(list, "the run's manifest.json lists them all")
+}
+
+// bounded is Bounded, and says where the rest is to be found.
+func bounded(list []string, rest string) []string {
 	var out []string
 	for i, text := range list {
 		if i == maxListed-1 && len(list) > maxListed {
-			return append(out, fmt.Sprintf("and %d more; the run's manifest.json lists them all", len(list)-i))
+			return append(out, fmt.Sprintf("and %d more; %s", len(list)-i, rest))
 		}
 		out = append(out, shortened(text))
 	}

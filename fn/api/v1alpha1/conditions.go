@@ -103,7 +103,8 @@ const (
 	ReasonNoSpace = "NoSpace"
 	// ReasonVolumeNotWritable: the backup volume is read-only or forbids writing.
 	ReasonVolumeNotWritable = "VolumeNotWritable"
-	// ReasonUnreadable: a file of the file storage cannot be read.
+	// ReasonUnreadable: a file of the file storage, or the volume that is
+	// verified, may not be read.
 	ReasonUnreadable = "Unreadable"
 	// ReasonLocked: another writer holds the backup volume.
 	ReasonLocked = "Locked"

@@ -57,6 +57,18 @@ func (c *refillCommand) Run() error {
 	})
 }
 
+// verifyCommand reads stored runs again.
+type verifyCommand struct {
+	job.VerifyOptions `embed:""`
+}
+
+// Run verifies the runs.
+func (c *verifyCommand) Run() error {
+	return run(c.Namespace, c.Report, nil, func(ctx context.Context, env mover.Env) (job.Verification, error) {
+		return mover.Verify(ctx, c.VerifyOptions, env)
+	})
+}
+
 // run does the work, prints what came of it as one line of JSON, and exits.
 func run[T any](namespace, reportName string, handover []string, work func(context.Context, mover.Env) (T, error)) error {
 	debug.SetMemoryLimit(memoryLimit)

@@ -10,6 +10,7 @@ type cli struct {
 	Backup  backupCommand  `cmd:"" help:"Write one run onto a backup volume."`
 	Inspect inspectCommand `cmd:"" help:"Verify one run and hand its objects over."`
 	Refill  refillCommand  `cmd:"" help:"Write the file storage of one run."`
+	Verify  verifyCommand  `cmd:"" help:"Read stored runs again and compare every digest."`
 }
 
 func main() {

@@ -16,6 +16,9 @@ const hashBuffer = 64 << 10
 
 // Hasher computes the digests of stored files below a directory. It is for one goroutine.
 type Hasher struct {
+	Seen *Seen // what other hashers of the volume have read already; nil: nothing
+	Cold bool  // read from the disk what the kernel has in memory, as far as it lets go of it
+
 	dirs *Stack
 	hash hash.Hash
 	buf  []byte
@@ -36,20 +39,40 @@ func (h *Hasher) Digest(ctx context.Context, path string, size int64) (string, e
 	if err != nil {
 		return "", err
 	}
+	if h.Seen == nil {
+		digest, _, err := h.open(ctx, fd, name, path, size)
+		return digest, err
+	}
+	if digest, err, known := h.Seen.find(fd, name); known {
+		return digest, err
+	}
+	digest, st, err := h.open(ctx, fd, name, path, size)
+	if ctx.Err() == nil {
+		h.Seen.note(&st, digest, err)
+	}
+	return digest, err
+}
+
+// open opens and reads a file of an open directory. It also tells what the file is, as far as it could be opened.
+func (h *Hasher) open(ctx context.Context, fd int, name, path string, size int64) (string, unix.Stat_t, error) {
+	var st unix.Stat_t
 	in, err := Retry(func() (int, error) { return unix.Openat(fd, name, FileFlags, 0) })
 	if err != nil {
-		return "", h.dirs.Wrap("open", path, err)
+		return "", st, h.dirs.Wrap("open", path, err)
 	}
 	defer unix.Close(in)
-	var st unix.Stat_t
 	if err = unix.Fstat(in, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
 		err = ErrNotRegular
 	}
 	if err != nil {
-		return "", h.dirs.Wrap("read", path, err)
+		return "", st, h.dirs.Wrap("read", path, err)
+	}
+	if h.Cold {
+		_ = unix.Fadvise(in, 0, 0, unix.FADV_DONTNEED) // a file system that has no such thing reads as it can
 	}
 	h.hash.Reset()
-	return h.read(ctx, in, path, size)
+	digest, err := h.read(ctx, in, path, size)
+	return digest, st, err
 }
 
 func (h *Hasher) read(ctx context.Context, in int, path string, size int64) (string, error) {

@@ -44,6 +44,7 @@ type Options struct {
 
 // Previous is the tree that unchanged files are linked from.
 type Previous struct {
+	Name    string // of the tree, for messages
 	Dir     *dirfd.Dir
 	Digests lists.Digests
 }
@@ -52,6 +53,8 @@ type Previous struct {
 type Phase string
 
 const (
+	// Proving recomputes the digests of the files that are to be linked.
+	Proving Phase = "Verify"
 	// Resuming checks what an interrupted attempt left.
 	Resuming Phase = "Resume"
 	// Storing stores the files.
@@ -167,7 +170,7 @@ func (b *Builder) probe() error {
 	}
 	if !hardLinks && b.oldFiles != nil {
 		b.Observer.Warn("volume cannot hold hard links: unchanged files are stored once for each run")
-		b.Entries.Clear(walk.SameFile)
+		b.Entries.Clear(walk.SameFile | walk.Proven)
 	}
 	return nil
 }

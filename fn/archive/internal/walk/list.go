@@ -17,6 +17,8 @@ const (
 	SameFile Flags = 1 << iota
 	// Kept says that the partial tree holds the entry already.
 	Kept
+	// Proven says of a SameFile that its digest was recomputed and is that of the previous tree's list.
+	Proven
 )
 
 // List is what a scan found: the entries of a directory tree in about 50 bytes each, without a pointer each.

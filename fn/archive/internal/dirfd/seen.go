@@ -1,0 +1,86 @@
+package dirfd
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const maxFailures = 10_000 // unreadable files that are not tried again under their other names
+
+// Seen remembers the digests of files with several hard links, so that each is read once under all of its names. It
+// forgets a file that was asked for as often as it has names: about 70 bytes are kept for each that still has others.
+type Seen struct {
+	mu      sync.Mutex
+	digests map[inode]seenFile
+	failed  map[inode]error
+	files   int64
+	bytes   int64
+}
+
+type inode struct{ dev, ino uint64 }
+
+type seenFile struct {
+	digest [sha256.Size]byte
+	left   uint32 // names that were not asked for yet
+}
+
+// NewSeen returns one that has seen nothing.
+func NewSeen() *Seen {
+	return &Seen{digests: make(map[inode]seenFile), failed: make(map[inode]error)}
+}
+
+// Read returns how many files were read to their end, and their bytes.
+func (s *Seen) Read() (files, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files, s.bytes
+}
+
+// find returns what is known of a file in an open directory.
+func (s *Seen) find(dir int, name string) (digest string, err error, known bool) { //nolint:revive // the error is what is known
+	var st unix.Stat_t
+	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Nlink < 2 {
+		return "", nil, false
+	}
+	key := inode{st.Dev, st.Ino}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err, ok := s.failed[key]; ok {
+		return "", err, true
+	}
+	file, ok := s.digests[key]
+	if !ok {
+		return "", nil, false
+	}
+	if file.left--; file.left == 0 {
+		delete(s.digests, key)
+	} else {
+		s.digests[key] = file
+	}
+	return hex.EncodeToString(file.digest[:]), nil, true
+}
+
+// note remembers what reading a file came to.
+func (s *Seen) note(st *unix.Stat_t, digest string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := inode{st.Dev, st.Ino}
+	if err != nil {
+		if st.Nlink > 1 && len(s.failed) < maxFailures {
+			s.failed[key] = err
+		}
+		return
+	}
+	s.files++
+	s.bytes += st.Size
+	if st.Nlink < 2 {
+		return
+	}
+	file := seenFile{left: uint32(min(st.Nlink-1, 1<<31))}
+	if _, err := hex.Decode(file.digest[:], []byte(digest)); err == nil {
+		s.digests[key] = file
+	}
+}

@@ -1,0 +1,57 @@
+package dirfd
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSeen(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"one", "single"} {
+		require.NoError(t, os.WriteFile(filepath.Join(root, name), []byte(name), 0o644))
+	}
+	for _, name := range []string{"two", "three"} {
+		require.NoError(t, os.Link(filepath.Join(root, "one"), filepath.Join(root, name)))
+	}
+	d, err := Open(root)
+	require.NoError(t, err)
+	defer d.Close()
+	h := NewHasher(d)
+	defer h.Close()
+	h.Seen, h.Cold = NewSeen(), true
+	want := DigestOf([]byte("one"))
+	for i, name := range []string{"one", "two", "three"} {
+		got, err := h.Digest(t.Context(), name, 3)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+		assert.Len(t, h.Seen.digests, map[bool]int{true: 1, false: 0}[i < 2], "forgotten with its last name")
+	}
+	_, err = h.Digest(t.Context(), "single", 6)
+	require.NoError(t, err)
+	assert.Empty(t, h.Seen.digests, "what has one name is not remembered")
+	files, bytes := h.Seen.Read()
+	assert.Equal(t, []int64{2, 9}, []int64{files, bytes})
+}
+
+// TestSeenFailure: a file that takes a minute to fail does so once.
+func TestSeenFailure(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(root, "long"), []byte("longer than it should be"), 0o644))
+	require.NoError(t, os.Link(filepath.Join(root, "long"), filepath.Join(root, "other")))
+	d, err := Open(root)
+	require.NoError(t, err)
+	defer d.Close()
+	h := NewHasher(d)
+	defer h.Close()
+	h.Seen = NewSeen()
+	_, first := h.Digest(t.Context(), "long", 3)
+	require.ErrorIs(t, first, errTooLong)
+	_, second := h.Digest(t.Context(), "other", 3)
+	assert.Equal(t, first, second)
+	files, _ := h.Seen.Read()
+	assert.Zero(t, files)
+}

@@ -1,0 +1,301 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+)
+
+// VerifyRunsOptions says which runs to verify, and how.
+type VerifyRunsOptions struct {
+	Run      string            // ID of the only one, or Latest; empty: all
+	Expect   map[string]string // by run ID, what the digest of its manifest.json must be, as in VerifyOptions
+	Workers  int               // as in VerifyOptions
+	Progress func(Progress)    // likewise; what was read of another run counts as done at once
+}
+
+// VolumeReport is what verifying all runs of a volume found.
+type VolumeReport struct {
+	Runs     []*VerifyReport // newest first, without partial ones; the State of one of a newer format is Unsupported
+	Verified int64           // how many of them could be verified
+	Files    int64           // that were read, objects included; what runs share, once
+	Bytes    int64           // of them, as stored
+	Warnings []string        // about the volume; those about a run are in its report
+}
+
+// Damage is one thing that is wrong with stored runs.
+type Damage struct {
+	Problem          // in the newest of the runs
+	Runs    []string // IDs of all runs that have it, newest first
+}
+
+// String names the damage and the newest runs that have it.
+func (d Damage) String() string {
+	const named = 3
+	runs, more := "run ", ""
+	if len(d.Runs) > 1 {
+		runs = "runs "
+	}
+	if n := len(d.Runs) - named; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("%s; in %s%s%s", d.Problem, runs, strings.Join(d.Runs[:min(named, len(d.Runs))], ", "), more)
+}
+
+// DamagedRunsError says which runs of a volume are damaged.
+type DamagedRunsError struct {
+	Damaged []error // an IntegrityError each
+	Runs    []string
+}
+
+func (e *DamagedRunsError) Error() string {
+	if len(e.Damaged) == 1 {
+		return e.Damaged[0].Error()
+	}
+	return fmt.Sprintf("%d runs are damaged: %s", len(e.Runs), strings.Join(e.Runs, ", "))
+}
+
+// Unwrap returns the error of each run.
+func (e *DamagedRunsError) Unwrap() []error { return e.Damaged }
+
+// damaged tells if a run is not what was written. What APIManagerBackup left is never that: nobody knows what it wrote.
+func (r *VerifyReport) damaged() bool { return r.State != Unverified && len(r.Problems) > 0 }
+
+// Err returns a DamagedRunsError if runs are damaged.
+func (r *VolumeReport) Err() error {
+	e := &DamagedRunsError{}
+	for _, report := range r.Runs {
+		if report.damaged() {
+			e.Damaged, e.Runs = append(e.Damaged, report.Err()), append(e.Runs, report.Run)
+		}
+	}
+	if len(e.Runs) == 0 {
+		return nil
+	}
+	return e
+}
+
+// Damages returns each thing that is wrong once, in the order of the runs and of their lists. A file with other bytes
+// than it should have is one, in however many trees it is linked.
+func (r *VolumeReport) Damages() []Damage {
+	var damages []Damage
+	index := make(map[Problem]int)
+	for _, report := range r.Runs {
+		if !report.damaged() {
+			continue
+		}
+		for _, p := range report.Problems {
+			key := p
+			if rest, ok := strings.CutPrefix(p.Path, treesDir+"/"); ok && p.Kind == Changed {
+				_, key.Path, _ = strings.Cut(rest, "/")
+			}
+			i, known := index[key]
+			if !known {
+				i = len(damages)
+				index[key] = i
+				damages = append(damages, Damage{Problem: p})
+			}
+			damages[i].Runs = append(damages[i].Runs, report.Run)
+		}
+	}
+	return damages
+}
+
+// VerifyRuns verifies all runs of the volume as Verify does, and reads what they share once: a tree, and a file that
+// several trees link. A run that Expect names and that is not on the volume is reported as damaged, also when another
+// one is verified. Of all runs, one of a newer format is not: its report has a warning. An error means that it could
+// not look; those are the ones of Verify.
+//
+// Of all runs together about 10000 problems are told one by one, at least 10 of each run.
+func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*VolumeReport, error) {
+	if opts.Workers <= 0 {
+		opts.Workers = runtime.GOMAXPROCS(0)
+	}
+	there, err := v.Runs()
+	if err != nil {
+		return nil, err
+	}
+	there = slices.DeleteFunc(there, func(r RunInfo) bool { return r.State == Partial })
+	slices.Reverse(there)
+	runs := there
+	if opts.Run != "" {
+		only, err := v.find(opts.Run)
+		if err != nil {
+			return nil, err
+		}
+		runs = []RunInfo{only}
+	}
+	a := &runsVerifier{
+		volume:   v,
+		opts:     opts,
+		progress: newProgress(opts.Progress),
+		seen:     dirfd.NewSeen(),
+		trees:    make(map[sharedTree]*VerifyReport),
+		most:     max(minProblems, maxProblems/max(1, len(runs))),
+		report:   &VolumeReport{},
+	}
+	a.begin(runs)
+	for _, info := range runs {
+		if err := a.verify(ctx, info); err != nil {
+			return nil, fmt.Errorf("cannot verify run %q: %w", info.ID, err)
+		}
+	}
+	a.tellMissing(there)
+	if err := a.finish(); err != nil {
+		return nil, fmt.Errorf("cannot verify volume %q: %w", v.root.Path, err)
+	}
+	return a.report, nil
+}
+
+// finish adds what is told of the volume as a whole.
+func (a *runsVerifier) finish() error {
+	files, bytes := a.seen.Read()
+	a.report.Files, a.report.Bytes = a.report.Files+files, a.report.Bytes+bytes
+	if len(a.report.Runs) == 0 {
+		a.report.Warnings = append(a.report.Warnings, "there are no runs on the volume")
+	}
+	warning, err := a.volume.checkLatest()
+	if warning != "" {
+		a.report.Warnings = append(a.report.Warnings, warning)
+	}
+	return err
+}
+
+const minProblems = 10 // that are told of each run, however many there are
+
+// runsVerifier is one call of VerifyRuns.
+type runsVerifier struct {
+	volume   *Volume
+	opts     VerifyRunsOptions
+	progress *progress
+	seen     *dirfd.Seen
+	trees    map[sharedTree]*VerifyReport // what was found in them
+	most     int                          // problems of a run that are told one by one
+	report   *VolumeReport
+}
+
+// sharedTree is a tree, and what of a manifest says how it is to be read.
+type sharedTree struct {
+	name                    string
+	encrypted, linksOmitted bool
+}
+
+func treeOf(m *Manifest) sharedTree {
+	return sharedTree{name: m.Tree, encrypted: m.Encryption != nil, linksOmitted: m.LinksOmitted}
+}
+
+// begin tells how much there is to do.
+func (a *runsVerifier) begin(runs []RunInfo) {
+	files, bytes := int64(0), int64(0)
+	counted := make(map[sharedTree]bool)
+	for _, info := range runs {
+		m := info.Manifest
+		if m == nil {
+			continue
+		}
+		files, bytes = files+m.Totals.Objects, bytes+m.Totals.ObjectBytes
+		if tree := treeOf(m); m.Tree != "" && !counted[tree] {
+			counted[tree] = true
+			files, bytes = files+m.Totals.Files, bytes+m.Totals.Bytes
+		}
+	}
+	a.progress.begin(PhaseVerify, files, bytes)
+}
+
+// verify verifies one run, and its tree if no other run was seen to have it.
+func (a *runsVerifier) verify(ctx context.Context, info RunInfo) error {
+	c := &verifier{
+		volume:   a.volume,
+		opts:     VerifyOptions{ManifestSHA256: a.opts.Expect[info.ID], Workers: a.opts.Workers},
+		info:     info,
+		progress: a.progress,
+		report:   newReport(info, a.most),
+	}
+	a.report.Runs = append(a.report.Runs, c.report)
+	if info.State == Complete || info.State == Damaged {
+		a.report.Verified++
+	}
+	switch info.State {
+	case Unsupported:
+		if a.opts.Run != "" {
+			return info.err
+		}
+		c.report.Warnings = append(c.report.Warnings, info.Message)
+		return c.proveManifest()
+	case Complete:
+	default:
+		return c.verify(ctx)
+	}
+	if err := c.verifyRun(ctx); err != nil {
+		return err
+	}
+	a.report.Files, a.report.Bytes = a.report.Files+c.report.Objects, a.report.Bytes+c.report.Bytes
+	if info.Manifest.Tree == "" {
+		return nil
+	}
+	found, err := a.tree(ctx, *c)
+	if err == nil {
+		c.report.merge(found)
+	}
+	return err
+}
+
+// proveManifest compares a manifest that cannot be read with what it must be, if that is known.
+func (c *verifier) proveManifest() error {
+	want := c.opts.ManifestSHA256
+	if want == "" {
+		return nil
+	}
+	run, err := c.volume.openRun(c.info.ID)
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	if err := run.Prove(manifestName, want); err != nil {
+		c.report.add(Problem{Path: c.runPath(manifestName), Kind: Changed, Got: err.Error(), Want: "sha256:" + want})
+	}
+	return nil
+}
+
+// tree returns what is wrong with the tree of a run.
+func (a *runsVerifier) tree(ctx context.Context, c verifier) (*VerifyReport, error) {
+	key := treeOf(c.info.Manifest)
+	if found := a.trees[key]; found != nil {
+		return found, nil
+	}
+	found := &VerifyReport{most: a.most}
+	c.report, c.seen = found, a.seen
+	if err := c.verifyTree(ctx); err != nil {
+		return nil, err
+	}
+	a.trees[key] = found
+	return found, nil
+}
+
+// merge adds what was found in the tree of a run.
+func (r *VerifyReport) merge(tree *VerifyReport) {
+	r.Files += tree.Files
+	r.Bytes += tree.Bytes
+	for _, p := range tree.Problems {
+		r.add(p)
+	}
+	r.ProblemCount += tree.ProblemCount - int64(len(tree.Problems))
+	r.Warnings = append(r.Warnings, tree.Warnings...)
+}
+
+// tellMissing reports the runs that should be on the volume and are not.
+func (a *runsVerifier) tellMissing(runs []RunInfo) {
+	for _, id := range slices.Sorted(maps.Keys(a.opts.Expect)) {
+		if slices.ContainsFunc(runs, func(r RunInfo) bool { return r.ID == id }) {
+			continue
+		}
+		report := newReport(RunInfo{ID: id, State: Damaged}, a.most)
+		report.add(Problem{Path: runsDir + "/" + id, Kind: Missing, Want: "sha256:" + a.opts.Expect[id]})
+		a.report.Runs = append(a.report.Runs, report)
+	}
+}

@@ -1,0 +1,91 @@
+package mover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
+)
+
+// Verify recomputes every digest of one run or of all, and reports what it
+// found. It only reads the volume, which may be mounted read-only, does not wait
+// for a writer, and needs no key.
+//
+// Damage is what it looks for, and no error: the verification is complete, the
+// report tells of the damage, and the exit code is 0, since the Job did what it
+// is for and another try would find the same. The error, if any, is that of a
+// volume that could not be read or of an interruption, else that of the report;
+// ExitCode turns it into an exit code.
+func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification, error) {
+	result := job.Verification{StartTime: env.Now().UTC()}
+	progress := startProgress(ctx, env)
+	found, err := verifyRuns(ctx, o, progress.set)
+	progress.stop()
+	result.CompletionTime = env.Now().UTC()
+	result.Completed = err == nil
+	if err != nil {
+		result.Reason, result.Message = Reason(err), err.Error()
+	} else {
+		describeDamage(&result, found)
+	}
+	result = result.Bounded()
+	if reportErr := report(ctx, env.Reporter, o.Run, job.KeyVerification, result); err == nil {
+		err = reportErr
+	}
+	return result, err
+}
+
+// verifyRuns reads what the options name.
+func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Progress)) (*archive.VolumeReport, error) {
+	volume, err := archive.OpenVolume(o.Volume)
+	if err != nil {
+		return nil, denied(err)
+	}
+	defer volume.Close() //nolint:errcheck // a directory that was only read
+	options := archive.VerifyRunsOptions{Progress: passOn(progress)}
+	if o.Run != job.All {
+		if options.Run, err = resolve(volume, o.Run); err != nil {
+			return nil, denied(err)
+		}
+	}
+	if o.ExpectRun != "" && o.ManifestSHA256 != "" {
+		options.Expect = map[string]string{o.ExpectRun: o.ManifestSHA256}
+	}
+	found, err := volume.VerifyRuns(ctx, options)
+	return found, denied(err)
+}
+
+// denied tells that reading was forbidden from that writing was: here, nothing
+// is written.
+func denied(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &deniedError{err}
+	}
+	return err
+}
+
+// describeDamage puts what was found into the report.
+func describeDamage(result *job.Verification, found *archive.VolumeReport) {
+	result.Runs, result.Files, result.Bytes = found.Verified, found.Files, found.Bytes
+	var damaged *archive.DamagedRunsError
+	if errors.As(found.Err(), &damaged) {
+		result.DamagedRuns = damaged.Runs
+	}
+	for _, damage := range found.Damages() {
+		result.Problems = append(result.Problems, damage.String())
+	}
+	result.Warnings = append(result.Warnings, found.Warnings...)
+	for _, run := range found.Runs {
+		for _, warning := range run.Warnings {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("run %s: %s", run.Run, warning))
+		}
+		if run.State == archive.Unverified {
+			for _, problem := range run.Problems {
+				result.Warnings = append(result.Warnings, fmt.Sprintf("run %s: %s", run.Run, problem))
+			}
+		}
+	}
+}
