@@ -29,6 +29,7 @@ type childArgs struct {
 	Target             string      // is restored into in place of writing a run, if not empty
 	Existing           Existing
 	Identity           string
+	Remove             []string // are removed in place of writing a run, if there are any
 }
 
 func TestMain(m *testing.M) {
@@ -76,6 +77,9 @@ func child(data []byte) int {
 	if args.Target != "" {
 		return childRestore(v, args)
 	}
+	if len(args.Remove) > 0 {
+		return childRemove(v, args.Remove)
+	}
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers, Now: time.Now,
 	}
@@ -122,6 +126,22 @@ func childRestore(v *Volume, args childArgs) int {
 		fmt.Println("warning:", warning)
 	}
 	fmt.Println("restored", result.Files, "files, peak KiB:", peakMemory())
+	return 0
+}
+
+// childRemove removes runs and prints what became of them.
+func childRemove(v *Volume, runs []string) int {
+	for _, run := range runs {
+		result, err := v.Remove(context.Background(), RemoveOptions{Run: run, Holder: "child"})
+		if errors.Is(err, ErrRunNotFound) {
+			continue // an earlier child had removed it
+		}
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Println("removed", run, result.Warnings)
+	}
 	return 0
 }
 

@@ -17,7 +17,7 @@ func Parse(text string) (Policy, error) {
 	seen := make(map[string]bool)
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(part, "=")
-		field := p.field(name)
+		field := field(&p, name)
 		if field == nil {
 			return Policy{}, fmt.Errorf("cannot read retention %q: %q is none of keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly and keepYearly, each with =NUMBER, with commas between them", text, part)
 		}
@@ -38,7 +38,7 @@ func Parse(text string) (Policy, error) {
 }
 
 // field returns the count that a name of spec.retention stands for, or nil.
-func (p *Policy) field(name string) *int {
+func field(p *Policy, name string) *int {
 	switch name {
 	case "keepLast":
 		return &p.Last
