@@ -155,8 +155,8 @@ func (w *soleWalk) read(dir string, left map[fileID]uint64, below map[string][]s
 
 // file counts a file when it meets the last of its links.
 func (w *soleWalk) file(st *unix.Stat_t, left map[fileID]uint64) {
-	links := uint64(st.Nlink)
-	key := fileID{uint64(st.Dev), st.Ino}
+	links := uint64(st.Nlink) //nolint:unconvert // it has 32 bits on arm64
+	key := fileID{st.Dev, st.Ino}
 	if links > 1 {
 		if seen, ok := left[key]; ok {
 			links = seen

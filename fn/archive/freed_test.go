@@ -73,15 +73,15 @@ func TestFreedIsWhatRemovingFrees(t *testing.T) {
 		runs   []string
 		atMost int64 // besides objects and lists; -1: not looked at
 	}{
-		"None":          {"nothing goes", nil, 0},
-		"SharedTree":    {"the tree of r1 is that of r2 too: only its objects and lists go", []string{"r1"}, 0},
-		"BothOfATree":   {"r3 links all of their files: only lists and objects go", []string{"r1", "r2"}, 0},
-		"Middle":        {"what the neighbours have stays", []string{"r3"}, 0},
-		"FirstThree":    {"what only the three have counts, once", []string{"r1", "r2", "r3"}, int64(len("of the first three runs"))},
-		"Unordered":     {"the order does not matter, nor does naming one twice", []string{"r3", "r1", "r2", "r1"}, int64(len("of the first three runs"))},
+		"None":           {"nothing goes", nil, 0},
+		"SharedTree":     {"the tree of r1 is that of r2 too: only its objects and lists go", []string{"r1"}, 0},
+		"BothOfATree":    {"r3 links all of their files: only lists and objects go", []string{"r1", "r2"}, 0},
+		"Middle":         {"what the neighbours have stays", []string{"r3"}, 0},
+		"FirstThree":     {"what only the three have counts, once", []string{"r1", "r2", "r3"}, int64(len("of the first three runs"))},
+		"Unordered":      {"the order does not matter, nor does naming one twice", []string{"r3", "r1", "r2", "r1"}, int64(len("of the first three runs"))},
 		"ThirdAndFourth": {"likewise in the middle", []string{"r3", "r4"}, int64(len("in the third and the fourth") + len("in the fourth alone, and no directory"))},
-		"AllButNewest":  {"what the newest has stays", []string{"r1", "r2", "r3", "r4"}, -1},
-		"All":           {"then all goes", []string{"r1", "r2", "r3", "r4", "r5"}, -1},
+		"AllButNewest":   {"what the newest has stays", []string{"r1", "r2", "r3", "r4"}, -1},
+		"All":            {"then all goes", []string{"r1", "r2", "r3", "r4", "r5"}, -1},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func (v *Volume) hide(runs *dirfd.Dir, run, hidden string) error {
 	if err != nil {
 		return err
 	}
-	defer claimed.release()
+	defer claimed.release() //nolint:errcheck // nothing was written to it
 	if err := v.pointLatest(run); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package archive
 import (
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +31,7 @@ func TestKilledWhileRemoving(t *testing.T) {
 	killed := 0
 	took := 100 * time.Millisecond
 	for range 10 {
-		copied := newFixtureOn(t, filepath.Join(t.TempDir()))
+		copied := newFixture(t)
 		shell(t, f.root, "cp", "-a", ".", copied.root)
 		child := childProcess{childCommand(t, childArgs{Volume: copied.root, Remove: going})}
 		if child.killAfter(t, time.Duration(random.Int64N(int64(took)))) {

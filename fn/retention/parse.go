@@ -31,7 +31,7 @@ func Parse(text string) (Policy, error) {
 		}
 		*field = int(count)
 	}
-	if len(p.rules()) == 0 {
+	if p.KeepsAll() {
 		return Policy{}, fmt.Errorf("cannot use retention %q: it would keep nothing", text)
 	}
 	return p, nil

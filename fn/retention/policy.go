@@ -79,6 +79,9 @@ func (p Policy) Apply(runs []Run) []Decision {
 	return decisions
 }
 
+// KeepsAll tells if the policy has no rule, so that it lets nothing go.
+func (p Policy) KeepsAll() bool { return len(p.rules()) == 0 }
+
 // Validate returns an error for a count that means nothing.
 func (p Policy) Validate() error {
 	for _, rule := range p.all() {

@@ -81,10 +81,17 @@ type Result struct {
 // which then counts the rest: a report has to fit into an object, and into the
 // status of another.
 func Bounded(list []string) []string {
+	return bounded(list, "and %d more; the run's manifest.json lists them all")
+}
+
+// BoundedIDs is Bounded for IDs of runs, which no manifest lists.
+func BoundedIDs(list []string) []string { return bounded(list, "and %d more") }
+
+func bounded(list []string, more string) []string {
 	var out []string
 	for i, text := range list {
 		if i == maxListed-1 && len(list) > maxListed {
-			return append(out, fmt.Sprintf("and %d more; the run's manifest.json lists them all", len(list)-i))
+			return append(out, fmt.Sprintf(more, len(list)-i))
 		}
 		out = append(out, shortened(text))
 	}
@@ -111,7 +118,7 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 		return nil, nil
 	}
 	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
-	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), Bounded(r.Removed)
+	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), BoundedIDs(r.Removed)
 	return r, nil
 }
 
