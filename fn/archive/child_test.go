@@ -31,7 +31,8 @@ type childArgs struct {
 	Target             string      // is restored into in place of writing a run, if not empty
 	Existing           Existing
 	Identity           string
-	VerifyRuns         bool // verifies the volume in place of writing a run
+	VerifyRuns         bool     // verifies the volume in place of writing a run
+	Remove             []string // are removed in place of writing a run, if there are any
 }
 
 func TestMain(m *testing.M) {
@@ -81,6 +82,9 @@ func child(data []byte) int {
 	}
 	if args.VerifyRuns {
 		return childVerifyRuns(v, args)
+	}
+	if len(args.Remove) > 0 {
+		return childRemove(v, args.Remove)
 	}
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers,
@@ -145,6 +149,22 @@ func childVerifyRuns(v *Volume, args childArgs) int {
 		return 1
 	}
 	fmt.Println("verified", len(report.Runs), "runs,", report.Files, "files,", report.Bytes, "bytes, peak KiB:", peakMemory())
+	return 0
+}
+
+// childRemove removes runs and prints what became of them.
+func childRemove(v *Volume, runs []string) int {
+	for _, run := range runs {
+		result, err := v.Remove(context.Background(), RemoveOptions{Run: run, Holder: "child"})
+		if errors.Is(err, ErrRunNotFound) {
+			continue // an earlier child had removed it
+		}
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Println("removed", run, result.Warnings)
+	}
 	return 0
 }
 

@@ -30,6 +30,13 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("cannot lock volume: %q is writing to it", e.Holder)
 }
 
+// InUseError says that a run is not removed because somebody reads it. Trying again later can succeed.
+type InUseError struct{ Run string }
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("run %q is being read", e.Run)
+}
+
 // NoSpaceError says that the volume is too small, found out beforehand or when a write failed.
 type NoSpaceError struct {
 	NeededBytes     uint64 // what is still to be written, rounded up to blocks; 0 when a write failed

@@ -48,7 +48,8 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	assert.Contains(t, third.Warnings, "volume cannot hold hard links: unchanged files are stored once for each run")
 	assert.Equal(t, "r3", f.verify(Latest).Run)
 
-	r := f.open(Latest)
+	r, err := f.volume.OpenRun(Latest)
+	require.NoError(t, err)
 	entries := make(map[string]Entry)
 	for _, e := range entriesOf(t, r) {
 		entries[e.Path] = e
@@ -57,6 +58,7 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	assert.Equal(t, uint32(0o640), entries["tenant-002/empty"].Mode, "and so is a mode")
 	assert.True(t, entries["more"].ModTime.Equal(epoch()), "and a time")
 	assert.Len(t, restore(t, r), 5)
+	require.NoError(t, r.Close())
 
 	require.NoError(t, os.Remove(f.path("trees", third.Tree, "files/more")))
 	assert.Len(t, f.report("r3").Problems, 1, "only symlinks may be absent")

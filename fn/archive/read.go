@@ -51,6 +51,7 @@ type Entry struct {
 type Run struct {
 	volume *Volume
 	info   RunInfo
+	held   *runLock   // keeps the run from being removed
 	tree   *dirfd.Dir // nil for an unverified run, and where the file storage was skipped
 	files  *dirfd.Dir // nil where there is no file storage
 
@@ -59,13 +60,19 @@ type Run struct {
 }
 
 // OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError
-// for a run whose manifest or tree cannot be opened.
+// for a run whose manifest or tree cannot be opened. Until it is closed, the run is not removed, where the file system
+// has locks.
 func (v *Volume) OpenRun(id string) (*Run, error) {
 	info, err := v.find(id)
 	if err != nil {
 		return nil, err
 	}
 	r := &Run{volume: v, info: info}
+	if info.State == Complete {
+		if r.held, err = v.hold(info.ID); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case info.State == Unsupported:
 		return nil, fmt.Errorf("cannot open run %q: %w", id, info.err)
@@ -80,7 +87,7 @@ func (v *Volume) OpenRun(id string) (*Run, error) {
 		err = r.openTree()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open run %q: %w", id, err)
+		return nil, errors.Join(fmt.Errorf("cannot open run %q: %w", id, err), r.held.release())
 	}
 	r.dirs = &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}
 	return r, nil
@@ -114,7 +121,7 @@ func (r *Run) Close() error {
 	if r.tree != nil {
 		errs = append(errs, r.tree.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.held.release())...)
 }
 
 // Info returns what is known of the run.

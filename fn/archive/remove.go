@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -19,13 +20,15 @@ type RemoveOptions struct {
 
 // RemoveResult says what was removed besides the run.
 type RemoveResult struct {
-	Trees    []string // trees that no run referred to any more, sorted
-	Warnings []string
+	Trees      []string // trees that no run referred to any more, sorted
+	FreedBytes int64    // of files that nothing else on the volume held, with those of the run
+	Warnings   []string
 }
 
 // Remove removes a run and the trees that no other run refers to. While the volume holds a run whose tree cannot be
-// told, all trees stay. Nothing else in this package removes a complete run. Errors that callers may tell apart:
-// UsageError, LockedError, ErrRunNotFound.
+// told, all trees stay. A run that is being read stays too. Nothing else in this package removes a complete run. What
+// an interrupted call left is removed by the next, of any run. Errors that callers may tell apart: UsageError,
+// LockedError, InUseError, ErrRunNotFound.
 func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult, error) {
 	if err := validRunID(opts.Run); err != nil {
 		return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", opts.Run, err)}
@@ -48,11 +51,8 @@ func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult,
 	return result, nil
 }
 
-// remove moves the links at the root away from the run, hides the run, and then removes what is no longer in use.
+// remove hides the run, and then removes what is no longer in use.
 func (v *Volume) remove(ctx context.Context, run string, result *RemoveResult) error {
-	if err := v.pointLatest(run); err != nil {
-		return err
-	}
 	runs, err := v.root.Sub(runsDir)
 	if err != nil {
 		return err
@@ -62,18 +62,40 @@ func (v *Volume) remove(ctx context.Context, run string, result *RemoveResult) e
 	if err := runs.RemoveAll(ctx, hidden); err != nil {
 		return err
 	}
-	if err := errors.Join(runs.Rename(run, runs, hidden), runs.Sync()); err != nil {
+	if err := v.hide(runs, run, hidden); err != nil {
 		return err
 	}
 	if err := v.removeUnused(ctx, result); err != nil {
 		return err
 	}
-	return errors.Join(runs.RemoveAll(ctx, hidden), runs.Sync())
+	bytes, err := soleBytes(ctx, runs, []string{hidden})
+	if err != nil {
+		return err
+	}
+	result.FreedBytes += bytes
+	return errors.Join(runs.RemoveMatching(ctx, isRemoved), runs.Sync()) // last: they tell a writer which trees may go
 }
+
+// hide moves the links at the root away from a run that nobody reads, and takes its name away. From then on nobody can
+// begin to read it, so the lock goes before the file that it is on: NFS would keep that as long as it is open.
+func (v *Volume) hide(runs *dirfd.Dir, run, hidden string) error {
+	claimed, err := v.claim(run)
+	if err != nil {
+		return err
+	}
+	defer claimed.release() //nolint:errcheck // nothing was written to it
+	if err := v.pointLatest(run); err != nil {
+		return err
+	}
+	return errors.Join(runs.Rename(run, runs, hidden), runs.Sync())
+}
+
+// isRemoved tells the name of a run or a tree that was being removed.
+func isRemoved(name string) bool { return strings.HasPrefix(name, removedPrefix) }
 
 // removeUnused removes the trees that no run refers to.
 func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
-	used, unknown, err := v.usedTrees()
+	unused, unknown, err := v.unusedTrees()
 	if err != nil {
 		return err
 	}
@@ -89,21 +111,19 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 		return err
 	}
 	defer trees.Close()
-	names, err := trees.Names()
-	if err != nil {
+	if err := trees.RemoveMatching(ctx, isRemoved); err != nil {
 		return err
 	}
-	for _, name := range names {
-		if used[name] || !lists.IsDigest(name) {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
+	for _, name := range unused {
+		bytes, err := soleBytes(ctx, trees, []string{name}) // far cheaper than what follows
+		if err != nil {
 			return err
 		}
 		if err := removeTree(ctx, trees, name); err != nil {
 			return err
 		}
 		result.Trees = append(result.Trees, name)
+		result.FreedBytes += bytes
 	}
 	return trees.Sync()
 }
@@ -120,16 +140,17 @@ func removeTree(ctx context.Context, trees *dirfd.Dir, name string) error {
 	return trees.RemoveAll(ctx, hidden)
 }
 
-// usedTrees returns the trees that runs refer to, and a run whose tree cannot be told if there is one.
-func (v *Volume) usedTrees() (used map[string]bool, unknown string, err error) {
+// usedTrees returns the trees that runs but the given ones refer to, and one of those runs whose tree cannot be told if
+// there is one.
+func (v *Volume) usedTrees(but ...string) (used map[string]bool, unknown string, err error) {
 	runs, err := v.ownRuns()
 	if err != nil {
 		return nil, "", err
 	}
 	used = make(map[string]bool)
 	for _, r := range runs {
-		if r.State == Partial {
-			continue // it takes no tree over before it has its name, and finds out what is there when it goes on
+		if r.State == Partial || slices.Contains(but, r.ID) {
+			continue // a partial one takes no tree over before it has its name, and finds out what is there when it goes on
 		}
 		if r.Manifest != nil {
 			used[r.Manifest.Tree] = true

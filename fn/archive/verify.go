@@ -64,6 +64,13 @@ func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*V
 	if err != nil {
 		return nil, err
 	}
+	if info.State == Complete {
+		held, err := v.hold(info.ID)
+		if err != nil {
+			return nil, err
+		}
+		defer held.release() //nolint:errcheck // nothing was written to it
+	}
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/schedule"
+	"threescale.dev/backup/fn/timezone"
 )
 
 const maxTriggerBytes = 253
@@ -63,7 +64,7 @@ func checkSchedule(expression, timeZone string) error {
 }
 
 func checkTimeZone(name string) error {
-	_, err := schedule.Zone(name)
+	_, err := timezone.Load(name)
 	return err
 }
 

@@ -73,7 +73,7 @@ func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 			Skipped:        job.Bounded(r.result.Skipped),
 			Warnings:       job.Bounded(warnings),
 			Encrypted:      r.result.Encrypted,
-			Removed:        job.Bounded(r.result.Removed),
+			Removed:        job.BoundedIDs(r.result.Removed),
 			FreedBytes:     r.result.FreedBytes,
 		}
 	}

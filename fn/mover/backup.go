@@ -40,17 +40,17 @@ type Env struct {
 	LockPatience time.Duration
 }
 
-// Backup writes the run that o describes and reports the result. A run that is
-// complete already is verified and reported again. The error, if any, is that
-// of the run, else that of the report; ExitCode turns it into an exit code.
+// Backup writes the run that o describes, removes those that its retention lets
+// go, and reports the result. A run that is complete already is verified and
+// reported again. The error, if any, is that of the run, else that of the
+// report; ExitCode turns it into an exit code.
 func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 	started := env.Now()
 	progress := startProgress(ctx, env)
-	manifest, err := write(ctx, o, env, progress.set)
+	result, err := backUp(ctx, o, env, progress.set)
 	progress.stop()
-	result := resultOf(o.Run, manifest)
 	if err != nil {
-		result.Reason, result.Message = Reason(err), err.Error()
+		result = job.Result{Run: o.Run, Reason: Reason(err), Message: err.Error()}
 		result.StartTime, result.CompletionTime = started.UTC(), env.Now().UTC()
 	}
 	if reportErr := report(ctx, env.Reporter, o.Run, job.KeyResult, result); err == nil {
@@ -59,18 +59,37 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 	return result, err
 }
 
-func write(ctx context.Context, o job.Options, env Env, progress func(job.Progress)) (*archive.Result, error) {
+func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progress)) (job.Result, error) {
+	policy, err := policyOf(o.Retention)
+	if err != nil {
+		return job.Result{}, err
+	}
 	snapshot, err := ReadSnapshot(o.Objects)
 	if err != nil {
-		return nil, err
+		return job.Result{}, err
 	}
 	volume, err := archive.OpenVolume(o.Volume)
 	if err != nil {
-		return nil, err
+		return job.Result{}, err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
+	prune := &pruner{volume: volume, policy: policy, env: env, progress: progress}
+	options := writeOptions(o, env, snapshot, progress)
+	written, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
+	if err != nil {
+		source := snapshot.Description.Source
+		return job.Result{}, prune.advise(ctx, Installation{Namespace: source.Namespace, APIManager: source.APIManager}, err)
+	}
+	result := resultOf(written)
+	prune.prune(ctx, written.Manifest)
+	prune.tell(&result, written.Manifest)
+	return result, nil
+}
+
+// writeOptions says what is written.
+func writeOptions(o job.Options, env Env, snapshot *Snapshot, progress func(job.Progress)) archive.WriteOptions {
 	source, cause := snapshot.Description.Source, snapshot.Description.Cause
-	options := archive.WriteOptions{
+	return archive.WriteOptions{
 		Run:        o.Run,
 		Holder:     env.Hostname,
 		Objects:    snapshot.Objects,
@@ -82,7 +101,6 @@ func write(ctx context.Context, o job.Options, env Env, progress func(job.Progre
 		Now:        env.Now,
 		Progress:   passOn(progress),
 	}
-	return unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
 }
 
 // passOn tells the archive's progress as the job's.
@@ -112,14 +130,11 @@ func unlocked[T any](ctx context.Context, patience time.Duration, progress func(
 	}
 }
 
-// resultOf is the report of a run; without a manifest, that of a failure.
-func resultOf(run string, written *archive.Result) job.Result {
-	if written == nil {
-		return job.Result{Run: run}
-	}
+// resultOf is the report of a run, but for its warnings.
+func resultOf(written *archive.Result) job.Result {
 	m := written.Manifest
 	r := job.Result{
-		Run:            run,
+		Run:            m.Run,
 		Completed:      true,
 		StartTime:      m.StartTime,
 		CompletionTime: m.CompletionTime,
@@ -129,7 +144,6 @@ func resultOf(run string, written *archive.Result) job.Result {
 		StoredBytes:    m.Totals.ObjectBytes + m.Totals.Bytes - m.Totals.LinkedBytes,
 		ManifestSHA256: written.ManifestSHA256,
 		Encrypted:      m.Encryption != nil,
-		Warnings:       job.Bounded(m.Warnings),
 	}
 	for _, entry := range m.Skipped {
 		r.Skipped = append(r.Skipped, fmt.Sprintf("%s (%s)", entry.Path, entry.Type))

@@ -4,12 +4,13 @@
 package schedule
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"threescale.dev/backup/fn/timezone"
 )
 
 // allHours are the bits of a cron expression whose hour is any.
@@ -30,7 +31,7 @@ type Schedule struct {
 // have no fixed times (@every), those that name a time zone themselves, and
 // unknown zones.
 func Parse(expression, timeZone string) (*Schedule, error) {
-	zone, err := Zone(timeZone)
+	zone, err := timezone.Load(timeZone)
 	if err != nil {
 		return nil, err
 	}
@@ -54,18 +55,6 @@ func Parse(expression, timeZone string) (*Schedule, error) {
 		return nil, fmt.Errorf("cannot parse schedule %q: it never fires", expression)
 	}
 	return s, nil
-}
-
-// Zone returns the time zone of an IANA name; "" is UTC.
-func Zone(name string) (*time.Location, error) {
-	if name == "Local" {
-		return nil, errors.New(`cannot find time zone "Local": give an IANA name, such as Europe/Berlin`)
-	}
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot find time zone %q: give an IANA name, such as Europe/Berlin", name)
-	}
-	return zone, nil
 }
 
 // Next returns the first slot after a moment, in UTC; the zero time if there is

@@ -40,7 +40,8 @@ func TestOptionsRoundTrip(t *testing.T) {
 		"All": {
 			"every field travels", job.Options{
 				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, Objects: job.ObjectsPath, FileStorage: job.FileStoragePath,
-				Recipient: []string{recipient, recipient}, Namespace: "3scale", Report: "nightly-1a2b3c4d-report",
+				Recipient: []string{recipient, recipient}, ProveLinks: true, Namespace: "3scale", Report: "nightly-1a2b3c4d-report",
+				Retention: job.Retention{KeepLast: 1, KeepHourly: 2, KeepDaily: 3, KeepWeekly: 4, KeepMonthly: 5, KeepYearly: 6, TimeZone: "Europe/Berlin"},
 			},
 		},
 		"ProveLinksAndRetention": {
@@ -51,6 +52,9 @@ func TestOptionsRoundTrip(t *testing.T) {
 		},
 		"RetentionInPart": {
 			"rules that are not given are none", job.Options{Run: "x", Volume: "/v", Objects: "/o", Retention: job.Retention{KeepDaily: 1}},
+		},
+		"NegativeCount": {
+			"what a policy may be is not for the command line to say", job.Options{Run: "x", Volume: "/v", Objects: "/o", Retention: job.Retention{KeepDaily: -1}},
 		},
 		"OneRecipient": {
 			"a list of one", job.Options{Run: "x", Volume: "/v", Objects: "/o", Recipient: []string{recipient}},

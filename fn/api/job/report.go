@@ -82,15 +82,18 @@ type Result struct {
 // which then counts the rest: a report has to fit into an object, and into the
 // status of another.
 func Bounded(list []string) []string {
-	return bounded(list, "the run's manifest.json lists them all")
+	return bounded(list, "; the run's manifest.json lists them all")
 }
+
+// BoundedIDs is Bounded for IDs of runs, which no manifest lists.
+func BoundedIDs(list []string) []string { return bounded(list, "") }
 
 // bounded is Bounded, and says where the rest is to be found.
 func bounded(list []string, rest string) []string {
 	var out []string
 	for i, text := range list {
 		if i == maxListed-1 && len(list) > maxListed {
-			return append(out, fmt.Sprintf("and %d more; %s", len(list)-i, rest))
+			return append(out, fmt.Sprintf("and %d more%s", len(list)-i, rest))
 		}
 		out = append(out, shortened(text))
 	}
@@ -117,7 +120,7 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 		return nil, nil
 	}
 	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
-	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), Bounded(r.Removed)
+	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), BoundedIDs(r.Removed)
 	return r, nil
 }
 

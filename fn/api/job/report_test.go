@@ -81,6 +81,7 @@ func TestBounded(t *testing.T) {
 		assert.Equal(t, list(19), got[:19])
 		assert.Equal(t, fmt.Sprintf("and %d more; the run's manifest.json lists them all", n-19), got[19], "none is forgotten")
 	}
+	assert.Equal(t, "and 11 more", job.BoundedIDs(list(30))[19], "no manifest lists the runs that were removed")
 	long := job.Bounded([]string{strings.Repeat("ä", 4000)})
 	assert.LessOrEqual(t, len(long[0]), 1024)
 	assert.True(t, utf8.ValidString(long[0]))

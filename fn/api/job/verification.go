@@ -65,7 +65,7 @@ func ParseVerification(data map[string]string) (*Verification, error) {
 
 // Bounded returns v with texts that fit into a report.
 func (v Verification) Bounded() Verification {
-	const rest = "threescale-backup verify --all lists them all"
+	const rest = "; threescale-backup verify --all lists them all"
 	shortenAll(&v.Reason, &v.Message)
 	v.DamagedRuns, v.Problems, v.Warnings = bounded(v.DamagedRuns, rest), bounded(v.Problems, rest), bounded(v.Warnings, rest)
 	return v

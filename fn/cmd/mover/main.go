@@ -3,7 +3,11 @@
 // have each pod start all that only a gRPC server needs.
 package main
 
-import "github.com/alecthomas/kong"
+import (
+	_ "time/tzdata" // the image has no file system to read time zones from
+
+	"github.com/alecthomas/kong"
+)
 
 // cli is the command line.
 type cli struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -9,7 +10,9 @@ import (
 
 // listCommand lists runs.
 type listCommand struct {
-	Volume string `required:"" type:"existingdir" help:"Root of the backup volume."`
+	Volume    string `required:"" type:"existingdir" help:"Root of the backup volume."`
+	Retention string `placeholder:"keepLast=7,keepDaily=14" help:"Explain which runs a spec.retention would keep and what the others would free; removes nothing."`
+	TimeZone  string `placeholder:"Europe/Berlin" help:"Time zone of its hours to years, as spec.timeZone; UTC by default."`
 }
 
 // listedRun is one run in JSON.
@@ -21,8 +24,16 @@ type listedRun struct {
 	Manifest       *archive.Manifest `json:"manifest,omitempty"`
 }
 
+func listed(run archive.RunInfo) listedRun {
+	return listedRun{run.ID, run.State, run.Message, run.ManifestSHA256, run.Manifest}
+}
+
 // Run prints the runs, oldest first.
-func (l *listCommand) Run(c *console) error {
+func (l *listCommand) Run(ctx context.Context, c *console) error {
+	policy, err := l.policy()
+	if err != nil {
+		return err
+	}
 	volume, err := archive.OpenVolume(l.Volume)
 	if err != nil {
 		return err
@@ -32,16 +43,26 @@ func (l *listCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if c.json {
-		listed := make([]listedRun, 0, len(runs))
-		for _, run := range runs {
-			listed = append(listed, listedRun{run.ID, run.State, run.Message, run.ManifestSHA256, run.Manifest})
-		}
-		return c.encode(listed)
-	}
-	if len(runs) == 0 {
+	if len(runs) == 0 && !c.json {
 		c.sayf("No runs on %s", l.Volume)
 		return nil
+	}
+	if policy != nil {
+		answer, err := explain(ctx, volume, runs, *policy)
+		switch {
+		case err != nil:
+			return err
+		case c.json:
+			return c.encode(answer)
+		}
+		return answer.print(c, policy.Location)
+	}
+	if c.json {
+		all := make([]listedRun, 0, len(runs))
+		for _, run := range runs {
+			all = append(all, listed(run))
+		}
+		return c.encode(all)
 	}
 	rows := make([]string, 0, len(runs))
 	for _, run := range runs {

@@ -1,0 +1,174 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+)
+
+// Freed returns how many bytes of files removing the given runs would free: what they share with runs that stay is
+// not among them, what they share with each other is once. It writes nothing. An ID of no run is an ErrRunNotFound.
+func (v *Volume) Freed(ctx context.Context, runs []string) (int64, error) {
+	runs = slices.Compact(slices.Sorted(slices.Values(runs)))
+	bytes, err := v.freed(ctx, runs)
+	if err != nil {
+		return 0, fmt.Errorf("cannot tell what removing runs of volume %q would free: %w", v.root.Path, err)
+	}
+	return bytes, nil
+}
+
+func (v *Volume) freed(ctx context.Context, runs []string) (int64, error) {
+	known, err := v.ownRuns()
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range runs {
+		if !slices.ContainsFunc(known, func(r RunInfo) bool { return r.ID == id && r.State != Partial }) {
+			return 0, fmt.Errorf("run %q: %w", id, ErrRunNotFound)
+		}
+	}
+	trees, unknown, err := v.unusedTrees(runs...)
+	if err != nil {
+		return 0, err
+	}
+	if unknown != "" {
+		trees = nil
+	}
+	ofRuns, err := v.soleBytes(ctx, runsDir, runs)
+	if err != nil {
+		return 0, err
+	}
+	ofTrees, err := v.soleBytes(ctx, treesDir, trees)
+	return ofRuns + ofTrees, err
+}
+
+// unusedTrees returns the trees that no run refers to but the given ones, sorted, and a run whose tree cannot be told
+// if there is one.
+func (v *Volume) unusedTrees(but ...string) (trees []string, unknown string, err error) {
+	used, unknown, err := v.usedTrees(but...)
+	if err != nil {
+		return nil, "", err
+	}
+	dir, err := v.root.Sub(treesDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, unknown, nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	defer dir.Close()
+	names, err := dir.Names()
+	trees = slices.DeleteFunc(names, func(name string) bool { return used[name] || !lists.IsDigest(name) })
+	return trees, unknown, err
+}
+
+// soleBytes adds up the files in some directories of one below the root all of whose hard links are in them.
+func (v *Volume) soleBytes(ctx context.Context, below string, names []string) (int64, error) {
+	if len(names) == 0 {
+		return 0, nil
+	}
+	parent, err := v.root.Sub(below)
+	if err != nil {
+		return 0, err
+	}
+	defer parent.Close()
+	return soleBytes(ctx, parent, names)
+}
+
+// soleBytes is Volume.soleBytes in an open directory. A link to a file has the path in its tree that the file has in
+// the tree that it is linked from. So the directories are walked side by side, and the links of a file meet where
+// they are counted: what has to be kept is one directory of each at a time, and no inode of the rest.
+func soleBytes(ctx context.Context, parent *dirfd.Dir, names []string) (int64, error) {
+	w := &soleWalk{stack: dirfd.Stack{Root: parent}, buf: make([]byte, 32<<10)}
+	defer w.stack.Close()
+	err := w.walk(ctx, names)
+	return w.bytes, err
+}
+
+// soleWalk is one call of soleBytes.
+type soleWalk struct {
+	stack dirfd.Stack // of the parent; a walk of several directories opens each chain again, and holds one open
+	names dirfd.NameList
+	buf   []byte
+	bytes int64
+}
+
+// fileID tells a file from others of whatever name.
+type fileID struct{ dev, ino uint64 }
+
+// walk adds up what is below directories that stand for the same path.
+func (w *soleWalk) walk(ctx context.Context, dirs []string) error {
+	left := make(map[fileID]uint64) // links that were not seen, of files with several
+	below := make(map[string][]string)
+	for _, dir := range dirs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.read(dir, left, below); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(below)) {
+		if err := w.walk(ctx, below[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read adds up the files of one directory and notes its directories by name.
+func (w *soleWalk) read(dir string, left map[fileID]uint64, below map[string][]string) error {
+	fd, err := w.stack.Open(dir)
+	if err == nil {
+		err = w.names.Read(fd, w.buf)
+	}
+	if unlisted(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for name := range w.names.Sorted() {
+		var st unix.Stat_t
+		err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err != nil && !unlisted(err) {
+			return w.stack.Wrap("lstat", dir+"/"+name, err)
+		}
+		switch {
+		case err != nil:
+		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+			below[name] = append(below[name], dir+"/"+name)
+		case st.Mode&unix.S_IFMT == unix.S_IFREG:
+			w.file(&st, left)
+		}
+	}
+	return nil
+}
+
+// file counts a file when it meets the last of its links.
+func (w *soleWalk) file(st *unix.Stat_t, left map[fileID]uint64) {
+	links := uint64(st.Nlink) //nolint:unconvert // it has 32 bits on arm64
+	key := fileID{st.Dev, st.Ino}
+	if links > 1 {
+		if seen, ok := left[key]; ok {
+			links = seen
+		}
+		left[key] = links - 1
+	}
+	if links == 1 {
+		w.bytes += st.Size
+	}
+}
+
+// unlisted tells of an entry that has gone since, or that may not be looked at: it counts for nothing.
+func unlisted(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}

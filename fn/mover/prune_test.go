@@ -1,0 +1,72 @@
+package mover
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/retention"
+)
+
+// lockedVolume holds r1 to r3 and another writer's lock, which it returns with
+// what prunes it to the newest.
+func lockedVolume(t *testing.T) (*pruner, *archive.Manifest, *os.File) {
+	t.Helper()
+	dir := t.TempDir()
+	volume, err := archive.OpenVolume(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { volume.Close() })
+	var last *archive.Result
+	for i, run := range []string{"r1", "r2", "r3"} {
+		now := func() time.Time { return time.Date(2026, 11, 22, i, 0, 0, 0, time.UTC) }
+		last, err = volume.Write(t.Context(), archive.WriteOptions{Run: run, Now: now, Objects: []archive.Object{{Path: "secrets/a.json", Data: []byte("{}")}}})
+		require.NoError(t, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { lock.Close() })
+	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	return &pruner{volume: volume, policy: retention.Policy{Last: 1}, progress: func(job.Progress) {}}, last.Manifest, lock
+}
+
+func TestPruneWaitsForAnotherWriter(t *testing.T) {
+	p, written, lock := lockedVolume(t)
+	p.env.LockPatience = time.Minute
+	var once sync.Once
+	p.progress = func(progress job.Progress) {
+		if progress.Phase == job.PhaseLocked {
+			once.Do(func() { assert.NoError(t, lock.Close()) })
+		}
+	}
+	p.prune(t.Context(), written)
+	assert.Equal(t, []string{"r1", "r2"}, p.removed)
+	assert.Empty(t, p.warnings)
+}
+
+func TestPruneGivesUpOnAnotherWriter(t *testing.T) {
+	p, written, _ := lockedVolume(t)
+	p.prune(t.Context(), written)
+	assert.Empty(t, p.removed)
+	assert.Equal(t, []string{
+		`run "r1" would go by the retention and stays: cannot lock volume: "" is writing to it`,
+		"retention was not applied to the end: 1 of 2 runs that would go were not tried",
+	}, p.warnings, "it waits once, not once for each run")
+}
+
+func TestPruneWithoutTheRunThatVerified(t *testing.T) {
+	p, written, lock := lockedVolume(t)
+	require.NoError(t, lock.Close())
+	gone := *written
+	gone.Run = "r4"
+	p.prune(t.Context(), &gone)
+	assert.Empty(t, p.removed, "what is on the volume is not what was just written: nobody knows what the rest is")
+	assert.Equal(t, []string{`retention was not applied: run "r4" is not among the complete runs`}, p.warnings)
+}

@@ -1,0 +1,187 @@
+package mover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/retention"
+	"threescale.dev/backup/fn/timezone"
+)
+
+// adviceTime bounds how long a run that failed looks for what could be freed:
+// a volume over a network may take minutes to list.
+const adviceTime = time.Minute
+
+// Installation tells the runs of one 3scale from those of another on the same
+// volume. The UID of the APIManager is no part of it: a restored one is the same
+// installation.
+type Installation struct{ Namespace, APIManager string }
+
+// InstallationOf returns whose backup a run is.
+func InstallationOf(m *archive.Manifest) Installation {
+	return Installation{Namespace: m.Source.Namespace, APIManager: m.Source.APIManager}
+}
+
+// Decide says which runs of an installation a policy keeps, newest first. Only
+// complete runs are counted and can go: those that are damaged, of a newer
+// format, partial, or the operator's are not in the answer, nor those of other
+// installations.
+func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy) []retention.Decision {
+	var counted []retention.Run
+	for _, run := range runs {
+		if run.State == archive.Complete && InstallationOf(run.Manifest) == of {
+			counted = append(counted, retention.Run{ID: run.ID, Start: run.StartTime()})
+		}
+	}
+	return policy.Apply(counted)
+}
+
+// policyOf reads the policy of a command line.
+func policyOf(r job.Retention) (retention.Policy, error) {
+	location, err := timezone.Load(r.TimeZone)
+	if err != nil {
+		return retention.Policy{}, &archive.UsageError{Err: err}
+	}
+	policy := retention.Policy{
+		Last:     int(r.KeepLast),
+		Hourly:   int(r.KeepHourly),
+		Daily:    int(r.KeepDaily),
+		Weekly:   int(r.KeepWeekly),
+		Monthly:  int(r.KeepMonthly),
+		Yearly:   int(r.KeepYearly),
+		Location: location,
+	}
+	if err := policy.Validate(); err != nil {
+		return retention.Policy{}, &archive.UsageError{Err: err}
+	}
+	return policy, nil
+}
+
+// pruner removes what a policy lets go.
+type pruner struct {
+	volume   *archive.Volume
+	policy   retention.Policy
+	env      Env
+	progress func(job.Progress)
+
+	removed  []string // oldest first
+	freed    int64
+	warnings []string
+}
+
+// prune applies the policy after a run that verified. Whatever comes of it, that
+// run is on the volume: what fails is a warning.
+func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
+	if p.policy.KeepsAll() {
+		return
+	}
+	going, err := p.going(written)
+	if err != nil {
+		p.warnf("retention was not applied: %v", err)
+		return
+	}
+	for i, run := range going { // oldest first: those go that would be missed least, should this be interrupted
+		if goOn := p.remove(ctx, run); !goOn {
+			p.warnf("retention was not applied to the end: %d of %d runs that would go were not tried", len(going)-i-1, len(going))
+			return
+		}
+	}
+}
+
+// going returns the runs that the policy lets go, oldest first. The run that was
+// just written is none of them, nor is the newest: these are two when a run is
+// dated in the future.
+func (p *pruner) going(written *archive.Manifest) ([]string, error) {
+	runs, err := p.volume.Runs()
+	if err != nil {
+		return nil, err
+	}
+	decisions := Decide(runs, InstallationOf(written), p.policy)
+	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
+		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
+	}
+	return slices.DeleteFunc(goingOf(decisions), func(id string) bool { return id == written.Run }), nil
+}
+
+// goingOf returns the IDs of the runs that go, oldest first.
+func goingOf(decisions []retention.Decision) []string {
+	var ids []string
+	for _, d := range slices.Backward(decisions) {
+		if !d.Kept() {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
+}
+
+// remove removes a run. It returns false if trying others is of no use.
+func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
+	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.RemoveResult, error) {
+		return p.volume.Remove(ctx, archive.RemoveOptions{Run: run, Holder: p.env.Hostname})
+	})
+	var (
+		inUse  *archive.InUseError
+		locked *archive.LockedError
+	)
+	switch {
+	case err == nil:
+		p.removed = append(p.removed, run)
+		p.freed += result.FreedBytes
+		for _, warning := range result.Warnings {
+			p.warnf("%s", warning)
+		}
+	case errors.Is(err, archive.ErrRunNotFound): // another writer's retention was faster
+	case errors.As(err, &inUse):
+		p.warnf("run %q would go by the retention and stays until the next run: it is being read", run)
+	default:
+		p.warnf("run %q would go by the retention and stays: %v", run, err)
+		return !errors.As(err, &locked) && ctx.Err() == nil
+	}
+	return true
+}
+
+// warnf notes a warning once.
+func (p *pruner) warnf(format string, args ...any) {
+	warning := fmt.Sprintf(format, args...)
+	if !slices.Contains(p.warnings, warning) {
+		p.warnings = append(p.warnings, warning)
+	}
+}
+
+// tell adds what was done to the result. Its warnings come before those of the
+// manifest, of which a long list is cut.
+func (p *pruner) tell(result *job.Result, manifest *archive.Manifest) {
+	result.Removed, result.FreedBytes = job.BoundedIDs(p.removed), p.freed
+	fromManifest := slices.DeleteFunc(slices.Clone(manifest.Warnings), func(w string) bool { return slices.Contains(p.warnings, w) })
+	result.Warnings = job.Bounded(append(p.warnings, fromManifest...))
+}
+
+// advise tells, for a run that found no space, what could be freed. Nothing is
+// removed before a new run has verified: until then nobody knows if there will be one.
+func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
+	var noSpace *archive.NoSpaceError
+	if !errors.As(err, &noSpace) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, adviceTime)
+	defer cancel()
+	policy, rules := p.policy, "the retention"
+	if policy.KeepsAll() {
+		policy, rules = retention.Policy{Last: 1}, "keeping only the newest verified run"
+	}
+	runs, listErr := p.volume.Runs()
+	going := goingOf(Decide(runs, of, policy))
+	freed, freedErr := p.volume.Freed(ctx, going)
+	switch {
+	case listErr != nil || freedErr != nil:
+		return fmt.Errorf("%w; what %s would free cannot be told: %w", err, rules, errors.Join(listErr, freedErr))
+	case len(going) == 0:
+		return fmt.Errorf("%w; %s would free nothing now: no run on the volume would go", err, rules)
+	}
+	return fmt.Errorf("%w; %s would free %d bytes now, of %d runs; they are not removed by themselves, because the new run has not verified", err, rules, freed, len(going))
+}

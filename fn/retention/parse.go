@@ -1,0 +1,55 @@
+package retention
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Parse reads a policy from text such as keepLast=7,keepDaily=14, with the names
+// of spec.retention. Like the resource definition, it refuses a policy that would
+// keep nothing.
+func Parse(text string) (Policy, error) {
+	var p Policy
+	seen := make(map[string]bool)
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		field := field(&p, name)
+		if field == nil {
+			return Policy{}, fmt.Errorf("cannot read retention %q: %q is none of keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly and keepYearly, each with =NUMBER, with commas between them", text, part)
+		}
+		if seen[name] {
+			return Policy{}, fmt.Errorf("cannot read retention %q: %s is given twice", text, name)
+		}
+		seen[name] = true
+		count, err := strconv.ParseUint(value, 10, 31)
+		if err != nil {
+			return Policy{}, fmt.Errorf("cannot read retention %q: %s is not a number from 0 to %d", text, name, math.MaxInt32)
+		}
+		*field = int(count)
+	}
+	if p.KeepsAll() {
+		return Policy{}, fmt.Errorf("cannot use retention %q: it would keep nothing", text)
+	}
+	return p, nil
+}
+
+// field returns the count that a name of spec.retention stands for, or nil.
+func field(p *Policy, name string) *int {
+	switch name {
+	case "keepLast":
+		return &p.Last
+	case "keepHourly":
+		return &p.Hourly
+	case "keepDaily":
+		return &p.Daily
+	case "keepWeekly":
+		return &p.Weekly
+	case "keepMonthly":
+		return &p.Monthly
+	case "keepYearly":
+		return &p.Yearly
+	}
+	return nil
+}
