@@ -82,6 +82,15 @@
 // agrees. Nothing that has its final name is ever changed: what is in the way
 // is removed and made anew, since it may be linked to an earlier run.
 //
+// # Removing
+//
+// [Volume.Remove] takes a run's name away, then removes the trees that no run
+// refers to any more, and the run at last: runs/.removed-<run> and
+// trees/.removed-<tree> are what an interrupted one leaves, for the next removal
+// or the next run to clear. Who reads a run has a shared lock on its
+// manifest.json; while there is one, the run is not removed. NFS and SMB know
+// of such locks on all nodes.
+//
 // # Restoring
 //
 // [Run.Restore] writes each file as .threescale-refill-<16 hex>-<n>.tmp in its

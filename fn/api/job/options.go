@@ -56,7 +56,7 @@ func (o Options) Args() []string {
 	if o.ProveLinks {
 		args = append(args, "--prove-links")
 	}
-	args = append(args, o.Retention.args()...)
+	args = append(args, o.keepArgs()...)
 	args.add("namespace", o.Namespace)
 	args.add("report", o.Report)
 	return args
@@ -73,7 +73,7 @@ type Retention struct {
 	TimeZone    string `optional:"" help:"IANA name of the time zone of hours to years; UTC by default."`
 }
 
-func (r Retention) args() []string {
+func (r Retention) keepArgs() []string {
 	var args arguments
 	for _, rule := range []struct {
 		flag  string
