@@ -1,0 +1,322 @@
+package compose_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/retention"
+	"threescale.dev/backup/fn/timezone"
+)
+
+const decadeSpec = `fileStorage: Skip, schedule: "0 2 * * *", timeZone: Europe/Berlin, verify: {schedule: "0 5 1 * *"},
+	retention: {keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 10}`
+
+// TestTenYears lives ten years of a nightly schedule, night by night, once as
+// everybody hopes and then with crashes, a status that is lost, Jobs that somebody
+// deletes, outages and clocks that jump. At every moment there is one run in
+// flight at most, the newest run is on the volume, and what is there is exactly
+// what the rules keep.
+func TestTenYears(t *testing.T) {
+	t.Parallel()
+	years := 10
+	if testing.Short() || raceDetector {
+		years = 1
+	}
+	lives := map[string]struct{ trouble, jumps int }{ // one in so many
+		"Hoped":   {0, 0},
+		"Crashes": {6, 0},
+		"Jumps":   {12, 60},
+	}
+	for name, tc := range lives {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDecade(t, tc.trouble, tc.jumps)
+			end := d.now().AddDate(years, 0, 0)
+			nights := 0
+			for d.now().Before(end) {
+				d.night()
+				nights++
+			}
+			d.requireKept()
+			if tc.jumps == 0 {
+				require.Equal(t, wanted(d.all, d.zone), slices.Sorted(maps.Keys(d.volume)), "as if the rules had seen all runs at once")
+			}
+			t.Logf("%d nights, %d runs, of which %d are there; %d verifications; %d troubles", nights, len(d.all), len(d.volume), d.verifications, d.troubles)
+		})
+	}
+}
+
+// decade is a world with a volume, which holds runs by their ID with their start.
+type decade struct {
+	*world
+	rnd            *rand.Rand
+	zone           *time.Location
+	trouble, jumps int
+	volume         map[string]time.Time
+	all            map[string]time.Time // every run that ever verified
+	newest         string               // the one that verified last
+	offset         time.Duration        // by which the clock is wrong
+	verifications  int
+	troubles       int
+}
+
+func newDecade(t *testing.T, trouble, jumps int) *decade {
+	t.Helper()
+	zone, err := timezone.Load("Europe/Berlin")
+	require.NoError(t, err)
+	d := &decade{
+		world: newWorld(t, beside(decadeSpec)), zone: zone, rnd: rand.New(rand.NewPCG(7, uint64(trouble))), trouble: trouble, jumps: jumps,
+		volume: map[string]time.Time{}, all: map[string]time.Time{},
+	}
+	d.function.quick = true
+	d.setNow(noon)
+	d.call()
+	return d
+}
+
+// chance tells whether something happens that happens one in so many times; never for 0.
+func (d *decade) chance(oneIn int) bool { return oneIn > 0 && d.rnd.IntN(oneIn) == 0 }
+
+// night goes to the next slot and lets happen what it brings.
+func (d *decade) night() {
+	d.t.Helper()
+	real := d.now().Add(-d.offset)
+	if d.chance(d.jumps) {
+		d.offset = time.Duration(d.rnd.IntN(80*24)-40*24) * time.Hour
+	} else if d.chance(d.jumps / 6) {
+		d.offset = 0 // somebody sets it right
+	}
+	days := 1
+	if d.chance(d.trouble * 5) {
+		days += d.rnd.IntN(20) // nothing runs, core neither
+		d.troubles++
+	}
+	local := real.In(d.zone)
+	slot := time.Date(local.Year(), local.Month(), local.Day()+days, 2, 0, 0, 0, d.zone)
+	d.setNow(slot.UTC().Add(d.offset + time.Duration(d.rnd.IntN(15))*time.Second))
+	for range 8 {
+		d.call()
+		d.mishap()
+		if !d.work() {
+			break
+		}
+	}
+	d.setNow(d.now().Add(4 * time.Hour)) // the verification's slot, once a month
+	for range 4 {
+		d.call()
+		if !d.work() {
+			break
+		}
+	}
+}
+
+// mishap is what goes wrong now and then.
+func (d *decade) mishap() {
+	if !d.chance(d.trouble * 2) {
+		return
+	}
+	d.troubles++
+	switch d.rnd.IntN(4) {
+	case 0:
+		d.wipeStatus()
+	case 1:
+		d.deleteFirst("job/", "verify-job/")
+	case 2:
+		d.deleteFirst("secret/", "objects/", "report/", "verify-report/")
+	case 3:
+		d.deleteFirst("role", "service-account")
+	}
+}
+
+func (d *decade) deleteFirst(prefixes ...string) {
+	composed := d.Composed()
+	for _, key := range slices.Sorted(maps.Keys(composed)) {
+		if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
+			d.Delete(composed[key].GetKind(), namespace, composed[key].GetName())
+			return
+		}
+	}
+}
+
+// call reconciles, and checks what must be true at every moment.
+func (d *decade) call() {
+	d.t.Helper()
+	d.reconcile()
+	active := 0
+	for _, o := range d.Composed() {
+		if o.GetKind() == "Job" && !hasEnded(o) {
+			active++
+		}
+	}
+	require.LessOrEqual(d.t, active, 1, "two at once")
+	if d.newest != "" {
+		require.Contains(d.t, d.volume, d.newest, "the newest verified run is gone")
+	}
+}
+
+func hasEnded(o *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	return len(conditions) > 0
+}
+
+// work lets the pod of the Job at work do its part, and tells whether there is
+// anything that goes on.
+func (d *decade) work() bool {
+	d.t.Helper()
+	for key, o := range d.Composed() {
+		if o.GetKind() != "Job" || hasEnded(o) {
+			continue
+		}
+		condition := "Complete"
+		switch {
+		case d.chance(d.trouble * 4):
+			condition = "Failed"
+			d.troubles++
+		case strings.HasPrefix(key, "verify-job/"):
+			d.verifies(o)
+		default:
+			d.backsUp(o)
+		}
+		d.endJobNamed(o, condition)
+		return true
+	}
+	for _, record := range listOf(d.status("runs")) {
+		if record["state"] == "Running" {
+			return true
+		}
+	}
+	return d.status("verification", "state") == "Running"
+}
+
+func listOf(value any) []map[string]any {
+	var out []map[string]any
+	list, _ := value.([]any)
+	for _, entry := range list {
+		out = append(out, entry.(map[string]any))
+	}
+	return out
+}
+
+// backsUp does what the mover does: a run that is there already is reported
+// again, and after a run that verified the rules are applied.
+func (d *decade) backsUp(o *unstructured.Unstructured) {
+	d.t.Helper()
+	run := o.GetLabels()[v1alpha1.LabelRun]
+	if _, there := d.volume[run]; !there {
+		d.volume[run], d.all[run] = d.now(), d.now()
+	}
+	d.newest = run
+	before := maps.Clone(d.volume)
+	var runs []retention.Run
+	for id, start := range d.volume {
+		runs = append(runs, retention.Run{ID: id, Start: start})
+	}
+	var removed []string
+	for _, decision := range policyOf(d.t, argsOf(o)).Apply(runs) {
+		if !decision.Kept() && decision.ID != run {
+			delete(d.volume, decision.ID)
+			removed = append(removed, decision.ID)
+		}
+	}
+	want := wanted(before, d.zone)
+	if !slices.Contains(want, run) {
+		want = append(want, run)
+		slices.Sort(want)
+	}
+	require.Equal(d.t, want, slices.Sorted(maps.Keys(d.volume)), "exactly what the rules keep")
+	report := d.Composed()["report/"+run]
+	if report == nil {
+		return // somebody deleted it: the run will be called a failure, and is there all the same
+	}
+	result := completed(run)
+	result.StartTime, result.CompletionTime, result.Removed = d.volume[run], d.now(), removed
+	d.edit(report, set(jsonOf(d.t, result), "data", job.KeyResult))
+}
+
+func (d *decade) verifies(o *unstructured.Unstructured) {
+	if report := d.Composed()["verify-report/"+o.GetLabels()[v1alpha1.LabelVerification]]; report != nil {
+		d.verifications++
+		d.edit(report, set(jsonOf(d.t, job.Verification{Completed: true, CompletionTime: d.now(), Runs: int64(len(d.volume))}), "data", job.KeyVerification))
+	}
+}
+
+// requireKept: at the end all that the rules say is there.
+func (d *decade) requireKept() {
+	d.t.Helper()
+	require.Equal(d.t, wanted(d.volume, d.zone), slices.Sorted(maps.Keys(d.volume)), "no run is there that the rules let go")
+	require.NotEmpty(d.t, d.volume)
+}
+
+// policyOf reads the policy out of a Job's command line.
+func policyOf(t testing.TB, args []string) retention.Policy {
+	t.Helper()
+	var p retention.Policy
+	fields := map[string]*int{
+		"--keep-last": &p.Last, "--keep-hourly": &p.Hourly, "--keep-daily": &p.Daily,
+		"--keep-weekly": &p.Weekly, "--keep-monthly": &p.Monthly, "--keep-yearly": &p.Yearly,
+	}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		if field := fields[name]; field != nil {
+			count, err := strconv.Atoi(value)
+			require.NoError(t, err)
+			*field = count
+		}
+		if name == "--time-zone" {
+			var err error
+			p.Location, err = timezone.Load(value)
+			require.NoError(t, err)
+		}
+	}
+	return p
+}
+
+// wanted are the runs that the rules of decadeSpec keep, sorted, said in the
+// plainest way: the newest of each period that has one, for so many periods, and
+// the oldest of all while a rule has not seen so many.
+func wanted(runs map[string]time.Time, zone *time.Location) []string {
+	ids := slices.SortedFunc(maps.Keys(runs), func(a, b string) int {
+		if order := runs[b].Compare(runs[a]); order != 0 {
+			return order
+		}
+		return strings.Compare(b, a)
+	})
+	rules := map[string]struct {
+		count  int
+		period func(time.Time) string
+	}{
+		"daily": {14, func(at time.Time) string { return at.Format(time.DateOnly) }},
+		"weekly": {8, func(at time.Time) string {
+			year, week := at.ISOWeek()
+			return fmt.Sprint(year, week)
+		}},
+		"monthly": {12, func(at time.Time) string { return at.Format("2006-01") }},
+		"yearly":  {10, func(at time.Time) string { return at.Format("2006") }},
+	}
+	kept := map[string]bool{ids[0]: true}
+	for _, rule := range rules {
+		periods := map[string]bool{}
+		for _, id := range ids {
+			period := rule.period(runs[id].In(zone))
+			if len(periods) < rule.count && !periods[period] {
+				periods[period] = true
+				kept[id] = true
+			}
+		}
+		if len(periods) < rule.count {
+			kept[ids[len(ids)-1]] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(kept))
+}
