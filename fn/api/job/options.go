@@ -56,7 +56,7 @@ func (o Options) Args() []string {
 	if o.ProveLinks {
 		args = append(args, "--prove-links")
 	}
-	args = append(args, o.Retention.args()...)
+	args = append(args, o.args()...)
 	args.add("namespace", o.Namespace)
 	args.add("report", o.Report)
 	return args
