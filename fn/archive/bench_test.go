@@ -99,7 +99,8 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // BenchmarkVerifyRuns verifies a volume of some nights, each of which changed a hundredth, in a process of its own that
-// has the mover's soft memory limit, and then the newest night alone. It takes minutes and a gigabyte:
+// has the mover's soft memory limit. Then it writes an unchanged run without and with ProveLinks. It takes minutes and
+// gigabytes:
 //
 //	go test -run '^$' -bench VerifyRuns/L -benchtime 1x ./fn/archive/
 func BenchmarkVerifyRuns(b *testing.B) {
@@ -114,8 +115,10 @@ func BenchmarkVerifyRuns(b *testing.B) {
 				require.NoError(b, err, "%s", out)
 			}
 			c := &contest{figures: make(map[string][]float64)}
-			for b.Loop() {
+			for i := range b.N {
 				c.time(b, childCommand(b, childArgs{Volume: volume, VerifyRuns: true}), "all-s")
+				c.time(b, childCommand(b, childArgs{Volume: volume, Files: files, Run: "unchanged" + itoa(i)}), "unchanged-s")
+				c.time(b, childCommand(b, childArgs{Volume: volume, Files: files, Run: "proven" + itoa(i), ProveLinks: true}), "unchanged-proven-s")
 			}
 			c.report(b)
 		})

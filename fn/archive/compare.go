@@ -157,7 +157,7 @@ func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *
 	if got.Size < least || got.Size > most {
 		return "size " + strconv.FormatInt(got.Size, 10), sizeRange(least, most)
 	}
-	digest, err := h.Digest(ctx, want.Path, got.Size)
+	digest, err := h.Prove(ctx, want.Path, got.Size, want.SHA256)
 	if err != nil {
 		return err.Error(), "sha256:" + want.SHA256
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
@@ -17,93 +16,6 @@ type VerifyRunsOptions struct {
 	Expect   map[string]string // by run ID, what the digest of its manifest.json must be, as in VerifyOptions
 	Workers  int               // as in VerifyOptions
 	Progress func(Progress)    // likewise; what was read of another run counts as done at once
-}
-
-// VolumeReport is what verifying all runs of a volume found.
-type VolumeReport struct {
-	Runs     []*VerifyReport // newest first, without partial ones; the State of one of a newer format is Unsupported
-	Verified int64           // how many of them could be verified
-	Files    int64           // that were read, objects included; what runs share, once
-	Bytes    int64           // of them, as stored
-	Warnings []string        // about the volume; those about a run are in its report
-}
-
-// Damage is one thing that is wrong with stored runs.
-type Damage struct {
-	Problem          // in the newest of the runs
-	Runs    []string // IDs of all runs that have it, newest first
-}
-
-// String names the damage and the newest runs that have it.
-func (d Damage) String() string {
-	const named = 3
-	runs, more := "run ", ""
-	if len(d.Runs) > 1 {
-		runs = "runs "
-	}
-	if n := len(d.Runs) - named; n > 0 {
-		more = fmt.Sprintf(" and %d more", n)
-	}
-	return fmt.Sprintf("%s; in %s%s%s", d.Problem, runs, strings.Join(d.Runs[:min(named, len(d.Runs))], ", "), more)
-}
-
-// DamagedRunsError says which runs of a volume are damaged.
-type DamagedRunsError struct {
-	Damaged []error // an IntegrityError each
-	Runs    []string
-}
-
-func (e *DamagedRunsError) Error() string {
-	if len(e.Damaged) == 1 {
-		return e.Damaged[0].Error()
-	}
-	return fmt.Sprintf("%d runs are damaged: %s", len(e.Runs), strings.Join(e.Runs, ", "))
-}
-
-// Unwrap returns the error of each run.
-func (e *DamagedRunsError) Unwrap() []error { return e.Damaged }
-
-// damaged tells if a run is not what was written. What APIManagerBackup left is never that: nobody knows what it wrote.
-func (r *VerifyReport) damaged() bool { return r.State != Unverified && len(r.Problems) > 0 }
-
-// Err returns a DamagedRunsError if runs are damaged.
-func (r *VolumeReport) Err() error {
-	e := &DamagedRunsError{}
-	for _, report := range r.Runs {
-		if report.damaged() {
-			e.Damaged, e.Runs = append(e.Damaged, report.Err()), append(e.Runs, report.Run)
-		}
-	}
-	if len(e.Runs) == 0 {
-		return nil
-	}
-	return e
-}
-
-// Damages returns each thing that is wrong once, in the order of the runs and of their lists. A file with other bytes
-// than it should have is one, in however many trees it is linked.
-func (r *VolumeReport) Damages() []Damage {
-	var damages []Damage
-	index := make(map[Problem]int)
-	for _, report := range r.Runs {
-		if !report.damaged() {
-			continue
-		}
-		for _, p := range report.Problems {
-			key := p
-			if rest, ok := strings.CutPrefix(p.Path, treesDir+"/"); ok && p.Kind == Changed {
-				_, key.Path, _ = strings.Cut(rest, "/")
-			}
-			i, known := index[key]
-			if !known {
-				i = len(damages)
-				index[key] = i
-				damages = append(damages, Damage{Problem: p})
-			}
-			damages[i].Runs = append(damages[i].Runs, report.Run)
-		}
-	}
-	return damages
 }
 
 // VerifyRuns verifies all runs of the volume as Verify does, and reads what they share once: a tree, and a file that

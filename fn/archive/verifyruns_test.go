@@ -138,6 +138,23 @@ func TestVerifyRunsStates(t *testing.T) {
 	}
 }
 
+// TestAllWarnings: what many runs share is told once, and does not hide what cannot be verified.
+func TestAllWarnings(t *testing.T) {
+	r := &VolumeReport{Warnings: []string{"of the volume"}, Runs: []*VerifyReport{
+		{Run: "r5", State: Complete, Warnings: []string{"modes", "times"}},
+		{Run: "r4", State: Complete, Warnings: []string{"modes"}},
+		{Run: "r3", State: Complete, Warnings: []string{"modes"}},
+		{Run: "r2", State: Complete, Warnings: []string{"modes"}, Problems: []Problem{{Path: "p", Kind: Missing}}},
+		{Run: "r1", State: Unsupported, Warnings: []string{"newer"}},
+		{Run: "op", State: Unverified, Warnings: []string{"no digests"}, Problems: []Problem{{Path: "q", Kind: Missing}}},
+	}}
+	assert.Equal(t, []string{
+		"of the volume", "run r1: newer", "run op: no digests", "run op: q is missing",
+		"runs r5, r4, r3 and 1 more: modes", "run r5: times",
+	}, r.AllWarnings())
+	assert.Len(t, r.Warnings, 1)
+}
+
 // TestVerifyRunsExpected: what is kept elsewhere cannot be forged on the volume.
 func TestVerifyRunsExpected(t *testing.T) {
 	cases := map[string]struct {

@@ -3,7 +3,6 @@ package mover
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"threescale.dev/backup/fn/api/job"
@@ -77,15 +76,5 @@ func describeDamage(result *job.Verification, found *archive.VolumeReport) {
 	for _, damage := range found.Damages() {
 		result.Problems = append(result.Problems, damage.String())
 	}
-	result.Warnings = append(result.Warnings, found.Warnings...)
-	for _, run := range found.Runs {
-		for _, warning := range run.Warnings {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("run %s: %s", run.Run, warning))
-		}
-		if run.State == archive.Unverified {
-			for _, problem := range run.Problems {
-				result.Warnings = append(result.Warnings, fmt.Sprintf("run %s: %s", run.Run, problem))
-			}
-		}
-	}
+	result.Warnings = found.AllWarnings()
 }

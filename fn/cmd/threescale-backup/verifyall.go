@@ -57,17 +57,7 @@ func printVolume(c *console, report *archive.VolumeReport) {
 	for _, damage := range report.Damages() {
 		c.sayf("%s", damage)
 	}
-	for _, run := range report.Runs {
-		if run.State == archive.Unverified {
-			for _, problem := range run.Problems {
-				c.sayf("warning: run %s: %s", run.Run, problem)
-			}
-		}
-		for _, warning := range run.Warnings {
-			c.sayf("warning: run %s: %s", run.Run, warning)
-		}
-	}
-	for _, warning := range report.Warnings {
+	for _, warning := range report.AllWarnings() {
 		c.sayf("warning: %s", warning)
 	}
 	for _, run := range report.Runs {

@@ -8,7 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const maxFailures = 10_000 // unreadable files that are not tried again under their other names
+const (
+	maxFailures = 10_000 // unreadable files that are not tried again under their other names
+	maxDoubts   = 1000   // files that are read again
+)
 
 // Seen remembers the digests of files with several hard links, so that each is read once under all of its names. It
 // forgets a file that was asked for as often as it has names: about 70 bytes are kept for each that still has others.
@@ -18,6 +21,7 @@ type Seen struct {
 	failed  map[inode]error
 	files   int64
 	bytes   int64
+	doubts  int
 }
 
 type inode struct{ dev, ino uint64 }
@@ -61,6 +65,14 @@ func (s *Seen) find(dir int, name string) (digest string, err error, known bool)
 		s.digests[key] = file
 	}
 	return hex.EncodeToString(file.digest[:]), nil, true
+}
+
+// doubt tells if a file may be read again.
+func (s *Seen) doubt() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubts++
+	return s.doubts <= maxDoubts
 }
 
 // note remembers what reading a file came to.

@@ -25,7 +25,7 @@ func TestSeen(t *testing.T) {
 	h.Seen, h.Cold = NewSeen(), true
 	want := DigestOf([]byte("one"))
 	for i, name := range []string{"one", "two", "three"} {
-		got, err := h.Digest(t.Context(), name, 3)
+		got, err := h.Prove(t.Context(), name, 3, want)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 		assert.Len(t, h.Seen.digests, map[bool]int{true: 1, false: 0}[i < 2], "forgotten with its last name")
@@ -54,4 +54,24 @@ func TestSeenFailure(t *testing.T) {
 	assert.Equal(t, first, second)
 	files, _ := h.Seen.Read()
 	assert.Zero(t, files)
+}
+
+// TestSeenIsNotBelievedInBadNews: a number that two files have must not make one of them look damaged.
+func TestSeenIsNotBelievedInBadNews(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(root, "one"), []byte("one"), 0o644))
+	require.NoError(t, os.Link(filepath.Join(root, "one"), filepath.Join(root, "two")))
+	d, err := Open(root)
+	require.NoError(t, err)
+	defer d.Close()
+	h := NewHasher(d)
+	defer h.Close()
+	h.Seen = NewSeen()
+	_, err = h.Digest(t.Context(), "one", 3)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "two"), []byte("two"), 0o644)) // as another file of that number
+	got, err := h.Prove(t.Context(), "two", 3, DigestOf([]byte("two")))
+	require.NoError(t, err)
+	assert.Equal(t, DigestOf([]byte("two")), got)
+	assert.NotNil(t, h.Seen)
 }
