@@ -100,6 +100,7 @@ func TestBackupNotSynced(t *testing.T) {
 		"refused":         {"a quota refuses an object; the claim does not know", samples{ofComposite("False", "ReconcileError"): "0x60", claim: "1x60"}, "16m", []string{nightly}},
 		"not for long":    {"Crossplane tries again by itself", samples{ofComposite("False", "ReconcileError"): "0x10 stale", ofComposite("True", "ReconcileSuccess"): "_x10 1x50"}, "20m", nil},
 		"without a claim": {"the object is the composite", samples{conditionOf(backupPrefix, nightly, "Synced", "False", "ReconcileError"): "0x60"}, "16m", []string{nightly}},
+		"paused":          {"somebody wants it so", samples{ofComposite("False", "ReconcilePaused"): "0x60", conditionOf(backupPrefix, nightly, "Synced", "False", "ReconcilePaused"): "0x60"}, "30m", nil},
 		"both": {
 			"one alert an object; of one name, each namespace by itself",
 			samples{ofComposite("False", "ReconcileError"): "0x60", conditionOf(backupPrefix, nightly, "Synced", "False", "ReconcileError"): "0x60", conditionOf(backupPrefix, other, "Synced", "False", "ReconcileError"): "0x60"},
