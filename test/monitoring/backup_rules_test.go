@@ -98,7 +98,8 @@ func TestBackupNotSynced(t *testing.T) {
 	runRules(t, "ThreeScaleBackupNotSynced", map[string]ruleTest{
 		"synced":          {"nothing is wrong", samples{ofComposite("True", "ReconcileSuccess"): "1x60", claim: "1x60"}, "30m", nil},
 		"refused":         {"a quota refuses an object; the claim does not know", samples{ofComposite("False", "ReconcileError"): "0x60", claim: "1x60"}, "16m", []string{nightly}},
-		"not for long":    {"Crossplane tries again by itself", samples{ofComposite("False", "ReconcileError"): "0x10 stale", ofComposite("True", "ReconcileSuccess"): "_x10 1x50"}, "20m", nil},
+		"not for long":    {"Crossplane tries again by itself", samples{ofComposite("False", "ReconcileError"): "0x60"}, "14m", nil},
+		"mended":          {"the quota was raised", samples{ofComposite("False", "ReconcileError"): "0x20 stale", ofComposite("True", "ReconcileSuccess"): "_x20 1x40"}, "22m", nil},
 		"without a claim": {"the object is the composite", samples{conditionOf(backupPrefix, nightly, "Synced", "False", "ReconcileError"): "0x60"}, "16m", []string{nightly}},
 		"paused":          {"somebody wants it so", samples{ofComposite("False", "ReconcilePaused"): "0x60", conditionOf(backupPrefix, nightly, "Synced", "False", "ReconcilePaused"): "0x60"}, "30m", nil},
 		"both": {

@@ -7,6 +7,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
@@ -23,6 +24,8 @@ const (
 
 // Base is what manifests/monitoring holds.
 type Base struct {
+	// Objects are all that it applies.
+	Objects []*resource.Resource
 	// ConfigFile is the file for kube-state-metrics, and Config what it says.
 	ConfigFile []byte
 	Config     Config
@@ -44,7 +47,7 @@ func Load(root string) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot build manifests %q: %w", "monitoring", err)
 	}
-	base := &Base{}
+	base := &Base{Objects: objects.Resources()}
 	if err := base.readRules(objects); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -26,6 +28,57 @@ func load(t *testing.T) *monitoring.Base {
 	base, err := monitoring.Load(root)
 	require.NoError(t, err)
 	return base
+}
+
+// TestObjects: what is applied, by the names that others know it by.
+func TestObjects(t *testing.T) {
+	var names []string
+	for _, object := range load(t).Objects {
+		names = append(names, object.GetKind()+" "+object.GetName())
+		assert.Empty(t, object.GetNamespace(), "%s goes where monitoring is", object.GetName())
+		if object.GetName() == monitoring.DashboardName {
+			assert.Equal(t, map[string]string{"grafana_dashboard": "1"}, object.GetLabels(), "Grafana's sidecar finds it")
+		}
+	}
+	assert.ElementsMatch(t, []string{
+		"ClusterRole " + monitoring.ConfigName, "ConfigMap " + monitoring.ConfigName, "ConfigMap " + monitoring.DashboardName,
+		"PodMonitor threescale-backup", "PrometheusRule " + monitoring.RuleName,
+	}, names)
+}
+
+// TestPodMonitor: it selects the pods of the controller, and their port.
+func TestPodMonitor(t *testing.T) {
+	var monitor struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata"`
+
+		Spec struct {
+			NamespaceSelector struct {
+				MatchNames []string `json:"matchNames"`
+			} `json:"namespaceSelector"`
+			Selector struct {
+				MatchLabels map[string]string `json:"matchLabels"`
+			} `json:"selector"`
+			PodMetricsEndpoints []struct {
+				Port string `json:"port"`
+			} `json:"podMetricsEndpoints"`
+		} `json:"spec"`
+	}
+	var deployment appsv1.Deployment
+	decode(t, &monitor, "manifests", "monitoring", "podmonitor.yaml")
+	decode(t, &deployment, "manifests", "controller", "deployment.yaml")
+	assert.Equal(t, []string{deployment.Namespace}, monitor.Spec.NamespaceSelector.MatchNames)
+	assert.Equal(t, deployment.Spec.Template.Labels, monitor.Spec.Selector.MatchLabels)
+	require.Len(t, monitor.Spec.PodMetricsEndpoints, 1)
+	assert.Equal(t, deployment.Spec.Template.Spec.Containers[0].Ports[0].Name, monitor.Spec.PodMetricsEndpoints[0].Port)
+}
+
+// decode reads a file of the repository.
+func decode(t *testing.T, into any, path ...string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	require.NoError(t, err)
+	require.NoError(t, yaml.UnmarshalStrict(data, into))
 }
 
 // metricsOf are the metrics that an expression speaks of.
