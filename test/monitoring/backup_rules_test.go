@@ -116,6 +116,7 @@ func TestBackupSlotsMissed(t *testing.T) {
 	runRules(t, "ThreeScaleBackupSlotsMissed", map[string]ruleTest{
 		"none":           {"nothing is wrong", samples{missed: "0x90", verifications: "0x90", next: "7200x90", suspended: "0x90"}, "80m", nil},
 		"one":            {"a run was not started", samples{missed: "1x90", verifications: "0x90", suspended: "0x90"}, "6m", []string{nightly}},
+		"not for long":   {"it waits a little", samples{missed: "1x90", verifications: "0x90", suspended: "0x90"}, "4m", nil},
 		"verifications":  {"likewise a verification", samples{missed: "0x90", verifications: "2x90", suspended: "0x90"}, "6m", []string{nightly}},
 		"started again":  {"a slot started on time", samples{missed: "3x10 0x80", verifications: "0x90", suspended: "0x90"}, "12m", nil},
 		"due":            {"it starts a moment later", samples{missed: "0x90", verifications: "0x90", next: "600x90", suspended: "0x90"}, "24m", nil},
@@ -133,6 +134,7 @@ func TestBackupDamaged(t *testing.T) {
 		"verified":       {"nothing is wrong", samples{verified(nightly, "True", "Verified"): "1x60"}, "30m", nil},
 		"not yet":        {"nobody has looked", samples{verified(nightly, "False", "NotVerified"): "0x60", verified(other, "Unknown", "NotVerified"): "0x60"}, "30m", nil},
 		"not verified":   {"that is another alert", samples{verified(nightly, "False", "VerificationFailed"): "0x60"}, "30m", nil},
+		"just seen":      {"Crossplane writes conditions after the rest of the status", samples{verified(nightly, "False", "Damaged"): "0x60"}, "0m", nil},
 		"damaged":        {"at once, but for one evaluation", samples{verified(nightly, "False", "Damaged"): "0x60"}, "1m", []string{nightly}},
 		"two namespaces": {"of one name, each by itself", samples{verified(nightly, "True", "Verified"): "1x60", verified(other, "False", "Damaged"): "0x60"}, "5m", []string{other}},
 		"repaired":       {"the damaged runs are gone", samples{verified(nightly, "False", "Damaged"): "0x10 stale", verified(nightly, "True", "Verified"): "_x10 1x50"}, "15m", nil},
