@@ -1,6 +1,7 @@
 // Package peers builds the programs that the product works with (Kubernetes,
-// etcd, Crossplane, Flux, ...) from their Go modules, so that a test can run the
-// real ones on a machine without an image registry. Start with [Binary].
+// etcd, Crossplane, Flux, kube-state-metrics, ...) from their Go modules, so
+// that a test can run the real ones on a machine without an image registry.
+// Start with [Binary].
 //
 // Each peer is a Go module of its own in a folder beside this file: its
 // requirements never move the product's, and its go.sum says exactly which

@@ -1,0 +1,28 @@
+// Command alerts prints the README's table of the alerts.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"threescale.dev/backup/test/monitoring"
+)
+
+func main() {
+	root := flag.String("root", ".", "root of the repository")
+	flag.Parse()
+	if err := run(*root); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(root string) error {
+	base, err := monitoring.Load(root)
+	if err != nil {
+		return err
+	}
+	fmt.Print(base.AlertsTable())
+	return nil
+}
