@@ -161,14 +161,14 @@ func (c *composition) finishVerification(v *verification) {
 	case result != nil && result.Completed && (v.job == nil || ended):
 		v.complete(result)
 	case result != nil && jobFailed(v.job):
-		v.fail(cmp.Or(result.Reason, v1alpha1.ReasonVerificationFailed), sentence(result.Message))
+		v.fail(fmt.Sprintf("%s (%s)", sentence(result.Message), result.Reason))
 	case err != nil && ended:
-		v.fail(v1alpha1.ReasonReportMissing, sentence(err.Error()))
+		v.fail(sentence(err.Error()))
 	case jobFailed(v.job):
 		why := v.job.condition("Failed")
-		v.fail(v1alpha1.ReasonVerificationFailed, fmt.Sprintf("Job %q failed (%s: %s)", v.job.name(), why.text("reason"), why.text("message")))
+		v.fail(fmt.Sprintf("Job %q failed (%s: %s)", v.job.name(), why.text("reason"), why.text("message")))
 	case jobComplete(v.job):
-		v.fail(v1alpha1.ReasonReportMissing, fmt.Sprintf("Job %q ended well but left no result in ConfigMap %q", v.job.name(), v.report.name()))
+		v.fail(fmt.Sprintf("Job %q ended well but left no result in ConfigMap %q", v.job.name(), v.report.name()))
 	}
 }
 
@@ -184,10 +184,10 @@ func (v *verification) complete(result *job.Verification) {
 	}
 }
 
-func (v *verification) fail(reason, message string) {
+func (v *verification) fail(message string) {
 	v.record.State = v1alpha1.RunFailed
 	v.record.Progress = nil
-	v.record.Reason, v.record.Message = reason, message
+	v.record.Reason, v.record.Message = v1alpha1.ReasonVerificationFailed, message
 	v.record.CompletionTime = endOf(v.job)
 }
 

@@ -160,16 +160,16 @@ func TestVerificationEnds(t *testing.T) {
 		do     func(w *world)
 		want   string
 	}{
-		"Failed": {"the Job tells", func(w *world) { w.endJobNamed(w.verifyJob(), "Failed") }, v1alpha1.ReasonVerificationFailed},
+		"Failed": {"the Job tells", func(w *world) { w.endJobNamed(w.verifyJob(), "Failed") }, "failed (x: y)"},
 		"FailedWithWord": {"the mover tells", func(w *world) {
 			w.reportVerification(jsonOf(w.t, job.Verification{Reason: "IO", Message: "cannot read"}))
 			w.endJobNamed(w.verifyJob(), "Failed")
-		}, "IO"},
-		"NoReport": {"a Job that ended well has to say so", func(w *world) { w.endJobNamed(w.verifyJob(), "Complete") }, v1alpha1.ReasonReportMissing},
+		}, "Cannot read (IO)"},
+		"NoReport": {"a Job that ended well has to say so", func(w *world) { w.endJobNamed(w.verifyJob(), "Complete") }, "left no result"},
 		"Garbage": {"a report that nobody can read", func(w *world) {
 			w.reportVerification("{")
 			w.endJobNamed(w.verifyJob(), "Complete")
-		}, v1alpha1.ReasonReportMissing},
+		}, "Cannot read key"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,8 @@ func TestVerificationEnds(t *testing.T) {
 			w.untilVerifying()
 			tc.do(w)
 			w.reconcileAll()
-			assert.Equal(t, tc.want, w.condition("Verified")["reason"], tc.reason)
+			assert.Equal(t, v1alpha1.ReasonVerificationFailed, w.condition("Verified")["reason"], tc.reason)
+			assert.Contains(t, w.condition("Verified")["message"], tc.want, tc.reason)
 			assert.Equal(t, "False", w.condition("Verified")["status"], tc.reason)
 			assert.Contains(t, w.condition("Verified")["message"], "kubectl", "it says where to look")
 			w.at("2026-12-06T05:00:00Z")
