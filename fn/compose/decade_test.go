@@ -59,7 +59,7 @@ func TestTenYears(t *testing.T) {
 
 // decade is a world with a volume, which holds runs by their ID with their start.
 type decade struct {
-	*world
+	*pocket
 	rnd            *rand.Rand
 	zone           *time.Location
 	trouble, jumps int
@@ -76,14 +76,15 @@ func newDecade(t *testing.T, trouble, jumps int) *decade {
 	zone, err := timezone.Load("Europe/Berlin")
 	require.NoError(t, err)
 	d := &decade{
-		world: newWorld(t, beside(decadeSpec)), zone: zone, rnd: rand.New(rand.NewPCG(7, uint64(trouble))), trouble: trouble, jumps: jumps,
+		pocket: newPocket(t, beside(decadeSpec)), zone: zone, rnd: rand.New(rand.NewPCG(7, uint64(trouble))), trouble: trouble, jumps: jumps,
 		volume: map[string]time.Time{}, all: map[string]time.Time{},
 	}
-	d.function.quick = true
-	d.setNow(noon)
 	d.call()
 	return d
 }
+
+func (d *decade) now() time.Time       { return d.observed.Now }
+func (d *decade) setNow(now time.Time) { d.observed.Now = now }
 
 // chance tells whether something happens that happens one in so many times; never for 0.
 func (d *decade) chance(oneIn int) bool { return oneIn > 0 && d.rnd.IntN(oneIn) == 0 }
@@ -129,7 +130,7 @@ func (d *decade) mishap() {
 	d.troubles++
 	switch d.rnd.IntN(4) {
 	case 0:
-		d.wipeStatus()
+		d.observed.Composite.Status = v1alpha1.ThreeScaleBackupStatus{}
 	case 1:
 		d.deleteFirst("job/", "verify-job/")
 	case 2:
@@ -140,10 +141,9 @@ func (d *decade) mishap() {
 }
 
 func (d *decade) deleteFirst(prefixes ...string) {
-	composed := d.Composed()
-	for _, key := range slices.Sorted(maps.Keys(composed)) {
+	for _, key := range slices.Sorted(maps.Keys(d.observed.Composed)) {
 		if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
-			d.Delete(composed[key].GetKind(), namespace, composed[key].GetName())
+			delete(d.observed.Composed, key)
 			return
 		}
 	}
@@ -153,13 +153,7 @@ func (d *decade) deleteFirst(prefixes ...string) {
 func (d *decade) call() {
 	d.t.Helper()
 	d.reconcile()
-	active := 0
-	for _, o := range d.Composed() {
-		if o.GetKind() == "Job" && !hasEnded(o) {
-			active++
-		}
-	}
-	require.LessOrEqual(d.t, active, 1, "two at once")
+	require.LessOrEqual(d.t, len(d.active()), 1, "two at once")
 	if d.newest != "" {
 		require.Contains(d.t, d.volume, d.newest, "the newest verified run is gone")
 	}
@@ -174,38 +168,25 @@ func hasEnded(o *unstructured.Unstructured) bool {
 // anything that goes on.
 func (d *decade) work() bool {
 	d.t.Helper()
-	for key, o := range d.Composed() {
-		if o.GetKind() != "Job" || hasEnded(o) {
-			continue
-		}
+	for _, o := range d.active() {
 		condition := "Complete"
 		switch {
 		case d.chance(d.trouble * 4):
 			condition = "Failed"
 			d.troubles++
-		case strings.HasPrefix(key, "verify-job/"):
+		case o.GetLabels()[v1alpha1.LabelVerification] != "":
 			d.verifies(o)
 		default:
 			d.backsUp(o)
 		}
-		d.endJobNamed(o, condition)
+		set([]any{map[string]any{
+			"type": condition, "status": "True", "reason": "x", "message": "y", "lastTransitionTime": d.now().Format(time.RFC3339),
+		}}, "status", "conditions")(o.Object)
 		return true
 	}
-	for _, record := range listOf(d.status("runs")) {
-		if record["state"] == "Running" {
-			return true
-		}
-	}
-	return d.status("verification", "state") == "Running"
-}
-
-func listOf(value any) []map[string]any {
-	var out []map[string]any
-	list, _ := value.([]any)
-	for _, entry := range list {
-		out = append(out, entry.(map[string]any))
-	}
-	return out
+	status := d.observed.Composite.Status
+	return slices.ContainsFunc(status.Runs, func(r v1alpha1.Run) bool { return r.State == v1alpha1.RunRunning }) ||
+		status.Verification != nil && status.Verification.State == v1alpha1.RunRunning
 }
 
 // backsUp does what the mover does: a run that is there already is reported
@@ -235,19 +216,19 @@ func (d *decade) backsUp(o *unstructured.Unstructured) {
 		slices.Sort(want)
 	}
 	require.Equal(d.t, want, slices.Sorted(maps.Keys(d.volume)), "exactly what the rules keep")
-	report := d.Composed()["report/"+run]
+	report := d.observed.Composed["report/"+run]
 	if report == nil {
 		return // somebody deleted it: the run will be called a failure, and is there all the same
 	}
 	result := completed(run)
 	result.StartTime, result.CompletionTime, result.Removed = d.volume[run], d.now(), removed
-	d.edit(report, set(jsonOf(d.t, result), "data", job.KeyResult))
+	set(jsonOf(d.t, result), "data", job.KeyResult)(report)
 }
 
 func (d *decade) verifies(o *unstructured.Unstructured) {
-	if report := d.Composed()["verify-report/"+o.GetLabels()[v1alpha1.LabelVerification]]; report != nil {
+	if report := d.observed.Composed["verify-report/"+o.GetLabels()[v1alpha1.LabelVerification]]; report != nil {
 		d.verifications++
-		d.edit(report, set(jsonOf(d.t, job.Verification{Completed: true, CompletionTime: d.now(), Runs: int64(len(d.volume))}), "data", job.KeyVerification))
+		set(jsonOf(d.t, job.Verification{Completed: true, CompletionTime: d.now(), Runs: int64(len(d.volume))}), "data", job.KeyVerification)(report)
 	}
 }
 
