@@ -30,8 +30,8 @@ type Node struct {
 }
 
 // RunJob runs the composed Job that is not finished, writes its report and its
-// end into the world, and returns the mover's result. ran is false when there
-// is no such Job.
+// end into the world, and returns the mover's result, which is empty for a
+// verification. ran is false when there is no such Job.
 func (n *Node) RunJob(ctx context.Context, w *World) (result job.Result, ran bool, err error) {
 	for _, object := range w.Composed() {
 		if object.GetKind() != "Job" || finished(object) {
@@ -59,38 +59,54 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 		return job.Result{}, err
 	}
 	defer unmount()
-	options, err := parse(pod.Containers[0].Args)
+	cli, err := parse(pod.Containers[0].Args)
 	if err != nil {
 		return job.Result{}, fmt.Errorf("cannot run Job %q: %w", composed.Name, err)
 	}
-	for _, path := range []*string{&options.Volume, &options.Objects, &options.FileStorage} {
-		*path = mounted.locate(*path)
+	env := func(namespace, report string) mover.Env {
+		return mover.Env{
+			Now:      w.Now,
+			Hostname: composed.Name,
+			Reporter: &worldReporter{world: w, key: key{"ConfigMap", namespace, report}},
+			Progress: n.Progress,
+		}
 	}
-	result, err := mover.Backup(ctx, options, mover.Env{
-		Now:      w.Now,
-		Hostname: composed.Name,
-		Reporter: &worldReporter{world: w, key: key{"ConfigMap", options.Namespace, options.Report}},
-		Progress: n.Progress,
-	})
+	var result job.Result
+	if verify := cli.Verify.VerifyOptions; verify.Run != "" {
+		verify.Volume = mounted.locate(verify.Volume)
+		_, err = mover.Verify(ctx, verify, env(verify.Namespace, verify.Report))
+	} else {
+		backup := cli.Backup.Options
+		for _, path := range []*string{&backup.Volume, &backup.Objects, &backup.FileStorage} {
+			*path = mounted.locate(*path)
+		}
+		result, err = mover.Backup(ctx, backup, env(backup.Namespace, backup.Report))
+	}
 	w.endJob(object, err)
 	return result, err
 }
 
+// commandLine is the mover's, as far as a backup's Jobs use it.
+type commandLine struct {
+	Backup struct {
+		job.Options `embed:""`
+	} `cmd:""`
+	Verify struct {
+		job.VerifyOptions `embed:""`
+	} `cmd:""`
+}
+
 // parse reads a Job's arguments as the mover's command line does.
-func parse(args []string) (job.Options, error) {
-	var cli struct {
-		Backup struct {
-			job.Options `embed:""`
-		} `cmd:""`
-	}
+func parse(args []string) (commandLine, error) {
+	var cli commandLine
 	parser, err := kong.New(&cli)
 	if err != nil {
-		return job.Options{}, err
+		return cli, err
 	}
 	if _, err := parser.Parse(args); err != nil {
-		return job.Options{}, fmt.Errorf("cannot parse arguments %q: %w", args, err)
+		return cli, fmt.Errorf("cannot parse arguments %q: %w", args, err)
 	}
-	return cli.Backup.Options, nil
+	return cli, nil
 }
 
 // mounts are directories by mount path.

@@ -34,8 +34,10 @@ func newInstallation(t *testing.T, spec string) *installation {
 	require.NoError(t, err)
 	backup := object(t, `{apiVersion: backup.threescale.dev/v1alpha1, kind: ThreeScaleBackup, metadata: {name: nightly, namespace: 3scale,
 		uid: u, creationTimestamp: "2026-11-22T11:59:00Z"}, spec: {backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}`+spec+`}}`)
-	w := simulate.NewWorld(function.New(logging.NewNopLogger()), backup, dataset.Installation(dataset.Options{Seed: 1}))
+	fn := function.New(logging.NewNopLogger())
+	w := simulate.NewWorld(fn, backup, dataset.Installation(dataset.Options{Seed: 1}))
 	w.Now = func() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
+	fn.Now = func() time.Time { return w.Now() }
 	return &installation{
 		World: w, t: t, volume: volume, files: stats,
 		Node: &simulate.Node{Claims: map[string]string{"nightly-backup": volume, "system-storage": source}},
