@@ -190,6 +190,14 @@ func (w *tenant) hasEvent(reason, text string) func(context.Context) error {
 	}
 }
 
+// untilWarned waits until the warnings of a claim hold a text, or no longer do.
+func (w *tenant) untilWarned(name, text string, warned bool) {
+	w.t.Helper()
+	w.until(name, fmt.Sprintf("the warning %q to be %t", text, warned), func(u *unstructured.Unstructured) bool {
+		return condition(u, v1alpha1.ConditionWarning) != nil && strings.Contains(message(u, v1alpha1.ConditionWarning), text) == warned
+	})
+}
+
 // untilReconciled has core reconcile the composite of a claim, and waits until
 // it has: what did not happen by then does not happen. A composite of an old
 // XRD has no status for that, so Crossplane's log is asked.

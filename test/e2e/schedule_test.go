@@ -45,7 +45,7 @@ func TestScheduleOfAMinute(t *testing.T) {
 		w.writeFile(fmt.Sprintf("changed-%d.txt", i), []byte("one file more"))
 	}
 	require.NoError(t, w.apply(claim(nightly, beside(`schedule: "* * * * *", suspend: true`))))
-	w.untilReason(nightly, v1alpha1.ConditionWarning, v1alpha1.ReasonSuspended)
+	w.untilWarned(nightly, "spec.suspend", true)
 	w.assertOnTime(ids)
 	dir := w.volumeDir(nightlyVolume)
 	assert.Equal(t, ids, w.verified(dir))
@@ -135,13 +135,13 @@ func TestRetentionThinsOut(t *testing.T) {
 		}}},
 	}
 	require.NoError(t, w.c.Client().Create(t.Context(), reader))
-	w.untilReason(nightly, v1alpha1.ConditionWarning, v1alpha1.ReasonRetentionWaits)
+	w.untilWarned(nightly, `reads the volume`, true)
 	done = run("beside a restore")
 	assert.Equal(t, ids[1:], w.verified(dir))
 	assert.Nil(t, status(done, "lastRun", "removed"))
 
 	w.admin("delete", "job", reader.Name, "--cascade=foreground")
-	w.untilReason(nightly, v1alpha1.ConditionWarning, v1alpha1.ReasonNoWarnings)
+	w.untilWarned(nightly, `reads the volume`, false)
 	done = run("after it")
 	assert.Equal(t, ids[3:], w.verified(dir))
 	assert.Equal(t, []any{ids[1], ids[2]}, status(done, "lastRun", "removed"))

@@ -90,7 +90,7 @@ func TestRecipientsChange(t *testing.T) {
 	assert.Nil(t, status(verified, "verification", "damagedRuns"))
 
 	require.NoError(t, w.apply(claim(nightly, beside(everyMinute))))
-	w.untilReason(nightly, v1alpha1.ConditionWarning, v1alpha1.ReasonEncryptionRemoved)
+	w.untilWarned(nightly, "is encrypted, and the next will be stored readable", true)
 	requireEncrypted(t, filepath.Join(dir, "trees"))
 }
 
