@@ -92,7 +92,7 @@ func (d *decade) chance(oneIn int) bool { return oneIn > 0 && d.rnd.IntN(oneIn) 
 // night goes to the next slot and lets happen what it brings.
 func (d *decade) night() {
 	d.t.Helper()
-	real := d.now().Add(-d.offset)
+	truly := d.now().Add(-d.offset)
 	if d.chance(d.jumps) {
 		d.offset = time.Duration(d.rnd.IntN(80*24)-40*24) * time.Hour
 	} else if d.chance(d.jumps / 6) {
@@ -103,7 +103,7 @@ func (d *decade) night() {
 		days += d.rnd.IntN(20) // nothing runs, core neither
 		d.troubles++
 	}
-	local := real.In(d.zone)
+	local := truly.In(d.zone)
 	slot := time.Date(local.Year(), local.Month(), local.Day()+days, 2, 0, 0, 0, d.zone)
 	d.setNow(slot.UTC().Add(d.offset + time.Duration(d.rnd.IntN(15))*time.Second))
 	for range 8 {
@@ -168,8 +168,8 @@ func hasEnded(o *unstructured.Unstructured) bool {
 // anything that goes on.
 func (d *decade) work() bool {
 	d.t.Helper()
-	for _, o := range d.active() {
-		condition := "Complete"
+	if active := d.active(); len(active) > 0 {
+		o, condition := active[0], "Complete"
 		switch {
 		case d.chance(d.trouble * 4):
 			condition = "Failed"

@@ -294,7 +294,7 @@ func (r *run) key() string {
 // composeHelpers composes what all runs and verifications share: the identity of
 // their pods, which may write one report.
 func (c *composition) composeHelpers() {
-	report := ""
+	var report string
 	switch {
 	case c.verification.inFlight():
 		report = specs.VerificationReportName(c.verification.spec(c))

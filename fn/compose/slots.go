@@ -89,7 +89,7 @@ func (s *slots) forgetFuture(now time.Time) {
 // pass notes that slots are over of which none starts any more.
 func (s *slots) pass(newest time.Time) {
 	s.status.LastSlot = timeOf(newest)
-	s.status.MissedSlots += int32(s.missed) //nolint:gosec // at most 1,000 a time
+	s.status.MissedSlots += int32(s.missed)
 	s.status.MissedSlots = min(s.status.MissedSlots, schedule.MaxCounted)
 	if s.missed > 0 && s.status.FirstMissedSlot == nil {
 		s.status.FirstMissedSlot = timeOf(s.firstMissed)
@@ -100,7 +100,7 @@ func (s *slots) pass(newest time.Time) {
 // start notes that the slot which is due starts.
 func (s *slots) start(now time.Time) {
 	s.status.LastSlot = timeOf(s.due)
-	s.status.MissedSlots, s.status.FirstMissedSlot = int32(s.missed), nil //nolint:gosec // at most 1,000
+	s.status.MissedSlots, s.status.FirstMissedSlot = int32(s.missed), nil
 	if s.missed > 0 {
 		s.status.FirstMissedSlot = timeOf(s.firstMissed)
 	}

@@ -144,7 +144,7 @@ func (c *composition) preflightCondition() Condition {
 }
 
 func (c *composition) warningCondition() Condition {
-	warnings := append(c.warnings, c.cautions()...)
+	warnings := slices.Concat(c.warnings, c.cautions())
 	if last := c.desired.Status.LastRun; last != nil {
 		for _, text := range last.Warnings {
 			warnings = append(warnings, finding{v1alpha1.ReasonRunWarnings, sentence(text)})
