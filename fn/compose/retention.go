@@ -7,11 +7,11 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// retention is what the mover thins out the runs by once this one has verified:
-// not at all while a restore reads the volume.
+// retention is what the mover thins out the runs by once this one has verified,
+// unless its report says by then that a restore reads the volume.
 func (c *composition) retention() job.Retention {
 	r := c.spec.Retention
-	if r == nil || len(c.readers()) > 0 {
+	if r == nil {
 		return job.Retention{}
 	}
 	return job.Retention{

@@ -325,6 +325,9 @@ func (c *composition) composeReport(r *run) {
 	if volume := cmp.Or(r.report.annotation(v1alpha1.AnnotationVolume), r.volume); volume != "" {
 		report.Annotations[v1alpha1.AnnotationVolume] = volume
 	}
+	if readers := c.readers(); len(readers) > 0 {
+		report.Annotations[v1alpha1.AnnotationReaders] = strings.Join(readers, ", ")
+	}
 	c.desired.Resources[keyReport+r.id] = report
 }
 

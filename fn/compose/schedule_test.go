@@ -1,7 +1,6 @@
 package compose_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -477,16 +476,24 @@ func TestRetentionWaitsForARestore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, beside(`retention: {keepLast: 2}`))
 			w.Put(readerJob(tc.volume))
-			for i := 0; len(w.jobs) == 0 && i < 10; i++ {
-				w.reconcile()
-			}
-			args := fmt.Sprint(w.Composed()["job/"+w.runIDs()[0]].Object)
+			report := w.untilReport()
 			if tc.waits {
-				assert.NotContains(t, args, "--keep-last", tc.reason)
+				assert.Equal(t, "dr", report.GetAnnotations()[v1alpha1.AnnotationReaders], tc.reason)
 				assert.Equal(t, v1alpha1.ReasonRetentionWaits, w.condition("Warning")["reason"], tc.reason)
-			} else {
-				assert.Contains(t, args, "--keep-last=2", tc.reason)
+				w.Delete("Job", namespace, "dr-inspect-1")
+				w.reconcile()
+				report = w.only("ConfigMap")
 			}
+			assert.NotContains(t, report.GetAnnotations(), v1alpha1.AnnotationReaders, tc.reason)
+			assert.Equal(t, v1alpha1.ReasonNoWarnings, w.condition("Warning")["reason"], tc.reason)
 		})
 	}
+}
+
+// untilReport reconciles until there is the report of a run.
+func (w *world) untilReport() *unstructured.Unstructured {
+	w.t.Helper()
+	w.reconcile()
+	w.reconcile()
+	return w.only("ConfigMap")
 }

@@ -24,6 +24,12 @@ type Reporter interface {
 	Report(ctx context.Context, key string, value any) error
 }
 
+// Readers is what a Reporter may also be: it tells whoever reads the volume, so that no run
+// may be removed now; "" if nobody does.
+type Readers interface {
+	Readers(ctx context.Context) (string, error)
+}
+
 // Env is what the mover needs beside its options.
 type Env struct {
 	// Reporter may be nil.

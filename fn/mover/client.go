@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // requestTimeout bounds each call, so that an API server that does not answer
@@ -87,6 +89,21 @@ func (r *configMapReporter) Report(ctx context.Context, key string, value any) e
 	}
 	patch := map[string]any{"data": map[string]string{key: string(text)}}
 	return r.client.patch(ctx, types.MergePatchType, "configmaps", r.name, patch)
+}
+
+// Readers implements Readers: whoever composed the report wrote it there.
+func (r *configMapReporter) Readers(ctx context.Context) (string, error) {
+	var report struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+	}
+	body, err := r.client.rest.Get().Namespace(r.client.namespace).Resource("configmaps").Name(r.name).Do(ctx).Raw()
+	if err == nil {
+		err = json.Unmarshal(body, &report)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot read configmaps %q: %w", r.name, err)
+	}
+	return report.Metadata.Annotations[v1alpha1.AnnotationReaders], nil
 }
 
 // Handover returns a Handover that writes into the Secrets of those names.

@@ -30,7 +30,7 @@ func TestClient(t *testing.T) {
 		answer(body)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_, err = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap"}`)
+		_, err = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"backup.threescale.dev/readers":"dr"}}}`)
 		assert.NoError(t, err)
 	}))
 	defer server.Close()
@@ -65,6 +65,14 @@ func TestClient(t *testing.T) {
 	assert.Equal(t, "add /data", operations[0].Op+" "+operations[0].Path, "all data is replaced")
 	assert.Equal(t, map[string][]byte{"secrets.x.json": []byte("{}")}, operations[0].Value)
 
-	status, answer = http.StatusForbidden, func([]byte) {}
+	answer = func([]byte) {}
+	readers, err := reporter.(Readers).Readers(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "GET /api/v1/namespaces/3scale/configmaps/report", path)
+	assert.Equal(t, "dr", readers)
+
+	status = http.StatusForbidden
+	_, err = reporter.(Readers).Readers(t.Context())
+	require.ErrorContains(t, err, `cannot read configmaps "report"`)
 	require.ErrorContains(t, reporter.Report(t.Context(), job.KeyResult, result), `cannot patch configmaps "report"`)
 }

@@ -1,6 +1,7 @@
 package mover
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync"
@@ -69,4 +70,22 @@ func TestPruneWithoutTheRunThatVerified(t *testing.T) {
 	p.prune(t.Context(), &gone)
 	assert.Empty(t, p.removed, "what is on the volume is not what was just written: nobody knows what the rest is")
 	assert.Equal(t, []string{`retention was not applied: run "r4" is not among the complete runs`}, p.warnings)
+}
+
+// readBy is a Reporter of whom a restore reads the volume.
+type readBy string
+
+func (readBy) Report(context.Context, string, any) error { return nil }
+func (r readBy) Readers(context.Context) (string, error) { return string(r), nil }
+
+func TestPruneWaitsForARestore(t *testing.T) {
+	p, written, lock := lockedVolume(t)
+	require.NoError(t, lock.Close())
+	p.env.Reporter = readBy("dr")
+	p.prune(t.Context(), written)
+	assert.Empty(t, p.removed, "between its pods a restore holds no run")
+	assert.Equal(t, []string{"retention was not applied: restore dr reads the volume"}, p.warnings)
+	p.env.Reporter = readBy("")
+	p.prune(t.Context(), written)
+	assert.Equal(t, []string{"r1", "r2"}, p.removed)
 }

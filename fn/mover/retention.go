@@ -81,6 +81,9 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 		return
 	}
 	going, err := p.going(written)
+	if err == nil && len(going) > 0 {
+		err = p.unread(ctx)
+	}
 	if err != nil {
 		p.warnf("retention was not applied: %v", err)
 		return
@@ -91,6 +94,24 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 			return
 		}
 	}
+}
+
+// unread returns an error while a restore reads the volume: it reads in more than
+// one pod, and between them holds no run.
+func (p *pruner) unread(ctx context.Context) error {
+	readers, ok := p.env.Reporter.(Readers)
+	if !ok {
+		return nil
+	}
+	var names string
+	err := persist(ctx, func(ctx context.Context) (err error) {
+		names, err = readers.Readers(ctx)
+		return err
+	})
+	if err == nil && names != "" {
+		err = fmt.Errorf("restore %s reads the volume", names)
+	}
+	return err
 }
 
 // going returns the runs that the policy lets go, oldest first. The run that was

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/mover"
 )
 
@@ -202,6 +203,11 @@ func (r *worldReporter) Report(_ context.Context, field string, value any) error
 	report.SetResourceVersion(r.world.nextVersion())
 	r.world.Put(report)
 	return nil
+}
+
+// Readers implements mover.Readers.
+func (r *worldReporter) Readers(context.Context) (string, error) {
+	return r.world.objects[r.key].GetAnnotations()[v1alpha1.AnnotationReaders], nil
 }
 
 // endJob ends a Job as the Job controller would after its last try.

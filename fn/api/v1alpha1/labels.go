@@ -29,6 +29,9 @@ const (
 	AnnotationSourceResourceVersion = Group + "/source-resource-version"
 	// AnnotationCause holds what started the run, as JSON (job.Cause).
 	AnnotationCause = Group + "/cause"
+	// AnnotationReaders holds, on the report of a run, the names of the
+	// ThreeScaleRestores that read its volume: no run is removed meanwhile.
+	AnnotationReaders = Group + "/readers"
 	// AnnotationHandled holds what was handled when a run or a verification
 	// started, as JSON (job.Handled): it outlives a lost status.
 	AnnotationHandled = Group + "/handled"
