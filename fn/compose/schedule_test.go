@@ -293,6 +293,36 @@ func TestScheduleChanges(t *testing.T) {
 	}
 }
 
+// TestScheduleThatBeginsSuspended: what passes before it is first resumed is not
+// made up for either.
+func TestScheduleThatBeginsSuspended(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec+`, suspend: true`))
+	w.reconcile()
+	assert.Nil(t, w.status("staleTime"), "nobody waits for a run")
+	w.at("2026-11-25T12:00:00Z")
+	w.setSpec(false, "suspend")
+	w.reconcileAll()
+	assert.Nil(t, w.runIDs())
+	assert.Equal(t, "2026-11-26T02:00:00Z", w.status("nextRunTime"))
+	w.runAt("2026-11-26T02:00:00Z")
+}
+
+// TestScheduleWhileBusy: a run of hours is not looked at more often because a
+// verification waits for its end.
+func TestScheduleWhileBusy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec+`, verify: {schedule: "0 5 * * *"}`))
+	w.reconcile()
+	w.runAt("2026-11-23T02:00:00Z")
+	w.at("2026-11-24T02:00:00Z")
+	w.untilJob()
+	rsp := w.at("2026-11-24T05:10:00Z")
+	assert.Equal(t, 30*time.Second, rsp.GetMeta().GetTtl().AsDuration())
+	w.succeedNow()
+	w.untilVerifying()
+}
+
 // requireRuns compares the history with the starts of IDs, newest first.
 func (w *world) requireRuns(want []string, why string) {
 	w.t.Helper()

@@ -23,7 +23,7 @@ type slots struct {
 // slotsOf works out where a schedule is; nil where none is active. handled is
 // the newest slot that objects tell of, should the status have been lost.
 func (c *composition) slotsOf(expression string, before *v1alpha1.ScheduleStatus, handled *time.Time) *slots {
-	if expression == "" || c.spec.Suspend {
+	if expression == "" {
 		return nil
 	}
 	parsed, err := schedule.Parse(expression, c.spec.TimeZone)
@@ -33,12 +33,16 @@ func (c *composition) slotsOf(expression string, before *v1alpha1.ScheduleStatus
 	s := &slots{schedule: parsed, status: v1alpha1.ScheduleStatus{Expression: expression, TimeZone: c.spec.TimeZone}}
 	now := c.observed.Now.UTC().Truncate(time.Second)
 	switch {
-	case before != nil && before.Expression == expression && before.TimeZone == c.spec.TimeZone:
+	case before != nil && before.Expression == expression && before.TimeZone == c.spec.TimeZone && (c.spec.Suspend || !before.Suspended):
 		s.status = *before.DeepCopy()
 	case c.isNew() && !c.observed.Composite.Created.IsZero():
 		s.status.Since = metav1.NewTime(c.observed.Composite.Created.UTC())
 	default:
-		s.status.Since = metav1.NewTime(now) // slots before the schedule was set are not its own
+		s.status.Since = metav1.NewTime(now) // slots before the schedule was set or resumed are not its own
+	}
+	if s.status.Suspended = c.spec.Suspend; s.status.Suspended {
+		s.status.NextSlot = nil
+		return s
 	}
 	s.come(now, handled, c.spec.StartingDeadlineSeconds)
 	return s
@@ -133,7 +137,7 @@ const maxWait = 10 * time.Minute
 func (s *slots) ttl(now time.Time) time.Duration {
 	switch {
 	case s == nil || s.status.NextSlot == nil:
-		return 0
+		return 0 // none, or suspended
 	case s.isDue():
 		return pollWaiting
 	}

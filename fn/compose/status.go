@@ -246,12 +246,12 @@ func (c *composition) ttlOfRun() time.Duration {
 	switch {
 	case c.verification.inFlight() && c.verification.job != nil:
 		return c.pollJob(c.verification.job)
-	case c.verification.inFlight(), c.checks.isDue():
+	case c.verification.inFlight():
 		return pollSoon
 	case c.verification != nil && c.verification.endedNow(c.observed.Composite.Status):
 		return pollSoon // a run may wait
 	case r != nil && r.finished && !wasFinished(c.observed.Composite.Status, r.id):
-		return pollSoon // a trigger may wait
+		return pollSoon // a trigger or a verification may wait
 	case r != nil && !r.finished && r.job != nil:
 		return c.pollJob(r.job)
 	case !c.passed():

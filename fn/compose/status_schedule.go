@@ -17,7 +17,9 @@ func (c *composition) summarizeSchedule(status *v1alpha1.ThreeScaleBackupStatus)
 	}
 	status.Schedule = c.backups.status.DeepCopy()
 	status.NextRunTime = status.Schedule.NextSlot
-	status.StaleTime = timeOf(c.stale(status))
+	if !status.Schedule.Suspended {
+		status.StaleTime = timeOf(c.stale(status))
+	}
 }
 
 // stale is when the newest successful run is too old for the schedule: when the

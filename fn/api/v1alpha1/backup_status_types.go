@@ -119,6 +119,9 @@ type ScheduleStatus struct {
 	TimeZone string `json:"timeZone,omitempty"`
 	// Since is when it was set or resumed: earlier slots are not its own.
 	Since metav1.Time `json:"since"`
+	// Suspended tells that spec.suspend keeps slots from starting.
+	// +optional
+	Suspended bool `json:"suspended,omitempty"`
 	// LastSlot is the newest slot that started, or that was let pass.
 	// +optional
 	LastSlot *metav1.Time `json:"lastSlot,omitempty"`
