@@ -87,6 +87,9 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 		return job.Result{}, prune.advise(ctx, Installation{Namespace: source.Namespace, APIManager: source.APIManager}, err)
 	}
 	result := resultOf(written)
+	if o.ProveLinks {
+		prune.mend(ctx, o.Run)
+	}
 	prune.prune(ctx, written.Manifest)
 	prune.tell(&result, written.Manifest)
 	return result, nil

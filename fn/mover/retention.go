@@ -62,7 +62,8 @@ func policyOf(r job.Retention) (retention.Policy, error) {
 	return policy, nil
 }
 
-// pruner removes what a policy lets go.
+// pruner is what happens on a volume after a run has verified: it mends earlier
+// runs, if damage is known, and removes what a policy lets go.
 type pruner struct {
 	volume   *archive.Volume
 	policy   retention.Policy

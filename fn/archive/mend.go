@@ -1,0 +1,236 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+)
+
+// MendOptions says what to mend from.
+type MendOptions struct {
+	Run    string // ID of a complete run whose files were just stored or proven
+	Holder string // as in WriteOptions
+}
+
+// MendResult says what was mended.
+type MendResult struct {
+	Files    int64    // stored files of other runs' trees that were damaged and are what was written again
+	Warnings []string // what could not be looked at
+}
+
+// Mend replaces damaged files of other runs with the same file of a given run: the same path, content, mode and mtime
+// by both lists, which are proven first. The given run's file is proven before it is used, and takes the other's place
+// by one rename. What that run does not hold stays as it is, and so does what was encrypted: it is another file when it
+// is encrypted again. It reads each file that the trees do not share. Errors
+// that callers may tell apart: UsageError, LockedError, ErrRunNotFound, IntegrityError, and ctx's.
+func (v *Volume) Mend(ctx context.Context, opts MendOptions) (*MendResult, error) {
+	if err := validRunID(opts.Run); err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot mend from run %q: %w", opts.Run, err)}
+	}
+	lock, err := v.lock(opts.Holder)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.release()
+	result, err := v.mend(ctx, opts.Run)
+	if err != nil {
+		return nil, fmt.Errorf("cannot mend from run %q: %w", opts.Run, err)
+	}
+	return result, nil
+}
+
+func (v *Volume) mend(ctx context.Context, id string) (*MendResult, error) {
+	run, err := v.OpenRun(id)
+	if err != nil {
+		return nil, err
+	}
+	defer run.Close()
+	result := &MendResult{}
+	if run.tree == nil {
+		return result, nil
+	}
+	trees, err := v.root.Sub(treesDir)
+	if err != nil {
+		return nil, err
+	}
+	defer trees.Close()
+	others, err := v.otherTrees(run.info.Manifest.Tree)
+	if err != nil {
+		return nil, err
+	}
+	m := &mender{run: run, trees: trees, temporary: partialPrefix + id + "-mended", result: result}
+	if err := trees.RemoveAll(ctx, m.temporary); err != nil { // of an attempt that was killed
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		err := m.tree(ctx, name, others[name])
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("tree %s was not mended to the end: %v", name, err))
+		}
+	}
+	if result.Files == 0 {
+		return result, nil
+	}
+	return result, v.root.SyncFS()
+}
+
+// otherTrees returns the digests of the lists of all trees but one that complete runs refer to.
+func (v *Volume) otherTrees(but string) (map[string]lists.Digests, error) {
+	runs, err := v.ownRuns()
+	if err != nil {
+		return nil, err
+	}
+	others := map[string]lists.Digests{}
+	for _, r := range runs {
+		if r.State == Complete && r.Manifest.Tree != "" && r.Manifest.Tree != but {
+			others[r.Manifest.Tree] = r.Manifest.Digests.lists()
+		}
+	}
+	return others, nil
+}
+
+// mender mends trees from one run.
+type mender struct {
+	run       *Run
+	trees     *dirfd.Dir
+	temporary string // name of a link below trees, which a crash leaves to the next writer
+	result    *MendResult
+}
+
+// tree mends the files of one tree.
+func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (err error) {
+	dir, err := m.trees.Sub(name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := lists.Prove(dir, digests); err != nil {
+		return err
+	}
+	files, err := dir.Sub(lists.FilesDir)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	damaged, err := lists.Open(dir, digests)
+	if err != nil {
+		return err
+	}
+	defer damaged.Close()
+	good, err := lists.Open(m.run.tree, m.run.info.Manifest.Digests.lists())
+	if err != nil {
+		return err
+	}
+	defer good.Close()
+	pair := newPair(m.run.files, files)
+	defer pair.close()
+	wanted, having := lists.NewSeeker(damaged), lists.NewSeeker(good)
+	for {
+		want, err := wanted.Peek()
+		if err != nil || want == nil {
+			return err
+		}
+		have, err := having.Find(want.Path)
+		if err != nil {
+			return err
+		}
+		if have != nil && want.Kind == lists.File && want.SameMeta(have) && want.SHA256 == have.SHA256 {
+			if err := m.file(ctx, pair, want); err != nil {
+				return err
+			}
+		}
+		wanted.Pass()
+	}
+}
+
+// file mends one file, if it needs it and can be.
+func (m *mender) file(ctx context.Context, p *pair, want *lists.Entry) error {
+	size, shared, err := p.compare(want.Path)
+	if err != nil || shared {
+		return err
+	}
+	if digest, err := p.old.Digest(ctx, want.Path, size); err == nil && digest == want.SHA256 || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	digest, err := p.fresh.Digest(ctx, want.Path, size)
+	if err != nil {
+		return err
+	}
+	if digest != want.SHA256 {
+		return fmt.Errorf("%s is damaged in run %q too", lists.Escape(want.Path), m.run.info.ID)
+	}
+	if err := p.replace(m.trees, m.temporary, want.Path); err != nil {
+		return err
+	}
+	m.result.Files++
+	return nil
+}
+
+// pair are the files of the good tree and those of one to mend.
+type pair struct {
+	fresh, old         *dirfd.Hasher
+	freshDirs, oldDirs *dirfd.Stack
+}
+
+func newPair(fresh, old *dirfd.Dir) *pair {
+	p := &pair{
+		fresh: dirfd.NewHasher(fresh), old: dirfd.NewHasher(old),
+		freshDirs: &dirfd.Stack{Root: fresh, Flags: unix.O_PATH}, oldDirs: &dirfd.Stack{Root: old, Flags: unix.O_PATH},
+	}
+	p.fresh.Cold, p.old.Cold = true, true
+	return p
+}
+
+func (p *pair) close() {
+	p.fresh.Close()
+	p.old.Close()
+	p.freshDirs.Close()
+	p.oldDirs.Close()
+}
+
+// compare returns the stored size of the good file, and whether both are the very same.
+func (p *pair) compare(path string) (size int64, same bool, err error) {
+	parent, name := dirfd.Split(path)
+	var stats [2]unix.Stat_t
+	for i, dirs := range []*dirfd.Stack{p.freshDirs, p.oldDirs} {
+		fd, err := dirs.Open(parent)
+		if err != nil {
+			return 0, false, err
+		}
+		err = unix.Fstatat(fd, name, &stats[i], unix.AT_SYMLINK_NOFOLLOW)
+		if err != nil && !(errors.Is(err, unix.ENOENT) && dirs == p.oldDirs) {
+			return 0, false, dirs.Wrap("stat", path, err)
+		}
+	}
+	return stats[0].Size, stats[0].Ino == stats[1].Ino && stats[0].Dev == stats[1].Dev, nil
+}
+
+// replace puts the good file in the place of the other, by a link that is made below trees.
+func (p *pair) replace(trees *dirfd.Dir, temporary, path string) error {
+	parent, name := dirfd.Split(path)
+	from, err := p.freshDirs.Open(parent)
+	if err != nil {
+		return err
+	}
+	to, err := p.oldDirs.Open(parent)
+	if err != nil {
+		return err
+	}
+	if err := unix.Linkat(from, name, trees.FD, temporary, 0); err != nil {
+		return p.freshDirs.Wrap("link", path, err)
+	}
+	if err := unix.Renameat(trees.FD, temporary, to, name); err != nil {
+		return errors.Join(p.oldDirs.Wrap("replace", path, err), trees.Remove(temporary))
+	}
+	return nil
+}
