@@ -2,6 +2,7 @@ package compose_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -59,6 +60,9 @@ func TestRetentionWaitsForARestore(t *testing.T) {
 			if tc.waits {
 				assert.Equal(t, "dr", report.GetAnnotations()[v1alpha1.AnnotationReaders], tc.reason)
 				assert.Equal(t, v1alpha1.ReasonRetentionWaits, w.condition("Warning")["reason"], tc.reason)
+				w.succeed()
+				rsp := w.reconcile()
+				assert.Equal(t, 30*time.Second, rsp.GetMeta().GetTtl().AsDuration(), "nobody tells when the restore has ended")
 				w.Delete("Job", namespace, "dr-inspect-1")
 				w.reconcile()
 				report = w.only("ConfigMap")

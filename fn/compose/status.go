@@ -260,6 +260,8 @@ func (c *composition) ttlOfRun() time.Duration {
 		return pollSoon
 	case r != nil && c.observed.Composite.Unresponsive && c.lately(r):
 		return pollWaiting // a trigger may have been dropped
+	case len(c.readers()) > 0:
+		return pollWaiting // core does not tell that they are gone
 	}
 	return 0
 }
