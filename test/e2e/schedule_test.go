@@ -135,13 +135,13 @@ func TestRetentionThinsOut(t *testing.T) {
 		}}},
 	}
 	require.NoError(t, w.c.Client().Create(t.Context(), reader))
-	w.untilWarned(nightly, `reads the volume`, true)
+	w.untilWarned(nightly, "No run is removed while", true)
 	done = run("beside a restore")
 	assert.Equal(t, ids[1:], w.verified(dir))
 	assert.Nil(t, status(done, "lastRun", "removed"))
 
 	w.admin("delete", "job", reader.Name, "--cascade=foreground")
-	w.untilWarned(nightly, `reads the volume`, false)
+	w.untilWarned(nightly, "No run is removed while", false)
 	done = run("after it")
 	assert.Equal(t, ids[3:], w.verified(dir))
 	assert.Equal(t, []any{ids[1], ids[2]}, status(done, "lastRun", "removed"))
