@@ -77,11 +77,20 @@ func (w *writer) replaceTree(ctx context.Context, name string) error {
 	if !dirfd.Unsupported(err) && !errors.Is(err, unix.EINVAL) {
 		return err
 	}
+	return w.replaceInSteps(ctx, name)
+}
+
+// replaceInSteps is replaceTree where two names cannot be exchanged. Between its renames, earlier runs have no tree: if
+// it ends there, putBack gives it to them again.
+func (w *writer) replaceInSteps(ctx context.Context, name string) error {
 	hidden := removedPrefix + name
 	if err := w.trees.Rename(name, w.trees, hidden); err != nil {
 		return err
 	}
-	return errors.Join(w.trees.Rename(w.partial(), w.trees, name), w.trees.RemoveAll(ctx, hidden))
+	if err := w.trees.Rename(w.partial(), w.trees, name); err != nil {
+		return errors.Join(err, w.trees.Rename(hidden, w.trees, name))
+	}
+	return errors.Join(w.trees.Sync(), w.trees.RemoveAll(ctx, hidden))
 }
 
 // checkTree proves the lists of a tree of the given name.

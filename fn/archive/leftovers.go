@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -22,6 +23,9 @@ func (w *writer) findInterrupted(context.Context) error {
 // did not.
 func (w *writer) removeLeftovers(ctx context.Context) error {
 	foreign := func(name string) bool { return name != w.partial() && isLeftover(name) }
+	if err := w.volume.putBack(w.trees); err != nil {
+		return err
+	}
 	trees, err := w.orphans(foreign)
 	if err != nil {
 		return err
@@ -95,4 +99,27 @@ func (w *writer) removeSuperseded(ctx context.Context) error {
 		return err
 	}
 	return removeTree(ctx, w.trees, w.interrupted.Tree)
+}
+
+// putBack gives those trees their names again that were to be replaced by better ones, which never came: the runs that
+// refer to them have no other. Where the tree of a run cannot be told, any may be its.
+func (v *Volume) putBack(trees *dirfd.Dir) error {
+	names, err := trees.Names()
+	if err != nil || !slices.ContainsFunc(names, isRemoved) {
+		return err
+	}
+	used, unknown, err := v.usedTrees()
+	if err != nil {
+		return err
+	}
+	for _, hidden := range names {
+		name, ok := strings.CutPrefix(hidden, removedPrefix)
+		if !ok || unknown == "" && !used[name] || slices.Contains(names, name) {
+			continue
+		}
+		if err := trees.Rename(hidden, trees, name); err != nil {
+			return err
+		}
+	}
+	return trees.Sync()
 }

@@ -95,14 +95,6 @@ func isRemoved(name string) bool { return strings.HasPrefix(name, removedPrefix)
 
 // removeUnused removes the trees that no run refers to.
 func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
-	unused, unknown, err := v.unusedTrees()
-	if err != nil {
-		return err
-	}
-	if unknown != "" {
-		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed: that of run %q cannot be told", unknown))
-		return nil
-	}
 	trees, err := v.root.Sub(treesDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -111,6 +103,17 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 		return err
 	}
 	defer trees.Close()
+	if err := v.putBack(trees); err != nil {
+		return err
+	}
+	unused, unknown, err := v.unusedTrees()
+	if err != nil {
+		return err
+	}
+	if unknown != "" {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed: that of run %q cannot be told", unknown))
+		return nil
+	}
 	if err := trees.RemoveMatching(ctx, isRemoved); err != nil {
 		return err
 	}

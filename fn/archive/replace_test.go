@@ -1,0 +1,48 @@
+package archive
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestReplacingATreeEndsBetweenItsRenames is for volumes that cannot exchange two names, such as NFS: a run that mends a
+// tree ends when the old tree is hidden and the new one has not its name yet. Earlier runs still need the old one.
+func TestReplacingATreeEndsBetweenItsRenames(t *testing.T) {
+	for next, do := range map[string]func(f *fixture){
+		"SameRun":    func(f *fixture) { f.write("r2") },
+		"AnotherRun": func(f *fixture) { f.write("r3") },
+		"Removal":    func(f *fixture) { f.remove("r0") },
+	} {
+		t.Run(next, func(t *testing.T) {
+			f := newFixture(t)
+			f.write("r0")
+			f.addSome()
+			f.opts.ProveLinks = true
+			first := f.write("r1")
+			f.write("r2")
+			require.NoError(t, os.Rename(f.path("runs/r2"), f.path("runs/.partial-r2")))
+			shell(t, f.path("trees"), "cp", "-a", first.Manifest.Tree, ".partial-r2")
+			require.NoError(t, os.Rename(f.path("trees", first.Manifest.Tree), f.path("trees/.removed-"+first.Manifest.Tree)))
+			f.add("tenant-002/.htaccess", "allow") // what it was is in the backup only
+			do(f)
+			f.verify("r1")
+		})
+	}
+}
+
+// TestReplacingATreeThatFailsKeepsTheOldOne has the second rename fail, as for want of space or of a server.
+func TestReplacingATreeThatFailsKeepsTheOldOne(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	first := f.write("r1")
+	opts := f.opts
+	opts.Run = "r2"
+	w, err := newWriter(f.volume, opts)
+	require.NoError(t, err)
+	require.NoError(t, w.open())
+	defer w.close()
+	require.ErrorIs(t, w.replaceInSteps(t.Context(), first.Manifest.Tree), os.ErrNotExist, "there is no partial tree")
+	f.verify("r1")
+}
