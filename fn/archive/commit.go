@@ -49,8 +49,8 @@ func (w *writer) confirm() error {
 	return w.checkTree(w.manifest.Tree)
 }
 
-// placeTree gives the partial tree its name, unless a good tree has it already. One whose files nobody has read just
-// now gives way to one whose files are proven: so the runs that share a damaged tree are mended.
+// placeTree gives the partial tree its name, unless a good tree has it already. With ProveLinks, one that is not proven
+// to be intact gives way to one whose files are: so the runs that share a damaged tree are mended.
 func (w *writer) placeTree(ctx context.Context) error {
 	name := w.manifest.Tree
 	kind, err := w.trees.Kind(name)
@@ -60,7 +60,7 @@ func (w *writer) placeTree(ctx context.Context) error {
 	switch {
 	case kind == 0:
 		err = w.trees.Rename(w.partial(), w.trees, name)
-	case w.opts.CopyAll || w.opts.ProveLinks || w.checkTree(name) != nil:
+	case w.opts.CopyAll || w.opts.ProveLinks && !w.intact || w.checkTree(name) != nil:
 		err = w.replaceTree(ctx, name)
 	default:
 		err = w.trees.RemoveAll(ctx, w.partial())

@@ -2,8 +2,10 @@ package archive
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,4 +47,23 @@ func TestReplacingATreeThatFailsKeepsTheOldOne(t *testing.T) {
 	defer w.close()
 	require.ErrorIs(t, w.replaceInSteps(t.Context(), first.Manifest.Tree), os.ErrNotExist, "there is no partial tree")
 	f.verify("r1")
+}
+
+// TestATreeThatIsReadIsNotTakenAway lets a run that proves its links come back to the tree of a run that is read.
+func TestATreeThatIsReadIsNotTakenAway(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	first := f.write("r1")
+	root, err := os.Stat(f.files)
+	require.NoError(t, err)
+	f.add("changing", "x")
+	f.write("r2")
+	r, err := f.volume.OpenRun("r1")
+	require.NoError(t, err)
+	defer r.Close()
+	require.NoError(t, os.Remove(filepath.Join(f.files, "changing")))
+	require.NoError(t, os.Chtimes(f.files, root.ModTime(), root.ModTime()))
+	f.opts.ProveLinks = true
+	assert.Equal(t, first.Manifest.Tree, f.write("r3").Manifest.Tree)
+	assert.Len(t, restore(t, r), 4)
 }
