@@ -81,16 +81,23 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 		return
 	}
 	going, err := p.going(written)
-	if err == nil && len(going) > 0 {
-		err = p.unread(ctx)
-	}
 	if err != nil {
 		p.warnf("retention was not applied: %v", err)
 		return
 	}
 	for i, run := range going { // oldest first: those go that would be missed least, should this be interrupted
-		if goOn := p.remove(ctx, run); !goOn {
-			p.warnf("retention was not applied to the end: %d of %d runs that would go were not tried", len(going)-i-1, len(going))
+		left := len(going) - i
+		goOn := false
+		if err := p.unread(ctx); err != nil { // asked each time, since to remove many takes long
+			p.warnf("retention was not applied: %v", err)
+		} else {
+			goOn = p.remove(ctx, run)
+			left--
+		}
+		if !goOn {
+			if left < len(going) {
+				p.warnf("retention was not applied to the end: %d of %d runs that would go were not tried", left, len(going))
+			}
 			return
 		}
 	}
