@@ -30,16 +30,27 @@ func InstallationOf(m *archive.Manifest) Installation {
 // Decide says which runs of an installation a policy keeps, newest first. Only
 // complete runs are counted and can go: those that are damaged, of a newer
 // format, partial, or the operator's are not in the answer, nor those of other
-// installations.
+// installations. Beyond what the policy says, the newest run that holds the file
+// storage stays: runs without it, however many, are no backup of it.
 func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy) []retention.Decision {
 	var counted []retention.Run
+	withFiles := make(map[string]bool)
 	for _, run := range runs {
 		if run.State == archive.Complete && InstallationOf(run.Manifest) == of {
 			counted = append(counted, retention.Run{ID: run.ID, Start: run.StartTime()})
+			withFiles[run.ID] = run.Manifest.FileStorage == archive.Stored
 		}
 	}
-	return policy.Apply(counted)
+	decisions := policy.Apply(counted)
+	newest := slices.IndexFunc(decisions, func(d retention.Decision) bool { return withFiles[d.ID] })
+	if newest >= 0 && !decisions[newest].Kept() {
+		decisions[newest].Rules = []string{newestWithFiles}
+	}
+	return decisions
 }
+
+// newestWithFiles is why a run stays that no rule of the policy keeps.
+const newestWithFiles = "newest with the file storage"
 
 // policyOf reads the policy of a command line.
 func policyOf(r job.Retention) (retention.Policy, error) {
