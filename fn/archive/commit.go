@@ -23,6 +23,12 @@ func (w *writer) commit(ctx context.Context) error {
 			return err
 		}
 	}
+	if w.shared {
+		// Where there are no locks, another writer may have removed it since it was found.
+		if kind, err := w.trees.Kind(w.manifest.Tree); kind == 0 {
+			return errors.Join(fmt.Errorf("tree %s, which was to be shared, was removed by another writer", w.manifest.Tree), err)
+		}
+	}
 	if err := w.runs.Rename(w.partial(), w.runs, w.opts.Run); err != nil {
 		return err
 	}

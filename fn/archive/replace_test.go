@@ -67,3 +67,21 @@ func TestATreeThatIsReadIsNotTakenAway(t *testing.T) {
 	assert.Equal(t, first.Manifest.Tree, f.write("r3").Manifest.Tree)
 	assert.Len(t, restore(t, r), 4)
 }
+
+// TestATreeThatWasToBeSharedIsRemoved has another writer remove runs where there are no locks to keep it from that.
+func TestATreeThatWasToBeSharedIsRemoved(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	first := f.write("r1")
+	f.opts.Progress = func(p Progress) {
+		if p.Phase == PhaseSync {
+			require.NoError(t, os.RemoveAll(f.path("runs/r1")))
+			require.NoError(t, os.RemoveAll(f.path("trees", first.Manifest.Tree)))
+		}
+	}
+	_, err := f.tryWrite("r2")
+	require.ErrorContains(t, err, "was removed by another writer")
+	f.opts.Progress = nil
+	f.write("r2")
+	f.verify("r2")
+}
