@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -30,15 +31,14 @@ func (w *writer) removeLeftovers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(w.runs.RemoveMatching(ctx, foreign), w.trees.RemoveMatching(ctx, foreign)); err != nil {
-		return err
-	}
+	errs := []error{w.runs.RemoveMatching(ctx, foreign), w.trees.RemoveMatching(ctx, foreign)}
 	for _, name := range trees {
-		if err := removeTree(ctx, w.trees, name); err != nil {
-			return err
-		}
+		errs = append(errs, removeTree(ctx, w.trees, name))
 	}
-	return nil
+	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
+		w.Warn(fmt.Sprintf("what earlier calls left cannot be removed: %v", err)) // which is no reason to make no backup
+	}
+	return ctx.Err()
 }
 
 // orphans returns the trees that only the matching leftovers of runs refer to.

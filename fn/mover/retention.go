@@ -167,13 +167,18 @@ func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
 		inUse  *archive.InUseError
 		locked *archive.LockedError
 	)
-	switch {
-	case err == nil:
+	if result != nil { // also with an error, when not all is gone
 		p.removed = append(p.removed, run)
 		p.freed += result.FreedBytes
 		for _, warning := range result.Warnings {
 			p.warnf("%s", warning)
 		}
+	}
+	switch {
+	case err == nil:
+	case result != nil:
+		p.warnf("%v", err)
+		return ctx.Err() == nil
 	case errors.Is(err, archive.ErrRunNotFound): // another writer's retention was faster
 	case errors.As(err, &inUse):
 		p.warnf("run %q would go by the retention and stays until the next run: it is being read", run)
