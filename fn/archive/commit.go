@@ -23,6 +23,12 @@ func (w *writer) commit(ctx context.Context) error {
 			return err
 		}
 	}
+	if w.shared {
+		// Where there are no locks, another writer may have removed it since it was found.
+		if kind, err := w.trees.Kind(w.manifest.Tree); kind == 0 {
+			return errors.Join(fmt.Errorf("tree %s, which was to be shared, was removed by another writer", w.manifest.Tree), err)
+		}
+	}
 	if err := w.runs.Rename(w.partial(), w.runs, w.opts.Run); err != nil {
 		return err
 	}
@@ -49,8 +55,8 @@ func (w *writer) confirm() error {
 	return w.checkTree(w.manifest.Tree)
 }
 
-// placeTree gives the partial tree its name, unless a good tree has it already. One whose files nobody has read just
-// now gives way to one whose files are proven: so the runs that share a damaged tree are mended.
+// placeTree gives the partial tree its name, unless a good tree has it already. With ProveLinks, one that is not proven
+// to be intact gives way to one whose files are: so the runs that share a damaged tree are mended.
 func (w *writer) placeTree(ctx context.Context) error {
 	name := w.manifest.Tree
 	kind, err := w.trees.Kind(name)
@@ -60,7 +66,7 @@ func (w *writer) placeTree(ctx context.Context) error {
 	switch {
 	case kind == 0:
 		err = w.trees.Rename(w.partial(), w.trees, name)
-	case w.opts.CopyAll || w.opts.ProveLinks || w.checkTree(name) != nil:
+	case w.opts.CopyAll || w.opts.ProveLinks && !w.intact || w.checkTree(name) != nil:
 		err = w.replaceTree(ctx, name)
 	default:
 		err = w.trees.RemoveAll(ctx, w.partial())
@@ -77,11 +83,20 @@ func (w *writer) replaceTree(ctx context.Context, name string) error {
 	if !dirfd.Unsupported(err) && !errors.Is(err, unix.EINVAL) {
 		return err
 	}
+	return w.replaceInSteps(ctx, name)
+}
+
+// replaceInSteps is replaceTree where two names cannot be exchanged. Between its renames, earlier runs have no tree: if
+// it ends there, putBack gives it to them again.
+func (w *writer) replaceInSteps(ctx context.Context, name string) error {
 	hidden := removedPrefix + name
 	if err := w.trees.Rename(name, w.trees, hidden); err != nil {
 		return err
 	}
-	return errors.Join(w.trees.Rename(w.partial(), w.trees, name), w.trees.RemoveAll(ctx, hidden))
+	if err := w.trees.Rename(w.partial(), w.trees, name); err != nil {
+		return errors.Join(err, w.trees.Rename(hidden, w.trees, name))
+	}
+	return errors.Join(w.trees.Sync(), w.trees.RemoveAll(ctx, hidden))
 }
 
 // checkTree proves the lists of a tree of the given name.

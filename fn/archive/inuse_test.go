@@ -155,3 +155,19 @@ func TestVolumeWithoutLocksIsReadAndPruned(t *testing.T) {
 		})
 	}
 }
+
+// TestVerifyRunsOfOneHoldsIt is the same of one run.
+func TestVerifyRunsOfOneHoldsIt(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.write("r1")
+	f.write("r2")
+	report, err := f.volume.VerifyRuns(t.Context(), VerifyRunsOptions{Run: "r1", Workers: 1, Progress: func(p Progress) {
+		var inUse *InUseError
+		if p.FilesDone > 0 {
+			assert.ErrorAs(t, f.tryRemove("r1"), &inUse)
+		}
+	}})
+	require.NoError(t, err)
+	assert.Empty(t, report.Damages())
+}

@@ -3,6 +3,8 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -22,19 +24,21 @@ func (w *writer) findInterrupted(context.Context) error {
 // did not.
 func (w *writer) removeLeftovers(ctx context.Context) error {
 	foreign := func(name string) bool { return name != w.partial() && isLeftover(name) }
+	if err := w.volume.putBack(w.trees); err != nil {
+		return err
+	}
 	trees, err := w.orphans(foreign)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(w.runs.RemoveMatching(ctx, foreign), w.trees.RemoveMatching(ctx, foreign)); err != nil {
-		return err
-	}
+	errs := []error{w.runs.RemoveMatching(ctx, foreign), w.trees.RemoveMatching(ctx, foreign)}
 	for _, name := range trees {
-		if err := removeTree(ctx, w.trees, name); err != nil {
-			return err
-		}
+		errs = append(errs, removeTree(ctx, w.trees, name))
 	}
-	return nil
+	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
+		w.Warn(fmt.Sprintf("what earlier calls left cannot be removed: %v", err)) // which is no reason to make no backup
+	}
+	return ctx.Err()
 }
 
 // orphans returns the trees that only the matching leftovers of runs refer to.
@@ -95,4 +99,27 @@ func (w *writer) removeSuperseded(ctx context.Context) error {
 		return err
 	}
 	return removeTree(ctx, w.trees, w.interrupted.Tree)
+}
+
+// putBack gives those trees their names again that were to be replaced by better ones, which never came: the runs that
+// refer to them have no other. Where the tree of a run cannot be told, any may be its.
+func (v *Volume) putBack(trees *dirfd.Dir) error {
+	names, err := trees.Names()
+	if err != nil || !slices.ContainsFunc(names, isRemoved) {
+		return err
+	}
+	used, unknown, err := v.usedTrees()
+	if err != nil {
+		return err
+	}
+	for _, hidden := range names {
+		name, ok := strings.CutPrefix(hidden, removedPrefix)
+		if !ok || unknown == "" && !used[name] || slices.Contains(names, name) {
+			continue
+		}
+		if err := trees.Rename(hidden, trees, name); err != nil {
+			return err
+		}
+	}
+	return trees.Sync()
 }

@@ -28,7 +28,7 @@ type RemoveResult struct {
 // Remove removes a run and the trees that no other run refers to. While the volume holds a run whose tree cannot be
 // told, all trees stay. A run that is being read stays too. Nothing else in this package removes a complete run. What
 // an interrupted call left is removed by the next, of any run. Errors that callers may tell apart: UsageError,
-// LockedError, InUseError, ErrRunNotFound.
+// LockedError, InUseError, ErrRunNotFound. With an error and a result, the run is gone, and not all that it held.
 func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult, error) {
 	if err := validRunID(opts.Run); err != nil {
 		return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", opts.Run, err)}
@@ -45,26 +45,37 @@ func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult,
 	if lock.warning != "" {
 		result.Warnings = append(result.Warnings, lock.warning)
 	}
-	if err := v.remove(ctx, opts.Run, result); err != nil {
+	hidden, err := v.hideRun(ctx, opts.Run)
+	if err != nil {
 		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+	}
+	if err := v.clear(ctx, hidden, result); err != nil {
+		return result, fmt.Errorf("cannot remove all of run %q, which is gone: %w", opts.Run, err)
 	}
 	return result, nil
 }
 
-// remove hides the run, and then removes what is no longer in use.
-func (v *Volume) remove(ctx context.Context, run string, result *RemoveResult) error {
+// hideRun takes the name of a run away and returns the one that it has instead.
+func (v *Volume) hideRun(ctx context.Context, run string) (hidden string, err error) {
+	runs, err := v.root.Sub(runsDir)
+	if err != nil {
+		return "", err
+	}
+	defer runs.Close()
+	hidden = removedPrefix + run
+	if err := runs.RemoveAll(ctx, hidden); err != nil {
+		return "", err
+	}
+	return hidden, v.hide(runs, run, hidden)
+}
+
+// clear removes what is no longer in use once a run is hidden.
+func (v *Volume) clear(ctx context.Context, hidden string, result *RemoveResult) error {
 	runs, err := v.root.Sub(runsDir)
 	if err != nil {
 		return err
 	}
 	defer runs.Close()
-	hidden := removedPrefix + run
-	if err := runs.RemoveAll(ctx, hidden); err != nil {
-		return err
-	}
-	if err := v.hide(runs, run, hidden); err != nil {
-		return err
-	}
 	if err := v.removeUnused(ctx, result); err != nil {
 		return err
 	}
@@ -95,14 +106,6 @@ func isRemoved(name string) bool { return strings.HasPrefix(name, removedPrefix)
 
 // removeUnused removes the trees that no run refers to.
 func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
-	unused, unknown, err := v.unusedTrees()
-	if err != nil {
-		return err
-	}
-	if unknown != "" {
-		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed: that of run %q cannot be told", unknown))
-		return nil
-	}
 	trees, err := v.root.Sub(treesDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -111,21 +114,31 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 		return err
 	}
 	defer trees.Close()
-	if err := trees.RemoveMatching(ctx, isRemoved); err != nil {
+	if err := v.putBack(trees); err != nil {
 		return err
 	}
+	unused, unknown, err := v.unusedTrees()
+	if err != nil {
+		return err
+	}
+	if unknown != "" {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed: that of run %q cannot be told", unknown))
+		return nil
+	}
+	errs := []error{trees.RemoveMatching(ctx, isRemoved)} // what cannot be removed does not keep the rest
 	for _, name := range unused {
 		bytes, err := soleBytes(ctx, trees, []string{name}) // far cheaper than what follows
-		if err != nil {
-			return err
+		if err == nil {
+			err = removeTree(ctx, trees, name)
 		}
-		if err := removeTree(ctx, trees, name); err != nil {
-			return err
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
 		result.Trees = append(result.Trees, name)
 		result.FreedBytes += bytes
 	}
-	return trees.Sync()
+	return errors.Join(append(errs, trees.Sync())...)
 }
 
 // removeTree hides a tree and then removes it, so that no tree is ever there in part.

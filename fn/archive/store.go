@@ -60,7 +60,31 @@ func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 	w.setTree(result.Digests, result.Stored)
 	w.manifest.Totals.LinkedFiles, w.manifest.Totals.LinkedBytes = result.Linked.Files, result.Linked.Bytes
 	w.manifest.LinksOmitted = result.LinksOmitted
-	return nil
+	if w.opts.ProveLinks {
+		w.intact, err = w.isIntact(ctx)
+	}
+	return err
+}
+
+// isIntact tells if there is a tree of the name of what was built already, an older one than the previous, which is as
+// it should be. Somebody may be reading it: it is not replaced without need.
+func (w *writer) isIntact(ctx context.Context) (bool, error) {
+	name := w.manifest.Tree
+	if w.previous != nil && w.previous.Name == name {
+		return false, nil // it was found wanting, else it would be shared
+	}
+	if kind, err := w.trees.Kind(name); kind == 0 || err != nil {
+		return false, err
+	}
+	c := &verifier{
+		volume:   w.volume,
+		opts:     VerifyOptions{Workers: w.opts.Workers},
+		info:     RunInfo{ID: w.opts.Run, Manifest: &w.manifest},
+		progress: newProgress(nil),
+		report:   newReport(RunInfo{}, 1),
+	}
+	err := c.verifyTree(ctx)
+	return c.report.ProblemCount == 0, err
 }
 
 // Begin makes the writer a tree.Observer.

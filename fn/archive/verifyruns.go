@@ -2,7 +2,9 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"runtime"
 	"slices"
@@ -20,7 +22,8 @@ type VerifyRunsOptions struct {
 
 // VerifyRuns verifies all runs of the volume as Verify does, and reads what they share once: a tree, and a file that
 // several trees link. A run that Expect names and that is not on the volume is reported as damaged, also when another
-// one is verified. Of all runs, one of a newer format is not: its report has a warning. An error means that it could
+// one is verified; one that is removed meanwhile is left out. No run is removed while it is read, where the file system
+// has locks. Of all runs, one of a newer format is not: its report has a warning. An error means that it could
 // not look; those are the ones of Verify.
 //
 // Of all runs together about 10000 problems are told one by one, at least 10 of each run.
@@ -53,8 +56,12 @@ func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*Volum
 	}
 	a.begin(runs)
 	for _, info := range runs {
-		if err := a.verify(ctx, info); err != nil {
+		gone, err := a.verifyHeld(ctx, info)
+		if err != nil {
 			return nil, fmt.Errorf("cannot verify run %q: %w", info.ID, err)
+		}
+		if gone {
+			there = slices.DeleteFunc(slices.Clone(there), func(r RunInfo) bool { return r.ID == info.ID })
 		}
 	}
 	a.tellMissing(there)
@@ -117,6 +124,40 @@ func (a *runsVerifier) begin(runs []RunInfo) {
 		}
 	}
 	a.progress.begin(PhaseVerify, files, bytes)
+}
+
+// verifyHeld verifies one run and keeps it from being removed meanwhile. A run that went before that, or in spite of it
+// where there are no locks, is gone and not damaged: of all runs, it is left out.
+func (a *runsVerifier) verifyHeld(ctx context.Context, info RunInfo) (gone bool, err error) {
+	if info.State == Complete {
+		if held, err := a.volume.hold(info.ID); err == nil { // else it is going, or what follows tells what is wrong
+			defer held.release() //nolint:errcheck // nothing was written to it
+		}
+	}
+	before := *a.report
+	err = a.verify(ctx, info)
+	if ctx.Err() != nil || err == nil && len(a.report.Runs[len(a.report.Runs)-1].Problems) == 0 || a.volume.isThere(info) {
+		return false, err
+	}
+	if a.opts.Run != "" {
+		return true, fmt.Errorf("it was removed: %w", ErrRunNotFound)
+	}
+	a.report.Runs, a.report.Verified = before.Runs, before.Verified
+	return true, nil
+}
+
+// isThere tells if a run is still on the volume, as far as one may look.
+func (v *Volume) isThere(info RunInfo) bool {
+	if info.State == Unverified {
+		return true
+	}
+	runs, err := v.root.Sub(runsDir)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	defer runs.Close()
+	kind, err := runs.Kind(info.ID)
+	return kind != 0 || err != nil
 }
 
 // verify verifies one run, and its tree if no other run was seen to have it.

@@ -265,3 +265,59 @@ func TestVerifyRunsReadsARunOfManyRecipientsAndNone(t *testing.T) {
 	assert.NoError(t, report.Err(), "it takes no key")
 	assert.Equal(t, int64(3*3+2*4), report.Files)
 }
+
+// TestVerifyRunsWhileRunsAreRemoved has retention go on beside a verification of all.
+func TestVerifyRunsWhileRunsAreRemoved(t *testing.T) {
+	for _, victim := range []string{"r1", "r2", "r3"} {
+		t.Run(victim, func(t *testing.T) {
+			f := newFixture(t)
+			f.addSome()
+			for _, run := range []string{"r1", "r2", "r3", "r4"} {
+				f.change("changing", run)
+				f.write(run)
+			}
+			removed := false
+			report, err := f.volume.VerifyRuns(t.Context(), VerifyRunsOptions{Workers: 1, Progress: func(Progress) {
+				if !removed {
+					removed = f.tryRemove(victim) == nil
+				}
+			}})
+			require.NoError(t, err)
+			assert.Empty(t, report.Damages())
+		})
+	}
+}
+
+// TestVerifyRunsOfOneThatIsRemoved is the same of one run: there is nothing to tell of it.
+func TestVerifyRunsOfOneThatIsRemoved(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.write("r1")
+	f.write("r2")
+	_, err := f.volume.VerifyRuns(t.Context(), VerifyRunsOptions{Run: "r1", Progress: func(p Progress) {
+		if p.FilesDone == 0 {
+			f.remove("r1")
+		}
+	}})
+	require.ErrorIs(t, err, ErrRunNotFound)
+}
+
+// TestVerifyRunsWithoutLocksWhileRunsAreRemoved takes the files away under the one who reads them.
+func TestVerifyRunsWithoutLocksWhileRunsAreRemoved(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.write("r1")
+	f.change("changing", "x")
+	second := f.write("r2")
+	f.change("changing", "xx")
+	f.write("r3")
+	report := f.verifyRuns(VerifyRunsOptions{Progress: func(p Progress) {
+		if p.FilesDone >= 3+5+3 { // those of r3, and the objects of r2
+			require.NoError(t, os.RemoveAll(f.path("runs/r2")))
+			require.NoError(t, os.RemoveAll(f.path("trees", second.Manifest.Tree)))
+		}
+	}})
+	assert.Empty(t, report.Damages())
+	assert.Len(t, report.Runs, 2)
+	assert.Equal(t, int64(2), report.Verified)
+}

@@ -80,6 +80,7 @@ type writer struct {
 	interrupted *Manifest      // of the interrupted attempt, if it got as far as that
 	previous    *tree.Previous // nil: nothing to link from
 	shared      bool           // the tree is the previous one
+	intact      bool           // the tree is an older one, and proven
 	manifest    Manifest
 	digest      string // of manifest.json
 	fsync       bool   // after each file, where one sync of the file system does not reach the disk

@@ -89,3 +89,27 @@ func TestPruneWaitsForARestore(t *testing.T) {
 	p.prune(t.Context(), written)
 	assert.Equal(t, []string{"r1", "r2"}, p.removed)
 }
+
+// readSoon is a Reporter of whom a restore begins to read the volume when it was asked once.
+type readSoon struct{ asked int }
+
+func (*readSoon) Report(context.Context, string, any) error { return nil }
+func (r *readSoon) Readers(context.Context) (string, error) {
+	if r.asked++; r.asked > 1 {
+		return "dr", nil
+	}
+	return "", nil
+}
+
+// TestPruneEndsWhenARestoreBegins: to remove many runs may take longer than a restore needs to begin.
+func TestPruneEndsWhenARestoreBegins(t *testing.T) {
+	p, written, lock := lockedVolume(t)
+	require.NoError(t, lock.Close())
+	p.env.Reporter = &readSoon{}
+	p.prune(t.Context(), written)
+	assert.Equal(t, []string{"r1"}, p.removed)
+	assert.Equal(t, []string{
+		"retention was not applied: restore dr reads the volume",
+		"retention was not applied to the end: 1 of 2 runs that would go were not tried",
+	}, p.warnings)
+}

@@ -30,16 +30,27 @@ func InstallationOf(m *archive.Manifest) Installation {
 // Decide says which runs of an installation a policy keeps, newest first. Only
 // complete runs are counted and can go: those that are damaged, of a newer
 // format, partial, or the operator's are not in the answer, nor those of other
-// installations.
+// installations. Beyond what the policy says, the newest run that holds the file
+// storage stays: runs without it, however many, are no backup of it.
 func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy) []retention.Decision {
 	var counted []retention.Run
+	withFiles := make(map[string]bool)
 	for _, run := range runs {
 		if run.State == archive.Complete && InstallationOf(run.Manifest) == of {
 			counted = append(counted, retention.Run{ID: run.ID, Start: run.StartTime()})
+			withFiles[run.ID] = run.Manifest.FileStorage == archive.Stored
 		}
 	}
-	return policy.Apply(counted)
+	decisions := policy.Apply(counted)
+	newest := slices.IndexFunc(decisions, func(d retention.Decision) bool { return withFiles[d.ID] })
+	if newest >= 0 && !decisions[newest].Kept() {
+		decisions[newest].Rules = []string{newestWithFiles}
+	}
+	return decisions
 }
+
+// newestWithFiles is why a run stays that no rule of the policy keeps.
+const newestWithFiles = "newest with the file storage"
 
 // policyOf reads the policy of a command line.
 func policyOf(r job.Retention) (retention.Policy, error) {
@@ -82,16 +93,23 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 		return
 	}
 	going, err := p.going(written)
-	if err == nil && len(going) > 0 {
-		err = p.unread(ctx)
-	}
 	if err != nil {
 		p.warnf("retention was not applied: %v", err)
 		return
 	}
 	for i, run := range going { // oldest first: those go that would be missed least, should this be interrupted
-		if goOn := p.remove(ctx, run); !goOn {
-			p.warnf("retention was not applied to the end: %d of %d runs that would go were not tried", len(going)-i-1, len(going))
+		left := len(going) - i
+		goOn := false
+		if err := p.unread(ctx); err != nil { // asked each time, since to remove many takes long
+			p.warnf("retention was not applied: %v", err)
+		} else {
+			goOn = p.remove(ctx, run)
+			left--
+		}
+		if !goOn {
+			if left < len(going) {
+				p.warnf("retention was not applied to the end: %d of %d runs that would go were not tried", left, len(going))
+			}
 			return
 		}
 	}
@@ -150,13 +168,18 @@ func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
 		inUse  *archive.InUseError
 		locked *archive.LockedError
 	)
-	switch {
-	case err == nil:
+	if result != nil { // also with an error, when not all is gone
 		p.removed = append(p.removed, run)
 		p.freed += result.FreedBytes
 		for _, warning := range result.Warnings {
 			p.warnf("%s", warning)
 		}
+	}
+	switch {
+	case err == nil:
+	case result != nil:
+		p.warnf("%v", err)
+		return ctx.Err() == nil
 	case errors.Is(err, archive.ErrRunNotFound): // another writer's retention was faster
 	case errors.As(err, &inUse):
 		p.warnf("run %q would go by the retention and stays until the next run: it is being read", run)

@@ -185,6 +185,22 @@ func TestRetentionLooksAtItsOwnCompleteRuns(t *testing.T) {
 			[]string{"r2", "r1", "r3"},
 			nil,
 		},
+		"WithoutFiles": {
+			"the newest run with the file storage is all that there is of it",
+			func(h *history) {
+				files := h.o.FileStorage
+				h.o.FileStorage = ""
+				for i, id := range []string{"r2a", "r2b", "r2c"} {
+					_, err := mover.Backup(h.t.Context(), job.Options{Run: id, Volume: h.o.Volume, Objects: h.o.Objects, Retention: job.Retention{KeepLast: 2}},
+						mover.Env{Now: func() time.Time { return noon.AddDate(0, 0, 1).Add(time.Duration(i) * time.Hour) }})
+					require.NoError(h.t, err)
+				}
+				assert.Equal(h.t, []string{"r1", "r2b", "r2c"}, h.left())
+				h.o.FileStorage = files
+			},
+			[]string{"r2c", "r3"},
+			[]string{"r1", "r2b"},
+		},
 		"NewerFormat": {
 			"a run of a newer format is not understood",
 			func(h *history) {
