@@ -100,8 +100,11 @@ func Compose(o Observed) Desired {
 func (c *composition) recognize() {
 	c.run = c.currentRun()
 	c.verification = c.currentVerification()
-	status, handled := c.observed.Composite.Status, c.handled()
-	handled.Slot = later(handled.Slot, c.run.slot())
+	status, handled := c.observed.Composite.Status, job.Handled{}
+	if c.isNew() {
+		handled = c.handled() // else the status tells, which fewer can write
+	}
+	handled.Slot = later(handled.Slot, c.slotOf(c.run))
 	c.backups = c.slotsOf(c.spec.Schedule, status.Schedule, handled.Slot)
 	if c.spec.Verify != nil {
 		var before *v1alpha1.ScheduleStatus
