@@ -1,6 +1,7 @@
 package compose_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,4 +32,16 @@ func TestReadersWhenRetentionIsRemovedMidRun(t *testing.T) {
 	w.Put(object(t, `{apiVersion: batch/v1, kind: Job, metadata: {name: inspect, namespace: 3scale, labels: {backup.threescale.dev/reads: nightly-backup, backup.threescale.dev/restore: dr}}}`))
 	w.reconcileAll()
 	assert.Equal(t, "dr", w.Composed()["report/"+w.runID()].GetAnnotations()[v1alpha1.AnnotationReaders])
+}
+
+func TestManyReadersAreNotAllTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(`retention: {keepLast: 1}`))
+	for i := range 100 {
+		w.Put(object(t, fmt.Sprintf(`{apiVersion: batch/v1, kind: Job, metadata: {name: j%d, namespace: 3scale,
+			labels: {backup.threescale.dev/reads: nightly-backup, backup.threescale.dev/restore: r%d}}}`, i, i)))
+	}
+	w.untilJob()
+	assert.Less(t, len(w.condition("Warning")["message"].(string)), 4<<10)
+	assert.Less(t, len(w.Composed()["report/"+w.runID()].GetAnnotations()[v1alpha1.AnnotationReaders]), 1<<10)
 }
