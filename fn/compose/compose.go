@@ -6,6 +6,7 @@ package compose
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -72,9 +73,27 @@ type composition struct {
 
 // Compose returns what o calls for. The same o gives the same answer.
 func Compose(o Observed) Desired {
+	desired, onward := decide(o)
+	if !onward {
+		return desired
+	}
+	// What is recorded now would be known by now if core could write the status. A
+	// slot does not wait for that.
+	o.Composite.Status = desired.Status
+	next, _ := decide(o)
+	if next.Fatal != nil || !reflect.DeepEqual(next.Requirements, desired.Requirements) {
+		return desired
+	}
+	next.Events = slices.Concat(desired.Events, next.Events)
+	return next
+}
+
+// decide is one step; onward tells that a slot waits for what it records, of a run
+// that ended a while ago.
+func decide(o Observed) (desired Desired, onward bool) {
 	scope, err := scopeOf(o.Composite)
 	if err != nil {
-		return refused(o, err)
+		return refused(o, err), false
 	}
 	o.Composite.Status.Runs = slices.DeleteFunc(slices.Clone(o.Composite.Status.Runs), func(r v1alpha1.Run) bool {
 		return !job.IsRunID(r.ID) // names are made of it
@@ -83,7 +102,7 @@ func Compose(o Observed) Desired {
 	c.desired.Resources = map[string]runtime.Object{}
 	c.desired.Requirements = c.requirements()
 	if !c.resolved() {
-		return c.gathering()
+		return c.gathering(), false
 	}
 	c.preflight()
 	c.composeVolume()
@@ -93,15 +112,28 @@ func Compose(o Observed) Desired {
 	c.composeHelpers()
 	c.summarize()
 	c.guard()
-	return c.desired
+	return c.desired, c.desired.Fatal == nil && c.slotWaits()
+}
+
+// slotWaits tells whether a slot has come though the run before it, which ended a
+// while ago, is not in the history.
+func (c *composition) slotWaits() bool {
+	r := c.run
+	if r == nil || !r.finished || wasFinished(c.observed.Composite.Status, r.id) || r.record.CompletionTime == nil {
+		return false
+	}
+	return c.backups.isDue() && c.observed.Now.Sub(r.record.CompletionTime.Time) > breakerCooldown
 }
 
 // recognize finds out what is under way, and what is due.
 func (c *composition) recognize() {
 	c.run = c.currentRun()
 	c.verification = c.currentVerification()
-	status, handled := c.observed.Composite.Status, c.handled()
-	handled.Slot = later(handled.Slot, c.run.slot())
+	status, handled := c.observed.Composite.Status, job.Handled{}
+	if c.isNew() {
+		handled = c.handled() // else the status tells, which fewer can write
+	}
+	handled.Slot = later(handled.Slot, c.slotOf(c.run))
 	c.backups = c.slotsOf(c.spec.Schedule, status.Schedule, handled.Slot)
 	if c.spec.Verify != nil {
 		var before *v1alpha1.ScheduleStatus

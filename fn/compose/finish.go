@@ -111,9 +111,12 @@ func advice(reason, otherwise string) string {
 	return otherwise
 }
 
+// timeOf is t for a status; nil for what a status cannot hold, which whoever may
+// write a report can write there.
 func timeOf(t time.Time) *metav1.Time {
-	if t.IsZero() {
+	t = t.UTC().Truncate(time.Second)
+	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
 		return nil
 	}
-	return &metav1.Time{Time: t.UTC().Truncate(time.Second)}
+	return &metav1.Time{Time: t}
 }

@@ -22,8 +22,8 @@ func (c *composition) handled() job.Handled {
 	var newest time.Time
 	for _, object := range c.observed.Composed {
 		var h job.Handled
-		if err := json.Unmarshal([]byte(object.annotation(v1alpha1.AnnotationHandled)), &h); err != nil {
-			continue // has none
+		if err := json.Unmarshal([]byte(object.annotation(v1alpha1.AnnotationHandled)), &h); err != nil || checkTrigger(h.Trigger) != nil {
+			continue // has none, or not ours
 		}
 		out.Slot, out.VerifySlot = later(out.Slot, h.Slot), later(out.VerifySlot, h.VerifySlot)
 		if created, _ := object.created(); newest.IsZero() || created.After(newest) || created.Equal(newest) && h.Trigger > out.Trigger {
@@ -52,7 +52,7 @@ func (c *composition) lastTrigger() string {
 // isNew tells that nothing is known of the composite yet, or no longer.
 func (c *composition) isNew() bool {
 	status := c.observed.Composite.Status
-	return len(status.Runs) == 0 && status.Schedule == nil && status.Verification == nil
+	return len(status.Runs) == 0 && len(status.NotIncluded) == 0 // which each status tells
 }
 
 // handledNow is what is dealt with once what this call starts has started, as JSON.

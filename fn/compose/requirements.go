@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -44,9 +45,9 @@ func (c *composition) requirements() map[string]Selector {
 	if name := c.jobVolumeName(); name != "" && name != c.volumeClaimName() {
 		out[requireJobVolume] = namespaced("v1", "PersistentVolumeClaim", name)
 	}
-	if c.spec.Retention != nil {
+	if c.spec.Retention != nil || c.jobRetains() {
 		readers := namespaced("batch/v1", "Job", "")
-		readers.Labels = map[string]string{v1alpha1.LabelReads: specs.LabelValue(c.volumeClaimName())}
+		readers.Labels = map[string]string{v1alpha1.LabelReads: specs.LabelValue(cmp.Or(c.jobVolumeName(), c.volumeClaimName()))}
 		out[requireReaders] = readers
 	}
 	for _, name := range c.secretNames() {
@@ -109,6 +110,24 @@ func (c *composition) jobVolumeName() string {
 		}
 	}
 	return used
+}
+
+// jobRetains tells whether a Job at work may remove runs, whatever the spec says
+// now: its command line does not change any more.
+func (c *composition) jobRetains() bool {
+	for key, object := range c.observed.Composed {
+		if !strings.HasPrefix(key, keyJob) || !isActiveJob(object) {
+			continue
+		}
+		for _, container := range object.objects("spec", "template", "spec", "containers") {
+			for _, arg := range container.texts("args") {
+				if strings.HasPrefix(arg, "--keep-") {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // volumeInUse is the PersistentVolumeClaim of the run in flight, else the one

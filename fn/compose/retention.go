@@ -33,5 +33,5 @@ func (c *composition) readers() []string {
 		names = append(names, object.label(v1alpha1.LabelRestore))
 	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	return job.BoundedIDs(slices.Compact(names)) // whoever may write Jobs can write their labels
 }

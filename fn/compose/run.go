@@ -50,7 +50,7 @@ func (c *composition) observedRun(id string) *run {
 		}
 	}
 	r.job = c.newest(keyJob, id)
-	r.report = c.newest(keyReport, id)
+	r.report = c.observed.Composed[keyReport+id]
 	r.inconsistent = r.job.label(v1alpha1.LabelSnapshot) == v1alpha1.SnapshotInconsistent
 	r.attempt = max(attemptOf(r.job), 1)
 	if r.job == nil {
@@ -95,7 +95,7 @@ func attemptOf(object Object) int {
 func (c *composition) causeOf(r *run) job.Cause {
 	var cause job.Cause
 	if text := r.report.annotation(v1alpha1.AnnotationCause); text != "" {
-		if err := json.Unmarshal([]byte(text), &cause); err == nil {
+		if err := json.Unmarshal([]byte(text), &cause); err == nil && checkTrigger(cause.Value) == nil {
 			return cause
 		}
 	}
@@ -124,14 +124,14 @@ func scheduled(slot time.Time) job.Cause {
 	return job.Cause{Kind: job.CauseSchedule, Value: slot.UTC().Format(time.RFC3339)}
 }
 
-// slot is the slot that started the run; nil if something else did.
-func (r *run) slot() *time.Time {
+// slotOf is the slot that started a run; nil if something else did.
+func (c *composition) slotOf(r *run) *time.Time {
 	if r == nil || r.cause.Kind != job.CauseSchedule {
 		return nil
 	}
 	slot, ok := parseTime(r.cause.Value)
-	if !ok {
-		return nil
+	if !ok || r.id != c.scheduledRunID(slot) {
+		return nil // a cause that somebody else wrote
 	}
 	return &slot
 }
@@ -141,8 +141,8 @@ func (r *run) slot() *time.Time {
 func (c *composition) currentRun() *run {
 	seen := map[string]bool{}
 	var open *run
-	for _, object := range c.observed.Composed {
-		id := object.label(v1alpha1.LabelRun)
+	for key, object := range c.observed.Composed {
+		id := runOf(key, object)
 		if !job.IsRunID(id) || seen[id] {
 			continue
 		}
@@ -162,6 +162,20 @@ func (c *composition) currentRun() *run {
 		return c.observedRun(runs[0].ID)
 	}
 	return nil
+}
+
+// runOf is the ID of the run that an object belongs to; "" without one. That of a
+// report is read from its key: many may write ConfigMaps, and so their labels.
+func runOf(key string, object Object) string {
+	if id, ok := strings.CutPrefix(key, keyReport); ok {
+		return id
+	}
+	for _, prefix := range []string{keyJob, keyObjects, keySecretCopy} {
+		if strings.HasPrefix(key, prefix) {
+			return object.label(v1alpha1.LabelRun)
+		}
+	}
+	return ""
 }
 
 // before orders unfinished runs, of which there is more than one only when the
@@ -249,7 +263,7 @@ func (c *composition) composeRun() {
 		}
 	} else if due := c.dueRun(); due != nil && c.passed() && !c.verification.inFlight() {
 		c.run = due
-		if due.slot() != nil {
+		if c.slotOf(due) != nil {
 			c.backups.start(c.observed.Now)
 		}
 		c.advance(due)
@@ -296,7 +310,7 @@ func (r *run) key() string {
 func (c *composition) composeHelpers() {
 	var report string
 	switch {
-	case c.verification.inFlight():
+	case c.verification.inFlight() && (c.verification.job != nil || !c.busy()):
 		report = specs.VerificationReportName(c.verification.spec(c))
 	case c.run != nil:
 		report = specs.ReportName(c.run.spec(c))

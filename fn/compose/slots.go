@@ -92,7 +92,7 @@ func (s *slots) forgetFuture(now time.Time) {
 
 // pass notes that slots are over of which none starts any more.
 func (s *slots) pass(newest time.Time) {
-	s.status.LastSlot = timeOf(newest)
+	s.status.LastSlot, s.status.NextSlot = timeOf(newest), timeOf(s.schedule.Next(newest))
 	s.status.MissedSlots += int32(s.missed)
 	s.status.MissedSlots = min(s.status.MissedSlots, schedule.MaxCounted)
 	if s.missed > 0 && s.status.FirstMissedSlot == nil {

@@ -246,7 +246,7 @@ func (c *composition) ttlOfRun() time.Duration {
 	switch {
 	case c.verification.inFlight() && c.verification.job != nil:
 		return c.pollJob(c.verification.job)
-	case c.verification.inFlight():
+	case c.verification.inFlight() && c.passed():
 		return pollSoon
 	case c.verification != nil && c.verification.endedNow(c.observed.Composite.Status):
 		return pollSoon // a run may wait

@@ -88,7 +88,7 @@ func (c *composition) scheduleEvents(before v1alpha1.ThreeScaleBackupStatus) []E
 	if now == nil || now.MissedSlots == 0 || now.FirstMissedSlot == nil {
 		return nil
 	}
-	if was := before.Schedule; was != nil && was.MissedSlots == now.MissedSlots && was.LastSlot.Equal(now.LastSlot) {
+	if was := before.Schedule; was != nil && was.MissedSlots >= now.MissedSlots && was.FirstMissedSlot.Equal(now.FirstMissedSlot) {
 		return nil
 	}
 	return []Event{{Warning: true, Reason: v1alpha1.ReasonSlotsMissed, Message: missed(now)}}

@@ -40,10 +40,12 @@ func (c *composition) verifiedCondition() *Condition {
 	switch {
 	case v == nil && c.spec.Verify == nil:
 		return nil
+	case v.damaged() && v.record.Reason != "":
+		return verified(statusFalse, v1alpha1.ReasonDamaged, c.failedVerification()+". "+v.damage())
 	case v.damaged():
 		return verified(statusFalse, v1alpha1.ReasonDamaged, v.damage())
 	case v != nil && v.record.Reason != "":
-		return verified(statusFalse, v.record.Reason, fmt.Sprintf("The newest verification failed: %s; look at: kubectl -n %s describe job,pod -l %s", v.record.Message, c.namespace, v1alpha1.LabelVerification))
+		return verified(statusFalse, v.record.Reason, c.failedVerification())
 	case v != nil && v.record.LastSuccessfulTime != nil:
 		return verified(statusTrue, v1alpha1.ReasonVerified, fmt.Sprintf("The newest verification read %d runs and found them as they were written", v.record.Runs))
 	}
@@ -51,8 +53,12 @@ func (c *composition) verifiedCondition() *Condition {
 }
 
 func (v *verification) damage() string {
-	return fmt.Sprintf("The newest verification found damage in %s: %s. Check the storage of the volume; the next run stores afresh what is damaged. Until then restore a run that is not damaged",
+	return fmt.Sprintf("The newest verification that read all found damage in %s: %s. Check the storage of the volume; the next run stores afresh what is damaged. Until then restore a run that is not damaged",
 		strings.Join(v.record.DamagedRuns, ", "), strings.Join(v.record.Problems, "; "))
+}
+
+func (c *composition) failedVerification() string {
+	return fmt.Sprintf("The newest verification failed: %s; look at: kubectl -n %s describe job,pod -l %s", c.verification.record.Message, c.namespace, v1alpha1.LabelVerification)
 }
 
 // verificationEvents tells what changed since the status before: a start, an end.
@@ -67,6 +73,9 @@ func (c *composition) verificationEvents(before v1alpha1.ThreeScaleBackupStatus)
 		return []Event{{Reason: "VerificationStarted", Message: fmt.Sprintf("Verification %s started", v.id)}}
 	case !v.endedNow(before):
 		return nil
+	}
+	if v.record.State == v1alpha1.RunFailed {
+		return []Event{{Warning: true, Reason: v.record.Reason, Message: c.failedVerification()}}
 	}
 	condition := c.verifiedCondition()
 	return []Event{{Warning: condition.Status == statusFalse, Reason: condition.Reason, Message: condition.Message}}

@@ -34,9 +34,12 @@ func (v *verification) spec(c *composition) specs.Verification {
 // else nil. What is observed goes before the status, which may have been lost.
 func (c *composition) currentVerification() *verification {
 	id := ""
-	for key, object := range c.observed.Composed {
-		if label := object.label(v1alpha1.LabelVerification); job.IsRunID(label) && strings.HasPrefix(key, keyVerifyReport) {
-			id = max(id, label) // IDs begin with their slots
+	for key := range c.observed.Composed {
+		for _, prefix := range []string{keyVerifyReport, keyVerifyJob} {
+			// From the key: many may write ConfigMaps, and so their labels.
+			if own, ok := strings.CutPrefix(key, prefix); ok && job.IsRunID(own) {
+				id = max(id, own) // IDs begin with their slots
+			}
 		}
 	}
 	if status := c.observed.Composite.Status.Verification; id == "" && status != nil && job.IsRunID(status.ID) {
@@ -90,15 +93,18 @@ func (c *composition) verificationDue() bool {
 	if !c.checks.isDue() {
 		return false
 	}
-	if c.observed.Composite.Status.LastRun == nil {
-		if !c.completedNow() {
-			c.checks.skip()
-		}
+	if c.busy() || c.completedNow() {
+		return false // what it leaves may be verified
+	}
+	if c.observed.Composite.Status.LastRun == nil || c.backupVolume() != nil && c.volumeReplaced() {
+		c.checks.skip()
 		return false
 	}
-	busy := c.run != nil && !c.run.finished
-	return !busy && c.backupVolume() != nil && c.observed.Image != ""
+	return c.backupVolume() != nil && c.observed.Image != ""
 }
+
+// busy tells that a run is in flight.
+func (c *composition) busy() bool { return c.run != nil && !c.run.finished }
 
 // verificationID is the time of the slot, and a digest.
 func (c *composition) verificationID() string {
@@ -111,6 +117,8 @@ func (c *composition) advanceVerification(v *verification) {
 	switch {
 	case v.job != nil:
 		c.desired.Resources[keyVerifyJob+v.id] = frozenJob(v.job)
+	case c.busy():
+		// The status was lost, and with it that this one had ended.
 	case v.report != nil && c.mayReport(v.report) && c.backupVolume() != nil:
 		c.desired.Resources[keyVerifyJob+v.id] = specs.VerifyJob(c.verifyInput(v))
 	}

@@ -1,0 +1,118 @@
+package compose_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+func (w *world) relabel(key, label, value string) {
+	w.t.Helper()
+	require.NotNil(w.t, w.Composed()[key], key)
+	w.edit(w.Composed()[key], set(value, "metadata", "labels", label))
+}
+
+func TestForgedRunLabelStartsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec+`, retention: {keepLast: 1}`))
+	w.reconcile()
+	run := w.runAt("2026-11-23T02:00:00Z")
+	w.reconcileAll()
+	w.relabel("report/"+run, v1alpha1.LabelRun, "20270101t000000z-00000000")
+	w.reconcileAll()
+	assert.Nil(t, w.theJob())
+	assert.Len(t, w.jobs, 1)
+	assert.Equal(t, []string{run}, w.runIDs())
+}
+
+func TestForgedVerificationLabel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(weeklySpec))
+	w.backUp()
+	w.at("2026-11-29T05:00:01Z")
+	j := w.untilVerifying()
+	id := j.GetLabels()[v1alpha1.LabelVerification]
+	w.relabel("verify-report/"+id, v1alpha1.LabelVerification, "20990101t000000z-00000000")
+	w.reconcile()
+	assert.Equal(t, j.GetUID(), w.verifyJob().GetUID())
+}
+
+func TestForgedVerificationLabelBesideRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(`schedule: "0 6 * * 0,1", `+weeklySpec))
+	w.reconcile()
+	w.runAt("2026-11-23T06:00:00Z")
+	w.at("2026-11-29T05:00:01Z")
+	j := w.untilVerifying()
+	w.verified(job.Verification{Runs: 1})
+	w.at("2026-11-29T06:00:01Z")
+	for range 4 {
+		w.reconcile()
+	}
+	id := j.GetLabels()[v1alpha1.LabelVerification]
+	require.Nil(t, w.verifyJob())
+	w.relabel("verify-report/"+id, v1alpha1.LabelVerification, "20990101t000000z-00000000")
+	w.reconcileAll()
+	assert.Nil(t, w.verifyJob(), "beside a run")
+}
+
+func TestForgedCauseIsShort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec))
+	w.reconcile()
+	w.at("2026-11-23T02:00:00Z")
+	w.untilJob()
+	w.edit(w.Composed()["report/"+w.runID()], set(`{"kind":"Trigger","value":"`+strings.Repeat("x", 200<<10)+`"}`, "metadata", "annotations", v1alpha1.AnnotationCause))
+	w.reconcile()
+	trigger, _ := w.status("lastHandledTrigger").(string)
+	assert.Less(t, len(trigger), 1<<10)
+	assert.Equal(t, "2026-11-23T02:00:00Z", w.status("schedule", "lastSlot"))
+}
+
+func TestForgedHandledIsShort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec))
+	w.reconcile()
+	run := w.runAt("2026-11-23T02:00:00Z")
+	w.edit(w.Composed()["report/"+run], set(`{"trigger":"`+strings.Repeat("x", 200<<10)+`"}`, "metadata", "annotations", v1alpha1.AnnotationHandled))
+	w.wipeStatus()
+	w.reconcile()
+	trigger, _ := w.status("lastHandledTrigger").(string)
+	assert.Less(t, len(trigger), 1<<10)
+}
+
+func TestForgedTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(weeklySpec))
+	w.backUp()
+	w.at("2026-11-29T05:00:01Z")
+	j := w.untilVerifying()
+	w.reportVerification(`{"completed":true,"runs":1,"completionTime":"9999-12-31T23:59:59-23:59"}`)
+	w.endJobNamed(j, "Complete")
+	w.reconcile()
+	assert.Nil(t, w.status("verification", "completionTime"))
+	w.reconcile()
+}
+
+func TestForgedSlots(t *testing.T) {
+	t.Parallel()
+	for name, annotation := range map[string][2]string{
+		"Handled": {v1alpha1.AnnotationHandled, `{"slot":"2026-11-24T02:00:00Z"}`},
+		"Cause":   {v1alpha1.AnnotationCause, `{"kind":"Schedule","value":"2026-11-24T02:00:00Z"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, beside(nightlySpec))
+			w.reconcile()
+			run := w.runAt("2026-11-23T02:00:00Z")
+			w.edit(w.Composed()["report/"+run], set(annotation[1], "metadata", "annotations", annotation[0]))
+			w.at("2026-11-24T02:00:01Z")
+			w.untilJob()
+			assert.Contains(t, w.runID(), "20261124t020000z")
+		})
+	}
+}
