@@ -208,7 +208,7 @@ func (p *pair) compare(path string) (size int64, same bool, err error) {
 			return 0, false, err
 		}
 		err = unix.Fstatat(fd, name, &stats[i], unix.AT_SYMLINK_NOFOLLOW)
-		if err != nil && !(errors.Is(err, unix.ENOENT) && dirs == p.oldDirs) {
+		if err != nil && (dirs == p.freshDirs || !errors.Is(err, unix.ENOENT)) {
 			return 0, false, dirs.Wrap("stat", path, err)
 		}
 	}

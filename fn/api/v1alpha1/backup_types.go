@@ -70,7 +70,8 @@ type ThreeScaleBackupSpec struct {
 	TimeZone string `json:"timeZone,omitempty"`
 
 	// StartingDeadlineSeconds says how late the newest missed slot may still
-	// start; without it, at any time. Earlier missed slots are only reported.
+	// start, be it a run's or a verification's; without it, at any time. Less than
+	// 30 counts as 30. Earlier missed slots are only reported.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	StartingDeadlineSeconds *int64 `json:"startingDeadlineSeconds,omitempty"`
