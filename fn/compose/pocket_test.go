@@ -16,8 +16,8 @@ import (
 )
 
 // pocket is the smallest cluster that Compose can live in. It leaves out what a
-// world does (the protocol, the API server's rules), and so takes a tenth of the
-// time: for tests of years.
+// world does (the protocol, the API server's rules), and so takes a quarter of
+// the time: for tests of years.
 type pocket struct {
 	t         testing.TB
 	observed  compose.Observed
