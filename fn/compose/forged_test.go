@@ -17,6 +17,11 @@ func (w *world) relabel(key, label, value string) {
 	w.edit(w.Composed()[key], set(value, "metadata", "labels", label))
 }
 
+// Whoever may write ConfigMaps in the namespace can write what he likes into a
+// report. None of it starts a run, stops one, or fills the status.
+
+// TestForgedRunLabelStartsNothing: with retention, each run that it started would
+// remove another.
 func TestForgedRunLabelStartsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, beside(nightlySpec+`, retention: {keepLast: 1}`))

@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // TestScheduleOutlivesWhatIsLost: whatever is lost, no slot has two runs.
@@ -119,4 +121,36 @@ func TestScheduleWithAClockThatGoesBack(t *testing.T) {
 	w.runAt("2026-11-24T02:00:00Z")
 	assert.Len(t, w.jobs, 3)
 	assert.Equal(t, true, w.status("completed"))
+}
+
+// TestWrongExpressionCorrected: a composite that could do nothing so far is not one
+// whose status was lost.
+func TestWrongExpressionCorrected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(`schedule: "0 25 * * *"`))
+	w.reconcileAll()
+	w.setNow(moment(t, "2026-11-25T12:00:00Z"))
+	w.setSpec("0 2 * * *", "schedule")
+	w.reconcileAll()
+	assert.Nil(t, w.theJob(), "slots before the schedule was set are not its own")
+	assert.Equal(t, "NoWarnings", w.condition("Warning")["reason"])
+}
+
+// TestUpgradeWithARunInFlight: a report of the version before does not tell what was
+// handled, and gets it.
+func TestUpgradeWithARunInFlight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(`trigger: once`))
+	w.untilJob()
+	run := w.runID()
+	w.edit(w.Composed()["report/"+run], func(o map[string]any) {
+		delete(o["metadata"].(map[string]any)["annotations"].(map[string]any), v1alpha1.AnnotationHandled)
+	})
+	w.reconcile()
+	assert.JSONEq(t, `{"trigger":"once"}`, w.Composed()["report/"+run].GetAnnotations()[v1alpha1.AnnotationHandled])
+	w.succeed()
+	w.wipeStatus()
+	w.reconcileAll()
+	assert.Nil(t, w.theJob())
+	assert.Len(t, w.jobs, 1)
 }

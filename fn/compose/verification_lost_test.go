@@ -10,6 +10,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
+// TestStatusAndVerifyReportLost: the Job at work tells that there is a verification.
 func TestStatusAndVerifyReportLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, beside(weeklySpec))
@@ -23,18 +24,8 @@ func TestStatusAndVerifyReportLost(t *testing.T) {
 	assert.Equal(t, j.GetUID(), w.verifyJob().GetUID())
 }
 
-func TestWrongExpressionCorrected(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, beside(`schedule: "0 25 * * *"`))
-	w.reconcileAll()
-	w.setNow(moment(t, "2026-11-25T12:00:00Z"))
-	w.setSpec("0 2 * * *", "schedule")
-	w.reconcileAll()
-	assert.Nil(t, w.theJob(), "slots before the schedule was set are not its own")
-	assert.Nil(t, w.condition("Warning")["x"])
-	assert.Equal(t, "NoWarnings", w.condition("Warning")["reason"])
-}
-
+// TestVerificationSlotOutlivesLostStatus: a slot waits for the run that will tell
+// whether there is anything to verify.
 func TestVerificationSlotOutlivesLostStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, beside(`schedule: "0 4 * * *", `+weeklySpec))
@@ -49,6 +40,7 @@ func TestVerificationSlotOutlivesLostStatus(t *testing.T) {
 	w.untilVerifying()
 }
 
+// TestReplacedVolumeIsNotVerified: what the old volume held is not expected of a new one.
 func TestReplacedVolumeIsNotVerified(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, beside(weeklySpec))
@@ -64,6 +56,7 @@ func TestReplacedVolumeIsNotVerified(t *testing.T) {
 	}
 }
 
+// TestLostVerificationWaitsForTheRun: what is done again waits as the first time.
 func TestLostVerificationWaitsForTheRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, beside(`schedule: "0 6 * * 0,1", `+weeklySpec))
@@ -83,6 +76,7 @@ func TestLostVerificationWaitsForTheRun(t *testing.T) {
 	w.untilVerifying()
 }
 
+// TestVerificationWithoutVolume: there is no hurry while there is nothing to read.
 func TestVerificationWithoutVolume(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, `{backupDestination: {persistentVolumeClaim: {claimName: mine}}, `+weeklySpec+`}`)
@@ -99,21 +93,4 @@ func TestVerificationWithoutVolume(t *testing.T) {
 	assert.Equal(t, 30*time.Second, rsp.GetMeta().GetTtl().AsDuration())
 	w.Put(claim)
 	w.untilVerifying()
-}
-
-func TestUpgradeWithARunInFlight(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, beside(`trigger: once`))
-	w.untilJob()
-	run := w.runID()
-	w.edit(w.Composed()["report/"+run], func(o map[string]any) {
-		delete(o["metadata"].(map[string]any)["annotations"].(map[string]any), v1alpha1.AnnotationHandled)
-	})
-	w.reconcile()
-	assert.JSONEq(t, `{"trigger":"once"}`, w.Composed()["report/"+run].GetAnnotations()[v1alpha1.AnnotationHandled])
-	w.succeed()
-	w.wipeStatus()
-	w.reconcileAll()
-	assert.Nil(t, w.theJob())
-	assert.Len(t, w.jobs, 1)
 }
