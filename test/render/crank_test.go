@@ -81,6 +81,9 @@ func TestCrankRefuses(t *testing.T) {
 		"two destinations":  `{backupDestination: {persistentVolumeClaim: {claimName: a, volumeName: b}}}`,
 		"unknown field":     `{backupDestination: {persistentVolumeClaim: {claimName: a}}, shcedule: "@daily"}`,
 		"unknown policy":    `{backupDestination: {persistentVolumeClaim: {claimName: a}}, deletionPolicy: Keep}`,
+		"keeps nothing":     `{backupDestination: {persistentVolumeClaim: {claimName: a}}, retention: {keepLast: 0, keepYearly: 0}}`,
+		"keeps less":        `{backupDestination: {persistentVolumeClaim: {claimName: a}}, retention: {keepLast: 7, keepDaily: -1}}`,
+		"verifies never":    `{backupDestination: {persistentVolumeClaim: {claimName: a}}, verify: {latestOnly: true}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			claim := filepath.Join(t.TempDir(), ClaimFile)
