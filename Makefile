@@ -3,14 +3,16 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION  ?= v0.1.0
-REGISTRY ?= localhost/threescale-backup
+REGISTRY ?= 127.0.0.1:5000/backup
 
 GO       ?= go
 GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
 LINT      = $(GO) tool -modfile=test/tools/lint/go.mod
 # A cache of its own: what one checkout found would be shown in another by the other's paths.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/build/golangci-lint
-GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
+# The same source gives the same bytes, in each folder and with or without git.
+GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
+RELEASE   = $(GO) run ./package/build --registry '$(REGISTRY)' --version '$(VERSION)'
 
 .PHONY: help
 help: ## Show this help.
@@ -26,10 +28,23 @@ demo: ## Back up and restore made-up data on this machine, with no cluster; take
 build: ## Build the binaries into bin/.
 	$(GOBUILD) -o bin/ ./fn/cmd/...
 
+.PHONY: binaries
+binaries:
+	@for architecture in amd64 arm64; do \
+	  GOOS=linux GOARCH=$$architecture $(GOBUILD) -o build/bin/linux-$$architecture/ ./fn/cmd/... || exit 1; \
+	done
+
 .PHONY: image
-image: build ## Build the images of function and controller with buildah (REGISTRY=, VERSION=).
-	buildah bud --isolation chroot --target function --tag $(REGISTRY)/function:$(VERSION) .
-	buildah bud --isolation chroot --target controller --tag $(REGISTRY)/controller:$(VERSION) .
+image: binaries ## Make the images of function and controller for amd64 and arm64, with their SBOMs, in build/.
+	$(RELEASE) image
+
+.PHONY: package
+package: binaries ## Make the Crossplane packages: the function, and a configuration for each flavour (REGISTRY=, VERSION=).
+	$(RELEASE) package
+
+.PHONY: push
+push: binaries ## Push packages, the controller's image and SBOMs to REGISTRY=, as VERSION=.
+	$(RELEASE) push
 
 ##@ Develop
 

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,10 @@ type Options struct {
 	WithoutNode bool
 	// WithoutCrossplane leaves out Crossplane.
 	WithoutCrossplane bool
+	// RunPackages has Crossplane itself run the functions that are installed as
+	// packages, in pods, as it does by default elsewhere. Otherwise a function is
+	// a process: see StartFunction.
+	RunPackages bool
 }
 
 // A Cluster is running from Start to Stop.
@@ -75,6 +80,8 @@ type Cluster struct {
 	function    *function
 	flux        *flux
 	provisioner *provisioner
+	servers     []*http.Server
+	stopNames   context.CancelFunc
 }
 
 // Start starts a cluster and returns when it is ready to be used. First it
@@ -116,7 +123,13 @@ func (c *Cluster) Stop() error {
 	if c.provisioner != nil {
 		c.provisioner.stop()
 	}
+	if c.stopNames != nil {
+		c.stopNames()
+	}
 	var errs []error
+	for _, server := range c.servers {
+		errs = append(errs, server.Close())
+	}
 	// The last first: nobody loses what it depends on. Nothing that they would
 	// write before they end is kept.
 	for _, p := range slices.Backward(c.processes) {

@@ -75,6 +75,13 @@ func (c *Cluster) installCrossplane(ctx context.Context) error {
 	if err := c.startRBACManager(); err != nil {
 		return err
 	}
+	if c.options.RunPackages {
+		names, stop := context.WithCancel(context.WithoutCancel(ctx))
+		c.mu.Lock()
+		c.stopNames = stop
+		c.mu.Unlock()
+		go c.serveNames(names)
+	}
 	return c.StartCrossplane(ctx)
 }
 
@@ -156,18 +163,24 @@ func (c *Cluster) StartCrossplane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.StartProcess(ProcessOptions{
+	o := ProcessOptions{
 		Name: "crossplane",
 		Path: c.binaries["crossplane"],
 		Args: []string{"--debug", "core", "start"},
 		Env: append(c.crossplaneEnv(crossplaneAccount),
-			"PACKAGE_RUNTIME=External",
+			"PACKAGE_RUNTIME="+c.packageRuntime(),
 			"TLS_CLIENT_CERTS_DIR="+certs,
 			"XPKG_CACHE_DIR="+c.path("crossplane-cache"),
 			"HEALTH_PROBE_PORT="+strconv.Itoa(probe),
 			"METRICS_PORT="+strconv.Itoa(metrics),
 		),
-	})
+	}
+	if c.options.RunPackages {
+		if o, err = c.withNames(o); err != nil {
+			return err
+		}
+	}
+	p, err := c.StartProcess(o)
 	if err != nil {
 		return err
 	}
@@ -177,6 +190,14 @@ func (c *Cluster) StartCrossplane(ctx context.Context) error {
 	return p.await(ctx, "Crossplane", func(ctx context.Context) error {
 		return getOK(ctx, http.DefaultClient, localURL(probe)+"/readyz")
 	})
+}
+
+// packageRuntime says who runs the functions that are installed as packages.
+func (c *Cluster) packageRuntime() string {
+	if c.options.RunPackages {
+		return "Deployment"
+	}
+	return "External"
 }
 
 // StopCrossplane stops core. Its objects stay, and nobody reconciles them.

@@ -54,7 +54,7 @@ func TestControllerImages(t *testing.T) {
 	require.Len(t, containers, 1)
 	variables, ok := at(t, containers, "env").([]any)
 	require.True(t, ok)
-	assert.Equal(t, map[string]any{"name": "MOVER_IMAGE", "value": "registry.example.com/threescale-backup/function:v0.1.0"}, variables[0])
+	assert.Equal(t, map[string]any{"name": "MOVER_IMAGE", "value": "registry.example.com/function-threescale-backup:v0.1.0"}, variables[0])
 	readme := string(read(t, "README.md"))
 	for _, path := range []string{"/spec/template/spec/containers/0/image", "/spec/template/spec/containers/0/env/0/value"} {
 		_, _, shown := strings.Cut(readme, "path: "+path)

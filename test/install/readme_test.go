@@ -1,0 +1,111 @@
+//go:build e2e
+
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/test/peers"
+)
+
+// A reader has a clone of the repository, a shell, and the README before him.
+type reader struct {
+	t *testing.T
+	// clone is his working folder.
+	clone string
+	// env are the variables that his shell has, and script what it does before
+	// each block: it goes on where the last block ended.
+	env   []string
+	state string
+}
+
+// newReader gives him a clone of what is checked out here, with what is not
+// committed yet.
+func newReader(t *testing.T, env ...string) *reader {
+	t.Helper()
+	r := &reader{t: t, clone: filepath.Join(t.TempDir(), "threescale-backup"), env: env}
+	r.state = filepath.Join(t.TempDir(), "state")
+	require.NoError(t, os.MkdirAll(r.clone, 0o755))
+	require.NoError(t, os.WriteFile(r.state, []byte("cd "+r.clone+"\n"), 0o600))
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	r.shell("(cd " + root + " && git ls-files -z --cached --others --exclude-standard | xargs -0 tar -c --ignore-failed-read) | tar -x\n" +
+		"git init --quiet --initial-branch=main && git add --all && git commit --quiet --message='As it is checked out'")
+	return r
+}
+
+// shell runs a script where the last one ended: in its folder, with its variables.
+func (r *reader) shell(script string) string {
+	r.t.Helper()
+	cmd := exec.CommandContext(r.t.Context(), "bash", "-c", "set -euo pipefail\n. "+r.state+"\n"+script+"\n{ export -p; printf 'cd %q\\n' \"$PWD\"; } > "+r.state)
+	cmd.Env = append(os.Environ(), r.env...)
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	r.t.Logf("after %s:\n%s\n%s", time.Since(start).Round(100*time.Millisecond), indent(script), out)
+	require.NoError(r.t, err, "%s\n%s", script, out)
+	return string(out)
+}
+
+func indent(text string) string {
+	return "$ " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n> ")
+}
+
+// follow runs all blocks of a section of the README, and returns what the last
+// one printed. What is for the reader to choose is replaced by what he chooses.
+func (r *reader) follow(section string, choices ...string) string {
+	r.t.Helper()
+	readme, err := os.ReadFile(filepath.Join(r.clone, "README.md"))
+	require.NoError(r.t, err)
+	blocks := blocksOf(string(readme), section)
+	require.NotEmpty(r.t, blocks, "commands of section %q", section)
+	var out string
+	for _, block := range blocks {
+		out = r.shell(strings.NewReplacer(choices...).Replace(block))
+	}
+	return out
+}
+
+// blocksOf are the shell blocks of a section, without those of its subsections.
+func blocksOf(readme, section string) []string {
+	var out []string
+	var block strings.Builder
+	inSection, inBlock := false, false
+	for line := range strings.Lines(readme) {
+		switch {
+		case inBlock && strings.TrimSpace(line) == "```":
+			inBlock = false
+			if inSection {
+				out = append(out, block.String())
+			}
+			block.Reset()
+		case inBlock:
+			block.WriteString(line)
+		case strings.TrimSpace(line) == "```sh":
+			inBlock = true
+		case strings.HasPrefix(line, "#"):
+			inSection = strings.TrimSpace(strings.TrimLeft(line, "#")) == section
+		}
+	}
+	return out
+}
+
+// toolsOf are the variables of somebody who administers the cluster: kubectl is
+// in his path.
+func toolsOf(t *testing.T) []string {
+	t.Helper()
+	kubectl, err := peers.Binary(t.Context(), "kubectl")
+	require.NoError(t, err)
+	return []string{
+		"PATH=" + filepath.Dir(kubectl) + ":" + os.Getenv("PATH"),
+		"KUBECONFIG=" + shared.Kubeconfig(),
+		"GIT_AUTHOR_NAME=reader", "GIT_AUTHOR_EMAIL=reader@example.com",
+		"GIT_COMMITTER_NAME=reader", "GIT_COMMITTER_EMAIL=reader@example.com",
+	}
+}
