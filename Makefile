@@ -77,7 +77,7 @@ peers: ## Build Kubernetes, etcd, Crossplane, crank, Flux and kube-state-metrics
 	$(GO) run ./test/peers/build
 
 .PHONY: render
-render: ## Render all examples with the real `crossplane render`.
+render: ## Render all examples with the real `crossplane render`, and with Crossplane's own engine.
 	$(GO) test -count=1 -tags render ./test/render/...
 
 .PHONY: e2e

@@ -23,6 +23,17 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
+// TestFrontEndIsOfItsEngine keeps the two from speaking different messages.
+func TestFrontEndIsOfItsEngine(t *testing.T) {
+	for _, name := range []string{"crossplane", "crossplane-render"} {
+		folder, err := sourceFolder(t.Context(), recipes()[name].folder)
+		require.NoError(t, err)
+		module, err := os.ReadFile(filepath.Join(folder, "go.mod"))
+		require.NoError(t, err)
+		require.Contains(t, string(module), "github.com/crossplane/crossplane/v2 "+recipes()["crossplane"].version, name)
+	}
+}
+
 func TestUnknownPeer(t *testing.T) {
 	_, err := Binary(t.Context(), "unknown")
 	require.ErrorContains(t, err, `cannot build peer "unknown"`)

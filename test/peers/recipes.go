@@ -41,6 +41,8 @@ func recipes() map[string]recipe {
 			pkg:       "github.com/crossplane/crossplane/v2/cmd/crank",
 			variables: []string{"github.com/crossplane/crossplane/v2/internal/version.version=v2.2.1"},
 		},
+		// Ours, and of the same version: speaks to crossplane's render engine.
+		"crossplane-render":    {folder: "crossplane-render", version: "v2.4.0", pkg: "."},
 		"kube-state-metrics":   {folder: "kube-state-metrics", version: "v2.18.0", pkg: "k8s.io/kube-state-metrics/v2"},
 		"source-controller":    flux("source-controller"),
 		"kustomize-controller": flux("kustomize-controller"),

@@ -25,7 +25,7 @@ const targetAnnotation = "render.crossplane.io/runtime-development-target"
 // the real binary of the function, and compares with the same golden files as
 // TestRender.
 func TestCrank(t *testing.T) {
-	crank := peer(t)
+	crank := peer(t, "crank")
 	address := startFunction(t)
 	eachExample(t, func(t *testing.T, e Example) {
 		dir := filepath.Join(root, "examples", e.Name)
@@ -117,7 +117,7 @@ func TestCrankValidatesManifests(t *testing.T) {
 // With a cache that seems to hold that image it needs no network.
 func validator(t *testing.T) func(extension, resource string) ([]byte, error) {
 	t.Helper()
-	crank := peer(t)
+	crank := peer(t, "crank")
 	const image = "xpkg.crossplane.io/crossplane/crossplane:v2.2.1"
 	cache := t.TempDir()
 	cached := filepath.Join(cache, "xpkg.crossplane.io", "crossplane", "crossplane@v2.2.1")
@@ -137,9 +137,9 @@ func crossplaneCRDs(t *testing.T) string {
 	return filepath.Join(dir, "cluster", "crds")
 }
 
-func peer(t *testing.T) string {
+func peer(t *testing.T, name string) string {
 	t.Helper()
-	path, err := peers.Binary(t.Context(), "crank")
+	path, err := peers.Binary(t.Context(), name)
 	require.NoError(t, err)
 	return path
 }

@@ -143,27 +143,17 @@ func TestMeaning(t *testing.T) {
 	})
 }
 
-// TestNothingIsLost holds the function to what it must never do: drop the
-// volume with the backups or a Job at work, or reach into another namespace.
+// TestNothingIsLost holds the function to what it must never do: let the volume
+// with the backups go with its claim, or reach into another namespace. What it
+// drops is in TestDeletions.
 func TestNothingIsLost(t *testing.T) {
 	eachExample(t, func(t *testing.T, e Example) {
-		kept := map[string]*unstructured.Unstructured{}
 		for _, object := range rendered(t, e)[1:] {
 			if name := object.GetAnnotations()[annotationResourceName]; name != "" {
-				kept[name] = object
 				assert.Equal(t, "3scale", object.GetNamespace(), name)
 			}
 			if object.GetKind() == "PersistentVolumeClaim" {
 				assert.Contains(t, ownerKinds(object), "Namespace", "it goes with the backup")
-			}
-		}
-		for _, object := range e.Observed {
-			name := object.GetAnnotations()[annotationResourceName]
-			conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-			isJobAtWork := object.GetKind() == "Job" && len(conditions) == 0
-			if object.GetKind() == "PersistentVolumeClaim" || isJobAtWork {
-				require.Contains(t, kept, name, "Crossplane would delete it")
-				assert.Equal(t, object.GetName(), kept[name].GetName())
 			}
 		}
 	})
@@ -234,7 +224,7 @@ func condition(xr *unstructured.Unstructured, conditionType string) map[string]s
 	for _, entry := range list {
 		fields := map[string]string{}
 		for key, value := range entry.(map[string]any) {
-			fields[key] = value.(string)
+			fields[key], _ = value.(string) // but for the observedGeneration
 		}
 		if fields["type"] == conditionType {
 			return fields
