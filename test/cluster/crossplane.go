@@ -163,6 +163,10 @@ func (c *Cluster) StartCrossplane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A volume of the chart; core does not make it.
+	if err := os.MkdirAll(c.path("crossplane-cache"), 0o700); err != nil {
+		return fmt.Errorf("cannot create folder of packages: %w", err)
+	}
 	o := ProcessOptions{
 		Name: "crossplane",
 		Path: c.binaries["crossplane"],

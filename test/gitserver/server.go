@@ -84,6 +84,9 @@ func (s *Server) Intercept(m Middleware) {
 	s.middleware = m
 }
 
+// Address is the URL of all repositories by HTTP.
+func (s *Server) Address() string { return s.http.HTTPAddress() }
+
 // BasicAuth is the data of a Secret for HTTP, as Flux reads it: username and
 // password.
 func (s *Server) BasicAuth() map[string][]byte {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"threescale.dev/backup/test/peers"
 )
 
 // A reader has a clone of the repository, a shell, and the README before him.
@@ -94,18 +92,4 @@ func blocksOf(readme, section string) []string {
 		}
 	}
 	return out
-}
-
-// toolsOf are the variables of somebody who administers the cluster: kubectl is
-// in his path.
-func toolsOf(t *testing.T) []string {
-	t.Helper()
-	kubectl, err := peers.Binary(t.Context(), "kubectl")
-	require.NoError(t, err)
-	return []string{
-		"PATH=" + filepath.Dir(kubectl) + ":" + os.Getenv("PATH"),
-		"KUBECONFIG=" + shared.Kubeconfig(),
-		"GIT_AUTHOR_NAME=reader", "GIT_AUTHOR_EMAIL=reader@example.com",
-		"GIT_COMMITTER_NAME=reader", "GIT_COMMITTER_EMAIL=reader@example.com",
-	}
 }
