@@ -13,7 +13,8 @@ type ThreeScaleBackupStatus struct {
 	// Name of the PersistentVolumeClaim of the volume that holds the runs.
 	// +optional
 	BackupPersistentVolumeClaimName string `json:"backupPersistentVolumeClaimName,omitempty"`
-	// UID of that claim, which tells it from a later one of the same name.
+	// UID of the PersistentVolumeClaim that holds the runs, which tells it from a
+	// later one of the same name.
 	// +optional
 	BackupPersistentVolumeClaimUID string `json:"backupPersistentVolumeClaimUID,omitempty"`
 	// When the newest run started.
@@ -88,7 +89,8 @@ type LastRun struct {
 	ID string `json:"id"`
 	// How many files the run holds, objects included.
 	Files int64 `json:"files"`
-	// Size of those files in bytes, whether stored by this run or by an earlier one.
+	// Size of the run's files in bytes, whether stored by this run or by an earlier
+	// one.
 	Bytes int64 `json:"bytes"`
 	// How many of the files an earlier run already held, so that they take no room.
 	LinkedFiles int64 `json:"linkedFiles"`
@@ -132,7 +134,8 @@ type ScheduleStatus struct {
 	// The newest slot that started, or that was let pass.
 	// +optional
 	LastSlot *metav1.Time `json:"lastSlot,omitempty"`
-	// The slot after it; absent while suspended.
+	// The slot after the newest one that started or was let pass; absent while
+	// suspended.
 	// +optional
 	NextSlot *metav1.Time `json:"nextSlot,omitempty"`
 	// How many slots passed without a start before the newest one that started, or
@@ -146,7 +149,7 @@ type ScheduleStatus struct {
 
 // VerificationStatus tells what a verification found.
 type VerificationStatus struct {
-	// ID of the verification, after its slot.
+	// ID of the verification, made of its slot.
 	// +optional
 	ID string `json:"id,omitempty"`
 	// Running, Completed or Failed. A completed one read everything, and may have

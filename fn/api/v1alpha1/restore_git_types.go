@@ -85,7 +85,7 @@ type GitPush struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=255
 	Branch string `json:"branch,omitempty"`
-	// Is pushed too, such as refs/heads/main:refs/for/main.
+	// Refspec that is pushed too, such as refs/heads/main:refs/for/main.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Refspec string `json:"refspec,omitempty"`

@@ -24,7 +24,7 @@ type ThreeScaleRestoreStatus struct {
 	// ID of the run that is restored.
 	// +optional
 	RestoredRun string `json:"restoredRun,omitempty"`
-	// SHA-256 of that run's manifest.json, in hex.
+	// SHA-256 of the restored run's manifest.json, in hex.
 	// +optional
 	ManifestSHA256 string `json:"manifestSHA256,omitempty"`
 	// When the restore started.
@@ -50,7 +50,7 @@ type ThreeScaleRestoreStatus struct {
 	// knew of it: there is no second one.
 	// +optional
 	FoundCommit string `json:"foundCommit,omitempty"`
-	// When that commit was pushed.
+	// When the commit was pushed.
 	// +optional
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
 	// The revision that the Kustomization had attempted before the push.
@@ -103,10 +103,10 @@ type PlanSource struct {
 	// Namespace of the installation.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
-	// Name of its APIManager.
+	// Name of the APIManager.
 	// +optional
 	APIManager string `json:"apiManager,omitempty"`
-	// Its version of 3scale, such as 2.16.
+	// Version of 3scale, such as 2.16.
 	// +optional
 	ThreeScaleVersion string `json:"threescaleVersion,omitempty"`
 	// When the run started.
@@ -157,7 +157,7 @@ type PlannedFileStorage struct {
 	// How many files the run holds.
 	// +optional
 	Files int64 `json:"files,omitempty"`
-	// Size of those files in bytes.
+	// Size of the run's files in bytes.
 	// +optional
 	Bytes int64 `json:"bytes,omitempty"`
 }

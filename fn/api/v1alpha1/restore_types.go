@@ -180,7 +180,7 @@ type RestoreSource struct {
 // RestoreClaim is a PersistentVolumeClaim of the namespace, in the form that
 // APIManagerRestore has.
 type RestoreClaim struct {
-	// Its claimName names a PersistentVolumeClaim of this namespace. It is always
+	// The PersistentVolumeClaim of this namespace that claimName names. It is always
 	// mounted read-only, whatever readOnly says.
 	// +required
 	ClaimSource corev1.PersistentVolumeClaimVolumeSource `json:"claimSource"`
@@ -223,7 +223,7 @@ type NamespacedReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Namespace of that object; that of the restore by default.
+	// Namespace of the object that is referred to; that of the restore by default.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`

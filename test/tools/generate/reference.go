@@ -18,21 +18,45 @@ func writeReference(file string, crds ...map[string]any) error {
 	out.WriteString("<!-- Generated from the types in this folder by `make generate`. Do not edit. -->\n\n# API reference\n\n")
 	fmt.Fprintf(&out, "Group `%s`, version `%s`. `kubectl explain` has it too. What the reasons of conditions mean is in the [README](../../../README.md).\n",
 		group, versionOf(crds[0])["name"])
+	var all []field
 	for _, crd := range crds {
 		kind, schema := crd["spec"].(map[string]any)["names"].(map[string]any)["kind"], schemaOf(crd)
 		fmt.Fprintf(&out, "\n## %s\n\n%s\n", kind, markdown(schema["description"]))
 		properties := child(schema, "properties")
 		if properties["spec"] == nil {
-			writeTable(&out, withoutMetadata(fieldsOf(schema, "")))
+			fields := withoutMetadata(fieldsOf(schema, ""))
+			writeTable(&out, fields)
+			all = append(all, fields...)
 			continue
 		}
 		for _, part := range []string{"spec", "status"} {
 			fmt.Fprintf(&out, "\n### %s of a %s\n\n%s\n", part, kind, markdown(child(properties, part)["description"]))
-			writeTable(&out, fieldsOf(child(properties, part), part))
+			fields := fieldsOf(child(properties, part), part)
+			writeTable(&out, fields)
+			all = append(all, fields...)
 		}
+	}
+	if err := checkFields(all); err != nil {
+		return fmt.Errorf("cannot write %q: %w", file, err)
 	}
 	if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
 		return fmt.Errorf("cannot write %q: %w", file, err)
+	}
+	return nil
+}
+
+// checkFields refuses a field without a description, and a type documented
+// elsewhere that no field has any more.
+func checkFields(fields []field) error {
+	for _, f := range fields {
+		if f.description == "" {
+			return fmt.Errorf("field %q has no description", f.path)
+		}
+	}
+	for suffix := range typesElsewhere {
+		if !slices.ContainsFunc(fields, func(f field) bool { return strings.HasSuffix("."+f.path, "."+suffix) }) {
+			return fmt.Errorf("no field is called %q, of typesElsewhere", suffix)
+		}
 	}
 	return nil
 }

@@ -81,6 +81,16 @@ func TestTypesElsewhere(t *testing.T) {
 	assert.Empty(t, documentedAt("spec.backupDestination.persistentVolumeClaim.resources"), "it is ours, and called as that of a job")
 }
 
+func TestCheckFields(t *testing.T) {
+	var fields []field
+	for suffix := range typesElsewhere {
+		fields = append(fields, field{path: "spec." + suffix, description: "Told."})
+	}
+	require.NoError(t, checkFields(fields))
+	require.ErrorContains(t, checkFields(fields[1:]), "no field is called", "a type that is gone")
+	require.ErrorContains(t, checkFields(append(fields, field{path: "spec.new"})), `"spec.new" has no description`)
+}
+
 func TestDropItemDescriptions(t *testing.T) {
 	s := schema(t, ofKubernetes)
 	dropItemDescriptions(s, "")
