@@ -52,6 +52,7 @@ push: binaries ## Push packages, the controller's image and SBOMs to REGISTRY=, 
 test: ## Run all tests that need neither root nor a cluster.
 	$(GO) test -race ./...
 	$(GO) test -run TestTenYears ./fn/compose # of which the race detector sees only one
+	$(GO) -C test/tools/generate test ./...
 
 .PHONY: lint
 lint: ## Run the linters.
@@ -62,7 +63,7 @@ fmt: ## Format the code.
 	$(LINT) golangci-lint fmt ./...
 
 .PHONY: generate
-generate: ## Generate deep copies, XRDs and the input's CRD from the Go types.
+generate: ## Generate deep copies, XRDs, CRDs, the API's reference and the README's reasons from the Go types.
 	@crds=$$(mktemp -d) && trap 'rm -rf "$$crds"' EXIT && \
 	$(GENERATE) controller-gen object paths=./fn/api/... && \
 	$(GENERATE) controller-gen crd paths=./fn/api/v1alpha1 output:crd:dir="$$crds" && \
@@ -70,7 +71,7 @@ generate: ## Generate deep copies, XRDs and the input's CRD from the Go types.
 
 .PHONY: verify
 verify: generate ## Fail if `make generate` changes anything.
-	@git diff --exit-code -- fn manifests package || (echo 'error: run make generate and commit the result' >&2; exit 1)
+	@git diff --exit-code -- fn manifests package README.md || (echo 'error: run make generate and commit the result' >&2; exit 1)
 
 .PHONY: peers
 peers: ## Build Kubernetes, etcd, Crossplane, crank, Flux and kube-state-metrics for the tests, once.

@@ -118,7 +118,7 @@ func outcomes() map[string]outcome {
 	}
 	for _, reason := range []string{
 		v1alpha1.ReasonIntegrity, v1alpha1.ReasonNoSpace, v1alpha1.ReasonVolumeNotWritable, v1alpha1.ReasonUnreadable,
-		v1alpha1.ReasonLocked, v1alpha1.ReasonInterrupted, v1alpha1.ReasonIO, v1alpha1.ReasonUsage,
+		v1alpha1.ReasonLocked, v1alpha1.ReasonInterrupted, v1alpha1.ReasonIO, v1alpha1.ReasonUsage, v1alpha1.ReasonUnsupportedFormat,
 	} {
 		cases["Mover/"+reason] = outcome{
 			reason: "the mover knows best why", run: ended("Failed", "PodFailurePolicy", func(w *world) {
@@ -159,7 +159,12 @@ func TestOutcomeReasonsHaveCases(t *testing.T) {
 	for _, tc := range outcomes() {
 		seen[tc.want] = true
 	}
-	requireSameReasons(t, "Reasons of BackupCompleted.", seen)
+	for _, tc := range refusals() {
+		if tc.fatal { // TestPreflightRefuses
+			seen[tc.want] = true
+		}
+	}
+	requireSameReasons(t, v1alpha1.ConditionBackupCompleted, seen)
 }
 
 // TestFailedRunUntilTheNext: a failed Job and its report stay for whoever looks,

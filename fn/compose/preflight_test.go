@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,7 +73,11 @@ func TestPreflightRefuses(t *testing.T) {
 			for _, text := range tc.lack {
 				assert.NotContains(t, condition["message"], text, tc.reason)
 			}
-			assert.NotEqual(t, "True", w.condition(v1alpha1.ConditionBackupCompleted)["status"])
+			completed := w.condition(v1alpha1.ConditionBackupCompleted)
+			assert.NotEqual(t, "True", completed["status"])
+			if tc.fatal {
+				assert.Equal(t, tc.want, completed["reason"], "nothing else is known of it")
+			}
 			assert.Empty(t, w.Composed(), "nothing is composed before preflight passes")
 		})
 	}
@@ -163,32 +168,33 @@ func TestPreflightReasonsHaveCases(t *testing.T) {
 	for _, tc := range refusals() {
 		seen[tc.want] = true
 	}
-	requireSameReasons(t, "Reasons of PreflightPassed.", seen)
+	requireSameReasons(t, v1alpha1.ConditionPreflightPassed, seen)
 }
 
 // requireSameReasons compares reasons with the constants that the API declares
-// under a heading.
-func requireSameReasons(t *testing.T, heading string, seen map[string]bool) {
+// for a condition.
+func requireSameReasons(t *testing.T, condition string, seen map[string]bool) {
 	t.Helper()
-	declared := reasonsOf(t, heading)
+	declared := reasonsOf(t, condition)
 	for value, name := range declared {
 		assert.True(t, seen[value], "no case produces %s", name)
 	}
 	for value := range maps.Keys(seen) {
-		assert.Contains(t, declared, value, "not among the %s", heading)
+		assert.Contains(t, declared, value, "not among those of %s", condition)
 	}
 }
 
-// reasonsOf reads the constants of a block of fn/api/v1alpha1/conditions.go:
-// their names by value.
-func reasonsOf(t *testing.T, heading string) map[string]string {
+// reasonsOf reads the constants of the blocks of fn/api/v1alpha1/conditions.go
+// that are for a condition: their names by value.
+func reasonsOf(t *testing.T, condition string) map[string]string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../api/v1alpha1/conditions.go", nil, parser.ParseComments)
 	require.NoError(t, err)
 	out := map[string]string{}
 	for _, declaration := range file.Decls {
-		block, ok := declaration.(*ast.GenDecl)
-		if !ok || strings.TrimSpace(block.Doc.Text()) != heading {
+		block := declaration.(*ast.GenDecl)
+		heading, isReasons := strings.CutPrefix(strings.TrimSpace(block.Doc.Text()), "Reasons of ")
+		if !isReasons || !slices.Contains(strings.Split(strings.TrimSuffix(heading, "."), " and "), condition) {
 			continue
 		}
 		for _, spec := range block.Specs {
@@ -198,6 +204,6 @@ func reasonsOf(t *testing.T, heading string) map[string]string {
 			out[value] = constant.Names[0].Name
 		}
 	}
-	require.NotEmpty(t, out, "there is no block %q", heading)
+	require.NotEmpty(t, out, "there is no block for %s", condition)
 	return out
 }

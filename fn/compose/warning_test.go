@@ -75,7 +75,7 @@ func TestWarningReasonsHaveCases(t *testing.T) {
 	for _, tc := range cautions() {
 		seen[tc.want] = true
 	}
-	requireSameReasons(t, "Reasons of Warning.", seen)
+	requireSameReasons(t, v1alpha1.ConditionWarning, seen)
 }
 
 func sourceCautions() map[string]caution {

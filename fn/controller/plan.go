@@ -115,7 +115,7 @@ func treeProblem(err error) error {
 	reason := v1alpha1.ReasonUnexpectedObject
 	var unsupported *overlay.UnsupportedTextError
 	if errors.As(err, &unsupported) {
-		reason = unsupported.Reason()
+		reason = v1alpha1.ReasonUnsupportedText
 	}
 	return &restore.Problem{Reason: reason, Message: err.Error(), Terminal: true}
 }

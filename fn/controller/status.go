@@ -36,13 +36,13 @@ func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) ctrl.Result {
 		return ctrl.Result{}
 	case d.Problem != nil:
 		conditions.Delete(obj, meta.StalledCondition)
-		conditions.MarkReconciling(obj, meta.ProgressingWithRetryReason, "%s", d.Problem.Message)
+		conditions.MarkReconciling(obj, v1alpha1.ReasonProgressingWithRetry, "%s", d.Problem.Message)
 		conditions.MarkFalse(obj, meta.ReadyCondition, d.Problem.Reason, "%s", d.Problem.Message)
 		return ctrl.Result{RequeueAfter: orElse(d.Retry, obj.GetRetryInterval())}
 	case d.Waits:
 		conditions.Delete(obj, meta.StalledCondition)
-		conditions.MarkReconciling(obj, meta.ProgressingReason, "%s", d.Message)
-		conditions.MarkUnknown(obj, meta.ReadyCondition, meta.ProgressingReason, "%s", d.Message)
+		conditions.MarkReconciling(obj, v1alpha1.ReasonProgressing, "%s", d.Message)
+		conditions.MarkUnknown(obj, meta.ReadyCondition, v1alpha1.ReasonProgressing, "%s", d.Message)
 		return ctrl.Result{RequeueAfter: orElse(d.Retry, obj.GetRequeueAfter())}
 	}
 	finish(obj, d)

@@ -2,10 +2,6 @@ package overlay
 
 import "fmt"
 
-// ReasonUnexpectedObject is the reason of a condition that an
-// UnexpectedObjectError leads to.
-const ReasonUnexpectedObject = "UnexpectedObject"
-
 // UnexpectedObjectError says that a backup holds something that a restore does
 // not commit. It never shows a value, since what is unexpected may be a Secret.
 type UnexpectedObjectError struct {
@@ -20,13 +16,6 @@ func (e *UnexpectedObjectError) Error() string {
 	return fmt.Sprintf("%s %s %s: nothing is committed; check who can write to the backup's volume, or restore another run",
 		bounded(e.Kind), bounded(e.Name), e.Problem)
 }
-
-// Reason returns ReasonUnexpectedObject.
-func (e *UnexpectedObjectError) Reason() string { return ReasonUnexpectedObject }
-
-// ReasonUnsupportedText is the reason of a condition that an
-// UnsupportedTextError leads to.
-const ReasonUnsupportedText = "UnsupportedText"
 
 // UnsupportedTextError says that an object holds a character that does not come
 // through kustomize, and so neither through Flux: DEL, a C1 control character
@@ -43,9 +32,6 @@ func (e *UnsupportedTextError) Error() string {
 	return fmt.Sprintf("%s %s has a control character in %s that kustomize and Flux would lose: remove it from the object and back up again",
 		bounded(e.Object.Kind), bounded(e.Object.Name), bounded(e.Field))
 }
-
-// Reason returns ReasonUnsupportedText.
-func (e *UnsupportedTextError) Reason() string { return ReasonUnsupportedText }
 
 // bounded quotes a text of unknown origin, and shortens what no name can be.
 func bounded(text string) string {

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -62,87 +62,122 @@ func reasonConstants(t *testing.T, name string) map[string]string {
 	return out
 }
 
-// restoreReasons are all reasons that the conditions of a restore can have:
-// those that its core, its adapter and the mover speak of, and those of the
-// errors that the adapter hands on.
-func restoreReasons(t *testing.T) []string {
-	t.Helper()
-	of := reasonConstants(t, "api/v1alpha1")
-	found := map[string]bool{
-		meta.ProgressingReason:          true,
-		meta.ProgressingWithRetryReason: true,
-	}
-	for _, value := range reasonConstants(t, "overlay") {
-		found[value] = true
-	}
-	for _, name := range []string{"restore", "controller", "mover"} {
-		for _, file := range sources(t, name) {
-			ast.Inspect(file, func(node ast.Node) bool {
-				selector, ok := node.(*ast.SelectorExpr)
-				if !ok {
-					return true
-				}
-				if from, isName := selector.X.(*ast.Ident); isName && from.Name == "v1alpha1" {
-					if value, isReason := of[selector.Sel.Name]; isReason {
-						found[value] = true
-					}
-				}
-				return true
-			})
-		}
-	}
-	var out []string
-	for value := range found {
-		out = append(out, value)
-	}
-	slices.Sort(out)
-	return out
+// led collects the reasons of the API that code leads to: all of which it
+// speaks, but those that it only compares with.
+type led struct {
+	values map[string]string // of the constants
+	found  map[string]bool
 }
 
-// documentedReasons are those in the first column of the README's table.
-func documentedReasons(t *testing.T) []string {
-	t.Helper()
-	_, section, found := strings.Cut(string(read(t, "README.md")), "\n### Reasons\n")
-	require.True(t, found, "the README has the section Reasons")
-	section, _, _ = strings.Cut(section, "\n#")
-	var out []string
-	for line := range strings.SplitSeq(section, "\n") {
-		cells := strings.Split(line, "|")
-		if len(cells) < 2 {
-			continue
+// Visit implements ast.Visitor.
+func (l *led) Visit(node ast.Node) ast.Visitor {
+	switch node := node.(type) {
+	case *ast.CaseClause:
+		for _, statement := range node.Body {
+			ast.Walk(l, statement)
 		}
-		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
-			out = append(out, name[1])
+		return nil
+	case *ast.BinaryExpr:
+		if node.Op == token.EQL || node.Op == token.NEQ {
+			return nil
 		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// TestREADMEHasReasons holds the README's table to the reasons that the code
-// speaks of: each is there, once, and no other.
-func TestREADMEHasReasons(t *testing.T) {
-	assert.Equal(t, restoreReasons(t), documentedReasons(t))
-}
-
-// TestReasonsAreUsed: a reason of restores that nothing leads to would be
-// documented in vain.
-func TestReasonsAreUsed(t *testing.T) {
-	used := restoreReasons(t)
-	for _, name := range []string{"restore_conditions.go", "restore_reasons.go"} {
-		data := string(read(t, "fn", "api", "v1alpha1", name))
-		for constant, value := range reasonConstants(t, "api/v1alpha1") {
-			if strings.Contains(data, "\t"+constant+" = ") {
-				assert.Contains(t, used, value, "%s of %s", constant, name)
+	case *ast.SelectorExpr:
+		if from, isName := node.X.(*ast.Ident); isName && from.Name == "v1alpha1" {
+			if value, isReason := l.values[node.Sel.Name]; isReason {
+				l.found[value] = true
 			}
 		}
 	}
+	return l
+}
+
+// ledTo are the reasons that the code of packages leads to, sorted. Functions
+// called by the given names are left out.
+func ledTo(t *testing.T, packages []string, without ...string) []string {
+	t.Helper()
+	l := &led{values: reasonConstants(t, "api/v1alpha1"), found: map[string]bool{}}
+	for _, name := range packages {
+		for _, file := range sources(t, name) {
+			for _, declaration := range file.Decls {
+				if function, ok := declaration.(*ast.FuncDecl); !ok || !slices.Contains(without, function.Name.Name) {
+					ast.Walk(l, declaration)
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(l.found))
+}
+
+// TestLedTo: a reason that code only compares with is not one that it gives.
+func TestLedTo(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason, body string
+		want         bool
+	}{
+		"Given":    {"it is in a condition", `give(v1alpha1.ReasonIO)`, true},
+		"InCase":   {"it is given where another was found", `switch x { case 1: give(v1alpha1.ReasonIO) }`, true},
+		"Case":     {"what was found was given elsewhere", `switch x { case v1alpha1.ReasonIO: give("") }`, false},
+		"Equal":    {"likewise", `if x == v1alpha1.ReasonIO && y { give("") }`, false},
+		"Unequal":  {"likewise", `if x != v1alpha1.ReasonIO { give("") }`, false},
+		"Another":  {"it is of another package", `give(overlay.ReasonIO)`, false},
+		"Constant": {"it is no reason", `give(v1alpha1.KindBackup)`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc f() { "+tc.body+" }", parser.SkipObjectResolution)
+			require.NoError(t, err)
+			l := &led{values: map[string]string{"ReasonIO": "IO"}, found: map[string]bool{}}
+			ast.Walk(l, file)
+			assert.Equal(t, tc.want, l.found["IO"], tc.reason)
+		})
+	}
+}
+
+// documentedReasons are those of a generated table of the README, from the
+// column that is called reason, in the order of the table.
+func documentedReasons(t *testing.T, table string) []string {
+	t.Helper()
+	_, text, found := strings.Cut(string(read(t, "README.md")), "<!-- generated: "+table+", by make generate -->\n")
+	require.True(t, found, "the README has the table %q", table)
+	text, _, found = strings.Cut(text, "<!-- end -->")
+	require.True(t, found)
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	column := slices.Index(strings.Split(lines[0], "|"), " reason ")
+	require.Positive(t, column)
+	var out []string
+	for _, line := range lines[2:] {
+		out = append(out, strings.Trim(strings.Split(line, "|")[column], " `"))
+	}
+	return out
+}
+
+// TestREADMEHasReasons holds the README's tables to the reasons that the code
+// leads to: each is there, once, and no other. So one that nothing leads to is
+// not documented in vain, and none is found without an answer.
+func TestREADMEHasReasons(t *testing.T) {
+	for table, led := range map[string][]string{
+		// Of what the mover tells, some only a restore can meet.
+		"reasons of a backup":  ledTo(t, []string{"compose", "function", "mover"}, "restoreKindOf"),
+		"reasons of a restore": ledTo(t, []string{"restore", "controller", "mover"}),
+	} {
+		documented := documentedReasons(t, table)
+		slices.Sort(documented)
+		assert.Equal(t, led, documented, table)
+	}
+}
+
+// TestReasonsAreUsed: a constant that nothing leads to would be documented in
+// vain, or not at all.
+func TestReasonsAreUsed(t *testing.T) {
+	used := ledTo(t, []string{"compose", "function", "restore", "controller", "mover"})
+	declared := slices.Sorted(maps.Values(reasonConstants(t, "api/v1alpha1")))
+	assert.Equal(t, declared, used)
 }
 
 // TestREADMELinks: what the README points to is there.
 func TestREADMELinks(t *testing.T) {
-	for _, document := range []string{"README.md", "examples/README.md"} {
-		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(read(t, document)), -1) {
+	code := regexp.MustCompile("`[^`\n]*`") // a pattern may look like a link
+	for _, document := range []string{"README.md", "examples/README.md", "fn/api/v1alpha1/README.md"} {
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(code.ReplaceAllString(string(read(t, document)), ""), -1) {
 			_, err := os.Stat(filepath.Join(root, filepath.Dir(document), filepath.FromSlash(link[1])))
 			assert.NoError(t, err, "%s points to %s", document, link[1])
 		}

@@ -4,59 +4,63 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // ThreeScaleBackupStatus is what is known about the runs.
 type ThreeScaleBackupStatus struct {
-	// Completed is true when a run has succeeded and the newest finished one
-	// did. It stays as it is while the next run goes.
+	// True when a run has succeeded and the newest finished one did. It stays as it
+	// is while the next run goes.
 	Completed bool `json:"completed"`
-	// APIManagerSourceName is the APIManager that is backed up.
+	// Name of the APIManager that is backed up.
 	// +optional
 	APIManagerSourceName string `json:"apiManagerSourceName,omitempty"`
-	// BackupPersistentVolumeClaimName is the claim of the volume that holds the runs.
+	// Name of the PersistentVolumeClaim of the volume that holds the runs.
 	// +optional
 	BackupPersistentVolumeClaimName string `json:"backupPersistentVolumeClaimName,omitempty"`
-	// BackupPersistentVolumeClaimUID tells that claim from a later one of the same name.
+	// UID of the PersistentVolumeClaim that holds the runs, which tells it from a
+	// later one of the same name.
 	// +optional
 	BackupPersistentVolumeClaimUID string `json:"backupPersistentVolumeClaimUID,omitempty"`
-	// StartTime of the newest run.
+	// When the newest run started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// CompletionTime of the newest run, once it has finished.
+	// When the newest run ended, well or not; absent while it goes.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// LastSuccessfulTime is when the newest successful run was complete.
+	// When the newest successful run was complete.
 	// +optional
 	LastSuccessfulTime *metav1.Time `json:"lastSuccessfulTime,omitempty"`
-	// LastHandledTrigger is the newest trigger that started a run.
+	// The newest spec.trigger that started a run.
 	// +optional
 	LastHandledTrigger string `json:"lastHandledTrigger,omitempty"`
-	// NextRunTime is when the schedule starts the next run.
+	// When the schedule starts the next run; absent without a schedule, or while it
+	// is suspended.
 	// +optional
 	NextRunTime *metav1.Time `json:"nextRunTime,omitempty"`
-	// StaleTime is when the newest successful run is too old for the schedule:
-	// the run after it should have ended by then.
+	// When the newest successful run is too old for the schedule: the run after it
+	// should have ended by then.
 	// +optional
 	StaleTime *metav1.Time `json:"staleTime,omitempty"`
-	// Schedule tells how far spec.schedule is.
+	// How far spec.schedule is.
 	// +optional
 	Schedule *ScheduleStatus `json:"schedule,omitempty"`
-	// Verification is the newest one that spec.verify started.
+	// The newest verification that spec.verify started.
 	// +optional
 	Verification *VerificationStatus `json:"verification,omitempty"`
-	// Progress of the run in flight.
+	// How far the run in flight is; absent without one.
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
-	// LastRun describes the newest successful run.
+	// The newest successful run.
 	// +optional
 	LastRun *LastRun `json:"lastRun,omitempty"`
-	// NotIncluded lists what no run holds.
+	// What no run holds, such as the databases' contents: back it up by other means.
 	// +optional
 	// +listType=atomic
 	NotIncluded []string `json:"notIncluded,omitempty"`
-	// Runs are the newest runs, newest first, at most 10.
+	// The newest runs, newest first, at most 10. Older ones are still on the volume,
+	// unless the retention removed them.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	Runs []Run `json:"runs,omitempty"`
-	// Conditions are set by Crossplane from what the function returns.
+	// PreflightPassed, BackupCompleted, Warning and, with spec.verify, Verified; and
+	// those of Crossplane, of which Ready means configured and able to run.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -65,123 +69,129 @@ type ThreeScaleBackupStatus struct {
 
 // Progress of a run.
 type Progress struct {
-	// Phase that the run is in: Snapshot, Locked (another writer holds the
-	// volume), Scan, Resume, FileStorage, Sync or Verify.
+	// What is done now: Snapshot, Locked (another writer holds the volume), Scan,
+	// Resume, FileStorage, Sync or Verify.
 	Phase string `json:"phase"`
-	// FilesDone of the file storage.
+	// Files of the file storage that are done.
 	FilesDone int64 `json:"filesDone"`
-	// FilesTotal of the file storage, once known.
+	// All files of the file storage; 0 until they are counted.
 	FilesTotal int64 `json:"filesTotal"`
-	// BytesDone of the file storage.
+	// Bytes of the file storage that are done.
 	BytesDone int64 `json:"bytesDone"`
-	// BytesTotal of the file storage, once known.
+	// All bytes of the file storage; 0 until they are counted.
 	BytesTotal int64 `json:"bytesTotal"`
 }
 
 // LastRun describes the newest successful run.
 type LastRun struct {
-	// ID of the run: the name of its folder below runs/ on the volume.
+	// ID of the run: the name of its folder below runs/ on the volume, and what a
+	// ThreeScaleRestore calls it.
 	ID string `json:"id"`
-	// Files in the run, objects included.
+	// How many files the run holds, objects included.
 	Files int64 `json:"files"`
-	// Bytes of those files.
+	// Size of the run's files in bytes, whether stored by this run or by an earlier
+	// one.
 	Bytes int64 `json:"bytes"`
-	// LinkedFiles are those that an earlier run already held.
+	// How many of the files an earlier run already held, so that they take no room.
 	LinkedFiles int64 `json:"linkedFiles"`
-	// ManifestSHA256 is the digest of the run's manifest.json, in hex.
+	// SHA-256 of the run's manifest.json, in hex: what threescale-backup verify
+	// --expect compares with.
 	ManifestSHA256 string `json:"manifestSHA256"`
-	// Encrypted tells that the run is stored encrypted.
+	// True when the run is stored encrypted.
 	// +optional
 	Encrypted bool `json:"encrypted,omitempty"`
-	// Skipped lists entries of the file storage that are not in the run.
+	// Entries of the file storage that are not in the run, at most 20; the run's
+	// manifest.json lists them all.
 	// +optional
 	// +listType=atomic
 	Skipped []string `json:"skipped,omitempty"`
-	// Warnings of the run.
+	// What the run has to say beside its success, at most 20 texts; the run's
+	// manifest.json lists them all.
 	// +optional
 	// +listType=atomic
 	Warnings []string `json:"warnings,omitempty"`
-	// Removed lists the runs that the retention removed after this one.
+	// IDs of the runs that the retention removed after this one, at most 20.
 	// +optional
 	// +listType=atomic
 	Removed []string `json:"removed,omitempty"`
-	// FreedBytes is what they alone held.
+	// Bytes that the removed runs alone held.
 	// +optional
 	FreedBytes int64 `json:"freedBytes,omitempty"`
 }
 
 // ScheduleStatus tells how far a schedule is.
 type ScheduleStatus struct {
-	// Expression and TimeZone are the schedule that the rest is of.
+	// The cron expression that the other fields are about.
 	Expression string `json:"expression"`
-	// TimeZone of the expression.
+	// IANA name of the expression's time zone; UTC without it.
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
-	// Since is when it was set or resumed: earlier slots are not its own.
+	// When the schedule was set or resumed: earlier slots are not its own.
 	Since metav1.Time `json:"since"`
-	// Suspended tells that spec.suspend keeps slots from starting.
+	// True while spec.suspend keeps slots from starting.
 	// +optional
 	Suspended bool `json:"suspended,omitempty"`
-	// LastSlot is the newest slot that started, or that was let pass.
+	// The newest slot that started, or that was let pass.
 	// +optional
 	LastSlot *metav1.Time `json:"lastSlot,omitempty"`
-	// NextSlot is the one after it.
+	// The slot after the newest one that started or was let pass; absent while
+	// suspended.
 	// +optional
 	NextSlot *metav1.Time `json:"nextSlot,omitempty"`
-	// MissedSlots counts those that passed without a start before the newest
-	// one that started, or since then; 0 once a slot started on time.
+	// How many slots passed without a start before the newest one that started, or
+	// since then; 0 once a slot started on time.
 	// +optional
 	MissedSlots int32 `json:"missedSlots,omitempty"`
-	// FirstMissedSlot is the first of them.
+	// The first of the missed slots.
 	// +optional
 	FirstMissedSlot *metav1.Time `json:"firstMissedSlot,omitempty"`
 }
 
 // VerificationStatus tells what a verification found.
 type VerificationStatus struct {
-	// ID of the verification, after its slot.
+	// ID of the verification, made of its slot.
 	// +optional
 	ID string `json:"id,omitempty"`
-	// State of the verification. A completed one read everything, and may have
+	// Running, Completed or Failed. A completed one read everything, and may have
 	// found damage.
 	// +optional
 	State RunState `json:"state,omitempty"`
-	// StartTime of the verification.
+	// When the verification started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// CompletionTime of the verification.
+	// When the verification ended, well or not; absent while it goes.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// LastSuccessfulTime is when the newest one that found no damage was complete.
+	// When the newest verification that found no damage was complete.
 	// +optional
 	LastSuccessfulTime *metav1.Time `json:"lastSuccessfulTime,omitempty"`
-	// Progress of the verification while it goes.
+	// How far the verification is while it goes.
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
-	// Runs that were verified.
+	// How many runs were verified.
 	// +optional
 	Runs int64 `json:"runs,omitempty"`
-	// Files that were read.
+	// How many files were read.
 	// +optional
 	Files int64 `json:"files,omitempty"`
-	// Bytes that were read.
+	// How many bytes were read.
 	// +optional
 	Bytes int64 `json:"bytes,omitempty"`
-	// DamagedRuns are the IDs of runs that are not what was written.
+	// IDs of the runs that are not what was written.
 	// +optional
 	// +listType=atomic
 	DamagedRuns []string `json:"damagedRuns,omitempty"`
-	// Problems name the damaged files.
+	// The damaged files, and what is wrong with each.
 	// +optional
 	// +listType=atomic
 	Problems []string `json:"problems,omitempty"`
-	// Reason of a failure.
+	// Why the verification failed, in a word; absent unless it did.
 	// +optional
 	Reason string `json:"reason,omitempty"`
-	// Message of a failure.
+	// Why the verification failed, and what to do.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// Schedule tells how far spec.verify.schedule is.
+	// How far spec.verify.schedule is.
 	// +optional
 	Schedule *ScheduleStatus `json:"schedule,omitempty"`
 }
@@ -199,23 +209,23 @@ const (
 
 // Run is one line of the history.
 type Run struct {
-	// ID of the run.
+	// ID of the run: the name of its folder below runs/ on the volume.
 	ID string `json:"id"`
-	// State of the run.
+	// Running, Completed or Failed.
 	State RunState `json:"state"`
-	// StartTime of the run.
+	// When the run started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// CompletionTime of the run.
+	// When the run ended, well or not; absent while it goes.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// Bytes in the run.
+	// Size of the files in the run, in bytes.
 	// +optional
 	Bytes int64 `json:"bytes,omitempty"`
-	// Reason of a failure.
+	// Why the run failed, in a word; absent unless it did.
 	// +optional
 	Reason string `json:"reason,omitempty"`
-	// Message of a failure.
+	// Why the run failed, and what to do.
 	// +optional
 	Message string `json:"message,omitempty"`
 }

@@ -20,8 +20,10 @@ type ThreeScaleBackup struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// What to back up, where to, and when.
 	// +required
 	Spec ThreeScaleBackupSpec `json:"spec"`
+	// What is known about the runs.
 	// +optional
 	Status ThreeScaleBackupStatus `json:"status,omitzero"`
 }
@@ -37,83 +39,90 @@ type ThreeScaleBackupList struct {
 
 // ThreeScaleBackupSpec says what to back up, where to, and when.
 type ThreeScaleBackupSpec struct {
-	// APIManagerName names the APIManager to back up. Without it, the namespace
-	// must have exactly one.
+	// Name of the APIManager to back up. Needed only where the namespace has
+	// several.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	APIManagerName string `json:"apiManagerName,omitempty"`
 
-	// BackupDestination says where the backup is stored.
+	// Where the backup is stored.
 	// +required
 	BackupDestination BackupDestination `json:"backupDestination"`
 
-	// Trigger starts a run whenever it has a value other than the last one
-	// handled (status.lastHandledTrigger). Any text of at most 253 bytes.
+	// Any text of at most 253 bytes. A value other than the last one handled
+	// (status.lastHandledTrigger) starts a run, beside the schedule if there is one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Trigger string `json:"trigger,omitempty"`
 
-	// Schedule is a cron expression with five fields, or a descriptor such as
-	// @daily. Its first run starts at its first slot. Without it, the backup is
-	// one run, and one more for each trigger.
+	// Cron expression with five fields, such as "0 2 * * *", or a descriptor such as
+	// @daily. The first run starts at the first slot. Without a schedule the backup
+	// is one run, and one more for each trigger.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Schedule string `json:"schedule,omitempty"`
 
-	// TimeZone is the IANA name of the time zone of the schedules, and of the
-	// hours, days, weeks, months and years of the retention; UTC by default. An
-	// hour that a change of the clock leaves out starts its runs when it would
-	// have begun; one that comes twice starts them once, except for schedules of
-	// every hour.
+	// IANA name of the time zone of the schedules, and of the hours, days, weeks,
+	// months and years of the retention, such as Europe/Berlin; UTC by default. An
+	// hour that a change of the clock leaves out starts its runs when it would have
+	// begun; one that comes twice starts them once, except for schedules of every
+	// hour.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// StartingDeadlineSeconds says how late the newest missed slot may still
-	// start, be it a run's or a verification's; without it, at any time. Less than
-	// 30 counts as 30. Earlier missed slots are only reported.
+	// How late the newest missed slot may still start, in seconds, be it a run's or
+	// a verification's; without it, at any time. Less than 30 counts as 30. Earlier
+	// missed slots are only reported.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	StartingDeadlineSeconds *int64 `json:"startingDeadlineSeconds,omitempty"`
 
-	// Suspend stops new scheduled runs and verifications. One in flight goes on,
-	// and a trigger still starts a run. Slots that pass meanwhile are not made up for.
+	// Stops new scheduled runs and verifications; false by default. One in flight
+	// goes on, and a trigger still starts a run. Slots that pass meanwhile are not
+	// made up for.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// Retention says which of this installation's runs are kept on the volume.
-	// The others go after a run that verified. Without it, all are kept.
+	// Which of this installation's runs stay on the volume. The others are removed
+	// after a run that verified. Without it, all stay. Each rule keeps the newest
+	// run of each of its periods that has one, for so many of the newest periods, as
+	// restic forget does; a run goes when no rule keeps it. The newest run stays in
+	// any case, and so does the newest that holds the file storage.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
-	// Verify reads stored runs again on a schedule and compares every digest.
+	// Reads stored runs again on a schedule and compares every digest; the condition
+	// Verified tells the result. Without it, a run is verified when it is written
+	// and when it is restored.
 	// +optional
 	Verify *Verify `json:"verify,omitempty"`
 
-	// Encryption encrypts everything that is stored. Without it, Secrets are
-	// stored readable, as APIManagerBackup stores them.
+	// Encrypts everything that is stored from the next run on. Without it, Secrets
+	// are stored readable, as APIManagerBackup stores them.
 	// +optional
 	Encryption *Encryption `json:"encryption,omitempty"`
 
-	// FileStorage says whether the System file storage is backed up. Skip is
-	// for installations that keep it in S3.
+	// Whether the System file storage is backed up: Backup, or Skip for
+	// installations that keep it in S3.
 	// +optional
 	// +kubebuilder:default=Backup
 	FileStorage FileStoragePolicy `json:"fileStorage,omitempty"`
 
-	// SecretCopies says whether the copies of the latest run's Secrets stay in
-	// the namespace (Latest) or go once the run is on the volume (None).
+	// Whether the copies of the latest run's Secrets stay in the namespace: Latest
+	// keeps them, None removes them once the run is on the volume.
 	// +optional
 	// +kubebuilder:default=Latest
 	SecretCopies SecretCopiesPolicy `json:"secretCopies,omitempty"`
 
-	// DeletionPolicy says what becomes of the composed PersistentVolumeClaim
-	// when this object is deleted: Orphan keeps it, Delete deletes it.
+	// What becomes of the PersistentVolumeClaim that was made for the backup when
+	// this object is deleted: Orphan keeps it, Delete deletes it, with all runs if
+	// the volume's reclaim policy is Delete.
 	// +optional
 	// +kubebuilder:default=Orphan
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// Job configures the pod that copies the data. A change takes effect with
+	// Configures the pods that copy and verify the data. A change takes effect with
 	// the next run.
 	// +optional
 	Job JobSettings `json:"job,omitempty,omitzero"`
@@ -121,7 +130,10 @@ type ThreeScaleBackupSpec struct {
 
 // BackupDestination says where the backup is stored.
 type BackupDestination struct {
-	// PersistentVolumeClaim stores the backup on a volume.
+	// The volume that the backup is stored on: a new one (resources), an existing
+	// PersistentVolume (volumeName), or an existing PersistentVolumeClaim
+	// (claimName). Once it is there it can only grow: other changes are ignored,
+	// with a warning.
 	// +required
 	PersistentVolumeClaim BackupVolume `json:"persistentVolumeClaim"`
 }
@@ -132,28 +144,29 @@ type BackupDestination struct {
 // +kubebuilder:validation:XValidation:rule="has(self.claimName) || has(self.volumeName) || has(self.resources)",message="set resources.requests, volumeName or claimName"
 // +kubebuilder:validation:XValidation:rule="!has(self.claimName) || !(has(self.volumeName) || has(self.resources) || has(self.storageClass) || has(self.accessModes))",message="claimName names an existing PersistentVolumeClaim and goes with no other field"
 type BackupVolume struct {
-	// Resources requests the size of the volume.
+	// Size of the volume.
 	// +optional
 	Resources *BackupVolumeResources `json:"resources,omitempty"`
 
-	// VolumeName binds to this existing PersistentVolume; size, class and
-	// access modes then come from it.
+	// Name of an existing PersistentVolume to bind to; size, class and access modes
+	// then come from it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	VolumeName string `json:"volumeName,omitempty"`
 
-	// StorageClass of the volume; the cluster's default without it.
+	// Name of the volume's StorageClass; the cluster's default without it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	StorageClass *string `json:"storageClass,omitempty"`
 
-	// AccessModes of the volume; ReadWriteOnce by default.
+	// Access modes of the volume; ReadWriteOnce by default.
 	// +optional
 	// +kubebuilder:validation:MaxItems=4
 	// +kubebuilder:validation:items:Enum=ReadWriteOnce;ReadWriteMany;ReadWriteOncePod
 	AccessModes []corev1.PersistentVolumeAccessMode `json:"accessModes,omitempty"`
 
-	// ClaimName uses this existing PersistentVolumeClaim; none is composed.
+	// Name of an existing PersistentVolumeClaim of the namespace to use; none is
+	// made.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	ClaimName string `json:"claimName,omitempty"`
@@ -161,7 +174,8 @@ type BackupVolume struct {
 
 // BackupVolumeResources requests the size of the volume.
 type BackupVolumeResources struct {
-	// Requests is the size, directly and not in a map, as APIManagerBackup has it.
+	// The size, such as 10Gi, directly and not in a map, as APIManagerBackup has it.
+	// A larger one later grows the volume where its StorageClass can.
 	// +required
 	Requests resource.Quantity `json:"requests"`
 }
@@ -170,29 +184,34 @@ type BackupVolumeResources struct {
 // rule keeps the newest run of each of its periods that has one, for so many of
 // the newest periods. A run goes when no rule keeps it. The newest run stays.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.keepLast) ? self.keepLast : 0) + (has(self.keepHourly) ? self.keepHourly : 0) + (has(self.keepDaily) ? self.keepDaily : 0) + (has(self.keepWeekly) ? self.keepWeekly : 0) + (has(self.keepMonthly) ? self.keepMonthly : 0) + (has(self.keepYearly) ? self.keepYearly : 0) > 0",message="would keep nothing; leave it out to keep everything"
+// +kubebuilder:validation:XValidation:rule="(has(self.keepLast) ? self.keepLast : 0) + (has(self.keepHourly) ? self.keepHourly : 0) + (has(self.keepDaily) ? self.keepDaily : 0) + (has(self.keepWeekly) ? self.keepWeekly : 0) + (has(self.keepMonthly) ? self.keepMonthly : 0) + (has(self.keepYearly) ? self.keepYearly : 0) > 0",message="set a rule to more than 0; leave retention out to keep everything"
 type Retention struct {
-	// KeepLast keeps the newest runs.
+	// How many of the newest runs are kept.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	KeepLast int32 `json:"keepLast,omitempty"`
-	// KeepHourly keeps the newest run of an hour.
+	// For how many hours the newest run of the hour is kept. Hours without a run do
+	// not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	KeepHourly int32 `json:"keepHourly,omitempty"`
-	// KeepDaily keeps the newest run of a day.
+	// For how many days the newest run of the day is kept. Days without a run do not
+	// count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	KeepDaily int32 `json:"keepDaily,omitempty"`
-	// KeepWeekly keeps the newest run of a week.
+	// For how many weeks the newest run of the week (Monday to Sunday) is kept.
+	// Weeks without a run do not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	KeepWeekly int32 `json:"keepWeekly,omitempty"`
-	// KeepMonthly keeps the newest run of a month.
+	// For how many months the newest run of the month is kept. Months without a run
+	// do not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	KeepMonthly int32 `json:"keepMonthly,omitempty"`
-	// KeepYearly keeps the newest run of a year.
+	// For how many years the newest run of the year is kept. Years without a run do
+	// not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	KeepYearly int32 `json:"keepYearly,omitempty"`
@@ -200,11 +219,12 @@ type Retention struct {
 
 // Verify reads stored runs again.
 type Verify struct {
-	// Schedule is a cron expression with five fields, or a descriptor, in spec.timeZone.
+	// Cron expression with five fields, or a descriptor such as @weekly, in
+	// spec.timeZone.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Schedule string `json:"schedule"`
-	// LatestOnly reads only the newest run. Without it all are read; what they
+	// Reads only the newest run; false by default. Otherwise all are read; what they
 	// share is read once.
 	// +optional
 	LatestOnly bool `json:"latestOnly,omitempty"`
@@ -212,14 +232,15 @@ type Verify struct {
 
 // Encryption encrypts what is stored.
 type Encryption struct {
-	// Age encrypts with age (age-encryption.org).
+	// Encrypts with age (age-encryption.org).
 	// +required
 	Age AgeEncryption `json:"age"`
 }
 
 // AgeEncryption names who can decrypt.
 type AgeEncryption struct {
-	// Recipients are age X25519 recipients (age1...).
+	// Public keys of those who can decrypt: age X25519 recipients (age1...). The
+	// private keys are needed only to restore.
 	// +required
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
@@ -259,34 +280,38 @@ const (
 
 // JobSettings configures the pod that copies the data.
 type JobSettings struct {
-	// ActiveDeadlineSeconds bounds a run, retries included; 21600 (6 h) by default.
+	// How long the Job may take in all, in seconds, retries included; 21600 (6
+	// hours) by default.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
-	// BackoffLimit bounds the retries of a run; 3 by default.
+	// How often a pod that failed is tried again; 3 by default. Pods that the
+	// cluster evicted do not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	BackoffLimit *int32 `json:"backoffLimit,omitempty"`
-	// Resources of the container.
+	// CPU and memory of the container, as requests and limits; none by default.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
-	// NodeSelector of the pod.
+	// Labels of the nodes that the pods may run on.
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-	// Tolerations of the pod.
+	// Taints of nodes that the pods tolerate.
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-	// Affinity of the pod.
+	// Which nodes and pods the pods run beside. Where the file storage cannot be
+	// mounted on two nodes, it is added that a pod runs beside those that mount it.
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
-	// ImagePullSecrets of the pod.
+	// Secrets of this namespace with the login for the pods' image.
 	// +optional
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
-	// PodSecurityContext replaces fields of the pod's security context, for
-	// example runAsUser where the files belong to another user.
+	// Replaces fields of the pods' security context, for example runAsUser where the
+	// files belong to another user. By default it meets Pod Security "restricted",
+	// with user and group 65532 unless OpenShift assigns them.
 	// +optional
 	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
-	// PriorityClassName of the pod.
+	// Name of the pods' PriorityClass; the cluster's default without it.
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }

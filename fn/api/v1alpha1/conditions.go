@@ -1,149 +1,329 @@
 package v1alpha1
 
+// The comment of a reason has one form, of which `make generate` makes the
+// tables of the README: what it means; in a line of its own that begins with
+// "Do:", what its reader does about it. One that a ThreeScaleRestore can have too
+// says both once more, from a line that begins with "In a restore:". The comment
+// of its block names the conditions.
+
 // Condition types of a ThreeScaleBackup. All are also set on the claim.
 const (
 	// ConditionPreflightPassed is True when a run can start as things are now.
 	ConditionPreflightPassed = "PreflightPassed"
 	// ConditionBackupCompleted is True when the newest finished run succeeded.
 	ConditionBackupCompleted = "BackupCompleted"
-	// ConditionWarning is True when something does not stop a backup but wants
-	// attention. (The APIManager has a condition of the same name and meaning.)
-	ConditionWarning = "Warning"
 	// ConditionVerified is True when the newest verification found no damage, and
 	// False while damage is known. Only a backup with spec.verify has it.
 	ConditionVerified = "Verified"
+	// ConditionWarning is True when something does not stop a backup but wants
+	// attention. (The APIManager has a condition of the same name and meaning.)
+	ConditionWarning = "Warning"
 )
 
-// Reasons of Verified.
+// Reasons of PreflightPassed and BackupCompleted.
 const (
-	// ReasonVerified: all that was read is what was written.
-	ReasonVerified = "Verified"
-	// ReasonNotVerified: there was no verification yet.
-	ReasonNotVerified = "NotVerified"
-	// ReasonDamaged: runs on the volume are not what was written.
-	ReasonDamaged = "Damaged"
-	// ReasonVerificationFailed: the newest verification could not read the runs.
-	ReasonVerificationFailed = "VerificationFailed"
+	// ReasonInternalError: the function cannot answer; nothing is changed.
+	// Do: what the message says. Where it tells of a bug, please report it with the
+	// stack in the log: `kubectl -n crossplane-system logs -l
+	// pkg.crossplane.io/function=function-threescale-backup`.
+	ReasonInternalError = "InternalError"
+	// ReasonNamespaceRefused: the composite does not prove which namespace it is for.
+	// Do: apply a ThreeScaleBackup in the namespace of the installation, and not a
+	// composite by hand. Where the message names two namespaces, delete the composite
+	// and apply the claim again.
+	ReasonNamespaceRefused = "NamespaceRefused"
 )
 
 // Reasons of PreflightPassed.
 const (
 	// ReasonPassed: every check passed.
+	// Do: nothing.
 	ReasonPassed = "Passed"
 	// ReasonGathering: what the checks need has not been read yet.
+	// Do: wait; Crossplane asks again at once.
 	ReasonGathering = "Gathering"
-	// ReasonInternalError: the function cannot answer; the message says why, and
-	// nothing is changed.
-	ReasonInternalError = "InternalError"
-	// ReasonNamespaceRefused: the composite does not prove which namespace it is for.
-	ReasonNamespaceRefused = "NamespaceRefused"
-	// ReasonInvalidSpec: a field of the spec cannot be used.
+	// ReasonInvalidSpec: a field of the spec, or the image in the Composition, cannot
+	// be used.
+	// Do: correct the field that the message names, or set `input.image` in the
+	// Composition.
 	ReasonInvalidSpec = "InvalidSpec"
-	// ReasonNamespaceNotFound: the namespace does not exist or cannot be read.
+	// ReasonNamespaceNotFound: the namespace is not there.
+	// Do: create it again; nothing where it is being deleted.
 	ReasonNamespaceNotFound = "NamespaceNotFound"
-	// ReasonAPIManagerNotFound: the namespace has no (such) APIManager.
+	// ReasonAPIManagerNotFound: the namespace has no APIManager, or none of that name.
+	// Do: correct `spec.apiManagerName`, or apply the ThreeScaleBackup in the
+	// namespace of the installation.
 	ReasonAPIManagerNotFound = "APIManagerNotFound"
-	// ReasonSeveralAPIManagers: the namespace has more than one, and none is named.
+	// ReasonSeveralAPIManagers: the namespace has more than one APIManager, and none
+	// is named.
+	// Do: name one in `spec.apiManagerName`.
 	ReasonSeveralAPIManagers = "SeveralAPIManagers"
-	// ReasonInternalDatabases: a database runs inside the installation.
+	// ReasonInternalDatabases: a database runs inside the installation, and would go
+	// with it.
+	// Do: move it out of the cluster, and set the field of the APIManager's
+	// `spec.externalComponents` that the message names.
 	ReasonInternalDatabases = "InternalDatabases"
-	// ReasonInvalidReference: the APIManager refers to a Secret by a name that none can have.
+	// ReasonInvalidReference: the APIManager refers to a Secret by a name that none
+	// can have.
+	// Do: correct the field of the APIManager that the message names.
 	ReasonInvalidReference = "InvalidReference"
-	// ReasonS3FileStorageUnsupported: the file storage is in S3, not in a volume.
+	// ReasonS3FileStorageUnsupported: the file storage is in S3 and not in a volume,
+	// or the APIManager names both.
+	// Do: back up the bucket with the tools of its provider, and set
+	// `spec.fileStorage: Skip`. Where both are named, remove one from the APIManager.
 	ReasonS3FileStorageUnsupported = "S3FileStorageUnsupported"
-	// ReasonFileStorageNotFound: the PersistentVolumeClaim of the file storage is missing.
+	// ReasonFileStorageNotFound: PersistentVolumeClaim `system-storage` of the file
+	// storage is missing.
+	// Do: wait until the operator has made it. For an installation without one, set
+	// `spec.fileStorage: Skip`.
 	ReasonFileStorageNotFound = "FileStorageNotFound"
-	// ReasonFileStorageUnusable: its PersistentVolumeClaim cannot be mounted beside 3scale.
+	// ReasonFileStorageUnusable: the PersistentVolumeClaim of the file storage is
+	// being deleted, has lost its volume, or may be mounted by one pod only.
+	// Do: make it anew, in the last case with the access mode ReadWriteOnce or
+	// ReadWriteMany in place of ReadWriteOncePod, and bring the files onto it.
+	// `spec.fileStorage: Skip` backs up all else.
+	// In a restore: the PersistentVolumeClaim of the file storage has lost its volume
+	// or is being deleted.
+	// Do: delete one that has lost its volume; wait until the other is gone.
 	ReasonFileStorageUnusable = "FileStorageUnusable"
-	// ReasonSecretMissing: a Secret is missing that the installation cannot do without.
+	// ReasonSecretMissing: a Secret is missing that the installation cannot do
+	// without.
+	// Do: create those that the message lists, or correct the field of the APIManager
+	// that names them.
 	ReasonSecretMissing = "SecretMissing"
-	// ReasonConfigMapMissing: likewise a ConfigMap.
+	// ReasonConfigMapMissing: a ConfigMap is missing that the installation cannot do
+	// without.
+	// Do: create those that the message lists.
 	ReasonConfigMapMissing = "ConfigMapMissing"
-	// ReasonSecretsTooLarge: the Secrets together do not fit into one answer of the function.
+	// ReasonSecretsTooLarge: the Secrets together do not fit into one answer of the
+	// function (2.5 MiB as base64).
+	// Do: remove what the installation does not need from the largest of them.
 	ReasonSecretsTooLarge = "SecretsTooLarge"
-	// ReasonObjectsTooLarge: the APIManager, ConfigMaps and metadata do not fit into one Secret.
+	// ReasonObjectsTooLarge: the APIManager, the ConfigMaps, and labels and
+	// annotations of the Secrets do not fit into one Secret (1000 KiB).
+	// Do: shorten what is large among them, mostly annotations.
 	ReasonObjectsTooLarge = "ObjectsTooLarge"
-	// ReasonDestinationIsFileStorage: the backup would be written into what it backs up.
+	// ReasonDestinationIsFileStorage: the backup would be written into what it backs
+	// up.
+	// Do: name another PersistentVolumeClaim or PersistentVolume in
+	// `spec.backupDestination`.
 	ReasonDestinationIsFileStorage = "DestinationIsFileStorage"
-	// ReasonDestinationTaken: the name of the backup's PersistentVolumeClaim is somebody else's.
+	// ReasonDestinationTaken: the name of the backup's PersistentVolumeClaim is
+	// somebody else's.
+	// Do: rename the ThreeScaleBackup, or use that PersistentVolumeClaim with
+	// `claimName`. One of an earlier ThreeScaleBackup of this name is adopted once
+	// that one is gone.
 	ReasonDestinationTaken = "DestinationTaken"
-	// ReasonDestinationNotFound: the PersistentVolumeClaim named by claimName is missing.
+	// ReasonDestinationNotFound: the PersistentVolumeClaim named by `claimName` is
+	// missing.
+	// Do: create it, or correct `claimName`.
 	ReasonDestinationNotFound = "DestinationNotFound"
-	// ReasonDestinationUnusable: it is being deleted, or its volume is lost.
+	// ReasonDestinationUnusable: the backup's PersistentVolumeClaim is being deleted,
+	// or has lost its volume.
+	// Do: to keep the runs, have the volume retained before the PersistentVolumeClaim
+	// is gone (`kubectl patch pv NAME -p
+	// '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`) and name it in
+	// `volumeName`. One that has lost its volume: delete it, or name another.
 	ReasonDestinationUnusable = "DestinationUnusable"
-	// ReasonDestinationNotWritable: its access modes allow no writing.
+	// ReasonDestinationNotWritable: the access modes of the backup's
+	// PersistentVolumeClaim or PersistentVolume allow no writing.
+	// Do: name one that has ReadWriteOnce, ReadWriteMany or ReadWriteOncePod.
 	ReasonDestinationNotWritable = "DestinationNotWritable"
-	// ReasonVolumeNotFound: the PersistentVolume named by volumeName is missing.
+	// ReasonVolumeNotFound: the PersistentVolume named by `volumeName` is missing.
+	// Do: create it, or correct `volumeName`.
 	ReasonVolumeNotFound = "VolumeNotFound"
-	// ReasonVolumeNotAvailable: it is bound to, or was released by, another claim.
+	// ReasonVolumeNotAvailable: the PersistentVolume named by `volumeName` is bound to
+	// another PersistentVolumeClaim, was released by one, or is being deleted.
+	// Do: free a released one with the command in the message, if it may be used; else
+	// name another.
 	ReasonVolumeNotAvailable = "VolumeNotAvailable"
-	// ReasonVolumeTooSmall: its capacity is smaller than what the claim requests.
+	// ReasonVolumeTooSmall: the PersistentVolume named by `volumeName` is smaller than
+	// what is requested.
+	// Do: lower `resources.requests` or leave it out, or name a larger one.
+	// In a restore: the run does not fit on the PersistentVolumeClaim of the file
+	// storage.
+	// Do: make it larger (its `spec.resources.requests.storage`, where its
+	// StorageClass expands volumes).
 	ReasonVolumeTooSmall = "VolumeTooSmall"
 )
 
 // Reasons of BackupCompleted.
 const (
 	// ReasonCompleted: the newest finished run is on the volume, verified.
+	// Do: nothing.
 	ReasonCompleted = "Completed"
 	// ReasonNotStarted: there was no run yet.
+	// Do: look at PreflightPassed; with a schedule that is not suspended, the first
+	// run is due at `status.nextRunTime`.
 	ReasonNotStarted = "NotStarted"
 	// ReasonTakingSnapshot: the first run copies Secrets and objects.
+	// Do: wait; if the message says that the run waits, look at PreflightPassed.
 	ReasonTakingSnapshot = "TakingSnapshot"
 	// ReasonRunning: the first run's Job is at work.
+	// Do: wait; if `status.progress` does not move, look at the Job and its pod with
+	// the command in the message.
 	ReasonRunning = "Running"
-	// ReasonFailed: the newest run failed; the message tells why.
+	// ReasonFailed: the newest run failed without a word of its pod, or was not done
+	// in time.
+	// Do: look at the Job and its pod with the command in the message; raise
+	// `spec.job.activeDeadlineSeconds` where time was too short.
+	// In a restore: a pod failed without a word, or the API refused a call.
+	// Do: what the message says; look at `kubectl -n 3scale describe job,pod -l
+	// backup.threescale.dev/restore=dr`. It is tried again.
 	ReasonFailed = "Failed"
-	// ReasonReportMissing: the Job ended well but left no result.
+	// ReasonReportMissing: the pod ended well but left no result, or none that can be
+	// read.
+	// Do: look at the Job's log, and whether something keeps its pod from the API
+	// server (a NetworkPolicy) or writes to the report, a ConfigMap.
+	// In a restore: a pod ended well but left no result.
+	// Do: look at its log, and take a `MOVER_IMAGE` of the controller's version; it is
+	// tried again.
 	ReasonReportMissing = "ReportMissing"
-	// ReasonBackupVolumeReplaced: the PersistentVolumeClaim that held the runs is gone.
+	// ReasonBackupVolumeReplaced: the PersistentVolumeClaim that held the runs is
+	// gone, and another has its name.
+	// Do: start a run on the new one with a new `spec.trigger`. A PersistentVolume of
+	// the former claim that was retained still holds the runs.
 	ReasonBackupVolumeReplaced = "BackupVolumeReplaced"
-	// ReasonIntegrity: stored data do not match their digests.
+	// ReasonIntegrity: what was stored is not what was written.
+	// Do: check the storage of the backup volume, and the other runs with
+	// `threescale-backup verify --all`.
+	// In a restore: a stored file is not what was written; nothing is restored.
+	// Do: restore another run (`restoreSource.run`).
 	ReasonIntegrity = "Integrity"
 	// ReasonNoSpace: the backup volume is full.
+	// Do: raise `resources.requests` if the StorageClass can expand volumes, or make
+	// room on the volume. The message says what the retention would free.
+	// In a restore: the file storage is full before the run is on it.
+	// Do: make its PersistentVolumeClaim larger, or remove what else lies there.
 	ReasonNoSpace = "NoSpace"
-	// ReasonVolumeNotWritable: the backup volume is read-only or forbids writing.
+	// ReasonVolumeNotWritable: the backup volume is read-only, or the pod's user may
+	// not write to it.
+	// Do: make it writable, or set `spec.job.podSecurityContext` to a user and group
+	// that may write.
+	// In a restore: the pod's user may not write to the file storage, or not read the
+	// backup; or the file storage is read-only.
+	// Do: set `spec.job.podSecurityContext` to a user and group that may.
 	ReasonVolumeNotWritable = "VolumeNotWritable"
-	// ReasonUnreadable: a file of the file storage, or the volume that is
-	// verified, may not be read.
+	// ReasonUnreadable: the pod's user may not read a file of the file storage.
+	// Do: let it read the files that the message names, or set
+	// `spec.job.podSecurityContext` to a user and group that may.
+	// In a restore: the pod's user may not read a volume.
+	// Do: set `spec.job.podSecurityContext` to a user and group that may.
 	ReasonUnreadable = "Unreadable"
 	// ReasonLocked: another writer holds the backup volume.
+	// Do: wait until the other backup to this volume has ended; give each
+	// ThreeScaleBackup a volume, or a slot, of its own.
+	// In a restore: another process holds the volume.
+	// Do: wait; it is tried again.
 	ReasonLocked = "Locked"
-	// ReasonInterrupted: the pod was told to stop.
+	// ReasonInterrupted: the pod was told to stop at each of its tries.
+	// Do: find out by whom with the command in the message, such as a node that shut
+	// down or somebody who deletes pods.
+	// In a restore: the pod was told to stop.
+	// Do: wait; it is tried again.
 	ReasonInterrupted = "Interrupted"
-	// ReasonIO: reading or writing failed.
+	// ReasonIO: reading or writing failed at each try.
+	// Do: look at the storage of the volume that the message names, and at the Job's
+	// events.
+	// In a restore: reading or writing failed.
+	// Do: look at the Job's events, and at the storage; it is tried again.
 	ReasonIO = "IO"
-	// ReasonUsage: the mover was called with options that it cannot use.
+	// ReasonUsage: function and mover do not understand each other.
+	// Do: set `input.image` of the Composition to the image of the function that is
+	// installed.
+	// In a restore: controller and mover do not understand each other.
+	// Do: take a `MOVER_IMAGE` of the controller's version.
 	ReasonUsage = "Usage"
+	// ReasonUnsupportedFormat: a newer version wrote the run.
+	// Do: install the newer version of the function again, and set `input.image` of
+	// the Composition to it.
+	// In a restore: a newer version wrote the run.
+	// Do: update the controller and its `MOVER_IMAGE`.
+	ReasonUnsupportedFormat = "UnsupportedFormat"
+)
+
+// Reasons of Verified.
+const (
+	// ReasonVerified: all that was read is what was written.
+	// Do: nothing.
+	ReasonVerified = "Verified"
+	// ReasonNotVerified: no verification has ended yet.
+	// Do: wait; the first is due at `status.verification.schedule.nextSlot`.
+	ReasonNotVerified = "NotVerified"
+	// ReasonDamaged: runs on the volume are not what was written.
+	// Do: check the storage of the volume. The next run stores afresh what is damaged;
+	// until then restore a run that the message does not name.
+	ReasonDamaged = "Damaged"
+	// ReasonVerificationFailed: the newest verification could not read the runs to the
+	// end.
+	// Do: what the message says; look at the Job and its pod with the command in it.
+	// The next slot of `spec.verify.schedule` tries again.
+	ReasonVerificationFailed = "VerificationFailed"
 )
 
 // Reasons of Warning.
 const (
 	// ReasonNoWarnings: there are none.
+	// Do: nothing.
 	ReasonNoWarnings = "NoWarnings"
-	// ReasonSuspended: spec.suspend keeps the schedule from starting runs.
+	// ReasonSuspended: `spec.suspend` keeps the schedule from starting runs.
+	// Do: set it to false when runs shall start again; `spec.trigger` starts one
+	// meanwhile.
 	ReasonSuspended = "Suspended"
 	// ReasonSlotsMissed: slots of the schedule passed without a run.
+	// Do: find out what happened since `status.schedule.firstMissedSlot`: Crossplane
+	// was down, PreflightPassed was False, runs take longer than the time between two
+	// slots, or `spec.startingDeadlineSeconds` is short. It goes when a run starts on
+	// time.
 	ReasonSlotsMissed = "SlotsMissed"
-	// ReasonEncryptionRemoved: the newest run is encrypted, and the next will not be.
+	// ReasonEncryptionRemoved: the newest run is encrypted, and the next will be
+	// stored readable.
+	// Do: set `spec.encryption` again, unless that is meant; it goes with the next
+	// run.
 	ReasonEncryptionRemoved = "EncryptionRemoved"
-	// ReasonRetentionWaits: a restore reads the volume, so that no run is removed.
+	// ReasonRetentionWaits: a ThreeScaleRestore reads the volume, so that no run is
+	// removed.
+	// Do: wait until it is done. One that is stalled: mend it, or delete it.
 	ReasonRetentionWaits = "RetentionWaits"
-	// ReasonReclaimPolicyDelete: deleting the PersistentVolumeClaim deletes the backups.
+	// ReasonReclaimPolicyDelete: deleting the PersistentVolumeClaim, or the namespace,
+	// deletes the backups.
+	// Do: have the volume retained with the command in the message.
 	ReasonReclaimPolicyDelete = "ReclaimPolicyDelete"
-	// ReasonExpansionUnsupported: the volume cannot grow to what is requested.
+	// ReasonExpansionUnsupported: the volume does not grow to what is requested: its
+	// StorageClass does not allow it, or its PersistentVolumeClaim is not bound yet.
+	// Do: set `allowVolumeExpansion: true` in the StorageClass if its driver can; else
+	// request what there is, or make a new ThreeScaleBackup with a larger volume. One
+	// that is not bound: wait.
 	ReasonExpansionUnsupported = "ExpansionUnsupported"
-	// ReasonDestinationChangeIgnored: the destination of an existing volume was edited.
+	// ReasonDestinationChangeIgnored: the destination was edited in a way that the
+	// existing volume cannot follow.
+	// Do: take the edit back; for another destination make a new ThreeScaleBackup.
 	ReasonDestinationChangeIgnored = "DestinationChangeIgnored"
-	// ReasonDeletionPolicyNotEffective: an adopted volume survives in spite of the policy.
+	// ReasonDeletionPolicyNotEffective: the volume of an earlier ThreeScaleBackup of
+	// this name stays in spite of `deletionPolicy: Delete`.
+	// Do: nothing, or set `deletionPolicy: Orphan`; to be rid of the volume, delete
+	// its PersistentVolumeClaim by hand after the ThreeScaleBackup.
 	ReasonDeletionPolicyNotEffective = "DeletionPolicyNotEffective"
-	// ReasonOptionalMissing: an optional Secret or ConfigMap is missing and not in the backup.
+	// ReasonOptionalMissing: optional Secrets or ConfigMaps are missing, and so not in
+	// the backup.
+	// Do: nothing, unless the installation should have those that the message lists:
+	// then create them.
 	ReasonOptionalMissing = "OptionalMissing"
 	// ReasonDeprecatedField: the APIManager sets a field that its operator ignores.
+	// Do: remove the field that the message names.
 	ReasonDeprecatedField = "DeprecatedField"
-	// ReasonNotCopied: a referenced Secret is never copied (a service-account token).
+	// ReasonNotCopied: the APIManager refers to a service-account token, which is
+	// never copied.
+	// Do: nothing here; after a restore, make a new token of that name.
 	ReasonNotCopied = "NotCopied"
-	// ReasonSourcesChanging: sources kept changing while the snapshot was taken.
+	// ReasonSourcesChanging: Secrets, ConfigMaps or the APIManager kept changing while
+	// they were copied, so that the run holds versions of different moments.
+	// Do: find out who writes them all the time (`kubectl -n 3scale get secrets -w`),
+	// then start another run with a new `spec.trigger`.
 	ReasonSourcesChanging = "SourcesChanging"
-	// ReasonRunWarnings: the newest run reported warnings or skipped files.
+	// ReasonRunWarnings: the newest run has warnings, or lacks files that it could not
+	// hold.
+	// Do: what the message says; `status.lastRun` has up to 20 of each, the run's
+	// `manifest.json` all.
 	ReasonRunWarnings = "RunWarnings"
 )

@@ -12,8 +12,8 @@ type Input struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Image of the pods that copy the data: the image of this function itself,
-	// which Crossplane does not tell it.
+	// Image of the pods that copy the data: the image of this function itself, which
+	// Crossplane does not tell it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	Image string `json:"image"`

@@ -7,65 +7,66 @@ import (
 
 // ThreeScaleRestoreStatus is how far the restore is.
 type ThreeScaleRestoreStatus struct {
-	// ObservedGeneration is the newest generation that is ready or stalled.
+	// The newest generation of the spec that is ready or stalled.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	meta.ReconcileRequestStatus `json:",inline"`
 	meta.ForceRequestStatus     `json:",inline"`
 
-	// Completed is true once the restore has done all of it.
+	// True once the restore has done all of it.
 	// +optional
 	Completed bool `json:"completed,omitempty"`
-	// Attempt identifies what is restored: a digest of the spec and of the
+	// What identifies this restore: a digest of what the spec asks for, and of the
 	// request to force it.
 	// +optional
 	Attempt string `json:"attempt,omitempty"`
-	// RestoredRun is the run that is restored.
+	// ID of the run that is restored.
 	// +optional
 	RestoredRun string `json:"restoredRun,omitempty"`
-	// ManifestSHA256 is the digest of that run's manifest.
+	// SHA-256 of the restored run's manifest.json, in hex.
 	// +optional
 	ManifestSHA256 string `json:"manifestSHA256,omitempty"`
-	// StartTime of the restore.
+	// When the restore started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// CompletionTime of the restore.
+	// When the restore was completed.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// WaitingSince is when the current wait for others began; spec.timeout bounds it.
+	// When the current wait for others began; spec.timeout bounds it.
 	// +optional
 	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
-	// Plan is what the restore does to each object.
+	// What the restore does to each object, and to the files.
 	// +optional
 	Plan *Plan `json:"plan,omitempty"`
-	// Inventory lists the objects of the commit.
+	// The objects of the commit.
 	// +optional
 	// +listType=atomic
 	Inventory []ObjectReference `json:"inventory,omitempty"`
-	// LastPushCommit is the commit that holds the restored objects.
+	// Hash of the commit that holds the restored objects.
 	// +optional
 	LastPushCommit string `json:"lastPushCommit,omitempty"`
-	// FoundCommit is a commit of this very restore that was on the branch before
-	// the status knew of it: there is no second one.
+	// Hash of a commit of this very restore that was on the branch before the status
+	// knew of it: there is no second one.
 	// +optional
 	FoundCommit string `json:"foundCommit,omitempty"`
-	// LastPushTime is when it was pushed.
+	// When the commit was pushed.
 	// +optional
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
-	// RevisionBefore is what the Kustomization had attempted before the push.
+	// The revision that the Kustomization had attempted before the push.
 	// +optional
 	RevisionBefore string `json:"revisionBefore,omitempty"`
-	// Resynced tells that Zync was told to make the routes again.
+	// True once Zync was told to make the routes again.
 	// +optional
 	Resynced bool `json:"resynced,omitempty"`
-	// LastAppliedRevision is the revision with which the Kustomization applied it.
+	// The revision with which the Kustomization applied the commit.
 	// +optional
 	LastAppliedRevision string `json:"lastAppliedRevision,omitempty"`
-	// History of the restores, newest first.
+	// The restores that this object has done, newest first, in the form that Flux'
+	// own objects have.
 	// +optional
 	History meta.History `json:"history,omitempty"`
-	// Conditions are those of Flux: Ready, Reconciling, Stalled.
+	// Those of Flux: Ready, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -74,24 +75,24 @@ type ThreeScaleRestoreStatus struct {
 
 // Plan is what a restore does to each object.
 type Plan struct {
-	// Run that it is for.
+	// ID of the run that the plan is for.
 	Run string `json:"run"`
-	// Source of the run.
+	// The installation that was backed up.
 	// +optional
 	Source PlanSource `json:"source,omitempty,omitzero"`
-	// Objects in the order in which they are committed.
+	// What becomes of each object, in the order in which they are committed.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=512
 	Objects []PlannedObject `json:"objects,omitempty"`
-	// FileStorage says what becomes of the files.
+	// What becomes of the files.
 	// +optional
 	FileStorage PlannedFileStorage `json:"fileStorage,omitempty,omitzero"`
-	// Rewritten lists the objects and keys in which the domain is replaced.
+	// The objects and keys in which the domain is replaced.
 	// +optional
 	// +listType=atomic
 	Rewritten []string `json:"rewritten,omitempty"`
-	// Warnings that do not stop the restore.
+	// What does not stop the restore but wants attention.
 	// +optional
 	// +listType=atomic
 	Warnings []string `json:"warnings,omitempty"`
@@ -102,34 +103,35 @@ type PlanSource struct {
 	// Namespace of the installation.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
-	// APIManager is its name.
+	// Name of the APIManager.
 	// +optional
 	APIManager string `json:"apiManager,omitempty"`
-	// ThreeScaleVersion of it, such as 2.16.
+	// Version of 3scale, such as 2.16.
 	// +optional
 	ThreeScaleVersion string `json:"threescaleVersion,omitempty"`
-	// StartTime of the run.
+	// When the run started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// Verified tells that every digest was compared; what APIManagerBackup wrote has none.
+	// True when every digest was compared; what APIManagerBackup wrote has none.
 	// +optional
 	Verified bool `json:"verified,omitempty"`
 }
 
 // ObjectReference names an object of the namespace.
 type ObjectReference struct {
-	// Kind of the object.
+	// Kind of the object, such as Secret.
 	Kind string `json:"kind"`
-	// Name of the object.
+	// Name of the object in the restore's namespace.
 	Name string `json:"name"`
 }
 
 // PlannedObject is what a restore does to one object.
 type PlannedObject struct {
 	ObjectReference `json:",inline"`
-	// Verdict says what happens.
+	// What the restore does: Create, Replace, Unchanged (nothing), or Conflict
+	// (nothing at all is restored).
 	Verdict Verdict `json:"verdict"`
-	// Message says why, for a conflict.
+	// Why it is a conflict, and what to do.
 	// +optional
 	Message string `json:"message,omitempty"`
 }
@@ -148,14 +150,14 @@ const (
 
 // PlannedFileStorage says what becomes of the files.
 type PlannedFileStorage struct {
-	// Action is Fill, Overwrite, Mirror, Skip or Unchanged; Conflict where files
-	// are there that nothing says what to do with.
+	// What the restore does: Fill, Overwrite, Mirror, Skip or Unchanged (nothing);
+	// Conflict where files are there that nothing says what to do with.
 	// +optional
 	Action string `json:"action,omitempty"`
-	// Files that the run holds.
+	// How many files the run holds.
 	// +optional
 	Files int64 `json:"files,omitempty"`
-	// Bytes that the run holds.
+	// Size of the run's files in bytes.
 	// +optional
 	Bytes int64 `json:"bytes,omitempty"`
 }

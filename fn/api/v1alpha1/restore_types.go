@@ -25,8 +25,10 @@ type ThreeScaleRestore struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// What to restore, from where, and to which repository.
 	// +required
 	Spec ThreeScaleRestoreSpec `json:"spec"`
+	// How far the restore is.
 	// +kubebuilder:default:={"observedGeneration":-1}
 	// +optional
 	Status ThreeScaleRestoreStatus `json:"status,omitzero"`
@@ -43,100 +45,106 @@ type ThreeScaleRestoreList struct {
 
 // ThreeScaleRestoreSpec says what to restore, from where, and to which repository.
 type ThreeScaleRestoreSpec struct {
-	// RestoreSource says where the backup is.
+	// Where the backup is.
 	// +required
 	RestoreSource RestoreSource `json:"restoreSource"`
 
-	// Decryption names the keys of an encrypted backup.
+	// The keys of an encrypted backup. Needed only for one.
 	// +optional
 	Decryption *Decryption `json:"decryption,omitempty"`
 
-	// SourceRef names the GitRepository that the restored objects are committed
-	// to. One of another namespace must name this namespace in its annotation
+	// The Flux GitRepository that the restored objects are committed to. One of
+	// another namespace must name this namespace in its annotation
 	// backup.threescale.dev/writers.
 	// +required
 	SourceRef GitRepositoryReference `json:"sourceRef"`
 
-	// Git says how to check out, commit and push, with the fields of an
-	// ImageUpdateAutomation.
+	// How to check out, commit and push, with the fields of an
+	// ImageUpdateAutomation. Without it, a commit is pushed to the branch that the
+	// GitRepository follows.
 	// +optional
 	Git Git `json:"git,omitempty,omitzero"`
 
-	// Path of the folder in the repository: base/<name> and overlays/<name> are
-	// written below it.
+	// Folder in the repository; base/<name> and overlays/<name> are written below
+	// it, <name> being that of the restore.
 	// +optional
 	// +kubebuilder:default="./"
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(e, e == '..' || e == '.git')",message="path is relative to the root of the repository, without .. and .git"
 	Path string `json:"path,omitempty"`
 
-	// Encryption says for whom Secrets are encrypted by SOPS. Without it, the
-	// repository's .sops.yaml says so; with neither, nothing is restored.
+	// For whom Secrets are encrypted by SOPS. Without it, the repository's
+	// .sops.yaml says so; with neither, nothing is restored.
 	// +optional
 	Encryption *Encryption `json:"encryption,omitempty"`
 
-	// KustomizationRef names the Flux Kustomization that applies the overlay: the
-	// restore then completes when it has applied the commit and the APIManager
-	// is available. Without it, the restore completes when the commit is pushed.
+	// The Flux Kustomization that applies the overlay: the restore then completes
+	// when it has applied the commit and the APIManager is available. Without it,
+	// the restore completes when the commit is pushed.
 	// +optional
 	KustomizationRef *NamespacedReference `json:"kustomizationRef,omitempty"`
 
-	// ServiceAccountName is the identity for what the restore reads and writes
-	// in its namespace.
+	// Name of the ServiceAccount as which the restore reads and writes in its
+	// namespace. Without it, that of --default-service-account, or the controller's
+	// own.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
-	// Target says what is different from the installation that was backed up.
+	// What is different from the installation that was backed up.
 	// +optional
 	Target Target `json:"target,omitempty,omitzero"`
 
-	// DatabaseSecrets says whether the Secrets that hold the databases' URLs are
-	// restored (system-database, system-redis, backend-redis). Omit leaves them to
-	// you, as APIManagerRestore does.
+	// Whether the Secrets that hold the databases' URLs are restored
+	// (system-database, system-redis, backend-redis). Omit leaves them to you, as
+	// APIManagerRestore does.
 	// +optional
 	// +kubebuilder:default=Restore
 	DatabaseSecrets DatabaseSecretsPolicy `json:"databaseSecrets,omitempty"`
 
-	// FileStorage says what becomes of files that are there already.
+	// How the System file storage is filled.
 	// +optional
 	FileStorage RestoreFileStorage `json:"fileStorage,omitempty,omitzero"`
 
-	// DryRun ends after the plan (status.plan): nothing is written.
+	// Ends after the plan (status.plan), and writes nothing to the repository or the
+	// file storage; false by default.
 	// +optional
 	DryRun bool `json:"dryRun,omitempty"`
 
-	// PostRestore says what is done once the APIManager is available.
+	// What is done once the APIManager is available. Needs kustomizationRef.
 	// +optional
 	PostRestore PostRestore `json:"postRestore,omitempty,omitzero"`
 
-	// Job configures the pods that read and write the volumes.
+	// Configures the pods that read and write the volumes.
 	// +optional
 	Job JobSettings `json:"job,omitempty,omitzero"`
 
-	// Interval at which a restore that waits looks again, if nothing wakes it before.
+	// How often a restore that waits looks again if nothing wakes it before, as a
+	// duration such as 10m.
 	// +optional
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	Interval metav1.Duration `json:"interval,omitempty"`
 
-	// RetryInterval is the time between a failure and the next try; the
+	// Time between a failure and the next try, as a duration such as 1m; the
 	// interval by default.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
 
-	// Timeout bounds the wait for what others do: the Kustomization, the
-	// APIManager, the sidekiq pod.
+	// How long the restore waits for what others do (the Kustomization, the
+	// APIManager, the sidekiq pod) before it is stalled, as a duration such as 1h.
+	// It goes on by itself if that happens later.
 	// +optional
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	Timeout metav1.Duration `json:"timeout,omitempty"`
 
-	// Suspend stops the restore where it is.
+	// Stops the restore where it is, until it is false again; false by default. A
+	// pod that runs ends what it does.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -145,21 +153,23 @@ type ThreeScaleRestoreSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.persistentVolumeClaim), has(self.persistentVolume), has(self.backupRef)].filter(set, set).size() == 1",message="set one of persistentVolumeClaim, persistentVolume and backupRef"
 type RestoreSource struct {
-	// PersistentVolumeClaim is the volume of the backup, also one that
-	// APIManagerBackup wrote.
+	// The PersistentVolumeClaim of the backup, also of one that APIManagerBackup
+	// wrote.
 	// +optional
 	PersistentVolumeClaim *RestoreClaim `json:"persistentVolumeClaim,omitempty"`
 
-	// PersistentVolume is a volume that outlived its namespace or its cluster; a
-	// PersistentVolumeClaim bound to it is made.
+	// A PersistentVolume that outlived its namespace or its cluster; a
+	// PersistentVolumeClaim bound to it is made, named after the restore, with
+	// -source at its end.
 	// +optional
 	PersistentVolume *RestoreVolume `json:"persistentVolume,omitempty"`
 
-	// BackupRef is a ThreeScaleBackup of this namespace.
+	// A ThreeScaleBackup of this namespace, whose volume is read.
 	// +optional
 	BackupRef *meta.LocalObjectReference `json:"backupRef,omitempty"`
 
-	// Run is the ID of the run to restore, or latest.
+	// ID of the run to restore, as in status.runs of the ThreeScaleBackup, or
+	// latest.
 	// +optional
 	// +kubebuilder:default=latest
 	// +kubebuilder:validation:MaxLength=63
@@ -170,14 +180,15 @@ type RestoreSource struct {
 // RestoreClaim is a PersistentVolumeClaim of the namespace, in the form that
 // APIManagerRestore has.
 type RestoreClaim struct {
-	// ClaimSource names it. It is always mounted read-only.
+	// The PersistentVolumeClaim of this namespace that claimName names. It is always
+	// mounted read-only, whatever readOnly says.
 	// +required
 	ClaimSource corev1.PersistentVolumeClaimVolumeSource `json:"claimSource"`
 }
 
 // RestoreVolume is a PersistentVolume.
 type RestoreVolume struct {
-	// VolumeName names it.
+	// Name of the PersistentVolume.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -186,15 +197,15 @@ type RestoreVolume struct {
 
 // Decryption names the keys of an encrypted backup.
 type Decryption struct {
-	// SecretRef names a Secret of this namespace, whose keys that end in .agekey
-	// hold age identities.
+	// A Secret of this namespace. Those of its keys that end in .agekey hold age
+	// identities, as for Flux.
 	// +required
 	SecretRef meta.LocalObjectReference `json:"secretRef"`
 }
 
 // GitRepositoryReference names a GitRepository of Flux.
 type GitRepositoryReference struct {
-	// Kind of the source.
+	// Kind of the source: only GitRepository.
 	// +optional
 	// +kubebuilder:validation:Enum=GitRepository
 	// +kubebuilder:default=GitRepository
@@ -206,13 +217,13 @@ type GitRepositoryReference struct {
 // NamespacedReference names an object; its namespace is that of the restore
 // where it is empty.
 type NamespacedReference struct {
-	// Name of the object.
+	// Name of the object that is referred to.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Namespace of the object; that of the restore by default.
+	// Namespace of the object that is referred to; that of the restore by default.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`
@@ -220,12 +231,14 @@ type NamespacedReference struct {
 
 // Target says what is different from the installation that was backed up.
 type Target struct {
-	// WildcardDomain replaces the domain wherever the backed-up objects hold it.
+	// Domain that replaces the former one wherever the backed-up objects hold it;
+	// none by default.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	WildcardDomain string `json:"wildcardDomain,omitempty"`
-	// StorageClass replaces that of the file storage.
+	// Name of the StorageClass of the file storage, where its PersistentVolumeClaim
+	// is made anew; by default the one that it had when it was backed up.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	StorageClass string `json:"storageClass,omitempty"`
@@ -243,7 +256,7 @@ const (
 
 // RestoreFileStorage says how the file storage is filled.
 type RestoreFileStorage struct {
-	// Existing says what becomes of files that are there already: Fail restores
+	// What becomes of files that are there already and differ: Fail restores
 	// nothing, Overwrite replaces those that the run has, Mirror also removes the
 	// others, Skip leaves a file storage alone that is not empty.
 	// +optional
@@ -265,8 +278,9 @@ const (
 
 // PostRestore says what is done once the APIManager is available.
 type PostRestore struct {
-	// ResyncZyncDomains has Zync make the routes of all domains again, in the
-	// sidekiq pod. It needs the Role that is shipped for it.
+	// Has Zync make the routes of all domains again, by a command in the sidekiq
+	// pod; false by default. The controller needs the Role in manifests/resync for
+	// it.
 	// +optional
 	ResyncZyncDomains bool `json:"resyncZyncDomains,omitempty"`
 }

@@ -1,6 +1,7 @@
 // Command generate turns the CRDs that controller-gen makes of the Go types
-// into the XRDs of both flavours, the CRD of ThreeScaleRestore and that of the
-// function's input.
+// into the XRDs of both flavours, the CRD of ThreeScaleRestore, that of the
+// function's input, and the reference of the API; and the comments of the
+// reasons into the tables of the README.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 
 const (
 	group  = "backup.threescale.dev"
+	api    = "fn/api/v1alpha1"
 	header = "# Generated from the types in fn/api/v1alpha1 by `make generate`. Do not edit.\n"
 )
 
@@ -39,6 +41,15 @@ func run(crds, root string) error {
 	}
 	restore, err := load(filepath.Join(crds, group+"_threescalerestores.yaml"))
 	if err != nil {
+		return err
+	}
+	for _, crd := range []map[string]any{backup, input, restore} {
+		dropItemDescriptions(schemaOf(crd), "")
+	}
+	if err := writeReference(filepath.Join(root, api, "README.md"), backup, restore, input); err != nil {
+		return err
+	}
+	if err := writeReasons(filepath.Join(root, "README.md"), filepath.Join(root, api)); err != nil {
 		return err
 	}
 	for path, object := range map[string]map[string]any{
@@ -120,11 +131,18 @@ func xrd(apiVersion, plural string, spec map[string]any) map[string]any {
 	}
 }
 
+func versionOf(crd map[string]any) map[string]any {
+	return crd["spec"].(map[string]any)["versions"].([]any)[0].(map[string]any)
+}
+
+func schemaOf(crd map[string]any) map[string]any {
+	return versionOf(crd)["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
+}
+
 // versions takes the schemas of spec and status. Crossplane adds its own
 // fields to both; the conditions are its own.
 func versions(crd map[string]any) []any {
-	version := crd["spec"].(map[string]any)["versions"].([]any)[0].(map[string]any)
-	schema := version["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
+	version, schema := versionOf(crd), schemaOf(crd)
 	properties := schema["properties"].(map[string]any)
 	delete(properties["status"].(map[string]any)["properties"].(map[string]any), "conditions")
 	return []any{map[string]any{
