@@ -18,4 +18,18 @@ func TestREADME(t *testing.T) {
 	s.makeInstallation()
 	r.follow("Back up")
 	t.Logf("first backup verified after %s", time.Since(start))
+
+	kept := s.remember()
+	s.lose(kept)
+	s.operate()
+	r.follow("Restore a lost installation", s.choices()...)
+	s.assertRestored(kept)
+	s.assertCommits(3, "the first, that of .sops.yaml, that of the restore")
+
+	s.restoreWhileTheLeaderDies(r, kept)
+	s.assertCommits(4, "asked by force it commits again, once")
+
+	s.upgradeWhileARunGoes(r)
+	r.follow("Uninstall")
+	s.assertNothingStays()
 }

@@ -3,27 +3,36 @@
 package install
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/dataset"
 	"threescale.dev/backup/test/gitserver"
+	"threescale.dev/backup/test/operator"
 	"threescale.dev/backup/test/peers"
 )
 
 const (
+	// patience bounds every wait of these tests.
+	patience  = 3 * time.Minute
 	namespace = "3scale" // as in the README
 	// dumpVariable names the folder in which a failed test leaves the state of
 	// the cluster.
@@ -38,6 +47,8 @@ type site struct {
 	t        *testing.T
 	registry string
 	git      *gitserver.Server
+	// apps is the repository from which Flux applies the installation.
+	apps *gitserver.Repository
 	// gitURL is the Git server's for this machine and for pods.
 	gitURL string
 	// files is the folder behind the installation's file storage.
@@ -54,6 +65,11 @@ func newSite(t *testing.T) *site {
 	s.git, err = gitserver.Start(filepath.Join(shared.Dir(), "git"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.git.Stop()) })
+	readme := filepath.Join(t.TempDir(), "apps")
+	require.NoError(t, os.MkdirAll(readme, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(readme, "README.md"), []byte("# What runs here\n"), 0o644))
+	s.apps, err = s.git.CreateRepository(t.Context(), "apps", "main", readme)
+	require.NoError(t, err)
 	s.gitURL, err = shared.Expose(t.Context(), s.git.Address(), s.letRead)
 	require.NoError(t, err)
 	return s
@@ -85,8 +101,15 @@ func (s *site) dump() {
 func (s *site) environment() []string {
 	kubectl, err := peers.Binary(s.t.Context(), "kubectl")
 	require.NoError(s.t, err)
+	tools := s.t.TempDir()
+	out, err := exec.Command("go", "build", "-o", tools, "filippo.io/age/cmd/age-keygen").CombinedOutput()
+	require.NoError(s.t, err, string(out))
+	username, password := s.login()
 	return []string{
-		"PATH=" + filepath.Dir(kubectl) + ":" + os.Getenv("PATH"),
+		"PATH=" + filepath.Dir(kubectl) + ":" + tools + ":" + os.Getenv("PATH"),
+		// What his credential helper does.
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.extraHeader",
+		"GIT_CONFIG_VALUE_0=Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password)),
 		"KUBECONFIG=" + shared.Kubeconfig(),
 		"GIT_AUTHOR_NAME=reader", "GIT_AUTHOR_EMAIL=reader@example.com",
 		"GIT_COMMITTER_NAME=reader", "GIT_COMMITTER_EMAIL=reader@example.com",
@@ -95,9 +118,12 @@ func (s *site) environment() []string {
 
 // choices are what the README leaves to the reader, and what he chooses here.
 func (s *site) choices() []string {
+	_, password := s.login()
 	return []string{
 		"registry.example.com/backup", s.registry + "/backup",
 		"https://git.example.com/platform/threescale-backup.git", s.gitURL + "/" + productRepository + ".git",
+		"export APPS=https://git.example.com/platform/apps.git", "export APPS=" + s.gitURL + "/apps.git",
+		"GIT_PASSWORD=token", "GIT_PASSWORD=" + password,
 	}
 }
 
@@ -106,8 +132,7 @@ func (s *site) publish(r *reader) {
 	s.t.Helper()
 	_, err := s.git.CreateRepository(s.t.Context(), productRepository, "main", "")
 	require.NoError(s.t, err)
-	username, password := s.login()
-	r.shell("git push --quiet " + strings.Replace(s.gitURL, "http://", "http://"+username+":"+password+"@", 1) + "/" + productRepository + ".git main")
+	r.shell("git push --quiet " + s.gitURL + "/" + productRepository + ".git main")
 }
 
 // makeInstallation makes 3scale as its operator and its users would have made it.
@@ -135,4 +160,89 @@ func (s *site) makeInstallation() {
 		}
 		require.NoError(s.t, shared.Client().Create(ctx, &unstructured.Unstructured{Object: object}))
 	}
+}
+
+// operate runs the stand-in for the 3scale operator, as from now on.
+func (s *site) operate() {
+	s.t.Helper()
+	o, err := operator.Start(context.WithoutCancel(s.t.Context()), shared.Config(), operator.Options{Namespace: namespace})
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { require.NoError(s.t, o.Stop()) })
+}
+
+// installation is what a restore is to bring back.
+type installation struct {
+	secrets map[string]map[string][]byte
+	files   string
+}
+
+// remember keeps what the Secrets of an installation hold, and its files.
+func (s *site) remember() *installation {
+	s.t.Helper()
+	apiManager := &unstructured.Unstructured{}
+	apiManager.SetGroupVersionKind(threescale.APIManagerGVK())
+	require.NoError(s.t, shared.Client().Get(s.t.Context(), types.NamespacedName{Namespace: namespace, Name: "example"}, apiManager))
+	kept := &installation{secrets: map[string]map[string][]byte{}, files: filepath.Join(s.t.TempDir(), "files")}
+	for _, object := range threescale.Secrets(apiManager.Object) {
+		kept.secrets[object.Name] = s.secret(object.Name)
+	}
+	for _, reference := range threescale.ReferencedSecrets(apiManager.Object) {
+		kept.secrets[reference.Name] = s.secret(reference.Name)
+	}
+	out, err := exec.Command("cp", "-a", s.files, kept.files).CombinedOutput()
+	require.NoError(s.t, err, string(out))
+	return kept
+}
+
+func (s *site) secret(name string) map[string][]byte {
+	s.t.Helper()
+	var secret corev1.Secret
+	require.NoError(s.t, shared.Client().Get(s.t.Context(), types.NamespacedName{Namespace: namespace, Name: name}, &secret))
+	return secret.Data
+}
+
+// lose deletes what is restored.
+func (s *site) lose(kept *installation) {
+	s.t.Helper()
+	s.kubectl("delete", "apimanagers.apps.3scale.net", "--all", "--timeout=1m")
+	for name := range kept.secrets {
+		s.kubectl("delete", "secret", "--ignore-not-found", name)
+	}
+	s.kubectl("delete", "configmap", "--ignore-not-found", "apicast-environment", "system-environment")
+	entries, err := os.ReadDir(s.files)
+	require.NoError(s.t, err)
+	for _, entry := range entries {
+		require.NoError(s.t, os.RemoveAll(filepath.Join(s.files, entry.Name())))
+	}
+}
+
+// assertRestored compares what there was with what there is, each value of a
+// Secret and each file.
+func (s *site) assertRestored(kept *installation) {
+	s.t.Helper()
+	for name, data := range kept.secrets {
+		live := s.secret(name)
+		for key, value := range data {
+			assert.True(s.t, bytes.Equal(value, live[key]), "Secret %s has key %s again", name, key)
+		}
+	}
+	out, err := exec.Command("rsync", "-rlptnic", "--delete", kept.files+"/", s.files+"/").CombinedOutput()
+	require.NoError(s.t, err, string(out))
+	for line := range strings.Lines(string(out)) {
+		assert.Regexp(s.t, `^\.d\S+ \./\n$`, line, "the files are the same")
+	}
+}
+
+// kubectl runs as the administrator in the installation's namespace.
+func (s *site) kubectl(args ...string) string {
+	s.t.Helper()
+	out, err := shared.Kubectl(s.t.Context(), "", append([]string{"-n", namespace}, args...)...)
+	require.NoError(s.t, err)
+	return strings.TrimSpace(out)
+}
+
+// until waits for a condition.
+func (s *site) until(what string, condition func(context.Context) error) {
+	s.t.Helper()
+	require.NoError(s.t, cluster.Eventually(s.t.Context(), patience, what, condition))
 }

@@ -1,7 +1,9 @@
 package manifests_test
 
 import (
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,7 +40,7 @@ func TestKustomize(t *testing.T) {
 		"claim":      flavour,
 		"namespaced": flavour,
 		"crd":        {"CustomResourceDefinition"},
-		"controller": {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment", "Namespace", "Role", "RoleBinding", "ServiceAccount"},
+		"controller": {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "ServiceAccount"},
 		"resync":     {"Role", "RoleBinding"},
 	} {
 		t.Run(folder, func(t *testing.T) {
@@ -47,19 +49,38 @@ func TestKustomize(t *testing.T) {
 	}
 }
 
-// TestControllerImages: the two images are where the README's patches replace them.
-func TestControllerImages(t *testing.T) {
-	containers, ok := at(t, build(t, "controller")["Deployment"], "spec", "template", "spec", "containers").([]any)
-	require.True(t, ok)
-	require.Len(t, containers, 1)
-	variables, ok := at(t, containers, "env").([]any)
-	require.True(t, ok)
-	assert.Equal(t, map[string]any{"name": "MOVER_IMAGE", "value": "registry.example.com/function-threescale-backup:v0.1.0"}, variables[0])
-	readme := string(read(t, "README.md"))
-	for _, path := range []string{"/spec/template/spec/containers/0/image", "/spec/template/spec/containers/0/env/0/value"} {
-		_, _, shown := strings.Cut(readme, "path: "+path)
-		assert.True(t, shown, path)
+// TestImages: a Flux Kustomization over manifests/ with the spec.images of the
+// README puts both images where they belong. Flux writes them into the
+// kustomization of that folder, and so does this.
+func TestImages(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "manifests")
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, "manifests"))))
+	var shown strings.Builder
+	for _, image := range []string{"threescale-backup-controller", "function-threescale-backup"} {
+		fmt.Fprintf(&shown, "  - name: registry.example.com/%[1]s\n    newName: $REGISTRY/%[1]s\n    newTag: $VERSION\n", image)
 	}
+	require.Contains(t, string(read(t, "README.md")), "  images:\n"+shown.String())
+	written := "images:\n" + strings.NewReplacer("$REGISTRY", "127.0.0.1:5000/backup", "$VERSION", "v1.2.3").Replace(shown.String())
+	file := filepath.Join(dir, "kustomization.yaml")
+	base, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, append(base, written...), 0o644))
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	require.NoError(t, err)
+	for _, resource := range resources.Resources() {
+		if resource.GetKind() != "Deployment" {
+			continue
+		}
+		deployment, err := resource.Map()
+		require.NoError(t, err)
+		container := at(t, deployment, "spec", "template", "spec", "containers")
+		assert.Equal(t, "127.0.0.1:5000/backup/threescale-backup-controller:v1.2.3", at(t, container, "image"))
+		variables, ok := at(t, container, "env").([]any)
+		require.True(t, ok)
+		assert.Equal(t, map[string]any{"name": "MOVER_IMAGE", "value": "127.0.0.1:5000/backup/function-threescale-backup:v1.2.3"}, variables[0])
+		return
+	}
+	require.Fail(t, "no Deployment was built")
 }
 
 // at walks maps, and lists of one entry, to a field.
