@@ -32,6 +32,8 @@ const (
 	ReasonPassed = "Passed"
 	// ReasonGathering: what the checks need has not been read yet.
 	ReasonGathering = "Gathering"
+	// ReasonCrossplaneTooOld: Crossplane does not hand over what the checks need.
+	ReasonCrossplaneTooOld = "CrossplaneTooOld"
 	// ReasonInternalError: the function cannot answer; the message says why, and
 	// nothing is changed.
 	ReasonInternalError = "InternalError"
