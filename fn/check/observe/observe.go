@@ -58,6 +58,9 @@ func Startup(config *rest.Config) (check.Observed, error) {
 		return check.Observed{}, fmt.Errorf("cannot reach the cluster %q: %w", config.Host, err)
 	}
 	version, err := client.ServerVersion()
+	if reason := apierrors.ReasonForError(err); err != nil && reason != metav1.StatusReasonUnknown {
+		return check.Observed{}, fmt.Errorf("cannot read the version of the cluster %q (%s): %w", config.Host, reason, err)
+	}
 	if err != nil {
 		return check.Observed{}, fmt.Errorf("cannot reach the cluster %q: %w", config.Host, err)
 	}

@@ -1,6 +1,7 @@
 package observe_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -43,9 +44,9 @@ func server() *apiserver.Server {
 			v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup): {"properties": map[string]any{"other": map[string]any{}}},
 		},
 		Objects: map[string]map[string]any{
-			xrdPath:                         named("xthreescalebackups.backup.threescale.dev"),
-			crossplanePath + "compositions": list(named("a"), named("b")),
-			"/apis/pkg.crossplane.io/v1/functions":                                           list(named("f")),
+			xrdPath:                                named("xthreescalebackups.backup.threescale.dev"),
+			crossplanePath + "compositions":        list(named("a"), named("b")),
+			"/apis/pkg.crossplane.io/v1/functions": list(named("f")),
 			"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + check.BackupCRD:     named(check.BackupCRD),
 			"/api/v1/namespaces/crossplane-system/serviceaccounts/crossplane":                named("crossplane"),
 			"/apis/apps/v1/namespaces/crossplane-system/deployments/crossplane":              named("crossplane"),
@@ -165,9 +166,10 @@ func failed(o check.Observed) int {
 
 // TestNoCluster: where nobody answers, nothing is found.
 func TestNoCluster(t *testing.T) {
-	for name, s := range map[string]*apiserver.Server{"forbidden": {Forbidden: []string{"/"}}, "broken": {Broken: []string{"/"}}} {
-		_, err := observe.Installation(t.Context(), &rest.Config{Host: s.Start(t)}, observe.Options{})
-		assert.ErrorContains(t, err, "cannot reach the cluster", name)
+	for reason, s := range map[string]*apiserver.Server{"Forbidden": {Forbidden: []string{"/"}}, "InternalError": {Broken: []string{"/"}}} {
+		host := s.Start(t)
+		_, err := observe.Installation(t.Context(), &rest.Config{Host: host}, observe.Options{})
+		assert.ErrorContains(t, err, fmt.Sprintf("cannot read the version of the cluster %q (%s): ", host, reason))
 	}
 	_, err := observe.Startup(&rest.Config{Host: "http://127.0.0.1:1"})
 	assert.ErrorContains(t, err, `cannot reach the cluster "http://127.0.0.1:1"`)

@@ -116,7 +116,7 @@ func TestCheck(t *testing.T) {
 		"Broken": {
 			reason: "a cluster that does not answer is not called fine",
 			change: func(s *apiserver.Server) { s.Broken = []string{"/"} },
-			code:   job.ExitTemporary, stderr: "error: cannot reach the cluster",
+			code:   job.ExitTemporary, stderr: "error: cannot read the version of the cluster",
 		},
 		"NoContext": {
 			reason: "a context that is not there is a mistake of the command line", change: func(*apiserver.Server) {},
@@ -181,7 +181,7 @@ func TestControllerDoesNotStart(t *testing.T) {
 		},
 		"NoCluster": {
 			reason: "the kubelet tries again", change: func(_ *testing.T, s *apiserver.Server) { s.Broken = []string{"/"} },
-			code: job.ExitTemporary, want: "error: cannot reach the cluster",
+			code: job.ExitTemporary, want: "error: cannot read the version of the cluster",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
