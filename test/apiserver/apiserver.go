@@ -4,6 +4,7 @@ package apiserver
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -33,10 +34,10 @@ type Server struct {
 }
 
 // Start serves until the test ends, and returns the address.
-func (s *Server) Start(t testing.TB) string {
-	t.Helper()
+func (s *Server) Start(tb testing.TB) string {
+	tb.Helper()
 	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	return server.URL
 }
 
@@ -86,9 +87,7 @@ func (s *Server) document(groupVersion string) map[string]any {
 			continue
 		}
 		named := map[string]any{"x-kubernetes-group-version-kind": []any{map[string]any{"group": kind.Group, "version": kind.Version, "kind": kind.Kind}}}
-		for key, value := range of {
-			named[key] = value
-		}
+		maps.Copy(named, of)
 		schemas[kind.Group+"."+kind.Kind] = named
 	}
 	return map[string]any{"openapi": "3.0.0", "components": map[string]any{"schemas": schemas}}
