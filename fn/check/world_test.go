@@ -17,11 +17,17 @@ const (
 	namespacedXRD = "threescalebackups.backup.threescale.dev"
 )
 
+// decoded keeps the large manifests, which nearly all cases start from.
+var decoded = map[string]check.Object{}
+
 func object(t testing.TB, text []byte) check.Object {
 	t.Helper()
-	u := &unstructured.Unstructured{}
-	require.NoError(t, yaml.Unmarshal(text, &u.Object))
-	return u
+	if decoded[string(text)] == nil {
+		u := &unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal(text, &u.Object))
+		decoded[string(text)] = u
+	}
+	return decoded[string(text)].DeepCopy()
 }
 
 // with sets the conditions of an object.
