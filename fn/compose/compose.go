@@ -91,6 +91,9 @@ func Compose(o Observed) Desired {
 // decide is one step; onward tells that a slot waits for what it records, of a run
 // that ended a while ago.
 func decide(o Observed) (desired Desired, onward bool) {
+	if o.NoRequired {
+		return tooOld(o), false
+	}
 	scope, err := scopeOf(o.Composite)
 	if err != nil {
 		return refused(o, err), false
@@ -174,19 +177,6 @@ func refused(o Observed, err error) Desired {
 		},
 		Fatal: err,
 	}
-}
-
-// gathering answers while core still fetches what is required; core asks again
-// at once and drops this answer.
-func (c *composition) gathering() Desired {
-	c.keepVolume(c.observed.Composed[keyVolume])
-	c.desired.Status = c.observed.Composite.Status
-	c.desired.TTL = pollSoon
-	c.desired.Conditions = []Condition{{
-		v1alpha1.ConditionPreflightPassed, statusUnknown, v1alpha1.ReasonGathering,
-		"Reading the installation",
-	}}
-	return c.desired
 }
 
 func isOwnJob(key string) bool {

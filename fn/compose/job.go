@@ -40,9 +40,12 @@ func frozenJob(observed Object) *unstructured.Unstructured {
 }
 
 // ownLabels are the labels that we set.
-func ownLabels(object Object) map[string]any {
+func ownLabels(object Object) map[string]any { return own(object.object("metadata", "labels")) }
+
+// own are those labels or annotations that we set.
+func own(all map[string]any) map[string]any {
 	out := map[string]any{}
-	for key, value := range object.object("metadata", "labels") {
+	for key, value := range all {
 		if strings.HasPrefix(key, v1alpha1.Group+"/") {
 			out[key] = value
 		}

@@ -25,6 +25,8 @@ type Observed struct {
 	// Desired.Requirements. A name that is absent was not asked for yet; one
 	// with an empty list was not found.
 	Required map[string][]Object
+	// NoRequired tells that core hands no objects over, whatever is asked for.
+	NoRequired bool
 }
 
 // Composite is the XR.

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/compose"
 	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/dataset"
 )
@@ -143,27 +142,13 @@ func TestPreflightTellsAllTogether(t *testing.T) {
 	assert.Equal(t, v1alpha1.ReasonInvalidSpec, condition["reason"], "the reason is that of the first")
 }
 
-// TestGathering: before core has read what was asked for, nothing is said of it.
-func TestGathering(t *testing.T) {
-	t.Parallel()
-	desired := compose.Compose(compose.Observed{
-		Image:     "i",
-		Composite: compose.Composite{Name: "x", Namespace: namespace, UID: "u", Created: noon},
-	})
-	assert.Empty(t, desired.Resources)
-	assert.NoError(t, desired.Fatal)
-	require.Len(t, desired.Conditions, 1)
-	assert.Equal(t, compose.Condition{
-		Type: v1alpha1.ConditionPreflightPassed, Status: "Unknown", Reason: v1alpha1.ReasonGathering, Message: "Reading the installation",
-	}, desired.Conditions[0])
-}
-
 // TestPreflightReasonsHaveCases: every reason that the API documents can occur.
 func TestPreflightReasonsHaveCases(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{
-		v1alpha1.ReasonPassed:    true, // TestPreflightPassesAfterCorrection
-		v1alpha1.ReasonGathering: true, // TestGathering
+		v1alpha1.ReasonPassed:           true, // TestPreflightPassesAfterCorrection
+		v1alpha1.ReasonGathering:        true, // TestGathering
+		v1alpha1.ReasonCrossplaneTooOld: true, // TestCrossplaneThatHandsNothingOver
 	}
 	for _, tc := range refusals() {
 		seen[tc.want] = true

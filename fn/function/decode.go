@@ -9,6 +9,7 @@ import (
 	"time"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/crossplane/function-sdk-go/request"
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -26,6 +27,8 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		Composed: make(map[string]compose.Object, len(req.GetObserved().GetResources())),
 		Required: make(map[string][]compose.Object, len(req.GetRequiredResources())),
 	}
+	// Crossplane 2.2 and later say what they know; of another nothing can be told.
+	o.NoRequired = request.AdvertisesCapabilities(req) && !request.HasCapability(req, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES)
 	o.Image = req.GetInput().GetFields()["image"].GetStringValue()
 	if req.GetObserved().GetComposite().GetResource() == nil {
 		return o, errors.New("cannot read the composite: the request has none; this function composes, it is no operation")

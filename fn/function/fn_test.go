@@ -199,6 +199,27 @@ func TestGathering(t *testing.T) {
 	assert.Empty(t, rsp.GetRequirements().GetResources()["storage-classes"].GetMatchLabels().GetLabels(), "no labels match all of the kind")
 }
 
+// TestCapabilities: what Crossplane says of itself decides only where it says anything.
+func TestCapabilities(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason       string
+		capabilities []fnv1.Capability
+		want         string
+	}{
+		"None":     {reason: "2.0 and 2.1 say nothing, and hand objects over", want: "Passed"},
+		"Required": {reason: "2.2 and later say so", capabilities: []fnv1.Capability{fnv1.Capability_CAPABILITY_CAPABILITIES, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES}, want: "Passed"},
+		"Without":  {reason: "nothing can ever be read", capabilities: []fnv1.Capability{fnv1.Capability_CAPABILITY_CAPABILITIES}, want: "CrossplaneTooOld"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := newWorld(t).request()
+			req.Meta.Capabilities = tc.capabilities
+			rsp := run(t, req)
+			assert.Equal(t, tc.want, condition(rsp, "PreflightPassed").GetReason(), tc.reason)
+			assert.Equal(t, tc.want == "CrossplaneTooOld", fatal(rsp) != "")
+		})
+	}
+}
+
 // TestGatheringKeepsTheVolume even in an answer that core drops.
 func TestGatheringKeepsTheVolume(t *testing.T) {
 	w := newWorld(t)

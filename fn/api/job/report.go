@@ -42,6 +42,8 @@ const (
 	// ExitNoPermission: a file of the file storage cannot be read, or no age
 	// identity decrypts the run.
 	ExitNoPermission = 77
+	// ExitConfig: an installation in a cluster lacks something. No Job ends so.
+	ExitConfig = 78
 )
 
 // FinalExitCodes are those after which a retry cannot help.

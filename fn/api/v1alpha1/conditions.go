@@ -40,8 +40,11 @@ const (
 	// Do: nothing.
 	ReasonPassed = "Passed"
 	// ReasonGathering: what the checks need has not been read yet.
-	// Do: wait; Crossplane asks again at once.
+	// Do: wait; Crossplane asks again at once. If it stays, what the message says.
 	ReasonGathering = "Gathering"
+	// ReasonCrossplaneTooOld: Crossplane does not hand over what the checks need.
+	// Do: install Crossplane 2.0 or later.
+	ReasonCrossplaneTooOld = "CrossplaneTooOld"
 	// ReasonInvalidSpec: a field of the spec, or the image in the Composition, cannot
 	// be used.
 	// Do: correct the field that the message names, or set `input.image` in the

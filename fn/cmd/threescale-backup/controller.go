@@ -19,6 +19,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
 	flag "github.com/spf13/pflag"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -32,7 +33,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/check"
+	"threescale.dev/backup/fn/check/observe"
 	"threescale.dev/backup/fn/controller"
 )
 
@@ -95,6 +99,9 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 		return usage(err)
 	}
 	restConfig := runtimeclient.GetConfigOrDie(o.client)
+	if err := startup(restConfig, log); err != nil {
+		return err
+	}
 	mgr, err := o.manager(restConfig)
 	if err != nil {
 		return err
@@ -119,6 +126,23 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// startup refuses to start where the controller could only wait: a manager whose
+// kinds are not served says so of one after the other, minutes later.
+func startup(config *rest.Config, log logr.Logger) error {
+	observed, err := observe.Startup(config)
+	if err != nil {
+		return &exitError{job.ExitTemporary, err}
+	}
+	unread, err := check.Startup(observed)
+	for _, finding := range unread {
+		log.Info("Starting without a check", "check", finding.Check, "message", finding.Message)
+	}
+	if err != nil {
+		return &exitError{job.ExitConfig, err}
+	}
+	return nil
 }
 
 // uncached are the kinds that are read as they are: what the controller itself

@@ -23,9 +23,7 @@ const requestTimeout = 30 * time.Second
 // lookup returns what reads the objects of a namespace, and the namespace: the
 // given one, else that of the context.
 func lookup(kubeconfig, kubeContext, namespace string) (simulate.Lookup, string, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubeContext})
+	loaded := clusterConfig(kubeconfig, kubeContext)
 	config, err := loaded.ClientConfig()
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot reach a cluster (use --kubeconfig, or --objects to read manifests): %w", err)
@@ -47,6 +45,13 @@ func lookup(kubeconfig, kubeContext, namespace string) (simulate.Lookup, string,
 		}
 		return read(ctx, client.Resource(resource).Namespace(s.Namespace), s)
 	}, namespace, nil
+}
+
+// clusterConfig is how the user's own tools reach a cluster.
+func clusterConfig(kubeconfig, kubeContext string) clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubeContext})
 }
 
 // resources are the kinds of an installation. They are known, so that no

@@ -29,6 +29,7 @@ type cli struct {
 	Export   exportCommand   `cmd:"" help:"Write a run as a kustomize tree, its Secrets encrypted by SOPS."`
 	Restore  restoreCommand  `cmd:"" help:"Restore a run into a directory and a Git repository on this machine."`
 	Simulate simulateCommand `cmd:"" help:"Show what a ThreeScaleBackup would compose and do, on directories."`
+	Check    checkCommand    `cmd:"" help:"Check an installation in a cluster, and say what is missing."`
 
 	Controller controllerCommand `cmd:"" passthrough:"" help:"Reconcile ThreeScaleRestores in a cluster."`
 }

@@ -1,0 +1,175 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"threescale.dev/backup/manifests"
+)
+
+const (
+	inCrossplane = area("Crossplane")
+	inBackups    = area("Backups")
+
+	installCrossplane = "install Crossplane 2.0 or later (2.4 is tested): https://docs.crossplane.io/latest/get-started/install"
+	applyRights       = "kubectl apply -k manifests/rbac, or have Flux apply ./manifests/rbac; where Crossplane's RBAC manager is off, also bind ClusterRole threescale-backup:aggregate-to-crossplane to that ServiceAccount"
+)
+
+// crossplane checks all that a backup needs.
+func crossplane(o Observed) []Finding {
+	findings := []Finding{crossplaneVersion(o)}
+	if known := o.Served[crossplaneXRD("v1")]; known.Err == nil && !known.Value && findings[0].State != OK {
+		return findings // without it, the rest says nothing new
+	}
+	findings = append(findings, rights(inCrossplane, o.Crossplane, applyRights))
+	xrds, installed := flavoursOf(o)
+	findings = append(findings, xrds...)
+	for _, f := range installed {
+		findings = append(findings, fields(inBackups, "XRD "+f.xrd, schemaOf(o.XRDs.Value[f.xrd].Object), f.manifest, f.apply()))
+		findings = append(findings, compositions(o, f)...)
+	}
+	return findings
+}
+
+// crossplaneVersion tells 2 from 1 by the API that only 2 serves.
+func crossplaneVersion(o Observed) Finding {
+	const check = "version"
+	one, two := o.Served[crossplaneXRD("v1")], o.Served[crossplaneXRD("v2")]
+	found := imageVersion(o.Crossplane.Deployment)
+	switch {
+	case two.Err != nil:
+		return inCrossplane.unread(check, two.Err)
+	case two.Value:
+		return inCrossplane.ok(check, "Crossplane %s (2.0 or later is needed, 2.4 is tested)", cmp.Or(found, "2"))
+	case one.Err != nil:
+		return inCrossplane.unread(check, one.Err)
+	case one.Value:
+		return inCrossplane.fail(check, fmt.Sprintf("Crossplane %s is too old: it hands the function nothing to read (apiextensions.crossplane.io/v2 is not served)", cmp.Or(found, "1")),
+			"upgrade Crossplane to 2.0 or later (2.4 is tested)")
+	}
+	return inCrossplane.fail(check, "Crossplane is not installed: apiextensions.crossplane.io is not served", installCrossplane)
+}
+
+// imageVersion is the version of a Deployment, by its label or its image; empty
+// when that cannot be told.
+func imageVersion(deployment Read[Object]) string {
+	if deployment.Value == nil {
+		return ""
+	}
+	if label := deployment.Value.GetLabels()["app.kubernetes.io/version"]; label != "" {
+		return label
+	}
+	for _, container := range containers(deployment.Value) {
+		image, _ := container["image"].(string)
+		return tag(image)
+	}
+	return ""
+}
+
+func containers(deployment Object) []map[string]any {
+	return objects(deployment.Object, "spec", "template", "spec", "containers")
+}
+
+// tag of an image; empty without one.
+func tag(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	_, found, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	return found
+}
+
+// flavour is one of the two in which a ThreeScaleBackup can be installed.
+type flavour struct {
+	kind, xrd, folder string
+	conditions        []string
+	manifest          []byte
+}
+
+func (f flavour) apply() string {
+	return fmt.Sprintf("kubectl apply --server-side -k %s, or have Flux apply ./%s, with your image in the Composition (the README shows the patch)", f.folder, f.folder)
+}
+
+func flavours() []flavour {
+	return []flavour{
+		{"XThreeScaleBackup", "xthreescalebackups.backup.threescale.dev", "manifests/claim", []string{"Established", "Offered"}, manifests.ClaimXRD()},
+		{"ThreeScaleBackup", "threescalebackups.backup.threescale.dev", "manifests/namespaced", []string{"Established"}, manifests.NamespacedXRD()},
+	}
+}
+
+// XRDNames are the names of the XRDs of both flavours.
+func XRDNames() []string {
+	var names []string
+	for _, f := range flavours() {
+		names = append(names, f.xrd)
+	}
+	return names
+}
+
+// flavoursOf checks the XRDs, and returns the flavours that are installed.
+func flavoursOf(o Observed) (findings []Finding, installed []flavour) {
+	const check = "XRD"
+	if o.XRDs.Err != nil {
+		return []Finding{inBackups.unread(check, o.XRDs.Err)}, nil
+	}
+	for _, f := range flavours() {
+		if o.XRDs.Value[f.xrd] != nil {
+			installed = append(installed, f)
+		}
+	}
+	switch len(installed) {
+	case 0:
+		f := flavours()[0]
+		return []Finding{inBackups.fail(check, "no XRD of ThreeScaleBackup is installed", f.apply()+"; or manifests/namespaced instead, for Crossplane 2 without claims")}, nil
+	case 1:
+		return []Finding{established(o, installed[0])}, installed
+	}
+	refused := refusedFlavour(o)
+	if refused == nil {
+		return []Finding{inBackups.fail(check, "both flavours are installed, and Crossplane serves one of them only, since both define threescalebackups.backup.threescale.dev",
+			"keep one: kubectl describe xrd "+strings.Join(XRDNames(), " ")+" tells which is refused; delete that XRD and its Composition")}, nil
+	}
+	kept := flavours()[0]
+	if refused.xrd == kept.xrd {
+		kept = flavours()[1]
+	}
+	return []Finding{inBackups.fail(check,
+		fmt.Sprintf("both flavours are installed: CustomResourceDefinition %s belongs to XRD %s, so Crossplane refuses XRD %s, which defines it too", BackupCRD, kept.xrd, refused.xrd),
+		fmt.Sprintf("keep one; to keep the one that works: kubectl delete xrd %s, and the Composition of %s", refused.xrd, refused.folder)), established(o, kept)}, []flavour{kept}
+}
+
+// BackupCRD is the CustomResourceDefinition that both flavours define: of the claim, or of the composite.
+const BackupCRD = "threescalebackups.backup.threescale.dev"
+
+// refusedFlavour is the one that does not own what both define, else the one
+// that Crossplane has not established; nil when neither tells.
+func refusedFlavour(o Observed) *flavour {
+	both := flavours()
+	if crd := o.BackupCRD.Value; crd != nil {
+		for _, owner := range crd.GetOwnerReferences() {
+			for i, f := range both {
+				if owner.Controller != nil && *owner.Controller && owner.Name == f.xrd {
+					return &both[1-i]
+				}
+			}
+		}
+	}
+	for i, f := range both {
+		if unmet(o.XRDs.Value[f.xrd], f.conditions...) != "" && unmet(o.XRDs.Value[both[1-i].xrd], both[1-i].conditions...) == "" {
+			return &both[i]
+		}
+	}
+	return nil
+}
+
+// established checks that Crossplane serves a flavour.
+func established(o Observed, f flavour) Finding {
+	const check = "XRD"
+	if problem := unmet(o.XRDs.Value[f.xrd], f.conditions...); problem != "" {
+		return inBackups.fail(check, fmt.Sprintf("XRD %s is not in force: %s", f.xrd, problem), "look at what Crossplane says: kubectl describe xrd "+f.xrd)
+	}
+	what := "namespaced, without claims"
+	if len(f.conditions) > 1 {
+		what = "with claims"
+	}
+	return inBackups.ok(check, "XRD %s is in force (%s)", f.xrd, what)
+}

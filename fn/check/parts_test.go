@@ -1,0 +1,306 @@
+package check_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"threescale.dev/backup/fn/check"
+	"threescale.dev/backup/manifests"
+)
+
+func TestComposition(t *testing.T) {
+	input := func(t *testing.T, o *check.Observed) map[string]any {
+		t.Helper()
+		pipeline, _, err := unstructured.NestedFieldNoCopy(o.Compositions.Value["threescalebackup-claim"].Object, "spec", "pipeline")
+		require.NoError(t, err)
+		return pipeline.([]any)[1].(map[string]any)["input"].(map[string]any)
+	}
+	const function = "function-threescale-backup"
+	for name, tc := range map[string]findingCase{
+		"None": {
+			reason: "that of the other flavour does not count",
+			change: func(t *testing.T, o *check.Observed) {
+				composition := o.Compositions.Value["threescalebackup-claim"].Object
+				require.NoError(t, unstructured.SetNestedField(composition, "ThreeScaleBackup", "spec", "compositeTypeRef", "kind"))
+			},
+			want: finding{"Backups", "Composition", check.Failed, "there is no Composition of kind XThreeScaleBackup", "manifests/claim", nil},
+		},
+		"OtherVersion": {
+			reason: "nor does one of another version",
+			change: func(t *testing.T, o *check.Observed) {
+				composition := o.Compositions.Value["threescalebackup-claim"].Object
+				require.NoError(t, unstructured.SetNestedField(composition, "backup.threescale.dev/v9", "spec", "compositeTypeRef", "apiVersion"))
+			},
+			want: finding{"Backups", "Composition", check.Failed, "there is no Composition", "", nil},
+		},
+		"NoInput": {
+			reason: "another function's input of the same kind is not ours",
+			change: func(t *testing.T, o *check.Observed) { input(t, o)["apiVersion"] = "y/v1" },
+			want:   finding{"Backups", "Composition", check.Failed, "has no step with an input of kind Input", "", nil},
+		},
+		"NoImage": {
+			reason: "a Job needs one",
+			change: func(t *testing.T, o *check.Observed) { delete(input(t, o), "image") },
+			want:   finding{"Backups", "Composition", check.Failed, "has no input.image", "kubectl edit composition threescalebackup-claim", nil},
+		},
+		"Placeholder": {
+			reason: "the shipped one is to be replaced",
+			change: func(t *testing.T, o *check.Observed) {
+				input(t, o)["image"] = "registry.example.com/threescale-backup/function:v0.1.0"
+			},
+			want: finding{"Backups", "Composition", check.Failed, "the placeholder registry.example.com/", "set input.image", nil},
+		},
+		"Unread": {
+			reason: "other checks go on",
+			change: func(_ *testing.T, o *check.Observed) {
+				o.Compositions = check.Read[map[string]check.Object]{Err: errForbidden}
+			},
+			want: finding{"Backups", "Composition", check.NotChecked, "it is forbidden", "", nil},
+		},
+		"OtherName": {
+			reason: "a dependency of a Configuration gets a name of Crossplane's own",
+			change: func(_ *testing.T, o *check.Observed) {
+				o.Functions.Value = map[string]check.Object{"org-" + function: o.Functions.Value[function]}
+			},
+			want: finding{"Backups", "Function", check.Failed, `calls Function "function-threescale-backup", which is not installed (installed: org-function-threescale-backup)`, "functionRef.name", nil},
+		},
+		"Unhealthy": {
+			reason: "Crossplane knows why",
+			change: func(t *testing.T, o *check.Observed) {
+				with(t, o.Functions.Value[function], `{type: Installed, status: "True"}`, `{type: Healthy, status: "False", reason: UnhealthyPackageRevision, message: cannot pull}`)
+			},
+			want: finding{"Backups", "Function", check.Failed, "condition Healthy is False: cannot pull", "kubectl describe function.pkg.crossplane.io function-threescale-backup", nil},
+		},
+		"New": {
+			reason: "without conditions it is not there yet",
+			change: func(t *testing.T, o *check.Observed) { with(t, o.Functions.Value[function]) },
+			want:   finding{"Backups", "Function", check.Failed, "condition Installed is missing; condition Healthy is missing", "", nil},
+		},
+		"FunctionsUnread": {
+			reason: "likewise",
+			change: func(_ *testing.T, o *check.Observed) {
+				o.Functions = check.Read[map[string]check.Object]{Err: errForbidden}
+			},
+			want: finding{"Backups", "Function", check.NotChecked, "it is forbidden", "", nil},
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}
+
+func TestKinds(t *testing.T) {
+	without := func(name, version string) func(*testing.T, *check.Observed) {
+		return func(t *testing.T, o *check.Observed) { o.Served[kind(t, name, version)] = check.Read[bool]{} }
+	}
+	for name, tc := range map[string]findingCase{
+		"APIManager": {
+			reason: "Crossplane never calls the function without it",
+			change: without("APIManager", "v1alpha1"),
+			want:   finding{"3scale", "APIManager", check.Failed, "APIManager (apps.3scale.net/v1alpha1) is not served", "install the operator of 3scale", nil},
+		},
+		"GitRepository": {
+			reason: "a controller that is there does not start without Flux",
+			change: without("GitRepository", "v1"),
+			want:   finding{"Flux", "GitRepository", check.Failed, "the controller of restores does not start", "install Flux", nil},
+		},
+		"Unread": {
+			reason: "an API server that is not well says nothing of the kind",
+			change: func(t *testing.T, o *check.Observed) {
+				o.Served[kind(t, "Kustomization", "v1")] = check.Read[bool]{Err: errForbidden}
+			},
+			want: finding{"Flux", "Kustomization", check.NotChecked, "it is forbidden", "", nil},
+		},
+		"Restore": {
+			reason: "likewise for our own",
+			change: without("ThreeScaleRestore", "v1alpha1"),
+			want:   finding{"Restores", "ThreeScaleRestore", check.Failed, "the controller does not start without it", "kubectl apply --server-side -k manifests/crd", nil},
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}
+
+// TestBackupsOnly: who only backs up is told what restores need, and nothing fails.
+func TestBackupsOnly(t *testing.T) {
+	o := installed(t)
+	o.Controller.Deployment.Value = nil
+	o.Controller.Exists.Value = false
+	for _, name := range []string{"GitRepository", "Kustomization"} {
+		o.Served[kind(t, name, "v1")] = check.Read[bool]{}
+	}
+	o.Served[kind(t, "ThreeScaleRestore", "v1alpha1")] = check.Read[bool]{}
+	var worse []string
+	for _, f := range check.Findings(o) {
+		if f.State != check.OK {
+			worse = append(worse, f.Area+" "+f.Check+" "+string(f.State))
+		}
+	}
+	assert.Equal(t, []string{"Flux GitRepository Warning", "Flux Kustomization Warning", "Restores ThreeScaleRestore Warning", "Restores controller Warning"}, worse)
+}
+
+func TestRestores(t *testing.T) {
+	deployment := func(text string) func(*testing.T, *check.Observed) {
+		return func(t *testing.T, o *check.Observed) {
+			o.Controller.Deployment.Value = with(t, object(t, []byte(`{metadata: {namespace: n, name: threescale-backup}, spec: {template: {spec: {containers: [`+text+`]}}}}`)), `{type: Available, status: "True"}`)
+		}
+	}
+	for name, tc := range map[string]findingCase{
+		"NotAvailable": {
+			reason: "its log tells what this cannot",
+			change: func(t *testing.T, o *check.Observed) {
+				with(t, o.Controller.Deployment.Value, `{type: Available, status: "False", reason: MinimumReplicasUnavailable}`)
+			},
+			want: finding{"Restores", "controller", check.Failed, "condition Available is False: MinimumReplicasUnavailable", "kubectl -n threescale-backup logs deployment/threescale-backup", nil},
+		},
+		"Unread": {
+			reason: "what cannot be read is not missing",
+			change: func(_ *testing.T, o *check.Observed) {
+				o.Controller.Deployment = check.Read[check.Object]{Err: errForbidden}
+			},
+			want: finding{"Restores", "controller", check.NotChecked, "it is forbidden", "", nil},
+		},
+		"Rights": {
+			reason: "each right is named",
+			change: func(_ *testing.T, o *check.Observed) {
+				o.Controller.Missing.Value = []check.Right{{"patch", "backup.threescale.dev", "threescalerestores", "status"}}
+			},
+			want: finding{"Restores", "rights", check.Failed, "may not: patch on threescalerestores.backup.threescale.dev/status", "manifests/controller", []string{"patch threescalerestores.backup.threescale.dev/status"}},
+		},
+		"Images": {
+			reason: "one was upgraded and the other forgotten",
+			change: deployment(`{name: controller, image: "r/c:v0.2.0", env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0"}]}`),
+			want:   finding{"Restores", "images", check.Warning, "r/c:v0.2.0 and its MOVER_IMAGE r/f:v0.1.0 are of different versions", "same version", nil},
+		},
+		"Flag": {
+			reason: "the flag goes before the variable",
+			change: deployment(`{name: controller, image: "r/c:v0.2.0", args: [controller, "--mover-image=r/f:v0.2.0"], env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0"}]}`),
+			want:   finding{"Restores", "images", check.OK, `same tag "v0.2.0"`, "", nil},
+		},
+		"NoMover": {
+			reason: "the controller ends at once without it",
+			change: deployment(`{name: controller, image: "r/c:v0.2.0"}`),
+			want:   finding{"Restores", "images", check.Failed, "no MOVER_IMAGE", "", nil},
+		},
+		"Placeholder": {
+			reason: "a restore's pod could never be pulled",
+			change: deployment(`{name: controller, image: "r/c:v0.1.0", env: [{name: MOVER_IMAGE, value: "registry.example.com/threescale-backup/function:v0.1.0"}]}`),
+			want:   finding{"Restores", "images", check.Failed, "the placeholder registry.example.com/", "", nil},
+		},
+		"Older": {
+			reason: "the API server would drop what a restore says there",
+			change: func(t *testing.T, o *check.Observed) {
+				remove(t, o.RestoreSchema.Value, "properties", "spec", "properties", "databaseSecrets")
+			},
+			want: finding{"Restores", "fields", check.Failed, "it lacks: spec.databaseSecrets", "kubectl apply --server-side -k manifests/crd", []string{"spec.databaseSecrets"}},
+		},
+		"SchemaUnread": {
+			reason: "OpenAPI comes some seconds after the CRD",
+			change: func(_ *testing.T, o *check.Observed) {
+				o.RestoreSchema = check.Read[map[string]any]{Err: errForbidden}
+			},
+			want: finding{"Restores", "fields", check.NotChecked, "it is forbidden", "", nil},
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}
+
+// TestStartup: one error has all that keeps the controller from starting.
+func TestStartup(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason string
+		change func(*testing.T, *check.Observed)
+		want   string
+		unread int
+	}{
+		"Fine": {reason: "it starts", change: func(*testing.T, *check.Observed) {}},
+		"Backups": {
+			reason: "what it does not use does not keep it",
+			change: func(t *testing.T, o *check.Observed) {
+				o.XRDs.Value, o.Crossplane.Missing.Err = nil, errForbidden
+				o.Served[kind(t, "CompositeResourceDefinition", "v2")] = check.Read[bool]{}
+			},
+		},
+		"Unread": {
+			reason: "what could not be checked is told and does not keep it",
+			change: func(t *testing.T, o *check.Observed) {
+				o.Version, o.RestoreSchema.Err = "unknown", errForbidden
+				o.Served[kind(t, "APIManager", "v1alpha1")] = check.Read[bool]{Err: errForbidden}
+			},
+			unread: 3,
+		},
+		"All": {
+			reason: "all at once, each remedy once",
+			change: func(t *testing.T, o *check.Observed) {
+				o.Version, o.Served = "v1.28.1", nil
+			},
+			want: "cannot start: Kubernetes v1.28.1 is too old: the rules in our CRDs and the Jobs' podFailurePolicy need 1.29 (to do: upgrade the cluster to Kubernetes 1.29 or later (1.34 is tested)); " +
+				"ThreeScaleRestore (backup.threescale.dev/v1alpha1) is not served (to do: kubectl apply --server-side -k manifests/crd); " +
+				"GitRepository (source.toolkit.fluxcd.io/v1) is not served, Kustomization (kustomize.toolkit.fluxcd.io/v1) is not served (to do: install Flux (flux install), with source-controller and kustomize-controller; its CRDs must serve v1); " +
+				"APIManager (apps.3scale.net/v1alpha1) is not served (to do: install the operator of 3scale, or apply its CRD apimanagers.apps.3scale.net)",
+		},
+		"Older": {
+			reason: "a CRD that was not upgraded with the controller",
+			change: func(t *testing.T, o *check.Observed) {
+				remove(t, o.RestoreSchema.Value, "properties", "status", "properties", "plan")
+			},
+			want: "cannot start: CustomResourceDefinition threescalerestores.backup.threescale.dev is of an older version than this program, it lacks: status.plan (to do: kubectl apply --server-side -k manifests/crd)",
+		},
+		"Newer": {
+			reason: "a CRD that was upgraded first still serves",
+			change: func(t *testing.T, o *check.Observed) {
+				require.NoError(t, unstructured.SetNestedField(o.RestoreSchema.Value, map[string]any{}, "properties", "spec", "properties", "tomorrow"))
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := installed(t)
+			tc.change(t, &o)
+			unread, err := check.Startup(o)
+			assert.Len(t, unread, tc.unread, tc.reason)
+			if tc.want == "" {
+				assert.NoError(t, err, tc.reason)
+				return
+			}
+			assert.EqualError(t, err, tc.want, tc.reason)
+		})
+	}
+}
+
+// TestRights: of a rule with several groups, resources and verbs, all are asked for.
+func TestRightsOfARole(t *testing.T) {
+	rights, err := check.Rights([]byte(`{kind: ClusterRole, rules: [{apiGroups: ["", batch], resources: [jobs, jobs/status], verbs: [get, list]}]}`))
+	require.NoError(t, err)
+	var names []string
+	for _, right := range rights {
+		names = append(names, right.String())
+	}
+	assert.Equal(t, []string{"get jobs", "list jobs", "get jobs/status", "list jobs/status", "get jobs.batch", "list jobs.batch", "get jobs.batch/status", "list jobs.batch/status"}, names)
+	for name, role := range map[string]string{"no rules": "kind: ClusterRole", "an unknown field": "{kind: ClusterRole, rule: []}", "no YAML": "["} {
+		_, err := check.Rights([]byte(role))
+		assert.Error(t, err, name)
+	}
+}
+
+// TestShippedRights: the shipped roles have no rule that cannot be asked for one by one.
+func TestShippedRights(t *testing.T) {
+	for name, role := range map[string][]byte{"Crossplane": manifests.CrossplaneRole(), "controller": manifests.ControllerRole()} {
+		rights, err := check.Rights(role)
+		require.NoError(t, err, name)
+		assert.Greater(t, len(rights), 30, name)
+		for _, right := range rights {
+			assert.NotContains(t, right.String(), "*", name)
+		}
+	}
+}
+
+// TestWatchedIsServed: what the controller watches is among what is looked for.
+func TestWatchedIsServed(t *testing.T) {
+	assert.Subset(t, check.Kinds(), check.Watched())
+	assert.Len(t, check.Watched(), 4)
+	assert.Contains(t, check.Watched(), schema.GroupVersionKind{Group: "backup.threescale.dev", Version: "v1alpha1", Kind: "ThreeScaleRestore"})
+}

@@ -1,0 +1,95 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+
+	"threescale.dev/backup/manifests"
+)
+
+const (
+	inRestores      = area("Restores")
+	applyController = "kubectl apply --server-side -k manifests/controller, or have Flux apply ./manifests/controller, with your images in it (the README shows the patch)"
+)
+
+// restores checks the controller and its kind.
+func restores(o Observed) []Finding {
+	const checkController = "controller"
+	deployment := o.Controller.Deployment
+	findings := restoreCRD(o)
+	switch {
+	case deployment.Err != nil:
+		return append(findings, inRestores.unread(checkController, deployment.Err), rights(inRestores, o.Controller, applyController))
+	case deployment.Value == nil:
+		return append(findings, inRestores.warn(checkController, fmt.Sprintf("the controller is not installed (no Deployment %s in namespace %s): backups work, restores do not", ControllerName, o.Controller.Account.Namespace), applyController))
+	}
+	if problem := unmet(deployment.Value, "Available"); problem != "" {
+		findings = append(findings, inRestores.fail(checkController, fmt.Sprintf("Deployment %s/%s is not available: %s", deployment.Value.GetNamespace(), deployment.Value.GetName(), problem),
+			fmt.Sprintf("its log says why: kubectl -n %s logs deployment/%s --all-containers; kubectl -n %s describe pods", deployment.Value.GetNamespace(), deployment.Value.GetName(), deployment.Value.GetNamespace())))
+	} else {
+		findings = append(findings, inRestores.ok(checkController, "Deployment %s/%s is available", deployment.Value.GetNamespace(), deployment.Value.GetName()))
+	}
+	return append(findings, images(deployment.Value), rights(inRestores, o.Controller, applyController))
+}
+
+// ControllerName is that of the controller's Deployment and ServiceAccount.
+const ControllerName = "threescale-backup"
+
+// restoreCRD checks the kind of restores. Without the controller nobody misses it.
+func restoreCRD(o Observed) []Finding {
+	state, why := Warning, "restores are not installed"
+	if o.Controller.Deployment.Value != nil {
+		state, why = Failed, "the controller does not start without it"
+	}
+	findings := []Finding{served(o, inRestores, restoreKind(), state, why)}
+	if findings[0].State != OK {
+		return findings
+	}
+	return append(findings, restoreFields(o))
+}
+
+func restoreFields(o Observed) Finding {
+	if o.RestoreSchema.Err != nil {
+		return inRestores.unread("fields", o.RestoreSchema.Err)
+	}
+	return fields(inRestores, "CustomResourceDefinition threescalerestores.backup.threescale.dev", o.RestoreSchema.Value, manifests.RestoreCRD(), installRestore)
+}
+
+// images checks that the controller and the mover that it starts are of one version.
+func images(deployment Object) Finding {
+	const check = "images"
+	controller, mover := controllerImages(deployment)
+	do := "set both to the same version, as the patch of manifests/controller in the README does"
+	switch {
+	case mover == "":
+		return inRestores.fail(check, "the controller has no MOVER_IMAGE, the image that a restore's Jobs run", do)
+	case strings.HasPrefix(mover, placeholder):
+		return inRestores.fail(check, fmt.Sprintf("MOVER_IMAGE is the placeholder %s, which nobody can pull", mover), do)
+	case tag(controller) != tag(mover):
+		return inRestores.warn(check, fmt.Sprintf("the controller's image %s and its MOVER_IMAGE %s are of different versions", controller, mover), do)
+	}
+	return inRestores.ok(check, "the controller's image and its MOVER_IMAGE have the same tag %q", tag(controller))
+}
+
+// controllerImages are that of the container and that of the mover, which a flag
+// names, else a variable.
+func controllerImages(deployment Object) (controller, mover string) {
+	for _, container := range containers(deployment) {
+		if name, _ := container["name"].(string); name != "controller" {
+			continue
+		}
+		controller, _ = container["image"].(string)
+		for _, variable := range objects(container, "env") {
+			if variable["name"] == "MOVER_IMAGE" {
+				mover, _ = variable["value"].(string)
+			}
+		}
+		args, _ := container["args"].([]any)
+		for _, arg := range args {
+			if given, ok := strings.CutPrefix(fmt.Sprint(arg), "--mover-image="); ok {
+				mover = given
+			}
+		}
+	}
+	return controller, mover
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/check"
+	"threescale.dev/backup/manifests"
+	"threescale.dev/backup/test/apiserver"
+)
+
+const (
+	onCrossplane = "/apis/apiextensions.crossplane.io/v1/"
+	inController = "/apis/apps/v1/namespaces/threescale-backup/deployments/threescale-backup"
+)
+
+// restoreSchema is that of the shipped CRD, less some fields of its spec.
+func restoreSchema(t *testing.T, without ...string) map[schema.GroupVersionKind]map[string]any {
+	t.Helper()
+	versions := decode(t, manifests.RestoreCRD())["spec"].(map[string]any)["versions"].([]any)
+	found, ok, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema")
+	require.True(t, ok && err == nil)
+	for _, field := range without {
+		unstructured.RemoveNestedField(found, "properties", "spec", "properties", field)
+	}
+	return map[schema.GroupVersionKind]map[string]any{v1alpha1.GroupVersion.WithKind(v1alpha1.KindRestore): found}
+}
+
+// cluster has an installation that lacks nothing.
+func cluster(t *testing.T) *apiserver.Server {
+	t.Helper()
+	xrd := decode(t, manifests.ClaimXRD())
+	xrd["status"] = decode(t, []byte(`{conditions: [{type: Established, status: "True"}, {type: Offered, status: "True"}]}`))
+	return &apiserver.Server{
+		GitVersion: "v1.34.4", Kinds: check.Kinds(), Schemas: restoreSchema(t),
+		Objects: map[string]map[string]any{
+			onCrossplane + "compositeresourcedefinitions/xthreescalebackups.backup.threescale.dev": xrd,
+			onCrossplane + "compositions": decode(t, []byte(`{apiVersion: v1, kind: List, items: [{apiVersion: apiextensions.crossplane.io/v1, kind: Composition, metadata: {name: threescalebackup-claim},
+				spec: {compositeTypeRef: {apiVersion: backup.threescale.dev/v1alpha1, kind: XThreeScaleBackup}, pipeline: [{step: backup, functionRef: {name: f},
+				input: {apiVersion: backup.threescale.dev/v1alpha1, kind: Input, image: "r/function:v0.1.0"}}]}}]}`)),
+			"/apis/pkg.crossplane.io/v1/functions": decode(t, []byte(`{apiVersion: v1, kind: List, items: [{apiVersion: pkg.crossplane.io/v1, kind: Function, metadata: {name: f},
+				spec: {package: p}, status: {conditions: [{type: Installed, status: "True"}, {type: Healthy, status: "True"}]}}]}`)),
+			"/api/v1/namespaces/crossplane-system/serviceaccounts/crossplane":        decode(t, []byte(`{apiVersion: v1, kind: ServiceAccount}`)),
+			"/api/v1/namespaces/threescale-backup/serviceaccounts/threescale-backup": decode(t, []byte(`{apiVersion: v1, kind: ServiceAccount}`)),
+			inController: decode(t, []byte(`{apiVersion: apps/v1, kind: Deployment, spec: {template: {spec: {containers: [{name: controller, image: "r/controller:v0.1.0",
+				env: [{name: MOVER_IMAGE, value: "r/function:v0.1.0"}]}]}}}, status: {conditions: [{type: Available, status: "True"}]}}`)),
+		},
+	}
+}
+
+// kubeconfig writes one for an API server.
+func kubeconfig(t *testing.T, address string) string {
+	t.Helper()
+	dir := t.TempDir()
+	put(t, dir, "kubeconfig", `{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: "`+address+`"}}],
+		contexts: [{name: c, context: {cluster: c}}], current-context: c}`)
+	return dir + "/kubeconfig"
+}
+
+// TestCheck: what is printed, and the exit code.
+func TestCheck(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason string
+		change func(*apiserver.Server)
+		args   []string
+		code   int
+		stdout []string
+		stderr string
+	}{
+		"Fine": {
+			reason: "nothing is missing", change: func(*apiserver.Server) {},
+			stdout: []string{"OK      Crossplane   version", "15 checks: 0 failed, 0 warnings, 0 not checked"},
+		},
+		"Warning": {
+			reason: "backups work without the controller",
+			change: func(s *apiserver.Server) { delete(s.Objects, inController) },
+			stdout: []string{"Warning   Restores", "to do: kubectl apply --server-side -k manifests/controller", "0 failed, 1 warnings"},
+		},
+		"NotChecked": {
+			reason: "an account that may not see all is told so, and the rest is checked",
+			change: func(s *apiserver.Server) { s.Forbidden = []string{"/apis/authorization.k8s.io/"} },
+			stdout: []string{"NotChecked   Crossplane   rights", "0 failed, 0 warnings, 2 not checked"},
+		},
+		"Failed": {
+			reason: "a right is missing, which the function could never say",
+			change: func(s *apiserver.Server) {
+				s.Denied = func(user string, of *authorizationv1.ResourceAttributes) bool {
+					return strings.HasSuffix(user, ":crossplane") && of.Resource == "apimanagers"
+				}
+			},
+			code:   job.ExitConfig,
+			stdout: []string{"may not: get, list, watch on apimanagers.apps.3scale.net", "to do: kubectl apply -k manifests/rbac"},
+			stderr: "error: cannot work as installed: 1 of 15 checks failed",
+		},
+		"OtherNames": {
+			reason: "Crossplane is where its user installed it",
+			change: func(s *apiserver.Server) {
+				s.Denied = func(user string, _ *authorizationv1.ResourceAttributes) bool {
+					return user != "system:serviceaccount:up:bound" && user != "system:serviceaccount:flux-system:threescale-backup"
+				}
+				s.Objects["/api/v1/namespaces/up/serviceaccounts/bound"] = map[string]any{"apiVersion": "v1", "kind": "ServiceAccount"}
+				s.Objects["/apis/apps/v1/namespaces/flux-system/deployments/threescale-backup"] = s.Objects[inController]
+				s.Objects["/api/v1/namespaces/flux-system/serviceaccounts/threescale-backup"] = map[string]any{"apiVersion": "v1", "kind": "ServiceAccount"}
+			},
+			args:   []string{"--crossplane-namespace", "up", "--crossplane-service-account", "bound", "--controller-namespace", "flux-system"},
+			stdout: []string{"ServiceAccount up/bound has all rights", "ServiceAccount flux-system/threescale-backup has all rights"},
+		},
+		"Broken": {
+			reason: "a cluster that does not answer is not called fine",
+			change: func(s *apiserver.Server) { s.Broken = []string{"/"} },
+			code:   job.ExitTemporary, stderr: "error: cannot read the version of the cluster",
+		},
+		"NoContext": {
+			reason: "a context that is not there is a mistake of the command line", change: func(*apiserver.Server) {},
+			args: []string{"--context", "other"}, code: job.ExitUsage, stderr: `context "other" does not exist`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := cluster(t)
+			tc.change(s)
+			done := execute(t, append([]string{"check", "--kubeconfig", kubeconfig(t, s.Start(t))}, tc.args...)...)
+			assert.Equal(t, tc.code, done.code, "%s: %s", tc.reason, done.stderr)
+			for _, text := range tc.stdout {
+				assert.Contains(t, done.stdout, text)
+			}
+			assert.Contains(t, done.stderr, tc.stderr)
+		})
+	}
+}
+
+// TestCheckJSON: scripts see the same, also when a check failed.
+func TestCheckJSON(t *testing.T) {
+	s := cluster(t)
+	answer := executeJSON[checked](t, "check", "--kubeconfig", kubeconfig(t, s.Start(t)))
+	assert.Len(t, answer.Findings, 15)
+	s.GitVersion = "v1.27.3"
+	done := execute(t, "check", "-o", "json", "--kubeconfig", kubeconfig(t, s.Start(t)))
+	assert.Equal(t, job.ExitConfig, done.code)
+	failed := decode(t, []byte(done.stdout))
+	assert.Equal(t, map[string]any{
+		"area": "Kubernetes", "check": "version", "state": "Failed",
+		"message": "Kubernetes v1.27.3 is too old: the rules in our CRDs and the Jobs' podFailurePolicy need 1.29",
+		"do":      "upgrade the cluster to Kubernetes 1.29 or later (1.34 is tested)",
+	}, failed["findings"].([]any)[0])
+	assert.InDelta(t, 1, failed["failed"], 0)
+}
+
+// TestControllerDoesNotStart where it could only wait: its log has one error.
+func TestControllerDoesNotStart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason string
+		change func(*testing.T, *apiserver.Server)
+		code   int
+		want   string
+	}{
+		"NoFlux": {
+			reason: "restores commit to what Flux applies",
+			change: func(_ *testing.T, s *apiserver.Server) {
+				s.Kinds = []schema.GroupVersionKind{check.Watched()[0], check.Watched()[3]}
+			},
+			code: job.ExitConfig,
+			want: "error: cannot start: GitRepository (source.toolkit.fluxcd.io/v1) is not served, Kustomization (kustomize.toolkit.fluxcd.io/v1) is not served (to do: install Flux",
+		},
+		"OldCRD": {
+			reason: "the API server would drop what a restore says in it",
+			change: func(t *testing.T, s *apiserver.Server) { s.Schemas = restoreSchema(t, "databaseSecrets", "timeout") },
+			code:   job.ExitConfig,
+			want:   "it lacks: spec.databaseSecrets, spec.timeout (to do: kubectl apply --server-side -k manifests/crd)",
+		},
+		"OldKubernetes": {
+			reason: "CEL rules and podFailurePolicy", change: func(_ *testing.T, s *apiserver.Server) { s.GitVersion = "v1.28.4" },
+			code: job.ExitConfig, want: "error: cannot start: Kubernetes v1.28.4 is too old",
+		},
+		"NoCluster": {
+			reason: "the kubelet tries again", change: func(_ *testing.T, s *apiserver.Server) { s.Broken = []string{"/"} },
+			code: job.ExitTemporary, want: "error: cannot read the version of the cluster",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := cluster(t)
+			tc.change(t, s)
+			t.Setenv("KUBECONFIG", kubeconfig(t, s.Start(t)))
+			done := execute(t, "controller", "--mover-image", "r/function:v0.1.0", "--metrics-addr", "0", "--health-addr", "0")
+			assert.Equal(t, tc.code, done.code, tc.reason)
+			assert.Contains(t, done.stderr, tc.want)
+			assert.Equal(t, 1, strings.Count(done.stderr, "error: "), done.stderr)
+		})
+	}
+}
