@@ -19,6 +19,9 @@ func TestREADME(t *testing.T) {
 	r.follow("Back up")
 	t.Logf("first backup verified after %s", time.Since(start))
 
+	r.follow("Looking into a backup", "/mnt/nightly-backup ", s.folderOf("nightly-backup")+" ")
+	r.follow("Disaster recovery, step by step")
+
 	kept := s.remember()
 	s.lose(kept)
 	s.operate()
@@ -30,6 +33,9 @@ func TestREADME(t *testing.T) {
 	s.assertCommits(4, "asked by force it commits again, once")
 
 	s.upgradeWhileARunGoes(r)
+	s.refuseTheOtherFlavour(r)
+
 	r.follow("Uninstall")
 	s.assertNothingStays()
+	s.installWithoutRights(r)
 }

@@ -23,6 +23,8 @@ const controllerNamespace = "threescale-backup"
 // is at work. The other one, or the leader's next life, ends what was begun.
 func (s *site) restoreWhileTheLeaderDies(r *reader, kept *installation) {
 	s.t.Helper()
+	// While Flux looks at the health of what it has applied, it applies nothing.
+	s.kubectl("wait", "kustomization/3scale", "--for=condition=Ready", "--timeout=1m")
 	s.lose(kept)
 	r.follow("Again")
 	s.until("a Job of the restore", func(context.Context) error {

@@ -51,8 +51,6 @@ type site struct {
 	apps *gitserver.Repository
 	// gitURL is the Git server's for this machine and for pods.
 	gitURL string
-	// files is the folder behind the installation's file storage.
-	files string
 }
 
 func newSite(t *testing.T) *site {
@@ -144,7 +142,6 @@ func (s *site) makeInstallation() {
 	}}))
 	volume, err := shared.Volume(ctx, cluster.VolumeOptions{Name: "files", AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}})
 	require.NoError(s.t, err)
-	s.files = volume.Path
 	_, err = dataset.Generate(volume.Path, dataset.SetM, 1)
 	require.NoError(s.t, err)
 	require.NoError(s.t, shared.Client().Create(ctx, &corev1.PersistentVolumeClaim{
@@ -189,7 +186,7 @@ func (s *site) remember() *installation {
 	for _, reference := range threescale.ReferencedSecrets(apiManager.Object) {
 		kept.secrets[reference.Name] = s.secret(reference.Name)
 	}
-	out, err := exec.Command("cp", "-a", s.files, kept.files).CombinedOutput()
+	out, err := exec.Command("cp", "-a", s.folderOf(threescale.FileStorageClaimName), kept.files).CombinedOutput()
 	require.NoError(s.t, err, string(out))
 	return kept
 }
@@ -201,18 +198,20 @@ func (s *site) secret(name string) map[string][]byte {
 	return secret.Data
 }
 
-// lose deletes what is restored.
+// lose deletes what is restored. What the operator has made its own may go with
+// the APIManager.
 func (s *site) lose(kept *installation) {
 	s.t.Helper()
+	files := s.folderOf(threescale.FileStorageClaimName)
 	s.kubectl("delete", "apimanagers.apps.3scale.net", "--all", "--timeout=1m")
 	for name := range kept.secrets {
 		s.kubectl("delete", "secret", "--ignore-not-found", name)
 	}
 	s.kubectl("delete", "configmap", "--ignore-not-found", "apicast-environment", "system-environment")
-	entries, err := os.ReadDir(s.files)
+	entries, err := filepath.Glob(filepath.Join(files, "*"))
 	require.NoError(s.t, err)
 	for _, entry := range entries {
-		require.NoError(s.t, os.RemoveAll(filepath.Join(s.files, entry.Name())))
+		require.NoError(s.t, os.RemoveAll(entry))
 	}
 }
 
@@ -226,7 +225,8 @@ func (s *site) assertRestored(kept *installation) {
 			assert.True(s.t, bytes.Equal(value, live[key]), "Secret %s has key %s again", name, key)
 		}
 	}
-	out, err := exec.Command("rsync", "-rlptnic", "--delete", kept.files+"/", s.files+"/").CombinedOutput()
+	files := s.folderOf(threescale.FileStorageClaimName)
+	out, err := exec.Command("rsync", "-rlptnic", "--delete", kept.files+"/", files+"/").CombinedOutput()
 	require.NoError(s.t, err, string(out))
 	for line := range strings.Lines(string(out)) {
 		assert.Regexp(s.t, `^\.d\S+ \./\n$`, line, "the files are the same")
@@ -245,4 +245,13 @@ func (s *site) kubectl(args ...string) string {
 func (s *site) until(what string, condition func(context.Context) error) {
 	s.t.Helper()
 	require.NoError(s.t, cluster.Eventually(s.t.Context(), patience, what, condition))
+}
+
+// folderOf is the folder behind a bound claim.
+func (s *site) folderOf(claim string) string {
+	s.t.Helper()
+	volume := s.kubectl("get", "persistentvolumeclaim", claim, "-o", "jsonpath={.spec.volumeName}")
+	path := s.kubectl("get", "persistentvolume", volume, "-o", "jsonpath={.spec.local.path}")
+	require.NotEmpty(s.t, path, claim)
+	return path
 }

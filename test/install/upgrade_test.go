@@ -13,8 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -69,11 +67,7 @@ func (s *site) untilHandled(trigger string) string {
 // holdBackups takes the lock of the backup volume, as another writer does.
 func (s *site) holdBackups() (release func()) {
 	s.t.Helper()
-	var claim corev1.PersistentVolumeClaim
-	require.NoError(s.t, shared.Client().Get(s.t.Context(), types.NamespacedName{Namespace: namespace, Name: "nightly-backup"}, &claim))
-	var volume corev1.PersistentVolume
-	require.NoError(s.t, shared.Client().Get(s.t.Context(), types.NamespacedName{Name: claim.Spec.VolumeName}, &volume))
-	file, err := os.OpenFile(filepath.Join(volume.Spec.Local.Path, ".lock"), os.O_RDWR, 0)
+	file, err := os.OpenFile(filepath.Join(s.folderOf("nightly-backup"), ".lock"), os.O_RDWR, 0)
 	require.NoError(s.t, err)
 	require.NoError(s.t, unix.Flock(int(file.Fd()), unix.LOCK_EX))
 	return func() { require.NoError(s.t, errors.Join(unix.Flock(int(file.Fd()), unix.LOCK_UN), file.Close())) }

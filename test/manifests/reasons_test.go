@@ -183,3 +183,28 @@ func TestREADMELinks(t *testing.T) {
 		}
 	}
 }
+
+// TestREADMECommandsAreFollowed: each section with commands for a shell is one
+// that the end-to-end test follows.
+func TestREADMECommandsAreFollowed(t *testing.T) {
+	followed := map[string]bool{}
+	files, err := filepath.Glob(filepath.Join(root, "test", "install", "*.go"))
+	require.NoError(t, err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, call := range regexp.MustCompile(`r\.follow\("([^"]+)"`).FindAllStringSubmatch(string(data), -1) {
+			followed[call[1]] = true
+		}
+	}
+	section, withCommands := "", map[string]bool{}
+	for line := range strings.Lines(string(read(t, "README.md"))) {
+		if title, isTitle := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); isTitle && strings.HasPrefix(line, "##") {
+			section = strings.TrimSpace(title)
+		}
+		if strings.TrimSpace(line) == "```sh" {
+			withCommands[section] = true
+		}
+	}
+	assert.Equal(t, followed, withCommands)
+}

@@ -1,0 +1,88 @@
+//go:build e2e
+
+package install
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// refuseTheOtherFlavour installs the second flavour beside the first, and has
+// Crossplane refuse it. The first is not touched.
+func (s *site) refuseTheOtherFlavour(r *reader) {
+	s.t.Helper()
+	before := s.kubectl("get", "threescalebackup", "nightly", "-o", "jsonpath={.metadata.uid}")
+	r.shell(`kubectl apply -f - <<EOF
+apiVersion: pkg.crossplane.io/v1
+kind: Configuration
+metadata:
+  name: threescale-backup-namespaced
+spec:
+  package: $REGISTRY/configuration-threescale-backup-namespaced:$VERSION
+EOF`)
+	s.until("Crossplane to refuse the second flavour", func(context.Context) error {
+		message := s.kubectl("get", "configuration.pkg.crossplane.io", "threescale-backup-namespaced", "-o", `jsonpath={.status.conditions[?(@.type=="Healthy")].status} {.status.conditions[?(@.type=="Healthy")].message}`)
+		established := s.kubectl("get", "xrd", "threescalebackups.backup.threescale.dev", "--ignore-not-found", "-o", "jsonpath={.status.conditions}")
+		s.t.Logf("Healthy=%s; XRD: %s", message, established)
+		out := r.shell("bin/threescale-backup check || true")
+		if !strings.Contains(out, "refuses") {
+			return fmt.Errorf("check says %s", out)
+		}
+		return nil
+	})
+	r.shell("kubectl delete configuration.pkg.crossplane.io threescale-backup-namespaced")
+	s.until("the second flavour to be gone", func(context.Context) error {
+		if out := s.kubectl("get", "xrd", "threescalebackups.backup.threescale.dev", "--ignore-not-found", "-o", "name"); out != "" {
+			return fmt.Errorf("there is %s", out)
+		}
+		return nil
+	})
+	assert.Equal(s.t, before, s.kubectl("get", "threescalebackup", "nightly", "-o", "jsonpath={.metadata.uid}"))
+}
+
+// installWithoutRights installs the package again, and nothing else: Crossplane
+// may not read what the function needs, so that the function is not called and
+// cannot say it. The command line does. With the rights the backup of that name
+// goes on with its volume.
+func (s *site) installWithoutRights(r *reader) {
+	s.t.Helper()
+	// What it was allowed to watch it would watch on for a while.
+	require.NoError(s.t, shared.RestartCrossplane(s.t.Context()))
+	r.shell(`kubectl apply -f - <<EOF
+apiVersion: pkg.crossplane.io/v1
+kind: Configuration
+metadata:
+  name: threescale-backup
+spec:
+  package: $REGISTRY/configuration-threescale-backup:$VERSION
+EOF
+kubectl wait configuration.pkg.crossplane.io/threescale-backup --for=condition=Healthy --timeout=5m
+kubectl wait function.pkg.crossplane.io --all --for=condition=Healthy --timeout=5m
+kubectl wait xrd/xthreescalebackups.backup.threescale.dev --for=condition=Offered --timeout=1m
+kubectl apply -f - <<EOF
+apiVersion: backup.threescale.dev/v1alpha1
+kind: ThreeScaleBackup
+metadata: {name: nightly, namespace: 3scale}
+spec:
+  backupDestination:
+    persistentVolumeClaim:
+      resources: {requests: 10Gi}
+EOF`)
+	out := r.shell(`code=0; bin/threescale-backup check || code=$?; echo "exit code $code"`)
+	assert.Contains(s.t, out, "get, list, watch on apimanagers.apps.3scale.net")
+	assert.Contains(s.t, out, "exit code 78")
+	s.until("the composite", func(context.Context) error {
+		if s.kubectl("get", "threescalebackup", "nightly", "-o", "jsonpath={.spec.resourceRef.name}") == "" {
+			return fmt.Errorf("there is none yet")
+		}
+		return nil
+	})
+	s.t.Logf("what the claim shows meanwhile:\n%s", s.kubectl("get", "threescalebackup", "nightly", "-o", "jsonpath={.status}"))
+	r.shell("kubectl apply -k manifests/rbac\nkubectl -n 3scale wait threescalebackup/nightly --for=condition=BackupCompleted --timeout=5m")
+	runs := r.shell("bin/threescale-backup list --volume " + s.folderOf("nightly-backup"))
+	assert.Equal(s.t, 4, strings.Count(runs, " Complete "), "three from before it was uninstalled, one more:\n%s", runs)
+}
