@@ -49,6 +49,7 @@ func (r *release) functionPackage(architecture string) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read configuration of image %q: %w", functionName, err)
 	}
+	file = file.DeepCopy() // the image keeps its own labels
 	added, err := packaged(objects, &file.Config)
 	if err != nil {
 		return nil, err
@@ -129,20 +130,23 @@ func replace(object any, value any, path ...any) error {
 		case map[string]any:
 			key, _ := step.(string)
 			if _, found := at[key]; !found {
-				return fmt.Errorf("cannot replace %v: there is no %q", path, key)
+				return fmt.Errorf("cannot replace %v: there is no %v", path, step)
 			}
 			if last {
 				at[key] = value
 			}
 			object = at[key]
 		case []any:
-			n, _ := step.(int)
-			if n >= len(at) {
-				return fmt.Errorf("cannot replace %v: there is no element %d", path, n)
+			n, isNumber := step.(int)
+			if !isNumber || n >= len(at) {
+				return fmt.Errorf("cannot replace %v: there is no element %v", path, step)
+			}
+			if last {
+				at[n] = value
 			}
 			object = at[n]
 		default:
-			return fmt.Errorf("cannot replace %v: %v is a value", path, step)
+			return fmt.Errorf("cannot replace %v: there is no %v in a value", path, step)
 		}
 	}
 	return nil
