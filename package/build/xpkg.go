@@ -63,11 +63,8 @@ func (r *release) functionPackage(architecture string) (v1.Image, error) {
 // configuration is the package of one flavour: it depends on the function's
 // repository in this registry, and has its Jobs run the very same image.
 func (r *release) configuration(flavour string) (v1.Image, error) {
-	objects, err := r.read("crossplane.yaml", "manifests/"+flavour+"/xrd.yaml", "manifests/"+flavour+"/composition.yaml")
+	objects, err := r.configurationObjects(flavour)
 	if err != nil {
-		return nil, err
-	}
-	if err := r.bind(objects, flavour); err != nil {
 		return nil, err
 	}
 	var config v1.Config
@@ -76,6 +73,14 @@ func (r *release) configuration(flavour string) (v1.Image, error) {
 		return nil, err
 	}
 	return assemble(v1.Platform{OS: "linux", Architecture: architectures()[0]}, config, *added)
+}
+
+func (r *release) configurationObjects(flavour string) ([]map[string]any, error) {
+	objects, err := r.read("crossplane.yaml", "manifests/"+flavour+"/xrd.yaml", "manifests/"+flavour+"/composition.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return objects, r.bind(objects, flavour)
 }
 
 // bind puts in what depends on the registry and the version.
