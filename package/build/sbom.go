@@ -62,7 +62,8 @@ func (r *release) sbom(p program, architecture string) ([]byte, error) {
 	}
 	bom.Components = &components
 	var out bytes.Buffer
-	if err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).Encode(bom); err != nil {
+	// A version that scanners have read for years: a later one has nothing for us.
+	if err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cyclonedx.SpecVersion1_5); err != nil {
 		return nil, fmt.Errorf("cannot write SBOM of %q: %w", p.image, err)
 	}
 	return out.Bytes(), nil

@@ -20,6 +20,7 @@ func readSBOM(t *testing.T, data []byte) *cyclonedx.BOM {
 	var out cyclonedx.BOM
 	require.NoError(t, cyclonedx.NewBOMDecoder(bytes.NewReader(data), cyclonedx.BOMFileFormatJSON).Decode(&out))
 	require.Equal(t, "CycloneDX", out.BOMFormat)
+	require.Equal(t, cyclonedx.SpecVersion1_5, out.SpecVersion)
 	require.NotNil(t, out.Components)
 	seen := map[string]bool{out.Metadata.Component.BOMRef: true}
 	for _, component := range *out.Components {
