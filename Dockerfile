@@ -1,15 +1,19 @@
-# The two images. `make image` builds the static binaries and then these, without
-# an engine or a base. They carry certificate authorities and time zones.
+# The two images, for those who build with an engine: after `make binaries`,
+#   docker buildx build --platform linux/amd64,linux/arm64 --target function .
+# `make image` makes images of the same files without one. There is no base: the
+# binaries carry certificate authorities and time zones.
 
 # The controller of restores, which is also the command line.
 FROM scratch AS controller
-COPY bin/threescale-backup /
+ARG TARGETARCH
+COPY --chmod=0755 build/bin/linux-$TARGETARCH/threescale-backup /
 USER 65532:65532
 ENTRYPOINT ["/threescale-backup"]
 
 # The composition function, and the mover that Jobs run.
 FROM scratch AS function
-COPY bin/function bin/mover /
+ARG TARGETARCH
+COPY --chmod=0755 build/bin/linux-$TARGETARCH/function build/bin/linux-$TARGETARCH/mover /
 USER 65532:65532
 EXPOSE 9443
 ENTRYPOINT ["/function"]

@@ -10,8 +10,8 @@ GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
 LINT      = $(GO) tool -modfile=test/tools/lint/go.mod
 # A cache of its own: what one checkout found would be shown in another by the other's paths.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/build/golangci-lint
-# The same source gives the same bytes, in each folder and with or without git.
-GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
+# The same source and version give the same bytes, in each folder and with or without git.
+GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X threescale.dev/backup/fn/cmd/internal/version.version=$(VERSION)'
 RELEASE   = $(GO) run ./package/build --registry '$(REGISTRY)' --version '$(VERSION)'
 
 .PHONY: help
@@ -29,7 +29,7 @@ build: ## Build the binaries into bin/.
 	$(GOBUILD) -o bin/ ./fn/cmd/...
 
 .PHONY: binaries
-binaries:
+binaries: ## Build the binaries of the images into build/bin/, for amd64 and arm64.
 	@for architecture in amd64 arm64; do \
 	  GOOS=linux GOARCH=$$architecture $(GOBUILD) -o build/bin/linux-$$architecture/ ./fn/cmd/... || exit 1; \
 	done
@@ -53,6 +53,10 @@ test: ## Run all tests that need neither root nor a cluster.
 	$(GO) test -race ./...
 	$(GO) test -run TestTenYears ./fn/compose # of which the race detector sees only one
 	$(GO) -C test/tools/generate test ./...
+
+.PHONY: check-image
+check-image: image package ## Check the images: sizes, against buildah and the Dockerfile, and the same bytes from a copy of the source.
+	REGISTRY='$(REGISTRY)' VERSION='$(VERSION)' $(GO) test -count=1 -tags image -v -run 'TestMade|TestDockerfile' ./package/build
 
 .PHONY: lint
 lint: ## Run the linters.
@@ -78,14 +82,15 @@ peers: ## Build Kubernetes, etcd, Crossplane, crank, Flux and kube-state-metrics
 	$(GO) run ./test/peers/build
 
 .PHONY: render
-render: ## Render all examples with the real `crossplane render`, and with Crossplane's own engine.
+render: ## Render all examples with the real `crossplane render` and Crossplane's own engine; compare the packages with those of `crossplane xpkg`.
 	$(GO) test -count=1 -tags render ./test/render/...
+	$(GO) test -count=1 -tags render -run TestCrank ./package/build
 
 .PHONY: e2e
 e2e: ## Run the end-to-end tests on a real cluster (Linux, root, containerd).
 	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/e2e/...
 
 .PHONY: bench
-bench: ## Print the figures: the mover against rsync, a restore's commit against git, and one call of the function.
+bench: ## Print the figures: the mover against rsync, a restore's commit against git, one call of the function and its start.
 	$(GO) test -run '^$$' -bench RunFunction -benchmem ./fn/function/...
 	$(GO) test -count=1 -timeout 60m -tags bench -v -run TestAgainst ./test/bench/...

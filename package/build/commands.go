@@ -64,7 +64,7 @@ func (r *release) writeSBOMs(p program) error {
 		}
 		path := filepath.Join(dir, fmt.Sprintf("%s-%s-%s.cdx.json", p.image, r.tagName(), architecture))
 		if err := os.WriteFile(path, data, 0o644); err != nil {
-			return fmt.Errorf("cannot write SBOM: %w", err)
+			return fmt.Errorf("cannot write SBOM %q: %w", path, err)
 		}
 		fmt.Println(path)
 	}
@@ -116,10 +116,14 @@ func (r *release) writePackage(path, repository string, image v1.Image) error {
 
 type pushCommand struct{}
 
-// Run pushes the function's package, the controller's image, their SBOMs beside
-// them, and then the configurations, which refer to the function.
+// Run pushes all, as the user's login allows.
 func (*pushCommand) Run(ctx context.Context, r *release) error {
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+	return r.push(remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+}
+
+// push pushes the function's package, the controller's image, their SBOMs beside
+// them, and then the configurations, which refer to the function.
+func (r *release) push(options ...remote.Option) error {
 	if err := r.pushIndex(functionProgram(), r.functionPackage, options); err != nil {
 		return err
 	}

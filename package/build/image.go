@@ -97,14 +97,10 @@ func assemble(platform v1.Platform, config v1.Config, layers ...mutate.Addendum)
 
 // layer is a tar stream with the binaries, owned by root and of no time.
 func (r *release) layer(p program, architecture string) ([]byte, error) {
-	files := map[string]string{}
-	for _, name := range p.binaries {
-		files[name] = r.binary(architecture, name)
-	}
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for _, name := range slices.Sorted(slices.Values(p.binaries)) {
-		data, err := os.ReadFile(files[name])
+		data, err := os.ReadFile(r.binary(architecture, name))
 		if err != nil {
 			return nil, fmt.Errorf("cannot read binary %q for %s (make image builds it): %w", name, architecture, err)
 		}

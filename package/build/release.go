@@ -35,6 +35,9 @@ func newRelease(root, output, registry, version string) (*release, error) {
 	if host, _, _ := strings.Cut(registry, "/"); !strings.Contains(host, ".") {
 		return nil, fmt.Errorf("cannot release to registry %q: Crossplane installs only from a host with a dot in its name, such as registry.example.com or 127.0.0.1:5000", registry)
 	}
+	if strings.Contains(registry, "//") {
+		return nil, fmt.Errorf("cannot release to registry %q: an element of its path is empty", registry)
+	}
 	r := &release{root: root, output: output, registry: strings.TrimSuffix(registry, "/"), version: parsed}
 	for _, repository := range []string{functionName, controllerName, configurationName} {
 		if _, err := r.tag(repository); err != nil {
@@ -88,8 +91,12 @@ func (r *release) functionObject() (string, error) {
 const longestLabel = 63
 
 // dependency is the constraint by which a configuration asks for the function:
-// releases of one minor version understand each other's Jobs.
+// releases of one minor version understand each other's Jobs. Only a candidate
+// may get another candidate: a bound with a dash lets them all in.
 func (r *release) dependency() string {
 	next := r.version.IncMinor()
+	if r.version.Prerelease() == "" {
+		return fmt.Sprintf(">=%s, <v%s", r.tagName(), next.String())
+	}
 	return fmt.Sprintf(">=%s, <v%s-0", r.tagName(), next.String())
 }

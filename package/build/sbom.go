@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	cyclonedx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -32,7 +34,7 @@ func (r *release) sbom(p program, architecture string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot read modules of binary %q: %w", name, err)
 		}
-		modules["stdlib"] = &debug.Module{Path: "stdlib", Version: info.GoVersion[len("go"):]}
+		modules["stdlib"] = &debug.Module{Path: "stdlib", Version: goVersion(info)}
 		for _, module := range info.Deps {
 			if module.Replace != nil {
 				module = module.Replace
@@ -52,7 +54,7 @@ func (r *release) sbom(p program, architecture string) ([]byte, error) {
 	}}
 	components := make([]cyclonedx.Component, 0, len(modules))
 	for _, key := range slices.Sorted(maps.Keys(modules)) {
-		url := packageurl.NewPackageURL(packageurl.TypeGolang, "", modules[key].Path, modules[key].Version, nil, "").ToString()
+		url := moduleURL(modules[key])
 		components = append(components, cyclonedx.Component{
 			BOMRef: url, Type: cyclonedx.ComponentTypeLibrary,
 			Name: modules[key].Path, Version: modules[key].Version, PackageURL: url,
@@ -60,10 +62,25 @@ func (r *release) sbom(p program, architecture string) ([]byte, error) {
 	}
 	bom.Components = &components
 	var out bytes.Buffer
-	if err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).Encode(bom); err != nil {
+	// A version that scanners have read for years: a later one has nothing for us.
+	if err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cyclonedx.SpecVersion1_5); err != nil {
 		return nil, fmt.Errorf("cannot write SBOM of %q: %w", p.image, err)
 	}
 	return out.Bytes(), nil
+}
+
+// goVersion is the version of the standard library, as vulnerabilities of it
+// are listed: without experiments that the toolchain was built with.
+func goVersion(info *debug.BuildInfo) string {
+	version, _, _ := strings.Cut(strings.TrimPrefix(info.GoVersion, "go"), " ")
+	return version
+}
+
+// moduleURL is the package URL by which scanners know a module: in lower case,
+// all but the last element of its path being the namespace.
+func moduleURL(module *debug.Module) string {
+	namespace, name := path.Split(strings.ToLower(module.Path))
+	return packageurl.NewPackageURL(packageurl.TypeGolang, strings.TrimSuffix(namespace, "/"), name, module.Version, nil, "").ToString()
 }
 
 // sbomImage is the SBOM as a registry keeps it: a thing that refers to the

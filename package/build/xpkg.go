@@ -49,6 +49,7 @@ func (r *release) functionPackage(architecture string) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read configuration of image %q: %w", functionName, err)
 	}
+	file = file.DeepCopy() // the image keeps its own labels
 	added, err := packaged(objects, &file.Config)
 	if err != nil {
 		return nil, err
@@ -62,11 +63,8 @@ func (r *release) functionPackage(architecture string) (v1.Image, error) {
 // configuration is the package of one flavour: it depends on the function's
 // repository in this registry, and has its Jobs run the very same image.
 func (r *release) configuration(flavour string) (v1.Image, error) {
-	objects, err := r.read("crossplane.yaml", "manifests/"+flavour+"/xrd.yaml", "manifests/"+flavour+"/composition.yaml")
+	objects, err := r.configurationObjects(flavour)
 	if err != nil {
-		return nil, err
-	}
-	if err := r.bind(objects, flavour); err != nil {
 		return nil, err
 	}
 	var config v1.Config
@@ -75,6 +73,14 @@ func (r *release) configuration(flavour string) (v1.Image, error) {
 		return nil, err
 	}
 	return assemble(v1.Platform{OS: "linux", Architecture: architectures()[0]}, config, *added)
+}
+
+func (r *release) configurationObjects(flavour string) ([]map[string]any, error) {
+	objects, err := r.read("crossplane.yaml", "manifests/"+flavour+"/xrd.yaml", "manifests/"+flavour+"/composition.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return objects, r.bind(objects, flavour)
 }
 
 // bind puts in what depends on the registry and the version.
@@ -129,20 +135,23 @@ func replace(object any, value any, path ...any) error {
 		case map[string]any:
 			key, _ := step.(string)
 			if _, found := at[key]; !found {
-				return fmt.Errorf("cannot replace %v: there is no %q", path, key)
+				return fmt.Errorf("cannot replace %v: there is no %v", path, step)
 			}
 			if last {
 				at[key] = value
 			}
 			object = at[key]
 		case []any:
-			n, _ := step.(int)
-			if n >= len(at) {
-				return fmt.Errorf("cannot replace %v: there is no element %d", path, n)
+			n, isNumber := step.(int)
+			if !isNumber || n >= len(at) {
+				return fmt.Errorf("cannot replace %v: there is no element %v", path, step)
+			}
+			if last {
+				at[n] = value
 			}
 			object = at[n]
 		default:
-			return fmt.Errorf("cannot replace %v: %v is a value", path, step)
+			return fmt.Errorf("cannot replace %v: there is no %v in a value", path, step)
 		}
 	}
 	return nil

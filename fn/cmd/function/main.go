@@ -7,11 +7,20 @@ import (
 
 	"github.com/alecthomas/kong"
 	_ "golang.org/x/crypto/x509roots/fallback" // nor certificate authorities
+
+	"threescale.dev/backup/fn/cmd/internal/version"
 )
 
+// cli is the command line: it only serves.
+type cli struct {
+	version.Flag
+	serveCommand
+}
+
 func main() {
-	ctx := kong.Parse(&serveCommand{},
+	ctx := kong.Parse(&cli{},
 		kong.Name("function"),
+		version.Option(),
 		kong.Description("Crossplane composition function for backups of Red Hat 3scale API Management."))
 	ctx.FatalIfErrorf(ctx.Run())
 }

@@ -7,10 +7,14 @@ import (
 	_ "time/tzdata" // the image has no file system to read time zones from
 
 	"github.com/alecthomas/kong"
+
+	"threescale.dev/backup/fn/cmd/internal/version"
 )
 
 // cli is the command line.
 type cli struct {
+	version.Flag
+
 	Backup  backupCommand  `cmd:"" help:"Write one run onto a backup volume."`
 	Inspect inspectCommand `cmd:"" help:"Verify one run and hand its objects over."`
 	Refill  refillCommand  `cmd:"" help:"Write the file storage of one run."`
@@ -20,6 +24,7 @@ type cli struct {
 func main() {
 	ctx := kong.Parse(&cli{},
 		kong.Name("mover"),
+		version.Option(),
 		kong.Description("Data mover of backups of Red Hat 3scale API Management."))
 	ctx.FatalIfErrorf(ctx.Run())
 }

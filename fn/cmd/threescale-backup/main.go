@@ -16,11 +16,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/cmd/internal/version"
 	"threescale.dev/backup/fn/mover"
 )
 
 // cli is the command line.
 type cli struct {
+	version.Flag
+
 	Output string `short:"o" enum:"text,json" default:"text" help:"What to print: text or json."`
 
 	Backup   backupCommand   `cmd:"" help:"Back up an installation onto a directory, without Crossplane."`
@@ -77,6 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("threescale-backup"),
+		version.Option(),
 		kong.Description("Backups of Red Hat 3scale API Management."),
 		kong.UsageOnError(),
 		kong.Writers(stdout, stderr),
