@@ -50,9 +50,12 @@ push: binaries ## Push packages, the controller's image and SBOMs to REGISTRY=, 
 
 .PHONY: test
 test: ## Run all tests that need neither root nor a cluster.
-	$(GO) test -race ./...
-	$(GO) test -run TestTenYears ./fn/compose # of which the race detector sees only one
+	$(GO) test ./...
 	$(GO) -C test/tools/generate test ./...
+
+.PHONY: race
+race: ## Run them with the race detector, which takes three times as long.
+	$(GO) test -race ./...
 
 .PHONY: check-image
 check-image: image package ## Check the images: sizes, against buildah and the Dockerfile, and the same bytes from a copy of the source.
@@ -88,7 +91,7 @@ render: ## Render all examples with the real `crossplane render` and Crossplane'
 
 .PHONY: e2e
 e2e: ## Run the end-to-end tests on a real cluster (Linux, root, containerd).
-	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/e2e/...
+	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/install/... ./test/e2e/...
 
 .PHONY: bench
 bench: ## Print the figures: the mover against rsync, a restore's commit against git, one call of the function and its start.

@@ -42,7 +42,7 @@ func newReader(t *testing.T, env ...string) *reader {
 // shell runs a script where the last one ended: in its folder, with its variables.
 func (r *reader) shell(script string) string {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), "bash", "-c", "set -euo pipefail\n. "+r.state+"\n"+script+"\n{ export -p; printf 'cd %q\\n' \"$PWD\"; } > "+r.state)
+	cmd := exec.CommandContext(r.t.Context(), "bash", "-c", "set -aeuo pipefail\n. "+r.state+"\n"+script+"\n{ export -p; printf 'cd %q\\n' \"$PWD\"; } > "+r.state)
 	cmd.Env = append(os.Environ(), r.env...)
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
