@@ -52,10 +52,8 @@ func module(path, version string) *debug.Module { return &debug.Module{Path: pat
 func writeBinary(t *testing.T, output, architecture, name, goVersion string, modules ...*debug.Module) {
 	t.Helper()
 	info := debug.BuildInfo{Path: "example.org/" + architecture + "/" + name, Main: debug.Module{Path: "example.org"}, Deps: modules}
-	frame := strings.Repeat("\x00", 16) // the linker puts sentinels around
-	data := make([]byte, 32)
-	copy(data, "\xff Go buildinf:")
-	data[15] = 2 // strings follow
+	frame := strings.Repeat("\x00", 16)                 // the linker puts sentinels around
+	data := []byte("\xff Go buildinf:\x00\x02" + frame) // 2: strings follow
 	for _, text := range []string{goVersion, frame + info.String() + frame} {
 		data = binary.AppendUvarint(data, uint64(len(text)))
 		data = append(data, text...)
