@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,9 +94,14 @@ func (s *site) assertCommits(want int, reason string) {
 // backup's volume, and nothing else.
 func (s *site) assertNothingStays() {
 	s.t.Helper()
+	ours := regexp.MustCompile(`threescale-?backup|threescalerestore`)
 	for _, kinds := range []string{"crd", "clusterrole", "clusterrolebinding", "namespace"} {
-		out := s.kubectl("get", kinds, "-o", "name")
-		assert.NotRegexp(s.t, `threescale-?backup|threescalerestore`, out, kinds)
+		s.until("our "+kinds+" to be gone", func(context.Context) error {
+			if out := s.kubectl("get", kinds, "-o", "name"); ours.MatchString(out) {
+				return fmt.Errorf("there are %s", out)
+			}
+			return nil
+		})
 	}
 	assert.Equal(s.t, "Bound", s.kubectl("get", "persistentvolumeclaim", "nightly-backup", "-o", "jsonpath={.status.phase}"))
 	assert.Empty(s.t, s.kubectl("get", "jobs,roles,rolebindings", "-o", "name"))

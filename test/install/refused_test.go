@@ -5,6 +5,8 @@ package install
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/stretchr/testify/assert"
@@ -24,19 +26,28 @@ metadata:
 spec:
   package: $REGISTRY/configuration-threescale-backup-namespaced:$VERSION
 EOF`)
+	const (
+		other   = "threescalebackups.backup.threescale.dev"
+		refusal = "EstablishComposite: cannot apply rendered composite resource CustomResourceDefinition: existing object is not controlled by UID"
+	)
+	var events string
 	s.until("Crossplane to refuse the second flavour", func(context.Context) error {
-		message := s.kubectl("get", "configuration.pkg.crossplane.io", "threescale-backup-namespaced", "-o", `jsonpath={.status.conditions[?(@.type=="Healthy")].status} {.status.conditions[?(@.type=="Healthy")].message}`)
-		established := s.kubectl("get", "xrd", "threescalebackups.backup.threescale.dev", "--ignore-not-found", "-o", "jsonpath={.status.conditions}")
-		s.t.Logf("Healthy=%s; XRD: %s", message, established)
-		out := r.shell("bin/threescale-backup check || true")
-		if !strings.Contains(out, "refuses") {
-			return fmt.Errorf("check says %s", out)
+		events = s.kubectl("get", "events", "--all-namespaces", "--field-selector=involvedObject.name="+other+",type=Warning", "-o", `jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}`)
+		if !strings.Contains(events, refusal) {
+			return fmt.Errorf("its events are %q", events)
 		}
 		return nil
 	})
+	s.t.Logf("events of the second flavour:\n%s", events)
+	readme, err := os.ReadFile(filepath.Join(r.clone, "README.md"))
+	require.NoError(s.t, err)
+	assert.Contains(s.t, string(readme), refusal)
+	assert.Equal(s.t, "True", s.kubectl("get", "configuration.pkg.crossplane.io", "threescale-backup-namespaced", "-o", `jsonpath={.status.conditions[?(@.type=="Healthy")].status}`), "as the README says")
+	assert.Empty(s.t, s.kubectl("get", "xrd", other, "-o", `jsonpath={.status.conditions[?(@.type=="Established")].status}`))
+	assert.Contains(s.t, r.shell("bin/threescale-backup check || true"), "Crossplane refuses XRD "+other)
 	r.shell("kubectl delete configuration.pkg.crossplane.io threescale-backup-namespaced")
 	s.until("the second flavour to be gone", func(context.Context) error {
-		if out := s.kubectl("get", "xrd", "threescalebackups.backup.threescale.dev", "--ignore-not-found", "-o", "name"); out != "" {
+		if out := s.kubectl("get", "xrd", other, "--ignore-not-found", "-o", "name"); out != "" {
 			return fmt.Errorf("there is %s", out)
 		}
 		return nil

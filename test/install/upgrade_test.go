@@ -34,6 +34,7 @@ func (s *site) upgradeWhileARunGoes(r *reader) {
 		before = s.kubectl("get", "jobs", "-l", backupJobs, "-o", imageOfJobs+`{.items[0].metadata.uid}`)
 		return nil
 	})
+	assert.Equal(s.t, s.imageOf("crossplane-system", "pkg.crossplane.io/function"), s.imageOf(namespace, backupJobs), "the function and its Jobs run the same image")
 	r.follow("Upgrade", s.choices()...)
 	assert.Equal(s.t, before, s.kubectl("get", "jobs", "-l", backupJobs, "-o", imageOfJobs+`{.items[0].metadata.uid}`), "the Job in flight stays as it is")
 	release()
@@ -71,4 +72,13 @@ func (s *site) holdBackups() (release func()) {
 	require.NoError(s.t, err)
 	require.NoError(s.t, unix.Flock(int(file.Fd()), unix.LOCK_EX))
 	return func() { require.NoError(s.t, errors.Join(unix.Flock(int(file.Fd()), unix.LOCK_UN), file.Close())) }
+}
+
+// imageOf is the image, by digest, that the one pod with a label runs.
+func (s *site) imageOf(namespace, label string) string {
+	s.t.Helper()
+	out, err := shared.Kubectl(s.t.Context(), "", "-n", namespace, "get", "pods", "-l", label, "-o", "jsonpath={.items[*].status.containerStatuses[*].imageID}")
+	require.NoError(s.t, err)
+	assert.Contains(s.t, out, "@sha256:")
+	return out
 }
