@@ -63,23 +63,6 @@ func WildcardDomain(apiManager map[string]any) string {
 	return text(apiManager, "spec", "wildcardDomain")
 }
 
-// IsMultiMinorHop reports whether an operator of version to refuses an
-// installation of version from. It is the operator's own rule: the second
-// numbers may differ by one at most, in either direction, and the first is not
-// looked at (apispkg/common/version_compare.go:9-25). It fails when a version
-// has no second number.
-func IsMultiMinorHop(from, to string) (bool, error) {
-	a, err := minorOf(from)
-	if err != nil {
-		return false, err
-	}
-	b, err := minorOf(to)
-	if err != nil {
-		return false, err
-	}
-	return a-b > 1 || b-a > 1, nil
-}
-
 // minorOf returns the second number of a dotted version.
 func minorOf(version string) (int, error) {
 	parts := strings.Split(version, ".")

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/threescale"
 )
@@ -30,35 +29,6 @@ func TestVersionAndDomain(t *testing.T) {
 	assert.Equal(t, "apps.3scale.net/v1alpha1, Kind=APIManager", threescale.APIManagerGVK().String())
 }
 
-func TestIsMultiMinorHop(t *testing.T) {
-	cases := map[string]struct {
-		reason   string
-		from, to string
-		want     bool
-		err      string
-	}{
-		"Same":     {"the operator of the same version reconciles", "2.16.0", "2.16.3", false, ""},
-		"Next":     {"one minor up is the supported upgrade", "2.15.1", "2.16.0", false, ""},
-		"Previous": {"the operator does not refuse one minor down", "2.16.0", "2.15", false, ""},
-		"TwoUp":    {"the operator stops for ever", "2.14", "2.16", true, ""},
-		"TwoDown":  {"the operator stops for ever", "2.16", "2.14", true, ""},
-		"Major":    {"the operator looks at the second number only", "1.16", "2.16", false, ""},
-		"NoMinor":  {"such a version cannot be compared", "2", "2.16", false, `cannot read version "2"`},
-		"NoNumber": {"such a version cannot be compared", "2.16", "2.x", false, `cannot read version "2.x"`},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			got, err := threescale.IsMultiMinorHop(tc.from, tc.to)
-			if tc.err != "" {
-				require.ErrorContains(t, err, tc.err, tc.reason)
-				return
-			}
-			require.NoError(t, err, tc.reason)
-			assert.Equal(t, tc.want, got, tc.reason)
-		})
-	}
-}
-
 func TestFileStoragePodSelector(t *testing.T) {
 	cases := map[string]struct {
 		reason, version, want string
@@ -77,13 +47,6 @@ func TestFileStoragePodSelector(t *testing.T) {
 	}
 }
 
-func TestExclusions(t *testing.T) {
+func TestNotIncluded(t *testing.T) {
 	assert.Equal(t, []string{"databases", "capability resources"}, threescale.NotIncluded())
-	parts := map[string]int{}
-	for _, exclusion := range threescale.Exclusions() {
-		parts[exclusion.Part]++
-		assert.NotEmpty(t, exclusion.Name)
-		assert.NotEmpty(t, exclusion.Reason)
-	}
-	assert.Equal(t, map[string]int{threescale.NotIncludedDatabases: 4, threescale.NotIncludedCapabilities: 11}, parts)
 }

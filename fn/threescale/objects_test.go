@@ -22,8 +22,6 @@ func TestSecrets(t *testing.T) {
 	assert.Equal(t, []string{"system-memcache", "system-recaptcha"}, optional(secrets))
 	for _, secret := range secrets {
 		assert.Equal(t, "Secret", secret.Kind)
-		assert.NotEmpty(t, secret.Reason)
-		assert.NotEmpty(t, secret.Origin)
 	}
 	for _, name := range threescale.DatabaseSecrets() {
 		assert.Contains(t, names(secrets), name)
@@ -54,7 +52,6 @@ func TestConfigMaps(t *testing.T) {
 	assert.Equal(t, []string{"apicast-environment"}, optional(configMaps))
 	for _, configMap := range configMaps {
 		assert.Equal(t, "ConfigMap", configMap.Kind)
-		assert.NotEmpty(t, configMap.Reason)
 	}
 }
 
