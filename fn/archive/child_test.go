@@ -33,6 +33,7 @@ type childArgs struct {
 	Identity           string
 	VerifyRuns         bool     // verifies the volume in place of writing a run
 	Remove             []string // are removed in place of writing a run, if there are any
+	Replace            string   // name of a tree that is replaced by one that is not there, in place of writing a run
 }
 
 func TestMain(m *testing.M) {
@@ -85,6 +86,9 @@ func child(data []byte) int {
 	}
 	if len(args.Remove) > 0 {
 		return childRemove(v, args.Remove)
+	}
+	if args.Replace != "" {
+		return childReplace(v, args)
 	}
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers,
@@ -164,6 +168,23 @@ func childRemove(v *Volume, runs []string) int {
 			return 1
 		}
 		fmt.Println("removed", run, result.Warnings)
+	}
+	return 0
+}
+
+// childReplace replaces a tree by a partial one and prints what became of it.
+func childReplace(v *Volume, args childArgs) int {
+	w, err := newWriter(v, WriteOptions{Run: args.Run, Objects: testObjects(), Now: time.Now})
+	if err == nil {
+		err = w.open()
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	if err := w.replaceTree(context.Background(), args.Replace); err != nil {
+		fmt.Println(err)
+		return 1
 	}
 	return 0
 }

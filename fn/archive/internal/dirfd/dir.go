@@ -235,24 +235,9 @@ func (d *Dir) Rename(name string, to *Dir, newName string) error {
 	return d.Fail("rename", name, unix.Renameat(d.FD, name, to.FD, newName))
 }
 
-// Exchange swaps two entries of the directory, in one step where the file system can, so that neither name is ever
-// missing. Where it cannot, b is away for two renames; a crash there leaves a name that begins as a does.
+// Exchange swaps two entries of the directory in one step, so that neither name is ever missing. Not all file systems can.
 func (d *Dir) Exchange(a, b string) error {
-	err := unix.Renameat2(d.FD, a, d.FD, b, unix.RENAME_EXCHANGE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
-		return d.swap(a, b)
-	}
-	return d.Fail("exchange", a, err)
-}
-
-func (d *Dir) swap(a, b string) error {
-	aside := a + "-aside"
-	for _, step := range [][2]string{{b, aside}, {a, b}, {aside, a}} {
-		if err := d.Rename(step[0], d, step[1]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.Fail("exchange", a, unix.Renameat2(d.FD, a, d.FD, b, unix.RENAME_EXCHANGE))
 }
 
 // Sync makes the directory's own entries durable.
