@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -208,6 +209,15 @@ func (d *Dir) Chmod(name string, mode uint32) error {
 		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
 	}
 	return d.Fail("chmod", name, err)
+}
+
+// SetTime sets the times of an entry in an open directory, also of a symlink.
+func SetTime(dir int, name string, at time.Time) error {
+	ts, err := unix.TimeToTimespec(at)
+	if err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // Symlink makes a symlink.
