@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,8 +31,8 @@ type childArgs struct {
 	Target             string      // is restored into in place of writing a run, if not empty
 	Existing           Existing
 	Identity           string
-	VerifyRuns         bool     // verifies the volume in place of writing a run
 	Remove             []string // are removed in place of writing a run, if there are any
+	Replace            string   // name of a tree that is replaced by one that is not there, in place of writing a run
 }
 
 func TestMain(m *testing.M) {
@@ -45,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 // childCommand returns the command of a writer, not started yet.
-func childCommand(t testing.TB, args childArgs) *exec.Cmd {
+func childCommand(t *testing.T, args childArgs) *exec.Cmd {
 	t.Helper()
 	data, err := json.Marshal(args)
 	require.NoError(t, err)
@@ -86,11 +85,11 @@ func child(data []byte) int {
 	if args.Target != "" {
 		return childRestore(v, args)
 	}
-	if args.VerifyRuns {
-		return childVerifyRuns(v, args)
-	}
 	if len(args.Remove) > 0 {
 		return childRemove(v, args.Remove)
+	}
+	if args.Replace != "" {
+		return childReplace(v, args)
 	}
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers,
@@ -110,7 +109,7 @@ func child(data []byte) int {
 		fmt.Println(err)
 		return 1
 	}
-	fmt.Println("written", result.Manifest.Totals.Files, "files, peak KiB:", peakMemory())
+	fmt.Println("written", result.Manifest.Totals.Files, "files")
 	return 0
 }
 
@@ -138,23 +137,7 @@ func childRestore(v *Volume, args childArgs) int {
 	for _, warning := range result.Warnings {
 		fmt.Println("warning:", warning)
 	}
-	fmt.Println("restored", result.Files, "files, peak KiB:", peakMemory())
-	return 0
-}
-
-// childVerifyRuns verifies all runs, in the memory that a mover has, and prints what became of it.
-func childVerifyRuns(v *Volume, args childArgs) int {
-	debug.SetMemoryLimit(40 << 20)
-	report, err := v.VerifyRuns(context.Background(), VerifyRunsOptions{Workers: args.Workers})
-	if err != nil {
-		fmt.Println(err)
-		return 2
-	}
-	if err := report.Err(); err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	fmt.Println("verified", len(report.Runs), "runs,", report.Files, "files,", report.Bytes, "bytes, peak KiB:", peakMemory())
+	fmt.Println("restored", result.Files, "files")
 	return 0
 }
 
@@ -174,11 +157,21 @@ func childRemove(v *Volume, runs []string) int {
 	return 0
 }
 
-// peakMemory returns the most memory that this process has had, in KiB.
-func peakMemory() string {
-	status, _ := os.ReadFile("/proc/self/status") // empty if it cannot be told
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	return strings.Fields(after + " 0")[0]
+// childReplace replaces a tree by a partial one and prints what became of it.
+func childReplace(v *Volume, args childArgs) int {
+	w, err := newWriter(v, WriteOptions{Run: args.Run, Objects: testObjects(), Now: time.Now})
+	if err == nil {
+		err = w.open()
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	if err := w.replaceTree(context.Background(), args.Replace); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
 }
 
 // childProcess is a writer that was not started yet.

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,34 +17,11 @@ type dataset struct {
 	tenants int
 	files   int // of each tenant
 	days    int // that the files are spread over
-	size    func(*rand.Rand) int
-}
-
-func datasetM() dataset {
-	return dataset{tenants: 10, files: 300, days: 365, size: func(r *rand.Rand) int {
-		return min(max(lognormal(r, 9.6, 1.2), 2<<10), 2<<20)
-	}}
-}
-
-func datasetL() dataset {
-	return dataset{tenants: 100, files: 2000, days: 365, size: func(r *rand.Rand) int {
-		if r.IntN(2000) == 0 {
-			return 1<<20 + r.IntN(3<<20)
-		}
-		return max(lognormal(r, 8.3, 0.8), 200)
-	}}
-}
-
-func datasetXL() dataset {
-	return dataset{tenants: 20, files: 100, days: 365, size: func(*rand.Rand) int { return 1 << 20 }}
-}
-
-func lognormal(r *rand.Rand, mu, sigma float64) int {
-	return int(math.Exp(mu + sigma*r.NormFloat64()))
+	size    int // below which those of the files are
 }
 
 // write makes the files below root, always the same ones.
-func (d dataset) write(t testing.TB, root string) {
+func (d dataset) write(t *testing.T, root string) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(3, 5))
 	noise := make([]byte, 8<<20)
@@ -61,7 +37,7 @@ func (d dataset) write(t testing.TB, root string) {
 			dir := filepath.Join(root, fmt.Sprintf("tenant-%03d", tenant), day.Format("2006/01/02"))
 			require.NoError(t, os.MkdirAll(dir, 0o755))
 			name := fmt.Sprintf("%s-%016x.%s", names[r.IntN(len(names))], r.Uint64(), exts[r.IntN(len(exts))])
-			size, from := d.size(r), r.IntN(4<<20)
+			size, from := r.IntN(d.size), r.IntN(4<<20)
 			path := filepath.Join(dir, strings.ToLower(name))
 			require.NoError(t, os.WriteFile(path, noise[from:from+size], 0o644))
 			require.NoError(t, os.Chtimes(path, day, day.Add(time.Duration(r.IntN(1e9)))))

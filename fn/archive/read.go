@@ -331,10 +331,9 @@ func (r *Run) filePath(path string) string {
 }
 
 func openStored(dirs *dirfd.Stack, path string) (*os.File, error) {
-	parent, name := dirfd.Split(path)
-	fd, err := dirs.Open(parent)
+	parent, name, err := dirs.Parent(path)
 	if err != nil {
 		return nil, err
 	}
-	return (&dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}).Open(name)
+	return parent.Open(name)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // TestReplacingATreeEndsBetweenItsRenames is for volumes that cannot exchange two names, such as NFS: a run that mends a
@@ -36,17 +37,46 @@ func TestReplacingATreeEndsBetweenItsRenames(t *testing.T) {
 
 // TestReplacingATreeThatFailsKeepsTheOldOne has the second rename fail, as for want of space or of a server.
 func TestReplacingATreeThatFailsKeepsTheOldOne(t *testing.T) {
-	f := newFixture(t)
-	f.addSome()
-	first := f.write("r1")
-	opts := f.opts
-	opts.Run = "r2"
-	w, err := newWriter(f.volume, opts)
-	require.NoError(t, err)
-	require.NoError(t, w.open())
-	defer w.close()
-	require.ErrorIs(t, w.replaceInSteps(t.Context(), first.Manifest.Tree), os.ErrNotExist, "there is no partial tree")
-	f.verify("r1")
+	for name, denied := range exchanges() {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.addSome()
+			first := f.write("r1")
+			out, err := childCommand(t, childArgs{Volume: f.root, Run: "r2", Replace: first.Manifest.Tree, Deny: denied}).CombinedOutput()
+			require.Error(t, err)
+			require.Contains(t, string(out), "no such file or directory", "there is no partial tree")
+			f.verify("r1")
+			assert.Equal(t, []string{first.Manifest.Tree}, ls(t, f.path("trees")))
+		})
+	}
+}
+
+// TestReplacingATree mends a tree on volumes that can exchange two names, and on those that cannot.
+func TestReplacingATree(t *testing.T) {
+	for name, denied := range exchanges() {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.addSome()
+			first := f.write("r1")
+			flip(t, f.stored(first, aFile))
+			out, err := childCommand(t, childArgs{Volume: f.root, Files: f.files, Run: "r2", ProveLinks: true, Deny: denied}).CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			f.verify("r1")
+			f.verify("r2")
+			assert.Equal(t, []string{first.Manifest.Tree}, ls(t, f.path("trees")))
+		})
+	}
+}
+
+// exchanges are the ways in which volumes answer to the exchange of two names.
+func exchanges() map[string]map[int]int {
+	return map[string]map[int]int{
+		"Can":          nil,
+		"Invalid":      {unix.SYS_RENAMEAT2: int(unix.EINVAL)}, // NFS, and others without the flag
+		"NotThere":     {unix.SYS_RENAMEAT2: int(unix.ENOSYS)},
+		"NotSupported": {unix.SYS_RENAMEAT2: int(unix.ENOTSUP)},
+		"NotPermitted": {unix.SYS_RENAMEAT2: int(unix.EPERM)},
+	}
 }
 
 // TestATreeThatIsReadIsNotTakenAway lets a run that proves its links come back to the tree of a run that is read.

@@ -22,7 +22,7 @@ func TestRestoreKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			dataset{tenants: 3, files: 60, days: 30, size: func(r *rand.Rand) int { return r.IntN(40_000) }}.write(t, f.files)
+			dataset{tenants: 3, files: 60, days: 30, size: 40_000}.write(t, f.files)
 			f.touch(".")
 			args := childArgs{Volume: f.root, Run: "r1", Workers: 3}
 			if identities != nil {
@@ -405,7 +405,7 @@ func TestRestoreOntoFAT(t *testing.T) {
 
 func TestRestoreOfManyFiles(t *testing.T) {
 	f := newFixture(t)
-	dataset{tenants: 20, files: 500, days: 365, size: func(r *rand.Rand) int { return r.IntN(300) }}.write(t, f.files)
+	dataset{tenants: 20, files: 500, days: 365, size: 300}.write(t, f.files)
 	f.touch(".")
 	f.write("r1")
 	dir := target(t)

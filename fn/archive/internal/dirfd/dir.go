@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -210,6 +211,15 @@ func (d *Dir) Chmod(name string, mode uint32) error {
 	return d.Fail("chmod", name, err)
 }
 
+// SetTime sets the times of an entry in an open directory, also of a symlink.
+func SetTime(dir int, name string, at time.Time) error {
+	ts, err := unix.TimeToTimespec(at)
+	if err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
 // Symlink makes a symlink.
 func (d *Dir) Symlink(target, name string) error {
 	return d.Fail("symlink", name, unix.Symlinkat(target, d.FD, name))
@@ -235,24 +245,9 @@ func (d *Dir) Rename(name string, to *Dir, newName string) error {
 	return d.Fail("rename", name, unix.Renameat(d.FD, name, to.FD, newName))
 }
 
-// Exchange swaps two entries of the directory, in one step where the file system can, so that neither name is ever
-// missing. Where it cannot, b is away for two renames; a crash there leaves a name that begins as a does.
+// Exchange swaps two entries of the directory in one step, so that neither name is ever missing. Not all file systems can.
 func (d *Dir) Exchange(a, b string) error {
-	err := unix.Renameat2(d.FD, a, d.FD, b, unix.RENAME_EXCHANGE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
-		return d.swap(a, b)
-	}
-	return d.Fail("exchange", a, err)
-}
-
-func (d *Dir) swap(a, b string) error {
-	aside := a + "-aside"
-	for _, step := range [][2]string{{b, aside}, {a, b}, {aside, a}} {
-		if err := d.Rename(step[0], d, step[1]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.Fail("exchange", a, unix.Renameat2(d.FD, a, d.FD, b, unix.RENAME_EXCHANGE))
 }
 
 // Sync makes the directory's own entries durable.

@@ -43,6 +43,15 @@ func (d *Dir) RemoveAll(ctx context.Context, name string) error {
 	return d.Fail("rmdir", name, unix.Unlinkat(d.FD, name, unix.AT_REMOVEDIR))
 }
 
+// RemoveAt is RemoveAll for an entry by its path, in a directory of the stack.
+func (s *Stack) RemoveAt(ctx context.Context, path string) error {
+	parent, name, err := s.Parent(path)
+	if err != nil {
+		return err
+	}
+	return parent.RemoveAll(ctx, name)
+}
+
 // Empty removes all that is in the directory.
 func (d *Dir) Empty(ctx context.Context) error {
 	names, err := d.Names()

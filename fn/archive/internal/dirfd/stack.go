@@ -66,9 +66,14 @@ func (s *Stack) closeBelow(depth int) {
 // Close closes the directories.
 func (s *Stack) Close() { s.closeBelow(0) }
 
-// Describe returns the whole path of an entry, for messages.
-func (s *Stack) Describe(dir, name string) string {
-	return filepath.Join(s.Root.Path, dir, name)
+// Parent returns the directory that an entry lies in, valid until the next call, and the entry's name there.
+func (s *Stack) Parent(path string) (parent *Dir, name string, err error) {
+	dir, name := Split(path)
+	fd, err := s.Open(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	return &Dir{FD: fd, Path: filepath.Join(s.Root.Path, dir)}, name, nil
 }
 
 // Wrap names the path in an error of a system call below dir.

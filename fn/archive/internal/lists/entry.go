@@ -75,6 +75,11 @@ func JoinPath(dir, name string) string {
 	return dir + "/" + name
 }
 
+// Below tells if a path is that of an entry below a directory, which is not the root.
+func Below(path, dir string) bool {
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+}
+
 // ValidPath tells if a path is relative, clean and stays below its root. Any byte but zero may be in an element.
 func ValidPath(path string) bool {
 	if path == "." {

@@ -157,12 +157,11 @@ func (c *comparer) same(ctx context.Context, want *lists.Entry) (bool, error) {
 		}
 		return digest == want.SHA256, nil
 	}
-	parent, name := dirfd.Split(want.Path)
-	fd, err := c.dirs.Open(parent)
+	parent, name, err := c.dirs.Parent(want.Path)
 	if err != nil {
 		return false, c.excuse(ctx, err)
 	}
-	got, err := (&dirfd.Dir{FD: fd, Path: c.dirs.Describe(parent, "")}).Open(name)
+	got, err := parent.Open(name)
 	if err != nil {
 		return false, c.excuse(ctx, err)
 	}

@@ -55,7 +55,7 @@ func (t *Target) produce(ctx context.Context, emit func([]item) error) error {
 			it.got = *p.got
 		}
 		if it.got.Kind == lists.Directory {
-			if err := removeAt(ctx, dirs, p.want.Path); err != nil {
+			if err := dirs.RemoveAt(ctx, p.want.Path); err != nil {
 				return err
 			}
 			it.got = lists.Entry{}
@@ -70,8 +70,7 @@ func (t *Target) produce(ctx context.Context, emit func([]item) error) error {
 
 // makeDir makes a directory, in place of what is there if need be.
 func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p pair) error {
-	parent, name := dirfd.Split(p.want.Path)
-	fd, err := dirs.Open(parent)
+	parent, name, err := dirs.Parent(p.want.Path)
 	if err != nil {
 		return err
 	}
@@ -80,19 +79,18 @@ func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p pair) error {
 		if p.got.Mode&owner == owner {
 			return nil
 		}
-		d := &dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}
-		err := d.Chmod(name, p.got.Mode|owner)
+		err := parent.Chmod(name, p.got.Mode|owner)
 		if errors.Is(err, unix.EPERM) {
 			err = nil // it is somebody else's: what is made in it tells if that matters
 		}
 		return err
 	}
 	if p.got != nil {
-		if err := removeAt(ctx, dirs, p.want.Path); err != nil {
+		if err := parent.RemoveAll(ctx, name); err != nil {
 			return err
 		}
 	}
-	if err := unix.Mkdirat(fd, name, 0o700); err != nil {
+	if err := unix.Mkdirat(parent.FD, name, 0o700); err != nil {
 		return dirs.Wrap("make directory", p.want.Path, taken(err))
 	}
 	t.result.Written.Dirs++
@@ -105,16 +103,6 @@ func taken(err error) error {
 		return fmt.Errorf("another entry has that name on this volume: %w", err)
 	}
 	return err
-}
-
-// removeAt removes an entry with what is below it.
-func removeAt(ctx context.Context, dirs *dirfd.Stack, path string) error {
-	parent, name := dirfd.Split(path)
-	fd, err := dirs.Open(parent)
-	if err != nil {
-		return err
-	}
-	return (&dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}).RemoveAll(ctx, name)
 }
 
 // collect counts what was done.
@@ -138,7 +126,7 @@ func (t *Target) removeLeftovers(ctx context.Context) error {
 		if path == t.marker.name {
 			continue
 		}
-		if err := removeAt(ctx, dirs, path); err != nil {
+		if err := dirs.RemoveAt(ctx, path); err != nil {
 			return err
 		}
 	}
@@ -165,25 +153,20 @@ func (t *Target) removeUnwanted(ctx context.Context) error {
 	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
 	defer dirs.Close()
 	for path := range t.specials {
-		if err := removeAt(ctx, dirs, path); err != nil {
+		if err := dirs.RemoveAt(ctx, path); err != nil {
 			return err
 		}
 		t.result.Removed++
 	}
 	removed := "" // the directory that was removed last
 	return t.merge(ctx, func(p pair) error {
-		if p.want != nil || p.got.Path == t.marker.name || removed != "" && below(p.got.Path, removed) {
+		if p.want != nil || p.got.Path == t.marker.name || removed != "" && lists.Below(p.got.Path, removed) {
 			return nil
 		}
 		if p.got.Kind == lists.Directory {
 			removed = p.got.Path
 		}
 		t.result.Removed++
-		return removeAt(ctx, dirs, p.got.Path)
+		return dirs.RemoveAt(ctx, p.got.Path)
 	})
-}
-
-// below tells if a path lies in a directory.
-func below(path, dir string) bool {
-	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
 }

@@ -24,7 +24,7 @@ func (t *Target) finishDirs(ctx context.Context) error {
 	defer dirs.Close()
 	var open []lists.Entry // the directories that lead to the last one, outermost first
 	finishUpTo := func(path string) error {
-		for len(open) > 0 && !below(path, open[len(open)-1].Path) {
+		for len(open) > 0 && !lists.Below(path, open[len(open)-1].Path) {
 			if err := t.finishDir(dirs, &open[len(open)-1]); err != nil {
 				return err
 			}
@@ -82,7 +82,7 @@ func (t *Target) finishRoot() error {
 		}
 	}
 	if !got.ModTime.Equal(t.root.ModTime) {
-		if err := t.refused.note(setTime(t.Root.FD, ".", &t.root)); err != nil {
+		if err := t.refused.note(dirfd.SetTime(t.Root.FD, ".", t.root.ModTime)); err != nil {
 			return t.Root.Fail("set time of", "", err)
 		}
 	}

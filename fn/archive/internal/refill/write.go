@@ -114,7 +114,7 @@ func (t *Target) settle(dir int, name string, want, got *lists.Entry) (changed b
 	}
 	if !got.ModTime.Equal(want.ModTime) {
 		changed = true
-		err = setTime(dir, name, want)
+		err = dirfd.SetTime(dir, name, want.ModTime)
 	}
 	return changed, err
 }
@@ -172,7 +172,7 @@ func (w *writer) symlink(dir int, want *lists.Entry) error {
 		return err
 	}
 	w.t.owners.give(dir, w.temporary, want, st.Uid, st.Gid)
-	return w.t.refused.note(setTime(dir, w.temporary, want))
+	return w.t.refused.note(dirfd.SetTime(dir, w.temporary, want.ModTime))
 }
 
 // file writes a file and proves it.
@@ -232,7 +232,7 @@ func (w *writer) complete(dir, out int, want *lists.Entry) error {
 			return err
 		}
 	}
-	return w.t.refused.note(setTime(dir, w.temporary, want))
+	return w.t.refused.note(dirfd.SetTime(dir, w.temporary, want.ModTime))
 }
 
 // grantedMode is the mode of a file that belongs to the given user and group: it must not give its source's privilege
@@ -246,13 +246,4 @@ func grantedMode(want *lists.Entry, uid, gid uint32) uint32 {
 		mode &^= unix.S_ISGID
 	}
 	return mode
-}
-
-// setTime sets the time of an entry in an open directory.
-func setTime(dir int, name string, e *lists.Entry) error {
-	ts, err := unix.TimeToTimespec(e.ModTime)
-	if err != nil {
-		return err
-	}
-	return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 }

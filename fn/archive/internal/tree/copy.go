@@ -228,13 +228,9 @@ func StoredMode(e *lists.Entry) uint32 {
 	return e.Mode&0o777 | 0o400
 }
 
-// setTime sets the time of an entry in an open directory.
+// setTime sets the time of an entry in an open directory, if the file system can hold it.
 func setTime(dir int, name string, e *lists.Entry) error {
-	ts, err := unix.TimeToTimespec(e.ModTime)
-	if err != nil {
-		return tolerate(err)
-	}
-	return tolerate(unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW))
+	return tolerate(dirfd.SetTime(dir, name, e.ModTime))
 }
 
 // tolerate drops an error of a file system that cannot hold a mode or a time: MTREE has them, and verifying tells.

@@ -69,12 +69,12 @@ func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Se
 	removed := ""
 	var e lists.Entry
 	for c := stored.Cursor(); c.Next(&e) != nil; {
-		if removed != "" && below(e.Path, removed) {
+		if removed != "" && lists.Below(e.Path, removed) {
 			continue
 		}
 		want, f := wanted.find(e.Path)
 		if want == nil || want.Kind != e.Kind || e.Kind == lists.Symlink {
-			if err := removeStored(ctx, dirs, e.Path); err != nil {
+			if err := dirs.RemoveAt(ctx, e.Path); err != nil {
 				return err
 			}
 			removed = e.Path
@@ -103,11 +103,6 @@ func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Se
 	return out.Flush()
 }
 
-// below tells if a path is that of an entry below a directory.
-func below(path, dir string) bool {
-	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
-}
-
 // wantedEntries finds entries of a list, asked for in increasing order.
 type wantedEntries struct {
 	cursor *walk.Cursor
@@ -125,15 +120,6 @@ func (w *wantedEntries) find(path string) (*lists.Entry, *walk.Flags) {
 		return nil, nil
 	}
 	return &w.entry, w.flags
-}
-
-func removeStored(ctx context.Context, dirs *dirfd.Stack, path string) error {
-	parent, name := dirfd.Split(path)
-	fd, err := dirs.Open(parent)
-	if err != nil {
-		return err
-	}
-	return (&dirfd.Dir{FD: fd, Path: dirs.Describe(parent, "")}).RemoveAll(ctx, name)
 }
 
 // makeWritable undoes the mode that an attempt may have set last.

@@ -174,7 +174,7 @@ func (s *scanner) done(task scanTask, l *lister, err error) {
 	s.pending += len(l.subdirs)
 	s.found.List.Count.merge(l.count)
 	s.skip(l.skipped)
-	s.entries += l.count.Files + l.count.Dirs + l.count.Symlinks
+	s.entries += l.count.Total()
 	if s.opts.Progress != nil {
 		s.opts.Progress(s.entries)
 	}
