@@ -27,6 +27,7 @@ type childArgs struct {
 	Workers            int
 	ProveLinks         bool
 	User               int         // drops root's rights, if not 0
+	GroupZero          bool        // gives that user group 0, as OpenShift does, and the umask of a mover
 	Deny               map[int]int // errors of system calls, both by number
 	Target             string      // is restored into in place of writing a run, if not empty
 	Existing           Existing
@@ -63,7 +64,12 @@ func child(data []byte) int {
 		return 2
 	}
 	if args.User != 0 {
-		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(args.User), syscall.Setuid(args.User)); err != nil {
+		group := args.User
+		if args.GroupZero {
+			group = 0
+			syscall.Umask(0o007)
+		}
+		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(group), syscall.Setuid(args.User)); err != nil {
 			fmt.Println(err)
 			return 2
 		}

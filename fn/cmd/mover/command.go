@@ -18,6 +18,10 @@ import (
 // about 25 MiB of buffers and lists for 200,000 files.
 const memoryLimit = 40 << 20
 
+// umask leaves the volume's group what its user may. A later run's user may be
+// another one: OpenShift gives each namespace its own, all in group 0.
+const umask = 0o007
+
 // lockPatience is how long a pod waits for another writer.
 const lockPatience = 15 * time.Minute
 
@@ -72,6 +76,7 @@ func (c *verifyCommand) Run() error {
 // run does the work, prints what came of it as one line of JSON, and exits.
 func run[T any](namespace, reportName string, handover []string, work func(context.Context, mover.Env) (T, error)) error {
 	debug.SetMemoryLimit(memoryLimit)
+	syscall.Umask(umask)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	env := mover.Env{Now: time.Now, LockPatience: lockPatience}
