@@ -48,7 +48,7 @@ func TestJobFollowsTheCluster(t *testing.T) {
 				assert.Nil(t, sc.RunAsUser)
 				assert.Nil(t, sc.RunAsGroup)
 				assert.Nil(t, sc.FSGroup)
-				assert.Nil(t, sc.FSGroupChangePolicy)
+				assert.Equal(t, corev1.FSGroupChangeOnRootMismatch, *sc.FSGroupChangePolicy)
 				assert.True(t, *sc.RunAsNonRoot)
 			},
 		},

@@ -87,6 +87,8 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 		Image:       w.Image,
 		VolumeClaim: restore.SourceClaimName(w.restore, w.observed.Backup),
 		Settings:    w.restore.Spec.Job,
+
+		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.observed.SourceClaim),
 	}
 	if claim := w.observed.FileStorage; claim != nil {
 		in.FileStorageClaim = claim.Name

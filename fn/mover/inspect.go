@@ -20,7 +20,7 @@ import (
 func Inspect(ctx context.Context, o job.InspectOptions, env Env) (job.Inspection, error) {
 	progress := startProgress(ctx, env)
 	i := &inspector{options: o, env: env, progress: progress.set, result: job.Inspection{Run: o.Run}}
-	err := i.inspect(ctx)
+	err := denied(i.inspect(ctx))
 	progress.stop()
 	i.result.Completed = err == nil
 	if err != nil {

@@ -279,3 +279,31 @@ func TestAttempt(t *testing.T) {
 	forced := digest(annotated(meta.ForceRequestAnnotation, "now", meta.ReconcileRequestAnnotation, "now"))
 	assert.Equal(t, forced, digest(func(o *Observed) { o.Restore.Status.LastHandledForceAt = "now" }), "it stays the same once it is handled")
 }
+
+// TestSourceReadOnly: on OpenShift the kubelet has to give the volume of a lost
+// namespace to the group of the new one, where it may.
+func TestSourceReadOnly(t *testing.T) {
+	const one, many, read = corev1.ReadWriteOnce, corev1.ReadWriteMany, corev1.ReadOnlyMany
+	for name, tc := range map[string]struct {
+		reason string
+		asked  bool
+		modes  []corev1.PersistentVolumeAccessMode
+		want   bool
+	}{
+		"Writable":       {"An own volume", false, []corev1.PersistentVolumeAccessMode{one}, false},
+		"AlsoReadOnly":   {"It can be had both ways", false, []corev1.PersistentVolumeAccessMode{read, many}, false},
+		"NotToBeChanged": {"Nothing may change on it", true, []corev1.PersistentVolumeAccessMode{one}, true},
+		"OnlyReadOnly":   {"It can be had in no other way", false, []corev1.PersistentVolumeAccessMode{read}, true},
+		"NotThereAtAll":  {"A claim that is still to be made", false, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &v1alpha1.ThreeScaleRestore{}
+			r.Spec.RestoreSource.PersistentVolumeClaim = &v1alpha1.RestoreClaim{ClaimSource: corev1.PersistentVolumeClaimVolumeSource{ReadOnly: tc.asked}}
+			var claim *corev1.PersistentVolumeClaim
+			if tc.modes != nil {
+				claim = &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{AccessModes: tc.modes}}
+			}
+			assert.Equal(t, tc.want, SourceReadOnly(r, claim), tc.reason)
+		})
+	}
+}

@@ -90,13 +90,24 @@ func final(reason string) bool {
 	return false
 }
 
+// advice says what mends a failure whose message alone does not.
+func advice(reason string) string {
+	switch reason {
+	case v1alpha1.ReasonUnreadable:
+		return "; let the pod's user read the volume, or set spec.job.podSecurityContext to supplementalGroups or a user that may"
+	case v1alpha1.ReasonVolumeNotWritable:
+		return "; make the volume writable, or set spec.job.podSecurityContext to supplementalGroups or a user that may write"
+	}
+	return ""
+}
+
 // failedPod tells why a pod failed. One that may fare better runs again after
 // the retry interval; the others when somebody asks for it.
 func failedPod(o *Observed, pod Pod, drop Action, doing, reason, message string) Decision {
 	if RequestedAgain(o.Restore) {
 		return act(drop, "Trying again, as requested")
 	}
-	text := fmt.Sprintf("%s failed: %s", sentence(doing), message)
+	text := fmt.Sprintf("%s failed: %s%s", sentence(doing), message, advice(reason))
 	if final(reason) {
 		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; mend it, then: " + AskAgain(o.Restore)}}
 	}

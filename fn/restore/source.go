@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -26,6 +27,17 @@ func SourceClaimName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
 		return r.Name + sourceSuffix
 	}
 	return ""
+}
+
+// SourceReadOnly tells that the claim of the backup can be mounted in no other
+// way, or is not to be: then the kubelet changes nothing on the volume either.
+func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, claim *corev1.PersistentVolumeClaim) bool {
+	if source := r.Spec.RestoreSource.PersistentVolumeClaim; source != nil && source.ClaimSource.ReadOnly {
+		return true
+	}
+	return claim != nil && !slices.ContainsFunc(claim.Spec.AccessModes, func(mode corev1.PersistentVolumeAccessMode) bool {
+		return mode != corev1.ReadOnlyMany
+	})
 }
 
 // source waits until the claim of the backup can be mounted.

@@ -9,17 +9,19 @@ import (
 )
 
 // podSecurityContext meets Pod Security "restricted" and OpenShift's
-// restricted-v2. Where the cluster assigns UIDs it sets none.
+// restricted-v2. Where the cluster assigns UIDs it sets none; also there, a
+// volume that has the group already is not walked through at each start.
 func podSecurityContext(w work) *corev1.PodSecurityContext {
 	sc := &corev1.PodSecurityContext{
 		RunAsNonRoot:   new(true),
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+
+		FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch),
 	}
 	if !w.assignsUID {
 		sc.RunAsUser = new(nonRootID)
 		sc.RunAsGroup = new(nonRootID)
 		sc.FSGroup = new(nonRootID)
-		sc.FSGroupChangePolicy = new(corev1.FSGroupChangeOnRootMismatch)
 	}
 	overlay(sc, w.settings.PodSecurityContext)
 	return sc
@@ -78,6 +80,15 @@ func mounts(in JobInput) []mount {
 // the live volume's files to the pod's fsGroup.
 func claimMount(name, path, claimName string, readOnly bool) mount {
 	return mount{name: name, path: path, readOnly: readOnly, source: claim(claimName, readOnly)}
+}
+
+// sourceMount mounts a backup volume to read it. Where the cluster assigns
+// groups, the volume may still be of another namespace's, and only the kubelet
+// can give it to the pod's, which it does to no claim that is read-only.
+func sourceMount(claimName string, assignsUID, readOnlyClaim bool) mount {
+	m := claimMount(VolumeBackup, job.VolumePath, claimName, readOnlyClaim || !assignsUID)
+	m.readOnly = true
+	return m
 }
 
 func projected(sources []corev1.VolumeProjection) corev1.VolumeSource {

@@ -144,6 +144,9 @@ type StepInput struct {
 	Image string
 	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
 	VolumeClaim string
+	// VolumeReadOnly tells that nobody may write to that volume, the kubelet
+	// neither.
+	VolumeReadOnly bool
 	// Run is the ID of the run, or job.Latest.
 	Run string
 	// ManifestSHA256 is what the digest of its manifest must be; "": any.
@@ -217,7 +220,7 @@ func RefillOptions(in RefillInput) job.RefillOptions {
 }
 
 func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
-	mounts := []mount{claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, true)}
+	mounts := []mount{sourceMount(in.VolumeClaim, in.AssignsUID, in.VolumeReadOnly)}
 	if in.FileStorageClaim != "" {
 		mounts = append(mounts, claimMount(volumeFileStorage, job.FileStoragePath, in.FileStorageClaim, readOnly))
 	}

@@ -51,6 +51,28 @@ func TestStepsWriteOnlyWhereTheyMust(t *testing.T) {
 	}
 }
 
+// TestSourceOnOpenShift: the volume of a namespace that is gone has that one's
+// group, and the kubelet alone can give it another, if it may write.
+func TestSourceOnOpenShift(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason            string
+		assigns, readOnly bool
+		want              bool
+	}{
+		"Elsewhere":         {"the pod's user is the same everywhere", false, false, true},
+		"OpenShift":         {"the pod's user is of this namespace", true, false, false},
+		"OpenShiftReadOnly": {"a snapshot cannot be changed, or is not to be", true, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := plainRefill()
+			in.AssignsUID, in.VolumeReadOnly = tc.assigns, tc.readOnly
+			pod := RefillJob(in).Spec.Template.Spec
+			assert.Equal(t, tc.want, pod.Volumes[0].PersistentVolumeClaim.ReadOnly, tc.reason)
+			assert.True(t, pod.Containers[0].VolumeMounts[0].ReadOnly, "the mover never writes to it")
+		})
+	}
+}
+
 // TestIdentities: of a Secret that holds more, only identities are mounted.
 func TestIdentities(t *testing.T) {
 	cases := map[string]struct {

@@ -203,15 +203,15 @@ const (
 	// not write to it.
 	// Do: make it writable, or set `spec.job.podSecurityContext` to a user and group
 	// that may write.
-	// In a restore: the pod's user may not write to the file storage, or not read the
-	// backup; or the file storage is read-only.
+	// In a restore: the pod's user may not write to the file storage, or it is
+	// read-only.
 	// Do: set `spec.job.podSecurityContext` to a user and group that may.
 	ReasonVolumeNotWritable = "VolumeNotWritable"
 	// ReasonUnreadable: the pod's user may not read a file of the file storage.
 	// Do: let it read the files that the message names, or set
 	// `spec.job.podSecurityContext` to a user and group that may.
 	// In a restore: the pod's user may not read a volume.
-	// Do: set `spec.job.podSecurityContext` to a user and group that may.
+	// Do: set `spec.job.podSecurityContext` to `supplementalGroups` or a user that may.
 	ReasonUnreadable = "Unreadable"
 	// ReasonLocked: another writer holds the backup volume.
 	// Do: wait until the other backup to this volume has ended; give each

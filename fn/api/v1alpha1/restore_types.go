@@ -181,7 +181,8 @@ type RestoreSource struct {
 // APIManagerRestore has.
 type RestoreClaim struct {
 	// The PersistentVolumeClaim of this namespace that claimName names. It is always
-	// mounted read-only, whatever readOnly says.
+	// mounted read-only. With readOnly, the kubelet does not give the volume to the
+	// pod's group either, as it does on OpenShift.
 	// +required
 	ClaimSource corev1.PersistentVolumeClaimVolumeSource `json:"claimSource"`
 }
