@@ -67,7 +67,13 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd string) error {
 		"--service-account-signing-key-file", c.path("tls", "tokens.key"),
 		"--token-auth-file", c.path("tls", "tokens.csv"),
 		"--authorization-mode", "Node,RBAC",
-		"--enable-admission-plugins", "NodeRestriction",
+		// The second is on in OpenShift: who sets an owner reference that blocks
+		// the owner's deletion needs a right on the owner's finalizers.
+		"--enable-admission-plugins", "NodeRestriction,OwnerReferencesPermissionEnforcement",
+		// A policy can then do to a pod what OpenShift's security context
+		// constraints do: see OpenShiftPolicies.
+		"--feature-gates", "MutatingAdmissionPolicy=true",
+		"--runtime-config", "admissionregistration.k8s.io/v1beta1=true",
 		"--kubelet-client-certificate", c.path("tls", "kubelet-client.crt"),
 		"--kubelet-client-key", c.path("tls", "kubelet-client.key"),
 		"--kubelet-preferred-address-types", "InternalIP",
