@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,13 +87,21 @@ func startController(ctx context.Context, flags ...string) error {
 	return startControllerWith(kubeconfig, flags...)
 }
 
-// startControllerWith starts it with a kubeconfig of its account.
-func startControllerWith(kubeconfig string, flags ...string) (err error) {
+// startControllerWith starts it with a kubeconfig of its account. As in its pod
+// on OpenShift, its user is one that no passwd file knows, in group 0, and its
+// home is what container runtimes then say, which it cannot write to.
+func startControllerWith(kubeconfig string, flags ...string) error {
+	if err := os.Chmod(kubeconfig, 0o640); err != nil {
+		return err
+	}
+	user := []string{"--reuid=1000650000", "--regid=0", "--clear-groups", "--no-new-privs", "--pdeathsig=KILL"}
+	command := []string{flux.binary, "controller", "--metrics-addr=0", "--health-addr=0", "--mover-image=" + image, "--log-level=debug"}
+	var err error
 	flux.controller, err = shared.StartProcess(cluster.ProcessOptions{
 		Name: "restore-controller",
-		Path: flux.binary,
-		Args: append([]string{"controller", "--metrics-addr=0", "--health-addr=0", "--mover-image=" + image, "--log-level=debug"}, flags...),
-		Env:  []string{"KUBECONFIG=" + kubeconfig},
+		Path: "setpriv",
+		Args: slices.Concat(user, command, flags),
+		Env:  []string{"KUBECONFIG=" + kubeconfig, "HOME=/", "USER="},
 	})
 	return err
 }

@@ -59,6 +59,8 @@ type options struct {
 	set     dataset.Set
 	files   cluster.VolumeOptions
 	objects dataset.Options
+	// namespace changes the namespace before it is made.
+	namespace func(*corev1.Namespace)
 }
 
 // newTenant makes a namespace that enforces Pod Security "restricted" with an
@@ -66,14 +68,19 @@ type options struct {
 func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	t.Helper()
 	ctx := t.Context()
-	o := options{set: dataset.SetS, objects: dataset.Options{Seed: 1, WithoutServerMetadata: true}}
+	o := options{
+		set: dataset.SetS, objects: dataset.Options{Seed: 1, WithoutServerMetadata: true},
+		namespace: func(*corev1.Namespace) {},
+	}
 	for _, f := range change {
 		f(&o)
 	}
 	namespace := namespaceOf(t) + o.suffix
 	o.objects.Namespace = namespace
 	w := &tenant{t: t, c: shared, namespace: namespace, flavour: flavour}
-	require.NoError(t, shared.Client().Create(ctx, namespaceWith(namespace)))
+	made := namespaceWith(namespace)
+	o.namespace(made)
+	require.NoError(t, shared.Client().Create(ctx, made))
 	t.Cleanup(w.end)
 	w.makeFiles(o)
 	for _, object := range dataset.Installation(o.objects) {
