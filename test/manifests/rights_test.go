@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,6 +35,7 @@ type recorder struct {
 
 	read, written map[schema.GroupKind]bool
 	roles         []rbacv1.Role
+	owners        []metav1.OwnerReference
 }
 
 // RunFunction implements simulate.Runner.
@@ -48,6 +50,7 @@ func (r *recorder) RunFunction(ctx context.Context, req *fnv1.RunFunctionRequest
 	for _, resource := range rsp.GetDesired().GetResources() {
 		object := &unstructured.Unstructured{Object: resource.GetResource().AsMap()}
 		r.written[object.GroupVersionKind().GroupKind()] = true
+		r.owners = append(r.owners, object.GetOwnerReferences()...)
 		if object.GetKind() != "Role" {
 			continue
 		}
