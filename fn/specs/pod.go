@@ -84,7 +84,8 @@ func claimMount(name, path, claimName string, readOnly bool) mount {
 
 // sourceMount mounts a backup volume to read it. Where the cluster assigns
 // groups, the volume may still be of another namespace's, and only the kubelet
-// can give it to the pod's, which it does to no claim that is read-only.
+// can give it to the pod's, which it does to no claim that is read-only (and so
+// it is with SELinux labels).
 func sourceMount(claimName string, assignsUID, readOnlyClaim bool) mount {
 	m := claimMount(VolumeBackup, job.VolumePath, claimName, readOnlyClaim || !assignsUID)
 	m.readOnly = true

@@ -58,16 +58,23 @@ func (w *tenant) reassign(user int64) {
 	require.NoError(w.t, shared.Client().Get(w.t.Context(), types.NamespacedName{Name: w.namespace}, namespace))
 	cluster.AsOpenShift(namespace, user)
 	require.NoError(w.t, shared.Client().Update(w.t.Context(), namespace))
-	w.eventually("the new range to be assigned", func(ctx context.Context) error {
-		pod := w.plainPod()
+	untilAssigned(w.t, w.plainPod(), user)
+}
+
+// untilAssigned waits until such a pod would get the user: the API server may
+// not know the namespace's annotations yet.
+func untilAssigned(t *testing.T, like *corev1.Pod, user int64) {
+	t.Helper()
+	require.NoError(t, cluster.Eventually(t.Context(), patience, "the user to be assigned", func(ctx context.Context) error {
+		pod := like.DeepCopy()
 		if err := shared.Client().Create(ctx, pod, client.DryRunAll); err != nil {
 			return err
 		}
-		if got := *pod.Spec.Containers[0].SecurityContext.RunAsUser; got != user {
-			return fmt.Errorf("user is %d", got)
+		if sc := pod.Spec.Containers[0].SecurityContext; sc == nil || sc.RunAsUser == nil || *sc.RunAsUser != user {
+			return fmt.Errorf("security context is %v", sc)
 		}
 		return nil
-	})
+	}))
 }
 
 // plainPod asks for nothing that OpenShift would have to allow.
@@ -253,12 +260,15 @@ func TestRestoreOnOpenShift(t *testing.T) {
 	w.reassign(otherUser)
 	pods := w.watchPods()
 	d := w.newExample("lost-installation", w.inPlace())
-	d.begin("backupRef:\n      name: nightly", "persistentVolumeClaim:\n      claimSource: {claimName: nightly-backup, readOnly: true}")
+	source, readOnly := "backupRef:\n      name: nightly", "persistentVolumeClaim:\n      claimSource: {claimName: nightly-backup, readOnly: true}"
+	d.begin(source, readOnly)
 	refused := d.untilRestore("dr", "Ready", "False", "Unreadable")
-	assert.Contains(t, message(refused, "Ready"), "spec.job.podSecurityContext", "nobody may give the volume to the pod's group")
+	assert.Contains(t, message(refused, "Ready"), "spec.job.podSecurityContext to supplementalGroups", "nobody may give the volume to the pod's group")
+	d.restore(source, readOnly, "path: ./apps/3scale", fmt.Sprintf("path: ./apps/3scale\n  dryRun: true\n  job: {podSecurityContext: {supplementalGroups: [%d]}}", firstUser))
+	d.untilRestore("dr", "Ready", "True", "Planned")
 	d.restore()
 	d.untilRestore("dr", "Ready", "True", "Restored")
-	pods.assertAssigned(t, 3, otherUser)
+	pods.assertAssigned(t, 4, otherUser)
 	d.assertRestored(kept, d.onlyCommit(t, branch))
 	w.assertFilesOf(otherUser)
 	w.writeAs(otherUser + 1)
