@@ -42,6 +42,7 @@ func TestKustomize(t *testing.T) {
 		"crd":        {"CustomResourceDefinition"},
 		"controller": {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "ServiceAccount"},
 		"resync":     {"Role", "RoleBinding"},
+		"openshift":  {"DeploymentRuntimeConfig"},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			assert.Equal(t, want, slices.Sorted(maps.Keys(build(t, folder))))
