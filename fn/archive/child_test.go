@@ -31,6 +31,7 @@ type childArgs struct {
 	Target             string      // is restored into in place of writing a run, if not empty
 	Existing           Existing
 	Identity           string
+	VerifyRuns         bool     // verifies the volume in place of writing a run
 	Remove             []string // are removed in place of writing a run, if there are any
 	Replace            string   // name of a tree that is replaced by one that is not there, in place of writing a run
 }
@@ -84,6 +85,9 @@ func child(data []byte) int {
 	}
 	if args.Target != "" {
 		return childRestore(v, args)
+	}
+	if args.VerifyRuns {
+		return childVerifyRuns(v, args)
 	}
 	if len(args.Remove) > 0 {
 		return childRemove(v, args.Remove)
@@ -154,6 +158,21 @@ func childRemove(v *Volume, runs []string) int {
 		}
 		fmt.Println("removed", run, result.Warnings)
 	}
+	return 0
+}
+
+// childVerifyRuns verifies all runs and prints what became of it.
+func childVerifyRuns(v *Volume, args childArgs) int {
+	report, err := v.VerifyRuns(context.Background(), VerifyRunsOptions{Workers: args.Workers})
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	if err := report.Err(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("verified", len(report.Runs), "runs,", report.Files, "files")
 	return 0
 }
 
