@@ -33,6 +33,8 @@ func TestREADME(t *testing.T) {
 	s.assertCommits(4, "asked by force it commits again, once")
 
 	s.upgradeWhileARunGoes(r)
+	r.follow("OpenShift")
+	r.shell("kubectl wait function.pkg.crossplane.io --all --for=condition=Healthy --timeout=3m")
 	s.refuseTheOtherFlavour(r)
 
 	r.follow("Uninstall")
