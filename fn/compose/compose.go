@@ -92,11 +92,11 @@ func Compose(o Observed) Desired {
 // that ended a while ago.
 func decide(o Observed) (desired Desired, onward bool) {
 	if o.NoRequired {
-		return tooOld(o), false
+		return refused(o, v1alpha1.ReasonCrossplaneTooOld, errTooOld, "Crossplane is upgraded"), false
 	}
 	scope, err := scopeOf(o.Composite)
 	if err != nil {
-		return refused(o, err), false
+		return refused(o, v1alpha1.ReasonNamespaceRefused, err, "the namespace is proven"), false
 	}
 	o.Composite.Status.Runs = slices.DeleteFunc(slices.Clone(o.Composite.Status.Runs), func(r v1alpha1.Run) bool {
 		return !job.IsRunID(r.ID) // names are made of it
@@ -166,14 +166,14 @@ func scopeOf(composite Composite) (ClaimRef, error) {
 	return *ref, nil
 }
 
-// refused answers a composite that does not prove its namespace. It is fatal
+// refused answers a composite for which nothing can be decided. It is fatal
 // because anything else would have core delete what it composed before.
-func refused(o Observed, err error) Desired {
+func refused(o Observed, reason string, err error, until string) Desired {
 	return Desired{
 		Status: o.Composite.Status,
 		Conditions: []Condition{
-			{v1alpha1.ConditionPreflightPassed, statusFalse, v1alpha1.ReasonNamespaceRefused, sentence(err.Error())},
-			{v1alpha1.ConditionBackupCompleted, statusFalse, v1alpha1.ReasonNamespaceRefused, "No run starts before the namespace is proven"},
+			{v1alpha1.ConditionPreflightPassed, statusFalse, reason, sentence(err.Error())},
+			{v1alpha1.ConditionBackupCompleted, statusFalse, reason, "No run starts before " + until},
 		},
 		Fatal: err,
 	}

@@ -28,19 +28,8 @@ func (c *composition) gathering() Desired {
 	return c.desired
 }
 
-// tooOld answers a core that says itself that it hands no objects over. It is
-// fatal, so that core leaves everything as it is.
-func tooOld(o Observed) Desired {
-	err := errors.New("this Crossplane hands no objects over to functions (required_resources): upgrade it to 2.0 or later; until then no backup can be made, and nothing is changed")
-	return Desired{
-		Status: o.Composite.Status,
-		Conditions: []Condition{
-			{v1alpha1.ConditionPreflightPassed, statusFalse, v1alpha1.ReasonCrossplaneTooOld, sentence(err.Error())},
-			{v1alpha1.ConditionBackupCompleted, statusFalse, v1alpha1.ReasonCrossplaneTooOld, "No run starts before Crossplane is upgraded"},
-		},
-		Fatal: err,
-	}
-}
+// errTooOld: core says itself that it hands no objects over.
+var errTooOld = errors.New("this Crossplane hands no objects over to functions (required_resources): upgrade it to 2.0 or later; until then no backup can be made, and nothing is changed")
 
 // asObserved emits an object as it exists, less what is the server's or others':
 // core would delete it if it were left out.

@@ -22,6 +22,17 @@ func findingf(reason, format string, args ...any) []finding {
 	return []finding{{reason, fmt.Sprintf(format, args...)}}
 }
 
+// findings are one for each message; "" is none.
+func findings(reason string, messages ...string) []finding {
+	var out []finding
+	for _, message := range messages {
+		if message != "" {
+			out = append(out, finding{reason, message})
+		}
+	}
+	return out
+}
+
 // preflight runs all checks, so that all that is wrong is told together.
 func (c *composition) preflight() {
 	checks := []func(*composition) []finding{
@@ -43,7 +54,7 @@ func (c *composition) preflight() {
 	}
 	c.warnings = append(c.warnings, c.optionalMissing()...)
 	c.warnings = append(c.warnings, c.notCopied()...)
-	c.warnings = append(c.warnings, c.deprecated()...)
+	c.warnings = append(c.warnings, findings(v1alpha1.ReasonDeprecatedField, threescale.DeprecatedField(c.apiManager()))...)
 }
 
 func (c *composition) passed() bool { return len(c.problems) == 0 }
@@ -74,35 +85,21 @@ func checkAPIManager(c *composition) []finding {
 }
 
 func checkDatabases(c *composition) []finding {
-	var out []finding
 	if c.apiManager() == nil {
 		return nil
 	}
-	for _, f := range threescale.InternalDatabases(c.apiManager()) {
-		out = append(out, finding{v1alpha1.ReasonInternalDatabases, f.Message})
-	}
-	return out
+	return findings(v1alpha1.ReasonInternalDatabases, threescale.InternalDatabases(c.apiManager())...)
 }
 
 func checkReferences(c *composition) []finding {
-	var out []finding
-	for _, f := range threescale.InvalidReferences(c.apiManager()) {
-		out = append(out, finding{v1alpha1.ReasonInvalidReference, f.Message})
-	}
-	return out
+	return findings(v1alpha1.ReasonInvalidReference, threescale.InvalidReferences(c.apiManager())...)
 }
 
 func checkFileStorageKind(c *composition) []finding {
-	if c.skipsFileStorage() || c.apiManager() == nil {
+	if c.skipsFileStorage() {
 		return nil
 	}
-	var out []finding
-	for _, f := range threescale.CheckFileStorage(c.apiManager()) {
-		if f.Blocking {
-			out = append(out, finding{v1alpha1.ReasonS3FileStorageUnsupported, f.Message})
-		}
-	}
-	return out
+	return findings(v1alpha1.ReasonS3FileStorageUnsupported, threescale.FileStorageProblem(c.apiManager()))
 }
 
 func checkFileStorage(c *composition) []finding {
@@ -128,17 +125,7 @@ func (c *composition) skipsFileStorage() bool {
 }
 
 func checkSecrets(c *composition) []finding {
-	var missing []string
-	for _, object := range threescale.Secrets(c.apiManager()) {
-		if object.Required && c.required(prefixSecret+object.Name) == nil {
-			missing = append(missing, object.Name)
-		}
-	}
-	for _, ref := range c.references() {
-		if ref.Required && c.required(prefixSecret+ref.Name) == nil {
-			missing = append(missing, fmt.Sprintf("%s (named by %s)", ref.Name, ref.Field))
-		}
-	}
+	missing := c.missingSecrets(true)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -146,16 +133,38 @@ func checkSecrets(c *composition) []finding {
 }
 
 func checkConfigMaps(c *composition) []finding {
-	var missing []string
-	for _, object := range threescale.ConfigMaps() {
-		if object.Required && c.required(prefixConfigMap+object.Name) == nil {
-			missing = append(missing, object.Name)
-		}
-	}
+	missing := c.missingConfigMaps(true)
 	if len(missing) == 0 {
 		return nil
 	}
 	return findingf(v1alpha1.ReasonConfigMapMissing, "Namespace %q lacks ConfigMaps that the installation needs: %s; create them", c.namespace, strings.Join(missing, ", "))
+}
+
+// missingSecrets are the required Secrets that are not there, or the optional ones.
+func (c *composition) missingSecrets(required bool) []string {
+	var missing []string
+	for _, object := range threescale.Secrets(c.apiManager()) {
+		if object.Required == required && c.required(prefixSecret+object.Name) == nil {
+			missing = append(missing, object.Name)
+		}
+	}
+	for _, ref := range c.references() {
+		if ref.Required == required && c.required(prefixSecret+ref.Name) == nil {
+			missing = append(missing, fmt.Sprintf("%s (named by %s)", ref.Name, ref.Field))
+		}
+	}
+	return missing
+}
+
+// missingConfigMaps is missingSecrets for ConfigMaps.
+func (c *composition) missingConfigMaps(required bool) []string {
+	var missing []string
+	for _, object := range threescale.ConfigMaps() {
+		if object.Required == required && c.required(prefixConfigMap+object.Name) == nil {
+			missing = append(missing, object.Name)
+		}
+	}
+	return missing
 }
 
 // checkSize adds up what one answer carries, before anything is composed.
@@ -195,21 +204,9 @@ func (c *composition) optionalMissing() []finding {
 	if c.apiManager() == nil {
 		return nil
 	}
-	var missing []string
-	for _, object := range threescale.Secrets(c.apiManager()) {
-		if !object.Required && c.required(prefixSecret+object.Name) == nil {
-			missing = append(missing, object.Name)
-		}
-	}
-	for _, ref := range c.references() {
-		if !ref.Required && c.required(prefixSecret+ref.Name) == nil {
-			missing = append(missing, fmt.Sprintf("%s (named by %s)", ref.Name, ref.Field))
-		}
-	}
-	for _, object := range threescale.ConfigMaps() {
-		if !object.Required && c.required(prefixConfigMap+object.Name) == nil {
-			missing = append(missing, "ConfigMap "+object.Name)
-		}
+	missing := c.missingSecrets(false)
+	for _, name := range c.missingConfigMaps(false) {
+		missing = append(missing, "ConfigMap "+name)
 	}
 	if len(missing) == 0 {
 		return nil
@@ -228,17 +225,6 @@ func (c *composition) notCopied() []finding {
 		return nil
 	}
 	return findingf(v1alpha1.ReasonNotCopied, "Service-account tokens are never copied: %s", strings.Join(names, ", "))
-}
-
-// deprecated tells what the APIManager says and the operator ignores.
-func (c *composition) deprecated() []finding {
-	var out []finding
-	for _, f := range threescale.CheckFileStorage(c.apiManager()) {
-		if !f.Blocking {
-			out = append(out, finding{v1alpha1.ReasonDeprecatedField, f.Message})
-		}
-	}
-	return out
 }
 
 // sentence returns text with its first letter in upper case, as conditions have it.

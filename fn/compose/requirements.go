@@ -169,7 +169,7 @@ func (c *composition) references() []threescale.SecretRef {
 }
 
 // apiManager is the APIManager to back up; nil unless it is found and unique.
-func (c *composition) apiManager() map[string]any {
+func (c *composition) apiManager() Object {
 	if found := c.answers(requireAPIManagers); len(found) == 1 {
 		return found[0]
 	}

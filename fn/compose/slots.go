@@ -70,7 +70,7 @@ func (s *slots) come(now time.Time, handled *time.Time, deadline *int64) {
 	}
 	s.missed, s.firstMissed = passed.Count-1, passed.First
 	late := now.Sub(passed.Newest)
-	if deadline != nil && late > max(time.Duration(*deadline)*time.Second, onTime) {
+	if deadline != nil && late > max(seconds(*deadline), onTime) {
 		s.missed++
 		s.pass(passed.Newest)
 		return

@@ -74,9 +74,9 @@ func (c *composition) snapshotFiles() map[string][]byte {
 	return files
 }
 
-// describe returns files with the run's description.
-func (c *composition) describe(r *run, files map[string][]byte) map[string][]byte {
-	source := Object(c.apiManager())
+// describedFiles are the files of the snapshot with the run's description.
+func (c *composition) describedFiles(r *run) map[string][]byte {
+	source := c.apiManager()
 	data, err := json.Marshal(job.Description{
 		Source: job.Source{
 			Namespace:      c.namespace,
@@ -91,7 +91,7 @@ func (c *composition) describe(r *run, files map[string][]byte) map[string][]byt
 	if err != nil && c.desired.Fatal == nil {
 		c.desired.Fatal = fmt.Errorf("cannot describe run %q: %w", r.id, err)
 	}
-	files = maps.Clone(files)
+	files := maps.Clone(c.snapshotFiles())
 	files[job.DescriptionFile] = data
 	return files
 }
@@ -121,8 +121,7 @@ func claimOf(claim Object) *job.Claim {
 func (c *composition) composeSnapshot(r *run) {
 	c.keepSnapshot(r)
 	if r.objects == nil {
-		files := c.describe(r, c.snapshotFiles())
-		c.desired.Resources[keyObjects+r.key()] = specs.ObjectsSecret(r.spec(c), files)
+		c.desired.Resources[keyObjects+r.key()] = specs.ObjectsSecret(r.spec(c), c.describedFiles(r))
 	}
 	for name, secret := range c.sources() {
 		if r.copies[name] == nil && r.wants(name) {
@@ -220,8 +219,7 @@ func (c *composition) mayReport(report Object) bool {
 // that the snapshot is of one moment. A source whose version moved on without
 // a change of what is backed up counts as unchanged.
 func (c *composition) sourcesUnchanged(r *run) bool {
-	files := c.describe(r, c.snapshotFiles())
-	if !sameData(specs.ObjectsSecret(r.spec(c), files).Data, dataOf(r.objects)) {
+	if !sameData(specs.ObjectsSecret(r.spec(c), c.describedFiles(r)).Data, dataOf(r.objects)) {
 		return false
 	}
 	for name, secret := range c.sources() {

@@ -22,7 +22,7 @@ func (c *composition) summarize() {
 	status.Conditions = nil
 	status.NotIncluded = threescale.NotIncluded()
 	if c.apiManager() != nil {
-		status.APIManagerSourceName = Object(c.apiManager()).name()
+		status.APIManagerSourceName = c.apiManager().name()
 	}
 	c.summarizeRun(status)
 	c.summarizeVolume(status)
@@ -102,7 +102,7 @@ func progressOf(report Object) *v1alpha1.Progress {
 	if err != nil || p == nil {
 		return &v1alpha1.Progress{Phase: job.PhaseSnapshot}
 	}
-	return &v1alpha1.Progress{Phase: p.Phase, FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal}
+	return (*v1alpha1.Progress)(p)
 }
 
 // summarizeVolume notes which volume holds the runs. One that was replaced by

@@ -5,9 +5,8 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/specs"
 )
-
-const defaultDeadline = 6 * time.Hour // of a run, as specs.Job has it
 
 // summarizeSchedule tells when the next run comes, and when the newest one is too old.
 func (c *composition) summarizeSchedule(status *v1alpha1.ThreeScaleBackupStatus) {
@@ -37,12 +36,12 @@ func (c *composition) stale(status *v1alpha1.ThreeScaleBackupStatus) time.Time {
 	if slot.IsZero() {
 		return slot
 	}
-	patience := defaultDeadline
-	if seconds := c.spec.Job.ActiveDeadlineSeconds; seconds != nil {
-		patience = time.Duration(*seconds) * time.Second
+	patience := seconds(specs.DefaultDeadlineSeconds)
+	if deadline := c.spec.Job.ActiveDeadlineSeconds; deadline != nil {
+		patience = seconds(*deadline)
 	}
-	if seconds := c.spec.StartingDeadlineSeconds; seconds != nil {
-		patience += time.Duration(*seconds) * time.Second
+	if deadline := c.spec.StartingDeadlineSeconds; deadline != nil {
+		patience += seconds(*deadline)
 	}
 	latest := slot.Add(patience)
 	if later := c.backups.schedule.Next(c.backups.schedule.Next(slot)); !later.IsZero() && later.Before(latest) {
@@ -50,6 +49,8 @@ func (c *composition) stale(status *v1alpha1.ThreeScaleBackupStatus) time.Time {
 	}
 	return latest
 }
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
 // cautions are the warnings that follow from the schedule and the runs before.
 func (c *composition) cautions() []finding {

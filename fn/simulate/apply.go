@@ -71,7 +71,7 @@ func (w *World) create(k key, desired *unstructured.Unstructured) {
 	object := desired.DeepCopy()
 	object.SetUID(types.UID("uid-" + w.nextVersion()))
 	object.SetResourceVersion(w.nextVersion())
-	object.SetCreationTimestamp(nowOf(w))
+	object.SetCreationTimestamp(metav1.Time{Time: w.Now().UTC().Truncate(time.Second)})
 	if k.kind == "PersistentVolumeClaim" {
 		_ = unstructured.SetNestedField(object.Object, "Pending", "status", "phase") // a map of strings cannot fail
 	}
@@ -150,5 +150,3 @@ func (w *World) own(object *unstructured.Unstructured, name string) {
 	ref := metav1.NewControllerRef(w.Composite, w.Composite.GroupVersionKind())
 	object.SetOwnerReferences(append(object.GetOwnerReferences(), *ref))
 }
-
-func nowOf(w *World) metav1.Time { return metav1.Time{Time: w.Now().UTC().Truncate(time.Second)} }

@@ -130,10 +130,8 @@ func (w *World) Reconcile(ctx context.Context) (*fnv1.RunFunctionResponse, error
 		return nil, err
 	}
 	w.setConditions(rsp)
-	for _, result := range rsp.GetResults() {
-		if result.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
-			return rsp, fmt.Errorf("%w: %s", ErrFatal, result.GetMessage())
-		}
+	if result := fatal(rsp); result != nil {
+		return rsp, fmt.Errorf("%w: %s", ErrFatal, result.GetMessage())
 	}
 	w.collectGarbage(rsp.GetDesired())
 	if err := w.applyAll(rsp.GetDesired()); err != nil {
@@ -166,7 +164,7 @@ func (w *World) call(ctx context.Context) (*fnv1.RunFunctionResponse, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot run the function: %w", err)
 		}
-		if proto.Equal(before, rsp.GetRequirements()) || isFatal(rsp) {
+		if proto.Equal(before, rsp.GetRequirements()) || fatal(rsp) != nil {
 			return rsp, nil
 		}
 		before = rsp.GetRequirements()
@@ -178,13 +176,14 @@ func (w *World) call(ctx context.Context) (*fnv1.RunFunctionResponse, error) {
 	return nil, fmt.Errorf("cannot run the function: its requirements did not settle in %d calls", maxIterations)
 }
 
-func isFatal(rsp *fnv1.RunFunctionResponse) bool {
+// fatal is the fatal result of an answer; nil without one.
+func fatal(rsp *fnv1.RunFunctionResponse) *fnv1.Result {
 	for _, result := range rsp.GetResults() {
 		if result.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
-			return true
+			return result
 		}
 	}
-	return false
+	return nil
 }
 
 func (w *World) request() (*fnv1.RunFunctionRequest, error) {

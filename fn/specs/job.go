@@ -13,10 +13,12 @@ const (
 	// ContainerName is the name of the mover's container.
 	ContainerName = "mover"
 
-	defaultDeadlineSeconds int64 = 21600
-	defaultBackoffLimit    int32 = 3
-	nonRootID              int64 = 65532
-	snapshotMode           int32 = 0o440
+	// DefaultDeadlineSeconds is spec.job.activeDeadlineSeconds by default.
+	DefaultDeadlineSeconds int64 = 21600
+
+	defaultBackoffLimit int32 = 3
+	nonRootID           int64 = 65532
+	snapshotMode        int32 = 0o440
 
 	// VolumeBackup is the pod's volume that runs are written to.
 	VolumeBackup      = "backup"
@@ -98,7 +100,7 @@ func moverJob(w work) *batchv1.Job {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 		ObjectMeta: w.meta,
 		Spec: batchv1.JobSpec{
-			ActiveDeadlineSeconds: orDefault(w.settings.ActiveDeadlineSeconds, defaultDeadlineSeconds),
+			ActiveDeadlineSeconds: orDefault(w.settings.ActiveDeadlineSeconds, DefaultDeadlineSeconds),
 			BackoffLimit:          orDefault(w.settings.BackoffLimit, defaultBackoffLimit),
 			PodFailurePolicy:      failurePolicy(),
 			Template: corev1.PodTemplateSpec{

@@ -2,7 +2,7 @@
 // Secrets, ConfigMaps and custom resource belong to it, which other Secrets its
 // APIManager refers to, whether it can be backed up, and what an object looks
 // like in a backup. Start with Secrets, ConfigMaps and ReferencedSecrets for
-// what to take, with InternalDatabases and CheckFileStorage for whether to take
+// what to take, with InternalDatabases and FileStorageProblem for whether to take
 // it, and with CleanForBackup and EncodeJSON for how to store it.
 //
 // The package is pure: objects come in as decoded JSON (map[string]any) and

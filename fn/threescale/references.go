@@ -55,24 +55,17 @@ func ReferencedSecrets(apiManager map[string]any) []SecretRef {
 	return refs
 }
 
-// InvalidReferences returns a blocking finding for each reference of the
-// APIManager to a name that no Secret can have, sorted by field. Asking the API
-// server for such a name is an error, not a missing object.
-func InvalidReferences(apiManager map[string]any) []Finding {
-	var findings []Finding
-	for _, ref := range references(apiManager) {
-		if !isInvalidName(ref.Name) {
-			continue
+// InvalidReferences returns a message for each reference of the APIManager to a
+// name that no Secret can have, sorted by field. Asking the API server for such a
+// name is an error, not a missing object.
+func InvalidReferences(apiManager map[string]any) []string {
+	var messages []string
+	for _, ref := range slices.SortedFunc(slices.Values(references(apiManager)), func(a, b SecretRef) int { return cmp.Compare(a.Field, b.Field) }) {
+		if isInvalidName(ref.Name) {
+			messages = append(messages, fmt.Sprintf("%s names %q, which no Secret can be called: correct the APIManager", ref.Field, ref.Name))
 		}
-		findings = append(findings, Finding{
-			Code:     InvalidReference,
-			Field:    ref.Field,
-			Blocking: true,
-			Message:  fmt.Sprintf("%s names %q, which no Secret can be called: correct the APIManager", ref.Field, ref.Name),
-		})
 	}
-	slices.SortFunc(findings, func(a, b Finding) int { return cmp.Compare(a.Field, b.Field) })
-	return findings
+	return messages
 }
 
 // isInvalidName reports whether the API server accepts no Secret of that name.

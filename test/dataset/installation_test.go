@@ -32,7 +32,8 @@ func TestInstallationIsComplete(t *testing.T) {
 	assert.NotNil(t, find(objects, "PersistentVolumeClaim", threescale.FileStorageClaimName))
 	assert.NotNil(t, find(objects, "Namespace", "3scale"))
 	assert.Empty(t, threescale.InternalDatabases(apiManager))
-	assert.Empty(t, threescale.CheckFileStorage(apiManager))
+	assert.Empty(t, threescale.FileStorageProblem(apiManager))
+	assert.Empty(t, threescale.DeprecatedField(apiManager))
 	assert.Empty(t, threescale.InvalidReferences(apiManager))
 	assert.Equal(t, "2.16.0", threescale.Version(apiManager))
 	assert.Equal(t, "apps.example.com", threescale.WildcardDomain(apiManager))
@@ -42,9 +43,9 @@ func TestInstallationIsComplete(t *testing.T) {
 func TestInstallationOptions(t *testing.T) {
 	t.Run("InternalDatabases", func(t *testing.T) {
 		objects := Installation(Options{InternalDatabases: []threescale.Database{threescale.SystemRedis}})
-		findings := threescale.InternalDatabases(find(objects, "APIManager", "example"))
-		require.Len(t, findings, 1)
-		assert.Equal(t, "spec.externalComponents.system.redis", findings[0].Field)
+		messages := threescale.InternalDatabases(find(objects, "APIManager", "example"))
+		require.Len(t, messages, 1)
+		assert.Contains(t, messages[0], "spec.externalComponents.system.redis")
 	})
 	t.Run("S3", func(t *testing.T) {
 		objects := Installation(Options{S3: true})

@@ -266,8 +266,8 @@ func (s *stage) complete(object *unstructured.Unstructured, started time.Time) {
 
 // report writes what the mover reports of a run that went well.
 func (s *stage) report(object *unstructured.Unstructured, started time.Time) error {
-	run := object.GetLabels()["backup.threescale.dev/run"]
-	result, err := json.Marshal(job.Result{
+	run := object.GetLabels()[v1alpha1.LabelRun]
+	err := write(object, job.KeyResult, job.Result{
 		Run:            run,
 		Completed:      true,
 		StartTime:      started,
@@ -278,16 +278,11 @@ func (s *stage) report(object *unstructured.Unstructured, started time.Time) err
 		ManifestSHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(run))),
 	})
 	if err != nil {
-		return fmt.Errorf("cannot encode the result of run %q: %w", run, err)
+		return err
 	}
-	progress, err := json.Marshal(job.Progress{
+	return write(object, job.KeyProgress, job.Progress{
 		Phase: "Sync", FilesDone: runFiles, FilesTotal: runFiles, BytesDone: runBytes, BytesTotal: runBytes,
 	})
-	if err != nil {
-		return fmt.Errorf("cannot encode the progress of run %q: %w", run, err)
-	}
-	object.Object["data"] = map[string]any{job.KeyResult: string(result), job.KeyProgress: string(progress)}
-	return nil
 }
 
 // observed are the composed objects that exist, by resource name.

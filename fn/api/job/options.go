@@ -1,8 +1,9 @@
 // Package job is the contract between a composed Job and the mover that runs
 // in its pod: the command line (Options, InspectOptions, RefillOptions,
-// VerifyOptions), the files that the pod finds mounted (Paths, Description), the
-// Secrets that it fills (Handed), and the report that it leaves (Result,
-// Inspection, RefillResult, Verification). It holds no behaviour of either side, so that both may import it.
+// VerifyOptions), the files that the pod finds mounted (VolumePath and so on,
+// Description), the Secrets that it fills (HandedObject), and the report that it
+// leaves (Result, Inspection, RefillResult, Verification). It holds no behaviour
+// of either side, so that both may import it.
 package job
 
 import "strconv"

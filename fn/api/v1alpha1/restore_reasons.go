@@ -1,5 +1,102 @@
 package v1alpha1
 
+// Reasons of a ThreeScaleRestore: of its conditions Ready, Reconciling and Stalled.
+const (
+	// ReasonProgressing: a pod or Flux is at work; the message says for what it waits.
+	// Do: wait.
+	ReasonProgressing = "Progressing"
+	// ReasonProgressingWithRetry: (of `Reconciling`) it failed and is tried again.
+	// Do: look at the reason of `Ready`.
+	ReasonProgressingWithRetry = "ProgressingWithRetry"
+	// ReasonRestored: all of it is done.
+	// Do: nothing.
+	ReasonRestored = "Restored"
+	// ReasonPlanned: a dry run has ended.
+	// Do: read `status.plan`; without `dryRun` it is carried out.
+	ReasonPlanned = "Planned"
+	// ReasonSourceNotFound: no such PersistentVolumeClaim, PersistentVolume or
+	// ThreeScaleBackup, or it has no volume yet.
+	// Do: correct `restoreSource`.
+	ReasonSourceNotFound = "SourceNotFound"
+	// ReasonSourceUnusable: the volume is bound elsewhere, `Released`, lost or being
+	// deleted, or it is the file storage itself.
+	// Do: free it with the command in the message, or name another.
+	ReasonSourceUnusable = "SourceUnusable"
+	// ReasonRepositoryNotFound: Flux does not have the GitRepository, or the restore
+	// may not read it.
+	// Do: create it, or correct `sourceRef`.
+	ReasonRepositoryNotFound = "RepositoryNotFound"
+	// ReasonRepositorySuspended: Flux does not look at the GitRepository.
+	// Do: resume it with the command in the message.
+	ReasonRepositorySuspended = "RepositorySuspended"
+	// ReasonRepositoryUnusable: Flux would not see the commit: it follows a tag,
+	// ignores the path, checks out other folders, or wants a signature; or its URL is
+	// malformed; or its newest commits do not tell whether this very restore was done.
+	// Do: change the GitRepository or `path`, or add `git.commit.signingKey`; where the
+	// commits do not tell, force it with the two annotations in the message.
+	ReasonRepositoryUnusable = "RepositoryUnusable"
+	// ReasonAccessDenied: the repository's owner did not let the namespace in; or a
+	// branch, refspec or push option is not for others; or the controller allows no
+	// names of other namespaces.
+	// Do: have the owner set the annotation in the message, take the branch that it
+	// names, or name a GitRepository and a Kustomization of the restore's own
+	// namespace.
+	ReasonAccessDenied = "AccessDenied"
+	// ReasonNoRecipients: neither `.sops.yaml` nor the restore says whom to encrypt
+	// for.
+	// Do: add either; a rule of `.sops.yaml` has to match the path in the message.
+	ReasonNoRecipients = "NoRecipients"
+	// ReasonEncryptionRefused: a rule of `.sops.yaml` needs a key service, or encrypts
+	// too little or too much; or a recipient cannot be used.
+	// Do: correct the rule or the recipient that the message names.
+	ReasonEncryptionRefused = "EncryptionRefused"
+	// ReasonAPIManagerExists: an APIManager is there and differs, belongs to somebody
+	// else, or is being deleted.
+	// Do: delete it, or wait until it is gone, or restore into another namespace.
+	ReasonAPIManagerExists = "APIManagerExists"
+	// ReasonObjectConflict: an object is somebody else's, immutable, or being deleted;
+	// or a Job, ConfigMap or Secret of a name that the restore needs is not its own.
+	// Do: what `status.plan` says of it, or the message.
+	ReasonObjectConflict = "ObjectConflict"
+	// ReasonVersionRefused: the operator of 3scale upgrades by one minor version at a
+	// time, and never goes back.
+	// Do: install the operator that the message names, restore, then upgrade.
+	ReasonVersionRefused = "VersionRefused"
+	// ReasonFolderTaken: `base/<name>` or `overlays/<name>` was written by hand, or by
+	// a restore of the same name of another namespace.
+	// Do: rename the restore, or choose another `path`.
+	ReasonFolderTaken = "FolderTaken"
+	// ReasonGitFailed: login, host key, certificate, branch, signing key or network
+	// failed; or the push branch holds somebody else's commits.
+	// Do: what the message says.
+	ReasonGitFailed = "GitFailed"
+	// ReasonPushRejected: the server refused the commit: a protected branch, a hook, a
+	// rule.
+	// Do: push to another branch, sign, or have the rule changed; the message quotes
+	// the server.
+	ReasonPushRejected = "PushRejected"
+	// ReasonKustomizationNotFound: the Kustomization is missing, or the restore may
+	// not read it.
+	// Do: create it, or correct `kustomizationRef`.
+	ReasonKustomizationNotFound = "KustomizationNotFound"
+	// ReasonKustomizationUnusable: the Kustomization is suspended, is of another
+	// repository, path or namespace, or does not decrypt.
+	// Do: correct the field that the message names, or `kustomizationRef`.
+	ReasonKustomizationUnusable = "KustomizationUnusable"
+	// ReasonNotApplied: the Kustomization did not apply the commit within `timeout`,
+	// or somebody changes what it applied.
+	// Do: look at `flux -n 3scale get kustomization 3scale`; merge the branch, if it
+	// was pushed to another; it goes on by itself.
+	ReasonNotApplied = "NotApplied"
+	// ReasonNotAvailable: the APIManager did not become available within `timeout`.
+	// Do: look at its conditions and the operator's log; it goes on by itself.
+	ReasonNotAvailable = "NotAvailable"
+	// ReasonResyncFailed: no ready sidekiq pod, or the command failed there.
+	// Do: apply `manifests/resync`, which has the right that it needs; it is tried
+	// again until `timeout` has passed.
+	ReasonResyncFailed = "ResyncFailed"
+)
+
 // Reasons of a ThreeScaleRestore: why a backup cannot be restored, or not by the
 // pods that read and write it.
 const (
