@@ -33,7 +33,6 @@ type WriteOptions struct {
 	Cause      Cause            // for the manifest
 	Recipients []string         // age1..., to encrypt for; none: stored in plaintext
 	ProveLinks bool             // read each stored file before linking to it, and copy afresh what is damaged
-	CopyAll    bool             // trust no earlier tree: copy all files, and replace a damaged tree of the same name
 	Workers    int              // how many files at a time; 0: one for each CPU and one more
 	Progress   func(Progress)   // called by one goroutine at a time, up to thousands of times a second; may be nil
 	Now        func() time.Time // the clock
