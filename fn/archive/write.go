@@ -56,13 +56,13 @@ func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) 
 	}
 	lock, err := v.lock(opts.Holder)
 	if err != nil {
-		return nil, v.explainFull(err)
+		return nil, explainFull(v.root, err)
 	}
 	defer lock.release()
 	w.Warn(lock.warning)
 	result, err := w.write(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write run %q: %w", opts.Run, v.explainFull(err))
+		return nil, fmt.Errorf("cannot write run %q: %w", opts.Run, explainFull(v.root, err))
 	}
 	return result, nil
 }
