@@ -1,183 +1,113 @@
 package restore
 
 import (
-	"bytes"
-	"encoding/base64"
-	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/threescale"
 )
 
-// Labels and annotations that tell who else owns an object.
-const (
-	labelKustomizationName      = "kustomize.toolkit.fluxcd.io/name"
-	labelKustomizationNamespace = "kustomize.toolkit.fluxcd.io/namespace"
-	labelHelmRelease            = "helm.toolkit.fluxcd.io/name"
-	annotationArgoTracking      = "argocd.argoproj.io/tracking-id"
-)
-
-// Object is a decoded object.
-type Object = map[string]any
-
-// verdicts compares what would be committed with what there is. Desired and
-// live are in the order of the commit; a live one is nil where there is none.
-func verdicts(o *Observed, desired, live []Object) []v1alpha1.PlannedObject {
-	out := make([]v1alpha1.PlannedObject, 0, len(desired))
-	for i, want := range desired {
-		planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
-		planned.Verdict, planned.Message = verdict(o, want, live[i])
-		out = append(out, planned)
-	}
-	return out
+// Storage describes the claim of the file storage.
+type Storage struct {
+	// Class is nil for the cluster's default.
+	Class       *string
+	Size        resource.Quantity
+	AccessModes []corev1.PersistentVolumeAccessMode
 }
 
-// ReferenceOf names an object.
-func ReferenceOf(object Object) v1alpha1.ObjectReference {
-	return v1alpha1.ObjectReference{Kind: text(object, "kind"), Name: text(object, "metadata", "name")}
-}
+// Where the operator leaves the size and the modes open, it takes these
+// (facts/3scale.md section 2).
+const defaultStorageSize = "100Mi"
 
-// verdict says what becomes of one object, and why if it cannot be.
-func verdict(o *Observed, want, have Object) (v1alpha1.Verdict, string) {
-	if have == nil {
-		return v1alpha1.VerdictCreate, ""
+// StorageOf is the claim of the file storage: as it was when the run was made,
+// if the run recorded it, else as the operator would make it for the APIManager;
+// in any case large enough for what is restored. It is nil where the files are
+// not in a claim.
+func StorageOf(apiManager Object, i *job.Inspection) *Storage {
+	fileStorage := child(apiManager, "spec", "system", "fileStorage")
+	if fileStorage["simpleStorageService"] != nil || fileStorage["amazonSimpleStorageService"] != nil {
+		return nil
 	}
-	if text(have, "metadata", "deletionTimestamp") != "" {
-		return v1alpha1.VerdictConflict, "it is being deleted; wait until it is gone"
+	s := &Storage{Size: resource.MustParse(defaultStorageSize), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}}
+	claim := child(fileStorage, "persistentVolumeClaim")
+	if class, ok := claim["storageClassName"].(string); ok {
+		s.Class = &class
 	}
-	if owner := foreignOwner(o, have); owner != "" {
-		return v1alpha1.VerdictConflict, fmt.Sprintf("it belongs to %s; have that let go of it, or restore into another namespace", owner)
+	if size, err := resource.ParseQuantity(text(claim, "resources", "requests")); err == nil {
+		s.Size = size
 	}
-	if Holds(want, have) {
-		return v1alpha1.VerdictUnchanged, ""
+	if recorded := i.Source.FileStorage; recorded != nil {
+		s.record(recorded)
 	}
-	switch text(want, "kind") {
-	case threescale.APIManagerKind:
-		return v1alpha1.VerdictConflict, "it is there already and differs; delete it, or restore into another namespace"
-	case "PersistentVolumeClaim":
-		return v1alpha1.VerdictUnchanged, "" // it is immutable; what it holds is planned by itself
+	bytes := i.FileStorage.Bytes
+	// A file system needs room for itself, and files for their last blocks.
+	if least := bytes + bytes/5; s.Size.CmpInt64(least) < 0 {
+		s.Size = *resource.NewQuantity(roundUp(least, 64<<20), resource.BinarySI)
 	}
-	if immutable, _ := have["immutable"].(bool); immutable {
-		return v1alpha1.VerdictConflict, "it is immutable and differs; delete it first"
-	}
-	return v1alpha1.VerdictReplace, ""
-}
-
-// foreignOwner names who else would put an object back to what it was.
-func foreignOwner(o *Observed, have Object) string {
-	if name := text(have, "metadata", "labels", labelKustomizationName); name != "" {
-		owner := text(have, "metadata", "labels", labelKustomizationNamespace) + "/" + name
-		ref := o.Restore.Spec.KustomizationRef
-		if ref == nil || qualified(o.Restore, *ref) != owner {
-			return fmt.Sprintf("Kustomization %q", owner)
-		}
-	}
-	if name := text(have, "metadata", "labels", labelHelmRelease); name != "" {
-		return fmt.Sprintf("HelmRelease %q", name)
-	}
-	if id := text(have, "metadata", "annotations", annotationArgoTracking); id != "" {
-		return fmt.Sprintf("Argo CD application %q", id)
-	}
-	return ""
-}
-
-// Holds tells whether a live object has all that is wanted of it: each field
-// that is wanted, in whatever form the API server wrote it, and maybe more
-// that the API server or the operator added.
-func Holds(want, have Object) bool {
-	same := sameText
-	switch text(want, "kind") {
-	case "Secret":
-		same = sameBytes
-	case "ConfigMap":
-	default:
-		same = sameQuantity
-	}
-	for field, value := range want {
-		switch field {
-		case "apiVersion", "kind", "metadata":
-			continue
-		}
-		if !holds(value, have[field], same) {
-			return false
-		}
-	}
-	return true
-}
-
-// holds compares what is wanted of a value with what there is; same compares texts.
-func holds(want, have any, same func(a, b string) bool) bool {
-	switch want := want.(type) {
-	case map[string]any:
-		other, ok := have.(map[string]any)
-		for key, value := range want {
-			if !holds(value, other[key], same) {
-				return false
-			}
-		}
-		return ok || len(want) == 0 && have == nil
-	case []any:
-		other, _ := have.([]any)
-		return slices.EqualFunc(want, other, func(a, b any) bool { return holds(a, b, same) })
-	case string:
-		other, ok := have.(string)
-		return ok && same(want, other)
-	}
-	// Numbers are int64 or float64, as their decoder had it.
-	return fmt.Sprint(want) == fmt.Sprint(have)
-}
-
-func sameText(a, b string) bool { return a == b }
-
-// sameBytes compares base64 of different writers: line breaks do not count.
-func sameBytes(a, b string) bool {
-	left, errLeft := base64.StdEncoding.DecodeString(a)
-	right, errRight := base64.StdEncoding.DecodeString(b)
-	return a == b || errLeft == nil && errRight == nil && bytes.Equal(left, right)
-}
-
-// sameQuantity takes 1Gi and 1024Mi for the same: the API server rewrites them.
-func sameQuantity(a, b string) bool {
-	left, errLeft := resource.ParseQuantity(a)
-	right, errRight := resource.ParseQuantity(b)
-	return a == b || errLeft == nil && errRight == nil && left.Cmp(right) == 0
-}
-
-// text is a string field, "" without it.
-func text(object Object, path ...string) string {
-	var value any = object
-	for _, field := range path {
-		m, ok := value.(map[string]any)
-		if !ok {
-			return ""
-		}
-		value = m[field]
-	}
-	s, _ := value.(string)
 	return s
 }
 
-// checkPlan tells which objects stand in the way.
-func checkPlan(planned []v1alpha1.PlannedObject) *Problem {
-	for _, object := range planned {
-		if object.Verdict != v1alpha1.VerdictConflict {
-			continue
-		}
-		reason := v1alpha1.ReasonObjectConflict
-		if object.Kind == threescale.APIManagerKind {
-			reason = v1alpha1.ReasonAPIManagerExists
-		}
-		return stalled(reason, "%s %q: %s; status.plan lists every object", object.Kind, object.Name, object.Message)
+// record takes over what a run recorded of its claim. It comes from a volume
+// that anybody may have written: what makes no sense counts as not recorded.
+func (s *Storage) record(claim *job.Claim) {
+	s.Class = claim.StorageClass
+	if size, err := resource.ParseQuantity(claim.Size); err == nil && size.Sign() > 0 {
+		s.Size = size
 	}
-	return nil
+	var modes []corev1.PersistentVolumeAccessMode
+	for _, mode := range claim.AccessModes {
+		switch mode := corev1.PersistentVolumeAccessMode(mode); mode {
+		case corev1.ReadWriteOnce, corev1.ReadWriteMany, corev1.ReadWriteOncePod:
+			modes = append(modes, mode)
+		}
+	}
+	if len(modes) > 0 {
+		s.AccessModes = modes
+	}
 }
 
-func groupOf(kind string) string {
-	if kind == threescale.APIManagerKind {
-		return threescale.APIManagerGroup
+func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
+
+// child is an object within an object; nil without it.
+func child(object Object, path ...string) Object {
+	for _, field := range path {
+		object, _ = object[field].(map[string]any)
 	}
-	return ""
+	return object
+}
+
+// Notes are what the making of the tree tells.
+type Notes struct {
+	Rewritten []string
+	Warnings  []string
+}
+
+// PlanOf says what becomes of each object and of the files. Desired and live
+// are in the order of the commit; a live one is nil where there is none.
+func PlanOf(o *Observed, desired, live []Object, notes Notes) *v1alpha1.Plan {
+	i := o.Inspection
+	plan := &v1alpha1.Plan{
+		Run: i.Run,
+		Source: v1alpha1.PlanSource{
+			Namespace:         i.Source.Namespace,
+			APIManager:        i.Source.APIManager,
+			ThreeScaleVersion: i.Source.ThreeScale,
+			Verified:          i.Verified,
+		},
+		Objects:     verdicts(o, desired, live),
+		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
+		Rewritten:   notes.Rewritten,
+		Warnings:    slices.Concat(i.Warnings, notes.Warnings),
+	}
+	if !i.StartTime.IsZero() {
+		plan.Source.StartTime = &metav1.Time{Time: i.StartTime}
+	}
+	if !i.Verified {
+		plan.Warnings = append(plan.Warnings, "the backup was written by APIManagerBackup and has no digests: nothing proves that it is whole")
+	}
+	return plan
 }
