@@ -159,25 +159,3 @@ func text(object Object, path ...string) string {
 	s, _ := value.(string)
 	return s
 }
-
-// checkPlan tells which objects stand in the way.
-func checkPlan(planned []v1alpha1.PlannedObject) *Problem {
-	for _, object := range planned {
-		if object.Verdict != v1alpha1.VerdictConflict {
-			continue
-		}
-		reason := v1alpha1.ReasonObjectConflict
-		if object.Kind == threescale.APIManagerKind {
-			reason = v1alpha1.ReasonAPIManagerExists
-		}
-		return stalled(reason, "%s %q: %s; status.plan lists every object", object.Kind, object.Name, object.Message)
-	}
-	return nil
-}
-
-func groupOf(kind string) string {
-	if kind == threescale.APIManagerKind {
-		return threescale.APIManagerGroup
-	}
-	return ""
-}
