@@ -66,7 +66,7 @@ func (w *writer) placeTree(ctx context.Context) error {
 	switch {
 	case kind == 0:
 		err = w.trees.Rename(w.partial(), w.trees, name)
-	case w.opts.CopyAll || w.opts.ProveLinks && !w.intact || w.checkTree(name) != nil:
+	case w.opts.ProveLinks && !w.intact || w.checkTree(name) != nil:
 		err = w.replaceTree(ctx, name)
 	default:
 		err = w.trees.RemoveAll(ctx, w.partial())

@@ -379,21 +379,3 @@ func TestTruncatedFileIsNotLinked(t *testing.T) {
 	f.verify("r2")
 	assert.Equal(t, []string{"2 unchanged files could not be linked to the earlier tree and were copied"}, second.Manifest.Warnings)
 }
-
-func TestCopyAllReplacesADamagedTree(t *testing.T) {
-	f := newFixture(t)
-	f.addSome()
-	first := f.write("r1")
-	flip(t, f.stored(first, "tenant-002/.htaccess"))
-	shared := f.write("r2")
-	assert.True(t, shared.TreeShared, "an unchanged run does not look at the tree")
-	assert.Len(t, f.report("r2").Problems, 1)
-	f.opts.CopyAll = true
-	third := f.write("r3")
-	assert.Equal(t, first.Manifest.Tree, third.Manifest.Tree)
-	assert.Zero(t, third.Manifest.Totals.LinkedFiles)
-	for _, run := range []string{"r1", "r2", "r3"} {
-		f.verify(run)
-	}
-	assert.Equal(t, []string{first.Manifest.Tree}, ls(t, f.path("trees")))
-}

@@ -13,7 +13,7 @@ import (
 
 // findPrevious looks for the newest tree to link from, and finds out if nothing has changed since.
 func (w *writer) findPrevious(ctx context.Context) error {
-	if w.scanned == nil || w.opts.CopyAll {
+	if w.scanned == nil {
 		return nil
 	}
 	candidates, err := w.candidates()

@@ -49,9 +49,6 @@ func requireRoom(d *dirfd.Dir, need room) error {
 }
 
 // explainFull turns the error of a write into a NoSpaceError if that is why it failed.
-func (v *Volume) explainFull(err error) error { return explainFull(v.root, err) }
-
-// explainFull is Volume.explainFull for any directory.
 func explainFull(d *dirfd.Dir, err error) error {
 	var known *NoSpaceError
 	if errors.As(err, &known) || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {

@@ -33,7 +33,6 @@ type WriteOptions struct {
 	Cause      Cause            // for the manifest
 	Recipients []string         // age1..., to encrypt for; none: stored in plaintext
 	ProveLinks bool             // read each stored file before linking to it, and copy afresh what is damaged
-	CopyAll    bool             // trust no earlier tree: copy all files, and replace a damaged tree of the same name
 	Workers    int              // how many files at a time; 0: one for each CPU and one more
 	Progress   func(Progress)   // called by one goroutine at a time, up to thousands of times a second; may be nil
 	Now        func() time.Time // the clock
@@ -57,13 +56,13 @@ func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) 
 	}
 	lock, err := v.lock(opts.Holder)
 	if err != nil {
-		return nil, v.explainFull(err)
+		return nil, explainFull(v.root, err)
 	}
 	defer lock.release()
 	w.Warn(lock.warning)
 	result, err := w.write(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write run %q: %w", opts.Run, v.explainFull(err))
+		return nil, fmt.Errorf("cannot write run %q: %w", opts.Run, explainFull(v.root, err))
 	}
 	return result, nil
 }

@@ -58,7 +58,7 @@ func handOver(ctx context.Context, h Handover, parts []map[string][]byte) error 
 		}
 		err := persist(ctx, func(ctx context.Context) error { return h.Put(ctx, i, data) })
 		if err != nil {
-			return &handoverError{fmt.Errorf("cannot hand over part %d of %d: %w", i+1, len(parts), err)}
+			return &failure{handoverFailed, fmt.Errorf("cannot hand over part %d of %d: %w", i+1, len(parts), err)}
 		}
 	}
 	return nil

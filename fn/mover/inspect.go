@@ -153,7 +153,7 @@ func (i *inspector) countFiles(ctx context.Context, run *archive.Run) error {
 func (i *inspector) readObjects(run *archive.Run) ([]checkedObject, error) {
 	m := run.Info().Manifest
 	if m != nil && m.Totals.ObjectBytes > job.MaxHandoverParts*job.MaxHandoverBytes {
-		return nil, &unexpectedError{fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
+		return nil, &failure{unexpected, fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
 	}
 	objects, err := run.Objects(i.identities...)
 	if err != nil {
@@ -193,7 +193,7 @@ func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error
 	i.result.HandoverParts = len(parts)
 	if i.env.Handover != nil {
 		if have := i.env.Handover.Parts(); have < len(parts) {
-			return &tooFewPartsError{need: len(parts), have: have}
+			return &failure{handoverTooSmall, fmt.Errorf("cannot hand the objects over: they take %d Secrets of %d bytes, and there are %d: give more", len(parts), job.MaxHandoverBytes, have)}
 		}
 		if err := handOver(ctx, i.env.Handover, parts); err != nil {
 			return err

@@ -88,7 +88,7 @@ func report(ctx context.Context, r Reporter, run, key string, value any) error {
 	}
 	err := persist(ctx, func(ctx context.Context) error { return r.Report(ctx, key, value) })
 	if err != nil {
-		return &reportError{fmt.Errorf("cannot report the result of run %q: %w", run, err)}
+		return &failure{unreported, fmt.Errorf("cannot report the result of run %q: %w", run, err)}
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Prog
 // is written.
 func denied(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return &deniedError{err}
+		return &failure{unreadable, err}
 	}
 	return err
 }

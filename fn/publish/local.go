@@ -136,7 +136,6 @@ func (l *local) broken(err error) error {
 // publish makes the commit and moves the branch; the zero hash when there is nothing to change.
 func (l *local) publish(ctx context.Context, folders []string, commit Commit, change Change) (plumbing.Hash, error) {
 	none := plumbing.ZeroHash
-	t := &try{folders: folders, commit: commit, change: change}
 	files := &tree{ctx: ctx, storer: l.storer}
 	if !l.head.IsZero() {
 		newest, err := object.GetCommit(l.storer, l.head)
@@ -146,11 +145,10 @@ func (l *local) publish(ctx context.Context, folders []string, commit Commit, ch
 		files.root = newest.TreeHash
 	}
 	var edit Edit
-	t.change = func(ctx context.Context, _ fs.FS) (Edit, error) {
-		var err error
+	t := &try{folders: folders, commit: commit, change: func(ctx context.Context, files fs.FS) (_ Edit, err error) {
 		edit, err = change(ctx, files)
 		return edit, err
-	}
+	}}
 	made, _, err := t.make(ctx, files, l.head)
 	if err != nil || made.IsZero() {
 		return none, err

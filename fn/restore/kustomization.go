@@ -8,6 +8,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // checkKustomization tells why the Kustomization would never apply the overlay.
@@ -79,4 +80,11 @@ func inInventory(k *kustomizev1.Kustomization, namespace string, objects []v1alp
 		}
 	}
 	return true
+}
+
+func groupOf(kind string) string {
+	if kind == threescale.APIManagerKind {
+		return threescale.APIManagerGroup
+	}
+	return ""
 }

@@ -1,163 +1,51 @@
 package restore
 
 import (
-	"bytes"
-	"encoding/base64"
-	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Labels and annotations that tell who else owns an object.
-const (
-	labelKustomizationName      = "kustomize.toolkit.fluxcd.io/name"
-	labelKustomizationNamespace = "kustomize.toolkit.fluxcd.io/namespace"
-	labelHelmRelease            = "helm.toolkit.fluxcd.io/name"
-	annotationArgoTracking      = "argocd.argoproj.io/tracking-id"
-)
-
-// Object is a decoded object.
-type Object = map[string]any
-
-// verdicts compares what would be committed with what there is. Desired and
-// live are in the order of the commit; a live one is nil where there is none.
-func verdicts(o *Observed, desired, live []Object) []v1alpha1.PlannedObject {
-	out := make([]v1alpha1.PlannedObject, 0, len(desired))
-	for i, want := range desired {
-		planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
-		planned.Verdict, planned.Message = verdict(o, want, live[i])
-		out = append(out, planned)
+// plan says what becomes of each object, and stops before a conflict.
+func plan(o *Observed) Decision {
+	status := o.Restore.Status
+	if pushed(o) {
+		return done
 	}
-	return out
-}
-
-// ReferenceOf names an object.
-func ReferenceOf(object Object) v1alpha1.ObjectReference {
-	return v1alpha1.ObjectReference{Kind: text(object, "kind"), Name: text(object, "metadata", "name")}
-}
-
-// verdict says what becomes of one object, and why if it cannot be.
-func verdict(o *Observed, want, have Object) (v1alpha1.Verdict, string) {
-	if have == nil {
-		return v1alpha1.VerdictCreate, ""
+	if status.Plan == nil {
+		return act(MakePlan, "Comparing the backup with the namespace")
 	}
-	if text(have, "metadata", "deletionTimestamp") != "" {
-		return v1alpha1.VerdictConflict, "it is being deleted; wait until it is gone"
+	if o.Restore.Spec.DryRun {
+		return done
 	}
-	if owner := foreignOwner(o, have); owner != "" {
-		return v1alpha1.VerdictConflict, fmt.Sprintf("it belongs to %s; have that let go of it, or restore into another namespace", owner)
-	}
-	if Holds(want, have) {
-		return v1alpha1.VerdictUnchanged, ""
-	}
-	switch text(want, "kind") {
-	case threescale.APIManagerKind:
-		return v1alpha1.VerdictConflict, "it is there already and differs; delete it, or restore into another namespace"
-	case "PersistentVolumeClaim":
-		return v1alpha1.VerdictUnchanged, "" // it is immutable; what it holds is planned by itself
-	}
-	if immutable, _ := have["immutable"].(bool); immutable {
-		return v1alpha1.VerdictConflict, "it is immutable and differs; delete it first"
-	}
-	return v1alpha1.VerdictReplace, ""
-}
-
-// foreignOwner names who else would put an object back to what it was.
-func foreignOwner(o *Observed, have Object) string {
-	if name := text(have, "metadata", "labels", labelKustomizationName); name != "" {
-		owner := text(have, "metadata", "labels", labelKustomizationNamespace) + "/" + name
-		ref := o.Restore.Spec.KustomizationRef
-		if ref == nil || qualified(o.Restore, *ref) != owner {
-			return fmt.Sprintf("Kustomization %q", owner)
+	if p := checkObjects(o); p != nil {
+		if p.Reason == v1alpha1.ReasonNotEmpty && RequestedAgain(o.Restore) {
+			return act(DropInspect, "Looking at the files again, as requested")
 		}
-	}
-	if name := text(have, "metadata", "labels", labelHelmRelease); name != "" {
-		return fmt.Sprintf("HelmRelease %q", name)
-	}
-	if id := text(have, "metadata", "annotations", annotationArgoTracking); id != "" {
-		return fmt.Sprintf("Argo CD application %q", id)
-	}
-	return ""
-}
-
-// Holds tells whether a live object has all that is wanted of it: each field
-// that is wanted, in whatever form the API server wrote it, and maybe more
-// that the API server or the operator added.
-func Holds(want, have Object) bool {
-	same := sameText
-	switch text(want, "kind") {
-	case "Secret":
-		same = sameBytes
-	case "ConfigMap":
-	default:
-		same = sameQuantity
-	}
-	for field, value := range want {
-		switch field {
-		case "apiVersion", "kind", "metadata":
-			continue
+		if !o.Planned {
+			return act(MakePlan, "Comparing again: it may have been mended")
 		}
-		if !holds(value, have[field], same) {
-			return false
-		}
+		return Decision{Problem: p}
 	}
-	return true
+	return done
 }
 
-// holds compares what is wanted of a value with what there is; same compares texts.
-func holds(want, have any, same func(a, b string) bool) bool {
-	switch want := want.(type) {
-	case map[string]any:
-		other, ok := have.(map[string]any)
-		for key, value := range want {
-			if !holds(value, other[key], same) {
-				return false
-			}
-		}
-		return ok || len(want) == 0 && have == nil
-	case []any:
-		other, _ := have.([]any)
-		return slices.EqualFunc(want, other, func(a, b any) bool { return holds(a, b, same) })
-	case string:
-		other, ok := have.(string)
-		return ok && same(want, other)
+// checkObjects tells what stands in the way of the plan.
+func checkObjects(o *Observed) *Problem {
+	status := o.Restore.Status
+	if p := checkVersion(status.Plan.Source.ThreeScaleVersion, o.OperatorVersion); p != nil {
+		return p
 	}
-	// Numbers are int64 or float64, as their decoder had it.
-	return fmt.Sprint(want) == fmt.Sprint(have)
-}
-
-func sameText(a, b string) bool { return a == b }
-
-// sameBytes compares base64 of different writers: line breaks do not count.
-func sameBytes(a, b string) bool {
-	left, errLeft := base64.StdEncoding.DecodeString(a)
-	right, errRight := base64.StdEncoding.DecodeString(b)
-	return a == b || errLeft == nil && errRight == nil && bytes.Equal(left, right)
-}
-
-// sameQuantity takes 1Gi and 1024Mi for the same: the API server rewrites them.
-func sameQuantity(a, b string) bool {
-	left, errLeft := resource.ParseQuantity(a)
-	right, errRight := resource.ParseQuantity(b)
-	return a == b || errLeft == nil && errRight == nil && left.Cmp(right) == 0
-}
-
-// text is a string field, "" without it.
-func text(object Object, path ...string) string {
-	var value any = object
-	for _, field := range path {
-		m, ok := value.(map[string]any)
-		if !ok {
-			return ""
-		}
-		value = m[field]
+	if status.Plan.FileStorage.Action == StorageConflict {
+		return stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds files already; set spec.fileStorage.existing to Overwrite, Mirror or Skip, or restore into another namespace", threescale.FileStorageClaimName)
 	}
-	s, _ := value.(string)
-	return s
+	if status.FoundCommit != "" {
+		return nil // they are of this restore
+	}
+	return checkPlan(status.Plan.Objects)
 }
 
 // checkPlan tells which objects stand in the way.
@@ -175,9 +63,34 @@ func checkPlan(planned []v1alpha1.PlannedObject) *Problem {
 	return nil
 }
 
-func groupOf(kind string) string {
-	if kind == threescale.APIManagerKind {
-		return threescale.APIManagerGroup
+// Notes are what the making of the tree tells.
+type Notes struct {
+	Rewritten []string
+	Warnings  []string
+}
+
+// PlanOf says what becomes of each object and of the files. Desired and live
+// are in the order of the commit; a live one is nil where there is none.
+func PlanOf(o *Observed, desired, live []Object, notes Notes) *v1alpha1.Plan {
+	i := o.Inspection
+	plan := &v1alpha1.Plan{
+		Run: i.Run,
+		Source: v1alpha1.PlanSource{
+			Namespace:         i.Source.Namespace,
+			APIManager:        i.Source.APIManager,
+			ThreeScaleVersion: i.Source.ThreeScale,
+			Verified:          i.Verified,
+		},
+		Objects:     verdicts(o, desired, live),
+		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
+		Rewritten:   notes.Rewritten,
+		Warnings:    slices.Concat(i.Warnings, notes.Warnings),
 	}
-	return ""
+	if !i.StartTime.IsZero() {
+		plan.Source.StartTime = &metav1.Time{Time: i.StartTime}
+	}
+	if !i.Verified {
+		plan.Warnings = append(plan.Warnings, "the backup was written by APIManagerBackup and has no digests: nothing proves that it is whole")
+	}
+	return plan
 }

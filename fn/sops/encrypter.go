@@ -103,7 +103,7 @@ func (e *Encrypter) Encrypt(path string, plaintext []byte) ([]byte, error) {
 
 // Recipients returns for whom the file at path will be encrypted, sorted, without repetitions. It also encrypts a made-up Secret by the rule:
 // an error is what [Encrypter.Encrypt] would return, before there is anything to encrypt.
-// With key groups, no one recipient may suffice to decrypt: see [Encrypter.CheckIdentities].
+// With key groups, no one recipient may suffice to decrypt.
 func (e *Encrypter) Recipients(path string) ([]string, error) {
 	if _, err := e.Encrypt(path, []byte(sample)); err != nil {
 		return nil, err
@@ -115,20 +115,6 @@ func (e *Encrypter) Recipients(path string) ([]string, error) {
 	out := slices.Concat(r.groups...)
 	slices.Sort(out)
 	return slices.Compact(out), nil
-}
-
-// CheckIdentities says whether age identities can decrypt what will be encrypted for path: it tries with a made-up Secret.
-// Each of them is a text with one identity a line, as an *.agekey of Flux's decryption Secret holds it.
-// The error wraps [ErrUnreadable] when they cannot; it never holds any of the identities.
-func (e *Encrypter) CheckIdentities(path string, identities ...[]byte) error {
-	encrypted, err := e.Encrypt(path, []byte(sample))
-	if err != nil {
-		return err
-	}
-	if _, err := Decrypt(encrypted, identities...); err != nil {
-		return fmt.Errorf("cannot check who can decrypt %q: %w", path, err)
-	}
-	return nil
 }
 
 // encrypt encrypts a checked manifest, reads the result again and compares.

@@ -51,5 +51,8 @@ func TestEncryptsForSSHKeys(t *testing.T) {
 	}
 	onlySSH, err := sops.ForRecipients([]string{ed})
 	require.NoError(t, err)
-	require.ErrorIs(t, onlySSH.CheckIdentities(secretPath, alice.identity), sops.ErrUnreadable)
+	out, err = onlySSH.Encrypt(secretPath, []byte(secret))
+	require.NoError(t, err)
+	_, err = sops.Decrypt(out, alice.identity)
+	require.ErrorIs(t, err, sops.ErrUnreadable)
 }

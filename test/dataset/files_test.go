@@ -16,13 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseSet(t *testing.T) {
-	for _, set := range []Set{SetS, SetM, SetL, SetXL} {
-		got, err := ParseSet(string(set))
-		require.NoError(t, err)
-		assert.Equal(t, set, got)
-	}
-	_, err := ParseSet("XXL")
+func TestGenerateRefusesAnUnknownSet(t *testing.T) {
+	_, err := Generate(t.TempDir(), "XXL", 1)
 	require.EqualError(t, err, `cannot find set "XXL": there are S, M, L and XL`)
 }
 

@@ -20,14 +20,6 @@ const (
 	SetXL Set = "XL"
 )
 
-// ParseSet returns the set of a name, S, M, L or XL.
-func ParseSet(name string) (Set, error) {
-	if _, err := shapeOf(Set(name)); err != nil {
-		return "", err
-	}
-	return Set(name), nil
-}
-
 // Stats tells what Generate wrote. Files and Bytes count regular files;
 // Directories leaves out the root.
 type Stats struct {

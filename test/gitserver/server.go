@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,11 +14,6 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// Middleware is put around the handler of HTTP and HTTPS. It may answer itself,
-// as an outage does, or do something before it goes on: a request for
-// /info/refs?service=git-receive-pack is the begin of a push.
-type Middleware = func(http.Handler) http.Handler
-
 // A Server serves repositories until it is stopped.
 type Server struct {
 	dir              string
@@ -29,9 +23,6 @@ type Server struct {
 	ca               []byte
 	client           sshKey
 	knownHosts       []byte
-
-	mu         sync.RWMutex
-	middleware Middleware
 }
 
 // lookup guards the one place that gittestserver has for the SSH keys of all
@@ -74,14 +65,6 @@ func (s *Server) Stop() error {
 		return fmt.Errorf("cannot stop SSH server: %w", err)
 	}
 	return nil
-}
-
-// Intercept puts a middleware around each later request by HTTP and HTTPS, and
-// takes the one before away; nil only takes away. SSH is not intercepted.
-func (s *Server) Intercept(m Middleware) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.middleware = m
 }
 
 // Address is the URL of all repositories by HTTP.
@@ -168,21 +151,8 @@ func (s *Server) listenSSH() error {
 
 func (s *Server) newServer() *gittestserver.GitServer {
 	server := gittestserver.NewGitServer(s.root()).Auth(s.username, s.password)
-	server.AddHTTPMiddlewares(s.backend, s.intercepted)
+	server.AddHTTPMiddlewares(s.backend)
 	return server
-}
-
-func (s *Server) intercepted(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.RLock()
-		m := s.middleware
-		s.mu.RUnlock()
-		if m == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		m(next).ServeHTTP(w, r)
-	})
 }
 
 func (s *Server) root() string { return filepath.Join(s.dir, "repositories") }

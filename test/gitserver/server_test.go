@@ -3,7 +3,6 @@ package gitserver_test
 import (
 	"bytes"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,30 +145,6 @@ func TestProtect(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, r.SetUpdateHook(""))
-	require.NoError(t, push(t, r.HTTP(), basic(s.BasicAuth()), "main"))
-}
-
-func TestIntercept(t *testing.T) {
-	s, r := start(t)
-	s.Intercept(func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	})
-	require.ErrorContains(t, push(t, r.HTTP(), basic(s.BasicAuth()), "main"), "503")
-
-	raced := false
-	s.Intercept(func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			if !raced && req.URL.Query().Get("service") == "git-receive-pack" {
-				raced = true
-				_, err := r.Push(req.Context(), gitserver.Change{Branch: "main", Message: "Faster"})
-				assert.NoError(t, err)
-			}
-			next.ServeHTTP(w, req)
-		})
-	})
-	require.ErrorContains(t, push(t, r.HTTP(), basic(s.BasicAuth()), "main"), "non-fast-forward")
-	require.True(t, raced)
-	s.Intercept(nil)
 	require.NoError(t, push(t, r.HTTP(), basic(s.BasicAuth()), "main"))
 }
 

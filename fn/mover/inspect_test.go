@@ -5,17 +5,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"filippo.io/age"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -24,137 +21,6 @@ import (
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/mover"
 )
-
-const (
-	runID   = "20261122t120000z-1a2b3c4d"
-	marker  = "a value that nobody may tell"
-	domain  = "apps.example.com"
-	apiName = "example"
-)
-
-// memory is a Handover that remembers; it refuses the first few parts.
-type memory struct {
-	parts  []map[string][]byte
-	refuse int
-	puts   int
-}
-
-func (m *memory) Parts() int { return len(m.parts) }
-
-func (m *memory) Put(_ context.Context, part int, data map[string][]byte) error {
-	m.puts++
-	if m.refuse > 0 {
-		m.refuse--
-		return errors.New("the API server does not answer")
-	}
-	m.parts[part] = data
-	return nil
-}
-
-// reports remembers what was reported, as the report ConfigMap does.
-type reports struct {
-	mu   sync.Mutex
-	data map[string]string
-}
-
-func (r *reports) Report(_ context.Context, key string, value any) error {
-	text, err := json.Marshal(value)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.data[key] = string(text)
-	return err
-}
-
-// stage is a backup volume with one run, and a file storage to restore into.
-type stage struct {
-	t        *testing.T
-	inspect  job.InspectOptions
-	refill   job.RefillOptions
-	handover *memory
-	reports  *reports
-	source   string // the file storage that was backed up
-	key      *age.X25519Identity
-}
-
-// newStage writes a run of the given objects, by path; nil: those of a small installation.
-func newStage(t *testing.T, encrypted bool, objects map[string]string) *stage {
-	t.Helper()
-	dir := t.TempDir()
-	s := &stage{t: t, handover: &memory{parts: make([]map[string][]byte, 2)}, reports: &reports{data: map[string]string{}}, source: filepath.Join(dir, "source")}
-	volume, files, identities := filepath.Join(dir, "volume"), filepath.Join(dir, "target"), filepath.Join(dir, "identities")
-	for _, path := range []string{volume, files, identities} {
-		require.NoError(t, os.MkdirAll(path, 0o755))
-	}
-	write(t, s.source, "tenant/logo.png", "png")
-	write(t, s.source, "tenant/.htaccess", "deny")
-	s.inspect = job.InspectOptions{Run: job.Latest, Volume: volume, FileStorage: files, Identities: identities, Handover: []string{"a", "b"}}
-	s.refill = job.RefillOptions{Run: runID, Volume: volume, FileStorage: files, Identities: identities, Existing: job.ExistingFail}
-	if objects == nil {
-		objects = installation()
-	}
-	options := archive.WriteOptions{
-		Run: runID, Files: s.source, Now: now,
-		Source: archive.Source{Namespace: "3scale", APIManager: apiName, UID: "u", Version: "2.16.0"},
-	}
-	for path, data := range objects {
-		options.Objects = append(options.Objects, archive.Object{Path: path, Data: []byte(data)})
-	}
-	if encrypted {
-		var err error
-		s.key, err = age.GenerateX25519Identity()
-		require.NoError(t, err)
-		options.Recipients = []string{s.key.Recipient().String()}
-		write(t, identities, "first.agekey", "# another one\n"+newKey(t)+"\n")
-		write(t, identities, "second.agekey", s.key.String()+"\n")
-		write(t, identities, "sops.asc", "not for us")
-	}
-	v, err := archive.OpenVolume(volume)
-	require.NoError(t, err)
-	defer v.Close()
-	_, err = v.Write(t.Context(), options)
-	require.NoError(t, err)
-	return s
-}
-
-func newKey(t *testing.T) string {
-	t.Helper()
-	key, err := age.GenerateX25519Identity()
-	require.NoError(t, err)
-	return key.String()
-}
-
-func installation() map[string]string {
-	secret := func(name string) string {
-		return fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q},"type":"Opaque","data":{"KEY":%q}}`, name, base64.StdEncoding.EncodeToString([]byte(marker)))
-	}
-	return map[string]string{
-		"apimanager/apimanager-backup.json":  fmt.Sprintf(`{"apiVersion":"apps.3scale.net/v1alpha1","kind":"APIManager","metadata":{"name":%q},"spec":{"wildcardDomain":%q}}`, apiName, domain),
-		"configmaps/system-environment.json": `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"system-environment"},"data":{"A":"b"}}`,
-		"secrets/system-seed.json":           secret("system-seed"),
-		"secrets/my.policy.json":             secret("my.policy"),
-	}
-}
-
-func (s *stage) env() mover.Env {
-	return mover.Env{Reporter: s.reports, Handover: s.handover, Now: now}
-}
-
-func (s *stage) runInspect() (job.Inspection, error) {
-	return mover.Inspect(s.t.Context(), s.inspect, s.env())
-}
-
-func (s *stage) runRefill() (job.RefillResult, error) {
-	return mover.Refill(s.t.Context(), s.refill, s.env())
-}
-
-// volumePath returns the path of something on the volume; a star may stand for the tree.
-func (s *stage) volumePath(path string) string {
-	s.t.Helper()
-	found, err := filepath.Glob(filepath.Join(s.inspect.Volume, filepath.FromSlash(path)))
-	require.NoError(s.t, err)
-	require.Len(s.t, found, 1, path)
-	return found[0]
-}
 
 func TestInspectTellsAndHandsOver(t *testing.T) {
 	for name, encrypted := range map[string]bool{"Plaintext": false, "Encrypted": true} {
@@ -490,93 +356,4 @@ func TestInspectOfAnOperatorBackup(t *testing.T) {
 	got, err = s.runInspect()
 	require.Error(t, err)
 	assert.Equal(t, v1alpha1.ReasonIntegrity, got.Reason, "an object that it could not read is empty")
-}
-
-func TestRefill(t *testing.T) {
-	for name, encrypted := range map[string]bool{"Plaintext": false, "Encrypted": true} {
-		t.Run(name, func(t *testing.T) {
-			s := newStage(t, encrypted, nil)
-			inspected, err := s.runInspect()
-			require.NoError(t, err)
-			s.refill.ManifestSHA256 = inspected.ManifestSHA256
-			result, err := s.runRefill()
-			require.NoError(t, err)
-			assert.Equal(t, job.RefillResult{Run: runID, Completed: true, StartTime: noon, CompletionTime: noon, Files: 2, Bytes: 7, WrittenFiles: 2, WrittenBytes: 7}, result)
-			reported, err := job.ParseRefillResult(s.reports.data, runID)
-			require.NoError(t, err)
-			assert.Equal(t, &result, reported)
-			data, err := os.ReadFile(filepath.Join(s.refill.FileStorage, "tenant/.htaccess"))
-			require.NoError(t, err)
-			assert.Equal(t, "deny", string(data))
-			again, err := s.runRefill()
-			require.NoError(t, err)
-			assert.Zero(t, again.WrittenFiles, "the pod was killed before it could report")
-			s.refill.Existing = job.ExistingSkip
-			again, err = s.runRefill()
-			require.NoError(t, err)
-			assert.True(t, again.Skipped)
-		})
-	}
-}
-
-func TestRefillFailures(t *testing.T) {
-	cases := map[string]struct {
-		reason    string
-		encrypted bool
-		prepare   func(t *testing.T, s *stage)
-		want      string
-		exit      int
-	}{
-		"AnotherManifest": {"the run changed since it was inspected", false, func(_ *testing.T, s *stage) {
-			s.refill.ManifestSHA256 = strings.Repeat("0", 64)
-		}, v1alpha1.ReasonIntegrity, job.ExitIntegrity},
-		"FlippedFile": {"a bit of a file", false, func(t *testing.T, s *stage) {
-			flip(t, s.volumePath("trees/*/files/tenant/.htaccess"))
-		}, v1alpha1.ReasonIntegrity, job.ExitIntegrity},
-		"NotEmpty": {"somebody's data", false, func(t *testing.T, s *stage) {
-			write(t, s.refill.FileStorage, "upload", "x")
-		}, v1alpha1.ReasonNotEmpty, job.ExitCannotCreate},
-		"WrongIdentity": {"a key that does not fit", true, func(t *testing.T, s *stage) {
-			require.NoError(t, os.Remove(filepath.Join(s.refill.Identities, "second.agekey")))
-		}, v1alpha1.ReasonDecryptionFailed, job.ExitNoPermission},
-		"NoRun": {"a run that was pruned", false, func(_ *testing.T, s *stage) { s.refill.Run = "x" }, v1alpha1.ReasonRunNotFound, job.ExitUsage},
-		"BadPolicy": {"options that no Job of ours has", false, func(_ *testing.T, s *stage) {
-			s.refill.Existing = "Delete"
-		}, v1alpha1.ReasonUsage, job.ExitUsage},
-		"Locked": {"another refill ends some time", false, func(t *testing.T, s *stage) {
-			lock, err := os.Open(s.refill.FileStorage)
-			require.NoError(t, err)
-			require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
-			t.Cleanup(func() { lock.Close() })
-		}, v1alpha1.ReasonLocked, job.ExitTemporary},
-		"NoVolume": {"a volume may come late", false, func(_ *testing.T, s *stage) { s.refill.Volume += "-missing" }, v1alpha1.ReasonIO, job.ExitIO},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			s := newStage(t, tc.encrypted, nil)
-			tc.prepare(t, s)
-			result, err := s.runRefill()
-			require.Error(t, err, tc.reason)
-			assert.Equal(t, tc.want, result.Reason, "%s: %v", tc.reason, err)
-			assert.Equal(t, tc.exit, mover.ExitCode(err), tc.reason)
-			assert.False(t, result.Completed)
-			assert.NotEmpty(t, result.Message)
-			assert.NoFileExists(t, filepath.Join(s.refill.FileStorage, "tenant/.htaccess"))
-			assertTellsNothing(t, s, result, err)
-		})
-	}
-}
-
-func TestRefillThatIsStoppedGoesOn(t *testing.T) {
-	s := newStage(t, false, nil)
-	stopped, stop := context.WithCancel(t.Context())
-	stop()
-	_, err := mover.Refill(stopped, s.refill, s.env())
-	assert.Equal(t, job.ExitTemporary, mover.ExitCode(err))
-	reported, err := job.ParseRefillResult(s.reports.data, runID)
-	require.NoError(t, err)
-	assert.Equal(t, v1alpha1.ReasonInterrupted, reported.Reason)
-	result, err := s.runRefill()
-	require.NoError(t, err)
-	assert.True(t, result.Completed)
 }

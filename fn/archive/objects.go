@@ -1,0 +1,99 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"filippo.io/age"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/seal"
+)
+
+// Objects returns the objects in the order of their list, each proven by its digest and decrypted. Errors are
+// ErrNoIdentity and IntegrityError. Of an unverified run it returns the good objects also with an IntegrityError.
+func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
+	if r.info.State == Unverified {
+		return r.operatorObjects()
+	}
+	run, err := r.volume.openRun(r.info.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer run.Close()
+	list, err := readRunSums(run, r.info.Manifest.Digests.Objects)
+	if err != nil {
+		return nil, r.damaged(Problem{Path: r.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+	}
+	objects := make([]Object, 0, len(list))
+	for _, s := range list {
+		o, err := r.object(run, s, identities)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// path is the path of something in the directory of the run in problems.
+func (r *Run) path(name string) string { return lists.Escape(runsDir + "/" + r.info.ID + "/" + name) }
+
+// object reads one object of an open run.
+func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Object, error) {
+	parent, name := dirfd.Split(s.Path)
+	d, err := run.Sub(parent)
+	if err != nil {
+		return Object{}, r.damaged(Problem{Path: r.path(parent), Kind: Missing, Got: err.Error()})
+	}
+	defer d.Close()
+	data, err := d.ReadFile(name, maxUnknownSize)
+	if err != nil {
+		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Missing, Got: err.Error()})
+	}
+	if got := dirfd.DigestOf(data); got != s.SHA256 {
+		return Object{}, r.damaged(digestProblem(r.path(s.Path), got, s.SHA256))
+	}
+	path, sealed := strings.CutSuffix(s.Path, ageSuffix)
+	if sealed != (r.info.Manifest.Encryption != nil) {
+		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Malformed, Got: "not encrypted as the manifest says"})
+	}
+	if !sealed {
+		return Object{Path: path, Data: data}, nil
+	}
+	plain, err := seal.Open(strings.NewReader(string(data)), identities)
+	if err == nil {
+		data, err = dirfd.ReadAtMost(plain, maxUnknownSize)
+	}
+	if errors.Is(err, ErrNoIdentity) {
+		return Object{}, fmt.Errorf("cannot decrypt object %q: %w", path, err)
+	}
+	if err != nil {
+		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Malformed, Got: err.Error()})
+	}
+	return Object{Path: path, Data: data}, nil
+}
+
+// operatorObjects reads the objects of an unverified run.
+func (r *Run) operatorObjects() ([]Object, error) {
+	paths, err := r.volume.operatorObjects()
+	if err != nil {
+		return nil, err
+	}
+	var objects []Object
+	var problems []Problem
+	for _, path := range paths {
+		data, problem := r.volume.readOperatorObject(path)
+		if problem != nil {
+			problems = append(problems, *problem)
+			continue
+		}
+		objects = append(objects, Object{Path: path, Data: data})
+	}
+	if len(problems) > 0 {
+		return objects, r.damaged(problems...)
+	}
+	return objects, nil
+}
