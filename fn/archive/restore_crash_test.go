@@ -52,7 +52,11 @@ func TestRestoreKilled(t *testing.T) {
 						}
 					}
 				}
-				f.restoreTo(args.Target, "r1", existing, identities...)
+				if f.restoreTo(args.Target, "r1", existing, identities...).Skipped {
+					// The last try had removed its marker, and may have been killed before it gave the root its time;
+					// what is skipped stays as it is.
+					shell(t, args.Target, "touch", "-r", f.files, ".")
+				}
 				assertEqualTrees(t, f.files, args.Target)
 				assert.Equal(t, Comparison{Same: true}, f.compare(args.Target, "r1", identities...), "round %d", i)
 			}

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bufio"
 	"encoding/base64"
 	"encoding/binary"
 	"io"
@@ -29,6 +30,14 @@ func splice(a, b net.Conn) {
 	_ = b.Close()
 }
 
+// hijacked is a connection whose first bytes the HTTP server may have read.
+type hijacked struct {
+	net.Conn
+	buffered *bufio.ReadWriter
+}
+
+func (h hijacked) Read(p []byte) (int, error) { return h.buffered.Read(p) }
+
 // httpProxy is a proxy of HTTP that wants a login, and counts what it lets through.
 func httpProxy(t *testing.T) (*url.URL, *atomic.Int32) {
 	t.Helper()
@@ -51,9 +60,9 @@ func httpProxy(t *testing.T) (*url.URL, *atomic.Int32) {
 			return
 		}
 		w.WriteHeader(http.StatusOK)
-		client, _, err := http.NewResponseController(w).Hijack()
+		client, buffered, err := http.NewResponseController(w).Hijack()
 		if err == nil {
-			splice(client, server)
+			splice(hijacked{client, buffered}, server)
 		}
 	}))
 	t.Cleanup(s.Close)
