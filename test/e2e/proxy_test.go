@@ -89,7 +89,8 @@ func (p *proxy) kubeconfig(ctx context.Context, t *testing.T, namespace, account
 		cluster.Server, cluster.CertificateAuthority, cluster.TLSServerName = p.URL, "", ""
 		cluster.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw})
 	}
-	through := filepath.Join(t.TempDir(), "kubeconfig")
+	// Not in a folder of the test's, which the controller's user cannot enter.
+	through := filepath.Join(shared.Dir(), "through-proxy-"+namespaceOf(t)+".kubeconfig")
 	require.NoError(t, clientcmd.WriteToFile(*config, through))
 	return through
 }
