@@ -103,7 +103,7 @@ func (r repository) commit(t *testing.T, root string, tree *overlay.Tree, recipi
 		}
 		edit, err = commit.Edit(files, root, tree, encrypter)
 		return edit, err
-	})
+	}, nil)
 	return edit, err
 }
 

@@ -216,11 +216,12 @@ func TestLocal(t *testing.T) {
 	for name, dir := range map[string]string{"bare": bare, "work tree": work} {
 		t.Run(name, func(t *testing.T) {
 			publish := func(value string, edit Edit) (Result, error) {
-				return Local(t.Context(), Repository{Directory: dir}, folders, commitOf(value), func(context.Context, fs.FS) (Edit, error) { return edit, nil })
+				return Local(t.Context(), Repository{Directory: dir}, folders, commitOf(value), func(context.Context, fs.FS) (Edit, error) { return edit, nil }, nil)
 			}
 			one, err := publish("one", Edit{Write: map[string][]byte{"apps/base/x/a.yaml": []byte("1"), "apps/base/x/b.yaml": []byte("1")}})
 			require.NoError(t, err)
 			assert.True(t, one.Pushed)
+			assert.Equal(t, dir == work, one.Shown)
 			again, err := publish("one", Edit{})
 			require.NoError(t, err)
 			assert.True(t, again.Found)
@@ -232,6 +233,14 @@ func TestLocal(t *testing.T) {
 			assert.False(t, same.Pushed)
 			assert.Equal(t, "2", gitIn(t, dir, "show", "main:apps/base/x/a.yaml"))
 			gitIn(t, dir, "fsck", "--strict")
+			failed := errors.New("the disk is full")
+			_, err = Local(t.Context(), Repository{Directory: dir}, folders, commitOf("four"), writing(map[string]string{"apps/base/x/a.yaml": "4"}), func(context.Context) error { return failed })
+			assert.Equal(t, failed, err)
+			assert.Equal(t, two.Commit, gitIn(t, dir, "rev-parse", "main"), "it is not committed then")
+			ready := 0
+			_, err = Local(t.Context(), Repository{Directory: dir}, folders, commitOf("five"), writing(map[string]string{"apps/base/x/a.yaml": "2"}), func(context.Context) error { ready++; return nil })
+			require.NoError(t, err)
+			assert.Equal(t, 1, ready, "there is nothing to commit, and much else to do")
 			if dir == work {
 				assert.Empty(t, gitIn(t, dir, "status", "--porcelain"), "the work tree shows the commit")
 				data, err := os.ReadFile(filepath.Join(dir, "apps/base/x/a.yaml"))
@@ -267,7 +276,10 @@ func TestLocalRefuses(t *testing.T) {
 			require.NoError(t, os.Rename(filepath.Join(dir, "apps/base/x"), filepath.Join(dir, "elsewhere")))
 			require.NoError(t, os.Symlink("../../elsewhere", filepath.Join(dir, "apps/base/x")))
 		}},
-		"merge":            {WorkTreeDirty, "", func(t *testing.T, dir string) { put(t, dir, ".git/MERGE_HEAD", "x") }},
+		"merge": {WorkTreeDirty, "", func(t *testing.T, dir string) { put(t, dir, ".git/MERGE_HEAD", "x") }},
+		"linked work tree": {UnsupportedRepository, "other", func(t *testing.T, dir string) {
+			gitIn(t, dir, "worktree", "add", "-q", "-b", "other", filepath.Join(t.TempDir(), "linked"))
+		}},
 		"another git":      {RaceLost, "", func(t *testing.T, dir string) { put(t, dir, ".git/index.lock", "") }},
 		"no such branch":   {BranchNotFound, "other", nil},
 		"malformed branch": {InvalidInput, "a..b", nil},
@@ -289,7 +301,10 @@ func TestLocalRefuses(t *testing.T) {
 				tc.spoil(t, dir)
 			}
 			before, _ := tryGit(dir, "status", "--porcelain")
-			_, err := Local(t.Context(), Repository{Directory: dir, Branch: tc.branch}, folders, commitOf("one"), writing(map[string]string{file: "2", "apps/base/x/new.yaml": "2"}))
+			_, err := Local(t.Context(), Repository{Directory: dir, Branch: tc.branch}, folders, commitOf("one"), writing(map[string]string{file: "2", "apps/base/x/new.yaml": "2"}), func(context.Context) error {
+				assert.Fail(t, "what cannot be taken back is done, and then the commit is refused")
+				return nil
+			})
 			requireReason(t, err, tc.want)
 			after, _ := tryGit(dir, "status", "--porcelain")
 			assert.Equal(t, before, after)
@@ -303,7 +318,7 @@ func TestLocalRefuses(t *testing.T) {
 		gitIn(t, dir, "commit", "-q", "-m", "seed")
 		gitIn(t, dir, "branch", "other")
 		put(t, dir, file, "mine")
-		result, err := Local(t.Context(), Repository{Directory: dir, Branch: "other"}, folders, commitOf("one"), writing(map[string]string{file: "2"}))
+		result, err := Local(t.Context(), Repository{Directory: dir, Branch: "other"}, folders, commitOf("one"), writing(map[string]string{file: "2"}), nil)
 		require.NoError(t, err, "its work tree is not touched")
 		assert.Equal(t, result.Commit, gitIn(t, dir, "rev-parse", "other"))
 		assert.Equal(t, "M "+file, gitIn(t, dir, "status", "--porcelain"))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,17 @@ import (
 type Edit struct {
 	Write  map[string][]byte // regular files with these bytes; directories are made
 	Remove []string          // files; one that is not there is no error
+}
+
+// paths are those that an edit touches, in the order in which they are written.
+func (e Edit) paths() []string {
+	names := slices.Sorted(maps.Keys(e.Write))
+	for _, name := range e.Remove {
+		if _, written := e.Write[name]; !written {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // node is a directory or a file that an edit touches.

@@ -35,7 +35,9 @@ type local struct {
 // to itself: no git program is run, and no hook. A work tree that has the
 // branch checked out gets the files too, as if they had been committed there;
 // files of the edit that differ from the newest commit are not overwritten.
-func Local(ctx context.Context, where Repository, folders []string, commit Commit, change Change) (Result, error) {
+// Ready is called, unless it is nil, when nothing that is known stands against
+// the commit any more: what cannot be taken back is done there.
+func Local(ctx context.Context, where Repository, folders []string, commit Commit, change Change, ready func(context.Context) error) (Result, error) {
 	var result Result
 	if err := commit.check(); err != nil {
 		return result, err
@@ -63,12 +65,12 @@ func Local(ctx context.Context, where Repository, folders []string, commit Commi
 		result.at(l.branch, found)
 		return result, nil
 	}
-	made, err := l.publish(ctx, folders, commit, change)
+	made, err := l.publish(ctx, folders, commit, change, ready)
 	if err != nil || made.IsZero() {
 		return result, err
 	}
 	result.at(l.branch, made)
-	result.Pushed = true
+	result.Pushed, result.Shown = true, l.work
 	return result, nil
 }
 
@@ -134,7 +136,7 @@ func (l *local) broken(err error) error {
 }
 
 // publish makes the commit and moves the branch; the zero hash when there is nothing to change.
-func (l *local) publish(ctx context.Context, folders []string, commit Commit, change Change) (plumbing.Hash, error) {
+func (l *local) publish(ctx context.Context, folders []string, commit Commit, change Change, ready func(context.Context) error) (plumbing.Hash, error) {
 	none := plumbing.ZeroHash
 	files := &tree{ctx: ctx, storer: l.storer}
 	if !l.head.IsZero() {
@@ -150,8 +152,19 @@ func (l *local) publish(ctx context.Context, folders []string, commit Commit, ch
 		return edit, err
 	}}
 	made, _, err := t.make(ctx, files, l.head)
-	if err != nil || made.IsZero() {
+	if err != nil {
 		return none, err
+	}
+	if err := l.check(files, edit); err != nil {
+		return none, err
+	}
+	if ready != nil {
+		if err := ready(ctx); err != nil {
+			return none, err
+		}
+	}
+	if made.IsZero() {
+		return none, nil
 	}
 	if !l.work {
 		return made, l.move(made)
@@ -162,6 +175,27 @@ func (l *local) publish(ctx context.Context, folders []string, commit Commit, ch
 	}
 	defer w.close()
 	return made, w.commit(edit, func() error { return l.move(made) })
+}
+
+// check tells whether a work tree could not show a commit with the edit: it
+// would be taken back by its user's next commit.
+func (l *local) check(before *tree, edit Edit) error {
+	linked, err := l.linkedWorkTree()
+	if err != nil {
+		return l.broken(err)
+	}
+	if linked != "" {
+		return fail(UnsupportedRepository, "cannot commit to branch %q: the linked work tree %q has it checked out and would not show the commit; check out another branch there, or name another one here", l.branch.Short(), linked)
+	}
+	if !l.work {
+		return nil
+	}
+	w, err := l.openWork(before)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return w.check(edit.paths())
 }
 
 // move sets the branch, if nobody else has.

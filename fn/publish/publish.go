@@ -46,6 +46,7 @@ type Result struct {
 	Revision string // "<branch>@sha1:<commit>", as status.artifact.revision of a GitRepository has it
 	Head     string // the newest commit of Target.Branch before the push
 	Pushed   bool   // the commit is new
+	Shown    bool   // a work tree of this machine shows the new commit
 	Found    bool   // the trailer was on the branch already: nothing was pushed
 	Note     string // the note of the trailer that was found
 	Looked   int    // how many commits were looked at for the trailer

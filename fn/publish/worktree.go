@@ -3,13 +3,12 @@ package publish
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/go-git/go-billy/v5/util"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -51,6 +50,31 @@ func (l *local) openWork(before *tree) (*workTree, error) {
 	return w, nil
 }
 
+// linkedWorkTree finds the one, made by git worktree, that has the branch
+// checked out; empty without it.
+func (l *local) linkedWorkTree() (string, error) {
+	trees := l.storer.Filesystem()
+	found, err := trees.ReadDir("worktrees")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, tree := range found {
+		head, err := util.ReadFile(trees, trees.Join("worktrees", tree.Name(), "HEAD"))
+		if err != nil || strings.TrimSpace(string(head)) != "ref: "+l.branch.String() {
+			continue
+		}
+		at, err := util.ReadFile(trees, trees.Join("worktrees", tree.Name(), "gitdir"))
+		if err != nil {
+			return "", err
+		}
+		return filepath.Dir(strings.TrimSpace(string(at))), nil
+	}
+	return "", nil
+}
+
 // close gives the lock back.
 func (w *workTree) close() {
 	if w.root != nil {
@@ -64,16 +88,9 @@ func (w *workTree) close() {
 // commit brings the edit into the work tree, moves the branch, and brings it
 // into the index. When the branch cannot be moved the files are put back.
 func (w *workTree) commit(edit Edit, move func() error) error {
-	names := slices.Sorted(maps.Keys(edit.Write))
-	for _, name := range edit.Remove {
-		if _, written := edit.Write[name]; !written {
-			names = append(names, name)
-		}
-	}
-	for _, name := range names {
-		if err := w.checkClean(name); err != nil {
-			return err
-		}
+	names := edit.paths()
+	if err := w.check(names); err != nil {
+		return err
 	}
 	old := map[string][]byte{}
 	for _, name := range names {
@@ -89,6 +106,16 @@ func (w *workTree) commit(edit Edit, move func() error) error {
 		return errors.Join(err, w.files(names, old))
 	}
 	return w.saveIndex(names, edit.Write)
+}
+
+// check refuses paths with changes that a commit would overwrite.
+func (w *workTree) check(names []string) error {
+	for _, name := range names {
+		if err := w.checkClean(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkClean refuses a path where work tree, index and newest commit are not the same.

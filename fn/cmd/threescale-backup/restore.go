@@ -77,17 +77,11 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 		if edit, recipients, err = r.encrypt(files, root, tree); err != nil {
 			return publish.Edit{}, err
 		}
-		where, err := checkoutOf(r.Repository, r.Branch)
-		if err != nil {
-			return publish.Edit{}, err
-		}
-		if err := where.check(r.Repository, files, edit); err != nil {
-			return publish.Edit{}, err
-		}
 		hidden = commit.Ignored(files, nil, path.Join(root, overlay.BaseDir(r.Name), "apimanager.yaml"), path.Join(root, overlay.Dir(r.Name), "kustomization.yaml"))
-		answer.WorkTree = where.here
+		return edit, nil
+	}, func(ctx context.Context) (err error) {
 		answer.FileStorage, err = r.refill(ctx, c, tree)
-		return edit, err
+		return err
 	})
 	if err != nil {
 		return uncommitted(err, answer.FileStorage)
@@ -96,7 +90,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	if hidden != "" {
 		answer.Warnings = append(answer.Warnings, fmt.Sprintf("Flux ignores %q, by .sourceignore of the repository or its own defaults, and would not apply it", hidden))
 	}
-	answer.Commit, answer.Branch, answer.Committed = result.Commit, result.Branch, result.Pushed
+	answer.Commit, answer.Branch, answer.Committed, answer.WorkTree = result.Commit, result.Branch, result.Pushed, result.Shown
 	if result.Found {
 		if answer.FileStorage, err = r.refill(ctx, c, tree); err != nil {
 			return fmt.Errorf("%w (branch %q has the restore already, as commit %s)", err, result.Branch, result.Commit)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -212,6 +213,21 @@ func TestRestoreIntoWorkTree(t *testing.T) {
 			require.NoError(t, os.Remove(filepath.Join(s.repository, mine)))
 			return []string{"--wildcard-domain", otherDomain}
 		}, "differs from the newest commit", " D " + mine, ""},
+		"Staged": {"its user's next commit would take it back", func(t *testing.T, i *installed, s *site) []string {
+			t.Helper()
+			executeJSON[restored](t, s.restore(i, "--file-storage", filepath.Join(t.TempDir(), "elsewhere"))...)
+			shown, err := os.ReadFile(filepath.Join(s.repository, mine))
+			require.NoError(t, err)
+			put(t, s.repository, mine, "mine\n")
+			gitIn(t, s.repository, "add", mine)
+			put(t, s.repository, mine, string(shown))
+			return []string{"--wildcard-domain", otherDomain}
+		}, "differs from the newest commit", "MM " + mine, ""},
+		"Merging": {"a commit would end the merge", func(t *testing.T, _ *installed, s *site) []string {
+			t.Helper()
+			put(t, s.repository, ".git/MERGE_HEAD", gitIn(t, s.repository, "rev-parse", "HEAD"))
+			return nil
+		}, "finish it first", "", ""},
 		"Detached": {"no branch is checked out", func(t *testing.T, _ *installed, s *site) []string {
 			t.Helper()
 			gitIn(t, s.repository, "checkout", "-q", "--detach")
@@ -266,28 +282,34 @@ func TestRestoreIntoWorkTree(t *testing.T) {
 func TestRestoreGoesOn(t *testing.T) {
 	needGit(t)
 	i := newInstalled(t, false)
+	const restoredBefore = "the file storage is restored, and is left alone when this is run again"
 	cases := map[string]struct {
 		reason string
 		file   string // in .git
 		code   int
 		says   string
+		filled bool // the file storage is restored all the same
 	}{
-		"Merge":      {"its user is in the middle of something", "MERGE_HEAD", job.ExitUsage, "is not finished"},
-		"AnotherGit": {"it may end at any time", "index.lock", job.ExitTemporary, "another Git command is running"},
+		"Merge":      {"its user is in the middle of something", "MERGE_HEAD", job.ExitUsage, "is not finished", false},
+		"AnotherGit": {"it may end at any time", "index.lock", job.ExitTemporary, "another Git command is running", false},
+		"BranchHeld": {"nobody knows before the branch is moved", "refs/heads/main/held", job.ExitTemporary, `cannot set the branch "main"`, true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, i.rules())
+			gitIn(t, s.repository, "pack-refs", "--all")
 			put(t, s.repository, ".git/"+tc.file, "")
 			done := execute(t, s.restore(i)...)
 			assert.Equal(t, tc.code, done.code, tc.reason)
 			assert.Contains(t, done.stderr, tc.says, tc.reason)
-			assert.Contains(t, done.stderr, "the file storage is restored, and is left alone when this is run again")
+			assert.Equal(t, tc.filled, strings.Contains(done.stderr, restoredBefore), done.stderr)
+			_, err := os.Stat(s.storage)
+			assert.Equal(t, tc.filled, err == nil, tc.reason)
 			assert.Len(t, s.commits(t, "main"), 1)
-			require.NoError(t, os.Remove(filepath.Join(s.repository, ".git", tc.file)))
+			require.NoError(t, os.RemoveAll(filepath.Join(s.repository, ".git", strings.TrimSuffix(tc.file, "/held"))))
 			answer := executeJSON[restored](t, s.restore(i)...)
 			assert.True(t, answer.Committed)
-			assert.Zero(t, answer.FileStorage.WrittenFiles)
+			assert.Equal(t, tc.filled, answer.FileStorage.WrittenFiles == 0)
 			assert.Equal(t, entries(t, i.files), entries(t, s.storage))
 		})
 	}
