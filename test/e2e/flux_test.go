@@ -54,7 +54,7 @@ func withFlux(t *testing.T) {
 }
 
 func startFlux(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cluster.StartTimeout)
 	defer cancel()
 	if err := shared.StartFlux(ctx, cluster.FluxOptions{}); err != nil {
 		return err

@@ -10,12 +10,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/test/cluster"
@@ -25,7 +22,6 @@ import (
 const (
 	functionPackage = "function-threescale-backup"
 	image           = "docker.io/local/threescale-backup:e2e"
-	startTimeout    = 40 * time.Minute // the peers are built the first time
 	// sideBySide is how many tests run at a time: mostly they wait.
 	sideBySide = "6"
 )
@@ -47,6 +43,17 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// run returns an exit code, so that its folder is gone before the process ends.
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "threescale-backup-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot make a folder:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	return cluster.RunTests(m, func(ctx context.Context) (*cluster.Cluster, error) { return start(ctx, dir) })
+}
+
 // parallel has a test run side by side with others that call it. Those that
 // change what is not of one namespace do not; they run before.
 func parallel(t *testing.T) {
@@ -63,43 +70,8 @@ func last(t *testing.T) {
 	others.Wait()
 }
 
-// run returns an exit code, so that deferred calls run before the process ends.
-func run(m *testing.M) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	dir, err := os.MkdirTemp("", "threescale-backup-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cannot make a folder:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	started, err := start(ctx, dir)
-	if started != nil {
-		defer func() {
-			if err := started.Stop(); err != nil {
-				fmt.Fprintln(os.Stderr, "cannot stop the cluster:", err)
-			}
-		}()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cannot start the cluster:", err)
-		return 1
-	}
-	shared = started
-	done := make(chan int, 1)
-	go func() { done <- m.Run() }()
-	select {
-	case code := <-done:
-		return code
-	case <-ctx.Done():
-		return 1
-	}
-}
-
 // start brings up the cluster with the product installed as the README says.
-func start(ctx context.Context, dir string) (*cluster.Cluster, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+func start(ctx context.Context, dir string) (_ *cluster.Cluster, err error) {
 	functionBinary = filepath.Join(dir, "function")
 	if err := peers.Build(ctx, "./fn/cmd/function", functionBinary); err != nil {
 		return nil, err
@@ -108,11 +80,11 @@ func start(ctx context.Context, dir string) (*cluster.Cluster, error) {
 	if err := peers.Build(ctx, "./fn/cmd/mover", moverBinary); err != nil {
 		return nil, err
 	}
-	c, err := cluster.Start(ctx, cluster.Options{Logf: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
+	shared, err = cluster.Start(ctx, cluster.Options{Logf: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
 	if err != nil {
 		return nil, err
 	}
-	return c, install(ctx, c, map[string]string{"/function": functionBinary, job.MoverPath: moverBinary})
+	return shared, install(ctx, shared, map[string]string{"/function": functionBinary, job.MoverPath: moverBinary})
 }
 
 // install loads the image, applies manifests/claim, and starts the function.

@@ -14,11 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// coreMetric adds up a counter of Crossplane's over all of its labels that
-// match the filter.
+// coreMetric adds up a metric of Crossplane's over all of its labels that match
+// the filter.
 func coreMetric(t *testing.T, name, filter string) float64 {
 	t.Helper()
-	response, err := http.Get("http://127.0.0.1:" + coreMetricsPort(t) + "/metrics")
+	return metric(t, "127.0.0.1:"+coreMetricsPort(t), name, filter)
+}
+
+// metric adds up one of the metrics that are served at an address.
+func metric(t *testing.T, address, name, filter string) float64 {
+	t.Helper()
+	response, err := http.Get("http://" + address + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)

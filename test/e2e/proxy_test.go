@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -26,6 +27,8 @@ type proxy struct {
 	*httptest.Server
 	before atomic.Pointer[func(*http.Request) bool]
 	after  atomic.Pointer[func(*http.Request)]
+	// metrics is where the controller behind it serves its own.
+	metrics string
 }
 
 // atWrite has a function called before each write; what it returns tells
@@ -105,6 +108,28 @@ func throughProxy(t *testing.T) *proxy {
 		require.NoError(t, flux.controller.Stop())
 		require.NoError(t, startController(context.WithoutCancel(t.Context())))
 	})
-	require.NoError(t, startControllerWith(p.kubeconfig(t.Context(), t, controllerNamespace, controllerAccount)))
+	p.metrics = freeAddress(t)
+	require.NoError(t, startControllerWith(p.kubeconfig(t.Context(), t, controllerNamespace, controllerAccount), "--metrics-addr="+p.metrics))
 	return p
+}
+
+// activeWorkers is how many calls of Reconcile are under way.
+const activeWorkers = "controller_runtime_active_workers"
+
+// untilForgotten waits until the controller has nothing in hand any more, and
+// knows that the tenant's restores are gone: no write of theirs comes after that.
+func (p *proxy) untilForgotten(w *tenant) {
+	w.t.Helper()
+	w.eventually("the controller to be done with what is gone", func(context.Context) error {
+		for name, filter := range map[string]string{
+			activeWorkers:                           "",
+			"workqueue_depth":                       "",
+			"gotk_reconcile_duration_seconds_count": fmt.Sprintf("namespace=%q", w.namespace),
+		} {
+			if value := metric(w.t, p.metrics, name, filter); value != 0 {
+				return fmt.Errorf("%s is %v", name, value)
+			}
+		}
+		return nil
+	})
 }

@@ -138,6 +138,7 @@ func TestRestoreDeletedAtEachStep(t *testing.T) {
 			var seen atomic.Int32
 			p.atWrite(func(r *http.Request) bool {
 				if r.Method == at.method && strings.Contains(r.URL.Path, at.path) && int(seen.Add(1)) == at.nth {
+					assert.NotZero(t, metric(t, p.metrics, activeWorkers, ""))
 					_, err := w.kubectl("delete", "threescalerestore", "dr")
 					assert.NoError(t, err)
 					close(reached)
@@ -150,6 +151,7 @@ func TestRestoreDeletedAtEachStep(t *testing.T) {
 			case <-time.After(patience):
 				require.Fail(t, "the step was not reached")
 			}
+			p.untilForgotten(w)
 			w.untilNothingStays()
 			commits, err := d.repository.Commits(t.Context(), branch)
 			require.NoError(t, err)
