@@ -11,9 +11,9 @@ import (
 
 // gathering answers before core has handed over what is required. Crossplane 2
 // asks again within the same reconcile and drops this answer; where it cannot
-// read a kind, there is no answer at all. Only one that does not know
-// required_resources (1.20 and earlier) ever takes it for the last word, so it
-// says that, and drops nothing that exists.
+// read a kind, there is no answer at all. Only one that hands nothing over and
+// does not ask again ever takes it for the last word, so it says that, and drops
+// nothing that exists.
 func (c *composition) gathering() Desired {
 	for key, object := range c.observed.Composed {
 		c.desired.Resources[key] = asObserved(object)

@@ -30,13 +30,20 @@ func TestGathering(t *testing.T) {
 	}, desired.Conditions[0])
 }
 
-// oldCore hands nothing over that is required, as Crossplane 1.20 does, so that
-// the answer without it is the last word.
-type oldCore struct{ simulate.Runner }
+// oldCore hands nothing over that is required, as Crossplane 1.20 does.
+type oldCore struct {
+	simulate.Runner
+	// once: it does not ask again, or forgets that it did, so that the answer
+	// without what is required is the last word.
+	once bool
+}
 
 // RunFunction implements simulate.Runner.
 func (o oldCore) RunFunction(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
 	req.RequiredResources = nil
+	if o.once {
+		req.Context = nil
+	}
 	return o.Runner.RunFunction(ctx, req)
 }
 
@@ -64,13 +71,19 @@ func TestOldCrossplaneLosesNothing(t *testing.T) {
 			require.Greater(t, len(before), 10)
 			status := w.Composite.DeepCopy().Object["status"].(map[string]any)
 			today := w.Function
-			w.Function = oldCore{today}
 			for range 3 {
+				w.Function = oldCore{Runner: today}
+				w.Restart()
 				_, err := w.Reconcile(t.Context())
+				require.ErrorIs(t, err, simulate.ErrFatal)
+				require.ErrorContains(t, err, "upgrade it to 2.0 or later")
+				assert.Equal(t, v1alpha1.ReasonCrossplaneTooOld, w.condition(v1alpha1.ConditionPreflightPassed)["reason"])
+				w.Function = oldCore{Runner: today, once: true}
+				_, err = w.Reconcile(t.Context())
 				require.NoError(t, err)
+				assert.Equal(t, v1alpha1.ReasonGathering, w.condition(v1alpha1.ConditionPreflightPassed)["reason"])
 			}
 			assert.Equal(t, before, w.Composed(), tc.reason)
-			assert.Equal(t, v1alpha1.ReasonGathering, w.condition(v1alpha1.ConditionPreflightPassed)["reason"])
 			after := w.Composite.DeepCopy().Object["status"].(map[string]any)
 			delete(status, "conditions")
 			delete(after, "conditions")

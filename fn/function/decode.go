@@ -27,8 +27,7 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		Composed: make(map[string]compose.Object, len(req.GetObserved().GetResources())),
 		Required: make(map[string][]compose.Object, len(req.GetRequiredResources())),
 	}
-	// Crossplane 2.2 and later say what they know; of another nothing can be told.
-	o.NoRequired = request.AdvertisesCapabilities(req) && !request.HasCapability(req, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES)
+	o.NoRequired = handsNothingOver(req)
 	o.Image = req.GetInput().GetFields()["image"].GetStringValue()
 	if req.GetObserved().GetComposite().GetResource() == nil {
 		return o, errors.New("cannot read the composite: the request has none; this function composes, it is no operation")
@@ -49,6 +48,16 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		o.Required[name] = objects
 	}
 	return o, nil
+}
+
+// handsNothingOver tells that core never hands over what is required. Crossplane
+// 2.2 and later say what they know. Versions before 2.0 do not know the
+// requirement, and ask again after an answer with it as those do that know it.
+func handsNothingOver(req *fnv1.RunFunctionRequest) bool {
+	if request.AdvertisesCapabilities(req) {
+		return !request.HasCapability(req, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES)
+	}
+	return wasAsked(req) && len(req.GetRequiredResources()) == 0
 }
 
 // composed decodes an observed object but for its managed fields: core owns

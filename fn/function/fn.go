@@ -5,6 +5,7 @@ package function
 import (
 	"context"
 	"errors"
+	"maps"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/response"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
@@ -54,6 +56,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 		log.Info("Cannot encode the response", "error", err)
 		return failed(req, err), nil
 	}
+	rsp.Context = noteAsked(rsp.GetContext(), len(req.GetRequiredResources()) == 0)
 	log.Debug("Composed", "composite", observed.Composite.Name, "resources", len(desired.Resources))
 	return rsp, nil
 }
@@ -68,6 +71,28 @@ func (f *Function) now(req *fnv1.RunFunctionRequest) time.Time {
 		return now
 	}
 	return f.Now()
+}
+
+// contextAsked is a key of the pipeline's context that is there while core has
+// been asked, and has handed nothing over yet: within a reconcile it passes the
+// context of an answer to the next call.
+const contextAsked = v1alpha1.Group + "/asked"
+
+func wasAsked(req *fnv1.RunFunctionRequest) bool {
+	return req.GetContext().GetFields()[contextAsked].GetBoolValue()
+}
+
+// noteAsked returns a context with the key, or without it.
+func noteAsked(before *structpb.Struct, asked bool) *structpb.Struct {
+	fields := maps.Clone(before.GetFields())
+	if fields == nil {
+		fields = map[string]*structpb.Value{}
+	}
+	delete(fields, contextAsked)
+	if asked {
+		fields[contextAsked] = structpb.NewBoolValue(true)
+	}
+	return &structpb.Struct{Fields: fields}
 }
 
 // failed answers with a fatal result, upon which core changes nothing, and with

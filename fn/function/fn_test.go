@@ -220,6 +220,31 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
+// TestAskedInVain: Crossplane 1.20 says nothing of itself, calls again after an
+// answer that requires something, hands over the context of that answer, and
+// nothing else.
+func TestAskedInVain(t *testing.T) {
+	req := newWorld(t).request()
+	required := req.GetRequiredResources()
+	req.Context = structOf(t, map[string]any{"of-another-function": "kept"})
+	req.RequiredResources = nil
+	first := run(t, req)
+	assert.Equal(t, "Gathering", condition(first, "PreflightPassed").GetReason())
+	assert.Empty(t, fatal(first))
+	assert.Len(t, req.GetContext().GetFields(), 1, "the request is core's")
+	assert.Equal(t, "kept", first.GetContext().AsMap()["of-another-function"])
+
+	req.Context = first.GetContext()
+	again := run(t, req)
+	assert.Equal(t, "CrossplaneTooOld", condition(again, "PreflightPassed").GetReason())
+	assert.Contains(t, fatal(again), "upgrade it to 2.0 or later")
+
+	req.RequiredResources = required
+	answered := run(t, req)
+	assert.Equal(t, "Passed", condition(answered, "PreflightPassed").GetReason())
+	assert.Equal(t, map[string]any{"of-another-function": "kept"}, answered.GetContext().AsMap(), "later functions get what earlier ones gave")
+}
+
 // TestGatheringKeepsTheVolume even in an answer that core drops.
 func TestGatheringKeepsTheVolume(t *testing.T) {
 	w := newWorld(t)

@@ -148,6 +148,9 @@ func (w *World) Reconcile(ctx context.Context) (*fnv1.RunFunctionResponse, error
 	return rsp, nil
 }
 
+// Restart has core forget what earlier reconciles asked for, as a new process has.
+func (w *World) Restart() { w.requirements = nil }
+
 // call runs the function until its requirements are stable. It begins with
 // those of the reconcile before, as core does.
 func (w *World) call(ctx context.Context) (*fnv1.RunFunctionResponse, error) {
@@ -169,6 +172,7 @@ func (w *World) call(ctx context.Context) (*fnv1.RunFunctionResponse, error) {
 		}
 		before = rsp.GetRequirements()
 		w.requirements = before
+		req.Context = rsp.GetContext()
 		if req.RequiredResources, err = w.resolve(ctx, before); err != nil {
 			return nil, err
 		}

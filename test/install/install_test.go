@@ -5,6 +5,8 @@ package install
 import (
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // TestREADME is the whole way: install, back up, restore, upgrade, uninstall.
@@ -18,6 +20,7 @@ func TestREADME(t *testing.T) {
 	s.makeInstallation()
 	r.follow("Back up")
 	t.Logf("first backup verified after %s", time.Since(start))
+	assertExplained(t, r)
 
 	r.follow("Looking into a backup", "/mnt/nightly-backup ", s.folderOf("nightly-backup")+" ")
 	r.follow("Disaster recovery, step by step")
@@ -40,4 +43,18 @@ func TestREADME(t *testing.T) {
 	r.follow("Uninstall")
 	s.assertNothingStays()
 	s.installWithoutRights(r)
+}
+
+// assertExplained: `kubectl explain` has words for every field of ours.
+func assertExplained(t *testing.T, r *reader) {
+	t.Helper()
+	for _, field := range []string{
+		"threescalebackup.spec", "threescalebackup.spec.backupDestination.persistentVolumeClaim", "threescalebackup.status", "threescalebackup.status.lastRun",
+		"threescalerestore.spec", "threescalerestore.spec.restoreSource", "threescalerestore.status", "threescalerestore.status.plan",
+	} {
+		text := r.shell("kubectl explain " + field)
+		assert.Contains(t, text, "FIELDS:")
+		assert.NotContains(t, text, "<no description>", field)
+		assert.NotContains(t, text, "<empty>", field)
+	}
 }

@@ -41,6 +41,13 @@ func recipes() map[string]recipe {
 			pkg:       "github.com/crossplane/crossplane/v2/cmd/crank",
 			variables: []string{"github.com/crossplane/crossplane/v2/internal/version.version=v2.2.1"},
 		},
+		// The last version before required resources.
+		"crank-1.20": {
+			folder:    "crank-1.20",
+			version:   "v1.20.7",
+			pkg:       "github.com/crossplane/crossplane/cmd/crank",
+			variables: []string{"github.com/crossplane/crossplane/internal/version.version=v1.20.7"},
+		},
 		// Ours, and of the same version: speaks to crossplane's render engine.
 		"crossplane-render":    {folder: "crossplane-render", version: "v2.4.0", pkg: "."},
 		"kube-state-metrics":   {folder: "kube-state-metrics", version: "v2.18.0", pkg: "k8s.io/kube-state-metrics/v2"},

@@ -5,6 +5,7 @@ package render
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -48,6 +49,34 @@ func TestCrank(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, readGolden(t, e), string(got))
 	})
+}
+
+// TestCrossplaneTooOld: the last version that hands over nothing of what is
+// required is told what is wrong, and changes nothing.
+func TestCrossplaneTooOld(t *testing.T) {
+	crank := peer(t, "crank-1.20")
+	data, err := os.ReadFile(filepath.Join(root, "examples", "functions.yaml"))
+	require.NoError(t, err)
+	functions := filepath.Join(t.TempDir(), "functions.yaml")
+	const address = "127.0.0.1:9443"
+	require.Contains(t, string(data), address)
+	require.NoError(t, os.WriteFile(functions, bytes.ReplaceAll(data, []byte(address), []byte(startFunction(t))), 0o644))
+	for _, name := range []string{"first-backup", "running", "completed"} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(root, "examples", name)
+			args := []string{
+				"render", filepath.Join(dir, XRFile), filepath.Join(root, "manifests", "claim", "composition.yaml"), functions,
+				"--extra-resources", filepath.Join(dir, RequiredFile),
+			}
+			if name != "first-backup" {
+				args = append(args, "--observed-resources", filepath.Join(dir, ObservedFile))
+			}
+			out, err := run(t, crank, args...)
+			require.ErrorContains(t, err, `pipeline step "backup" returned a fatal result: this Crossplane hands no objects over`)
+			assert.ErrorContains(t, err, "upgrade it to 2.0 or later")
+			assert.Empty(t, out, "nothing would be composed, and nothing deleted")
+		})
+	}
 }
 
 // TestCrankValidates has `crossplane beta validate` read the claims, the
@@ -191,5 +220,8 @@ func run(t *testing.T, name string, args ...string) ([]byte, error) {
 	if stderr.Len() > 0 {
 		t.Logf("%s", stderr)
 	}
-	return out, err
+	if err != nil {
+		return out, fmt.Errorf("%w: %s", err, stderr)
+	}
+	return out, nil
 }

@@ -73,6 +73,7 @@ func (e Example) call(ctx context.Context, function simulate.Runner) (*fnv1.RunF
 			return rsp, nil
 		}
 		before = rsp.GetRequirements()
+		req.Context = rsp.GetContext()
 		req.RequiredResources = map[string]*fnv1.Resources{}
 		for name, selector := range before.GetResources() {
 			if req.RequiredResources[name], err = e.fetch(selector); err != nil {
