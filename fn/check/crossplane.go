@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/manifests"
 )
 
@@ -91,8 +92,8 @@ func (f flavour) apply() string {
 
 func flavours() []flavour {
 	return []flavour{
-		{"XThreeScaleBackup", "xthreescalebackups.backup.threescale.dev", "manifests/claim", []string{"Established", "Offered"}, manifests.ClaimXRD()},
-		{"ThreeScaleBackup", "threescalebackups.backup.threescale.dev", "manifests/namespaced", []string{"Established"}, manifests.NamespacedXRD()},
+		{v1alpha1.KindCompositeBackup, "xthreescalebackups." + v1alpha1.Group, "manifests/claim", []string{"Established", "Offered"}, manifests.ClaimXRD()},
+		{v1alpha1.KindBackup, BackupCRD, "manifests/namespaced", []string{"Established"}, manifests.NamespacedXRD()},
 	}
 }
 
@@ -125,7 +126,7 @@ func flavoursOf(o Observed) (findings []Finding, installed []flavour) {
 	}
 	refused := refusedFlavour(o)
 	if refused == nil {
-		return []Finding{inBackups.fail(check, "both flavours are installed, and Crossplane serves one of them only, since both define threescalebackups.backup.threescale.dev",
+		return []Finding{inBackups.fail(check, "both flavours are installed, and Crossplane serves one of them only, since both define "+BackupCRD,
 			"keep one: kubectl describe xrd "+strings.Join(XRDNames(), " ")+" tells which is refused; delete that XRD and its Composition")}, nil
 	}
 	kept := flavours()[0]
@@ -138,7 +139,7 @@ func flavoursOf(o Observed) (findings []Finding, installed []flavour) {
 }
 
 // BackupCRD is the CustomResourceDefinition that both flavours define: of the claim, or of the composite.
-const BackupCRD = "threescalebackups.backup.threescale.dev"
+const BackupCRD = "threescalebackups." + v1alpha1.Group
 
 // refusedFlavour is the one that does not own what both define, else the one
 // that Crossplane has not established; nil when neither tells.
