@@ -23,6 +23,9 @@ func TestREADME(t *testing.T) {
 	r.follow("Back up")
 	t.Logf("first backup verified after %s", time.Since(start))
 	assertExplained(t, r)
+	s.useCapabilities()
+	r.follow("What a backup does not hold")
+	assert.Contains(t, r.shell("cat capabilities.yaml"), "name: a-backend")
 
 	r.follow("Looking into a backup", "/mnt/nightly-backup ", s.folderOf("nightly-backup")+" ")
 	r.follow("Disaster recovery, step by step")
@@ -33,6 +36,12 @@ func TestREADME(t *testing.T) {
 	r.follow("Restore a lost installation", s.choices()...)
 	s.assertRestored(kept)
 	s.assertCommits(3, "the first, that of .sops.yaml, that of the restore")
+	r.follow("With no cluster")
+	s.assertFiles(kept, strings.TrimSpace(r.shell("realpath restored")))
+	s.lendRepository()
+	r.follow("Whose repository")
+	r.follow("Monitoring")
+	r.shell("kubectl delete clusterrolebinding threescale-backup-kube-state-metrics")
 
 	s.restoreWhileTheLeaderDies(r, kept)
 	s.assertCommits(4, "asked by force it commits again, once")

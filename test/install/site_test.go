@@ -225,12 +225,37 @@ func (s *site) assertRestored(kept *installation) {
 			assert.True(s.t, bytes.Equal(value, live[key]), "Secret %s has key %s again", name, key)
 		}
 	}
-	files := s.folderOf(threescale.FileStorageClaimName)
-	out, err := exec.Command("rsync", "-rlptnic", "--delete", kept.files+"/", files+"/").CombinedOutput()
+	s.assertFiles(kept, s.folderOf(threescale.FileStorageClaimName))
+}
+
+// assertFiles compares files with those of an installation.
+func (s *site) assertFiles(kept *installation, folder string) {
+	s.t.Helper()
+	out, err := exec.Command("rsync", "-rlptnic", "--delete", kept.files+"/", folder+"/").CombinedOutput()
 	require.NoError(s.t, err, string(out))
 	for line := range strings.Lines(string(out)) {
 		assert.Regexp(s.t, `^\.d\S+ \./\n$`, line, "the files are the same")
 	}
+}
+
+// useCapabilities brings the API of the capabilities, and an object of it.
+func (s *site) useCapabilities() {
+	s.t.Helper()
+	operator, err := peers.ModuleDir(s.t.Context(), "threescale-operator")
+	require.NoError(s.t, err)
+	crd := filepath.Join(operator, "config/crd/bases/capabilities.3scale.net_backends.yaml")
+	require.NoError(s.t, shared.Apply(s.t.Context(), crd))
+	s.until("the capabilities to be served", func(ctx context.Context) error {
+		return shared.ApplyYAML(ctx, []byte(`{apiVersion: capabilities.3scale.net/v1beta1, kind: Backend, metadata: {name: a-backend, namespace: 3scale},
+			spec: {name: A backend, systemName: a-backend, privateBaseURL: "https://backend.example.com"}}`))
+	})
+}
+
+// lendRepository makes a GitRepository of somebody else's namespace.
+func (s *site) lendRepository() {
+	s.t.Helper()
+	require.NoError(s.t, shared.ApplyYAML(s.t.Context(), []byte(`{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: apps, namespace: flux-system},
+		spec: {interval: 1h, suspend: true, url: "https://git.example.com/platform/apps.git"}}`)))
 }
 
 // kubectl runs as the administrator in the installation's namespace.

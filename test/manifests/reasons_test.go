@@ -217,3 +217,21 @@ func TestREADMECommandsAreFollowed(t *testing.T) {
 	}
 	assert.Equal(t, followed, withCommands)
 }
+
+// TestREADMEShowsWhatRuns: what the README shows with a prompt is a target of
+// make that CI calls, a command of the demo, or of the databases' own tools.
+func TestREADMEShowsWhatRuns(t *testing.T) {
+	ci := string(read(t, ".ci/run"))
+	demo := strings.Join(strings.Fields(strings.ReplaceAll(string(read(t, "test/demo/demo.sh")), "\\\n", " ")), " ")
+	shown := regexp.MustCompile(`(?m)^ *\$ (.+)$`).FindAllStringSubmatch(string(read(t, "README.md")), -1)
+	assert.NotEmpty(t, shown)
+	for _, command := range shown {
+		switch program, _, _ := strings.Cut(command[1], " "); program {
+		case "mysqldump", "pg_dump", "redis-cli":
+		case "make":
+			assert.True(t, strings.Contains(ci, "\n"+command[1]+"\n"), "CI runs %q", command[1])
+		default:
+			assert.True(t, strings.Contains(demo, command[1]), "the demo runs %q", command[1])
+		}
+	}
+}
