@@ -1,7 +1,8 @@
 # The two images, for those who build with an engine: after `make binaries`,
 #   docker buildx build --platform linux/amd64,linux/arm64 --target function .
 # `make image` makes images of the same files without one. There is no base: the
-# binaries carry certificate authorities and time zones.
+# binaries carry time zones, and the controller's the certificate authorities of
+# Git servers.
 
 # The controller of restores, which is also the command line.
 FROM scratch AS controller

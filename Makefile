@@ -10,8 +10,8 @@ GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
 LINT      = $(GO) tool -modfile=test/tools/lint/go.mod
 # A cache of its own: what one checkout found would be shown in another by the other's paths.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/build/golangci-lint
-# The same source and version give the same bytes, in each folder and with or without git.
-GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X threescale.dev/backup/fn/cmd/internal/version.version=$(VERSION)'
+# The same source, version and Go give the same bytes, in each folder, with or without git, whatever else is set.
+GOBUILD   = CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X threescale.dev/backup/fn/cmd/internal/version.version=$(VERSION)'
 RELEASE   = $(GO) run ./package/build --registry '$(REGISTRY)' --version '$(VERSION)'
 
 .PHONY: help

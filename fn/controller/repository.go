@@ -71,10 +71,14 @@ func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, se
 	if err != nil {
 		return &restore.Problem{Reason: v1alpha1.ReasonRepositoryUnusable, Message: fmt.Sprintf("GitRepository %q has a malformed spec.url", repository.Name), Terminal: true}
 	}
-	options := []auth.Option{auth.WithClient(w.Client), auth.WithServiceAccountNamespace(repository.Namespace), auth.WithGitURL(*address)}
 	if name := repository.Spec.ServiceAccountName; name != "" {
-		options = append(options, auth.WithServiceAccountName(name))
+		return &restore.Problem{
+			Reason:   v1alpha1.ReasonRepositoryUnusable,
+			Message:  fmt.Sprintf("GitRepository %q logs in as ServiceAccount %q (spec.serviceAccountName), which restores cannot do; use a spec.secretRef, or leave it out: the controller then logs in with a workload identity of its own", repository.Name, name),
+			Terminal: true,
+		}
 	}
+	options := []auth.Option{auth.WithClient(w.Client), auth.WithServiceAccountNamespace(repository.Namespace), auth.WithGitURL(*address)}
 	if t.ProxyURL != nil {
 		options = append(options, auth.WithProxyURL(*t.ProxyURL))
 	}

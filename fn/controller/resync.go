@@ -2,8 +2,11 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -11,7 +14,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/util/exec"
+	"k8s.io/streaming/pkg/httpstream"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -40,7 +46,12 @@ func (w *work) resync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, resyncTimeout)
 	defer cancel()
 	if err := w.exec(ctx, pod); err != nil {
-		return w.unsynced(fmt.Sprintf("Cannot run %q in pod %q: %v; it needs the Role in manifests/resync", resyncCommand[2], pod.Name, err))
+		advice := "it needs the Role in manifests/resync"
+		var failed exec.ExitError
+		if errors.As(err, &failed) {
+			advice = fmt.Sprintf("run it by hand to see what it says: kubectl -n %s exec %s -- bash -c %q", pod.Namespace, pod.Name, resyncCommand[2])
+		}
+		return w.unsynced(fmt.Sprintf("Cannot run %q in pod %q: %v; %s", resyncCommand[2], pod.Name, err, advice))
 	}
 	w.restore.Status.Resynced = true
 	return nil
@@ -91,9 +102,25 @@ func (w *work) exec(ctx context.Context, pod *corev1.Pod) error {
 	}
 	request := clients.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: container, Command: resyncCommand, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	executor, err := remotecommand.NewWebSocketExecutor(w.config, "GET", request.URL().String())
+	executor, err := executorFor(w.config, request.URL())
 	if err != nil {
 		return err
 	}
 	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: io.Discard, Stderr: io.Discard})
+}
+
+// executorFor runs what a URL says, as kubectl does: by SPDY where the API
+// server knows no WebSockets (Kubernetes 1.29), or something before it does not.
+func executorFor(config *rest.Config, at *url.URL) (remotecommand.Executor, error) {
+	webSocket, err := remotecommand.NewWebSocketExecutor(config, http.MethodGet, at.String())
+	if err != nil {
+		return nil, err
+	}
+	spdy, err := remotecommand.NewSPDYExecutor(config, http.MethodPost, at)
+	if err != nil {
+		return nil, err
+	}
+	return remotecommand.NewFallbackExecutor(webSocket, spdy, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	})
 }

@@ -6,7 +6,6 @@ import (
 	_ "time/tzdata" // the image has no file system to read time zones from
 
 	"github.com/alecthomas/kong"
-	_ "golang.org/x/crypto/x509roots/fallback" // nor certificate authorities
 
 	"threescale.dev/backup/fn/cmd/internal/version"
 )

@@ -11,9 +11,10 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	_ "time/tzdata" // time zones also where the system has none
+	_ "time/tzdata" // the image has no file system to read time zones from
 
 	"github.com/alecthomas/kong"
+	_ "golang.org/x/crypto/x509roots/fallback" // nor the certificate authorities of Git servers
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/cmd/internal/version"
@@ -82,7 +83,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Name("threescale-backup"),
 		version.Option(),
 		kong.Description("Backups of Red Hat 3scale API Management."),
-		kong.UsageOnError(),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)))
