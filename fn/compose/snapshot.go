@@ -22,8 +22,6 @@ const (
 	maxAttempts = 5
 	// maxObjectsBytes bounds the objects Secret; the API server's own limit is 1 MiB.
 	maxObjectsBytes = 1000 << 10
-
-	uidRangeAnnotation = "openshift.io/sa.scc.uid-range"
 )
 
 // sources are the Secrets to copy, as they are now, by name.
@@ -255,57 +253,4 @@ func (c *composition) retake(r *run) {
 // inconsistency is the warning of a run whose copies are of different moments.
 func inconsistency() string {
 	return fmt.Sprintf("Sources changed in each of %d attempts to copy them at one moment; the backup holds versions of different moments", maxAttempts)
-}
-
-// files are the paths of the snapshot that the objects Secret holds.
-func (r *run) files() []string {
-	paths := []string{job.DescriptionFile, job.APIManagerFile}
-	for _, object := range threescale.ConfigMaps() {
-		paths = append(paths, job.ConfigMapFile(object.Name))
-	}
-	for source := range r.copies {
-		paths = append(paths, job.SecretMetadataFile(source))
-	}
-	held := r.objects.object("data")
-	return slices.DeleteFunc(paths, func(path string) bool {
-		_, ok := held[specs.ObjectKey(path)]
-		return !ok
-	})
-}
-
-// jobInput gathers what the Job is made of. All of the snapshot exists.
-func (c *composition) jobInput(r *run) specs.JobInput {
-	in := specs.JobInput{
-		Run:          r.spec(c),
-		Image:        c.observed.Image,
-		VolumeClaim:  c.volumeClaimName(),
-		Settings:     c.spec.Job,
-		Inconsistent: r.inconsistent,
-		AssignsUID:   c.assignsUID(),
-		Files:        r.files(),
-		ProveLinks:   c.damageKnown(),
-		Retention:    c.retention(),
-	}
-	if c.spec.Encryption != nil {
-		in.Recipients = c.spec.Encryption.Age.Recipients
-	}
-	if !c.skipsFileStorage() {
-		in.FileStorageClaim = threescale.FileStorageClaimName
-		if specs.SingleNode(c.required(requireFileStorage).accessModes()) {
-			in.FileStorageBeside = threescale.FileStoragePodSelector(threescale.Version(c.apiManager()))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.copies)) {
-		in.Copies = append(in.Copies, specs.Copy{
-			Name:   specs.SecretCopyName(in.Run, name),
-			Source: name,
-			Keys:   slices.Collect(maps.Keys(dataOf(r.copies[name]))),
-		})
-	}
-	return in
-}
-
-// assignsUID tells whether the cluster assigns UIDs to the namespace's pods.
-func (c *composition) assignsUID() bool {
-	return c.required(requireNamespace).annotation(uidRangeAnnotation) != ""
 }

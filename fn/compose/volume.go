@@ -80,9 +80,6 @@ func (c *composition) keepVolume(existing Object) {
 	}
 	c.warnVolumeEdits(existing, v)
 	c.grow(existing, &v)
-	if c.desired.Resources == nil {
-		return
-	}
 	c.desired.Resources[keyVolume] = specs.PVC(v)
 	if c.spec.DeletionPolicy == v1alpha1.DeletionDelete && namespaceOwner(existing) != "" {
 		c.warnf(v1alpha1.ReasonDeletionPolicyNotEffective, "PersistentVolumeClaim %q stays when this backup is deleted, in spite of deletionPolicy %s: it is owned by its Namespace too, as an earlier backup of this name had it", existing.name(), v1alpha1.DeletionDelete)

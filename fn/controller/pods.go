@@ -21,9 +21,6 @@ import (
 // handoverParts is how many hand-over Secrets there are: room for 7 MiB.
 const handoverParts = 8
 
-// uidRangeAnnotation tells that OpenShift assigns UIDs in a namespace.
-const uidRangeAnnotation = "openshift.io/sa.scc.uid-range"
-
 // owners make all that the restore made go with it. None of it blocks that.
 func (w *work) owners() []metav1.OwnerReference {
 	return []metav1.OwnerReference{{
@@ -103,7 +100,7 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 	if _, err := get(ctx, w.Client, "", w.restore.Namespace, namespace); err != nil {
 		return in, err
 	}
-	in.AssignsUID = namespace.Annotations[uidRangeAnnotation] != ""
+	in.AssignsUID = namespace.Annotations[specs.UIDRangeAnnotation] != ""
 	if w.restore.Spec.Decryption == nil {
 		return in, nil
 	}

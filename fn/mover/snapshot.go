@@ -102,7 +102,7 @@ func names(dir string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read snapshot: %w", err)
+		return nil, fmt.Errorf("cannot list folder %q: %w", dir, err)
 	}
 	var out []string
 	for _, entry := range entries {

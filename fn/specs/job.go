@@ -20,6 +20,9 @@ const (
 	nonRootID           int64 = 65532
 	snapshotMode        int32 = 0o440
 
+	// UIDRangeAnnotation is that of a namespace in whose pods OpenShift assigns UIDs.
+	UIDRangeAnnotation = "openshift.io/sa.scc.uid-range"
+
 	// VolumeBackup is the pod's volume that runs are written to.
 	VolumeBackup      = "backup"
 	volumeObjects     = "objects"

@@ -25,7 +25,7 @@ const (
 	// ReasonInternalError: the function cannot answer; nothing is changed.
 	// Do: what the message says. Where it tells of a bug, please report it with the
 	// stack in the log: `kubectl -n crossplane-system logs -l
-	// pkg.crossplane.io/function=function-threescale-backup`.
+	// pkg.crossplane.io/function --prefix --tail=-1`.
 	ReasonInternalError = "InternalError"
 	// ReasonNamespaceRefused: the composite does not prove which namespace it is for.
 	// Do: apply a ThreeScaleBackup in the namespace of the installation, and not a
