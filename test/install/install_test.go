@@ -23,6 +23,7 @@ func TestREADME(t *testing.T) {
 	r.follow("Back up")
 	t.Logf("first backup verified after %s", time.Since(start))
 	assertExplained(t, r)
+	r.follow("Back up again")
 	s.useCapabilities()
 	r.follow("What a backup does not hold")
 	assert.Contains(t, r.shell("cat capabilities.yaml"), "name: a-backend")
@@ -54,6 +55,13 @@ func TestREADME(t *testing.T) {
 	r.follow("Uninstall")
 	s.assertNothingStays()
 	s.installWithoutRights(r)
+
+	s.loseCluster(r)
+	r.follow("Install", append(s.choices(), "VERSION=v0.1.0", "VERSION=v0.1.1")...)
+	r.follow("When the cluster is gone", s.choices()...)
+	s.assertRestored(kept)
+	s.assertCommits(5, "that of the new cluster")
+	s.assertRuns(r, 6, "dr-source", "those of the lost cluster, and one more")
 }
 
 // ofCrossplane are the fields that Crossplane adds to a claim, without a word.

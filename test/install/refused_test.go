@@ -94,6 +94,5 @@ EOF`)
 	})
 	s.t.Logf("what the claim shows meanwhile:\n%s", s.kubectl("get", "threescalebackup", "nightly", "-o", "jsonpath={.status}"))
 	r.shell("kubectl apply -k manifests/rbac\nkubectl -n 3scale wait threescalebackup/nightly --for=condition=BackupCompleted --timeout=5m")
-	runs := r.shell("bin/threescale-backup list --volume " + s.folderOf("nightly-backup"))
-	assert.Equal(s.t, 4, strings.Count(runs, " Complete "), "three from before it was uninstalled, one more:\n%s", runs)
+	s.assertRuns(r, 5, "nightly-backup", "four from before it was uninstalled, one more")
 }

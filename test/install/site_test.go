@@ -272,6 +272,22 @@ func (s *site) until(what string, condition func(context.Context) error) {
 	require.NoError(s.t, cluster.Eventually(s.t.Context(), patience, what, condition))
 }
 
+// assertRuns counts the complete runs on the volume of a claim.
+func (s *site) assertRuns(r *reader, want int, claim, reason string) {
+	s.t.Helper()
+	runs := r.shell("bin/threescale-backup list --volume " + s.folderOf(claim))
+	assert.Equal(s.t, want, strings.Count(runs, " Complete "), "%s:\n%s", reason, runs)
+}
+
+// loseCluster leaves of an installation and its backups the disk and what was
+// kept elsewhere: the reader's folder, and Git.
+func (s *site) loseCluster(r *reader) {
+	s.t.Helper()
+	r.shell("kubectl delete namespace " + namespace + " --timeout=3m")
+	r.shell(`kubectl delete persistentvolume "$volume"`)
+	r.shell("kubectl -n flux-system delete gitrepository apps")
+}
+
 // folderOf is the folder behind a bound claim.
 func (s *site) folderOf(claim string) string {
 	s.t.Helper()
