@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -102,6 +104,20 @@ func imagesOf(t *testing.T, folder string) (controller, mover any) {
 	}
 	require.Fail(t, "no Deployment was built")
 	return nil, nil
+}
+
+// TestDrain: a node is drained of the controller while another pod of it is
+// ready, or while none is: it waits for what others install, and a drain with it.
+func TestDrain(t *testing.T) {
+	var budget policyv1.PodDisruptionBudget
+	require.NoError(t, yaml.UnmarshalStrict(read(t, "manifests/controller/poddisruptionbudget.yaml"), &budget))
+	var deployment appsv1.Deployment
+	require.NoError(t, yaml.UnmarshalStrict(read(t, "manifests/controller/deployment.yaml"), &deployment))
+	assert.Equal(t, deployment.Namespace, budget.Namespace)
+	assert.Equal(t, deployment.Spec.Selector, budget.Spec.Selector)
+	assert.Less(t, budget.Spec.MinAvailable.IntVal, *deployment.Spec.Replicas)
+	require.NotNil(t, budget.Spec.UnhealthyPodEvictionPolicy)
+	assert.Equal(t, policyv1.AlwaysAllow, *budget.Spec.UnhealthyPodEvictionPolicy)
 }
 
 // at walks maps, and lists of one entry, to a field.
