@@ -2,18 +2,22 @@ package check_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"threescale.dev/backup/fn/check"
 	"threescale.dev/backup/manifests"
 )
 
-var errForbidden = errors.New("it is forbidden")
+// errForbidden is as observe wraps what an API server says.
+var errForbidden = fmt.Errorf("cannot read: %w", apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, "a", errors.New("it is forbidden")))
 
 // finding is what a case expects of one check.
 type finding struct {
@@ -91,6 +95,30 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
+// TestUnread: another account helps only against what an account may not do.
+func TestUnread(t *testing.T) {
+	const other, later = "check again with an account that may read it", "check again in a moment"
+	for name, tc := range map[string]struct {
+		reason string
+		err    error
+		want   string
+	}{
+		"Forbidden":    {reason: "a right is missing", err: errForbidden, want: other},
+		"Unauthorized": {reason: "nobody is logged in", err: fmt.Errorf("cannot read: %w", apierrors.NewUnauthorized("no token")), want: other},
+		"NotPublished": {reason: "OpenAPI comes some seconds after the CRD", err: errors.New("it is not published yet"), want: later},
+		"Timeout":      {reason: "an API server that is busy", err: fmt.Errorf("cannot read: %w", apierrors.NewTimeoutError("busy", 1)), want: later},
+	} {
+		t.Run(name, func(t *testing.T) {
+			findingCase{
+				reason: tc.reason,
+				change: func(_ *testing.T, o *check.Observed) { o.RestoreSchema = check.Read[map[string]any]{Err: tc.err} },
+				want:   finding{"Restores", "fields", check.NotChecked, tc.err.Error(), tc.want, nil},
+			}.run(t)
+		})
+	}
+	assert.Equal(t, later, check.Kubernetes("unknown").Do, "a version that nobody can read")
+}
+
 func TestCrossplane(t *testing.T) {
 	for name, tc := range map[string]findingCase{
 		"Label": {reason: "the chart's label has the version", change: func(*testing.T, *check.Observed) {}, want: finding{"Crossplane", "version", check.OK, "Crossplane 2.4.0 ", "", nil}},
@@ -130,7 +158,7 @@ func TestCrossplane(t *testing.T) {
 			change: func(t *testing.T, o *check.Observed) {
 				o.Served[kind(t, "CompositeResourceDefinition", "v2")] = check.Read[bool]{Err: errForbidden}
 			},
-			want: finding{"Crossplane", "version", check.NotChecked, "could not be checked: it is forbidden", "", nil},
+			want: finding{"Crossplane", "version", check.NotChecked, "could not be checked: cannot read: things \"a\" is forbidden: it is forbidden", "", nil},
 		},
 		"Rights": {
 			reason: "each right is named",

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
@@ -139,6 +140,7 @@ func TestForbidden(t *testing.T) {
 			}
 			o := observed(t, s)
 			assert.ErrorContains(t, tc.err(o), "cannot ", tc.reason)
+			assert.Equal(t, !tc.broken, apierrors.IsForbidden(tc.err(o)), "who may not read it can be told so")
 			fine := observed(t, server())
 			assert.Equal(t, 1, failed(o)-failed(fine), "only that")
 		})
