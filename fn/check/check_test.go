@@ -163,7 +163,7 @@ func TestCrossplane(t *testing.T) {
 		"Rights": {
 			reason: "each right is named",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Crossplane.Missing.Value = []check.Right{{"create", "batch", "jobs", ""}, {"patch", "batch", "jobs", ""}, {"create", "", "secrets", ""}, {"patch", "", "secrets", ""}, {"get", "", "pods", "log"}}
+				o.Crossplane.Missing.Value = []check.Right{{"create", "batch", "jobs", "", ""}, {"patch", "batch", "jobs", "", ""}, {"create", "", "secrets", "", ""}, {"patch", "", "secrets", "", ""}, {"get", "", "pods", "log", ""}}
 			},
 			want: finding{
 				"Crossplane", "rights", check.Failed, "ServiceAccount crossplane-system/crossplane may not: create, patch on jobs.batch, secrets; get on pods/log", "kubectl apply -k manifests/rbac",

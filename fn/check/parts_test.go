@@ -164,9 +164,20 @@ func TestRestores(t *testing.T) {
 		"Rights": {
 			reason: "each right is named",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Controller.Missing.Value = []check.Right{{"patch", "backup.threescale.dev", "threescalerestores", "status"}}
+				o.Controller.Missing.Value = []check.Right{{"patch", "backup.threescale.dev", "threescalerestores", "status", ""}}
 			},
 			want: finding{"Restores", "rights", check.Failed, "may not: patch on threescalerestores.backup.threescale.dev/status", "manifests/controller", []string{"patch threescalerestores.backup.threescale.dev/status"}},
+		},
+		"LeaderElection": {
+			reason: "no pod leads without it, and all are available; it is for one namespace only",
+			change: func(_ *testing.T, o *check.Observed) {
+				const group = "coordination.k8s.io"
+				o.Controller.Missing.Value = []check.Right{{"create", "batch", "jobs", "", ""}, {"create", group, "leases", "", "threescale-backup"}}
+			},
+			want: finding{
+				"Restores", "rights", check.Failed, "may not: create on jobs.batch; create on leases.coordination.k8s.io in namespace threescale-backup", "manifests",
+				[]string{"create jobs.batch", "create leases.coordination.k8s.io in namespace threescale-backup"},
+			},
 		},
 		"Images": {
 			reason: "one was upgraded and the other forgotten",

@@ -97,6 +97,28 @@ func TestInstallation(t *testing.T) {
 	assert.Contains(t, asked, "system:serviceaccount:threescale-backup:threescale-backup")
 }
 
+// TestLeaderElection: the controller leads in its own namespace, wherever that is;
+// all else is asked for in all of them.
+func TestLeaderElection(t *testing.T) {
+	s := server()
+	namespaces := map[string][]string{}
+	s.Denied = func(_ string, of *authorizationv1.ResourceAttributes) bool {
+		if !slices.Contains(namespaces[of.Namespace], of.Resource) {
+			namespaces[of.Namespace] = append(namespaces[of.Namespace], of.Resource)
+		}
+		return of.Resource == "leases" && of.Verb == "create"
+	}
+	o, err := observe.Installation(t.Context(), &rest.Config{Host: s.Start(t)}, observe.Options{
+		Crossplane: check.Account{Namespace: "crossplane-system", Name: "crossplane"},
+		Controller: check.Account{Namespace: "flux-system", Name: check.ControllerName},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []check.Right{{Verb: "create", Group: "coordination.k8s.io", Resource: "leases", Namespace: "flux-system"}}, o.Controller.Missing.Value)
+	assert.Empty(t, o.Crossplane.Missing.Value)
+	assert.Equal(t, []string{"", "flux-system"}, slices.Sorted(maps.Keys(namespaces)))
+	assert.Equal(t, []string{"leases"}, namespaces["flux-system"])
+}
+
 // TestEmptyCluster: what is not there is no error.
 func TestEmptyCluster(t *testing.T) {
 	o := observed(t, &apiserver.Server{GitVersion: "v1.34.4"})
