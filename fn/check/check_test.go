@@ -213,12 +213,12 @@ func TestXRD(t *testing.T) {
 		"ClaimFirst": {
 			reason: "the claim's CRD is the namespaced composite's: who came first has it",
 			change: both(fine(manifests.ClaimXRD()), not(manifests.NamespacedXRD()), claimXRD),
-			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + namespacedXRD, "kubectl delete xrd " + namespacedXRD + ", and the Composition of manifests/namespaced", nil},
+			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + namespacedXRD, "delete the Configuration of package configuration-threescale-backup-namespaced (kubectl get configuration.pkg.crossplane.io lists them); only without packages: kubectl delete xrd " + namespacedXRD + ", and the Composition of manifests/namespaced", nil},
 		},
 		"NamespacedFirst": {
 			reason: "the other way round",
 			change: both(not(manifests.ClaimXRD(), `{type: Established, status: "True"}`), fine(manifests.NamespacedXRD()), namespacedXRD),
-			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + claimXRD, "kubectl delete xrd " + claimXRD, nil},
+			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + claimXRD, "delete the Configuration of package configuration-threescale-backup (kubectl get configuration.pkg.crossplane.io lists them); only without packages: kubectl delete xrd " + claimXRD + ", and the Composition of manifests/claim", nil},
 		},
 		"OwnerUnreadable": {
 			reason: "the conditions tell, too",
@@ -228,12 +228,16 @@ func TestXRD(t *testing.T) {
 		"NobodyTells": {
 			reason: "an XRD is not deleted on a guess",
 			change: both(not(manifests.ClaimXRD()), not(manifests.NamespacedXRD()), ""),
-			want:   finding{"Backups", "XRD", check.Failed, "both flavours are installed", "kubectl describe xrd " + claimXRD + " " + namespacedXRD, nil},
+			want:   finding{"Backups", "XRD", check.Failed, "both flavours are installed", "kubectl describe xrd " + claimXRD + " " + namespacedXRD + " tells which is refused; delete the Configuration of its package (kubectl get configuration.pkg.crossplane.io lists them); only without packages: that XRD", nil},
 		},
 		"None": {
-			reason: "the default flavour is named first",
+			reason: "the default flavour is named first, and the package, which the README installs, before the folder",
 			change: func(_ *testing.T, o *check.Observed) { o.XRDs.Value = nil },
-			want:   finding{"Backups", "XRD", check.Failed, "no XRD of ThreeScaleBackup is installed", "kubectl apply --server-side -k manifests/claim", nil},
+			want: finding{
+				"Backups", "XRD", check.Failed, "no XRD of ThreeScaleBackup is installed",
+				"install, or upgrade, the package configuration-threescale-backup (README, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/claim, with your image and the name of your Function in the Composition; " +
+					"for Crossplane 2 without claims, configuration-threescale-backup-namespaced and manifests/namespaced instead", nil,
+			},
 		},
 		"NotOffered": {
 			reason: "claims exist only when it is offered, and Crossplane says why not",
@@ -258,8 +262,20 @@ func TestXRD(t *testing.T) {
 				remove(t, schema, "properties", "status", "properties", "lastRun", "properties", "removed")
 			},
 			want: finding{
-				"Backups", "fields", check.Failed, "older version than this program, it lacks: spec.job.tolerations[].key, spec.retention, status.lastRun.removed", "manifests/claim",
+				"Backups", "fields", check.Failed, "older version than this program, it lacks: spec.job.tolerations[].key, spec.retention, status.lastRun.removed", "upgrade, the package configuration-threescale-backup (",
 				[]string{"spec.job.tolerations[].key", "spec.retention", "status.lastRun.removed"},
+			},
+		},
+		"OlderNamespaced": {
+			reason: "the package is that of the flavour that is installed",
+			change: func(t *testing.T, o *check.Observed) {
+				o.XRDs.Value = map[string]check.Object{namespacedXRD: established(t, manifests.NamespacedXRD())}
+				remove(t, properties(t, o.XRDs.Value[namespacedXRD]), "properties", "spec", "properties", "retention")
+				require.NoError(t, unstructured.SetNestedField(o.Compositions.Value["threescalebackup-claim"].Object, "ThreeScaleBackup", "spec", "compositeTypeRef", "kind"))
+			},
+			want: finding{
+				"Backups", "fields", check.Failed, "it lacks: spec.retention", "upgrade, the package configuration-threescale-backup-namespaced (README, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/namespaced,",
+				[]string{"spec.retention"},
 			},
 		},
 		"Newer": {

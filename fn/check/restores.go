@@ -10,7 +10,7 @@ import (
 
 const (
 	inRestores      = area("Restores")
-	applyController = "kubectl apply --server-side -k manifests/controller, or have Flux apply ./manifests/controller, with your images in it (the README shows the patch)"
+	applyController = "have Flux apply ./manifests with spec.images as in the README (Install)"
 )
 
 // restores checks the controller and its kind.
@@ -60,7 +60,7 @@ func restoreFields(o Observed) Finding {
 func images(deployment Object) Finding {
 	const check = "images"
 	controller, mover := controllerImages(deployment)
-	do := "set both to the same version, as the patch of manifests/controller in the README does"
+	const do = "set both to the same version: " + applyController
 	switch {
 	case mover == "":
 		return inRestores.fail(check, "the controller has no MOVER_IMAGE, the image that a restore's Jobs run", do)
