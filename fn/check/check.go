@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -110,10 +111,11 @@ func (a area) fail(check, message, do string) Finding {
 }
 
 func (a area) unread(check string, err error) Finding {
-	return Finding{
-		Area: string(a), Check: check, State: NotChecked, Message: "could not be checked: " + err.Error(),
-		Do: "check again with an account that may read it",
+	do := "check again in a moment"
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		do = "check again with an account that may read it"
 	}
+	return Finding{Area: string(a), Check: check, State: NotChecked, Message: "could not be checked: " + err.Error(), Do: do}
 }
 
 func text(object Object, path ...string) string {

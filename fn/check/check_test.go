@@ -2,18 +2,22 @@ package check_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"threescale.dev/backup/fn/check"
 	"threescale.dev/backup/manifests"
 )
 
-var errForbidden = errors.New("it is forbidden")
+// errForbidden is as observe wraps what an API server says.
+var errForbidden = fmt.Errorf("cannot read: %w", apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, "a", errors.New("it is forbidden")))
 
 // finding is what a case expects of one check.
 type finding struct {
@@ -91,6 +95,30 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
+// TestUnread: another account helps only against what an account may not do.
+func TestUnread(t *testing.T) {
+	const other, later = "check again with an account that may read it", "check again in a moment"
+	for name, tc := range map[string]struct {
+		reason string
+		err    error
+		want   string
+	}{
+		"Forbidden":    {reason: "a right is missing", err: errForbidden, want: other},
+		"Unauthorized": {reason: "nobody is logged in", err: fmt.Errorf("cannot read: %w", apierrors.NewUnauthorized("no token")), want: other},
+		"NotPublished": {reason: "OpenAPI comes some seconds after the CRD", err: errors.New("it is not published yet"), want: later},
+		"Timeout":      {reason: "an API server that is busy", err: fmt.Errorf("cannot read: %w", apierrors.NewTimeoutError("busy", 1)), want: later},
+	} {
+		t.Run(name, func(t *testing.T) {
+			findingCase{
+				reason: tc.reason,
+				change: func(_ *testing.T, o *check.Observed) { o.RestoreSchema = check.Read[map[string]any]{Err: tc.err} },
+				want:   finding{"Restores", "fields", check.NotChecked, tc.err.Error(), tc.want, nil},
+			}.run(t)
+		})
+	}
+	assert.Equal(t, later, check.Kubernetes("unknown").Do, "a version that nobody can read")
+}
+
 func TestCrossplane(t *testing.T) {
 	for name, tc := range map[string]findingCase{
 		"Label": {reason: "the chart's label has the version", change: func(*testing.T, *check.Observed) {}, want: finding{"Crossplane", "version", check.OK, "Crossplane 2.4.0 ", "", nil}},
@@ -130,12 +158,12 @@ func TestCrossplane(t *testing.T) {
 			change: func(t *testing.T, o *check.Observed) {
 				o.Served[kind(t, "CompositeResourceDefinition", "v2")] = check.Read[bool]{Err: errForbidden}
 			},
-			want: finding{"Crossplane", "version", check.NotChecked, "could not be checked: it is forbidden", "", nil},
+			want: finding{"Crossplane", "version", check.NotChecked, "could not be checked: cannot read: things \"a\" is forbidden: it is forbidden", "", nil},
 		},
 		"Rights": {
 			reason: "each right is named",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Crossplane.Missing.Value = []check.Right{{"create", "batch", "jobs", ""}, {"patch", "batch", "jobs", ""}, {"create", "", "secrets", ""}, {"patch", "", "secrets", ""}, {"get", "", "pods", "log"}}
+				o.Crossplane.Missing.Value = []check.Right{{"create", "batch", "jobs", "", ""}, {"patch", "batch", "jobs", "", ""}, {"create", "", "secrets", "", ""}, {"patch", "", "secrets", "", ""}, {"get", "", "pods", "log", ""}}
 			},
 			want: finding{
 				"Crossplane", "rights", check.Failed, "ServiceAccount crossplane-system/crossplane may not: create, patch on jobs.batch, secrets; get on pods/log", "kubectl apply -k manifests/rbac",
@@ -185,12 +213,12 @@ func TestXRD(t *testing.T) {
 		"ClaimFirst": {
 			reason: "the claim's CRD is the namespaced composite's: who came first has it",
 			change: both(fine(manifests.ClaimXRD()), not(manifests.NamespacedXRD()), claimXRD),
-			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + namespacedXRD, "kubectl delete xrd " + namespacedXRD + ", and the Composition of manifests/namespaced", nil},
+			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + namespacedXRD, "delete the Configuration of package configuration-threescale-backup-namespaced (kubectl get configuration.pkg.crossplane.io lists them); only without packages: kubectl delete xrd " + namespacedXRD + ", and the Composition of manifests/namespaced", nil},
 		},
 		"NamespacedFirst": {
 			reason: "the other way round",
 			change: both(not(manifests.ClaimXRD(), `{type: Established, status: "True"}`), fine(manifests.NamespacedXRD()), namespacedXRD),
-			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + claimXRD, "kubectl delete xrd " + claimXRD, nil},
+			want:   finding{"Backups", "XRD", check.Failed, "so Crossplane refuses XRD " + claimXRD, "delete the Configuration of package configuration-threescale-backup (kubectl get configuration.pkg.crossplane.io lists them); only without packages: kubectl delete xrd " + claimXRD + ", and the Composition of manifests/claim", nil},
 		},
 		"OwnerUnreadable": {
 			reason: "the conditions tell, too",
@@ -200,12 +228,16 @@ func TestXRD(t *testing.T) {
 		"NobodyTells": {
 			reason: "an XRD is not deleted on a guess",
 			change: both(not(manifests.ClaimXRD()), not(manifests.NamespacedXRD()), ""),
-			want:   finding{"Backups", "XRD", check.Failed, "both flavours are installed", "kubectl describe xrd " + claimXRD + " " + namespacedXRD, nil},
+			want:   finding{"Backups", "XRD", check.Failed, "both flavours are installed", "kubectl describe xrd " + claimXRD + " " + namespacedXRD + " tells which is refused; delete the Configuration of its package (kubectl get configuration.pkg.crossplane.io lists them); only without packages: that XRD", nil},
 		},
 		"None": {
-			reason: "the default flavour is named first",
+			reason: "the default flavour is named first, and the package, which the README installs, before the folder",
 			change: func(_ *testing.T, o *check.Observed) { o.XRDs.Value = nil },
-			want:   finding{"Backups", "XRD", check.Failed, "no XRD of ThreeScaleBackup is installed", "kubectl apply --server-side -k manifests/claim", nil},
+			want: finding{
+				"Backups", "XRD", check.Failed, "no XRD of ThreeScaleBackup is installed",
+				"install, or upgrade, the package configuration-threescale-backup (README, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/claim, with your image and the name of your Function in the Composition; " +
+					"for Crossplane 2 without claims, configuration-threescale-backup-namespaced and manifests/namespaced instead", nil,
+			},
 		},
 		"NotOffered": {
 			reason: "claims exist only when it is offered, and Crossplane says why not",
@@ -230,8 +262,20 @@ func TestXRD(t *testing.T) {
 				remove(t, schema, "properties", "status", "properties", "lastRun", "properties", "removed")
 			},
 			want: finding{
-				"Backups", "fields", check.Failed, "older version than this program, it lacks: spec.job.tolerations[].key, spec.retention, status.lastRun.removed", "manifests/claim",
+				"Backups", "fields", check.Failed, "older version than this program, it lacks: spec.job.tolerations[].key, spec.retention, status.lastRun.removed", "upgrade, the package configuration-threescale-backup (",
 				[]string{"spec.job.tolerations[].key", "spec.retention", "status.lastRun.removed"},
+			},
+		},
+		"OlderNamespaced": {
+			reason: "the package is that of the flavour that is installed",
+			change: func(t *testing.T, o *check.Observed) {
+				o.XRDs.Value = map[string]check.Object{namespacedXRD: established(t, manifests.NamespacedXRD())}
+				remove(t, properties(t, o.XRDs.Value[namespacedXRD]), "properties", "spec", "properties", "retention")
+				require.NoError(t, unstructured.SetNestedField(o.Compositions.Value["threescalebackup-claim"].Object, "ThreeScaleBackup", "spec", "compositeTypeRef", "kind"))
+			},
+			want: finding{
+				"Backups", "fields", check.Failed, "it lacks: spec.retention", "upgrade, the package configuration-threescale-backup-namespaced (README, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/namespaced,",
+				[]string{"spec.retention"},
 			},
 		},
 		"Newer": {

@@ -31,7 +31,7 @@ func compositions(o Observed, f flavour) []Finding {
 		findings = append(findings, composition(o, f, name, objects(c.Object, "spec", "pipeline"))...)
 	}
 	if len(findings) == 0 {
-		return []Finding{inBackups.fail(checkComposition, fmt.Sprintf("there is no Composition of kind %s", f.kind), f.apply())}
+		return []Finding{inBackups.fail(checkComposition, fmt.Sprintf("there is no Composition of kind %s", f.kind), f.install())}
 	}
 	return findings
 }
@@ -46,14 +46,15 @@ func composition(o Observed, f flavour, name string, pipeline []map[string]any) 
 		reference, _ := step["functionRef"].(map[string]any)
 		called, _ := reference["name"].(string)
 		found, _ := input["image"].(string)
-		return []Finding{image(name, found), function(o, name, called)}
+		return []Finding{image(f, name, found), function(o, f, name, called)}
 	}
-	return []Finding{inBackups.fail(checkComposition, fmt.Sprintf("Composition %q has no step with an input of kind Input (%s)", name, v1alpha1.GroupVersion), f.apply())}
+	return []Finding{inBackups.fail(checkComposition, fmt.Sprintf("Composition %q has no step with an input of kind Input (%s)", name, v1alpha1.GroupVersion), f.install())}
 }
 
 // image checks that of the Jobs' pods.
-func image(composition, found string) Finding {
-	do := fmt.Sprintf("set input.image to where you host the function's image: kubectl edit composition %s, or a kustomize patch as in the README", composition)
+func image(f flavour, composition, found string) Finding {
+	do := fmt.Sprintf("install the package %s, which has it set (README, Install); %s set input.image to where you host the function's image, by a kustomize patch as in the README (Install)",
+		f.configuration, withoutPackages)
 	switch {
 	case found == "":
 		return inBackups.fail(checkComposition, fmt.Sprintf("Composition %q has no input.image, which the Jobs run", composition), do)
@@ -64,7 +65,7 @@ func image(composition, found string) Finding {
 }
 
 // function checks the package that a Composition calls.
-func function(o Observed, composition, called string) Finding {
+func function(o Observed, f flavour, composition, called string) Finding {
 	if o.Functions.Err != nil {
 		return inBackups.unread(checkFunction, o.Functions.Err)
 	}
@@ -75,7 +76,8 @@ func function(o Observed, composition, called string) Finding {
 			installed = "none"
 		}
 		return inBackups.fail(checkFunction, fmt.Sprintf("Composition %q calls Function %q, which is not installed (installed: %s)", composition, called, installed),
-			fmt.Sprintf("install the package as a Function called %q, or change the Composition's functionRef.name to the one that is installed", called))
+			fmt.Sprintf("install, or upgrade, the package %s, which brings it (README, Install and Upgrade); %s install the function as a Function called %q, or change the Composition's functionRef.name to the one that is installed",
+				f.configuration, withoutPackages, called))
 	}
 	if problem := unmet(found, "Installed", "Healthy"); problem != "" {
 		return inBackups.fail(checkFunction, fmt.Sprintf("Function %q does not run: %s", called, problem),

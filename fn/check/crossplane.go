@@ -15,6 +15,9 @@ const (
 
 	installCrossplane = "install Crossplane 2.0 or later (2.4 is tested): https://docs.crossplane.io/latest/get-started/install"
 	applyRights       = "kubectl apply -k manifests/rbac, or have Flux apply ./manifests/rbac; where Crossplane's RBAC manager is off, also bind ClusterRole threescale-backup:aggregate-to-crossplane to that ServiceAccount"
+
+	withoutPackages = "only without packages:"
+	listPackages    = "kubectl get configuration.pkg.crossplane.io lists them"
 )
 
 // crossplane checks all that a backup needs.
@@ -27,7 +30,7 @@ func crossplane(o Observed) []Finding {
 	xrds, installed := flavoursOf(o)
 	findings = append(findings, xrds...)
 	for _, f := range installed {
-		findings = append(findings, fields(inBackups, "XRD "+f.xrd, schemaOf(o.XRDs.Value[f.xrd].Object), f.manifest, f.apply()))
+		findings = append(findings, fields(inBackups, "XRD "+f.xrd, schemaOf(o.XRDs.Value[f.xrd].Object), f.manifest, f.install()))
 		findings = append(findings, compositions(o, f)...)
 	}
 	return findings
@@ -81,19 +84,24 @@ func tag(image string) string {
 
 // flavour is one of the two in which a ThreeScaleBackup can be installed.
 type flavour struct {
-	kind, xrd, folder string
-	conditions        []string
-	manifest          []byte
+	kind, xrd     string
+	configuration string // the package of XRD and Composition
+	folder        string // the same for who installs no packages
+	conditions    []string
+	manifest      []byte
 }
 
-func (f flavour) apply() string {
-	return fmt.Sprintf("kubectl apply --server-side -k %s, or have Flux apply ./%s, with your image in the Composition (the README shows the patch)", f.folder, f.folder)
+// install says how to get a flavour. The folder, applied over a package, would
+// take away the image and the name of the Function that the package has set.
+func (f flavour) install() string {
+	return fmt.Sprintf("install, or upgrade, the package %s (README, Install and Upgrade); %s kubectl apply --server-side -k %s, with your image and the name of your Function in the Composition",
+		f.configuration, withoutPackages, f.folder)
 }
 
 func flavours() []flavour {
 	return []flavour{
-		{v1alpha1.KindCompositeBackup, "xthreescalebackups." + v1alpha1.Group, "manifests/claim", []string{"Established", "Offered"}, manifests.ClaimXRD()},
-		{v1alpha1.KindBackup, BackupCRD, "manifests/namespaced", []string{"Established"}, manifests.NamespacedXRD()},
+		{v1alpha1.KindCompositeBackup, "xthreescalebackups." + v1alpha1.Group, "configuration-threescale-backup", "manifests/claim", []string{"Established", "Offered"}, manifests.ClaimXRD()},
+		{v1alpha1.KindBackup, BackupCRD, "configuration-threescale-backup-namespaced", "manifests/namespaced", []string{"Established"}, manifests.NamespacedXRD()},
 	}
 }
 
@@ -119,15 +127,16 @@ func flavoursOf(o Observed) (findings []Finding, installed []flavour) {
 	}
 	switch len(installed) {
 	case 0:
-		f := flavours()[0]
-		return []Finding{inBackups.fail(check, "no XRD of ThreeScaleBackup is installed", f.apply()+"; or manifests/namespaced instead, for Crossplane 2 without claims")}, nil
+		claims, namespaced := flavours()[0], flavours()[1]
+		return []Finding{inBackups.fail(check, "no XRD of ThreeScaleBackup is installed",
+			fmt.Sprintf("%s; for Crossplane 2 without claims, %s and %s instead", claims.install(), namespaced.configuration, namespaced.folder))}, nil
 	case 1:
 		return []Finding{established(o, installed[0])}, installed
 	}
 	refused := refusedFlavour(o)
 	if refused == nil {
 		return []Finding{inBackups.fail(check, "both flavours are installed, and Crossplane serves one of them only, since both define "+BackupCRD,
-			"keep one: kubectl describe xrd "+strings.Join(XRDNames(), " ")+" tells which is refused; delete that XRD and its Composition")}, nil
+			fmt.Sprintf("keep one: kubectl describe xrd %s tells which is refused; delete the Configuration of its package (%s); %s that XRD and its Composition", strings.Join(XRDNames(), " "), listPackages, withoutPackages))}, nil
 	}
 	kept := flavours()[0]
 	if refused.xrd == kept.xrd {
@@ -135,7 +144,8 @@ func flavoursOf(o Observed) (findings []Finding, installed []flavour) {
 	}
 	return []Finding{inBackups.fail(check,
 		fmt.Sprintf("both flavours are installed: CustomResourceDefinition %s belongs to XRD %s, so Crossplane refuses XRD %s, which defines it too", BackupCRD, kept.xrd, refused.xrd),
-		fmt.Sprintf("keep one; to keep the one that works: kubectl delete xrd %s, and the Composition of %s", refused.xrd, refused.folder)), established(o, kept)}, []flavour{kept}
+		fmt.Sprintf("keep one; to keep the one that works, delete the Configuration of package %s (%s); %s kubectl delete xrd %s, and the Composition of %s",
+			refused.configuration, listPackages, withoutPackages, refused.xrd, refused.folder)), established(o, kept)}, []flavour{kept}
 }
 
 // BackupCRD is the CustomResourceDefinition that both flavours define: of the claim, or of the composite.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -9,7 +10,7 @@ import (
 
 const (
 	inRestores      = area("Restores")
-	applyController = "kubectl apply --server-side -k manifests/controller, or have Flux apply ./manifests/controller, with your images in it (the README shows the patch)"
+	applyController = "have Flux apply ./manifests with spec.images as in the README (Install)"
 )
 
 // restores checks the controller and its kind.
@@ -59,17 +60,24 @@ func restoreFields(o Observed) Finding {
 func images(deployment Object) Finding {
 	const check = "images"
 	controller, mover := controllerImages(deployment)
-	do := "set both to the same version, as the patch of manifests/controller in the README does"
+	const do = "set both to the same version: " + applyController
 	switch {
 	case mover == "":
 		return inRestores.fail(check, "the controller has no MOVER_IMAGE, the image that a restore's Jobs run", do)
 	case strings.HasPrefix(mover, placeholder):
 		return inRestores.fail(check, fmt.Sprintf("MOVER_IMAGE is the placeholder %s, which nobody can pull", mover), do)
+	case byDigest(controller) && byDigest(mover):
+		return inRestores.ok(check, "the controller's image and its MOVER_IMAGE are both named by digest: that they are of one version cannot be told")
+	case byDigest(controller) || byDigest(mover):
+		return inRestores.ok(check, "one of the controller's image %s and its MOVER_IMAGE %s is named by digest only: that they are of one version cannot be told", controller, mover)
 	case tag(controller) != tag(mover):
 		return inRestores.warn(check, fmt.Sprintf("the controller's image %s and its MOVER_IMAGE %s are of different versions", controller, mover), do)
 	}
-	return inRestores.ok(check, "the controller's image and its MOVER_IMAGE have the same tag %q", tag(controller))
+	return inRestores.ok(check, "the controller's image and its MOVER_IMAGE have the same tag %q", cmp.Or(tag(controller), "latest"))
 }
+
+// byDigest tells whether an image is named by its digest only.
+func byDigest(image string) bool { return strings.Contains(image, "@") && tag(image) == "" }
 
 // controllerImages are that of the container and that of the mover, which a flag
 // names, else a variable.
@@ -85,11 +93,23 @@ func controllerImages(deployment Object) (controller, mover string) {
 			}
 		}
 		args, _ := container["args"].([]any)
-		for _, arg := range args {
-			if given, ok := strings.CutPrefix(fmt.Sprint(arg), "--mover-image="); ok {
-				mover = given
-			}
-		}
+		mover = cmp.Or(moverFlag(args), mover)
 	}
 	return controller, mover
+}
+
+// moverFlag is the value of the flag --mover-image, which may be an argument of
+// its own; empty without one.
+func moverFlag(args []any) string {
+	const flag = "--mover-image"
+	value := ""
+	for i, arg := range args {
+		if given, ok := strings.CutPrefix(fmt.Sprint(arg), flag+"="); ok {
+			value = given
+		}
+		if arg == flag && i+1 < len(args) {
+			value = fmt.Sprint(args[i+1])
+		}
+	}
+	return value
 }

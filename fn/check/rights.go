@@ -1,7 +1,6 @@
 package check
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -9,10 +8,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Right is a verb on a resource of all namespaces.
-type Right struct{ Verb, Group, Resource, Subresource string }
+// Right is a verb on a resource of a namespace, or of all where none is named.
+type Right struct{ Verb, Group, Resource, Subresource, Namespace string }
 
-func (r Right) String() string { return r.Verb + " " + r.on() }
+func (r Right) String() string { return r.Verb + " " + r.on() + r.where() }
 
 // on is the resource as `kubectl auth can-i` takes it.
 func (r Right) on() string {
@@ -26,22 +25,33 @@ func (r Right) on() string {
 	return on
 }
 
-// Rights are those of a ClusterRole, one by one.
-func Rights(clusterRole []byte) ([]Right, error) {
-	var role rbacv1.ClusterRole
-	if err := yaml.UnmarshalStrict(clusterRole, &role); err != nil {
-		return nil, fmt.Errorf("cannot read the ClusterRole: %w", err)
+func (r Right) where() string {
+	if r.Namespace == "" {
+		return ""
 	}
-	if len(role.Rules) == 0 {
-		return nil, errors.New("cannot read the ClusterRole: it has no rules")
+	return " in namespace " + r.Namespace
+}
+
+// Rights are those of a ClusterRole, or of a Role in a namespace, one by one. The
+// namespace that a Role names itself is where it is installed by default.
+func Rights(role []byte, namespace string) ([]Right, error) {
+	var read rbacv1.ClusterRole // which has all fields of a Role
+	if err := yaml.UnmarshalStrict(role, &read); err != nil {
+		return nil, fmt.Errorf("cannot read the role: %w", err)
+	}
+	if len(read.Rules) == 0 {
+		return nil, fmt.Errorf("cannot read the role %q: it has no rules", read.Name)
+	}
+	if read.Kind != "Role" {
+		namespace = ""
 	}
 	var rights []Right
-	for _, rule := range role.Rules {
+	for _, rule := range read.Rules {
 		for _, group := range rule.APIGroups {
 			for _, resource := range rule.Resources {
 				resource, subresource, _ := strings.Cut(resource, "/")
 				for _, verb := range rule.Verbs {
-					rights = append(rights, Right{verb, group, resource, subresource})
+					rights = append(rights, Right{verb, group, resource, subresource, namespace})
 				}
 			}
 		}
@@ -49,28 +59,33 @@ func Rights(clusterRole []byte) ([]Right, error) {
 	return rights, nil
 }
 
-// grouped names rights in one line: resources with the same verbs together.
+// grouped names rights in one line: resources of one place with the same verbs
+// together.
 func grouped(rights []Right) string {
-	var resources, all []string
-	verbs, sharing := map[string][]string{}, map[string][]string{}
+	type place struct{ on, where string }
+	type shared struct{ verbs, where string }
+	var places []place
+	var all []shared
+	verbs, sharing := map[place][]string{}, map[shared][]string{}
 	for _, right := range rights {
-		on := right.on()
-		if verbs[on] == nil {
-			resources = append(resources, on)
+		at := place{right.on(), right.where()}
+		if verbs[at] == nil {
+			places = append(places, at)
 		}
-		verbs[on] = append(verbs[on], right.Verb)
+		verbs[at] = append(verbs[at], right.Verb)
 	}
-	for _, on := range resources {
-		these := strings.Join(verbs[on], ", ")
+	for _, at := range places {
+		these := shared{strings.Join(verbs[at], ", "), at.where}
 		if sharing[these] == nil {
 			all = append(all, these)
 		}
-		sharing[these] = append(sharing[these], on)
+		sharing[these] = append(sharing[these], at.on)
 	}
-	for i, these := range all {
-		all[i] = these + " on " + strings.Join(sharing[these], ", ")
+	var out []string
+	for _, these := range all {
+		out = append(out, these.verbs+" on "+strings.Join(sharing[these], ", ")+these.where)
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(out, "; ")
 }
 
 // rights checks those of a program.

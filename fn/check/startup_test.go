@@ -76,29 +76,43 @@ func TestStartup(t *testing.T) {
 
 // TestRightsOfARole: of a rule with several groups, resources and verbs, all are asked for.
 func TestRightsOfARole(t *testing.T) {
-	rights, err := check.Rights([]byte(`{kind: ClusterRole, rules: [{apiGroups: ["", batch], resources: [jobs, jobs/status], verbs: [get, list]}]}`))
+	const rules = `rules: [{apiGroups: ["", batch], resources: [jobs, jobs/status], verbs: [get, list]}]`
+	all := []string{"get jobs", "list jobs", "get jobs/status", "list jobs/status", "get jobs.batch", "list jobs.batch", "get jobs.batch/status", "list jobs.batch/status"}
+	assert.Equal(t, all, rightsOf(t, []byte("{kind: ClusterRole, "+rules+"}")), "in all namespaces")
+	for i := range all {
+		all[i] += " in namespace here"
+	}
+	assert.Equal(t, all, rightsOf(t, []byte("{kind: Role, metadata: {namespace: elsewhere}, "+rules+"}")), "in the one where it is looked for")
+	for name, role := range map[string]string{"no rules": "kind: ClusterRole", "an unknown field": "{kind: ClusterRole, rule: []}", "no YAML": "["} {
+		_, err := check.Rights([]byte(role), "here")
+		assert.ErrorContains(t, err, "cannot read the role", name)
+	}
+}
+
+// rightsOf names those of a role in namespace "here".
+func rightsOf(t *testing.T, role []byte) []string {
+	t.Helper()
+	rights, err := check.Rights(role, "here")
 	require.NoError(t, err)
 	var names []string
 	for _, right := range rights {
 		names = append(names, right.String())
 	}
-	assert.Equal(t, []string{"get jobs", "list jobs", "get jobs/status", "list jobs/status", "get jobs.batch", "list jobs.batch", "get jobs.batch/status", "list jobs.batch/status"}, names)
-	for name, role := range map[string]string{"no rules": "kind: ClusterRole", "an unknown field": "{kind: ClusterRole, rule: []}", "no YAML": "["} {
-		_, err := check.Rights([]byte(role))
-		assert.Error(t, err, name)
-	}
+	return names
 }
 
 // TestShippedRights: the shipped roles have no rule that cannot be asked for one by one.
 func TestShippedRights(t *testing.T) {
 	for name, role := range map[string][]byte{"Crossplane": manifests.CrossplaneRole(), "controller": manifests.ControllerRole()} {
-		rights, err := check.Rights(role)
-		require.NoError(t, err, name)
-		assert.Greater(t, len(rights), 30, name)
-		for _, right := range rights {
-			assert.NotContains(t, right.String(), "*", name)
+		names := rightsOf(t, role)
+		assert.Greater(t, len(names), 30, name)
+		for _, right := range names {
+			assert.NotContains(t, right, "*", name)
+			assert.NotContains(t, right, "in namespace", name)
 		}
 	}
+	const leases = " leases.coordination.k8s.io in namespace here"
+	assert.Equal(t, []string{"get" + leases, "create" + leases, "update" + leases}, rightsOf(t, manifests.LeaderElectionRole()))
 }
 
 // TestWatchedIsServed: what the controller watches is among what is looked for.

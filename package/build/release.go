@@ -44,6 +44,10 @@ func newRelease(root, output, registry, version string) (*release, error) {
 			return nil, fmt.Errorf("cannot release to registry %q: %w", registry, err)
 		}
 	}
+	// Only the configurations have it, which are pushed last.
+	if _, err := r.functionObject(); err != nil {
+		return nil, fmt.Errorf("cannot release to registry %q: %w", registry, err)
+	}
 	return r, nil
 }
 

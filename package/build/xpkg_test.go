@@ -13,7 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
+
+	"threescale.dev/backup/fn/check"
 )
 
 // objectsOf finds the package's objects in an image as Crossplane does: by the
@@ -245,4 +248,21 @@ func TestMovedManifest(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
+}
+
+// TestCheckNamesThePackages: who lacks the API is told the packages as they are pushed.
+func TestCheckNamesThePackages(t *testing.T) {
+	lacking := check.Observed{Served: map[schema.GroupVersionKind]check.Read[bool]{}}
+	for _, kind := range check.Kinds() {
+		lacking.Served[kind] = check.Read[bool]{Value: true}
+	}
+	for _, finding := range check.Findings(lacking) {
+		if finding.Area == "Backups" && finding.Check == "XRD" {
+			for _, flavour := range flavours() {
+				assert.Contains(t, strings.Fields(strings.ReplaceAll(finding.Do, ",", "")), configurationRepository(flavour))
+			}
+			return
+		}
+	}
+	require.Fail(t, "nobody misses the API")
 }

@@ -1,6 +1,7 @@
 package manifests_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -50,23 +53,42 @@ func TestKustomize(t *testing.T) {
 	}
 }
 
-// TestImages: a Flux Kustomization over manifests/ with the spec.images of the
-// README puts both images where they belong. Flux writes them into the
-// kustomization of that folder, and so does this.
+// TestImages: the spec.images of the README put both images where they belong,
+// wherever over the controller they are given.
 func TestImages(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "manifests")
-	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, "manifests"))))
 	var shown strings.Builder
 	for _, image := range []string{"threescale-backup-controller", "function-threescale-backup"} {
 		fmt.Fprintf(&shown, "  - name: registry.example.com/%[1]s\n    newName: $REGISTRY/%[1]s\n    newTag: $VERSION\n", image)
 	}
 	require.Contains(t, string(read(t, "README.md")), "  images:\n"+shown.String())
-	written := "images:\n" + strings.NewReplacer("$REGISTRY", "127.0.0.1:5000/backup", "$VERSION", "v1.2.3").Replace(shown.String())
-	file := filepath.Join(dir, "kustomization.yaml")
-	base, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(file, append(base, written...), 0o644))
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	images := "images:\n" + strings.NewReplacer("$REGISTRY", "127.0.0.1:5000/backup", "$VERSION", "v1.2.3").Replace(shown.String())
+	for name, tc := range map[string]struct{ reason, folder, kustomization string }{
+		"All":               {"Flux writes them into the kustomization of the folder that it applies", "manifests", ""},
+		"Controller":        {"who applies the rest by hand has Flux apply this alone", "manifests/controller", ""},
+		"OverlayAll":        {"who has other changes, too, includes the folder", "overlay", "resources: [../manifests]\n"},
+		"OverlayController": {"likewise", "overlay", "resources: [../manifests/controller]\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(filepath.Join(dir, "manifests"), os.DirFS(filepath.Join(root, "manifests"))))
+			folder := filepath.Join(dir, tc.folder)
+			require.NoError(t, os.MkdirAll(folder, 0o755))
+			file, err := os.OpenFile(filepath.Join(folder, "kustomization.yaml"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+			require.NoError(t, err)
+			_, err = file.WriteString(tc.kustomization + images)
+			require.NoError(t, errors.Join(err, file.Close()))
+			controller, mover := imagesOf(t, folder)
+			assert.Equal(t, "127.0.0.1:5000/backup/threescale-backup-controller:v1.2.3", controller, tc.reason)
+			assert.Equal(t, "127.0.0.1:5000/backup/function-threescale-backup:v1.2.3", mover, tc.reason)
+		})
+	}
+}
+
+// imagesOf are those of the container and of MOVER_IMAGE in the Deployment that
+// kustomize makes of a folder.
+func imagesOf(t *testing.T, folder string) (controller, mover any) {
+	t.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
 	require.NoError(t, err)
 	for _, resource := range resources.Resources() {
 		if resource.GetKind() != "Deployment" {
@@ -75,13 +97,27 @@ func TestImages(t *testing.T) {
 		deployment, err := resource.Map()
 		require.NoError(t, err)
 		container := at(t, deployment, "spec", "template", "spec", "containers")
-		assert.Equal(t, "127.0.0.1:5000/backup/threescale-backup-controller:v1.2.3", at(t, container, "image"))
 		variables, ok := at(t, container, "env").([]any)
 		require.True(t, ok)
-		assert.Equal(t, map[string]any{"name": "MOVER_IMAGE", "value": "127.0.0.1:5000/backup/function-threescale-backup:v1.2.3"}, variables[0])
-		return
+		require.Equal(t, "MOVER_IMAGE", at(t, variables[0], "name"))
+		return at(t, container, "image"), at(t, variables[0], "value")
 	}
 	require.Fail(t, "no Deployment was built")
+	return nil, nil
+}
+
+// TestDrain: a node is drained of the controller while another pod of it is
+// ready, or while none is: it waits for what others install, and a drain with it.
+func TestDrain(t *testing.T) {
+	var budget policyv1.PodDisruptionBudget
+	require.NoError(t, yaml.UnmarshalStrict(read(t, "manifests/controller/poddisruptionbudget.yaml"), &budget))
+	var deployment appsv1.Deployment
+	require.NoError(t, yaml.UnmarshalStrict(read(t, "manifests/controller/deployment.yaml"), &deployment))
+	assert.Equal(t, deployment.Namespace, budget.Namespace)
+	assert.Equal(t, deployment.Spec.Selector, budget.Spec.Selector)
+	assert.Less(t, budget.Spec.MinAvailable.IntVal, *deployment.Spec.Replicas)
+	require.NotNil(t, budget.Spec.UnhealthyPodEvictionPolicy)
+	assert.Equal(t, policyv1.AlwaysAllow, *budget.Spec.UnhealthyPodEvictionPolicy)
 }
 
 // at walks maps, and lists of one entry, to a field.

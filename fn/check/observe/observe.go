@@ -42,7 +42,7 @@ func Installation(ctx context.Context, config *rest.Config, o Options) (check.Ob
 	}
 	r := reader{client}
 	observed.Crossplane = r.program(ctx, o.Crossplane, "crossplane", manifests.CrossplaneRole())
-	observed.Controller = r.program(ctx, o.Controller, check.ControllerName, manifests.ControllerRole())
+	observed.Controller = r.program(ctx, o.Controller, check.ControllerName, manifests.ControllerRole(), manifests.LeaderElectionRole())
 	observed.XRDs = r.named(ctx, crossplane("compositeresourcedefinitions"), check.XRDNames())
 	observed.Compositions = r.all(ctx, crossplane("compositions"))
 	observed.Functions = r.all(ctx, schema.GroupVersionResource{Group: "pkg.crossplane.io", Version: "v1", Resource: "functions"})

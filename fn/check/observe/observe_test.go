@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
@@ -96,6 +97,28 @@ func TestInstallation(t *testing.T) {
 	assert.Contains(t, asked, "system:serviceaccount:threescale-backup:threescale-backup")
 }
 
+// TestLeaderElection: the controller leads in its own namespace, wherever that is;
+// all else is asked for in all of them.
+func TestLeaderElection(t *testing.T) {
+	s := server()
+	namespaces := map[string][]string{}
+	s.Denied = func(_ string, of *authorizationv1.ResourceAttributes) bool {
+		if !slices.Contains(namespaces[of.Namespace], of.Resource) {
+			namespaces[of.Namespace] = append(namespaces[of.Namespace], of.Resource)
+		}
+		return of.Resource == "leases" && of.Verb == "create"
+	}
+	o, err := observe.Installation(t.Context(), &rest.Config{Host: s.Start(t)}, observe.Options{
+		Crossplane: check.Account{Namespace: "crossplane-system", Name: "crossplane"},
+		Controller: check.Account{Namespace: "flux-system", Name: check.ControllerName},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []check.Right{{Verb: "create", Group: "coordination.k8s.io", Resource: "leases", Namespace: "flux-system"}}, o.Controller.Missing.Value)
+	assert.Empty(t, o.Crossplane.Missing.Value)
+	assert.Equal(t, []string{"", "flux-system"}, slices.Sorted(maps.Keys(namespaces)))
+	assert.Equal(t, []string{"leases"}, namespaces["flux-system"])
+}
+
 // TestEmptyCluster: what is not there is no error.
 func TestEmptyCluster(t *testing.T) {
 	o := observed(t, &apiserver.Server{GitVersion: "v1.34.4"})
@@ -139,6 +162,7 @@ func TestForbidden(t *testing.T) {
 			}
 			o := observed(t, s)
 			assert.ErrorContains(t, tc.err(o), "cannot ", tc.reason)
+			assert.Equal(t, !tc.broken, apierrors.IsForbidden(tc.err(o)), "who may not read it can be told so")
 			fine := observed(t, server())
 			assert.Equal(t, 1, failed(o)-failed(fine), "only that")
 		})

@@ -13,32 +13,35 @@ import (
 	"threescale.dev/backup/fn/check"
 )
 
-// program reads a Deployment, its ServiceAccount, and which rights of a
-// ClusterRole that one lacks.
-func (r reader) program(ctx context.Context, account check.Account, deployment string, role []byte) check.Program {
+// program reads a Deployment, its ServiceAccount, and which rights of its roles
+// that one lacks.
+func (r reader) program(ctx context.Context, account check.Account, deployment string, roles ...[]byte) check.Program {
 	found := r.get(ctx, schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}, account.Namespace, account.Name)
 	return check.Program{
 		Account:    account,
 		Exists:     check.Read[bool]{Value: found.Value != nil, Err: found.Err},
 		Deployment: r.get(ctx, schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, account.Namespace, deployment),
-		Missing:    r.missing(ctx, account, role),
+		Missing:    r.missing(ctx, account, roles),
 	}
 }
 
-// missing asks the API server for each right of a role.
-func (r reader) missing(ctx context.Context, account check.Account, role []byte) check.Read[[]check.Right] {
-	rights, err := check.Rights(role)
-	if err != nil {
-		return check.Read[[]check.Right]{Err: err}
-	}
+// missing asks the API server for each right of the roles. A Role is for the
+// namespace of the account.
+func (r reader) missing(ctx context.Context, account check.Account, roles [][]byte) check.Read[[]check.Right] {
 	var missing []check.Right
-	for _, right := range rights {
-		allowed, err := r.allowed(ctx, account, right)
+	for _, role := range roles {
+		rights, err := check.Rights(role, account.Namespace)
 		if err != nil {
-			return check.Read[[]check.Right]{Err: fmt.Errorf("cannot ask whether ServiceAccount %q may %s: %w", account, right, err)}
+			return check.Read[[]check.Right]{Err: err}
 		}
-		if !allowed {
-			missing = append(missing, right)
+		for _, right := range rights {
+			allowed, err := r.allowed(ctx, account, right)
+			if err != nil {
+				return check.Read[[]check.Right]{Err: fmt.Errorf("cannot ask whether ServiceAccount %q may %s: %w", account, right, err)}
+			}
+			if !allowed {
+				missing = append(missing, right)
+			}
 		}
 	}
 	return check.Read[[]check.Right]{Value: missing}
@@ -51,7 +54,7 @@ func (r reader) allowed(ctx context.Context, account check.Account, right check.
 			User:   "system:serviceaccount:" + account.Namespace + ":" + account.Name,
 			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + account.Namespace, "system:authenticated"},
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: right.Verb, Group: right.Group, Version: "*", Resource: right.Resource, Subresource: right.Subresource,
+				Namespace: right.Namespace, Verb: right.Verb, Group: right.Group, Version: "*", Resource: right.Resource, Subresource: right.Subresource,
 			},
 		},
 	}
