@@ -61,7 +61,7 @@ func TestREADME(t *testing.T) {
 	r.follow("When the cluster is gone", s.choices()...)
 	s.assertRestored(kept)
 	s.assertCommits(5, "that of the new cluster")
-	s.assertRuns(r, 6, "dr-source", "those of the lost cluster, and one more")
+	s.assertRuns(r, 6, "dr-2-source", "those of the lost cluster, and one more")
 }
 
 // ofCrossplane are the fields that Crossplane adds to a claim, without a word.
