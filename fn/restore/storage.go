@@ -117,12 +117,11 @@ const defaultStorageSize = "100Mi"
 // in any case large enough for what is restored. It is nil where the files are
 // not in a claim.
 func StorageOf(apiManager Object, i *job.Inspection) *Storage {
-	fileStorage := child(apiManager, "spec", "system", "fileStorage")
-	if fileStorage["simpleStorageService"] != nil || fileStorage["amazonSimpleStorageService"] != nil {
+	if threescale.UsesS3(apiManager) {
 		return nil
 	}
 	s := &Storage{Size: resource.MustParse(defaultStorageSize), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}}
-	claim := child(fileStorage, "persistentVolumeClaim")
+	claim := child(apiManager, "spec", "system", "fileStorage", "persistentVolumeClaim")
 	if class, ok := claim["storageClassName"].(string); ok {
 		s.Class = &class
 	}

@@ -29,6 +29,7 @@ func TestStorageOf(t *testing.T) {
 		"recorded":       {"it was made by hand, and grown since", `{spec: {system: {fileStorage: {persistentVolumeClaim: {resources: {requests: 5Gi}}}}}}`, &job.Claim{StorageClass: text("efs"), Size: "8Gi", AccessModes: []string{"ReadWriteOnce"}}, gib, text("efs"), "8Gi", []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
 		"default class":  {"it was bound by hand to a volume that is not there again", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs}}}}}`, &job.Claim{Size: "8Gi"}, gib, nil, "8Gi", many},
 		"too small":      {"files take a file system's room too", `{}`, &job.Claim{Size: "1Gi"}, gib, nil, "1280Mi", many},
+		"deprecated S3":  {"the operator ignores it, and makes a volume", `{spec: {system: {fileStorage: {amazonSimpleStorageService: {awsBucket: files}}}}}`, &job.Claim{Size: "8Gi"}, 1000, nil, "8Gi", many},
 		"size malformed": {"a volume holds what anybody wrote", `{}`, &job.Claim{Size: "much"}, 1000, nil, "100Mi", many},
 		"size negative":  {"likewise", `{}`, &job.Claim{Size: "-1Gi"}, 1000, nil, "100Mi", many},
 		"modes unknown":  {"likewise", `{}`, &job.Claim{AccessModes: []string{"ReadOnlyMany", "Any"}}, 1000, nil, "100Mi", many},
@@ -40,6 +41,7 @@ func TestStorageOf(t *testing.T) {
 			i := &job.Inspection{Source: job.Source{FileStorage: c.claim}}
 			i.FileStorage.Bytes = c.bytes
 			got := StorageOf(apiManager, i)
+			require.NotNil(t, got, c.reason)
 			assert.Equal(t, c.class, got.Class, c.reason)
 			assert.Zero(t, got.Size.Cmp(resource.MustParse(c.size)), "%s: %s", c.reason, got.Size.String())
 			assert.Equal(t, c.modes, got.AccessModes, c.reason)
