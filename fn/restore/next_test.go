@@ -1,10 +1,13 @@
 package restore
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -179,6 +182,44 @@ func TestFailedPods(t *testing.T) {
 			requireProblem(t, Next(o), tc.want, tc.terminal)
 		})
 	}
+}
+
+// TestRecordedRunIsGone: retention may have removed what an earlier commit
+// restored. Another look finds no more than this one.
+func TestRecordedRunIsGone(t *testing.T) {
+	const (
+		newest = "commit 0123456789ab restored run \"" + run + "\", which is on the volume no more; to restore the newest run: " +
+			"now=$(date +%s); kubectl -n 3scale annotate --overwrite threescalerestore dr reconcile.fluxcd.io/requestedAt=$now reconcile.fluxcd.io/forceAt=$now"
+		again = "mend it, then: kubectl -n 3scale annotate --overwrite threescalerestore dr reconcile.fluxcd.io/requestedAt="
+	)
+	cases := map[string]struct {
+		reason string
+		edit   func(*Observed)
+		want   string
+	}{
+		"Recorded": {"The record leads to it, whatever is the newest", func(*Observed) {}, newest},
+		"Named":    {"The newest is not what the spec asks for", func(o *Observed) { o.Restore.Spec.RestoreSource.Run = run }, "which is on the volume no more; name another run, or latest, in spec.restoreSource.run"},
+		"NotFound": {"Nothing is recorded: the name is mistaken, or the run not there yet", func(o *Observed) { o.Restore.Status.FoundCommit = "" }, again},
+		"Damaged":  {"The run is there", func(o *Observed) { o.Inspection.Reason = "Integrity" }, again},
+		"NoRuns":   {"The record names no run, and no volume is newer than an empty one", func(o *Observed) { o.Inspection.Run = "latest" }, again},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed(branchRead, failedInspect("RunNotFound"))
+			o.Restore.Status.FoundCommit = commit
+			tc.edit(o)
+			d := Next(o)
+			requireProblem(t, d, o.Inspection.Reason, true)
+			assert.Contains(t, d.Problem.Message, tc.want, tc.reason)
+			assert.Equal(t, tc.want == again, strings.Contains(d.Problem.Message, again), tc.reason)
+		})
+	}
+	o := observed(annotated(meta.ReconcileRequestAnnotation, "1", meta.ForceRequestAnnotation, "1"))
+	o.Restore.Status.FoundCommit = commit
+	attempt, err := Attempt(o.Restore)
+	require.NoError(t, err)
+	require.True(t, Begin(o.Restore, attempt, noon))
+	assert.Equal(t, "latest", WantedRun(o), "the command has it restore the newest")
 }
 
 func failedInspect(reason string) func(*Observed) {
