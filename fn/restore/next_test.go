@@ -57,6 +57,69 @@ func TestStatusAloneLeadsOn(t *testing.T) {
 	assert.Equal(t, "Completed", Next(o).Step)
 }
 
+// TestSourceGoesAfterwards: once nothing more is read from it, a backup may go.
+func TestSourceGoesAfterwards(t *testing.T) {
+	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	cases := map[string]struct {
+		reason  string
+		reached []func(*Observed)
+		step    string
+		action  Action
+	}{
+		"Applying":   {"Flux has all of it in the commit", stages(published), "Apply", ""},
+		"CleaningUp": {"The hand-over Secrets must not stay", stages(published, applied, running, inspecting), "CleanUp", CleanUp},
+		"Restored":   {"It is whole", stages(published, applied, running), "Completed", Complete},
+		"PlanMade":   {"What the dry run made goes", stages(dry, inspected, planned), "DryRun", CleanUp},
+		"Planned":    {"The plan is what was asked for", stages(dry, inspected, planned, cleaned), "DryRun", ""},
+	}
+	gone := map[string]func(*Observed){
+		"Claim": func(o *Observed) { o.SourceClaim = nil },
+		"Backup": func(o *Observed) {
+			o.SourceClaim = nil
+			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
+		},
+	}
+	for name, tc := range cases {
+		for what, goes := range gone {
+			t.Run(name+what, func(t *testing.T) {
+				o := observed(append(tc.reached, goes)...)
+				d := Next(o)
+				assert.Nil(t, d.Problem, tc.reason)
+				assert.Equal(t, tc.step, d.Step, tc.reason)
+				assert.Equal(t, tc.action, d.Action, tc.reason)
+			})
+		}
+	}
+}
+
+// TestSourceIsLookedAtAgain: what asks for more than was done needs the backup.
+func TestSourceIsLookedAtAgain(t *testing.T) {
+	another := func(o *Observed) {
+		o.Restore.Spec.RestoreSource.Run = run
+		attempt, err := Attempt(o.Restore)
+		require.NoError(t, err)
+		require.True(t, Begin(o.Restore, attempt, noon))
+	}
+	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	cases := map[string]struct {
+		reason  string
+		reached []func(*Observed)
+	}{
+		"AnotherRun":  {"It is another attempt", stages(published, another)},
+		"AnotherPlan": {"Likewise", stages(dry, inspected, planned, cleaned, another)},
+		"InEarnest":   {"A plan restores nothing", stages(dry, inspected, planned, cleaned, func(o *Observed) { o.Restore.Spec.DryRun = false })},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed(tc.reached...)
+			o.SourceClaim = nil
+			d := Next(o)
+			requireProblem(t, d, v1alpha1.ReasonSourceNotFound, false)
+			assert.Equal(t, "Source", d.Step, tc.reason)
+		})
+	}
+}
+
 func TestCompletedLooksAtNothing(t *testing.T) {
 	o := &Observed{Restore: &v1alpha1.ThreeScaleRestore{}}
 	o.Restore.Status.Completed = true
