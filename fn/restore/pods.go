@@ -2,7 +2,6 @@ package restore
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -67,15 +66,12 @@ func (w work) decide(o *Observed) Decision {
 	case w.pod.Failed:
 		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonFailed, w.pod.Message)
 	case !w.pod.Complete:
-		return wait("%s; if it takes long, look at: %s", sentence(w.doing), look(o))
+		return wait("%s; if it takes long, look at: %s", job.Sentence(w.doing), look(o))
 	case !w.completed:
 		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonReportMissing, "it ended well but left no result")
 	}
 	return done
 }
-
-// sentence begins with a capital.
-func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 func look(o *Observed) string {
 	return fmt.Sprintf("kubectl -n %s describe job,pod -l %s=%s", o.Restore.Namespace, v1alpha1.LabelRestore, o.Restore.Name)
@@ -122,7 +118,7 @@ func failedPod(o *Observed, pod Pod, drop Action, doing, reason, message string)
 	if RequestedAgain(o.Restore) {
 		return act(drop, "Trying again, as requested")
 	}
-	text := fmt.Sprintf("%s failed: %s%s", sentence(doing), message, advice(reason))
+	text := fmt.Sprintf("%s failed: %s%s", job.Sentence(doing), message, advice(reason))
 	if final(reason) {
 		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; " + remedy(o, reason)}}
 	}
