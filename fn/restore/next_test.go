@@ -30,7 +30,8 @@ func TestWay(t *testing.T) {
 		{storageMade, "Refill", StartRefill, false},
 		{func(o *Observed) { o.Refill = Pod{Exists: true} }, "Refill", "", true},
 		{refilled, "Publish", Publish, false},
-		{published, "Apply", "", true},
+		{justPushed, "AskFlux", AskFlux, false},
+		{fluxAsked, "Apply", "", true},
 		{fluxApplied, "Apply", CompareLive, false},
 		{func(o *Observed) { o.Compared = true }, "Apply", "", true},
 		{applied, "Available", "", true},
@@ -138,6 +139,40 @@ func TestDryRun(t *testing.T) {
 	assert.Equal(t, "DryRun", d.Step)
 	assert.Empty(t, d.Action)
 	assert.Contains(t, d.Message, "Planned: 1 to create, 0 to replace, 0 unchanged, 1 in conflict; a restore would stop with ObjectConflict: Secret \"system-seed\"")
+}
+
+// TestAskFlux: a commit that Flux is not asked to look at waits for the interval
+// of the GitRepository, and what Flux attempts meanwhile would be taken for later.
+func TestAskFlux(t *testing.T) {
+	requestedOf := func(token string) func(*Observed) {
+		return func(o *Observed) {
+			o.Repository.Annotations = map[string]string{meta.ReconcileRequestAnnotation: token}
+		}
+	}
+	cases := map[string]struct {
+		reason string
+		edits  []func(*Observed)
+		asks   bool
+	}{
+		"Never":      {"The request failed, or the controller was killed before it", nil, true},
+		"Before":     {"Somebody asked before the push", stages(requestedOf("2026-11-22T11:59:59Z")), true},
+		"Asked":      {"Once is enough", stages(fluxAsked), false},
+		"Handled":    {"Flux has looked, and somebody asked since", stages(requestedOf("later"), func(o *Observed) { o.Repository.Status.LastHandledReconcileAt = commit }), false},
+		"Fetched":    {"It found the commit by itself", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + commit} }), false},
+		"OldFetched": {"It has not looked yet", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:feed"} }), true},
+		"InThisCall": {"What was read may be older", stages(func(o *Observed) { o.Asked = true }), false},
+		"Applied":    {"It has looked, whatever was asked since", stages(applied, requestedOf("later")), false},
+		"NobodyWaits": {"Flux applies it, though no Kustomization is named", stages(func(o *Observed) {
+			o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil
+		}), true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := Next(observed(append(stages(justPushed), tc.edits...)...))
+			assert.Equal(t, tc.asks, d.Action == AskFlux, "%s: %+v", tc.reason, d)
+			assert.Nil(t, d.Problem)
+		})
+	}
 }
 
 func TestWithoutKustomization(t *testing.T) {
