@@ -5,6 +5,7 @@ import (
 
 	"filippo.io/age"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/schedule"
 	"threescale.dev/backup/fn/timezone"
@@ -17,7 +18,7 @@ const maxTriggerBytes = 253
 // is told the same way.
 func checkSpec(c *composition) []finding {
 	if c.observed.Composite.SpecError != nil {
-		return findingf(v1alpha1.ReasonInvalidSpec, "%s", sentence(c.observed.Composite.SpecError.Error()))
+		return findingf(v1alpha1.ReasonInvalidSpec, "%s", job.Sentence(c.observed.Composite.SpecError.Error()))
 	}
 	var out []finding
 	add := func(field string, err error) {

@@ -172,7 +172,7 @@ func refused(o Observed, reason string, err error, until string) Desired {
 	return Desired{
 		Status: o.Composite.Status,
 		Conditions: []Condition{
-			{v1alpha1.ConditionPreflightPassed, statusFalse, reason, sentence(err.Error())},
+			{v1alpha1.ConditionPreflightPassed, statusFalse, reason, job.Sentence(err.Error())},
 			{v1alpha1.ConditionBackupCompleted, statusFalse, reason, "No run starts before " + until},
 		},
 		Fatal: err,

@@ -20,7 +20,7 @@ func (c *composition) finish(r *run) {
 	result, err := job.ParseResult(dataTexts(r.report), r.id)
 	switch {
 	case err != nil && (jobComplete(r.job) || jobFailed(r.job)):
-		c.fail(r, v1alpha1.ReasonReportMissing, fmt.Sprintf("%s; start another run with spec.trigger", sentence(err.Error())))
+		c.fail(r, v1alpha1.ReasonReportMissing, fmt.Sprintf("%s; start another run with spec.trigger", job.Sentence(err.Error())))
 	case result != nil && result.Completed && (r.job == nil || !isActiveJob(r.job)):
 		c.complete(r, result)
 	case jobFailed(r.job):
@@ -87,7 +87,7 @@ func failure(r *run, result *job.Result) (reason, message string) {
 	case why.text("reason") == "DeadlineExceeded":
 		return v1alpha1.ReasonFailed, fmt.Sprintf("Job %q was not done within spec.job.activeDeadlineSeconds; raise it, or %s; %s", r.job.name(), look, again)
 	case result != nil && !result.Completed && result.Reason != "":
-		return result.Reason, fmt.Sprintf("%s; %s; %s", sentence(result.Message), advice(result.Reason, look), again)
+		return result.Reason, fmt.Sprintf("%s; %s; %s", job.Sentence(result.Message), advice(result.Reason, look), again)
 	}
 	return v1alpha1.ReasonFailed, fmt.Sprintf("Job %q failed (%s: %s); %s; %s", r.job.name(), why.text("reason"), why.text("message"), look, again)
 }

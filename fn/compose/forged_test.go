@@ -1,6 +1,8 @@
 package compose_test
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +91,73 @@ func TestForgedHandledIsShort(t *testing.T) {
 	w.reconcile()
 	trigger, _ := w.status("lastHandledTrigger").(string)
 	assert.Less(t, len(trigger), 1<<10)
+}
+
+// awkward are texts of a report that would leave core without an answer, which
+// each reconcile marshals, if they came into it as anything but valid UTF-8: of
+// several bytes at the begin and where they are cut, and what is no character.
+func awkward(t *testing.T) map[string]string {
+	t.Helper()
+	return map[string]string{
+		"Umlaut":    "über",
+		"Emoji":     "💥",
+		"Cut":       strings.Repeat("ü", 600),
+		"CutOdd":    "u" + strings.Repeat("💥", 300),
+		"Surrogate": decodedJSON(t, `"\ud800"`),
+		"Malformed": decodedJSON(t, "\"\xc3\""),
+	}
+}
+
+func decodedJSON(t *testing.T, text string) string {
+	t.Helper()
+	var decoded string
+	require.NoError(t, json.Unmarshal([]byte(text), &decoded))
+	return decoded
+}
+
+func TestForgedTextsOfRun(t *testing.T) {
+	t.Parallel()
+	for name, text := range awkward(t) {
+		for how, end := range map[string]string{"Failed": "Failed", "Completed": "Complete"} {
+			t.Run(name+how, func(t *testing.T) {
+				w := newWorld(t, beside(nightlySpec))
+				w.reconcile()
+				w.at("2026-11-23T02:00:00Z")
+				w.untilJob()
+				w.reportText(job.KeyProgress, jsonOf(t, job.Progress{Phase: text}))
+				w.reconcile()
+				many := slices.Repeat([]string{text}, 30)
+				w.report(job.Result{
+					Run: w.runID(), Completed: end == "Complete", Reason: "IO", Message: text, ManifestSHA256: text,
+					CompletionTime: noon, Skipped: many, Warnings: many, Removed: many,
+				})
+				w.endJob(end)
+				w.reconcile()
+				w.reconcile()
+			})
+		}
+	}
+}
+
+func TestForgedTextsOfVerification(t *testing.T) {
+	t.Parallel()
+	for name, text := range awkward(t) {
+		for how, end := range map[string]string{"Failed": "Failed", "Completed": "Complete"} {
+			t.Run(name+how, func(t *testing.T) {
+				w := newWorld(t, beside(weeklySpec))
+				w.backUp()
+				w.at("2026-11-29T05:00:01Z")
+				j := w.untilVerifying()
+				many := slices.Repeat([]string{text}, 30)
+				w.reportVerification(jsonOf(t, job.Verification{
+					Completed: end == "Complete", Reason: "IO", Message: text, DamagedRuns: many, Problems: many, Warnings: many, CompletionTime: w.now(),
+				}))
+				w.endJobNamed(j, end)
+				w.reconcile()
+				w.reconcile()
+			})
+		}
+	}
 }
 
 func TestForgedTimes(t *testing.T) {

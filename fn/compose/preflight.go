@@ -226,11 +226,3 @@ func (c *composition) notCopied() []finding {
 	}
 	return findingf(v1alpha1.ReasonNotCopied, "Service-account tokens are never copied: %s", strings.Join(names, ", "))
 }
-
-// sentence returns text with its first letter in upper case, as conditions have it.
-func sentence(text string) string {
-	if text == "" {
-		return text
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
-}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/function"
 	"threescale.dev/backup/test/dataset"
 )
@@ -193,7 +194,7 @@ func requireSentence(t testing.TB, message string) {
 	t.Helper()
 	require.NotEmpty(t, message)
 	if first, _, _ := strings.Cut(message, " "); !name.MatchString(first) {
-		require.Equal(t, strings.ToUpper(message[:1]), message[:1], "begins in upper case: %s", message)
+		require.Equal(t, job.Sentence(message), message, "begins in upper case: %s", message)
 	}
 	require.False(t, strings.HasSuffix(message, "."), "ends without a dot: %s", message)
 }

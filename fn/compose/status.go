@@ -147,7 +147,7 @@ func (c *composition) warningCondition() Condition {
 	warnings := slices.Concat(c.warnings, c.cautions())
 	if last := c.desired.Status.LastRun; last != nil {
 		for _, text := range last.Warnings {
-			warnings = append(warnings, finding{v1alpha1.ReasonRunWarnings, sentence(text)})
+			warnings = append(warnings, finding{v1alpha1.ReasonRunWarnings, job.Sentence(text)})
 		}
 		if len(last.Skipped) > 0 {
 			warnings = append(warnings, finding{v1alpha1.ReasonRunWarnings, "Not in the newest run: " + strings.Join(last.Skipped, ", ")})

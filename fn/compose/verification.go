@@ -169,9 +169,9 @@ func (c *composition) finishVerification(v *verification) {
 	case result != nil && result.Completed && (v.job == nil || ended):
 		v.complete(result)
 	case result != nil && jobFailed(v.job):
-		v.fail(fmt.Sprintf("%s (%s)", sentence(result.Message), result.Reason))
+		v.fail(fmt.Sprintf("%s (%s)", job.Sentence(result.Message), result.Reason))
 	case err != nil && ended:
-		v.fail(sentence(err.Error()))
+		v.fail(job.Sentence(err.Error()))
 	case jobFailed(v.job):
 		why := v.job.condition("Failed")
 		v.fail(fmt.Sprintf("Job %q failed (%s: %s)", v.job.name(), why.text("reason"), why.text("message")))

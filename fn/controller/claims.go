@@ -49,8 +49,15 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 		return err
 	}
 	key := overlay.Key{Kind: "PersistentVolumeClaim", Name: threescale.FileStorageClaimName}
+	object, ok := w.tree.Objects[key]
+	if !ok {
+		return &restore.Problem{
+			Reason: v1alpha1.ReasonUnexpectedObject, Terminal: true,
+			Message: fmt.Sprintf("Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name),
+		}
+	}
 	claim := &corev1.PersistentVolumeClaim{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(w.tree.Objects[key], claim); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, claim); err != nil {
 		return fmt.Errorf("cannot make PersistentVolumeClaim %q: %w", key.Name, err)
 	}
 	if err := w.tenant.Create(ctx, claim); err != nil {

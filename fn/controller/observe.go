@@ -39,6 +39,7 @@ func (w *work) observe(ctx context.Context) error {
 		NoCrossNamespaceRefs: w.NoCrossNamespaceRefs,
 		Branch:               previous.Branch,
 		Planned:              previous.Planned,
+		Asked:                previous.Asked,
 		Compared:             previous.Compared,
 		CleanedUp:            previous.CleanedUp,
 	}

@@ -101,7 +101,7 @@ func (w *work) storage(objects []map[string]any) *restore.Storage {
 	}
 	for _, object := range objects {
 		if object["kind"] == threescale.APIManagerKind {
-			return restore.StorageOf(object, w.observed.Inspection)
+			return restore.StorageOf(object, w.observed.Inspection, w.restore.Spec.Target.StorageClass)
 		}
 	}
 	return nil

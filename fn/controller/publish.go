@@ -207,7 +207,7 @@ func (w *work) publish(ctx context.Context) error {
 	for _, object := range w.desired() {
 		status.Inventory = append(status.Inventory, restore.ReferenceOf(object))
 	}
-	return w.askFlux(ctx)
+	return nil
 }
 
 func (w *work) now() *metav1.Time { return &metav1.Time{Time: w.Now()} }

@@ -92,6 +92,7 @@ func (w *work) act(ctx context.Context, action restore.Action) error {
 		restore.StartRefill:     w.startRefill,
 		restore.DropRefill:      w.dropRefill,
 		restore.Publish:         w.publish,
+		restore.AskFlux:         w.askFlux,
 		restore.CompareLive:     w.compareLive,
 		restore.Resync:          w.resync,
 		restore.CleanUp:         w.cleanUp,

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"maps"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/crossplane/function-sdk-go/logging"
@@ -15,6 +14,7 @@ import (
 	"github.com/crossplane/function-sdk-go/response"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
 )
@@ -99,8 +99,7 @@ func noteAsked(before *structpb.Struct, asked bool) *structpb.Struct {
 // the conditions that a claim shows.
 func failed(req *fnv1.RunFunctionRequest, err error) *fnv1.RunFunctionResponse {
 	rsp := response.To(req, response.DefaultTTL)
-	message := err.Error()
-	message = strings.ToUpper(message[:1]) + message[1:]
+	message := job.Sentence(err.Error())
 	for _, name := range []string{v1alpha1.ConditionPreflightPassed, v1alpha1.ConditionBackupCompleted} {
 		rsp.Conditions = append(rsp.Conditions, encodeCondition(compose.Condition{
 			Type: name, Status: "Unknown", Reason: v1alpha1.ReasonInternalError, Message: message,

@@ -59,6 +59,8 @@ func tryRandom(t testing.TB, from []*fnv1.RunFunctionRequest, seed uint64, chang
 	}
 	rsp := run(t, req)
 	require.NotContains(t, fatal(rsp), "this is a bug of the function", "seed %d, %d changes: it panicked", seed, changes)
+	_, err := proto.Marshal(rsp)
+	require.NoError(t, err, "seed %d, %d changes: core gets no answer", seed, changes)
 	for _, c := range rsp.GetConditions() {
 		requireDiscreet(t, c.GetMessage())
 	}
@@ -144,7 +146,7 @@ func (m *mutator) inValue(v *structpb.Value) *structpb.Value {
 func (m *mutator) value() *structpb.Value {
 	texts := []string{
 		"", "-", "..", "../../x", "Job", "Secret", "True", "2026-11-22T12:00:00Z", "10Gi", "-1", "9999999999999999999999",
-		"trigger-000000000000", "\u00fc", strings.Repeat("a", 63), strings.Repeat("a.", 127), "[", `{"run":""}`, "a\nb", "\x00",
+		"trigger-000000000000", "\u00fc", strings.Repeat("a", 63), strings.Repeat("a.", 127), "[", `{"run":""}`, `{"completed":false,"reason":"IO","message":"\u00fc"}`, "a\nb", "\x00",
 	}
 	switch m.rnd.IntN(8) {
 	case 0:

@@ -22,13 +22,15 @@ func goldens() map[string]Input {
 	elsewhere := input()
 	elsewhere.Name, elsewhere.Namespace = "copy", "3scale-copy"
 	elsewhere.WildcardDomain, elsewhere.StorageClass = "apps.other.example.org", "fast"
+	elsewhere.FileStorage.StorageClass = new("fast")
 
 	omit := input()
 	omit.OmitDatabaseSecrets = true
 
-	volume := input()
-	volume.FileStorage = &FileStorage{
-		StorageClass: new(""), Size: resource.MustParse("20Gi"), VolumeName: "pv-files",
+	existing := input()
+	existing.StorageClass = "fast"
+	existing.FileStorage = &FileStorage{
+		StorageClass: new(""), Size: resource.MustParse("20Gi"),
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce, corev1.ReadOnlyMany},
 	}
 
@@ -40,7 +42,7 @@ func goldens() map[string]Input {
 	s3.Admitted, s3.FileStorage, s3.StorageClass = keys(s3.Objects), nil, "fast"
 
 	return map[string]Input{
-		"in-place": input(), "elsewhere": elsewhere, "without-database-secrets": omit, "existing-volume": volume,
+		"in-place": input(), "elsewhere": elsewhere, "without-database-secrets": omit, "existing-claim": existing,
 		"operators-backup": operators, "s3": s3,
 	}
 }

@@ -127,12 +127,6 @@ func (l layout) claim() map[string]any {
 	if storage.StorageClass != nil {
 		spec["storageClassName"] = *storage.StorageClass
 	}
-	if l.in.StorageClass != "" {
-		spec["storageClassName"] = l.in.StorageClass
-	}
-	if storage.VolumeName != "" {
-		spec["volumeName"] = storage.VolumeName
-	}
 	key := Key{claimKind, threescale.FileStorageClaimName}
 	return map[string]any{
 		"apiVersion": "v1",

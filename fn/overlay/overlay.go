@@ -33,7 +33,8 @@ type Input struct {
 	Admitted []Key
 	// WildcardDomain that the installation moves to; empty keeps the one it has.
 	WildcardDomain string
-	// StorageClass that the file storage moves to; empty keeps the one it has.
+	// StorageClass from which the operator would make the file storage, if it were
+	// not there; empty keeps the one that the APIManager has.
 	StorageClass string
 	// OmitDatabaseSecrets leaves out the Secrets that point to the databases, as
 	// the operator's own restore does.
@@ -44,13 +45,11 @@ type Input struct {
 
 // FileStorage describes the PersistentVolumeClaim system-storage.
 type FileStorage struct {
-	// StorageClass is the class of the backup: nil is the cluster's default, and
-	// the empty one is no class at all. Input.StorageClass goes before it.
+	// StorageClass of the claim, which Input.StorageClass does not change: nil is
+	// the cluster's default, and the empty one is no class at all.
 	StorageClass *string
 	Size         resource.Quantity
 	AccessModes  []corev1.PersistentVolumeAccessMode
-	// VolumeName is the PersistentVolume to bind to; empty lets the cluster choose.
-	VolumeName string
 }
 
 // File is one file of a tree.
@@ -157,8 +156,6 @@ func (s *FileStorage) check() error {
 		return fmt.Errorf("the file storage has no access mode")
 	case s.StorageClass != nil && *s.StorageClass != "" && len(validation.IsDNS1123Subdomain(*s.StorageClass)) > 0:
 		return fmt.Errorf("the file storage's class %q cannot exist", *s.StorageClass)
-	case s.VolumeName != "" && len(validation.IsDNS1123Subdomain(s.VolumeName)) > 0:
-		return fmt.Errorf("the file storage's volume %q cannot exist", s.VolumeName)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
@@ -33,6 +34,25 @@ func refusedBefore(o *Observed) *Problem {
 		return nil
 	}
 	return &Problem{Reason: stopped.Reason, Message: stopped.Message, Terminal: true}
+}
+
+// FluxRequest is the request for Flux to look at the repository after the push:
+// it names the commit, so that it can be told from those of others.
+func FluxRequest(r *v1alpha1.ThreeScaleRestore) string { return r.Status.LastPushCommit }
+
+// askFlux has Flux look at the repository, until it was asked after the push.
+func askFlux(o *Observed) Decision {
+	if askedFlux(o) || o.Restore.Status.LastAppliedRevision != "" {
+		return done
+	}
+	return act(AskFlux, "Asking Flux to look at GitRepository %q", repositoryName(o.Restore))
+}
+
+// askedFlux tells that Flux was asked, or has found the commit by itself.
+func askedFlux(o *Observed) bool {
+	request, status := FluxRequest(o.Restore), o.Repository.Status
+	fetched := status.Artifact != nil && strings.HasSuffix(status.Artifact.Revision, ":"+o.Restore.Status.LastPushCommit)
+	return o.Asked || fetched || status.LastHandledReconcileAt == request || o.Repository.Annotations[fluxmeta.ReconcileRequestAnnotation] == request
 }
 
 // apply waits until the Kustomization has applied the commit.

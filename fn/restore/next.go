@@ -34,6 +34,8 @@ const (
 	DropRefill Action = "DropRefill"
 	// Publish encrypts, commits and pushes: status.lastPushCommit.
 	Publish Action = "Publish"
+	// AskFlux has Flux look at the repository now: FluxRequest.
+	AskFlux Action = "AskFlux"
 	// CompareLive compares the live objects with what was committed, and where
 	// they hold it writes status.lastAppliedRevision.
 	CompareLive Action = "CompareLive"
@@ -94,6 +96,7 @@ func steps() []step {
 		{"FileStorage", fileStorage},
 		{"Refill", refill},
 		{"Publish", publish},
+		{"AskFlux", askFlux},
 		{"Apply", apply},
 		{"Available", available},
 		{"Resync", resync},

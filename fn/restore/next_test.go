@@ -1,10 +1,13 @@
 package restore
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -27,7 +30,8 @@ func TestWay(t *testing.T) {
 		{storageMade, "Refill", StartRefill, false},
 		{func(o *Observed) { o.Refill = Pod{Exists: true} }, "Refill", "", true},
 		{refilled, "Publish", Publish, false},
-		{published, "Apply", "", true},
+		{justPushed, "AskFlux", AskFlux, false},
+		{fluxAsked, "Apply", "", true},
 		{fluxApplied, "Apply", CompareLive, false},
 		{func(o *Observed) { o.Compared = true }, "Apply", "", true},
 		{applied, "Available", "", true},
@@ -54,6 +58,69 @@ func TestStatusAloneLeadsOn(t *testing.T) {
 	assert.Equal(t, "Completed", Next(o).Step)
 }
 
+// TestSourceGoesAfterwards: once nothing more is read from it, a backup may go.
+func TestSourceGoesAfterwards(t *testing.T) {
+	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	cases := map[string]struct {
+		reason  string
+		reached []func(*Observed)
+		step    string
+		action  Action
+	}{
+		"Applying":   {"Flux has all of it in the commit", stages(published), "Apply", ""},
+		"CleaningUp": {"The hand-over Secrets must not stay", stages(published, applied, running, inspecting), "CleanUp", CleanUp},
+		"Restored":   {"It is whole", stages(published, applied, running), "Completed", Complete},
+		"PlanMade":   {"What the dry run made goes", stages(dry, inspected, planned), "DryRun", CleanUp},
+		"Planned":    {"The plan is what was asked for", stages(dry, inspected, planned, cleaned), "DryRun", ""},
+	}
+	gone := map[string]func(*Observed){
+		"Claim": func(o *Observed) { o.SourceClaim = nil },
+		"Backup": func(o *Observed) {
+			o.SourceClaim = nil
+			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
+		},
+	}
+	for name, tc := range cases {
+		for what, goes := range gone {
+			t.Run(name+what, func(t *testing.T) {
+				o := observed(append(tc.reached, goes)...)
+				d := Next(o)
+				assert.Nil(t, d.Problem, tc.reason)
+				assert.Equal(t, tc.step, d.Step, tc.reason)
+				assert.Equal(t, tc.action, d.Action, tc.reason)
+			})
+		}
+	}
+}
+
+// TestSourceIsLookedAtAgain: what asks for more than was done needs the backup.
+func TestSourceIsLookedAtAgain(t *testing.T) {
+	another := func(o *Observed) {
+		o.Restore.Spec.RestoreSource.Run = run
+		attempt, err := Attempt(o.Restore)
+		require.NoError(t, err)
+		require.True(t, Begin(o.Restore, attempt, noon))
+	}
+	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	cases := map[string]struct {
+		reason  string
+		reached []func(*Observed)
+	}{
+		"AnotherRun":  {"It is another attempt", stages(published, another)},
+		"AnotherPlan": {"Likewise", stages(dry, inspected, planned, cleaned, another)},
+		"InEarnest":   {"A plan restores nothing", stages(dry, inspected, planned, cleaned, func(o *Observed) { o.Restore.Spec.DryRun = false })},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed(tc.reached...)
+			o.SourceClaim = nil
+			d := Next(o)
+			requireProblem(t, d, v1alpha1.ReasonSourceNotFound, false)
+			assert.Equal(t, "Source", d.Step, tc.reason)
+		})
+	}
+}
+
 func TestCompletedLooksAtNothing(t *testing.T) {
 	o := &Observed{Restore: &v1alpha1.ThreeScaleRestore{}}
 	o.Restore.Status.Completed = true
@@ -72,6 +139,40 @@ func TestDryRun(t *testing.T) {
 	assert.Equal(t, "DryRun", d.Step)
 	assert.Empty(t, d.Action)
 	assert.Contains(t, d.Message, "Planned: 1 to create, 0 to replace, 0 unchanged, 1 in conflict; a restore would stop with ObjectConflict: Secret \"system-seed\"")
+}
+
+// TestAskFlux: a commit that Flux is not asked to look at waits for the interval
+// of the GitRepository, and what Flux attempts meanwhile would be taken for later.
+func TestAskFlux(t *testing.T) {
+	requestedOf := func(token string) func(*Observed) {
+		return func(o *Observed) {
+			o.Repository.Annotations = map[string]string{meta.ReconcileRequestAnnotation: token}
+		}
+	}
+	cases := map[string]struct {
+		reason string
+		edits  []func(*Observed)
+		asks   bool
+	}{
+		"Never":      {"The request failed, or the controller was killed before it", nil, true},
+		"Before":     {"Somebody asked before the push", stages(requestedOf("2026-11-22T11:59:59Z")), true},
+		"Asked":      {"Once is enough", stages(fluxAsked), false},
+		"Handled":    {"Flux has looked, and somebody asked since", stages(requestedOf("later"), func(o *Observed) { o.Repository.Status.LastHandledReconcileAt = commit }), false},
+		"Fetched":    {"It found the commit by itself", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + commit} }), false},
+		"OldFetched": {"It has not looked yet", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:feed"} }), true},
+		"InThisCall": {"What was read may be older", stages(func(o *Observed) { o.Asked = true }), false},
+		"Applied":    {"It has looked, whatever was asked since", stages(applied, requestedOf("later")), false},
+		"NobodyWaits": {"Flux applies it, though no Kustomization is named", stages(func(o *Observed) {
+			o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil
+		}), true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := Next(observed(append(stages(justPushed), tc.edits...)...))
+			assert.Equal(t, tc.asks, d.Action == AskFlux, "%s: %+v", tc.reason, d)
+			assert.Nil(t, d.Problem)
+		})
+	}
 }
 
 func TestWithoutKustomization(t *testing.T) {
@@ -179,6 +280,44 @@ func TestFailedPods(t *testing.T) {
 			requireProblem(t, Next(o), tc.want, tc.terminal)
 		})
 	}
+}
+
+// TestRecordedRunIsGone: retention may have removed what an earlier commit
+// restored. Another look finds no more than this one.
+func TestRecordedRunIsGone(t *testing.T) {
+	const (
+		newest = "commit 0123456789ab restored run \"" + run + "\", which is on the volume no more; to restore the newest run: " +
+			"now=$(date +%s); kubectl -n 3scale annotate --overwrite threescalerestore dr reconcile.fluxcd.io/requestedAt=$now reconcile.fluxcd.io/forceAt=$now"
+		again = "mend it, then: kubectl -n 3scale annotate --overwrite threescalerestore dr reconcile.fluxcd.io/requestedAt="
+	)
+	cases := map[string]struct {
+		reason string
+		edit   func(*Observed)
+		want   string
+	}{
+		"Recorded": {"The record leads to it, whatever is the newest", func(*Observed) {}, newest},
+		"Named":    {"The newest is not what the spec asks for", func(o *Observed) { o.Restore.Spec.RestoreSource.Run = run }, "which is on the volume no more; name another run, or latest, in spec.restoreSource.run"},
+		"NotFound": {"Nothing is recorded: the name is mistaken, or the run not there yet", func(o *Observed) { o.Restore.Status.FoundCommit = "" }, again},
+		"Damaged":  {"The run is there", func(o *Observed) { o.Inspection.Reason = "Integrity" }, again},
+		"NoRuns":   {"The record names no run, and no volume is newer than an empty one", func(o *Observed) { o.Inspection.Run = "latest" }, again},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed(branchRead, failedInspect("RunNotFound"))
+			o.Restore.Status.FoundCommit = commit
+			tc.edit(o)
+			d := Next(o)
+			requireProblem(t, d, o.Inspection.Reason, true)
+			assert.Contains(t, d.Problem.Message, tc.want, tc.reason)
+			assert.Equal(t, tc.want == again, strings.Contains(d.Problem.Message, again), tc.reason)
+		})
+	}
+	o := observed(annotated(meta.ReconcileRequestAnnotation, "1", meta.ForceRequestAnnotation, "1"))
+	o.Restore.Status.FoundCommit = commit
+	attempt, err := Attempt(o.Restore)
+	require.NoError(t, err)
+	require.True(t, Begin(o.Restore, attempt, noon))
+	assert.Equal(t, "latest", WantedRun(o), "the command has it restore the newest")
 }
 
 func failedInspect(reason string) func(*Observed) {

@@ -48,6 +48,9 @@ type Observed struct {
 	Planned bool
 	// Leftovers tells that helpers or hand-over Secrets of this restore are there.
 	Leftovers bool
+	// Asked tells that Flux was asked in this call to look at the repository, which
+	// may be read as it was before.
+	Asked bool
 	// Compared tells that the live objects were compared in this call with what
 	// was committed. Where they held it, status.lastAppliedRevision says so.
 	Compared bool

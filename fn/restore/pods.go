@@ -2,11 +2,11 @@ package restore
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
@@ -66,15 +66,12 @@ func (w work) decide(o *Observed) Decision {
 	case w.pod.Failed:
 		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonFailed, w.pod.Message)
 	case !w.pod.Complete:
-		return wait("%s; if it takes long, look at: %s", sentence(w.doing), look(o))
+		return wait("%s; if it takes long, look at: %s", job.Sentence(w.doing), look(o))
 	case !w.completed:
 		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonReportMissing, "it ended well but left no result")
 	}
 	return done
 }
-
-// sentence begins with a capital.
-func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 func look(o *Observed) string {
 	return fmt.Sprintf("kubectl -n %s describe job,pod -l %s=%s", o.Restore.Namespace, v1alpha1.LabelRestore, o.Restore.Name)
@@ -101,15 +98,29 @@ func advice(reason string) string {
 	return ""
 }
 
+// remedy says how somebody gets a restore on whose pod would fail again.
+func remedy(o *Observed, reason string) string {
+	found := o.Restore.Status.FoundCommit
+	if reason != v1alpha1.ReasonRunNotFound || found == "" || o.Inspection == nil || o.Inspection.Run == job.Latest {
+		return "mend it, then: " + AskAgain(o.Restore)
+	}
+	// Its record leads to this run for as long as nobody asks for another restore.
+	gone := fmt.Sprintf("commit %s restored run %q, which is on the volume no more; ", short(found), o.Inspection.Run)
+	if o.Restore.Spec.RestoreSource.Run != job.Latest {
+		return gone + "name another run, or latest, in spec.restoreSource.run"
+	}
+	return gone + "to restore the newest run: " + forceAgain(o.Restore)
+}
+
 // failedPod tells why a pod failed. One that may fare better runs again after
 // the retry interval; the others when somebody asks for it.
 func failedPod(o *Observed, pod Pod, drop Action, doing, reason, message string) Decision {
 	if RequestedAgain(o.Restore) {
 		return act(drop, "Trying again, as requested")
 	}
-	text := fmt.Sprintf("%s failed: %s%s", sentence(doing), message, advice(reason))
+	text := fmt.Sprintf("%s failed: %s%s", job.Sentence(doing), message, advice(reason))
 	if final(reason) {
-		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; mend it, then: " + AskAgain(o.Restore)}}
+		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; " + remedy(o, reason)}}
 	}
 	after := pod.EndedAt.Add(o.Restore.GetRetryInterval()).Sub(o.Now)
 	if after <= 0 {
@@ -130,4 +141,9 @@ func RequestedAgain(r *v1alpha1.ThreeScaleRestore) bool {
 // AskAgain is the command that asks for another look.
 func AskAgain(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf("kubectl -n %s annotate --overwrite %s %s %s=\"$(date +%%s)\"", r.Namespace, "threescalerestore", r.Name, meta.ReconcileRequestAnnotation)
+}
+
+// forceAgain is the command that asks for another restore, whatever is recorded.
+func forceAgain(r *v1alpha1.ThreeScaleRestore) string {
+	return fmt.Sprintf("now=$(date +%%s); kubectl -n %s annotate --overwrite threescalerestore %s %s=$now %s=$now", r.Namespace, r.Name, meta.ReconcileRequestAnnotation, meta.ForceRequestAnnotation)
 }

@@ -40,8 +40,12 @@ func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, claim *corev1.PersistentVolum
 	})
 }
 
-// source waits until the claim of the backup can be mounted.
+// source waits until the claim of the backup can be mounted, as long as
+// something is to be read from it.
 func source(o *Observed) Decision {
+	if pushed(o) || planEnds(o) {
+		return done
+	}
 	r := o.Restore
 	if p := checkSource(o); p != nil {
 		return Decision{Problem: p}

@@ -112,25 +112,27 @@ type Storage struct {
 // (facts/3scale.md section 2).
 const defaultStorageSize = "100Mi"
 
-// StorageOf is the claim of the file storage: as it was when the run was made,
-// if the run recorded it, else as the operator would make it for the APIManager;
-// in any case large enough for what is restored. It is nil where the files are
-// not in a claim.
-func StorageOf(apiManager Object, i *job.Inspection) *Storage {
-	fileStorage := child(apiManager, "spec", "system", "fileStorage")
-	if fileStorage["simpleStorageService"] != nil || fileStorage["amazonSimpleStorageService"] != nil {
+// StorageOf is the claim of the file storage that is made anew: as it was when
+// the run was made, if the run recorded it, else as the operator would make it
+// for the APIManager; of another class where one is given; in any case large
+// enough for what is restored. It is nil where the files are not in a claim.
+func StorageOf(apiManager Object, i *job.Inspection, class string) *Storage {
+	if threescale.UsesS3(apiManager) {
 		return nil
 	}
 	s := &Storage{Size: resource.MustParse(defaultStorageSize), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}}
-	claim := child(fileStorage, "persistentVolumeClaim")
-	if class, ok := claim["storageClassName"].(string); ok {
-		s.Class = &class
+	claim := child(apiManager, "spec", "system", "fileStorage", "persistentVolumeClaim")
+	if former, ok := claim["storageClassName"].(string); ok {
+		s.Class = &former
 	}
 	if size, err := resource.ParseQuantity(text(claim, "resources", "requests")); err == nil {
 		s.Size = size
 	}
 	if recorded := i.Source.FileStorage; recorded != nil {
 		s.record(recorded)
+	}
+	if class != "" {
+		s.Class = &class
 	}
 	bytes := i.FileStorage.Bytes
 	// A file system needs room for itself, and files for their last blocks.

@@ -121,10 +121,19 @@ func refilled(o *Observed) {
 }
 
 func published(o *Observed) {
+	justPushed(o)
+	fluxAsked(o)
+}
+
+func justPushed(o *Observed) {
 	status := &o.Restore.Status
 	status.LastPushCommit = commit
 	status.WaitingSince = &metav1.Time{Time: noon}
 	status.Inventory = []v1alpha1.ObjectReference{{Kind: "APIManager", Name: "example"}, {Kind: "Secret", Name: "system-seed"}}
+}
+
+func fluxAsked(o *Observed) {
+	o.Repository.Annotations = map[string]string{meta.ReconcileRequestAnnotation: commit}
 }
 
 func fluxApplied(o *Observed) {

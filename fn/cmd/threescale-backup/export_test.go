@@ -89,6 +89,26 @@ func TestExportAgain(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "base/other/secret-system-redis.yaml"))
 }
 
+// TestExportToAnotherStorageClass: no cluster is looked at, so that the claim is
+// always one that is made anew.
+func TestExportToAnotherStorageClass(t *testing.T) {
+	i := newInstalled(t, false)
+	for _, tc := range []struct {
+		reason string
+		args   []string
+		want   string
+	}{
+		{"it is what was asked for", []string{"--storage-class", "fast"}, "fast"},
+		{"the one of the backup", nil, "files"},
+	} {
+		dir := t.TempDir()
+		executeJSON[exported](t, i.export(dir, append(tc.args, "--recipient", i.recipient)...)...)
+		data, err := os.ReadFile(filepath.Join(dir, "overlays/dr/persistentvolumeclaim.yaml"))
+		require.NoError(t, err)
+		assert.Contains(t, string(data), "storageClassName: "+tc.want+"\n", tc.reason)
+	}
+}
+
 // TestExportRefuses: of what cannot be exported nothing is written.
 func TestExportRefuses(t *testing.T) {
 	plain, encrypted := newInstalled(t, false), newInstalled(t, true)

@@ -72,7 +72,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 		if object.Kind != threescale.APIManagerKind {
 			continue
 		}
-		if storage := restore.StorageOf(decoded, &inspection); storage != nil {
+		if storage := restore.StorageOf(decoded, &inspection, f.StorageClass); storage != nil {
 			in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
 		}
 	}

@@ -1,0 +1,50 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"threescale.dev/backup/fn/restore"
+)
+
+// TestFluxIsAskedUntilItWas: a request that fails is made again, and one that
+// was made is not.
+func TestFluxIsAskedUntilItWas(t *testing.T) {
+	scheme := runtime.NewScheme()
+	require.NoError(t, sourcev1.AddToScheme(scheme))
+	repository := &sourcev1.GitRepository{}
+	repository.Name, repository.Namespace = "apps", "3scale"
+	refused := errors.New("the API server is away")
+	patches := 0
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(repository).WithInterceptorFuncs(interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if patches++; patches == 1 {
+				return refused
+			}
+			return c.Patch(ctx, o, p, opts...)
+		},
+	}).Build()
+	r := someRestore()
+	r.Spec.SourceRef.Name = "apps"
+	r.Status.LastPushCommit = "0123456789abcdef0123456789abcdef01234567"
+	w := &work{Reconciler: &Reconciler{Client: c}, restore: r, observed: restore.Observed{Restore: r}}
+	require.NoError(t, w.observeFlux(t.Context()))
+
+	require.ErrorIs(t, w.act(t.Context(), restore.AskFlux), refused)
+	assert.False(t, w.observed.Asked, "the next decision is to ask again")
+
+	require.NoError(t, w.act(t.Context(), restore.AskFlux))
+	assert.True(t, w.observed.Asked, "what is read next may be older")
+	require.NoError(t, w.observeFlux(t.Context()))
+	assert.Equal(t, restore.FluxRequest(r), w.observed.Repository.Annotations[meta.ReconcileRequestAnnotation], "later calls know it by this")
+}
