@@ -15,7 +15,7 @@ import (
 // next interval.
 func (w *work) askFlux(ctx context.Context) error {
 	repository := w.observed.Repository.DeepCopy()
-	body := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, restore.FluxRequest(w.restore))
+	body := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, restore.FluxRequest(w.Now()))
 	err := w.Patch(ctx, repository, client.RawPatch(types.MergePatchType, []byte(body)), client.FieldOwner(ControllerName))
 	if err != nil {
 		return fmt.Errorf("cannot ask Flux to look at GitRepository %q: %w", repository.Name, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -37,7 +38,8 @@ func TestFluxIsAskedUntilItWas(t *testing.T) {
 	r := someRestore()
 	r.Spec.SourceRef.Name = "apps"
 	r.Status.LastPushCommit = "0123456789abcdef0123456789abcdef01234567"
-	w := &work{Reconciler: &Reconciler{Client: c}, restore: r, observed: restore.Observed{Restore: r}}
+	now := time.Date(2026, 11, 22, 12, 0, 0, 5, time.UTC)
+	w := &work{Reconciler: &Reconciler{Client: c, Now: func() time.Time { return now }}, restore: r, observed: restore.Observed{Restore: r}}
 	require.NoError(t, w.observeFlux(t.Context()))
 
 	require.ErrorIs(t, w.act(t.Context(), restore.AskFlux), refused)
@@ -46,5 +48,5 @@ func TestFluxIsAskedUntilItWas(t *testing.T) {
 	require.NoError(t, w.act(t.Context(), restore.AskFlux))
 	assert.True(t, w.observed.Asked, "what is read next may be older")
 	require.NoError(t, w.observeFlux(t.Context()))
-	assert.Equal(t, restore.FluxRequest(r), w.observed.Repository.Annotations[meta.ReconcileRequestAnnotation], "later calls know it by this")
+	assert.Equal(t, restore.FluxRequest(now), w.observed.Repository.Annotations[meta.ReconcileRequestAnnotation], "later calls know it by this")
 }

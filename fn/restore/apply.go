@@ -36,9 +36,9 @@ func refusedBefore(o *Observed) *Problem {
 	return &Problem{Reason: stopped.Reason, Message: stopped.Message, Terminal: true}
 }
 
-// FluxRequest is the request for Flux to look at the repository after the push:
-// it names the commit, so that it can be told from those of others.
-func FluxRequest(r *v1alpha1.ThreeScaleRestore) string { return r.Status.LastPushCommit }
+// FluxRequest is a request for Flux to look at the repository, as the flux
+// command makes it.
+func FluxRequest(now time.Time) string { return now.Format(time.RFC3339Nano) }
 
 // askFlux has Flux look at the repository, until it was asked after the push.
 func askFlux(o *Observed) Decision {
@@ -48,11 +48,20 @@ func askFlux(o *Observed) Decision {
 	return act(AskFlux, "Asking Flux to look at GitRepository %q", repositoryName(o.Restore))
 }
 
-// askedFlux tells that Flux was asked, or has found the commit by itself.
+// askedFlux tells that Flux was asked after the push, or has found the commit by
+// itself. Another restore into the same repository may have asked: who wanted
+// his own request there would take turns with it for ever.
 func askedFlux(o *Observed) bool {
-	request, status := FluxRequest(o.Restore), o.Repository.Status
-	fetched := status.Artifact != nil && strings.HasSuffix(status.Artifact.Revision, ":"+o.Restore.Status.LastPushCommit)
-	return o.Asked || fetched || status.LastHandledReconcileAt == request || o.Repository.Annotations[fluxmeta.ReconcileRequestAnnotation] == request
+	status, pushed := o.Repository.Status, o.Restore.Status.LastPushTime
+	if o.Asked || status.Artifact != nil && strings.HasSuffix(status.Artifact.Revision, ":"+o.Restore.Status.LastPushCommit) {
+		return true
+	}
+	for _, request := range []string{o.Repository.Annotations[fluxmeta.ReconcileRequestAnnotation], status.LastHandledReconcileAt} {
+		if at, err := time.Parse(time.RFC3339Nano, request); err == nil && pushed != nil && !at.Before(pushed.Time) {
+			return true
+		}
+	}
+	return false
 }
 
 // apply waits until the Kustomization has applied the commit.

@@ -34,7 +34,7 @@ const (
 	DropRefill Action = "DropRefill"
 	// Publish encrypts, commits and pushes: status.lastPushCommit.
 	Publish Action = "Publish"
-	// AskFlux has Flux look at the repository now: FluxRequest.
+	// AskFlux has Flux look at the repository now, by a FluxRequest.
 	AskFlux Action = "AskFlux"
 	// CompareLive compares the live objects with what was committed, and where
 	// they hold it writes status.lastAppliedRevision.

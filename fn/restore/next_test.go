@@ -155,9 +155,11 @@ func TestAskFlux(t *testing.T) {
 		asks   bool
 	}{
 		"Never":      {"The request failed, or the controller was killed before it", nil, true},
-		"Before":     {"Somebody asked before the push", stages(requestedOf("2026-11-22T11:59:59Z")), true},
+		"Before":     {"Somebody asked before the push", stages(requestedOf(FluxRequest(noon.Add(-time.Second)))), true},
+		"NoTime":     {"It is not known when somebody asked", stages(requestedOf("1795348800")), true},
+		"Another":    {"A restore into the same repository asked since", stages(requestedOf(FluxRequest(noon.Add(time.Minute)))), false},
 		"Asked":      {"Once is enough", stages(fluxAsked), false},
-		"Handled":    {"Flux has looked, and somebody asked since", stages(requestedOf("later"), func(o *Observed) { o.Repository.Status.LastHandledReconcileAt = commit }), false},
+		"Handled":    {"Flux has looked, and somebody asked since", stages(requestedOf("later"), func(o *Observed) { o.Repository.Status.LastHandledReconcileAt = FluxRequest(noon) }), false},
 		"Fetched":    {"It found the commit by itself", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + commit} }), false},
 		"OldFetched": {"It has not looked yet", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:feed"} }), true},
 		"InThisCall": {"What was read may be older", stages(func(o *Observed) { o.Asked = true }), false},

@@ -128,12 +128,13 @@ func published(o *Observed) {
 func justPushed(o *Observed) {
 	status := &o.Restore.Status
 	status.LastPushCommit = commit
+	status.LastPushTime = &metav1.Time{Time: noon}
 	status.WaitingSince = &metav1.Time{Time: noon}
 	status.Inventory = []v1alpha1.ObjectReference{{Kind: "APIManager", Name: "example"}, {Kind: "Secret", Name: "system-seed"}}
 }
 
 func fluxAsked(o *Observed) {
-	o.Repository.Annotations = map[string]string{meta.ReconcileRequestAnnotation: commit}
+	o.Repository.Annotations = map[string]string{meta.ReconcileRequestAnnotation: FluxRequest(noon.Add(time.Millisecond))}
 }
 
 func fluxApplied(o *Observed) {

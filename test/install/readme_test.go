@@ -74,7 +74,7 @@ func (r *reader) follow(section string, choices ...string) string {
 func blocksOf(readme, section string) []string {
 	var out []string
 	var block strings.Builder
-	inSection, inBlock := false, false
+	inSection, inBlock, indentation := false, false, ""
 	for line := range strings.Lines(readme) {
 		switch {
 		case inBlock && strings.TrimSpace(line) == "```":
@@ -84,9 +84,10 @@ func blocksOf(readme, section string) []string {
 			}
 			block.Reset()
 		case inBlock:
-			block.WriteString(line)
+			block.WriteString(strings.TrimPrefix(line, indentation)) // what is in a list is shown without
 		case strings.TrimSpace(line) == "```sh":
 			inBlock = true
+			indentation, _, _ = strings.Cut(line, "`")
 		case strings.HasPrefix(line, "#"):
 			inSection = strings.TrimSpace(strings.TrimLeft(line, "#")) == section
 		}
