@@ -73,7 +73,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	answer := restored{Path: folders[1]}
 	var recipients []string
 	var hidden string // from Flux
-	result, err := publish.Local(ctx, publish.Repository{Directory: r.Repository, Branch: r.Branch}, folders, about, func(ctx context.Context, files fs.FS) (edit publish.Edit, err error) {
+	result, err := publish.Local(ctx, publish.Repository{Directory: r.Repository, Branch: r.Branch}, folders, about, func(_ context.Context, files fs.FS) (edit publish.Edit, err error) {
 		if edit, recipients, err = r.encrypt(files, root, tree); err != nil {
 			return publish.Edit{}, err
 		}
