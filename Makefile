@@ -10,7 +10,7 @@ GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
 LINT      = $(GO) tool -modfile=test/tools/lint/go.mod
 # A cache of its own: what one checkout found would be shown in another by the other's paths.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/build/golangci-lint
-# The same source, version and Go give the same bytes, in each folder, with or without git, whatever else is set.
+# The same source, version and Go give the same bytes, in each folder, with or without git, whatever processor `go env` is set to.
 GOBUILD   = CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X threescale.dev/backup/fn/cmd/internal/version.version=$(VERSION)'
 RELEASE   = $(GO) run ./package/build --registry '$(REGISTRY)' --version '$(VERSION)'
 

@@ -109,8 +109,8 @@ func (w *work) exec(ctx context.Context, pod *corev1.Pod) error {
 	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: io.Discard, Stderr: io.Discard})
 }
 
-// executorFor runs what a URL says, as kubectl does: by SPDY where the API
-// server knows no WebSockets (Kubernetes 1.29), or something before it does not.
+// executorFor returns what runs the command at a URL, as kubectl does: by SPDY
+// where the API server, as that of 1.29, or a proxy before it knows no WebSockets.
 func executorFor(config *rest.Config, at *url.URL) (remotecommand.Executor, error) {
 	webSocket, err := remotecommand.NewWebSocketExecutor(config, http.MethodGet, at.String())
 	if err != nil {

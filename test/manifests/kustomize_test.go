@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +83,22 @@ func TestImages(t *testing.T) {
 			assert.Equal(t, "127.0.0.1:5000/backup/function-threescale-backup:v1.2.3", mover, tc.reason)
 		})
 	}
+}
+
+// TestPatchOfTheREADME: who installs no packages patches the image into the
+// Composition, by what the README shows.
+func TestPatchOfTheREADME(t *testing.T) {
+	shown := regexp.MustCompile("(?s)  ```yaml\n(.*?resources: \\[threescale-backup/manifests/claim\\].*?)  ```").FindStringSubmatch(string(read(t, "README.md")))
+	require.Len(t, shown, 2)
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(filepath.Join(dir, "threescale-backup", "manifests"), os.DirFS(filepath.Join(root, "manifests"))))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(strings.ReplaceAll(shown[1], "\n  ", "\n")[2:]), 0o644))
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	require.NoError(t, err)
+	built, err := resources.AsYaml()
+	require.NoError(t, err)
+	assert.Contains(t, string(built), "image: registry.example.com/backup/function-threescale-backup:v0.1.0\n")
+	assert.NotContains(t, string(built), "image: registry.example.com/function-threescale-backup")
 }
 
 // imagesOf are those of the container and of MOVER_IMAGE in the Deployment that
