@@ -37,6 +37,9 @@ func (w *work) observe(ctx context.Context) error {
 		Restore:              w.restore,
 		Now:                  w.Now(),
 		NoCrossNamespaceRefs: w.NoCrossNamespaceRefs,
+		Account:              w.account(),
+		RightsAsked:          previous.RightsAsked,
+		RightsMissing:        previous.RightsMissing,
 		Branch:               previous.Branch,
 		Planned:              previous.Planned,
 		Asked:                previous.Asked,
@@ -144,6 +147,9 @@ func (w *work) observePods(ctx context.Context) error {
 	if o.Refill.Exists && w.restore.Status.Plan != nil {
 		o.Refilled, _ = job.ParseRefillResult(data, w.restore.Status.Plan.Run)
 	}
+	if _, err = w.observePod(ctx, specs.Resyncing, &o.Resync); err != nil {
+		return err
+	}
 	return w.observeLeftovers(ctx)
 }
 
@@ -168,7 +174,7 @@ func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore
 		pod.Ending = true
 		return nil, nil
 	}
-	pod.Exists = true
+	pod.Name, pod.Exists, pod.FileStorage = found.Name, true, found.Annotations[v1alpha1.AnnotationFileStorage]
 	for _, condition := range found.Status.Conditions {
 		if condition.Status != corev1.ConditionTrue {
 			continue
@@ -190,6 +196,9 @@ func (w *work) observeInstallation(ctx context.Context) error {
 		return err
 	}
 	w.observed.FileStorage = claim
+	if w.observed.FileStorageDoomed, err = w.doomed(ctx, claim); err != nil {
+		return err
+	}
 	for _, object := range w.restore.Status.Inventory {
 		if object.Kind != threescale.APIManagerKind {
 			continue
@@ -204,6 +213,26 @@ func (w *work) observeInstallation(ctx context.Context) error {
 		return nil
 	}
 	return w.observeOperator(ctx)
+}
+
+// doomed reports whether the APIManager that owns a claim is gone.
+func (w *work) doomed(ctx context.Context, claim *corev1.PersistentVolumeClaim) (bool, error) {
+	if claim == nil || w.restore.Status.LastPushCommit != "" {
+		return false, nil
+	}
+	for _, owner := range claim.OwnerReferences {
+		if owner.Kind != threescale.APIManagerKind {
+			continue
+		}
+		live, err := w.live(ctx, threescale.APIManagerAPIVersion, owner.Kind, owner.Name)
+		if err != nil {
+			return false, err
+		}
+		if live == nil || restore.UIDOf(live) != owner.UID {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // observeOperator reads which 3scale version the operator of the namespace is

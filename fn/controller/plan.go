@@ -81,6 +81,7 @@ func (w *work) build(ctx context.Context) error {
 		WildcardDomain:      spec.Target.WildcardDomain,
 		StorageClass:        spec.Target.StorageClass,
 		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
+		Quiet:               spec.Target.Quiet,
 	}
 	if storage := w.storage(objects); storage != nil {
 		in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}

@@ -56,6 +56,9 @@ func (w *work) startRefill(ctx context.Context) error {
 	in.Run = w.restore.Status.Plan.Run
 	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
 	in.FileStorageClaim = threescale.FileStorageClaimName
+	if claim := w.observed.FileStorage; claim != nil {
+		in.FileStorageUID = claim.UID
+	}
 	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
 }
 
@@ -208,7 +211,7 @@ func (w *work) drop(ctx context.Context, action specs.Action) error {
 
 // cleanUp deletes what only the restore needed.
 func (w *work) cleanUp(ctx context.Context) error {
-	for _, action := range []specs.Action{specs.Refilling, specs.Inspecting} {
+	for _, action := range []specs.Action{specs.Resyncing, specs.Refilling, specs.Inspecting} {
 		if err := w.drop(ctx, action); err != nil {
 			return err
 		}

@@ -2,125 +2,84 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/remotecommand"
-	"k8s.io/client-go/util/exec"
-	"k8s.io/streaming/pkg/httpstream"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
 )
 
-// The sidekiq pod, and how long its command may take: it only enqueues.
-const (
-	sidekiqDeployment = "system-sidekiq"
-	sidekiqContainer  = "system-sidekiq"
-	resyncTimeout     = 2 * time.Minute
-)
+// workloadKinds are the kinds of which sidekiq may be: a Deployment since 3scale
+// 2.15, a DeploymentConfig of OpenShift before. After an upgrade both may be there
+// for a while.
+func workloadKinds() []workloadKind {
+	return []workloadKind{{"apps", "v1", "Deployment", "deployments"}, {"apps.openshift.io", "v1", "DeploymentConfig", "deploymentconfigs"}}
+}
 
-// resyncCommand has Zync make the routes of all domains again.
-var resyncCommand = []string{"bash", "-c", "bundle exec rake zync:resync:domains"}
+type workloadKind struct{ group, version, kind, resource string }
 
-// resync runs a command in the sidekiq pod.
-func (w *work) resync(ctx context.Context) error {
-	pod, err := w.sidekiq(ctx)
+// startResync makes the Job that has Zync make its Routes again.
+func (w *work) startResync(ctx context.Context) error {
+	template, err := w.sidekiqTemplate(ctx)
 	if err != nil {
 		return err
 	}
-	if pod == nil {
-		return w.unsynced(fmt.Sprintf("No ready pod of Deployment %q in namespace %q yet, which makes the routes again", sidekiqDeployment, w.restore.Namespace))
+	return w.create(ctx, specs.ResyncJob(specs.ResyncInput{
+		Step:        w.step(specs.Resyncing),
+		Template:    template,
+		Container:   threescale.Sidekiq,
+		FileStorage: threescale.FileStorageClaimName,
+	}))
+}
+
+// dropResync deletes that Job, so that another one is made.
+func (w *work) dropResync(ctx context.Context) error {
+	w.restore.Status.Resynced = false
+	if restore.RequestedAgain(w.restore) {
+		w.restore.Status.WaitingSince = w.now()
 	}
-	ctx, cancel := context.WithTimeout(ctx, resyncTimeout)
-	defer cancel()
-	if err := w.exec(ctx, pod); err != nil {
-		advice := "it needs the Role in manifests/resync"
-		var failed exec.ExitError
-		if errors.As(err, &failed) {
-			advice = fmt.Sprintf("run it by hand to see what it says: kubectl -n %s exec %s -- bash -c %q", pod.Namespace, pod.Name, resyncCommand[2])
-		}
-		return w.unsynced(fmt.Sprintf("Cannot run %q in pod %q: %v; %s", resyncCommand[2], pod.Name, err, advice))
-	}
+	return w.drop(ctx, specs.Resyncing)
+}
+
+// noteResync notes that Zync was told.
+func (w *work) noteResync(context.Context) error {
 	w.restore.Status.Resynced = true
 	return nil
 }
 
-// unsynced tries again until spec.timeout has passed since the first time.
-func (w *work) unsynced(message string) *restore.Problem {
-	p := &restore.Problem{Reason: v1alpha1.ReasonResyncFailed, Message: message}
-	status := &w.restore.Status
-	if conditions.GetReason(w.restore, meta.ReadyCondition) != p.Reason || status.WaitingSince == nil || restore.RequestedAgain(w.restore) {
-		status.WaitingSince = w.now()
-	}
-	if w.Now().Sub(status.WaitingSince.Time) >= w.restore.GetTimeout() {
-		p.Terminal = true
-		p.Message += fmt.Sprintf("; not within %s (spec.timeout): mend it, then ask again: %s", w.restore.GetTimeout(), restore.AskAgain(w.restore))
-	}
-	return p
-}
-
-// sidekiq returns a ready pod of sidekiq; nil if there is none.
-func (w *work) sidekiq(ctx context.Context) (*corev1.Pod, error) {
-	for _, label := range []string{"deployment", "deploymentConfig"} { // since 3scale 2.15, and before
-		var pods corev1.PodList
-		err := w.tenant.List(ctx, &pods, client.InNamespace(w.restore.Namespace), client.MatchingLabels{label: sidekiqDeployment})
+// sidekiqTemplate reads the pod template of sidekiq. Only a workload that the
+// operator made for this APIManager counts, as for the operator's own status: the
+// Job is made with the rights of the restore, and must not run what somebody else
+// put under the name.
+func (w *work) sidekiqTemplate(ctx context.Context) (corev1.PodTemplateSpec, error) {
+	for _, kind := range workloadKinds() {
+		found, err := w.live(ctx, kind.group+"/"+kind.version, kind.kind, threescale.Sidekiq)
 		if err != nil {
-			return nil, fmt.Errorf("cannot list pods: %w", err)
+			return corev1.PodTemplateSpec{}, err
 		}
-		for i := range pods.Items {
-			for _, condition := range pods.Items[i].Status.Conditions {
-				if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
-					return &pods.Items[i], nil
-				}
-			}
+		if found != nil && restore.OwnedBy(found, w.observed.APIManager) {
+			return templateOf(found)
 		}
 	}
-	return nil, nil
+	return corev1.PodTemplateSpec{}, &restore.Problem{
+		Reason:  v1alpha1.ReasonResyncFailed,
+		Message: fmt.Sprintf("There is no Deployment or DeploymentConfig %q in namespace %q that belongs to the APIManager; see the log of the 3scale operator", threescale.Sidekiq, w.restore.Namespace),
+	}
 }
 
-// exec runs the command; what it prints may hold anything and is not kept.
-func (w *work) exec(ctx context.Context, pod *corev1.Pod) error {
-	clients, err := kubernetes.NewForConfig(w.config)
-	if err != nil {
-		return err
+// templateOf decodes the pod template of a Deployment or DeploymentConfig.
+func templateOf(workload restore.Object) (corev1.PodTemplateSpec, error) {
+	var decoded struct {
+		Spec struct {
+			Template corev1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
 	}
-	container := sidekiqContainer
-	if len(pod.Spec.Containers) == 1 {
-		container = pod.Spec.Containers[0].Name
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(workload, &decoded); err != nil {
+		return corev1.PodTemplateSpec{}, fmt.Errorf("cannot read the pod template of %q: %w", threescale.Sidekiq, err)
 	}
-	request := clients.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: container, Command: resyncCommand, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	executor, err := executorFor(w.config, request.URL())
-	if err != nil {
-		return err
-	}
-	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: io.Discard, Stderr: io.Discard})
-}
-
-// executorFor returns what runs the command at a URL, as kubectl does: by SPDY
-// where the API server, as that of 1.29, or a proxy before it knows no WebSockets.
-func executorFor(config *rest.Config, at *url.URL) (remotecommand.Executor, error) {
-	webSocket, err := remotecommand.NewWebSocketExecutor(config, http.MethodGet, at.String())
-	if err != nil {
-		return nil, err
-	}
-	spdy, err := remotecommand.NewSPDYExecutor(config, http.MethodPost, at)
-	if err != nil {
-		return nil, err
-	}
-	return remotecommand.NewFallbackExecutor(webSocket, spdy, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	})
+	return decoded.Spec.Template, nil
 }

@@ -84,6 +84,7 @@ func (w *work) stopped(step string, err error) (restore.Decision, error) {
 func (w *work) act(ctx context.Context, action restore.Action) error {
 	actions := map[restore.Action]func(context.Context) error{
 		restore.MakeSourceClaim: w.makeSourceClaim,
+		restore.AskRights:       w.askRights,
 		restore.ReadBranch:      w.readBranch,
 		restore.StartInspect:    w.startInspect,
 		restore.DropInspect:     w.dropInspect,
@@ -94,7 +95,9 @@ func (w *work) act(ctx context.Context, action restore.Action) error {
 		restore.Publish:         w.publish,
 		restore.AskFlux:         w.askFlux,
 		restore.CompareLive:     w.compareLive,
-		restore.Resync:          w.resync,
+		restore.StartResync:     w.startResync,
+		restore.DropResync:      w.dropResync,
+		restore.NoteResync:      w.noteResync,
 		restore.CleanUp:         w.cleanUp,
 		restore.Complete:        w.complete,
 	}

@@ -154,6 +154,21 @@ func setStorageClass(objects []map[string]any, class string) error {
 	return nil
 }
 
+// silenceMail empties the values of the Secret of the mail account, as the
+// operator has them for an installation without one. Porta then loses its mail
+// without an error (3scale/porta: config/application.rb, raise_delivery_errors).
+func silenceMail(objects []map[string]any) {
+	for _, object := range objects {
+		if keyOf(object) != (Key{threescale.KindSecret, threescale.MailSecret}) {
+			continue
+		}
+		data, _ := object["data"].(map[string]any)
+		for key := range data {
+			data[key] = ""
+		}
+	}
+}
+
 // difference returns the fields of an object that are not in another, or not the
 // same there, as a merge patch. Nothing is ever taken away.
 func difference(from, to map[string]any) map[string]any {

@@ -39,6 +39,8 @@ type Input struct {
 	// OmitDatabaseSecrets leaves out the Secrets that point to the databases, as
 	// the operator's own restore does.
 	OmitDatabaseSecrets bool
+	// Quiet commits the Secret of the mail account with empty values.
+	Quiet bool
 	// FileStorage is the claim of the file storage; nil makes none.
 	FileStorage *FileStorage
 }
@@ -120,6 +122,9 @@ func build(in Input) (*Tree, error) {
 	tree.Rewritten, tree.LeftWithDomain = moved.Rewritten, moved.Left
 	if err := setStorageClass(moved.Objects, in.StorageClass); err != nil {
 		return nil, err
+	}
+	if in.Quiet {
+		silenceMail(moved.Objects)
 	}
 	l := layout{in: in, base: objects, target: moved.Objects}
 	if tree.Files, err = l.files(); err != nil {

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/threescale"
 )
 
 // publish makes the commit.
@@ -96,39 +95,6 @@ func saying(who string, conditions []metav1.Condition) string {
 
 func short(commit string) string { return commit[:min(len(commit), 12)] }
 
-// available waits until the operator has the installation running.
-func available(o *Observed) Decision {
-	if o.Restore.Spec.KustomizationRef == nil {
-		return done
-	}
-	if isAvailable(o.APIManager) {
-		return done
-	}
-	return inTime(o, v1alpha1.ReasonNotAvailable, wait("Waiting for APIManager %q to be available", apiManagerOf(o.Restore.Status.Inventory)))
-}
-
-func apiManagerOf(inventory []v1alpha1.ObjectReference) string {
-	for _, object := range inventory {
-		if object.Kind == threescale.APIManagerKind {
-			return object.Name
-		}
-	}
-	return ""
-}
-
-// isAvailable reads the operator's condition. One that is absent is no success.
-func isAvailable(apiManager Object) bool {
-	status, _ := apiManager["status"].(map[string]any)
-	conditions, _ := status["conditions"].([]any)
-	for _, entry := range conditions {
-		condition, _ := entry.(map[string]any)
-		if condition["type"] == "Available" {
-			return condition["status"] == "True"
-		}
-	}
-	return false
-}
-
 // inTime turns a wait for others into a problem once it has taken too long. It
 // ends by itself if they come round later.
 func inTime(o *Observed, reason string, d Decision) Decision {
@@ -144,12 +110,13 @@ func inTime(o *Observed, reason string, d Decision) Decision {
 	return Decision{Problem: stalled(reason, "%s for longer than %s (spec.timeout); it goes on by itself when that happens, or ask again: %s", d.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
 }
 
-// resync has the routes made again.
-func resync(o *Observed) Decision {
-	if !o.Restore.Spec.PostRestore.ResyncZyncDomains || o.Restore.Spec.KustomizationRef == nil || o.Restore.Status.Resynced {
-		return done
+// lasting ends the retries of a problem once they have taken too long.
+func lasting(o *Observed, d Decision) Decision {
+	since := o.Restore.Status.WaitingSince
+	if since == nil || RequestedAgain(o.Restore) || o.Now.Before(since.Add(o.Restore.GetTimeout())) {
+		return d
 	}
-	return act(Resync, "Having Zync make the routes again")
+	return Decision{Problem: stalled(d.Problem.Reason, "%s; not within %s (spec.timeout): mend it, then ask again: %s", d.Problem.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
 }
 
 // cleanUp removes what only the restore needed.
@@ -163,5 +130,5 @@ func cleanUp(o *Observed) Decision {
 // leaves tells whether something is there that only the restore needed. What
 // stays after its removal was asked for, something else holds.
 func leaves(o *Observed) bool {
-	return !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Leftovers)
+	return !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Resync.Exists || o.Leftovers)
 }

@@ -6,8 +6,10 @@ package restore
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
@@ -18,6 +20,8 @@ type Action string
 const (
 	// MakeSourceClaim makes the claim that binds to the named PersistentVolume.
 	MakeSourceClaim Action = "MakeSourceClaim"
+	// AskRights asks which rights for the last steps are missing: Observed.RightsMissing.
+	AskRights Action = "AskRights"
 	// ReadBranch reads the branch: Observed.Branch.
 	ReadBranch Action = "ReadBranch"
 	// StartInspect makes the inspect Job with its helpers and empty hand-over Secrets.
@@ -39,8 +43,12 @@ const (
 	// CompareLive compares the live objects with what was committed, and where
 	// they hold it writes status.lastAppliedRevision.
 	CompareLive Action = "CompareLive"
-	// Resync has Zync make the routes again.
-	Resync Action = "Resync"
+	// StartResync makes the Job that has Zync make the Routes again.
+	StartResync Action = "StartResync"
+	// DropResync deletes that Job, so that it starts again: status.resynced is false.
+	DropResync Action = "DropResync"
+	// NoteResync notes that it has done so: status.resynced.
+	NoteResync Action = "NoteResync"
 	// CleanUp removes Jobs, helpers and hand-over Secrets.
 	CleanUp Action = "CleanUp"
 	// Complete notes the end in the status.
@@ -89,6 +97,7 @@ func steps() []step {
 	return []step{
 		{"Source", source},
 		{"Repository", repository},
+		{"Rights", rights},
 		{"Branch", branch},
 		{"Inspect", inspect},
 		{"Plan", plan},
@@ -96,10 +105,11 @@ func steps() []step {
 		{"FileStorage", fileStorage},
 		{"Refill", refill},
 		{"Publish", publish},
+		{"KeptFiles", keptFiles},
 		{"AskFlux", askFlux},
 		{"Apply", apply},
-		{"Available", available},
 		{"Resync", resync},
+		{"Available", available},
 		{"CleanUp", cleanUp},
 	}
 }
@@ -127,7 +137,7 @@ func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 	}
 	switch p.Reason {
 	case v1alpha1.ReasonSourceUnusable, v1alpha1.ReasonObjectConflict, v1alpha1.ReasonAPIManagerExists, v1alpha1.ReasonVersionRefused,
-		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonFileStorageUnusable, v1alpha1.ReasonVolumeTooSmall:
+		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonVolumeTooSmall:
 	default:
 		return p
 	}
@@ -145,6 +155,21 @@ func repository(o *Observed) Decision {
 		if p := check(o); p != nil {
 			return Decision{Problem: p}
 		}
+	}
+	return done
+}
+
+// rights asks before the first pod whether the restore may do what its last steps
+// need. Without a Kustomization, it ends before those.
+func rights(o *Observed) Decision {
+	switch {
+	case o.Inspect.Exists || pushed(o) || planEnds(o) || o.Restore.Spec.KustomizationRef == nil:
+		return done
+	case !o.RightsAsked:
+		return act(AskRights, "Asking for the rights that the last steps need")
+	case len(o.RightsMissing) > 0:
+		return Decision{Problem: failing(v1alpha1.ReasonRightsMissing, "%s may not %s in namespace %q, which the last steps of the restore need; grant it, as examples/restore/other-namespace/account.yaml does",
+			job.Sentence(o.Account), strings.Join(o.RightsMissing, ", nor "), o.Restore.Namespace)}
 	}
 	return done
 }

@@ -22,7 +22,8 @@ func TestWay(t *testing.T) {
 		action  Action
 		waits   bool
 	}{
-		{func(*Observed) {}, "Branch", ReadBranch, false},
+		{func(*Observed) {}, "Rights", AskRights, false},
+		{func(o *Observed) { o.RightsAsked = true }, "Branch", ReadBranch, false},
 		{branchRead, "Inspect", StartInspect, false},
 		{inspecting, "Inspect", "", true},
 		{inspected, "Plan", MakePlan, false},
@@ -34,7 +35,11 @@ func TestWay(t *testing.T) {
 		{fluxAsked, "Apply", "", true},
 		{fluxApplied, "Apply", CompareLive, false},
 		{func(o *Observed) { o.Compared = true }, "Apply", "", true},
-		{applied, "Available", "", true},
+		{applied, "Resync", "", true},
+		{sidekiqRuns, "Resync", StartResync, false},
+		{resyncing, "Resync", "", true},
+		{resyncDone, "Resync", NoteResync, false},
+		{resynced, "Available", "", true},
 		{running, "CleanUp", CleanUp, false},
 		{cleaned, "Completed", Complete, false},
 		{func(o *Observed) { o.Restore.Status.Completed = true }, "Completed", "", false},
@@ -54,6 +59,7 @@ func TestStatusAloneLeadsOn(t *testing.T) {
 	o := observed(published)
 	assert.Equal(t, "Apply", Next(o).Step)
 	applied(o)
+	resynced(o)
 	running(o)
 	assert.Equal(t, "Completed", Next(o).Step)
 }
@@ -68,8 +74,8 @@ func TestSourceGoesAfterwards(t *testing.T) {
 		action  Action
 	}{
 		"Applying":   {"Flux has all of it in the commit", stages(published), "Apply", ""},
-		"CleaningUp": {"The hand-over Secrets must not stay", stages(published, applied, running, inspecting), "CleanUp", CleanUp},
-		"Restored":   {"It is whole", stages(published, applied, running), "Completed", Complete},
+		"CleaningUp": {"The hand-over Secrets must not stay", stages(published, applied, resynced, running, inspecting), "CleanUp", CleanUp},
+		"Restored":   {"It is whole", stages(published, applied, resynced, running), "Completed", Complete},
 		"PlanMade":   {"What the dry run made goes", stages(dry, inspected, planned), "DryRun", CleanUp},
 		"Planned":    {"The plan is what was asked for", stages(dry, inspected, planned, cleaned), "DryRun", ""},
 	}
@@ -179,25 +185,26 @@ func TestAskFlux(t *testing.T) {
 
 func TestWithoutKustomization(t *testing.T) {
 	o := observed(func(o *Observed) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil }, published)
-	o.Restore.Spec.PostRestore.ResyncZyncDomains = true
 	assert.Equal(t, "Completed", Next(o).Step, "nobody tells when it is applied")
 }
 
 // TestRecorded is a restore whose status was lost, or that was applied again
 // in another cluster: its commit is on the branch.
 func TestRecorded(t *testing.T) {
-	o := observed(func(o *Observed) { o.Branch = &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")} })
+	o := observed(func(o *Observed) { o.RightsAsked, o.Branch = true, &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")} })
 	o.Restore.Status.FoundCommit = commit
 	assert.Equal(t, StartInspect, Next(o).Action, "the file storage may be gone; what a new commit would need is not")
 	assert.Equal(t, run, WantedRun(o), "the recorded run, whatever is the latest by now")
 	inspected(o)
 	o.Inspection.Existing.Present = true
+	storageMade(o)
 	assert.Equal(t, StorageSkip, storageAction(o), "3scale may have written to it since")
 	planned(o)
 	o.Restore.Status.Plan.Objects[0].Verdict = v1alpha1.VerdictConflict
 	assert.Equal(t, Publish, Next(o).Action, "what is there is its own; publishing finds the commit")
 	o.Inspection.Existing.Empty = true
 	planned(o)
+	o.FileStorage = nil
 	assert.Equal(t, MakeFileStorage, Next(o).Action)
 }
 
@@ -240,7 +247,7 @@ func existing(policy v1alpha1.ExistingPolicy) func(*Observed) {
 }
 
 func TestSkippedStorageStartsNoPod(t *testing.T) {
-	o := observed(branchRead, inspected, existing(v1alpha1.ExistingSkip), planned)
+	o := observed(branchRead, inspected, storageMade, existing(v1alpha1.ExistingSkip), planned)
 	assert.Equal(t, Publish, Next(o).Action)
 }
 
@@ -346,7 +353,8 @@ func TestDeadlines(t *testing.T) {
 		mended  func(*Observed)
 	}{
 		"NotApplied":   {stages(published), "NotApplied", func(o *Observed) { applied(o); o.Restore.Status.WaitingSince = &metav1.Time{Time: o.Now} }},
-		"NotAvailable": {stages(published, applied), "NotAvailable", running},
+		"NoSidekiq":    {stages(published, applied), "ResyncFailed", func(o *Observed) { resynced(o); running(o) }},
+		"NotAvailable": {stages(published, applied, resynced), "NotAvailable", running},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -363,14 +371,6 @@ func TestDeadlines(t *testing.T) {
 			assert.Nil(t, Next(o).Problem)
 		})
 	}
-}
-
-func TestResync(t *testing.T) {
-	o := observed(published, applied, running)
-	o.Restore.Spec.PostRestore.ResyncZyncDomains = true
-	assert.Equal(t, Resync, Next(o).Action)
-	o.Restore.Status.Resynced = true
-	assert.Equal(t, "Completed", Next(o).Step)
 }
 
 func TestKustomizationSaysWhy(t *testing.T) {

@@ -27,16 +27,25 @@ type Observed struct {
 	SourceClaim *corev1.PersistentVolumeClaim
 	// FileStorage is the PersistentVolumeClaim of the System file storage.
 	FileStorage *corev1.PersistentVolumeClaim
+	// FileStorageDoomed tells that the garbage collector is about to delete it,
+	// since the APIManager that owns it is gone.
+	FileStorageDoomed bool
 
 	Repository    *sourcev1.GitRepository
 	Kustomization *kustomizev1.Kustomization
 	// APIManager is that of the backup, as it is now.
 	APIManager Object
+	// Account is as whom the restore acts in its namespace, in words.
+	Account string
+	// RightsAsked tells that it was asked which rights for the last steps are missing.
+	RightsAsked   bool
+	RightsMissing []string
 	// Branch is what the branch says; nil until it was read.
 	Branch *Branch
 
 	Inspect Pod
 	Refill  Pod
+	Resync  Pod
 	// Inspection is what the inspect Job's report says; nil without a report.
 	Inspection *job.Inspection
 	// Refilled is what the refill Job's report says; nil without a report.
@@ -72,6 +81,8 @@ type Branch struct {
 
 // Pod is a Job of the mover.
 type Pod struct {
+	// Name of the Job; "" if it does not exist.
+	Name     string
 	Exists   bool
 	Complete bool
 	Failed   bool
@@ -81,4 +92,6 @@ type Pod struct {
 	EndedAt time.Time
 	// Message of the Job controller, if it failed.
 	Message string
+	// FileStorage is the UID of the PersistentVolumeClaim that the Job fills, if any.
+	FileStorage string
 }

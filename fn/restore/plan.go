@@ -84,13 +84,19 @@ func PlanOf(o *Observed, desired, live []Object, notes Notes) *v1alpha1.Plan {
 		Objects:     verdicts(o, desired, live),
 		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
 		Rewritten:   notes.Rewritten,
-		Warnings:    slices.Concat(i.Warnings, notes.Warnings),
+		Warnings:    warnings(o, apiManagerIn(desired), notes),
 	}
 	if !i.StartTime.IsZero() {
 		plan.Source.StartTime = &metav1.Time{Time: i.StartTime}
 	}
-	if !i.Verified {
-		plan.Warnings = append(plan.Warnings, "the backup was written by APIManagerBackup and has no digests: nothing proves that it is whole")
-	}
 	return plan
+}
+
+// apiManagerIn is the APIManager among objects; nil without one.
+func apiManagerIn(objects []Object) Object {
+	at := slices.IndexFunc(objects, func(object Object) bool { return text(object, "kind") == threescale.APIManagerKind })
+	if at < 0 {
+		return nil
+	}
+	return objects[at]
 }

@@ -8,6 +8,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // inspect reads the run and hands its objects over.
@@ -17,6 +18,9 @@ func inspect(o *Observed) Decision {
 	}
 	reading := work{pod: o.Inspect, start: StartInspect, drop: DropInspect, doing: "reading the backup"}
 	reading.starting = fmt.Sprintf("Starting to read run %q from PersistentVolumeClaim %q", WantedRun(o), SourceClaimName(o.Restore, o.Backup))
+	if p := checkDoomed(o); p != nil && !o.Inspect.Exists {
+		return Decision{Problem: p, Retry: doomedRetry}
+	}
 	if i := o.Inspection; i != nil {
 		reading.completed, reading.reason, reading.message = i.Completed, i.Reason, i.Message
 	}
@@ -36,6 +40,9 @@ func WantedRun(o *Observed) string {
 func refill(o *Observed) Decision {
 	if pushed(o) || !fills(o) {
 		return done
+	}
+	if o.Refill.Exists && replaced(o) {
+		return act(DropRefill, "Filling again: PersistentVolumeClaim %q was replaced", threescale.FileStorageClaimName)
 	}
 	writing := work{pod: o.Refill, start: StartRefill, drop: DropRefill, doing: "writing the file storage", starting: "Starting to write the file storage"}
 	if r := o.Refilled; r != nil {

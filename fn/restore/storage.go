@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -66,10 +67,19 @@ func fills(o *Observed) bool {
 
 // fileStorage makes the claim of the file storage, unless there is one.
 func fileStorage(o *Observed) Decision {
-	if pushed(o) || !fills(o) {
+	if pushed(o) {
 		return done
 	}
+	if p := checkDoomed(o); p != nil {
+		return Decision{Problem: p, Retry: doomedRetry}
+	}
 	claim := o.FileStorage
+	if i := o.Inspection; claim == nil && !fills(o) && i != nil && i.FileStorage.Stored && i.Existing.Present {
+		return act(DropInspect, "Looking again: PersistentVolumeClaim %q is gone since the backup was read", threescale.FileStorageClaimName)
+	}
+	if !fills(o) {
+		return done
+	}
 	if claim == nil {
 		return act(MakeFileStorage, "Making PersistentVolumeClaim %q", threescale.FileStorageClaimName)
 	}
@@ -83,6 +93,40 @@ func fileStorage(o *Observed) Decision {
 		return Decision{Problem: p}
 	}
 	return done
+}
+
+// doomedRetry is how soon to look whether the garbage collector has done its work.
+const doomedRetry = 5 * time.Second
+
+// checkDoomed tells that the claim of the file storage is about to be deleted:
+// its owner, an APIManager, is gone. What is written to it would be lost.
+func checkDoomed(o *Observed) *Problem {
+	if !o.FileStorageDoomed {
+		return nil
+	}
+	const name = threescale.FileStorageClaimName
+	if o.Inspection == nil || o.Inspection.FileStorage.Stored {
+		return failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q belongs to an APIManager that is gone, so that the garbage collector is about to delete it; the restore goes on when it has", name)
+	}
+	return stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q belongs to an APIManager that is gone, so that the garbage collector is about to delete it, and run %q holds no files to fill another one with; to keep it and its files: kubectl -n %s patch persistentvolumeclaim %s --type=json -p '%s'",
+		name, o.Inspection.Run, o.Restore.Namespace, name, `[{"op":"remove","path":"/metadata/ownerReferences"}]`)
+}
+
+// replaced reports whether the claim that a refill filled, or fills, is not the
+// one that is there.
+func replaced(o *Observed) bool {
+	filled := o.Refill.FileStorage
+	return filled != "" && (o.FileStorage == nil || string(o.FileStorage.UID) != filled)
+}
+
+// keptFiles watches, until the restore has completed, that the claim that was
+// filled is still there: Flux would make an empty one in its place.
+func keptFiles(o *Observed) Decision {
+	if !pushed(o) || !replaced(o) && (o.FileStorage == nil || o.FileStorage.DeletionTimestamp == nil || o.Refill.FileStorage == "") {
+		return done
+	}
+	return Decision{Problem: stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q, which this restore filled, was deleted since, and the files with it; find out by whom (the garbage collector does it when an APIManager is deleted), then restore again: %s",
+		threescale.FileStorageClaimName, forceAgain(o.Restore))}
 }
 
 // checkCapacity tells whether what is stored can fit at all; how much is free

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/api/job"
@@ -50,4 +51,64 @@ func TestStorageOf(t *testing.T) {
 		})
 	}
 	assert.Nil(t, StorageOf(Object{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}, &job.Inspection{}, ""), "S3 has no claim")
+}
+
+// refilling is a claim and the Job that fills it.
+func refilling(o *Observed) {
+	storageMade(o)
+	o.FileStorage.UID = "a"
+	o.Refill = Pod{Exists: true, FileStorage: "a"}
+}
+
+func replacedClaim(o *Observed) { o.FileStorage.UID = "b" }
+
+// TestFileStorageIsTakenAway: the garbage collector takes the claim along with
+// the APIManager that owned it, whenever it gets to it.
+func TestFileStorageIsTakenAway(t *testing.T) {
+	doomed := func(o *Observed) { o.FileStorageDoomed = true }
+	withoutFiles := func(o *Observed) { o.Inspection.FileStorage.Stored = false }
+	same := func(o *Observed) {
+		o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true
+		o.Restore.Status.Plan.FileStorage.Action = StorageUnchanged
+	}
+	gone := func(o *Observed) { o.FileStorage = nil }
+	going := func(o *Observed) { o.FileStorage.DeletionTimestamp = &metav1.Time{Time: noon} }
+	before := stages(branchRead, inspected, planned, refilling)
+	after := append(stages(branchRead, inspected, planned, refilling, refilledIt), published)
+	cases := map[string]struct {
+		reason  string
+		reached []func(*Observed)
+		action  Action
+		problem string
+	}{
+		"Doomed":        {"no pod is started that would hold it up", stages(branchRead, storageMade, doomed), "", "FileStorageUnusable"},
+		"DoomedLater":   {"nothing is written to it", append(before, doomed), "", "FileStorageUnusable"},
+		"DoomedForGood": {"its files are nowhere else", stages(branchRead, inspected, withoutFiles, planned, storageMade, doomed), "", "FileStorageUnusable"},
+		"Replaced":      {"what was written is gone with the former", append(before, replacedClaim), DropRefill, ""},
+		"Gone":          {"it is made anew", append(before, gone), MakeFileStorage, ""},
+		"GoneUnchanged": {"what was compared is gone", stages(branchRead, inspected, planned, same), DropInspect, ""},
+		"AfterThePush":  {"Flux makes an empty one in its place", append(after, replacedClaim), "", "FileStorageUnusable"},
+		"GoneSince":     {"or is about to", append(after, gone), "", "FileStorageUnusable"},
+		"GoingSince":    {"a pod holds it a moment longer", append(after, going), "", "FileStorageUnusable"},
+		"Kept":          {"the usual case", after, "", ""},
+		"OlderJob":      {"a Job of an earlier version does not say what it fills", append(before, replacedClaim, func(o *Observed) { o.Refill.FileStorage = "" }), "", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := Next(observed(tc.reached...))
+			assert.Equal(t, tc.action, d.Action, tc.reason)
+			if tc.problem == "" {
+				assert.Nil(t, d.Problem, tc.reason)
+				return
+			}
+			require.NotNil(t, d.Problem, tc.reason)
+			assert.Equal(t, tc.problem, d.Problem.Reason, tc.reason)
+			t.Log(d.Problem.Message)
+		})
+	}
+}
+
+func refilledIt(o *Observed) {
+	refilled(o)
+	o.Refill.FileStorage = "a"
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
@@ -56,7 +57,7 @@ func verdict(o *Observed, want, have Object) (v1alpha1.Verdict, string) {
 	}
 	switch text(want, "kind") {
 	case threescale.APIManagerKind:
-		return v1alpha1.VerdictConflict, "it is there already and differs; delete it, or restore into another namespace"
+		return v1alpha1.VerdictConflict, "it is there already and differs; restore into another namespace" + deleting(o, have)
 	case "PersistentVolumeClaim":
 		return v1alpha1.VerdictUnchanged, "" // it is immutable; what it holds is planned by itself
 	}
@@ -64,6 +65,17 @@ func verdict(o *Observed, want, have Object) (v1alpha1.Verdict, string) {
 		return v1alpha1.VerdictConflict, "it is immutable and differs; delete it first"
 	}
 	return v1alpha1.VerdictReplace, ""
+}
+
+// deleting says what goes with an APIManager that somebody deletes to make room
+// for the one of the backup, and how to keep it.
+func deleting(o *Observed, apiManager Object) string {
+	files := ""
+	if i := o.Inspection; i != nil && !i.FileStorage.Stored {
+		files = ", which this run does not hold"
+	}
+	return fmt.Sprintf(". Deleting it also deletes its ConfigMaps and PersistentVolumeClaim %q with all files%s; only this keeps them: kubectl -n %s delete apimanager %s --cascade=orphan",
+		threescale.FileStorageClaimName, files, o.Restore.Namespace, text(apiManager, "metadata", "name"))
 }
 
 // foreignOwner names who else would put an object back to what it was.
@@ -82,6 +94,19 @@ func foreignOwner(o *Observed, have Object) string {
 		return fmt.Sprintf("Argo CD application %q", id)
 	}
 	return ""
+}
+
+// UIDOf is the UID of an object; "" if it has none.
+func UIDOf(object Object) types.UID { return types.UID(text(object, "metadata", "uid")) }
+
+// OwnedBy reports whether an object has another as one of its owners.
+func OwnedBy(object, owner Object) bool {
+	references, _ := child(object, "metadata")["ownerReferences"].([]any)
+	uid := text(owner, "metadata", "uid")
+	return uid != "" && slices.ContainsFunc(references, func(entry any) bool {
+		reference, _ := entry.(Object)
+		return text(reference, "uid") == uid
+	})
 }
 
 // Holds tells whether a live object has all that is wanted of it: each field

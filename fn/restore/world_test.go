@@ -42,6 +42,7 @@ func observed(edits ...func(*Observed)) *Observed {
 		},
 	}
 	o := &Observed{
+		Account:     "the controller",
 		Restore:     r,
 		Now:         noon,
 		SourceClaim: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: namespace}},
@@ -82,7 +83,7 @@ func requested(token string) func(*Observed) {
 
 // The stages of a restore, each on top of the one before.
 
-func branchRead(o *Observed) { o.Branch = &Branch{} }
+func branchRead(o *Observed) { o.RightsAsked, o.Branch = true, &Branch{} }
 
 func inspecting(o *Observed) { o.Inspect = Pod{Exists: true} }
 
@@ -151,7 +152,25 @@ func running(o *Observed) {
 	o.APIManager = Object{"status": map[string]any{"conditions": []any{map[string]any{"type": "Available", "status": "True"}}}}
 }
 
-func cleaned(o *Observed) { o.Inspect, o.Refill = Pod{}, Pod{} }
+// sidekiqRuns is an installation whose Deployments are ready, and whose Routes
+// have not come.
+func sidekiqRuns(o *Observed) {
+	o.APIManager = Object{
+		"spec": map[string]any{"wildcardDomain": "apps.example.com"},
+		"status": map[string]any{
+			"conditions":  []any{map[string]any{"type": "Available", "status": "False"}},
+			"deployments": map[string]any{"ready": []any{"system-app", "system-sidekiq"}},
+		},
+	}
+}
+
+func resyncing(o *Observed) { o.Resync = Pod{Name: "dr-resync-0123abcd", Exists: true} }
+
+func resyncDone(o *Observed) { o.Resync.Complete, o.Resync.EndedAt = true, noon }
+
+func resynced(o *Observed) { o.Restore.Status.Resynced = true }
+
+func cleaned(o *Observed) { o.Inspect, o.Refill, o.Resync = Pod{}, Pod{}, Pod{} }
 
 // stages returns the edits up to and with the last one given.
 func stages(edits ...func(*Observed)) []func(*Observed) { return edits }

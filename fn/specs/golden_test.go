@@ -57,6 +57,7 @@ func goldens() map[string]runtime.Object {
 		"verify-report": VerificationReport(aVerification, `{"slot":"20261122T120000Z"}`),
 		"verify-role":   Role(aVerification.Identity(), VerificationReportName(aVerification)),
 
+		"restore-resync":         ResyncJob(plainResync()),
 		"restore-inspect":        InspectJob(InspectInput{StepInput: plainStep(Inspecting)}),
 		"restore-inspect-all":    InspectJob(fullInspect()),
 		"restore-refill":         RefillJob(plainRefill()),

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -197,12 +198,17 @@ type RefillInput struct {
 	StepInput
 	// Existing is what to do with a file storage that is not empty: job.ExistingFail and so on.
 	Existing string
+	// FileStorageUID is the UID of FileStorageClaim, by which it is noticed later that
+	// another one has taken its place.
+	FileStorageUID types.UID
 }
 
 // RefillJob returns the Job that writes the file storage of a run. It can write
 // to no other volume.
 func RefillJob(in RefillInput) *batchv1.Job {
-	return stepJob(in.StepInput, false, RefillOptions(in).Args())
+	refill := stepJob(in.StepInput, false, RefillOptions(in).Args())
+	refill.Annotations = map[string]string{v1alpha1.AnnotationFileStorage: string(in.FileStorageUID)}
+	return refill
 }
 
 // RefillOptions returns the mover's options in the Job of in.

@@ -5,6 +5,9 @@ const (
 	KindSecret = "Secret"
 	// KindConfigMap is the kind of the objects that ConfigMaps lists.
 	KindConfigMap = "ConfigMap"
+
+	// MailSecret is the Secret of the account by which System sends mail.
+	MailSecret = "system-smtp"
 )
 
 // Object is one Secret or ConfigMap that belongs to a 3scale installation under
@@ -67,10 +70,10 @@ func Secrets(apiManager map[string]any) []Object {
 		{KindSecret, "system-seed", true},
 		// The mail account, which only the user knows: the operator would write empty
 		// fields.
-		{KindSecret, "system-smtp", true},
+		{KindSecret, MailSecret, true},
 		// The key and the token of zync, and the address of its database when that is
 		// external.
-		{KindSecret, "zync", zyncIsEnabled(apiManager)},
+		{KindSecret, "zync", ZyncIsEnabled(apiManager)},
 	}
 }
 
@@ -102,9 +105,9 @@ func NotIncluded() []string {
 	return []string{"databases", "capability resources"}
 }
 
-// zyncIsEnabled follows the operator: zync runs unless it is switched off in so
+// ZyncIsEnabled reports whether zync runs: it does unless it is switched off in so
 // many words (apimanager_types.go:1376).
-func zyncIsEnabled(apiManager map[string]any) bool {
+func ZyncIsEnabled(apiManager map[string]any) bool {
 	enabled, found := flag(apiManager, "spec", "zync", "enabled")
 	return enabled || !found
 }

@@ -45,7 +45,6 @@ func TestKustomize(t *testing.T) {
 		"namespaced": flavour,
 		"crd":        {"CustomResourceDefinition"},
 		"controller": {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "ServiceAccount"},
-		"resync":     {"Role", "RoleBinding"},
 		"openshift":  {"DeploymentRuntimeConfig"},
 	} {
 		t.Run(folder, func(t *testing.T) {

@@ -38,4 +38,7 @@ const (
 	// AnnotationVolume holds the UID of the PersistentVolumeClaim that a run is
 	// on, once it has succeeded.
 	AnnotationVolume = Group + "/volume"
+	// AnnotationFileStorage holds, on a Job that fills the System file storage, the
+	// UID of its PersistentVolumeClaim.
+	AnnotationFileStorage = Group + "/file-storage"
 )

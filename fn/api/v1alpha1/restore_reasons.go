@@ -52,7 +52,9 @@ const (
 	ReasonEncryptionRefused = "EncryptionRefused"
 	// ReasonAPIManagerExists: an APIManager is there and differs, belongs to somebody
 	// else, or is being deleted.
-	// Do: delete it, or wait until it is gone, or restore into another namespace.
+	// Do: restore into another namespace, or wait until it is gone. Deleting it takes
+	// the file storage and the ConfigMaps with it, unless it is deleted with
+	// `--cascade=orphan`, as the message says.
 	ReasonAPIManagerExists = "APIManagerExists"
 	// ReasonObjectConflict: an object is somebody else's, immutable, or being deleted;
 	// or a Job, ConfigMap or Secret of a name that the restore needs is not its own.
@@ -89,12 +91,17 @@ const (
 	// was pushed to another; it goes on by itself.
 	ReasonNotApplied = "NotApplied"
 	// ReasonNotAvailable: the APIManager did not become available within `timeout`.
-	// Do: look at its conditions and the operator's log; it goes on by itself.
+	// Do: what the operator's conditions in the message say; look at its log; the
+	// restore goes on by itself. To have Zync make the Routes once more, ask again.
 	ReasonNotAvailable = "NotAvailable"
-	// ReasonResyncFailed: no ready sidekiq pod, or the command failed there.
-	// Do: apply `manifests/resync`, which has the right that it needs; it is tried
-	// again until `timeout` has passed.
+	// ReasonResyncFailed: sidekiq was not ready within `timeout`, or the Job that has
+	// Zync make the Routes again failed.
+	// Do: look at the Job's log and at what the message quotes; the Job is tried again
+	// until `timeout` has passed.
 	ReasonResyncFailed = "ResyncFailed"
+	// ReasonRightsMissing: the restore may not do what its last steps need.
+	// Do: grant what the message names to the account that it names.
+	ReasonRightsMissing = "RightsMissing"
 )
 
 // Reasons of a ThreeScaleRestore: why a backup cannot be restored, or not by the

@@ -56,7 +56,7 @@ type ThreeScaleRestoreStatus struct {
 	// The revision that the Kustomization had attempted before the push.
 	// +optional
 	RevisionBefore string `json:"revisionBefore,omitempty"`
-	// True once Zync was told to make the routes again.
+	// True once Zync was told to make the Routes again.
 	// +optional
 	Resynced bool `json:"resynced,omitempty"`
 	// The revision with which the Kustomization applied the commit.

@@ -111,7 +111,7 @@ type ThreeScaleRestoreSpec struct {
 	// +optional
 	DryRun bool `json:"dryRun,omitempty"`
 
-	// What is done once the APIManager is available. Needs kustomizationRef.
+	// What is done once Flux has applied the commit. Needs kustomizationRef.
 	// +optional
 	PostRestore PostRestore `json:"postRestore,omitempty,omitzero"`
 
@@ -134,8 +134,8 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
 
-	// How long the restore waits for what others do (the Kustomization, the
-	// APIManager, the sidekiq pod) before it is stalled, as a duration such as 1h.
+	// How long the restore waits for what others do (the Kustomization, sidekiq, the
+	// APIManager), for each of them, before it is stalled, as a duration such as 1h.
 	// It goes on by itself if that happens later.
 	// +optional
 	// +kubebuilder:default="1h"
@@ -243,6 +243,12 @@ type Target struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	StorageClass string `json:"storageClass,omitempty"`
+	// For a rehearsal beside a living installation: Secret system-smtp is committed
+	// with empty values, so that the copy sends no mail; false by default. What else
+	// a copy does, status.plan.warnings says. With false again, the restore commits
+	// the Secret as it was backed up.
+	// +optional
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // DatabaseSecretsPolicy says whether the databases' Secrets are restored.
@@ -277,13 +283,23 @@ const (
 	ExistingSkip      ExistingPolicy = "Skip"
 )
 
-// PostRestore says what is done once the APIManager is available.
+// PostRestore says what is done once Flux has applied the commit.
 type PostRestore struct {
-	// Has Zync make the routes of all domains again, by a command in the sidekiq
-	// pod; false by default. The controller needs the Role in manifests/resync for
-	// it.
+	// Has Zync make the Routes of all domains again, before the APIManager is waited
+	// for; true by default. A Job does it, made from the pod template of sidekiq, as
+	// soon as sidekiq is ready. Nothing is done where spec.zync.enabled of the
+	// APIManager is false. With false, the APIManager becomes available only once
+	// somebody else has made the Routes.
 	// +optional
-	ResyncZyncDomains bool `json:"resyncZyncDomains,omitempty"`
+	// +kubebuilder:default=true
+	ResyncZyncDomains *bool `json:"resyncZyncDomains,omitempty"`
+}
+
+// ResyncsZyncDomains reports whether Zync has to make the Routes again, which it
+// does unless the spec says no.
+func (r *ThreeScaleRestore) ResyncsZyncDomains() bool {
+	wanted := r.Spec.PostRestore.ResyncZyncDomains
+	return wanted == nil || *wanted
 }
 
 // GetConditions implements the getter of Flux' conditions.

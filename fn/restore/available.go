@@ -1,0 +1,106 @@
+package restore
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// available waits until the operator says that the installation is available.
+func available(o *Observed) Decision {
+	if o.Restore.Spec.KustomizationRef == nil || isAvailable(o.APIManager) {
+		return done
+	}
+	d := inTime(o, v1alpha1.ReasonNotAvailable, wait("Waiting for APIManager %q to be available%s", apiManagerOf(o.Restore.Status.Inventory), operatorSays(o.APIManager)))
+	if d.Problem != nil {
+		return d
+	}
+	return resyncAgain(o, d)
+}
+
+// routesMissing reports whether Routes are what Available waits for.
+func routesMissing(apiManager Object) bool {
+	if ready := conditionOf(apiManager, "RoutesReady"); ready != nil {
+		return text(ready, "status") == "False"
+	}
+	return conditionOf(apiManager, "Available") != nil && len(notReady(apiManager)) == 0 // before 3scale 2.16
+}
+
+func apiManagerOf(inventory []v1alpha1.ObjectReference) string {
+	for _, object := range inventory {
+		if object.Kind == threescale.APIManagerKind {
+			return object.Name
+		}
+	}
+	return ""
+}
+
+// isAvailable reads the operator's condition Available. Its absence is no success.
+func isAvailable(apiManager Object) bool {
+	return text(conditionOf(apiManager, "Available"), "status") == "True"
+}
+
+// conditionOf returns a condition of an APIManager; nil without one.
+func conditionOf(apiManager Object, kind string) Object {
+	conditions, _ := child(apiManager, "status")["conditions"].([]any)
+	for _, entry := range conditions {
+		if condition, ok := entry.(Object); ok && condition["type"] == kind {
+			return condition
+		}
+	}
+	return nil
+}
+
+// operatorSays quotes why the operator does not call the installation available:
+// the conditions that Available is made of, and before 3scale 2.16, which has no
+// such conditions, the Deployments that are not ready, or else the Routes that
+// Available then waits for (controllers/apps/apimanager_status_reconciler.go).
+func operatorSays(apiManager Object) string {
+	switch {
+	case apiManager == nil:
+		return "; it does not exist"
+	case len(child(apiManager, "status")) == 0:
+		return "; no operator has looked at it: see whether the 3scale operator runs and watches this namespace"
+	}
+	var said []string
+	for _, kind := range []string{"Preflights", "DeploymentsAvailable", "RoutesReady", "SecretsAvailable"} {
+		condition := conditionOf(apiManager, kind)
+		if text(condition, "status") != "False" {
+			continue
+		}
+		said = append(said, fmt.Sprintf("%s is false: %s", kind, cmp.Or(text(condition, "message"), text(condition, "reason"), "without a reason")))
+	}
+	switch {
+	case len(said) > 0:
+		return "; the operator says: " + strings.Join(said, "; ")
+	case len(notReady(apiManager)) > 0:
+		return "; the operator says that these are not ready: " + strings.Join(notReady(apiManager), ", ")
+	case conditionOf(apiManager, "Available") == nil:
+		return "; its operator has set no condition Available, which that of 3scale 2.10 and before never does: look at the pods yourself, and leave spec.kustomizationRef out to have the restore end with the commit"
+	}
+	return "; all Deployments are ready, so the operator waits for its Routes to be admitted: " + strings.Join(threescale.RouteHosts(apiManager), ", ")
+}
+
+// notReady lists the Deployments that the operator has not called ready.
+func notReady(apiManager Object) []string {
+	var names []string
+	for _, list := range []string{"starting", "stopped"} {
+		names = append(names, deployments(apiManager, list)...)
+	}
+	return names
+}
+
+// deployments is one of the operator's lists of Deployments or DeploymentConfigs.
+func deployments(apiManager Object, list string) []string {
+	entries, _ := child(apiManager, "status", "deployments")[list].([]any)
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		if name, ok := entry.(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,72 @@
+package restore
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// resync has Zync make the Routes of all domains again, before Available is
+// waited for: the operator's Available asks for six Routes, five of which Zync
+// makes, and a database that is there already sends Zync no events. The
+// operator's own restore does the same at this point
+// (controllers/apps/apimanagerrestore_logic_reconciler.go:156-161).
+func resync(o *Observed) Decision {
+	if !resyncs(o) || o.Restore.Status.Resynced {
+		return done
+	}
+	if !o.Resync.Exists && !o.Resync.Ending && !sidekiqReady(o.APIManager) {
+		return inTime(o, v1alpha1.ReasonResyncFailed, wait("Waiting for %s to be ready, which has Zync make the Routes%s", threescale.Sidekiq, operatorSays(o.APIManager)))
+	}
+	telling := work{
+		pod: o.Resync, start: StartResync, drop: DropResync,
+		doing: "having Zync make the Routes", starting: "Having Zync make the Routes again",
+		completed: o.Resync.Complete,
+		reason:    v1alpha1.ReasonResyncFailed,
+		message:   fmt.Sprintf("%s; its log says why: kubectl -n %s logs job/%s", o.Resync.Message, o.Restore.Namespace, o.Resync.Name),
+	}
+	d := telling.decide(o)
+	if d.finished {
+		return act(NoteResync, "Zync was told to make the Routes again")
+	}
+	if d.Problem != nil {
+		return lasting(o, d)
+	}
+	return d
+}
+
+// leastBetweenResyncs keeps Zync from being told again and again while it works.
+const leastBetweenResyncs = time.Minute
+
+// resyncAgain has Zync told once more when the Routes do not come: the command
+// succeeds even where it could not enqueue anything (3scale/porta:
+// app/lib/event_store/repository.rb), and System's database may have been given
+// its new domains only now.
+func resyncAgain(o *Observed, d Decision) Decision {
+	if !resyncs(o) || !o.Restore.Status.Resynced || !routesMissing(o.APIManager) {
+		return d
+	}
+	if RequestedAgain(o.Restore) {
+		return act(DropResync, "Having Zync make the Routes once more, as requested")
+	}
+	after := o.Resync.EndedAt.Add(max(o.Restore.GetRetryInterval(), leastBetweenResyncs)).Sub(o.Now)
+	if after <= 0 {
+		return act(DropResync, "Having Zync make the Routes once more, since they have not come")
+	}
+	d.Retry = min(d.Retry, max(after, time.Second))
+	return d
+}
+
+// resyncs reports whether Zync has Routes to make that the restore waits for.
+func resyncs(o *Observed) bool {
+	return o.Restore.Spec.KustomizationRef != nil && o.Restore.ResyncsZyncDomains() && threescale.ZyncIsEnabled(o.APIManager)
+}
+
+// sidekiqReady reports whether the operator calls sidekiq ready, which is what
+// its own restore waits for.
+func sidekiqReady(apiManager Object) bool {
+	return slices.Contains(deployments(apiManager, "ready"), threescale.Sidekiq)
+}

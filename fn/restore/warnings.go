@@ -1,0 +1,68 @@
+package restore
+
+import (
+	"fmt"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// warnings are what the plan tells that stops nothing. APIManager is the one to
+// be committed.
+func warnings(o *Observed, apiManager Object, notes Notes) []string {
+	out := append([]string{}, o.Inspection.Warnings...)
+	out = append(out, notes.Warnings...)
+	if !o.Inspection.Verified {
+		out = append(out, "the backup was written by APIManagerBackup and has no digests: nothing proves that it is whole")
+	}
+	if !o.Inspection.FileStorage.Stored && !threescale.UsesS3(apiManager) && o.FileStorage == nil {
+		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStorageClaimName))
+	}
+	if moves(o, notes) {
+		out = append(out, domainWarning(o))
+	}
+	if copies(o, notes) {
+		out = append(out, copyWarnings(o, apiManager)...)
+	}
+	return out
+}
+
+// moves reports whether the installation gets another domain.
+func moves(o *Observed, notes Notes) bool {
+	return o.Restore.Spec.Target.WildcardDomain != "" && len(notes.Rewritten) > 0
+}
+
+// copies reports whether the installation that was backed up may go on beside
+// the restored one. Whether it does is not looked up: its name comes from a volume
+// that others can write, and the answer would tell of another namespace.
+func copies(o *Observed, notes Notes) bool {
+	return o.Inspection.Source.Namespace != o.Restore.Namespace || moves(o, notes)
+}
+
+// domainWarning: Zync makes the Routes that System's database names.
+func domainWarning(o *Observed) string {
+	return fmt.Sprintf(`System's database holds the domains of the tenants, and Zync makes Routes for those, while the operator waits for Routes below %q: change them in the database before the restore, as "Another domain" in the README shows`, o.Restore.Spec.Target.WildcardDomain)
+}
+
+// copyWarnings tell what a copy of a living installation does in its place.
+func copyWarnings(o *Observed, apiManager Object) []string {
+	from := o.Inspection.Source
+	living := living(from)
+	out := []string{fmt.Sprintf(`%s, a copy of its System database bills, charges cards, calls web hooks and updates OIDC clients in its place: run the SQL of "Rehearse a restore" in the README in the copy before, and give Zync an empty database and System's Redis an empty one`, living)}
+	if o.Restore.Spec.Target.Quiet {
+		out = append(out, "Secret system-smtp is committed with empty values (spec.target.quiet): the copy sends no mail until that is false again")
+	} else {
+		out = append(out, living+", the copy sends its mail, too: set spec.target.quiet to true to keep it from that")
+	}
+	if threescale.UsesS3(apiManager) {
+		out = append(out, living+", the copy writes to its S3 bucket, and deletes there: have the Secret of spec.system.fileStorage.simpleStorageService lead to another one before")
+	}
+	if o.Restore.Spec.DatabaseSecrets != "Omit" {
+		out = append(out, living+", the restored Secrets lead the copy to its databases: set spec.databaseSecrets to Omit, and make Secrets that lead to the copies")
+	}
+	return out
+}
+
+func living(from job.Source) string {
+	return fmt.Sprintf("if APIManager %q of namespace %q still runs", from.APIManager, from.Namespace)
+}

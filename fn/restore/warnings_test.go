@@ -1,0 +1,52 @@
+package restore
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+func TestWarnings(t *testing.T) {
+	moved := Notes{Rewritten: []string{"APIManager example spec.wildcardDomain"}}
+	from := func(namespace string) func(*Observed) {
+		return func(o *Observed) {
+			o.Inspection.Source.Namespace, o.Inspection.Source.APIManager = namespace, "example"
+		}
+	}
+	domain := func(o *Observed) { o.Restore.Spec.Target.WildcardDomain = "dr.example.com" }
+	quiet := func(o *Observed) { o.Restore.Spec.Target.Quiet = true }
+	omit := func(o *Observed) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }
+	inS3 := Object{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}
+	cases := map[string]struct {
+		reason     string
+		edits      []func(*Observed)
+		apiManager Object
+		notes      Notes
+		want       []string
+	}{
+		"InPlace":      {"the installation is the one that was lost", stages(from(namespace)), nil, Notes{}, nil},
+		"Beside":       {"it may still run, and its name is told", stages(from("prod")), nil, Notes{}, []string{`if APIManager "example" of namespace "prod" still runs, a copy of its System database bills`, "set spec.target.quiet to true", "set spec.databaseSecrets to Omit"}},
+		"Quiet":        {"what stays is the SQL", stages(from("prod"), quiet, omit), nil, Notes{}, []string{"bills", "the copy sends no mail until"}},
+		"SharedBucket": {"files of production would be deleted", stages(from("prod"), quiet, omit), inS3, Notes{}, []string{"bills", "no mail", "writes to its S3 bucket"}},
+		"Domain":       {"Zync makes the Routes that the database names, wherever the former installation is", stages(from(namespace), domain, quiet, omit), nil, moved, []string{`the operator waits for Routes below "dr.example.com"`, "bills", "no mail"}},
+		"SameDomain":   {"nothing was rewritten", stages(from(namespace), domain), nil, Notes{}, nil},
+		"NoFiles":      {"it would come up without any", stages(from(namespace), func(o *Observed) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, []string{"comes up with an empty file storage"}},
+		"FilesThere":   {"those that are there stay", stages(from(namespace), storageMade, func(o *Observed) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, nil},
+		"Unverified":   {"the operator's backup has no digests", stages(from(namespace), func(o *Observed) { o.Inspection.Verified = false }), nil, Notes{}, []string{"nothing proves that it is whole"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed(append(stages(inspected), tc.edits...)...)
+			got := warnings(o, tc.apiManager, tc.notes)
+			assert.Len(t, got, len(tc.want), "%s:\n%s", tc.reason, strings.Join(got, "\n"))
+			for i, want := range tc.want {
+				if i < len(got) {
+					assert.Contains(t, got[i], want, tc.reason)
+				}
+			}
+		})
+	}
+}
