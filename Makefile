@@ -81,7 +81,7 @@ verify: generate ## Fail if `make generate` changes anything.
 	@git diff --exit-code -- fn manifests package README.md || (echo 'error: run make generate and commit the result' >&2; exit 1)
 
 .PHONY: peers
-peers: ## Build Kubernetes, etcd, Crossplane, crank, Flux and kube-state-metrics for the tests, once.
+peers: ## Build Kubernetes, etcd, Crossplane, crank, Flux, kube-state-metrics and the 3scale operator for the tests, once.
 	$(GO) run ./test/peers/build
 
 .PHONY: render

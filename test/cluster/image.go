@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
@@ -38,50 +39,54 @@ type Image struct {
 
 // LoadImage gives the node an image. An image of that name is replaced.
 func (c *Cluster) LoadImage(ctx context.Context, i Image) error {
-	file, err := os.CreateTemp(c.dir, "image-*.tar")
-	if err != nil {
-		return fmt.Errorf("cannot create archive of image %q: %w", i.Name, err)
-	}
-	defer func() { _ = os.Remove(file.Name()) }() // It goes with the folder at the latest.
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("cannot create archive of image %q: %w", i.Name, err)
-	}
-	if err := i.write(file.Name()); err != nil {
-		return err
-	}
-	if _, err := c.ctr(ctx, "--namespace", "k8s.io", "images", "import", file.Name()); err != nil {
-		return fmt.Errorf("cannot import image %q: %w", i.Name, err)
-	}
-	return nil
-}
-
-// write writes the image as "docker save" does. The layer is not compressed:
-// it travels no farther than this disk.
-func (i Image) write(path string) error {
-	tag, err := name.NewTag(i.Name)
-	if err != nil {
-		return fmt.Errorf("cannot parse name of image %q: %w", i.Name, err)
-	}
 	layer, err := i.layer()
 	if err != nil {
 		return err
 	}
+	return c.loadImage(ctx, i.Name, layer, v1.Config{Entrypoint: i.Entrypoint, User: i.User})
+}
+
+// loadImage imports an image of one layer.
+func (c *Cluster) loadImage(ctx context.Context, image string, layer []byte, config v1.Config) error {
+	file, err := os.CreateTemp(c.dir, "image-*.tar")
+	if err != nil {
+		return fmt.Errorf("cannot create archive of image %q: %w", image, err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // It goes with the folder at the latest.
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("cannot create archive of image %q: %w", image, err)
+	}
+	if err := writeImage(file.Name(), image, layer, config); err != nil {
+		return err
+	}
+	if _, err := c.ctr(ctx, "--namespace", "k8s.io", "images", "import", file.Name()); err != nil {
+		return fmt.Errorf("cannot import image %q: %w", image, err)
+	}
+	return nil
+}
+
+// writeImage writes an image as "docker save" does. The layer is not compressed:
+// it travels no farther than this disk.
+func writeImage(path, reference string, layer []byte, config v1.Config) error {
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		return fmt.Errorf("cannot parse name of image %q: %w", reference, err)
+	}
 	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(layer, types.DockerUncompressedLayer))
 	if err != nil {
-		return fmt.Errorf("cannot create image %q: %w", i.Name, err)
+		return fmt.Errorf("cannot create image %q: %w", reference, err)
 	}
-	config, err := image.ConfigFile()
+	file, err := image.ConfigFile()
 	if err != nil {
-		return fmt.Errorf("cannot create image %q: %w", i.Name, err)
+		return fmt.Errorf("cannot create image %q: %w", reference, err)
 	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", runtime.GOARCH
-	config.Config.Entrypoint, config.Config.User = i.Entrypoint, i.User
-	if image, err = mutate.ConfigFile(image, config); err != nil {
-		return fmt.Errorf("cannot configure image %q: %w", i.Name, err)
+	file = file.DeepCopy()
+	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, config
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		return fmt.Errorf("cannot configure image %q: %w", reference, err)
 	}
 	if err := tarball.WriteToFile(path, tag, image); err != nil {
-		return fmt.Errorf("cannot write archive of image %q: %w", i.Name, err)
+		return fmt.Errorf("cannot write archive of image %q: %w", reference, err)
 	}
 	return nil
 }

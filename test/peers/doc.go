@@ -1,5 +1,5 @@
 // Package peers builds the programs that the product works with (Kubernetes,
-// etcd, Crossplane, Flux, kube-state-metrics, ...) from their Go modules, so
+// etcd, Crossplane, Flux, the 3scale operator, ...) from their Go modules, so
 // that a test can run the real ones on a machine without an image registry.
 // Start with [Binary].
 //
