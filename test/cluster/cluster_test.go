@@ -84,6 +84,14 @@ func TestCluster(t *testing.T) {
 			reason: "a claim should compose what the function says, once core may",
 			test:   testFunction,
 		},
+		"Operator": {
+			reason: "the 3scale operator should make an installation available once all its routes are, and after a loss only when Zync was told to",
+			test:   testOperator,
+		},
+		"NewerOperator": {
+			reason: "the stand-in should say what newer operators say, and fail while another controller owns what it owns",
+			test:   testNewerOperator,
+		},
 		"FullDisk": {
 			reason: "small file systems should be full when they are, and a linkless one refuse links",
 			test:   testFilesystems,

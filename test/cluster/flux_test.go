@@ -46,8 +46,8 @@ type delivery struct {
 	identity   *age.X25519Identity
 }
 
-// TestFlux runs one cluster without pods for all that Flux, the Git server and
-// the operator's stand-in do for the other tests of the project.
+// TestFlux runs one cluster without pods for all that Flux and the Git server do
+// for the other tests of the project.
 func TestFlux(t *testing.T) {
 	before := takeInventory(t)
 	c, err := cluster.Start(t.Context(), cluster.Options{Logf: log.Printf, WithoutNode: true, WithoutCrossplane: true})
@@ -73,14 +73,6 @@ func TestFlux(t *testing.T) {
 		"Protocols": {
 			reason: "what is committed should be applied, decrypted, whatever the protocol",
 			test:   testProtocols,
-		},
-		"Operator": {
-			reason: "a health check should wait until the stand-in makes the APIManager available",
-			test:   testOperator,
-		},
-		"OtherOwner": {
-			reason: "the stand-in should fail while another controller owns what it owns",
-			test:   testOtherOwner,
 		},
 		"Identity": {
 			reason: "a Kustomization should apply with the rights of its ServiceAccount",

@@ -8,139 +8,314 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"threescale.dev/backup/test/cluster"
-	"threescale.dev/backup/test/gitserver"
 	"threescale.dev/backup/test/operator"
+	"threescale.dev/backup/test/porta"
+	"threescale.dev/backup/test/threescale"
 )
 
-const apiManager = `apiVersion: apps.3scale.net/v1alpha1
-kind: APIManager
-metadata: {name: apps}
-spec:
-  wildcardDomain: apps.example.com
-  apicast: {managementAPI: debug, openSSLVerify: true}
-`
+// operatorWait is how long the operator may take for a whole installation, with a
+// pod of it and what the garbage collector does.
+const operatorWait = 2 * time.Minute
 
-// testOperator has Flux apply an APIManager before the databases' Secrets exist.
-func testOperator(t *testing.T, c *cluster.Cluster, server *gitserver.Server) {
-	t.Helper()
-	d := newDelivery(t, c, server, "operator")
-	o, err := operator.Start(t.Context(), c.Config(), operator.Options{Namespace: d.namespace, Sidekiq: &corev1.PodSpec{
-		Containers: []corev1.Container{{Name: "system-sidekiq", Image: probeImage}},
-	}})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, o.Stop()) }()
-	create(t, c, &corev1.Secret{ObjectMeta: d.named("system-seed"), StringData: map[string]string{"ADMIN_USER": "mine"}})
-	create(t, c, &corev1.ConfigMap{ObjectMeta: d.named("apicast-environment"), Data: map[string]string{"OPENSSL_VERIFY": "false", "MORE": "mine"}})
+const resync = "bundle exec rake zync:resync:domains"
 
-	hash := d.push(t, map[string]string{"apimanager.yaml": apiManager})
-	d.gitRepository(t, d.repository.HTTP(), server.BasicAuth())
-	d.kustomization(t, map[string]any{"wait": true, "healthCheckExprs": []any{map[string]any{
-		"apiVersion": "apps.3scale.net/v1alpha1", "kind": "APIManager",
-		"current": "status.conditions.exists(c, c.type=='Available' && c.status=='True')",
-	}}})
-	d.awaitAvailable(t, "False", "waiting for: Secret backend-redis, Secret system-database, Secret system-redis, key DATABASE_URL of Secret zync")
-	d.awaitReady(t, "Unknown", "Reconciliation in progress")
-
-	for name, keys := range map[string][]string{"backend-redis": {"REDIS_STORAGE_URL", "REDIS_QUEUES_URL"}, "system-database": {"URL"}, "system-redis": {"URL"}} {
-		secret := &corev1.Secret{ObjectMeta: d.named(name), StringData: map[string]string{}}
-		for _, key := range keys {
-			secret.StringData[key] = "redis://example.com"
-		}
-		create(t, c, secret)
-	}
-	_, err = c.Kubectl(t.Context(), "", "patch", "secret", "zync", "-n", d.namespace, "--type=merge", "-p", `{"stringData":{"DATABASE_URL":"postgresql://example.com"}}`)
-	require.NoError(t, err)
-	d.awaitAvailable(t, "True", "")
-	d.awaitApplied(t, hash)
-	require.NoError(t, o.Err())
-	d.requireOperated(t)
+// An installation is that of a namespace, and what plays around it.
+type installation struct {
+	*cluster.Cluster
+	t         *testing.T
+	namespace string
+	stage     *threescale.Stage
+	database  *porta.Database
 }
 
-// requireOperated looks at what the operator would have done to the objects.
-func (d delivery) requireOperated(t *testing.T) {
+// newInstallation makes a namespace with the Secrets that are the user's, for all
+// databases are outside.
+func newInstallation(t *testing.T, c *cluster.Cluster, namespace string) *installation {
 	t.Helper()
-	manager := d.object("apps.3scale.net/v1alpha1", "APIManager", nil)
-	require.NoError(t, d.Client().Get(t.Context(), client.ObjectKeyFromObject(manager), manager))
-	require.Equal(t, "2.16.0", manager.GetAnnotations()["apps.3scale.net/apimanager-threescale-version"])
-	tenant, _, err := unstructured.NestedString(manager.Object, "spec", "tenantName")
+	ctx := t.Context()
+	i := &installation{Cluster: c, t: t, namespace: namespace}
+	var err error
+	i.stage, err = threescale.Start(ctx, c)
 	require.NoError(t, err)
-	require.Equal(t, "3scale", tenant)
+	t.Cleanup(func() { require.NoError(t, i.stage.Stop()) })
+	i.database, err = porta.NewDatabase(ctx, porta.DatabaseOptions{Password: "swordfish"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, i.database.Close()) })
+	i.stage.Porta.Use(namespace, i.database)
 
-	seed := &corev1.Secret{}
-	require.NoError(t, d.Client().Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "system-seed"}, seed))
-	require.Equal(t, "mine", string(seed.Data["ADMIN_USER"]), "a key that is there should stay")
-	require.NotEmpty(t, seed.Data["ADMIN_PASSWORD"], "a missing key should be added")
-	require.Empty(t, seed.OwnerReferences)
+	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	for name, keys := range map[string]map[string]string{
+		"system-database": {"URL": "mysql2://root:swordfish@mysql.example.com/system"},
+		"system-redis":    {"URL": i.database.URL()},
+		"backend-redis":   {"REDIS_STORAGE_URL": "redis://redis.example.com/0", "REDIS_QUEUES_URL": "redis://redis.example.com/1"},
+		"zync":            {"DATABASE_URL": "postgresql://zync:swordfish@postgresql.example.com/zync", "ZYNC_DATABASE_PASSWORD": "swordfish"},
+	} {
+		create(t, c, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, StringData: keys})
+	}
+	return i
+}
 
-	environment := &corev1.ConfigMap{}
-	require.NoError(t, d.Client().Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "apicast-environment"}, environment))
-	require.Equal(t, map[string]string{
-		"APICAST_MANAGEMENT_API": "debug", "APICAST_RESPONSE_CODES": "true", "OPENSSL_VERIFY": "true", "MORE": "mine",
-	}, environment.Data)
-	require.True(t, metav1.IsControlledBy(environment, manager))
-	storage := &corev1.PersistentVolumeClaim{}
-	require.NoError(t, d.Client().Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "system-storage"}, storage))
-	require.True(t, metav1.IsControlledBy(storage, manager))
+// apply makes the APIManager.
+func (i *installation) apply() {
+	i.t.Helper()
+	require.NoError(i.t, i.ApplyYAML(i.t.Context(), fmt.Appendf(nil, `apiVersion: apps.3scale.net/v1alpha1
+kind: APIManager
+metadata: {name: apps, namespace: %s}
+spec:
+  wildcardDomain: apps.example.com
+  externalComponents: {backend: {redis: true}, system: {database: true, redis: true}, zync: {database: true}}
+`, i.namespace)))
+}
 
-	err = cluster.Eventually(t.Context(), wait, "the sidekiq pod", func(ctx context.Context) error {
-		var pods corev1.PodList
-		if err := d.Client().List(ctx, &pods, client.InNamespace(d.namespace), client.MatchingLabels{"deployment": "system-sidekiq"}); err != nil {
-			return err
+// testOperator has the operator make an installation, lose it, and find it again.
+func testOperator(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	i := newInstallation(t, c, "operator")
+	i.hold("system-app")
+	admit, err := i.stage.OpenShift.Refuse(t.Context(), i.namespace, "master.apps.example.com")
+	require.NoError(t, err)
+	process, err := i.stage.Operate(t.Context(), i.namespace, i.database)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, process.Stop()) }()
+	i.apply()
+	start := time.Now()
+	i.until("all six routes", func(ctx context.Context) error { return i.routes(ctx, 6) })
+	t.Logf("a new installation has its routes after %s", time.Since(start).Round(100*time.Millisecond))
+	i.notAvailable("a route that is not admitted is waited for")
+	require.NoError(t, admit(t.Context()))
+	i.until("the APIManager to be available", i.available)
+	require.Equal(t, "apps.example.com", i.database.Domain(), "the first installation fills the database")
+	i.requireOwners()
+
+	_, err = c.Kubectl(t.Context(), "", "delete", "apimanager", "apps", "-n", i.namespace, "--timeout=1m")
+	require.NoError(t, err)
+	i.until("the garbage collector", func(ctx context.Context) error {
+		out, err := c.Kubectl(ctx, "", "get", "deploymentconfigs,replicationcontrollers,pods,routes,configmaps/system,pvc", "-n", i.namespace, "--ignore-not-found", "-o", "name")
+		if err == nil && out != "" {
+			err = errors.New("there are " + out)
 		}
-		if len(pods.Items) != 1 {
-			return fmt.Errorf("there are %d", len(pods.Items))
+		return err
+	})
+	pushed := i.database.Pushed()
+	i.apply()
+	start = time.Now()
+	i.until("all Deployments", i.deploymentsReady)
+	t.Logf("all Deployments are there again after %s", time.Since(start).Round(100*time.Millisecond))
+	i.notAvailable("Zync makes no route by itself")
+	require.NoError(t, i.routes(t.Context(), 1))
+	require.Equal(t, pushed, i.database.Pushed())
+
+	i.database.Take(porta.Fail)
+	require.ErrorContains(t, i.resync("refused"), "OOM")
+	i.database.Take(porta.Accept)
+	require.NoError(t, i.resync("resync"))
+	i.until("the APIManager to be available", i.available)
+	require.NoError(t, i.routes(t.Context(), 6))
+	require.Equal(t, pushed+1, i.database.Pushed())
+}
+
+// testNewerOperator has the stand-in do the same.
+func testNewerOperator(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	i := newInstallation(t, c, "newer-operator")
+	for name, keys := range map[string]map[string]string{
+		"system-app":           {"SECRET_KEY_BASE": "swordfish"},
+		"system-seed":          {"TENANT_NAME": "3scale", "MASTER_DOMAIN": "master"},
+		"backend-internal-api": {"username": "u", "password": "swordfish"},
+	} {
+		create(t, c, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: i.namespace, Name: name}, StringData: keys})
+	}
+	_, err := c.Kubectl(t.Context(), "", "patch", "secret", "zync", "-n", i.namespace, "--type=merge", "-p", `{"stringData":{"ZYNC_AUTHENTICATION_TOKEN":"swordfish"}}`)
+	require.NoError(t, err)
+	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: i.namespace, Name: "owner"}}
+	create(t, c, owner)
+	owned := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: i.namespace, Name: "system-environment"}}
+	owned.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
+	owned.Data = map[string]string{"RAILS_ENV": "production", "THREESCALE_SUPERDOMAIN": "apps.example.com"}
+	create(t, c, owned)
+
+	o, err := operator.Start(t.Context(), c.Config(), operator.Options{Namespace: i.namespace, SystemImage: porta.SystemImage, Preflights: "the database is too old"})
+	require.NoError(t, err)
+	i.apply()
+	i.untilCondition("Preflights", "False", "the database is too old")
+	require.NoError(t, o.Stop())
+
+	o, err = operator.Start(t.Context(), c.Config(), operator.Options{Namespace: i.namespace, SystemImage: porta.SystemImage})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, o.Stop()) }()
+	const message = `cannot own *v1.ConfigMap "system-environment"`
+	i.until("the stand-in to fail", func(context.Context) error {
+		if err := o.Err(); err == nil || !strings.Contains(err.Error(), message) {
+			return fmt.Errorf("it is %w", err)
 		}
 		return nil
 	})
-	require.NoError(t, err)
-}
-
-func testOtherOwner(t *testing.T, c *cluster.Cluster, server *gitserver.Server) {
-	t.Helper()
-	d := newDelivery(t, c, server, "other-owner")
-	owner := &corev1.ConfigMap{ObjectMeta: d.named("owner")}
-	create(t, c, owner)
-	owned := &corev1.ConfigMap{ObjectMeta: d.named("system-environment")}
-	owned.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
-	create(t, c, owned)
-	o, err := operator.Start(t.Context(), c.Config(), operator.Options{Namespace: d.namespace})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, o.Stop()) }()
-
-	manager := d.object("apps.3scale.net/v1alpha1", "APIManager", map[string]any{"wildcardDomain": "apps.example.com"})
-	create(t, c, manager)
-	const message = `cannot own *v1.ConfigMap "system-environment"`
-	d.awaitAvailable(t, "False", message)
-	require.ErrorContains(t, o.Err(), message)
+	i.untilCondition("Preflights", "True", "")
+	i.untilCondition("DeploymentsAvailable", "False", "system-sidekiq")
 	owned.OwnerReferences = nil
 	require.NoError(t, c.Client().Update(t.Context(), owned))
-	d.awaitAvailable(t, "False", "waiting for: ")
+	i.untilCondition("Available", "True", "")
+	require.NoError(t, i.routes(t.Context(), 6))
+	require.NoError(t, o.Err())
 }
 
-// awaitAvailable waits until the APIManager says so.
-func (d delivery) awaitAvailable(t *testing.T, status, message string) {
-	t.Helper()
-	err := cluster.Eventually(t.Context(), fluxWait, "the APIManager of "+d.namespace, func(ctx context.Context) error {
-		available, err := d.condition(ctx, d.object("apps.3scale.net/v1alpha1", "APIManager", nil), "Available")
-		if err != nil {
+// hold keeps a DeploymentConfig unavailable until the others are there.
+func (i *installation) hold(name string) {
+	i.t.Helper()
+	release, err := i.stage.OpenShift.Hold(i.t.Context(), i.namespace, name)
+	require.NoError(i.t, err)
+	go func() {
+		// The route that is the operator's own is there before those of Zync.
+		_ = cluster.Eventually(i.t.Context(), operatorWait, "the first route", func(ctx context.Context) error { return i.routes(ctx, 1) })
+		_ = release(i.t.Context())
+	}()
+}
+
+func (i *installation) until(what string, condition func(context.Context) error) {
+	i.t.Helper()
+	require.NoError(i.t, cluster.Eventually(i.t.Context(), operatorWait, what, condition))
+}
+
+// routes is nil when there are that many.
+func (i *installation) routes(ctx context.Context, count int) error {
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion("route.openshift.io/v1")
+	list.SetKind("RouteList")
+	if err := i.Client().List(ctx, list, client.InNamespace(i.namespace)); err != nil {
+		return err
+	}
+	if len(list.Items) != count {
+		return fmt.Errorf("there are %d", len(list.Items))
+	}
+	return nil
+}
+
+func (i *installation) apiManager(ctx context.Context) (*unstructured.Unstructured, error) {
+	return i.object(ctx, "apps.3scale.net/v1alpha1", "APIManager", "apps")
+}
+
+func (i *installation) object(ctx context.Context, apiVersion, kind, name string) (*unstructured.Unstructured, error) {
+	object := &unstructured.Unstructured{}
+	object.SetAPIVersion(apiVersion)
+	object.SetKind(kind)
+	return object, i.Client().Get(ctx, types.NamespacedName{Namespace: i.namespace, Name: name}, object)
+}
+
+// condition is one of the APIManager's; nil if there is none.
+func (i *installation) condition(ctx context.Context, kind string) (map[string]any, error) {
+	apiManager, err := i.apiManager(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conditions, _, err := unstructured.NestedSlice(apiManager.Object, "status", "conditions")
+	for _, entry := range conditions {
+		if condition, ok := entry.(map[string]any); ok && condition["type"] == kind {
+			return condition, err
+		}
+	}
+	return nil, err
+}
+
+func (i *installation) untilCondition(kind, status, message string) {
+	i.t.Helper()
+	i.until(kind+"="+status, func(ctx context.Context) error {
+		condition, err := i.condition(ctx, kind)
+		if said, _ := condition["message"].(string); err == nil && (condition["status"] != status || !strings.Contains(said, message)) {
+			err = fmt.Errorf("it is %v", condition)
+		}
+		return err
+	})
+}
+
+func (i *installation) available(ctx context.Context) error {
+	condition, err := i.condition(ctx, "Available")
+	if err == nil && condition["status"] != "True" {
+		err = fmt.Errorf("it is %v", condition)
+	}
+	return err
+}
+
+func (i *installation) notAvailable(reason string) {
+	i.t.Helper()
+	condition, err := i.condition(i.t.Context(), "Available")
+	require.NoError(i.t, err)
+	require.Equal(i.t, "False", condition["status"], reason)
+}
+
+// deploymentsReady is nil when the operator says so of all eleven.
+func (i *installation) deploymentsReady(ctx context.Context) error {
+	apiManager, err := i.apiManager(ctx)
+	if err != nil {
+		return err
+	}
+	ready, _, err := unstructured.NestedStringSlice(apiManager.Object, "status", "deployments", "ready")
+	if err == nil && len(ready) != 11 {
+		err = fmt.Errorf("ready are %q", ready)
+	}
+	return err
+}
+
+// requireOwners looks at what goes with what.
+func (i *installation) requireOwners() {
+	i.t.Helper()
+	ctx := i.t.Context()
+	apiManager, err := i.apiManager(ctx)
+	require.NoError(i.t, err)
+	dc, err := i.object(ctx, "apps.openshift.io/v1", "DeploymentConfig", "zync-que")
+	require.NoError(i.t, err)
+	require.True(i.t, metav1.IsControlledBy(dc, apiManager))
+	routes, err := i.Kubectl(ctx, "", "get", "routes", "-n", i.namespace, "-l", "3scale.net/created-by=zync", "-o", "jsonpath={.items[*].metadata.ownerReferences[*].uid}")
+	require.NoError(i.t, err)
+	require.Equal(i.t, strings.TrimSpace(strings.Repeat(string(dc.GetUID())+" ", 5)), routes, "routes go with zync-que")
+	storage := &corev1.PersistentVolumeClaim{}
+	require.NoError(i.t, i.Client().Get(ctx, types.NamespacedName{Namespace: i.namespace, Name: "system-storage"}, storage))
+	require.True(i.t, metav1.IsControlledBy(storage, apiManager), "the file storage goes with the APIManager")
+}
+
+// resync runs a Job from the pod template of sidekiq; its error is what the pod
+// said.
+func (i *installation) resync(name string) error {
+	i.t.Helper()
+	ctx := i.t.Context()
+	dc, err := i.object(ctx, "apps.openshift.io/v1", "DeploymentConfig", "system-sidekiq")
+	require.NoError(i.t, err)
+	raw, _, err := unstructured.NestedMap(dc.Object, "spec", "template", "spec")
+	require.NoError(i.t, err)
+	spec := corev1.PodSpec{}
+	require.NoError(i.t, runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &spec))
+	spec.InitContainers, spec.RestartPolicy = nil, corev1.RestartPolicyNever
+	spec.Containers[0].Command, spec.Containers[0].Args = []string{"bash", "-c", resync}, nil
+	none := int32(0)
+	job := &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Namespace: i.namespace, Name: name},
+		Spec:       batchv1.JobSpec{BackoffLimit: &none, Template: corev1.PodTemplateSpec{Spec: spec}},
+	}
+	create(i.t, i.Cluster, job)
+	i.until("Job "+name, func(ctx context.Context) error {
+		if err := i.Client().Get(ctx, client.ObjectKeyFromObject(job), job); err != nil {
 			return err
 		}
-		if said, _ := available["message"].(string); available["status"] == status && strings.Contains(said, message) {
-			return nil
+		if job.Status.Succeeded+job.Status.Failed == 0 {
+			return fmt.Errorf("status is %v", job.Status)
 		}
-		return errors.New(fmt.Sprint("it is ", available))
+		return nil
 	})
-	require.NoError(t, err)
-}
-
-func (d delivery) named(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: d.namespace, Name: name}
+	if job.Status.Succeeded == 1 {
+		return nil
+	}
+	out, err := i.Kubectl(ctx, "", "logs", "-n", i.namespace, "job/"+name)
+	require.NoError(i.t, err)
+	return errors.New(out)
 }

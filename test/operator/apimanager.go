@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -18,45 +17,38 @@ const (
 	operatorVersionAnnotation = "apps.3scale.net/threescale-operator-version"
 )
 
-// reconcileAPIManager is one look at the whole: defaults and annotations, then
-// the objects, and the status in any case.
+// reconcileAPIManager is one look at the whole (Reconcile): preflights, then
+// defaults, the objects, and the status in any case.
 func (s *Operator) reconcileAPIManager(ctx context.Context, apiManager *unstructured.Unstructured) error {
-	if from := apiManager.GetAnnotations()[versionAnnotation]; hops(from, s.options.Version) {
-		return s.refuse(ctx, apiManager, from)
+	if refusal := s.preflights(apiManager); refusal != "" {
+		return s.setStatus(ctx, apiManager, refusal)
 	}
 	if err := s.setDefaults(ctx, apiManager); err != nil {
 		return err
 	}
-	if err := s.reconcileObjects(ctx, apiManager); err != nil {
-		// As in reconcileAPIManagerStatus, an error does not keep the status back.
-		return withStatus(err, s.setStatus(ctx, apiManager, err.Error()))
-	}
-	missing, err := s.missing(ctx, apiManager)
-	if err != nil {
-		return err
-	}
-	var lacks string
-	if len(missing) > 0 {
-		lacks = "waiting for: " + strings.Join(missing, ", ")
-	}
-	if err := s.setStatus(ctx, apiManager, lacks); err != nil {
-		return err
-	}
-	if len(missing) > 0 || s.options.Sidekiq == nil {
-		return nil
-	}
-	return s.createSidekiq(ctx, apiManager)
-}
-
-func withStatus(err, status error) error {
-	if status != nil {
+	err := s.reconcileObjects(ctx, apiManager)
+	if status := s.setStatus(ctx, apiManager, ""); status != nil && err != nil {
 		return fmt.Errorf("%w; and %w", err, status)
+	} else if status != nil {
+		return status
 	}
 	return err
 }
 
+// preflights is why nothing is done; "" if nothing speaks against it
+// (reconcilePreflightsStatus).
+func (s *Operator) preflights(apiManager *unstructured.Unstructured) string {
+	if hops(apiManager.GetAnnotations()[versionAnnotation], s.options.Version) {
+		return "Preflights failed - attempted multi minor version upgrade. Multi minor version hop detected. Reconciliation of this 3scale instance is stopped. Remove the operator and refer to official upgrade path for 3scale Operator"
+	}
+	if s.options.Preflights != "" {
+		return fmt.Sprintf("Preflights failed - %s - re-running preflights in 10 minutes", s.options.Preflights)
+	}
+	return ""
+}
+
 // setDefaults writes what SetDefaults writes: the annotations, always with the
-// operator's own version, and the fields of the specification that are unset.
+// operator's own version, and the fields that the rest reads.
 func (s *Operator) setDefaults(ctx context.Context, apiManager *unstructured.Unstructured) error {
 	before := apiManager.DeepCopy()
 	annotations := apiManager.GetAnnotations()
@@ -66,21 +58,11 @@ func (s *Operator) setDefaults(ctx context.Context, apiManager *unstructured.Uns
 	annotations[versionAnnotation] = s.options.Version
 	annotations[operatorVersionAnnotation] = s.options.OperatorVersion
 	apiManager.SetAnnotations(annotations)
-	for _, field := range []struct {
-		path  []string
-		value any
-	}{
-		{[]string{"spec", "appLabel"}, "3scale-api-management"},
-		{[]string{"spec", "tenantName"}, "3scale"},
-		{[]string{"spec", "resourceRequirementsEnabled"}, true},
-		{[]string{"spec", "apicast", "managementAPI"}, "status"},
-		{[]string{"spec", "apicast", "openSSLVerify"}, false},
-		{[]string{"spec", "apicast", "responseCodes"}, true},
-	} {
-		if _, found, err := unstructured.NestedFieldNoCopy(apiManager.Object, field.path...); found || err != nil {
+	for field, value := range map[string]string{"appLabel": "3scale-api-management", "tenantName": "3scale"} {
+		if _, found, err := unstructured.NestedFieldNoCopy(apiManager.Object, "spec", field); found || err != nil {
 			continue // What is malformed, the CRD has refused.
 		}
-		if err := unstructured.SetNestedField(apiManager.Object, field.value, field.path...); err != nil {
+		if err := unstructured.SetNestedField(apiManager.Object, value, "spec", field); err != nil {
 			return fmt.Errorf("cannot set default of APIManager %q: %w", apiManager.GetName(), err)
 		}
 	}
@@ -104,42 +86,9 @@ func minor(version string) (int, bool) {
 	return number, err == nil
 }
 
-// refuse says in the status why nothing is done.
-func (s *Operator) refuse(ctx context.Context, apiManager *unstructured.Unstructured, from string) error {
-	message := fmt.Sprintf("Multi minor version hop detected from %s to %s. Reconciliation of this 3scale instance is stopped.", from, s.options.Version)
-	return s.patchStatus(ctx, apiManager, func(status map[string]any) {
-		setCondition(status, "Preflights", corev1.ConditionFalse, "PreflightsError", message)
-	})
-}
-
-// setStatus makes the installation available, or says what it lacks. A new one
-// is unavailable first: what watches it sees it become available.
-func (s *Operator) setStatus(ctx context.Context, apiManager *unstructured.Unstructured, lacks string) error {
-	if err := s.patchStatus(ctx, apiManager, func(status map[string]any) {
-		if lacks != "" || !hasCondition(status, "Available") {
-			setAvailable(status, corev1.ConditionFalse, lacks)
-		}
-	}); err != nil || lacks != "" {
-		return err
-	}
-	return s.patchStatus(ctx, apiManager, func(status map[string]any) { setAvailable(status, corev1.ConditionTrue, "") })
-}
-
-// setAvailable sets the condition and the Deployments that there would be.
-func setAvailable(status map[string]any, condition corev1.ConditionStatus, message string) {
-	list := "starting"
-	if condition == corev1.ConditionTrue {
-		list = "ready"
-	}
-	setCondition(status, "Available", condition, "", message)
-	status["deployments"] = map[string]any{list: []any{
-		"apicast-production", "apicast-staging", "backend-cron", "backend-listener", "backend-worker", "system-app",
-		"system-memcache", "system-searchd", "system-sidekiq", "zync", "zync-que",
-	}}
-}
-
-// patchStatus writes the status if the change makes a difference.
-func (s *Operator) patchStatus(ctx context.Context, apiManager *unstructured.Unstructured, change func(map[string]any)) error {
+// setStatus writes the conditions (calculateStatus): Available is the sum of three
+// others, and Preflights is beside them.
+func (s *Operator) setStatus(ctx context.Context, apiManager *unstructured.Unstructured, refusal string) error {
 	before := apiManager.DeepCopy()
 	status, _, err := unstructured.NestedMap(apiManager.Object, "status")
 	if err != nil {
@@ -148,10 +97,34 @@ func (s *Operator) patchStatus(ctx context.Context, apiManager *unstructured.Uns
 	if status == nil {
 		status = map[string]any{}
 	}
-	if status["deployments"] == nil {
-		status["deployments"] = map[string]any{} // The CRD requires it.
+	deployments, notAvailable, err := s.deploymentStatus(ctx, apiManager)
+	if err != nil {
+		return err
 	}
-	change(status)
+	notReady, err := s.routesNotReady(ctx, apiManager)
+	if err != nil {
+		return err
+	}
+	missing, err := s.missingSecrets(ctx, apiManager)
+	if err != nil {
+		return err
+	}
+	status["deployments"] = deployments
+	setSum(status, "DeploymentsAvailable", notAvailable, "DeploymentsNotAvailable", "The following deployment(s) are not available: ")
+	setSum(status, "RoutesReady", notReady, "RoutesNotReady", "The following route(s) are not yet admitted: ")
+	setSum(status, "SecretsAvailable", missing, "MissingWatchedSecrets", "The following secret(s) could not be found: ")
+	// Available has the reason of missing Secrets, and of nothing else.
+	reason, message := "", ""
+	if len(missing) > 0 {
+		reason, message = "MissingWatchedSecrets", "The following secret(s) could not be found: "+strings.Join(missing, ", ")
+	}
+	setCondition(status, "Available", len(notAvailable)+len(notReady)+len(missing) == 0, reason, message)
+	// The reason does not change when they fail.
+	if refusal == "" {
+		setCondition(status, "Preflights", true, "PreflightsPass", "All requirements for the current version are met")
+	} else {
+		setCondition(status, "Preflights", false, "PreflightsPass", refusal)
+	}
 	apiManager.Object["status"] = status
 	if unchanged(before, apiManager) {
 		return nil

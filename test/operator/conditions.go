@@ -1,16 +1,11 @@
 package operator
 
 import (
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
-
-// hasCondition reports whether a status has a condition of the type.
-func hasCondition(status map[string]any, kind string) bool {
-	_, found := findCondition(status, kind)
-	return found
-}
 
 func findCondition(status map[string]any, kind string) (map[string]any, bool) {
 	conditions, _ := status["conditions"].([]any)
@@ -22,9 +17,22 @@ func findCondition(status map[string]any, kind string) (map[string]any, bool) {
 	return nil, false
 }
 
+// setSum sets a condition that is true when nothing is wrong, and names what is.
+func setSum(status map[string]any, kind string, wrong []string, reason, message string) {
+	if len(wrong) == 0 {
+		setCondition(status, kind, true, "", "")
+		return
+	}
+	setCondition(status, kind, false, reason, message+strings.Join(wrong, ", "))
+}
+
 // setCondition sets a condition. The time is that of the last change between
 // true and false; an empty reason or message is left out.
-func setCondition(status map[string]any, kind string, value corev1.ConditionStatus, reason, message string) {
+func setCondition(status map[string]any, kind string, holds bool, reason, message string) {
+	value := corev1.ConditionFalse
+	if holds {
+		value = corev1.ConditionTrue
+	}
 	condition, found := findCondition(status, kind)
 	if !found {
 		condition = map[string]any{"type": kind}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,10 +33,11 @@ type Options struct {
 	Version string
 	// OperatorVersion is "0.13.0" by default.
 	OperatorVersion string
-	// Sidekiq, if there is one, is the specification of the pod system-sidekiq
-	// that is created once the installation is available. Its labels are those
-	// that the Deployment's pods have.
-	Sidekiq *corev1.PodSpec
+	// SystemImage runs in the pods of system-sidekiq.
+	SystemImage string
+	// Preflights is why they fail, such as the version of a database; they do not
+	// if it is empty.
+	Preflights string
 }
 
 // An Operator runs from Start to Stop.
@@ -51,8 +53,8 @@ type Operator struct {
 }
 
 // Start starts a stand-in with the identity of the configuration, and returns
-// when it runs. It watches APIManagers, Secrets, ConfigMaps, volume claims and
-// pods of its namespace, and looks at nothing without an event.
+// when it runs. It watches APIManagers, Secrets, ConfigMaps, volume claims,
+// Deployments and Routes of its namespace, and looks at nothing without an event.
 func Start(ctx context.Context, c *rest.Config, o Options) (*Operator, error) {
 	o.Version, o.OperatorVersion = cmp.Or(o.Version, "2.16.0"), cmp.Or(o.OperatorVersion, "0.13.0")
 	log.SetLogger(logr.Discard()) // What it says is in Err and in the objects' status.
@@ -116,13 +118,16 @@ func (s *Operator) watch(manager ctrl.Manager) error {
 		}
 		return requests
 	})
+	route := &unstructured.Unstructured{}
+	route.SetGroupVersionKind(routeKind())
 	return ctrl.NewControllerManagedBy(manager).
 		Named("operator-stand-in").
 		For(newAPIManager()).
 		Watches(&corev1.Secret{}, apiManagers).
 		Watches(&corev1.ConfigMap{}, apiManagers).
 		Watches(&corev1.PersistentVolumeClaim{}, apiManagers).
-		Watches(&corev1.Pod{}, apiManagers).
+		Watches(&appsv1.Deployment{}, apiManagers).
+		Watches(route, apiManagers).
 		Complete(reconcile.Func(s.reconcile))
 }
 

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func TestHops(t *testing.T) {
@@ -45,18 +45,28 @@ func TestSecretRefs(t *testing.T) {
 
 func TestSetCondition(t *testing.T) {
 	status := map[string]any{}
-	setCondition(status, "Available", corev1.ConditionFalse, "Waiting", "for a Secret")
-	condition, found := findCondition(status, "Available")
+	setSum(status, "RoutesReady", []string{"a.example.com", "b.example.com"}, "RoutesNotReady", "missing: ")
+	condition, found := findCondition(status, "RoutesReady")
 	assert.True(t, found)
-	assert.Equal(t, "for a Secret", condition["message"])
+	assert.Equal(t, "missing: a.example.com, b.example.com", condition["message"])
 
 	condition["lastTransitionTime"] = "before"
-	setCondition(status, "Available", corev1.ConditionFalse, "", "for another")
-	assert.Equal(t, map[string]any{"type": "Available", "status": "False", "message": "for another", "lastTransitionTime": "before"}, condition)
+	setCondition(status, "RoutesReady", false, "", "for another")
+	assert.Equal(t, map[string]any{"type": "RoutesReady", "status": "False", "message": "for another", "lastTransitionTime": "before"}, condition)
 
-	setCondition(status, "Available", corev1.ConditionTrue, "", "")
+	setSum(status, "RoutesReady", nil, "RoutesNotReady", "missing: ")
 	assert.NotEqual(t, "before", condition["lastTransitionTime"])
 	assert.NotContains(t, condition, "message")
 	assert.Len(t, status["conditions"], 1)
-	assert.False(t, hasCondition(status, "Preflights"))
+	_, found = findCondition(status, "Preflights")
+	assert.False(t, found)
+}
+
+func TestHosts(t *testing.T) {
+	apiManager := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"wildcardDomain": "example.com", "tenantName": "t"}}}
+	assert.Len(t, hosts(apiManager), 6)
+	assert.Len(t, deploymentNames(apiManager), 11)
+	apiManager.Object["spec"].(map[string]any)["zync"] = map[string]any{"enabled": false} //nolint:forcetypeassert // Made above.
+	assert.Equal(t, []string{"backend-t.example.com"}, hosts(apiManager), "without Zync the others are the user's")
+	assert.NotContains(t, deploymentNames(apiManager), "zync-que")
 }
