@@ -34,6 +34,8 @@ type Options struct {
 	StorageClass string
 	// AccessMode of the file storage is ReadWriteMany by default.
 	AccessMode string
+	// SystemRedisURL is in Secret system-redis; by default it leads nowhere.
+	SystemRedisURL string
 	// WithoutServerMetadata leaves out what an API server or the operator adds
 	// (UIDs, owners, managed fields, status, the operator's annotations), so that
 	// the objects can be applied to a cluster.

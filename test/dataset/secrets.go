@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -64,7 +65,7 @@ func (b builder) secrets() []map[string]any {
 		b.secret("system-recaptcha", component("system", ""), map[string]string{
 			"PUBLIC_KEY": b.secretValue("recaptcha-public"), "PRIVATE_KEY": b.secretValue("recaptcha-private")}),
 		b.secret("system-redis", nil, map[string]string{
-			"URL": b.redisURL("system", 1), "SENTINEL_HOSTS": "", "SENTINEL_ROLE": ""}),
+			"URL": cmp.Or(b.SystemRedisURL, b.redisURL("system", 1)), "SENTINEL_HOSTS": "", "SENTINEL_ROLE": ""}),
 		b.secret("system-seed", component("system", ""), b.seed()),
 		b.secret("system-smtp", component("system", "smtp"), map[string]string{
 			"address": "smtp.example.com", "authentication": "login", "domain": "example.com", "from_address": "no-reply@example.com",

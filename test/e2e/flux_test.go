@@ -28,6 +28,8 @@ import (
 	"threescale.dev/backup/test/gitserver"
 	"threescale.dev/backup/test/operator"
 	"threescale.dev/backup/test/peers"
+	"threescale.dev/backup/test/porta"
+	"threescale.dev/backup/test/threescale"
 )
 
 const (
@@ -177,9 +179,7 @@ func (d *delivery) follow(interval string) {
 // kustomization applies what dr restores.
 func (d *delivery) kustomization(interval string) string {
 	return `{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: apps}, spec: {interval: ` + interval + `, retryInterval: 5s, timeout: 2m, prune: true, path: ./apps/overlays/dr,
-		sourceRef: {kind: GitRepository, name: apps}, decryption: {provider: sops, secretRef: {name: sops-age}},
-		healthChecks: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, name: example, namespace: ` + d.namespace + `}],
-		healthCheckExprs: [{apiVersion: apps.3scale.net/v1alpha1, kind: APIManager, current: "status.conditions.exists(c, c.type == 'Available' && c.status == 'True')"}]}}`
+		sourceRef: {kind: GitRepository, name: apps}, decryption: {provider: sops, secretRef: {name: sops-age}}}}`
 }
 
 // dr is a restore of the last run of nightly, with more of a spec.
@@ -240,20 +240,54 @@ func (w *tenant) create(text string) {
 	require.NoError(w.t, w.c.ApplyYAML(w.t.Context(), []byte(inNamespace(w.t, text, w.namespace))))
 }
 
-// operate starts the stand-in of the 3scale operator, and returns what stops it.
-func (w *tenant) operate() (stop func()) {
-	w.t.Helper()
-	return w.operateWith(operator.Options{})
+// stage is what plays around the 3scale operators of all tests.
+var stage struct {
+	sync.Once
+	*threescale.Stage
+	err error
 }
 
-func (w *tenant) operateWith(options operator.Options) (stop func()) {
+// withThreeScale starts it the first time.
+func withThreeScale(t *testing.T) {
+	t.Helper()
+	stage.Do(func() { stage.Stage, stage.err = threescale.Start(context.WithoutCancel(t.Context()), shared) })
+	require.NoError(t, stage.err)
+}
+
+// operate starts the 3scale operator for the namespace, whose installation uses
+// the tenant's database, and returns what stops it.
+func (w *tenant) operate() (stop func()) {
 	w.t.Helper()
-	options.Namespace = w.namespace
+	w.relax()
+	process, err := stage.Operate(context.WithoutCancel(w.t.Context()), w.namespace, w.database)
+	require.NoError(w.t, err)
+	return w.stopping(process.Stop)
+}
+
+// operateAsNewer starts the stand-in for a newer operator.
+func (w *tenant) operateAsNewer(options operator.Options) (stop func()) {
+	w.t.Helper()
+	w.relax()
+	stage.Porta.Use(w.namespace, w.database)
+	options.Namespace, options.SystemImage = w.namespace, porta.SystemImage
 	o, err := operator.Start(context.WithoutCancel(w.t.Context()), w.c.Config(), options)
 	require.NoError(w.t, err)
-	stop = sync.OnceFunc(func() { require.NoError(w.t, o.Stop()) })
+	return w.stopping(o.Stop)
+}
+
+func (w *tenant) stopping(end func() error) (stop func()) {
+	stop = sync.OnceFunc(func() { require.NoError(w.t, end()) })
 	w.t.Cleanup(stop)
 	return stop
+}
+
+// relax lets the operator's pods in: their templates do not meet Pod Security
+// "restricted", which the namespace enforces until then.
+func (w *tenant) relax() {
+	w.t.Helper()
+	withThreeScale(w.t)
+	_, err := w.c.Kubectl(w.t.Context(), "", "label", "--overwrite", "namespace", w.namespace, "pod-security.kubernetes.io/enforce=baseline")
+	require.NoError(w.t, err)
 }
 
 // restoreOf reads a restore.

@@ -92,11 +92,7 @@ func install(ctx context.Context, c *cluster.Cluster, binaries map[string]string
 	if err := c.LoadImage(ctx, cluster.Image{Name: image, Binaries: binaries, Entrypoint: []string{"/function"}, User: "65532:65532"}); err != nil {
 		return err
 	}
-	operator, err := peers.ModuleDir(ctx, "threescale-operator")
-	if err != nil {
-		return err
-	}
-	if err := c.Apply(ctx, filepath.Join(operator, "config/crd/bases/apps.3scale.net_apimanagers.yaml")); err != nil {
+	if err := c.InstallThreeScale(ctx); err != nil {
 		return err
 	}
 	if err := installFlavour(ctx, c, claimFlavour); err != nil {

@@ -5,9 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,12 +32,14 @@ func TestExampleOtherNamespace(t *testing.T) {
 		o.files = cluster.VolumeOptions{AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}} // and nobody mounts it: any node will do
 	})
 	other.lose()
+	// The databases were copied, and the tenants in the copy moved to the domain.
+	other.database.SetDomain("3scale-dr.example.com")
 	other.operate()
 	other.volumeFrom("nightly-backup", w.volumeDir(nightlyVolume), func(string) {})
 	e := other.newExample("other-namespace", map[string]string{examples.OtherNamespace: other.namespace, examples.FluxNamespace: w.namespace + "-flux"}, overSSH)
 	databases := map[string]map[string][]byte{
 		"system-database": {"URL": []byte("mysql2://root:copy@mysql.dr.svc/system"), "DB_USER": []byte("copy"), "DB_PASSWORD": []byte("copy")},
-		"system-redis":    {"URL": []byte("redis://redis.dr.svc:6379/1")},
+		"system-redis":    {"URL": []byte(other.database.URL())},
 		"backend-redis":   {"REDIS_STORAGE_URL": []byte("redis://redis.dr.svc:6379/0"), "REDIS_QUEUES_URL": []byte("redis://redis.dr.svc:6379/1")},
 	}
 	for name, data := range databases {
@@ -94,6 +93,8 @@ func TestExampleOtherCluster(t *testing.T) {
 	other := newTenant(t, second)
 	other.lose()
 	other.admin("delete", "pvc", threescale.FileStorageClaimName)
+	other.database = w.database // The backup's Secrets lead to it.
+	other.database.SetDomain("3scale.example.net")
 	other.operate()
 	e := other.newExample("other-cluster", other.besideFlux(), overHTTPS)
 	e.begin("volumeName: nightly-backup", "volumeName: "+volume)
@@ -108,34 +109,29 @@ func TestExampleOtherCluster(t *testing.T) {
 	assert.Equal(t, "Bound", other.admin("get", "pvc", "dr-source", "-o", "jsonpath={.status.phase}"))
 }
 
-// TestExampleOperatorVolume: APIManagerBackup wrote the volume.
+// TestExampleOperatorVolume: APIManagerBackup wrote the volume, and the operator
+// had made the file storage its own, which goes with the APIManager.
 func TestExampleOperatorVolume(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := backedUp(t)
+	w := newTenant(t)
 	kept := w.remember()
-	folder := w.volumeDir(nightlyVolume)
-	w.volumeFrom("example-apimanagerbackup-pvc", t.TempDir(), func(dir string) {
-		for _, name := range []string{"secrets", "configmaps", "apimanager", "system-filestorage-pvc"} {
-			out, err := exec.Command("cp", "-rpL", filepath.Join(folder, name), filepath.Join(dir, name)).CombinedOutput()
-			require.NoError(t, err, string(out))
-		}
-		for _, object := range threescale.ReferencedSecrets(w.apiManager().Object) {
-			require.NoError(t, os.Remove(filepath.Join(dir, "secrets", object.Name+".json")), "the operator does not back it up")
-		}
-	})
+	w.operate()
+	w.create(`{apiVersion: apps.3scale.net/v1alpha1, kind: APIManagerBackup, metadata: {name: example-apimanagerbackup-pvc},
+		spec: {backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}}}`)
+	w.untilOperatorCompleted("APIManagerBackup", "example-apimanagerbackup-pvc")
 	referenced := threescale.ReferencedSecrets(w.apiManager().Object)
 	w.lose()
-	for _, object := range referenced {
+	for _, object := range referenced { // the operator does not back them up
 		secret := kept.secrets[object.Name].DeepCopy()
 		secret.ResourceVersion, secret.UID = "", ""
 		require.NoError(t, w.c.Client().Create(t.Context(), secret))
 	}
-	w.operate()
 	e := w.newExample("operator-volume", w.inPlace())
 	e.begin()
 	done := e.untilRestore("dr", "Ready", "True", "Restored")
 	assert.Contains(t, fmt.Sprint(status(done, "plan", "warnings")), "APIManagerBackup")
+	w.files = w.volumeDir(threescale.FileStorageClaimName)
 	e.assertRestored(kept, e.onlyCommit(t, branch))
 }
 

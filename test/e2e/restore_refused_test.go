@@ -282,6 +282,19 @@ func TestHandoverIsProven(t *testing.T) {
 	}
 }
 
+// restrictedPod is a pod that a tenant's namespace lets in; what it does is of no matter.
+func restrictedPod(name string) corev1.PodSpec {
+	yes, no := true, false
+	return corev1.PodSpec{Containers: []corev1.Container{{
+		Name: name, Image: image, ImagePullPolicy: corev1.PullNever,
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: &no, RunAsNonRoot: &yes,
+			Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+	}}}
+}
+
 // TestRestoreOfAnotherVersion: the operator of the namespace would refuse what
 // was backed up.
 func TestRestoreOfAnotherVersion(t *testing.T) {
@@ -294,7 +307,7 @@ func TestRestoreOfAnotherVersion(t *testing.T) {
 	w.lose()
 	require.NoError(t, w.c.Client().Create(t.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "operator", Namespace: w.namespace, Labels: map[string]string{"rht.subcomp": "3scale_operator", "rht.comp_ver": "2.16"}},
-		Spec:       *sidekiq(t),
+		Spec:       restrictedPod("manager"),
 	}))
 	d := w.deliver()
 	d.assertRefused(map[string]refusal{"dr": {"three minor versions", `{}`, "VersionRefused", true, "install the operator for 2.13"}})

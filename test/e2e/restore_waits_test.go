@@ -5,26 +5,17 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"threescale.dev/backup/test/cluster"
-	"threescale.dev/backup/test/operator"
-	"threescale.dev/backup/test/peers"
 )
 
 // TestWaitsEnd: a Kustomization that never applies, an APIManager that never
-// becomes available, and a sidekiq pod that is not there each end in a condition
-// that says so, and the restore goes on as soon as they come round.
+// becomes available each end in a condition that says so, and the restore goes on
+// as soon as they come round.
 func TestWaitsEnd(t *testing.T) {
 	withFlux(t)
 	parallel(t)
@@ -33,7 +24,7 @@ func TestWaitsEnd(t *testing.T) {
 	w.lose()
 	d := w.deliver()
 	w.admin("patch", "kustomization", "apps", "--type=merge", "-p", `{"spec":{"suspend":true}}`)
-	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 2s, postRestore: {resyncZyncDomains: true}}`))
+	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 2s}`))
 	suspended := w.untilRestore("dr", "Ready", "False", "KustomizationUnusable")
 	t.Log(message(suspended, "Ready"))
 	assert.Contains(t, message(suspended, "Ready"), "flux resume")
@@ -53,25 +44,7 @@ func TestWaitsEnd(t *testing.T) {
 	down := w.untilRestore("dr", "Ready", "False", "NotAvailable")
 	t.Log(message(down, "Ready"))
 
-	stop := w.operate()
-	alone := w.untilRestore("dr", "Ready", "False", "ResyncFailed")
-	t.Log(message(alone, "Ready"))
-	assert.Contains(t, message(alone, "Ready"), "system-sidekiq")
-	stop()
-	w.operateWith(operator.Options{Sidekiq: sidekiq(t)})
-	d.askUntil("dr", "the command to be refused", func(u *unstructured.Unstructured) bool {
-		return strings.Contains(message(u, "Ready"), "manifests/resync")
-	})
-	denied, err := w.restoreOf(t.Context(), "dr")
-	require.NoError(t, err)
-	t.Log(message(denied, "Ready"))
-	assert.Empty(t, w.admin("logs", "system-sidekiq", "--ignore-errors"), "nothing ran there")
-
-	role, err := os.ReadFile(filepath.Join("..", "..", "manifests", "resync", "role.yaml"))
-	require.NoError(t, err)
-	for _, document := range splitYAML(string(role)) {
-		d.create(document)
-	}
+	w.operate()
 	d.askUntil("dr", "the routes to be made again", func(u *unstructured.Unstructured) bool { return status(u, "completed") == true })
 	w.untilRestore("dr", "Ready", "True", "Restored")
 	commits, err := d.repository.Commits(t.Context(), branch)
@@ -96,33 +69,6 @@ func (d *delivery) askUntil(name, what string, check func(*unstructured.Unstruct
 		}
 		return fmt.Errorf("status is %v", u.Object["status"])
 	})
-}
-
-var sidekiqImage struct {
-	sync.Once
-	err error
-}
-
-// sidekiq is a pod with a bash that does what it is told if that is Zync's task.
-func sidekiq(t *testing.T) *corev1.PodSpec {
-	t.Helper()
-	const name = "docker.io/local/sidekiq:e2e"
-	sidekiqImage.Do(func() {
-		binary := filepath.Join(shared.Dir(), "sidekiq")
-		if sidekiqImage.err = peers.Build(t.Context(), "./test/e2e/sidekiq", binary); sidekiqImage.err == nil {
-			sidekiqImage.err = shared.LoadImage(t.Context(), cluster.Image{Name: name, Binaries: map[string]string{"/bin/bash": binary}, Entrypoint: []string{"/bin/bash"}, User: "65532:65532"})
-		}
-	})
-	require.NoError(t, sidekiqImage.err)
-	yes, no := true, false
-	return &corev1.PodSpec{Containers: []corev1.Container{{
-		Name: "system-sidekiq", Image: name, ImagePullPolicy: corev1.PullNever,
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: &no, RunAsNonRoot: &yes,
-			Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-		},
-	}}}
 }
 
 // TestTenRestoresOfOneBranch: they push at once, and each gets its commit.

@@ -24,6 +24,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/dataset"
+	"threescale.dev/backup/test/porta"
 )
 
 const (
@@ -49,6 +50,8 @@ type tenant struct {
 	files string
 	// flavour is the one that was installed when the tenant was made.
 	flavour string
+	// database is System's, filled by an installation of long ago.
+	database *porta.Database
 }
 
 // options of a tenant.
@@ -77,7 +80,8 @@ func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	}
 	namespace := namespaceOf(t) + o.suffix
 	o.objects.Namespace = namespace
-	w := &tenant{t: t, c: shared, namespace: namespace, flavour: flavour}
+	w := &tenant{t: t, c: shared, namespace: namespace, flavour: flavour, database: newDatabase(t)}
+	o.objects.SystemRedisURL = w.database.URL()
 	made := namespaceWith(namespace)
 	o.namespace(made)
 	require.NoError(t, shared.Client().Create(ctx, made))
@@ -99,6 +103,17 @@ func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	w.user, err = client.New(w.account.Config, client.Options{})
 	require.NoError(t, err)
 	return w
+}
+
+// newDatabase is the database of an installation that there was.
+func newDatabase(t *testing.T) *porta.Database {
+	t.Helper()
+	database, err := porta.NewDatabase(context.WithoutCancel(t.Context()), porta.DatabaseOptions{
+		Domain: "apps.example.com", Password: dataset.SecretMarker + "system-redis",
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, database.Close()) })
+	return database
 }
 
 // second makes newTenant make another namespace for the same test.

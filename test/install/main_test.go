@@ -14,15 +14,19 @@ import (
 	"testing"
 
 	"threescale.dev/backup/test/cluster"
+	"threescale.dev/backup/test/threescale"
 )
 
 // shared is the cluster that the tests of this package install the product on.
 var shared *cluster.Cluster
 
+// stage is what plays around the 3scale operator.
+var stage *threescale.Stage
+
 func TestMain(m *testing.M) { os.Exit(cluster.RunTests(m, start)) }
 
 // start brings up what a user has before us: Kubernetes, Crossplane, Flux, and
-// the 3scale operator's API.
+// what the 3scale operator runs with.
 func start(ctx context.Context) (_ *cluster.Cluster, err error) {
 	shared, err = cluster.Start(ctx, cluster.Options{
 		RunPackages: true,
@@ -30,6 +34,9 @@ func start(ctx context.Context) (_ *cluster.Cluster, err error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if stage, err = threescale.Start(ctx, shared); err != nil {
+		return shared, err
 	}
 	return shared, shared.StartFlux(ctx, cluster.FluxOptions{})
 }

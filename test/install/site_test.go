@@ -26,8 +26,8 @@ import (
 	"threescale.dev/backup/test/cluster"
 	"threescale.dev/backup/test/dataset"
 	"threescale.dev/backup/test/gitserver"
-	"threescale.dev/backup/test/operator"
 	"threescale.dev/backup/test/peers"
+	"threescale.dev/backup/test/porta"
 )
 
 const (
@@ -51,6 +51,8 @@ type site struct {
 	apps *gitserver.Repository
 	// gitURL is the Git server's for this machine and for pods.
 	gitURL string
+	// database is System's, filled by an installation of long ago.
+	database *porta.Database
 }
 
 func newSite(t *testing.T) *site {
@@ -63,6 +65,11 @@ func newSite(t *testing.T) *site {
 	s.git, err = gitserver.Start(filepath.Join(shared.Dir(), "git"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.git.Stop()) })
+	s.database, err = porta.NewDatabase(context.WithoutCancel(t.Context()), porta.DatabaseOptions{
+		Domain: "apps.example.com", Password: dataset.SecretMarker + "system-redis",
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.database.Close()) })
 	readme := filepath.Join(t.TempDir(), "apps")
 	require.NoError(t, os.MkdirAll(readme, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(readme, "README.md"), []byte("# What runs here\n"), 0o644))
@@ -151,7 +158,7 @@ func (s *site) makeInstallation() {
 			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}},
 		},
 	}))
-	for _, object := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, WithoutServerMetadata: true}) {
+	for _, object := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, SystemRedisURL: s.database.URL(), WithoutServerMetadata: true}) {
 		if kind := object["kind"]; kind == "Namespace" || kind == "PersistentVolumeClaim" {
 			continue
 		}
@@ -159,12 +166,15 @@ func (s *site) makeInstallation() {
 	}
 }
 
-// operate runs the stand-in for the 3scale operator, as from now on.
+// operate runs the 3scale operator, as from now on.
 func (s *site) operate() {
 	s.t.Helper()
-	o, err := operator.Start(context.WithoutCancel(s.t.Context()), shared.Config(), operator.Options{Namespace: namespace})
+	ctx := context.WithoutCancel(s.t.Context())
+	_, err := shared.Kubectl(ctx, "", "label", "--overwrite", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline")
 	require.NoError(s.t, err)
-	s.t.Cleanup(func() { require.NoError(s.t, o.Stop()) })
+	process, err := stage.Operate(ctx, namespace, s.database)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { require.NoError(s.t, process.Stop()) })
 }
 
 // installation is what a restore is to bring back.
@@ -238,13 +248,9 @@ func (s *site) assertFiles(kept *installation, folder string) {
 	}
 }
 
-// useCapabilities brings the API of the capabilities, and an object of it.
+// useCapabilities makes an object of the capabilities.
 func (s *site) useCapabilities() {
 	s.t.Helper()
-	operator, err := peers.ModuleDir(s.t.Context(), "threescale-operator")
-	require.NoError(s.t, err)
-	crd := filepath.Join(operator, "config/crd/bases/capabilities.3scale.net_backends.yaml")
-	require.NoError(s.t, shared.Apply(s.t.Context(), crd))
 	s.until("the capabilities to be served", func(ctx context.Context) error {
 		return shared.ApplyYAML(ctx, []byte(`{apiVersion: capabilities.3scale.net/v1beta1, kind: Backend, metadata: {name: a-backend, namespace: 3scale},
 			spec: {name: A backend, systemName: a-backend, privateBaseURL: "https://backend.example.com"}}`))
