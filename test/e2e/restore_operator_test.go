@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"threescale.dev/backup/fn/threescale"
 )
 
 // fluxInterval is how often Flux applies what is restored in these tests: the
@@ -55,8 +57,8 @@ func (d *delivery) afterReconciliations(more int64) {
 }
 
 // versionsOf are the resource versions of all that was restored: each write
-// changes one. The stand-in writes heartbeats to the APIManager's status, as
-// the operator does, so of that the generation counts.
+// changes one. The operator writes the APIManager's status, so of that the
+// generation counts.
 func (d *delivery) versionsOf(done *unstructured.Unstructured) map[string]string {
 	d.t.Helper()
 	versions := map[string]string{}
@@ -93,4 +95,30 @@ func TestFluxAndTheOperatorAgree(t *testing.T) {
 	assert.Equal(t, before, d.versionsOf(done), "nobody writes any more")
 	w.assertSecrets(kept)
 	w.assertFiles(kept)
+}
+
+// TestRestoreOfWhatTheOperatorMade: the operator makes an installation of an
+// APIManager and the Secrets of its databases. All of it is deleted beside the
+// operator, and the garbage collector takes along what was its own; the restore
+// has it available again, with the Routes that nobody makes by himself.
+func TestRestoreOfWhatTheOperatorMade(t *testing.T) {
+	withFlux(t)
+	parallel(t)
+	w := newTenant(t, toBeOperated)
+	w.operate()
+	w.untilAvailable()
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	kept := w.remember()
+	pushed := w.database.Pushed()
+
+	w.lose()
+	d := w.newDelivery()
+	d.follow("1h")
+	d.ask(dr("dr", withKustomization))
+	w.untilRestore("dr", "Ready", "True", "Restored")
+	w.untilAvailable()
+	assert.Greater(t, w.database.Pushed(), pushed, "the Routes were asked for")
+	w.files = w.volumeDir(threescale.FileStorageClaimName)
+	d.assertRestored(kept, d.onlyCommit(t, branch))
 }

@@ -64,6 +64,8 @@ type options struct {
 	objects dataset.Options
 	// namespace changes the namespace before it is made.
 	namespace func(*corev1.Namespace)
+	// emptyDatabase is that of an installation that is to be made.
+	emptyDatabase bool
 }
 
 // newTenant makes a namespace that enforces Pod Security "restricted" with an
@@ -80,7 +82,7 @@ func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	}
 	namespace := namespaceOf(t) + o.suffix
 	o.objects.Namespace = namespace
-	w := &tenant{t: t, c: shared, namespace: namespace, flavour: flavour, database: newDatabase(t)}
+	w := &tenant{t: t, c: shared, namespace: namespace, flavour: flavour, database: newDatabase(t, o)}
 	o.objects.SystemRedisURL = w.database.URL()
 	made := namespaceWith(namespace)
 	o.namespace(made)
@@ -105,15 +107,27 @@ func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	return w
 }
 
-// newDatabase is the database of an installation that there was.
-func newDatabase(t *testing.T) *porta.Database {
+// newDatabase is System's database, of an installation that there was.
+func newDatabase(t *testing.T, o options) *porta.Database {
 	t.Helper()
-	database, err := porta.NewDatabase(context.WithoutCancel(t.Context()), porta.DatabaseOptions{
-		Domain: "apps.example.com", Password: dataset.SecretMarker + "system-redis",
-	})
+	made := porta.DatabaseOptions{Domain: "apps.example.com", Password: dataset.SecretMarker + "system-redis"}
+	if o.emptyDatabase {
+		made.Domain = ""
+	}
+	database, err := porta.NewDatabase(context.WithoutCancel(t.Context()), made)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Close()) })
 	return database
+}
+
+// toBeOperated makes newTenant leave to the operator what it makes itself.
+func toBeOperated(o *options) {
+	o.emptyDatabase = true
+	o.objects.MissingConfigMaps = []string{"apicast-environment", "system-environment"}
+	o.objects.MissingSecrets = []string{
+		"backend-internal-api", "backend-listener", "system-app", "system-events-hook", "system-master-apicast",
+		"system-memcache", "system-recaptcha", "system-seed", "system-smtp",
+	}
 }
 
 // second makes newTenant make another namespace for the same test.
@@ -208,6 +222,9 @@ func (w *tenant) describe(ctx context.Context) {
 		{"get", "threescalebackups.backup.threescale.dev", "-o", "yaml"},
 		{"get", "jobs,pods,pvc", "-o", "wide"},
 		{"get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "custom-columns=AT:.metadata.creationTimestamp,KIND:.involvedObject.kind,REASON:.reason,MESSAGE:.message"},
+	}
+	if stage.Stage != nil {
+		looks = append(looks, []string{"get", "apimanagers", "-o", "yaml"}, []string{"get", "deploymentconfigs,replicationcontrollers,deployments,routes"})
 	}
 	if flux.controller != nil {
 		looks = append(looks, []string{"get", "threescalerestores,gitrepositories,kustomizations", "-o", "yaml"})
