@@ -83,7 +83,8 @@ spec:
 func testOperator(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	i := newInstallation(t, c, "operator")
-	i.hold("system-app")
+	release, err := i.stage.OpenShift.Hold(t.Context(), i.namespace, "system-app")
+	require.NoError(t, err)
 	admit, err := i.stage.OpenShift.Refuse(t.Context(), i.namespace, "master.apps.example.com")
 	require.NoError(t, err)
 	process, err := i.stage.Operate(t.Context(), i.namespace, i.database)
@@ -91,6 +92,10 @@ func testOperator(t *testing.T, c *cluster.Cluster) {
 	defer func() { require.NoError(t, process.Stop()) }()
 	i.apply()
 	start := time.Now()
+	i.until("all but system-app, and sidekiq which waits for it", func(ctx context.Context) error { return i.deploymentsReady(ctx, 9) })
+	require.NoError(t, i.routes(t.Context(), 1), "one is the operator's own")
+	require.Empty(t, i.database.Domain(), "nobody has filled the database")
+	require.NoError(t, release(t.Context()))
 	i.until("all six routes", func(ctx context.Context) error { return i.routes(ctx, 6) })
 	t.Logf("a new installation has its routes after %s", time.Since(start).Round(100*time.Millisecond))
 	i.notAvailable("a route that is not admitted is waited for")
@@ -111,7 +116,7 @@ func testOperator(t *testing.T, c *cluster.Cluster) {
 	pushed := i.database.Pushed()
 	i.apply()
 	start = time.Now()
-	i.until("all Deployments", i.deploymentsReady)
+	i.until("all Deployments", func(ctx context.Context) error { return i.deploymentsReady(ctx, 11) })
 	t.Logf("all Deployments are there again after %s", time.Since(start).Round(100*time.Millisecond))
 	i.notAvailable("Zync makes no route by itself")
 	require.NoError(t, i.routes(t.Context(), 1))
@@ -169,18 +174,6 @@ func testNewerOperator(t *testing.T, c *cluster.Cluster) {
 	i.untilCondition("Available", "True", "")
 	require.NoError(t, i.routes(t.Context(), 6))
 	require.NoError(t, o.Err())
-}
-
-// hold keeps a DeploymentConfig unavailable until the others are there.
-func (i *installation) hold(name string) {
-	i.t.Helper()
-	release, err := i.stage.OpenShift.Hold(i.t.Context(), i.namespace, name)
-	require.NoError(i.t, err)
-	go func() {
-		// The route that is the operator's own is there before those of Zync.
-		_ = cluster.Eventually(i.t.Context(), operatorWait, "the first route", func(ctx context.Context) error { return i.routes(ctx, 1) })
-		_ = release(i.t.Context())
-	}()
 }
 
 func (i *installation) until(what string, condition func(context.Context) error) {
@@ -254,14 +247,14 @@ func (i *installation) notAvailable(reason string) {
 	require.Equal(i.t, "False", condition["status"], reason)
 }
 
-// deploymentsReady is nil when the operator says so of all eleven.
-func (i *installation) deploymentsReady(ctx context.Context) error {
+// deploymentsReady is nil when the operator says so of that many of eleven.
+func (i *installation) deploymentsReady(ctx context.Context, count int) error {
 	apiManager, err := i.apiManager(ctx)
 	if err != nil {
 		return err
 	}
 	ready, _, err := unstructured.NestedStringSlice(apiManager.Object, "status", "deployments", "ready")
-	if err == nil && len(ready) != 11 {
+	if err == nil && len(ready) != count {
 		err = fmt.Errorf("ready are %q", ready)
 	}
 	return err
