@@ -24,7 +24,6 @@ import (
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/specs"
-	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/examples"
 )
 

@@ -60,6 +60,8 @@ func kinds() []kind {
 		{schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "Role"}, "roles"},
 		{schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}, "rolebindings"},
 		{schema.GroupKind{Kind: "Pod"}, "pods"},
+		{schema.GroupKind{Group: "apps", Kind: "Deployment"}, "deployments"},
+		{schema.GroupKind{Group: "apps.openshift.io", Kind: "DeploymentConfig"}, "deploymentconfigs"},
 		{schema.GroupKind{Kind: "Event"}, "events"},
 	}
 }
