@@ -113,12 +113,25 @@ func TestRestoreAsAccount(t *testing.T) {
 	assert.Contains(t, message(refused, "Ready"), "system:serviceaccount:"+w.namespace+":restorer")
 	assert.NotEqual(t, "True", condition(refused, "Stalled")["status"], "a right may come")
 
+	role, binding := w.restorer()
+	d.create(role)
+	d.create(binding)
+	w.untilRestore("dr", "Ready", "True", "Restored")
+}
+
+// restorer is what the example of another namespace gives to the ServiceAccount
+// of a restore, in this namespace.
+func (w *tenant) restorer() (role, binding string) {
+	w.t.Helper()
 	account, err := os.ReadFile(filepath.Join("..", "..", "examples", "restore", "other-namespace", "account.yaml"))
-	require.NoError(t, err)
+	require.NoError(w.t, err)
 	for _, document := range splitYAML(strings.ReplaceAll(string(account), "3scale-dr", w.namespace)) {
-		if strings.Contains(document, "kind: Role\n") || strings.Contains(document, "kind: RoleBinding\n") {
-			d.create(document)
+		switch {
+		case strings.Contains(document, "kind: Role\n"):
+			role = document
+		case strings.Contains(document, "kind: RoleBinding\n"):
+			binding = document
 		}
 	}
-	w.untilRestore("dr", "Ready", "True", "Restored")
+	return role, binding
 }

@@ -201,6 +201,7 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 			observed.SourceVolume = &corev1.PersistentVolume{}
 			observed.SourceClaim.Spec.VolumeName = source.VolumeName
 		}
+		observed.RightsAsked = true
 		d := restore.Next(observed)
 		assert.Nil(t, d.Problem)
 		assert.Equal(t, restore.ReadBranch, d.Action, "the source and the repository can be used")
