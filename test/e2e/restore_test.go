@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/sops"
@@ -226,10 +228,79 @@ func (d *delivery) show(args ...string) {
 	d.t.Logf("$ kubectl %s\n%s", strings.Join(args, " "), out)
 }
 
-// timeline prints when a restore reached what, from when it was applied.
+// timeline prints when a restore reached what, from when it was applied, and how
+// much of that was neither its pods' own time nor the operator's.
 func (d *delivery) timeline(done *unstructured.Unstructured, applied time.Time) {
-	text, _ := status(done, "lastPushTime").(string)
-	pushed, err := time.Parse(time.RFC3339, text)
+	d.t.Helper()
+	pushed, completed := d.at(status(done, "lastPushTime")), d.at(status(done, "completionTime"))
+	var pods time.Duration
+	jobs := map[string]span{}
+	for _, action := range []string{"inspect", "refill", "resync"} {
+		jobs[action] = d.lifeOfJob("dr-" + action)
+		pods += jobs[action].length()
+	}
+	available := d.at(condition(d.apiManager(), "Available")["lastTransitionTime"])
+	sidekiq := span{d.firstEvent("Waiting for system-sidekiq"), jobs["resync"].from}
+	operator := sidekiq.length() + span{jobs["resync"].to, available}.length()
+	total := completed.Sub(applied).Round(time.Second)
+	d.t.Logf("restore applied to commit pushed %s, to completed %s (all to the second)", pushed.Sub(applied).Round(time.Second), total)
+	d.t.Logf("pods %s (%v), operator until sidekiq is ready and Available %s, all else %s", pods, jobs, operator, total-pods-operator)
+}
+
+// span is a stretch of time.
+type span struct{ from, to time.Time }
+
+// length is 0 for a stretch that did not begin or did not end.
+func (s span) length() time.Duration {
+	if s.from.IsZero() || s.to.IsZero() {
+		return 0
+	}
+	return max(0, s.to.Sub(s.from))
+}
+
+// String writes its length.
+func (s span) String() string { return s.length().String() }
+
+// at reads a time of the API.
+func (d *delivery) at(text any) time.Time {
+	d.t.Helper()
+	at, err := time.Parse(time.RFC3339, fmt.Sprint(text))
 	require.NoError(d.t, err)
-	d.t.Logf("restore applied to commit pushed %s (to the second), to restored %s", pushed.Sub(applied).Round(time.Second), time.Since(applied).Round(100*time.Millisecond))
+	return at
+}
+
+// lifeOfJob is from when a Job made its pod to when it was complete, by its
+// events, which outlive it.
+func (d *delivery) lifeOfJob(prefix string) (life span) {
+	d.t.Helper()
+	for _, e := range d.events("Job") {
+		switch {
+		case !strings.HasPrefix(e.InvolvedObject.Name, prefix):
+		case e.Reason == "SuccessfulCreate":
+			life.from = e.FirstTimestamp.Time
+		case e.Reason == "Completed":
+			life.to = e.LastTimestamp.Time
+		}
+	}
+	return life
+}
+
+// firstEvent is when the restore first said something.
+func (d *delivery) firstEvent(message string) time.Time {
+	d.t.Helper()
+	var first time.Time
+	for _, e := range d.events("ThreeScaleRestore") {
+		if strings.HasPrefix(e.Message, message) && (first.IsZero() || e.FirstTimestamp.Time.Before(first)) {
+			first = e.FirstTimestamp.Time
+		}
+	}
+	return first
+}
+
+// events are those of objects of a kind.
+func (d *delivery) events(kind string) []corev1.Event {
+	d.t.Helper()
+	var list corev1.EventList
+	require.NoError(d.t, d.c.Client().List(d.t.Context(), &list, client.InNamespace(d.namespace)))
+	return slices.DeleteFunc(list.Items, func(e corev1.Event) bool { return e.InvolvedObject.Kind != kind })
 }
