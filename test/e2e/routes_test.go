@@ -78,7 +78,9 @@ func TestResyncJobFails(t *testing.T) {
 	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 90s, retryInterval: 5s}`))
 	t.Log(message(w.untilRestoreSays("dr", "Waiting for system-sidekiq to be ready"), "Ready"))
 	healthy := w.admin("get", "configmap", "system", "-o", `jsonpath={.data.zync\.yml}`)
-	zync := func(text string) { w.admin("patch", "configmap", "system", "--type=merge", "-p", fmt.Sprintf(`{"data":{"zync.yml":%q}}`, text)) }
+	zync := func(text string) {
+		w.admin("patch", "configmap", "system", "--type=merge", "-p", fmt.Sprintf(`{"data":{"zync.yml":%q}}`, text))
+	}
 	zync("")
 	require.NoError(t, release(t.Context()))
 
