@@ -71,6 +71,48 @@ func TestEncryptKeepsEverything(t *testing.T) {
 	}
 }
 
+// TestEncryptConfigMap: a ConfigMap that holds secrets is encrypted as a Secret is, the texts that YAML folds included.
+func TestEncryptConfigMap(t *testing.T) {
+	alice := newParty(t)
+	const head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: system}\n"
+	usual := sops.ForRepository(repository(map[string]string{".sops.yaml": rulesFor(alice)}))
+	wide := sops.ForRepository(repository(map[string]string{".sops.yaml": "creation_rules: [{age: " + alice.recipient + ", encrypted_regex: ^(data|stringData|binaryData)$}]"}))
+	const files = head + "data:\n  rolling_updates.yml: |\n    # a comment of the file\n    production: {}\n  service_discovery.yml: |\n    production:\n      client_secret: " + canary + "\n"
+	const binary = head + "binaryData: {x: " + canary + "}\n"
+	cases := map[string]struct {
+		reason    string
+		encrypter *sops.Encrypter
+		manifest  string
+		refused   string
+	}{
+		"Recipients":       {"our own rule", forRecipients(t, alice), files, ""},
+		"Rules":            {"the rule that Flux recommends matches data", usual, files, ""},
+		"BinaryRecipients": {"our own rule matches binaryData too", forRecipients(t, alice), binary, ""},
+		"BinaryRules":      {"the repository may ask for it", wide, binary, ""},
+		"BinaryUsual":      {"the rule that Flux recommends would commit it in plaintext", usual, binary, "would leave binaryData.x in plaintext"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			out, err := c.encrypter.Encrypt("base/dr/configmap-system.yaml", []byte(c.manifest))
+			if c.refused != "" {
+				require.ErrorIs(t, err, sops.ErrScope, c.reason)
+				require.ErrorContains(t, err, c.refused)
+				require.ErrorContains(t, err, "binaryData)$")
+				assert.NotContains(t, err.Error(), canary)
+				assert.Empty(t, out)
+				return
+			}
+			require.NoError(t, err, c.reason)
+			assert.NotContains(t, string(out), canary)
+			assert.True(t, sops.Encrypted(out))
+			assert.False(t, sops.Encrypted([]byte(c.manifest)))
+			back, err := sops.Decrypt(out, alice.identity)
+			require.NoError(t, err)
+			requireSame(t, c.manifest, string(back))
+		})
+	}
+}
+
 func TestEncryptIsRandom(t *testing.T) {
 	e := forRecipients(t, newParty(t))
 	first, err := e.Encrypt(secretPath, []byte(secret))
@@ -113,9 +155,9 @@ func TestEncryptRefusesManifest(t *testing.T) {
 		"malformed second": {"also after the first document", secret + "---\n{" + canary, "malformed YAML"},
 		"two documents":    {"a file holds one object", secret + "---\n" + secret, "more than one YAML document"},
 		"empty second":     {"SOPS would encrypt an empty document as well", secret + "---\n", "more than one YAML document"},
-		"other kind":       {"nothing else has values that are checked", strings.Replace(secret, "Secret", "ConfigMap", 1), "not a Secret"},
-		"other version":    {"nor another group's Secret", strings.Replace(secret, "v1", "example.org/v1", 1), "not a Secret"},
-		"list":             {"kustomize would take it apart", "apiVersion: v1\nkind: SecretList\nitems: [{data: {a: " + canary + "}}]\n", "not a Secret"},
+		"other kind":       {"nothing else has values that are checked", strings.Replace(secret, "Secret", "Pod", 1), "neither a Secret nor a ConfigMap"},
+		"other version":    {"nor another group's Secret", strings.Replace(secret, "v1", "example.org/v1", 1), "neither a Secret nor a ConfigMap"},
+		"list":             {"kustomize would take it apart", "apiVersion: v1\nkind: SecretList\nitems: [{data: {a: " + canary + "}}]\n", "neither a Secret nor a ConfigMap"},
 		"encrypted":        {"SOPS' own metadata would be in it twice", secret + "sops: {mac: a}\n", "SOPS document already"},
 		"number":           {"Kubernetes takes texts only", head + "data: {a: 1234567}", "data.a is not a text"},
 		"null":             {"SOPS would leave it as it is", head + "data: {a: null}", "data.a is not a text"},
@@ -187,6 +229,7 @@ func TestEncrypted(t *testing.T) {
 		"only metadata": {"a key sops alone encrypts nothing", secret + "sops: {mac: a}\n", false},
 		"value added":   {"one plaintext value is one too many", strings.Replace(string(out), "\ndata:\n", "\ndata:\n    ADDED: "+canary+"\n", 1), false},
 		"stringData":    {"in stringData too", strings.Replace(string(out), `empty: ""`, "empty: x", 1), false},
+		"binaryData":    {"in a ConfigMap's binaryData too", string(out) + "binaryData: {a: " + canary + "}\n", false},
 		"nested":        {"a mapping may hide values", strings.Replace(string(out), `empty: ""`, "empty: {a: x}", 1), false},
 		"no mac":        {"SOPS itself would not decrypt it", strings.Replace(string(out), "    mac: ", "    mack: ", 1), false},
 		"documents":     {"the second one may be plaintext", string(out) + "---\n" + secret, false},

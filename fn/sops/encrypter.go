@@ -15,8 +15,8 @@ import (
 	"github.com/getsops/sops/v3/version"
 )
 
-// valueKeys matches the keys of a Secret's values, as Flux recommends it.
-const valueKeys = "^(data|stringData)$"
+// valueKeys matches the keys of values: a Secret's, as Flux recommends it, and a ConfigMap's.
+const valueKeys = "^(data|stringData|binaryData)$"
 
 // sample is a Secret that is encrypted to see what a rule does before there is anything to encrypt. Like those of a cluster it has no stringData.
 const sample = `apiVersion: v1
@@ -40,7 +40,7 @@ type Encrypter struct {
 }
 
 // ForRecipients returns an Encrypter for age recipients (age1..., age1pq1...) or SSH public keys (ssh-ed25519, ssh-rsa), each of whom
-// can decrypt alone. It encrypts data and stringData; a kustomize overlay that changes metadata does not invalidate the result.
+// can decrypt alone. It encrypts data, stringData and binaryData; a kustomize overlay that changes metadata does not invalidate the result.
 // The error is a [RecipientError] when a recipient is malformed.
 //
 // Flux decrypts with age identities only: at least one recipient should be age's own.
@@ -76,7 +76,7 @@ func ForRepository(root fs.FS) *Encrypter {
 	}}
 }
 
-// Encrypt returns the encrypted manifest of one Secret for the file at path, which is relative to the repository's root and has slashes.
+// Encrypt returns the encrypted manifest of one Secret or ConfigMap for the file at path, which is relative to the repository's root and has slashes.
 // The result differs at each call, even for the same plaintext.
 // The error is a [ManifestError] when the plaintext cannot be encrypted, a [RuleError] when the repository's rules must be changed,
 // and wraps [ErrNoRules] when it has none. No error holds a value of the plaintext.

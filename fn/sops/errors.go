@@ -13,8 +13,8 @@ var (
 	ErrNoMatch = errors.New("no creation rule matches: add one whose path_regex matches this path, or correct a path_regex")
 	// ErrKeyService is the cause (wrapped) of a [RuleError] when the rule needs anything but age to encrypt.
 	ErrKeyService = errors.New("only age is supported: add a creation rule with age recipients only, before this one")
-	// ErrScope is the cause (wrapped) of a [RuleError] when the rule encrypts too little of a Secret, or too much.
-	ErrScope = errors.New("all values of data and stringData must be encrypted and nothing else: set encrypted_regex to ^(data|stringData)$ in the rule, and no other of its kind")
+	// ErrScope is the cause (wrapped) of a [RuleError] when the rule encrypts too little of a manifest, or too much.
+	ErrScope = errors.New("all values of data and stringData, and of binaryData in a ConfigMap, must be encrypted and nothing else: set encrypted_regex to ^(data|stringData|binaryData)$ in the rule, and no other of its kind")
 	// ErrAlreadyEncrypted is the cause of a [ManifestError] when a manifest is a SOPS document already.
 	ErrAlreadyEncrypted = errors.New("it is a SOPS document already (it has a top-level key sops): encrypt the plaintext instead")
 	// ErrUnreadable is returned (wrapped) when none of the given identities can decrypt.

@@ -55,6 +55,32 @@ func fluxDecrypt(t *testing.T, object, identity []byte) (plain map[string]any, m
 	return plain, stored == computed
 }
 
+// TestFluxDecryptsConfigMap: kustomize-controller decrypts an object of any kind that has sops.mac, and then reads it as JSON.
+func TestFluxDecryptsConfigMap(t *testing.T) {
+	alice := newParty(t)
+	const config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: system}\ndata:\n  zync.yml: |\n    production:\n      token: \"" + canary + "\" # 'quoted'\n"
+	encrypted, err := forRecipients(t, alice).Encrypt("base/configmap-system.yaml", []byte(config))
+	require.NoError(t, err)
+	tree := filesys.MakeFsInMemory()
+	require.NoError(t, tree.WriteFile("base/configmap-system.yaml", encrypted))
+	require.NoError(t, tree.WriteFile("base/kustomization.yaml", []byte("resources: [configmap-system.yaml]\n")))
+	require.NoError(t, tree.WriteFile("overlay/kustomization.yaml", []byte("resources: [../base]\nnamespace: restored\n")))
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(tree, "overlay")
+	require.NoError(t, err)
+	require.Equal(t, 1, built.Size())
+	mac, err := built.Resources()[0].GetString("sops.mac")
+	require.NoError(t, err)
+	require.NotEmpty(t, mac, "by which Flux knows that there is something to decrypt")
+	object, err := built.Resources()[0].MarshalJSON()
+	require.NoError(t, err)
+	require.NotContains(t, string(object), canary)
+
+	plain, macFits := fluxDecrypt(t, object, alice.identity)
+	assert.True(t, macFits)
+	assert.Equal(t, map[string]any{"zync.yml": "production:\n  token: \"" + canary + "\" # 'quoted'\n"}, plain["data"])
+	assert.Equal(t, map[string]any{"name": "system", "namespace": "restored"}, plain["metadata"])
+}
+
 func TestFluxDecryptsTheBuiltOverlay(t *testing.T) {
 	alice := newParty(t)
 	cases := map[string]struct {

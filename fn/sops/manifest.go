@@ -16,7 +16,11 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 // encryptedValue is what SOPS writes for a text.
 var encryptedValue = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/]+=*,iv:[A-Za-z0-9+/]+=*,tag:[A-Za-z0-9+/]+=*,type:str\]$`)
 
-// checkManifest says whether a text is the manifest of one Secret whose values can be encrypted. It names keys, never values.
+// valueFields are the fields of a Secret or ConfigMap that hold values, of which none may stay in plaintext. A ConfigMap's binaryData is one
+// that the usual rule, ^(data|stringData)$, does not match.
+func valueFields() []string { return []string{"data", "stringData", "binaryData"} }
+
+// checkManifest says whether a text is the manifest of one Secret or ConfigMap whose values can be encrypted. It names keys, never values.
 func checkManifest(plaintext []byte) error {
 	root, err := parseDocument(plaintext)
 	if err != nil {
@@ -25,13 +29,14 @@ func checkManifest(plaintext []byte) error {
 	if value(root, "sops") != nil {
 		return ErrAlreadyEncrypted
 	}
-	if !isText(value(root, "apiVersion"), "v1") || !isText(value(root, "kind"), "Secret") {
-		return errors.New("it is not a Secret (apiVersion v1, kind Secret), and nothing else is encrypted")
+	kind := value(root, "kind")
+	if !isText(value(root, "apiVersion"), "v1") || !isText(kind, "Secret") && !isText(kind, "ConfigMap") {
+		return errors.New("it is neither a Secret nor a ConfigMap (of apiVersion v1), and nothing else is encrypted")
 	}
 	if value(value(value(root, "metadata"), "annotations"), lastApplied) != nil {
 		return fmt.Errorf("its annotation %s holds its values, and would be written in plaintext: remove it", lastApplied)
 	}
-	for _, field := range []string{"data", "stringData"} {
+	for _, field := range valueFields() {
 		if err := checkValues(field, value(root, field)); err != nil {
 			return err
 		}
@@ -39,7 +44,7 @@ func checkManifest(plaintext []byte) error {
 	return nil
 }
 
-// checkValues says whether a Secret's data or stringData is a mapping of texts, without comments: SOPS may move those out of it.
+// checkValues says whether one of the valueFields is a mapping of texts, without comments: SOPS may move those out of it.
 func checkValues(field string, n *yaml.Node) error {
 	if n == nil {
 		return nil
@@ -126,7 +131,7 @@ func isText(n *yaml.Node, text string) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == text
 }
 
-// Encrypted tells whether data is a Secret's manifest in which SOPS encrypted every value of data and stringData.
+// Encrypted tells whether data is a manifest in which SOPS encrypted every value of data, stringData and binaryData.
 // It needs no key, and so cannot tell whether anyone can decrypt it.
 func Encrypted(data []byte) bool {
 	root, err := parseDocument(data)
@@ -136,7 +141,7 @@ func Encrypted(data []byte) bool {
 	if mac := value(value(root, "sops"), "mac"); mac == nil || !encryptedValue.MatchString(mac.Value) {
 		return false
 	}
-	for _, field := range []string{"data", "stringData"} {
+	for _, field := range valueFields() {
 		n := value(root, field)
 		if n == nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	sopsapi "github.com/getsops/sops/v3"
 	"github.com/getsops/sops/v3/aes"
@@ -13,7 +14,7 @@ import (
 	yamlstore "github.com/getsops/sops/v3/stores/yaml"
 )
 
-// verify says whether an encrypted manifest is what may be committed: all values of data and stringData encrypted,
+// verify says whether an encrypted manifest is what may be committed: all values of the valueFields encrypted,
 // everything else as in the plaintext, and the whole decrypting to the plaintext with a MAC that fits.
 func verify(store *yamlstore.Store, plaintext, encrypted, key []byte) error {
 	want, err := store.LoadPlainFile(plaintext)
@@ -48,7 +49,7 @@ func compare(plain, encrypted sopsapi.TreeBranch) error {
 		if want.Key != got.Key {
 			return errors.New("what SOPS wrote has other keys than what it was given")
 		}
-		if want.Key == "data" || want.Key == "stringData" {
+		if key, _ := want.Key.(string); slices.Contains(valueFields(), key) {
 			if err := compareValues(want, got); err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func compare(plain, encrypted sopsapi.TreeBranch) error {
 	return nil
 }
 
-// compareValues says whether all values of a Secret's data or stringData were encrypted. SOPS leaves an empty text as it is.
+// compareValues says whether all values of one of the valueFields were encrypted. SOPS leaves an empty text as it is.
 func compareValues(want, got sopsapi.TreeItem) error {
 	plain, ok := want.Value.(sopsapi.TreeBranch)
 	encrypted, okay := got.Value.(sopsapi.TreeBranch)
