@@ -1,5 +1,5 @@
 // Package commit makes the files of a commit from a tree of package overlay:
-// Secrets encrypted by package sops, the whole proven by building it once more,
+// Secrets, and ConfigMaps as confidential, encrypted by package sops, the whole proven by building it once more,
 // and the files of an earlier tree that are gone. The controller and the
 // command line both commit what it makes.
 package commit
@@ -17,7 +17,7 @@ import (
 
 const kustomizationFile = "kustomization.yaml"
 
-// Encrypter returns the rules that Secrets are encrypted by: the recipients
+// Encrypter returns the rules by which what is confidential is encrypted: the recipients
 // that are given, else the rules that lie in the repository.
 func Encrypter(files fs.FS, recipients []string) (*sops.Encrypter, error) {
 	if len(recipients) > 0 {
@@ -27,7 +27,8 @@ func Encrypter(files fs.FS, recipients []string) (*sops.Encrypter, error) {
 }
 
 // Edit makes the edit of a repository whose newest files are given: the tree
-// below root ("." for the repository's own). No Secret is in it in plain text.
+// below root ("." for the repository's own). What overlay.File.Secret marks is not
+// in it in plain text.
 // Errors are those of packages sops and overlay.
 func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypter) (publish.Edit, error) {
 	if err := CheckOwner(files, root, tree.Name, tree.Namespace); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // TestEditEncryptsSecretsOnly: who can decrypt is said by the recipients, else by the repository's rules.
@@ -47,7 +48,7 @@ func TestEditEncryptsSecretsOnly(t *testing.T) {
 				full := path.Join(tc.root, file.Path)
 				require.Equal(t, edit.Write[full], committed[full], full)
 				if !file.Secret {
-					assert.Equal(t, string(file.Data), string(committed[full]), "%s is no Secret", full)
+					assert.Equal(t, string(file.Data), string(committed[full]), "%s is not confidential", full)
 					assert.False(t, sops.Encrypted(committed[full]), full)
 					continue
 				}
@@ -87,11 +88,14 @@ func TestEditRefuses(t *testing.T) {
 		says       string
 	}{
 		"NoRules":        {"nobody could decrypt, and plain text is never committed", nil, nil, sops.ErrNoRules, ".sops.yaml"},
-		"RulesElsewhere": {"rules beside the path do not count", map[string]string{"other/.sops.yaml": alice.rules()}, nil, sops.ErrNoRules, "secret-"},
+		"RulesElsewhere": {"rules beside the path do not count", map[string]string{"other/.sops.yaml": alice.rules()}, nil, sops.ErrNoRules, "apps/3scale/base/dr/"},
 		"NoMatch":        {"the rules are for other files", map[string]string{".sops.yaml": "creation_rules:\n- path_regex: ^clusters/\n  age: " + alice.recipient + "\n"}, nil, sops.ErrNoMatch, ".sops.yaml"},
 		"OneDoesNot": {"the rules are for all but one of the Secrets", map[string]string{
-			".sops.yaml": "creation_rules:\n- path_regex: secret-[a-y]\n  encrypted_regex: ^(data|stringData)$\n  age: " + alice.recipient + "\n",
+			".sops.yaml": "creation_rules:\n- path_regex: (configmap|secret)-[a-y]\n  encrypted_regex: ^(data|stringData)$\n  age: " + alice.recipient + "\n",
 		}, nil, sops.ErrNoMatch, "secret-zync"},
+		"SecretsOnly": {"the rules are for files called after Secrets, and a ConfigMap holds one too", map[string]string{
+			".sops.yaml": "creation_rules:\n- path_regex: secret-[^/]*[.]yaml$\n  encrypted_regex: ^(data|stringData)$\n  age: " + alice.recipient + "\n",
+		}, nil, sops.ErrNoMatch, "base/dr/configmap-system.yaml"},
 		"KeyService":   {"it could not be tested", map[string]string{".sops.yaml": "creation_rules:\n- kms: arn:aws:kms:eu-west-1:1:key/x\n"}, nil, sops.ErrKeyService, "kms"},
 		"WholeFile":    {"kustomize could not build it", map[string]string{".sops.yaml": "creation_rules:\n- age: " + alice.recipient + "\n"}, nil, sops.ErrScope, "encrypted_regex"},
 		"Malformed":    {"a typing mistake must not be passed over", map[string]string{".sops.yaml": "creation_rules: ["}, nil, nil, "malformed YAML"},
@@ -118,7 +122,7 @@ func TestEditRemoves(t *testing.T) {
 	withoutDatabases := func(in *overlay.Input) { in.OmitDatabaseSecrets = true }
 	withoutClaim := func(in *overlay.Input) { in.FileStorage = nil }
 	const base, kustomized = "base/dr/", "overlays/dr/"
-	databases := []string{base + "secret-backend-redis.yaml", base + "secret-system-database.yaml", base + "secret-system-redis.yaml"}
+	databases := []string{base + "secret-backend-redis.yaml", base + "secret-system-database.yaml", base + "secret-system-redis.yaml", base + "secret-zync.yaml"}
 	claim := kustomized + "persistentvolumeclaim.yaml"
 	cases := map[string]struct {
 		reason string
@@ -133,7 +137,7 @@ func TestEditRemoves(t *testing.T) {
 		"Top":       {"the tree lies at the top", ".", []func(*overlay.Input){withoutDatabases}, nil, databases},
 		"NotListed": {"a file that our kustomization.yaml does not list is somebody else's", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) {
 			unlist(files, base+"kustomization.yaml", "secret-system-redis.yaml")
-		}, databases[:2]},
+		}, slices.DeleteFunc(slices.Clone(databases), func(name string) bool { return strings.HasSuffix(name, "-redis.yaml") && strings.Contains(name, "system") })},
 		"ListedFromElsewhere": {"somebody added theirs to our kustomization.yaml", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) {
 			files[base+"kustomization.yaml"] += "- ../../theirs.yaml\n- theirs.yaml\n- ../other/secret-theirs.yaml\n"
 		}, databases},
@@ -248,7 +252,7 @@ func TestEditIsBuiltFromWhatIsCommitted(t *testing.T) {
 	require.NoError(t, err)
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(tree.Objects)), slices.Collect(maps.Keys(built)))
 	for key, object := range built {
-		if key.Kind == "Secret" {
+		if threescale.IsSensitive(key.Kind, key.Name) {
 			assert.Contains(t, object, "sops", "%s is as SOPS made it", key)
 			continue
 		}

@@ -48,7 +48,7 @@ func TestLifecycle(t *testing.T) {
 	assert.Equal(t, "2026-11-22T12:01:00Z", w.status("completionTime"))
 	assert.Equal(t, "example", w.status("apiManagerSourceName"))
 	assert.Equal(t, "nightly-backup", w.status("backupPersistentVolumeClaimName"))
-	assert.Equal(t, []any{"databases", "capability resources"}, w.status("notIncluded"), "what a backup does not hold is said")
+	assert.Equal(t, []any{"databases", "capability resources", "changes to Routes"}, w.status("notIncluded"), "what a backup does not hold is said")
 
 	w.reconcile()
 	rsp = w.reconcile()

@@ -89,6 +89,11 @@ func sourceCautions() map[string]caution {
 			options: func(o *dataset.Options) { o.MissingConfigMaps = []string{"apicast-environment"} },
 			want:    v1alpha1.ReasonOptionalMissing, holds: []string{"apicast-environment"},
 		},
+		"OptionalSystemConfigMissing": {
+			reason:  "an installation without it is backed up all the same",
+			options: func(o *dataset.Options) { o.MissingConfigMaps = []string{"system"} },
+			want:    v1alpha1.ReasonOptionalMissing, holds: []string{"ConfigMap system"},
+		},
 		"ZyncSwitchedOff": {
 			reason:  "the operator deletes its Secret then",
 			options: func(o *dataset.Options) { o.MissingSecrets = []string{"zync"} },

@@ -43,6 +43,9 @@ func (w *work) makePlan(ctx context.Context) error {
 	for _, place := range w.tree.LeftWithDomain {
 		notes.Warnings = append(notes.Warnings, fmt.Sprintf("%s holds the former domain and is not rewritten", place))
 	}
+	for _, place := range w.tree.Dropped {
+		notes.Warnings = append(notes.Warnings, fmt.Sprintf("%s names a PersistentVolume and is left out", place))
+	}
 	status := &w.restore.Status
 	status.Plan = restore.PlanOf(&w.observed, desired, live, notes)
 	status.RestoredRun = w.observed.Inspection.Run

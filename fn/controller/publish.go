@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/git/signature"
@@ -85,10 +86,15 @@ func (w *work) checkFiles(files fs.FS) *restore.Problem {
 	if err := commit.CheckOwner(files, restore.Root(w.restore), w.restore.Name, w.restore.Namespace); err != nil {
 		return &restore.Problem{Reason: v1alpha1.ReasonFolderTaken, Message: fmt.Sprintf("In GitRepository %q, %v", w.observed.Repository.Name, err), Terminal: true}
 	}
-	base, kustomized := restore.Folders(w.restore)
-	secret := path.Join(base, "secret-system-seed.yaml")
-	for _, object := range threescale.Secrets(nil) {
-		recipients, err := encrypter.Recipients(path.Join(base, "secret-"+object.Name+".yaml"))
+	_, kustomized := restore.Folders(w.restore)
+	written := []string{path.Join(kustomized, "kustomization.yaml")}
+	for _, object := range slices.Concat(threescale.Secrets(nil), threescale.ConfigMaps()) {
+		file := path.Join(restore.Root(w.restore), overlay.FilePath(w.restore.Name, overlay.Key{Kind: object.Kind, Name: object.Name}))
+		written = append(written, file)
+		if !threescale.IsSensitive(object.Kind, object.Name) {
+			continue
+		}
+		recipients, err := encrypter.Recipients(file)
 		if err != nil {
 			return encryptionProblem(err)
 		}
@@ -96,7 +102,7 @@ func (w *work) checkFiles(files fs.FS) *restore.Problem {
 			return encryptionProblem(sops.ErrNoRules)
 		}
 	}
-	if file := commit.Ignored(files, w.observed.Repository.Spec.Ignore, secret, path.Join(kustomized, "kustomization.yaml")); file != "" {
+	if file := commit.Ignored(files, w.observed.Repository.Spec.Ignore, written...); file != "" {
 		return &restore.Problem{
 			Reason:   v1alpha1.ReasonRepositoryUnusable,
 			Message:  fmt.Sprintf("Flux ignores %q in GitRepository %q (spec.ignore, or .sourceignore in the repository); change that, or spec.path", file, w.observed.Repository.Name),

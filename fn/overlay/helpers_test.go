@@ -117,8 +117,8 @@ func find(t *testing.T, objects []map[string]any, kind, name string) map[string]
 	return nil
 }
 
-// content returns a file of a tree as a golden file may hold it: a Secret with
-// the sizes of its values in their place.
+// content returns a file of a tree as a golden file may hold it: one to be
+// encrypted with the sizes of its values in their place.
 func content(t *testing.T, file File) string {
 	t.Helper()
 	if !file.Secret {
@@ -128,8 +128,12 @@ func content(t *testing.T, file File) string {
 	require.NoError(t, yaml.Unmarshal(file.Data, &secret))
 	data, _ := secret["data"].(map[string]any)
 	for key, value := range data {
-		plain, err := base64.StdEncoding.DecodeString(value.(string))
-		require.NoError(t, err)
+		plain := []byte(value.(string))
+		if secret["kind"] == threescale.KindSecret {
+			var err error
+			plain, err = base64.StdEncoding.DecodeString(value.(string))
+			require.NoError(t, err)
+		}
 		data[key] = fmt.Sprintf("<%d bytes>", len(plain))
 	}
 	shown, err := yaml.Marshal(secret)

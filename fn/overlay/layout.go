@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/threescale"
@@ -42,7 +41,8 @@ type patch struct {
 //
 // A change of an APIManager or a ConfigMap is a patch in the overlay, next to
 // the namespace, where a reader looks for what is particular to this place. A
-// change of a Secret is in the base: once it is encrypted nothing can patch it.
+// change of a Secret, or of a ConfigMap as confidential as one, is in the base:
+// once it is encrypted nothing can patch it.
 type layout struct {
 	in           Input
 	base, target []map[string]any
@@ -55,7 +55,7 @@ func (l layout) files() ([]File, error) {
 	overlay := kustomization{Namespace: l.in.Namespace, Resources: []string{path.Join("..", "..", BaseDir(l.in.Name))}}
 	for i, object := range l.base {
 		key := keyOf(object)
-		isSecret := key.Kind == threescale.KindSecret
+		isSecret := threescale.IsSensitive(key.Kind, key.Name)
 		if isSecret {
 			object = l.target[i]
 		} else if change := difference(object, l.target[i]); len(change) > 0 {
@@ -67,7 +67,7 @@ func (l layout) files() ([]File, error) {
 			}
 			overlay.Patches = append(overlay.Patches, patch{string(content)})
 		}
-		file, err := manifestFile(path.Join(BaseDir(l.in.Name), fileName(key)), object)
+		file, err := manifestFile(FilePath(l.in.Name, key), object)
 		if err != nil {
 			return nil, err
 		}
@@ -138,22 +138,6 @@ func (l layout) claim() map[string]any {
 
 const claimKind = "PersistentVolumeClaim"
 
-// setStorageClass notes another class in the APIManager, from which the operator
-// would make the claim if it were not there. One whose files are in S3 has none.
-func setStorageClass(objects []map[string]any, class string) error {
-	for _, object := range objects {
-		key := keyOf(object)
-		if class == "" || key.Kind != threescale.APIManagerKind || threescale.UsesS3(object) {
-			continue
-		}
-		err := unstructured.SetNestedField(object, class, "spec", "system", "fileStorage", "persistentVolumeClaim", "storageClassName")
-		if err != nil {
-			return &UnexpectedObjectError{key.Kind, key.Name, "has a spec.system.fileStorage that is not an object"}
-		}
-	}
-	return nil
-}
-
 // silenceMail empties the values of the Secret of the mail account, as the
 // operator has them for an installation without one. Porta then loses its mail
 // without an error (3scale/porta: config/application.rb, raise_delivery_errors).
@@ -189,6 +173,11 @@ func difference(from, to map[string]any) map[string]any {
 
 // fileName returns the name of an object's file. Names of objects can be longer
 // than a file name may be: such a one is cut, and told apart by a digest.
+//
+// ConfigMap system is in configmap-system.yaml, though it is encrypted: a name
+// says of what kind the object is, and secret-... would be the file of a Secret
+// of that name. A rule of .sops.yaml that matches secret-*.yaml alone does not
+// match it, which stops a restore before it starts, by the path in its message.
 func fileName(key Key) string {
 	if key.Kind == threescale.APIManagerKind {
 		return apiManagerFile

@@ -34,10 +34,12 @@ type Input struct {
 	// WildcardDomain that the installation moves to; empty keeps the one it has.
 	WildcardDomain string
 	// StorageClass from which the operator would make the file storage, if it were
-	// not there; empty keeps the one that the APIManager has.
+	// not there, and from which it makes the volume of the search index where the
+	// APIManager names a class for that; empty keeps those that the APIManager has.
 	StorageClass string
-	// OmitDatabaseSecrets leaves out the Secrets that point to the databases, as
-	// the operator's own restore does.
+	// OmitDatabaseSecrets leaves out the Secrets that point to databases outside
+	// the installation, as the operator's own restore does (see
+	// [threescale.DatabaseSecrets]).
 	OmitDatabaseSecrets bool
 	// Quiet commits the Secret of the mail account with empty values.
 	Quiet bool
@@ -59,7 +61,8 @@ type File struct {
 	// Path is relative to the folder that holds base and overlays, with slashes.
 	Path string
 	Data []byte
-	// Secret means that Data hold a Secret in plain text.
+	// Secret means that Data hold a Secret, or a ConfigMap as confidential as one,
+	// in plain text (see [threescale.IsSensitive]).
 	Secret bool
 }
 
@@ -74,6 +77,9 @@ type Tree struct {
 	Objects map[Key]map[string]any
 	// Omitted are the database Secrets that were left out on request, sorted.
 	Omitted []Key
+	// Dropped are the fields of the APIManager that name a PersistentVolume and
+	// were left out, since the volume is not where the restored objects go.
+	Dropped []threescale.Place
 	// Rewritten and LeftWithDomain are the Rewritten and Left of
 	// threescale.RewriteDomain.
 	Rewritten, LeftWithDomain []threescale.Place
@@ -85,6 +91,10 @@ func Dir(name string) string { return path.Join(overlaysFolder, name) }
 
 // BaseDir returns the folder of a restore's own base.
 func BaseDir(name string) string { return path.Join(baseFolder, name) }
+
+// FilePath returns the file of an object in the base of a restore, relative to
+// the folder that holds base and overlays.
+func FilePath(name string, key Key) string { return path.Join(BaseDir(name), fileName(key)) }
 
 const (
 	baseFolder     = "base"
@@ -115,6 +125,7 @@ func build(in Input) (*Tree, error) {
 	if in.OmitDatabaseSecrets {
 		objects, tree.Omitted = withoutDatabaseSecrets(objects)
 	}
+	tree.Dropped = dropVolumeNames(objects, in.FileStorage != nil)
 	moved, err := threescale.RewriteDomain(objects, in.WildcardDomain)
 	if err != nil {
 		return nil, err
@@ -170,15 +181,26 @@ func (s *FileStorage) check() error {
 func withoutDatabaseSecrets(objects []map[string]any) ([]map[string]any, []Key) {
 	var kept []map[string]any
 	var omitted []Key
+	names := threescale.DatabaseSecrets(apiManagerOf(objects))
 	for _, object := range objects {
 		key := keyOf(object)
-		if key.Kind == threescale.KindSecret && slices.Contains(threescale.DatabaseSecrets(), key.Name) {
+		if key.Kind == threescale.KindSecret && slices.Contains(names, key.Name) {
 			omitted = append(omitted, key)
 			continue
 		}
 		kept = append(kept, object)
 	}
 	return kept, omitted
+}
+
+// apiManagerOf returns the one APIManager among admitted objects.
+func apiManagerOf(objects []map[string]any) map[string]any {
+	for _, object := range objects {
+		if keyOf(object).Kind == threescale.APIManagerKind {
+			return object
+		}
+	}
+	return nil
 }
 
 // compareKeys sorts by kind, then by name.

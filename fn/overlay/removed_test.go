@@ -37,7 +37,7 @@ func TestRemovedBetweenTrees(t *testing.T) {
 	require.NoError(t, err)
 	want := []string{
 		"base/dr/secret-backend-redis.yaml", "base/dr/secret-registry-pull.yaml", "base/dr/secret-system-database.yaml",
-		"base/dr/secret-system-redis.yaml", "overlays/dr/persistentvolumeclaim.yaml",
+		"base/dr/secret-system-redis.yaml", "base/dr/secret-zync.yaml", "overlays/dr/persistentvolumeclaim.yaml",
 	}
 	assert.Equal(t, want, Removed(kustomizationsOf(old), next))
 	assert.Empty(t, Removed(kustomizationsOf(next), old), "files that come back are not removed")

@@ -74,7 +74,7 @@ func TestNodeRunsTheComposedJob(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ran)
 	assert.True(t, result.Completed)
-	assert.Equal(t, int64(i.files.Files+18+2+1), result.Files, "the files, 18 Secrets, 2 ConfigMaps and the APIManager")
+	assert.Equal(t, int64(i.files.Files+18+3+1), result.Files, "the files, 18 Secrets, 3 ConfigMaps and the APIManager")
 	_, ran, err = i.RunJob(t.Context(), i.World)
 	require.NoError(t, err)
 	assert.False(t, ran, "a Job that has ended is not run again")

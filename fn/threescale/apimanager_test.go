@@ -48,5 +48,5 @@ func TestFileStoragePodSelector(t *testing.T) {
 }
 
 func TestNotIncluded(t *testing.T) {
-	assert.Equal(t, []string{"databases", "capability resources"}, threescale.NotIncluded())
+	assert.Equal(t, []string{"databases", "capability resources", "changes to Routes"}, threescale.NotIncluded())
 }

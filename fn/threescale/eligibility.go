@@ -35,16 +35,20 @@ func InternalDatabases(apiManager map[string]any) []string {
 	return messages
 }
 
-// isExternal reports whether one of the three runs outside the installation. What
+// isExternal reports whether a database runs outside the installation. What
 // spec.externalComponents says counts alone; without it the older
-// spec.highAvailability counts, which knows them only together
-// (apimanager_types.go:1230-1268).
+// spec.highAvailability counts, which knows three of them only together, and
+// Zync's on top (apimanager_types.go:1230-1268).
 func isExternal(apiManager map[string]any, database Database) bool {
 	if _, set := lookup(apiManager, "spec", "externalComponents"); set {
 		external, _ := flag(apiManager, externalField(database)...)
 		return external
 	}
 	external, _ := flag(apiManager, "spec", "highAvailability", "enabled")
+	if database == ZyncDatabase {
+		zync, _ := flag(apiManager, "spec", "highAvailability", "externalZyncDatabaseEnabled")
+		return external && zync
+	}
 	return external
 }
 

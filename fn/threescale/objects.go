@@ -77,32 +77,62 @@ func Secrets(apiManager map[string]any) []Object {
 	}
 }
 
-// ConfigMaps returns the 2 ConfigMaps that the operator's own backup holds
-// (pkg/backup/apimanager_backup.go:39-42), sorted by name.
+// SystemConfig is the ConfigMap with System's configuration files:
+// service_discovery.yml, rolling_updates.yml and zync.yml.
+const SystemConfig = "system"
+
+// ConfigMaps returns the ConfigMaps of an installation, sorted by name: the 2
+// that the operator's own backup holds (pkg/backup/apimanager_backup.go:39-42),
+// and SystemConfig, which users edit and which goes with the APIManager.
 func ConfigMaps() []Object {
 	return []Object{
 		// Three keys that the operator writes from the APIManager at each reconcile
 		// (operator/apicast_reconciler.go:22-47).
 		{KindConfigMap, ApicastEnvironment, false},
+		// Created once with the operator's defaults and then the user's to edit; of
+		// what is there only the endpoint in zync.yml is ever corrected
+		// (system_reconciler.go:97, 541-586). The operator writes the defaults again,
+		// and an installation that never had a user's edit needs no more than those.
+		{KindConfigMap, SystemConfig, false},
 		// Created once and never corrected (system_reconciler.go:103:
 		// CreateOnlyMutator), so that what the user changed is written nowhere else.
 		{KindConfigMap, "system-environment", true},
 	}
 }
 
+// IsSensitive reports whether the values of an object may be confidential: those
+// of every Secret, and of ConfigMap SystemConfig, whose service_discovery.yml may
+// hold the client_secret of an OAuth client. Such an object is committed only
+// when it is encrypted, and none of its values is ever shown.
+func IsSensitive(kind, name string) bool {
+	return kind == KindSecret || kind == KindConfigMap && name == SystemConfig
+}
+
 // DatabaseSecrets returns the names of the Secrets that point to the external
-// databases, sorted. The operator's restore leaves them to the user
+// databases, sorted. The operator's restore leaves the first three to the user
 // (pkg/restore/apimanager_restore.go:35-49), since a restored installation may
-// use other databases.
-func DatabaseSecrets() []string {
-	return []string{"backend-redis", "system-database", "system-redis"}
+// use other databases. It restores zync, and with it the address of a Zync
+// database outside the installation: a copy would then take jobs out of the
+// original's queue. So zync is listed where its database is external.
+//
+// zync also holds a key and a token. The operator draws both again when they are
+// missing (operator/zync_reconciler.go:38, DefaultsOnlySecretMutator), and System
+// reads the token from this Secret, so a user has to give no more than
+// DATABASE_URL and ZYNC_DATABASE_PASSWORD.
+func DatabaseSecrets(apiManager map[string]any) []string {
+	names := []string{"backend-redis", "system-database", "system-redis"}
+	if isExternal(apiManager, ZyncDatabase) {
+		names = append(names, "zync")
+	}
+	return names
 }
 
 // NotIncluded returns what no backup holds, in the words of a status: the
-// contents of the external databases, and the custom resources of the group
-// capabilities.3scale.net.
+// contents of the external databases, the custom resources of the group
+// capabilities.3scale.net, and what users have changed in the Routes that the
+// operator and Zync make.
 func NotIncluded() []string {
-	return []string{"databases", "capability resources"}
+	return []string{"databases", "capability resources", "changes to Routes"}
 }
 
 // ZyncIsEnabled reports whether zync runs: it does unless it is switched off in so

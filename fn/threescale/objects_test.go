@@ -23,8 +23,48 @@ func TestSecrets(t *testing.T) {
 	for _, secret := range secrets {
 		assert.Equal(t, "Secret", secret.Kind)
 	}
-	for _, name := range threescale.DatabaseSecrets() {
+	for _, name := range threescale.DatabaseSecrets(nil) {
 		assert.Contains(t, names(secrets), name)
+	}
+}
+
+func TestDatabaseSecrets(t *testing.T) {
+	three := []string{"backend-redis", "system-database", "system-redis"}
+	four := []string{"backend-redis", "system-database", "system-redis", "zync"}
+	cases := map[string]struct {
+		reason, spec string
+		want         []string
+	}{
+		"Internal":     {"a Zync database of the installation goes with it, and its address holds anywhere", `{"externalComponents": {"system": {"database": true}}}`, three},
+		"External":     {"its address leads to the original's database", `{"externalComponents": {"zync": {"database": true}}}`, four},
+		"False":        {"false is internal", `{"externalComponents": {"zync": {"database": false}}}`, three},
+		"Legacy":       {"the old field makes only the other three external", `{"highAvailability": {"enabled": true}}`, three},
+		"LegacyZync":   {"and Zync's on top", `{"highAvailability": {"enabled": true, "externalZyncDatabaseEnabled": true}}`, four},
+		"LegacyOff":    {"switched off it says nothing of Zync's", `{"highAvailability": {"enabled": false, "externalZyncDatabaseEnabled": true}}`, three},
+		"Precedence":   {"the new field counts alone", `{"externalComponents": {}, "highAvailability": {"enabled": true, "externalZyncDatabaseEnabled": true}}`, three},
+		"NoAPIManager": {"nothing is known", `null`, three},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, threescale.DatabaseSecrets(decode(t, []byte(`{"spec": `+tc.spec+`}`))), tc.reason)
+		})
+	}
+}
+
+func TestIsSensitive(t *testing.T) {
+	cases := map[string]struct {
+		reason, kind, name string
+		want               bool
+	}{
+		"Secret":            {"each is", "Secret", "backend-listener", true},
+		"System":            {"it may hold the client_secret of service discovery", "ConfigMap", "system", true},
+		"SystemEnvironment": {"it holds settings", "ConfigMap", "system-environment", false},
+		"APIManager":        {"a name alone says nothing", "APIManager", "system", false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, threescale.IsSensitive(tc.kind, tc.name), tc.reason)
+		})
 	}
 }
 
@@ -48,8 +88,8 @@ func TestSecretsZync(t *testing.T) {
 
 func TestConfigMaps(t *testing.T) {
 	configMaps := threescale.ConfigMaps()
-	assert.Equal(t, []string{"apicast-environment", "system-environment"}, names(configMaps))
-	assert.Equal(t, []string{"apicast-environment"}, optional(configMaps))
+	assert.Equal(t, []string{"apicast-environment", "system", "system-environment"}, names(configMaps))
+	assert.Equal(t, []string{"apicast-environment", "system"}, optional(configMaps))
 	for _, configMap := range configMaps {
 		assert.Equal(t, "ConfigMap", configMap.Kind)
 	}
@@ -58,10 +98,10 @@ func TestConfigMaps(t *testing.T) {
 func TestListsAreFresh(t *testing.T) {
 	threescale.Secrets(nil)[0].Name = "changed"
 	threescale.ConfigMaps()[0].Name = "changed"
-	threescale.DatabaseSecrets()[0] = "changed"
+	threescale.DatabaseSecrets(nil)[0] = "changed"
 	assert.NotContains(t, names(threescale.Secrets(nil)), "changed")
 	assert.NotContains(t, names(threescale.ConfigMaps()), "changed")
-	assert.NotContains(t, threescale.DatabaseSecrets(), "changed")
+	assert.NotContains(t, threescale.DatabaseSecrets(nil), "changed")
 }
 
 func names(objects []threescale.Object) []string {

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"threescale.dev/backup/fn/threescale"
@@ -43,7 +44,7 @@ type Options struct {
 }
 
 // Installation returns all objects of a 3scale installation as decoded JSON: the
-// namespace, the APIManager, the 13 Secrets and 2 ConfigMaps with the operator's
+// namespace, the APIManager, the 13 Secrets and 3 ConfigMaps with the operator's
 // own keys, the Secrets that the APIManager refers to, a Secret and a ConfigMap
 // that belong to somebody else, and the volume claim of the file storage. The
 // caller may change them.
@@ -178,9 +179,9 @@ func (b builder) storageClass() string {
 	return cmp.Or(b.StorageClass, "files")
 }
 
-// configMaps returns the two ConfigMaps with the operator's keys and defaults
-// (component/system.go:398-427, component/apicast.go:451-469), one of them as a
-// user has changed it, and one that is not part of 3scale.
+// configMaps returns the three ConfigMaps with the operator's keys and defaults
+// (component/system.go:398-427, 1347-1406, component/apicast.go:451-469), two of
+// them as a user has changed them, and one that is not part of 3scale.
 func (b builder) configMaps() []map[string]any {
 	system := b.object("v1", threescale.KindConfigMap, "system-environment", component("system", ""))
 	data := map[string]any{
@@ -209,5 +210,39 @@ func (b builder) configMaps() []map[string]any {
 
 	other := b.object("v1", threescale.KindConfigMap, somebodyElses, nil)
 	other["data"] = map[string]any{"setting": "not part of 3scale"}
-	return []map[string]any{apicast, system, other}
+	return []map[string]any{apicast, system, b.systemConfig(), other}
+}
+
+// systemConfig returns the ConfigMap with System's configuration files, whose
+// user has set up service discovery by OAuth: a client_secret in a ConfigMap.
+func (b builder) systemConfig() map[string]any {
+	config := b.object("v1", threescale.KindConfigMap, threescale.SystemConfig, component("system", ""))
+	config["data"] = map[string]any{
+		"rolling_updates.yml": "production: {}\n",
+		"service_discovery.yml": fmt.Sprintf(`production:
+  enabled: <%%= cluster_token_file_exists = File.exists?(cluster_token_file_path = '/var/run/secrets/kubernetes.io/serviceaccount/token') %%>
+  server_scheme: 'https'
+  server_host: 'kubernetes.default.svc.cluster.local'
+  server_port: 443
+  bearer_token: "<%%= File.read(cluster_token_file_path) if cluster_token_file_exists %%>"
+  authentication_method: oauth # can be service_account|oauth
+  oauth_server_type: rh_sso # can be builtin|rh_sso
+  client_id: 3scale
+  client_secret: %s
+  timeout: 1
+  open_timeout: 1
+  max_retry: 5
+  verify_ssl: <%%= OpenSSL::SSL::VERIFY_NONE %%> # 0
+`, b.secretValue("service-discovery")),
+		"zync.yml": `production:
+  endpoint: 'http://zync:8080'
+  authentication:
+    token: "<%= ENV.fetch('ZYNC_AUTHENTICATION_TOKEN') %>"
+  connect_timeout: 5
+  send_timeout: 5
+  receive_timeout: 10
+  root_url:
+`,
+	}
+	return config
 }

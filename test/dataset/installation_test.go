@@ -143,6 +143,27 @@ func TestSecretValues(t *testing.T) {
 	}
 }
 
+// TestSensitiveConfigMap: one ConfigMap holds a confidential value, which a leak
+// test knows, and no other does.
+func TestSensitiveConfigMap(t *testing.T) {
+	for _, object := range Installation(Options{}) {
+		if object["kind"] != "ConfigMap" {
+			continue
+		}
+		content, err := yaml.Marshal(object)
+		require.NoError(t, err)
+		name := metadataOf(object)["name"].(string)
+		assert.Equal(t, threescale.IsSensitive("ConfigMap", name), containsAny(string(content), MarkerForms()), name)
+	}
+	data := find(Installation(Options{}), "ConfigMap", "system")["data"].(map[string]any)
+	for key, value := range data {
+		var parsed map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(value.(string)), &parsed), key)
+		assert.Contains(t, parsed, "production", "System reads its environment's part of %s", key)
+	}
+	assert.Len(t, data, 3)
+}
+
 func TestMarkerForms(t *testing.T) {
 	forms := MarkerForms()
 	require.Len(t, forms, 4)

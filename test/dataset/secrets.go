@@ -11,8 +11,9 @@ import (
 )
 
 // SecretMarker starts every confidential value: passwords, tokens, keys, and
-// the URLs that hold one. A leak test looks for MarkerForms. backend-listener
-// and system-memcache hold nothing confidential, and so no marker.
+// the URLs that hold one, and the client_secret in ConfigMap system. A leak test
+// looks for MarkerForms. backend-listener and system-memcache hold nothing
+// confidential, and so no marker.
 const SecretMarker = "s3cr3t-"
 
 // The Secrets that the APIManager refers to.

@@ -49,7 +49,7 @@ func TestEncryptedBackup(t *testing.T) {
 	require.NoError(t, err)
 	referenced := threescale.ReferencedSecrets(w.apiManager().Object)
 	require.NotEmpty(t, referenced)
-	assert.Len(t, objects, 13+len(referenced)+2+1, "13 Secrets, those that the APIManager refers to, 2 ConfigMaps and the APIManager")
+	assert.Len(t, objects, 13+len(referenced)+3+1, "13 Secrets, those that the APIManager refers to, 3 ConfigMaps and the APIManager")
 	files := 0
 	for entry, err := range run.Entries(t.Context()) {
 		require.NoError(t, err)

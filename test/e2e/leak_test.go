@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/dataset"
 )
 
@@ -32,7 +33,7 @@ func (w *tenant) checkLeaks(ctx context.Context) {
 		assert.NoError(w.t, err)
 		assert.False(w.t, leaks(out), "a composite of namespace %s holds a value of a Secret", w.namespace)
 	}
-	watched := []string{"threescalebackups.backup.threescale.dev", "events", "configmaps", "jobs,pods,persistentvolumeclaims", "serviceaccounts,roles,rolebindings"}
+	watched := []string{"threescalebackups.backup.threescale.dev", "events", "jobs,pods,persistentvolumeclaims", "serviceaccounts,roles,rolebindings"}
 	if flux.controller != nil {
 		watched = append(watched, "threescalerestores,gitrepositories,kustomizations")
 	}
@@ -41,6 +42,10 @@ func (w *tenant) checkLeaks(ctx context.Context) {
 		assert.NoError(w.t, err)
 		assert.False(w.t, leaks(out), "%s in namespace %s hold a value of a Secret", kinds, w.namespace)
 	}
+	// ConfigMap system is confidential itself, and is where its value came from.
+	out, err := w.c.Kubectl(ctx, "", "-n", w.namespace, "get", "configmaps", "--field-selector=metadata.name!="+threescale.SystemConfig, "-o", "yaml", "--show-managed-fields")
+	assert.NoError(w.t, err)
+	assert.False(w.t, leaks(out), "a ConfigMap in namespace %s holds a value of a Secret", w.namespace)
 	pods, err := w.pods(ctx)
 	assert.NoError(w.t, err)
 	for _, pod := range pods {

@@ -172,7 +172,7 @@ func TestExampleDryRun(t *testing.T) {
 		object, _ := entry.(map[string]any)
 		assert.Equal(t, "Unchanged", object["verdict"], "%v", object)
 	}
-	assert.Len(t, objects, len(kept.secrets)+2+1+1, "all Secrets, ConfigMaps, the APIManager and the claim of the files")
+	assert.Len(t, objects, len(kept.secrets)+3+1+1, "all Secrets, ConfigMaps, the APIManager and the claim of the files")
 	assert.Nil(t, status(planned, "completed"))
 	e.untilNothingStays()
 	commits, err := e.repository.Commits(t.Context(), branch)

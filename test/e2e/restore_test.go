@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -94,6 +96,8 @@ func (w *tenant) lose() {
 // installation is what is to be there again.
 type installation struct {
 	secrets map[string]*corev1.Secret
+	// config are the data of ConfigMap system, which may be as confidential.
+	config map[string]string
 	// files is a copy of the file storage.
 	files string
 }
@@ -105,12 +109,22 @@ func (w *tenant) remember() *installation {
 	for _, object := range w.allSecrets() {
 		kept.secrets[object.Name] = w.secret(object.Name)
 	}
+	kept.config = w.systemConfig()
 	out, err := exec.Command("cp", "-a", w.files, kept.files).CombinedOutput()
 	require.NoError(w.t, err, string(out))
 	return kept
 }
 
-// assertSecrets compares each value that there was. The operator adds some.
+// systemConfig are the data of ConfigMap system.
+func (w *tenant) systemConfig() map[string]string {
+	w.t.Helper()
+	config := &corev1.ConfigMap{}
+	require.NoError(w.t, shared.Client().Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: threescale.SystemConfig}, config))
+	return config.Data
+}
+
+// assertSecrets compares each value that there was, and ConfigMap system. The
+// operator adds some.
 func (w *tenant) assertSecrets(kept *installation) {
 	w.t.Helper()
 	for name, secret := range kept.secrets {
@@ -120,6 +134,7 @@ func (w *tenant) assertSecrets(kept *installation) {
 			assert.True(w.t, bytes.Equal(value, live.Data[key]), "Secret %s has key %s again", name, key)
 		}
 	}
+	assert.True(w.t, maps.Equal(kept.config, w.systemConfig()), "ConfigMap system is as it was") // its values are not shown
 }
 
 // assertFiles compares the file storage, but for its root and for owners:
@@ -147,7 +162,7 @@ func (d *delivery) assertCommit(done *unstructured.Unstructured, commit gitserve
 	require.NoError(d.t, err)
 	for _, path := range changed {
 		assert.Regexp(d.t, `^`+filepath.Clean(folder)+`/(base|overlays)/`+name+`/`, path)
-		if strings.HasPrefix(filepath.Base(path), "secret-") {
+		if base := filepath.Base(path); strings.HasPrefix(base, "secret-") || base == "configmap-system.yaml" {
 			data, err := d.repository.ReadFile(d.t.Context(), commit.Hash, path)
 			require.NoError(d.t, err)
 			assert.True(d.t, sops.Encrypted(data), "%s is encrypted", path)

@@ -217,7 +217,7 @@ func (s *site) lose(kept *installation) {
 	for name := range kept.secrets {
 		s.kubectl("delete", "secret", "--ignore-not-found", name)
 	}
-	s.kubectl("delete", "configmap", "--ignore-not-found", "apicast-environment", "system-environment")
+	s.kubectl("delete", "configmap", "--ignore-not-found", "apicast-environment", "system", "system-environment")
 	entries, err := filepath.Glob(filepath.Join(files, "*"))
 	require.NoError(s.t, err)
 	for _, entry := range entries {

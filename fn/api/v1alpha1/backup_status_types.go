@@ -49,7 +49,8 @@ type ThreeScaleBackupStatus struct {
 	// The newest successful run.
 	// +optional
 	LastRun *LastRun `json:"lastRun,omitempty"`
-	// What no run holds, such as the databases' contents: back it up by other means.
+	// What no run holds, such as the databases' contents and what was changed in
+	// Routes: back it up by other means.
 	// +optional
 	// +listType=atomic
 	NotIncluded []string `json:"notIncluded,omitempty"`

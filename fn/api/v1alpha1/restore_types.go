@@ -73,7 +73,7 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(e, e == '..' || e == '.git')",message="path is relative to the root of the repository, without .. and .git"
 	Path string `json:"path,omitempty"`
 
-	// For whom Secrets are encrypted by SOPS. Without it, the repository's
+	// For whom Secrets, and ConfigMap system, are encrypted by SOPS. Without it, the repository's
 	// .sops.yaml says so; with neither, nothing is restored.
 	// +optional
 	Encryption *Encryption `json:"encryption,omitempty"`
@@ -96,8 +96,10 @@ type ThreeScaleRestoreSpec struct {
 	Target Target `json:"target,omitempty,omitzero"`
 
 	// Whether the Secrets that hold the databases' URLs are restored
-	// (system-database, system-redis, backend-redis). Omit leaves them to you, as
-	// APIManagerRestore does.
+	// (system-database, system-redis, backend-redis, and zync where the APIManager
+	// says that Zync's database is external). Omit leaves them to you, as
+	// APIManagerRestore does with the first three. Of zync you give DATABASE_URL and
+	// ZYNC_DATABASE_PASSWORD; the operator draws the other keys.
 	// +optional
 	// +kubebuilder:default=Restore
 	DatabaseSecrets DatabaseSecretsPolicy `json:"databaseSecrets,omitempty"`
@@ -239,7 +241,8 @@ type Target struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	WildcardDomain string `json:"wildcardDomain,omitempty"`
 	// Name of the StorageClass of the file storage, where its PersistentVolumeClaim
-	// is made anew; by default the one that it had when it was backed up.
+	// is made anew, and of the search index, where the APIManager names a class for
+	// it; by default those of the backup.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	StorageClass string `json:"storageClass,omitempty"`

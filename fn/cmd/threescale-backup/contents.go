@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"threescale.dev/backup/fn/api/job"
-	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -21,10 +20,12 @@ type contents struct {
 	Source         job.Source `json:"source"`
 	Namespace      string     `json:"namespace"`            // that the objects are for
 	Objects        []string   `json:"objects"`              // such as Secret/system-app
-	Recipients     []string   `json:"recipients,omitempty"` // for whom Secrets are encrypted
+	Recipients     []string   `json:"recipients,omitempty"` // for whom the encrypted are
+	Encrypted      []string   `json:"encrypted"`            // which of the objects are: those that may hold secrets
 	Omitted        []string   `json:"omitted"`              // Secrets that were left out on request
 	Rewritten      []string   `json:"rewritten"`            // fields where the domain was replaced
 	LeftWithDomain []string   `json:"leftWithDomain"`       // others that hold the old domain
+	Dropped        []string   `json:"dropped"`              // fields that named a PersistentVolume, and were left out
 	NotIncluded    []string   `json:"notIncluded"`          // what else belongs to the installation
 	Warnings       []string   `json:"warnings"`
 }
@@ -33,13 +34,17 @@ func contentsOf(tree *madeTree, recipients []string) contents {
 	i := tree.inspection
 	described := contents{
 		Run: i.Run, ManifestSHA256: i.ManifestSHA256, Verified: i.Verified, Source: i.Source, Namespace: tree.Namespace, Recipients: recipients,
-		Omitted: texts(tree.Omitted), Rewritten: texts(tree.Rewritten), LeftWithDomain: texts(tree.LeftWithDomain),
+		Encrypted: []string{}, Omitted: texts(tree.Omitted), Rewritten: texts(tree.Rewritten), LeftWithDomain: texts(tree.LeftWithDomain), Dropped: texts(tree.Dropped),
 		NotIncluded: threescale.NotIncluded(), Warnings: append([]string{}, i.Warnings...),
 	}
 	for key := range tree.Objects {
 		described.Objects = append(described.Objects, key.String())
+		if threescale.IsSensitive(key.Kind, key.Name) {
+			described.Encrypted = append(described.Encrypted, key.String())
+		}
 	}
 	slices.Sort(described.Objects)
+	slices.Sort(described.Encrypted)
 	return described
 }
 
@@ -52,17 +57,6 @@ func texts[T fmt.Stringer](things []T) []string {
 	return out
 }
 
-// secrets counts the Secrets.
-func (d *contents) secrets() int {
-	count := 0
-	for _, object := range d.Objects {
-		if strings.HasPrefix(object, overlay.Key{Kind: threescale.KindSecret}.String()) {
-			count++
-		}
-	}
-	return count
-}
-
 // printNotes prints what a reader has to know of the tree.
 func (d *contents) printNotes(c *console) {
 	for _, place := range d.Rewritten {
@@ -70,6 +64,9 @@ func (d *contents) printNotes(c *console) {
 	}
 	for _, place := range d.LeftWithDomain {
 		c.sayf("domain left as it was: %s", place)
+	}
+	for _, place := range d.Dropped {
+		c.sayf("left out, since it names a PersistentVolume: %s", place)
 	}
 	for _, key := range d.Omitted {
 		c.sayf("left out, as asked: %s", key)

@@ -95,7 +95,10 @@ func assertRestored(t *testing.T, i *installed, s *site, answer *restored) {
 		assert.Equal(t, want, decode(t, plain)["data"], name)
 		assert.NotEqual(t, want, restored["data"], "%s is encrypted", name)
 	}
-	assert.Equal(t, secrets, answer.secrets())
+	assert.Len(t, answer.Encrypted, secrets+1, "the Secrets and ConfigMap system")
+	assert.Contains(t, answer.Encrypted, "ConfigMap/system")
+	assert.Empty(t, built[overlay.Key{Kind: "ConfigMap", Name: "system-environment"}]["sops"])
+	assert.NotEmpty(t, built[overlay.Key{Kind: "ConfigMap", Name: "system"}]["sops"])
 	apiManager := built[overlay.Key{Kind: "APIManager", Name: "example"}]
 	assert.Equal(t, otherDomain, apiManager["spec"].(map[string]any)["wildcardDomain"])
 }
@@ -111,18 +114,20 @@ func TestRestoreTellsAll(t *testing.T) {
 	require.NotNil(t, filled)
 	assert.True(t, filled.Completed)
 	assert.Equal(t, filled.Files, filled.WrittenFiles)
-	assert.Len(t, answer.Objects, 19)
+	assert.Len(t, answer.Objects, 19, "a ConfigMap more, and a Secret less")
 	assert.Contains(t, answer.Objects, "PersistentVolumeClaim/system-storage")
-	answer.FileStorage, answer.Objects, answer.Source.UID = nil, nil, ""
+	assert.Len(t, answer.Encrypted, 15)
+	answer.FileStorage, answer.Objects, answer.Encrypted, answer.Source.UID = nil, nil, nil, ""
 	assert.Equal(t, restored{
 		contents: contents{
 			Run: listed[0].ID, ManifestSHA256: listed[0].ManifestSHA256, Verified: true, Namespace: "3scale-dr",
 			Source:         job.Source{Namespace: "3scale", APIManager: "example", ThreeScale: "2.16.0", WildcardDomain: "apps.example.com", FileStorage: &job.Claim{StorageClass: new("files"), Size: "100Mi", AccessModes: []string{"ReadWriteMany"}}},
 			Recipients:     []string{i.recipient},
-			Omitted:        []string{"Secret/backend-redis", "Secret/system-database", "Secret/system-redis"},
+			Omitted:        []string{"Secret/backend-redis", "Secret/system-database", "Secret/system-redis", "Secret/zync"},
 			Rewritten:      []string{"APIManager example spec.wildcardDomain", "ConfigMap system-environment data.THREESCALE_SUPERDOMAIN", "Secret backend-listener data.route_endpoint"},
 			LeftWithDomain: []string{},
-			NotIncluded:    []string{"databases", "capability resources"},
+			Dropped:        []string{},
+			NotIncluded:    []string{"databases", "capability resources", "changes to Routes"},
 			Warnings:       []string{},
 		},
 		Commit: s.commits(t, "main")[0], Branch: "main", Committed: true, WorkTree: true, Path: "apps/3scale/overlays/dr",

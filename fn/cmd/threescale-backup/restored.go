@@ -72,9 +72,10 @@ func (r *restoreCommand) tellCommit(c *console, answer *restored) {
 	}
 	encrypted := ""
 	if len(answer.Recipients) > 0 {
-		encrypted = ", encrypted for " + strings.Join(answer.Recipients, ", ")
+		encrypted = " for " + strings.Join(answer.Recipients, ", ")
 	}
-	c.sayf("It holds %d objects for namespace %s, of which %d are Secrets%s", len(answer.Objects), answer.Namespace, answer.secrets(), encrypted)
+	c.sayf("It holds %d objects for namespace %s, of which %d (Secrets, and ConfigMap %s if there is one) are encrypted%s",
+		len(answer.Objects), answer.Namespace, len(answer.Encrypted), threescale.SystemConfig, encrypted)
 }
 
 func storageText(directory string, files *job.RefillResult) string {

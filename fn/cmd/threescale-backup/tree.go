@@ -30,9 +30,9 @@ type treeFlags struct {
 	Name                string   `default:"restored" help:"Name of the folders: base/<name> and overlays/<name>."`
 	Namespace           string   `short:"n" required:"" help:"Namespace that the installation is restored to."`
 	WildcardDomain      string   `help:"Domain that replaces that of the backup."`
-	StorageClass        string   `help:"StorageClass that replaces that of the file storage."`
-	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the databases' URLs."`
-	Recipient           []string `placeholder:"AGE1..." help:"age recipient to encrypt Secrets for; may be repeated. Without it, the .sops.yaml of the repository says for whom."`
+	StorageClass        string   `help:"StorageClass that replaces that of the file storage, and that of the search index where the APIManager names one."`
+	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the URLs of databases outside the installation."`
+	Recipient           []string `placeholder:"AGE1..." help:"age recipient to encrypt Secrets and ConfigMap system for; may be repeated. Without it, the .sops.yaml of the repository says for whom."`
 }
 
 // madeTree is the tree of a verified run.
