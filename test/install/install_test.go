@@ -26,7 +26,7 @@ func TestREADME(t *testing.T) {
 	r.follow("Back up again")
 	s.useCapabilities()
 	r.follow("What a backup does not hold")
-	assert.Contains(t, r.shell("cat capabilities.yaml"), "name: a-backend")
+	assert.Contains(t, r.shell("cat capabilities.json"), `"name": "a-backend"`)
 
 	r.follow("Looking into a backup", "/mnt/nightly-backup ", s.folderOf("nightly-backup")+" ")
 	r.follow("Disaster recovery, step by step")
