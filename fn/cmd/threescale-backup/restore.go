@@ -129,6 +129,7 @@ type asked struct {
 	WildcardDomain      string   `json:"wildcardDomain,omitempty"`
 	StorageClass        string   `json:"storageClass,omitempty"`
 	OmitDatabaseSecrets bool     `json:"omitDatabaseSecrets,omitempty"`
+	Quiet               bool     `json:"quiet,omitempty"`
 	Recipients          []string `json:"recipients,omitempty"`
 	ManifestSHA256      string   `json:"manifestSHA256,omitempty"`
 	// Objects is the digest of the objects of a run that has no manifest.
@@ -140,7 +141,7 @@ func (r *restoreCommand) attempt(tree *madeTree) (string, error) {
 	recipients := slices.Sorted(slices.Values(r.Recipient))
 	data, err := json.Marshal(asked{
 		Path: path.Clean(r.Path), Name: r.Name, Namespace: r.Namespace,
-		WildcardDomain: r.WildcardDomain, StorageClass: r.StorageClass, OmitDatabaseSecrets: r.OmitDatabaseSecrets,
+		WildcardDomain: r.WildcardDomain, StorageClass: r.StorageClass, OmitDatabaseSecrets: r.OmitDatabaseSecrets, Quiet: r.Quiet,
 		Recipients: slices.Compact(recipients), ManifestSHA256: tree.inspection.ManifestSHA256, Objects: tree.objects,
 	})
 	if err != nil {

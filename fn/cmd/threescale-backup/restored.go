@@ -95,13 +95,18 @@ func (r *restoreCommand) tellNext(c *console, answer *restored) {
 	if len(answer.Recipients) == 1 {
 		reader = answer.Recipients[0]
 	}
-	steps := []string{"Restore the databases, and see that the Secrets of this commit lead to them."}
+	databases := "Restore the databases, and see that the Secrets of this commit lead to them."
+	if len(answer.Rewritten) > 0 {
+		databases += " Change the domains in System's database (examples/restore/databases): Zync makes Routes for those."
+	}
+	steps := []string{databases}
 	if answer.FileStorage != nil {
 		steps = append(steps, fmt.Sprintf("Bring %s onto the volume of PersistentVolumeClaim %s in namespace %s, unless it is that volume.", r.FileStorage, threescale.FileStorageClaimName, answer.Namespace))
 	}
 	steps = append(steps,
 		fmt.Sprintf("Push branch %s to where Flux fetches it from.", answer.Branch),
 		fmt.Sprintf("Have a Flux Kustomization apply ./%s, with spec.decryption by provider sops and a secretRef that holds the age identity of %s.", answer.Path, reader),
+		fmt.Sprintf("Once %[1]s is ready, have Zync make the Routes, for which the operator waits: kubectl -n %[2]s exec deployment/%[1]s -- bash -c 'bundle exec rake zync:resync:domains' (up to 3scale 2.14: oc exec dc/%[1]s).", threescale.Sidekiq, answer.Namespace),
 	)
 	c.sayf("Next:")
 	for i, step := range steps {

@@ -32,6 +32,7 @@ type treeFlags struct {
 	WildcardDomain      string   `help:"Domain that replaces that of the backup."`
 	StorageClass        string   `help:"StorageClass that replaces that of the file storage, and that of the search index where the APIManager names one."`
 	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the URLs of databases outside the installation."`
+	Quiet               bool     `help:"Empty the Secret of the mail account, so that a copy for a rehearsal sends no mail."`
 	Recipient           []string `placeholder:"AGE1..." help:"age recipient to encrypt Secrets and ConfigMap system for; may be repeated. Without it, the .sops.yaml of the repository says for whom."`
 }
 
@@ -55,6 +56,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	}
 	in := overlay.Input{
 		Name: f.Name, Namespace: f.Namespace, WildcardDomain: f.WildcardDomain, StorageClass: f.StorageClass, OmitDatabaseSecrets: f.OmitDatabaseSecrets,
+		Quiet: f.Quiet,
 	}
 	digest := sha256.New()
 	for _, object := range inspection.Objects {
