@@ -192,8 +192,8 @@ func (w *work) compareLive(ctx context.Context) error {
 func (w *work) sameLive(ctx context.Context) (bool, error) {
 	for _, want := range w.desired() {
 		reference := restore.ReferenceOf(want)
-		if reference.Kind == "ConfigMap" && reference.Name == threescale.ApicastEnvironment {
-			continue // the operator rewrites it
+		if threescale.IsRewritten(reference.Kind, reference.Name) {
+			continue
 		}
 		apiVersion, _ := want["apiVersion"].(string)
 		live, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)

@@ -108,6 +108,13 @@ func IsSensitive(kind, name string) bool {
 	return kind == KindSecret || kind == KindConfigMap && name == SystemConfig
 }
 
+// IsRewritten reports whether the operator changes values of an object after
+// somebody else wrote it: keys of ApicastEnvironment, and in newer versions the
+// endpoint of zync in SystemConfig.
+func IsRewritten(kind, name string) bool {
+	return kind == KindConfigMap && (name == ApicastEnvironment || name == SystemConfig)
+}
+
 // DatabaseSecrets returns the names of the Secrets that point to the external
 // databases, sorted. The operator's restore leaves the first three to the user
 // (pkg/restore/apimanager_restore.go:35-49), since a restored installation may
