@@ -112,21 +112,30 @@ func boot() error {
 
 // resyncDomains publishes the events of all tenants, as lib/tasks/zync.rake of
 // porta does: each becomes a job in the queue "zync" (app/workers/zync_worker.rb).
-// One job stands for all of them here.
-func resyncDomains() (err error) {
+// One job stands for all of them here. Where Redis does not take it, porta only
+// logs that, and the task ends well (app/lib/event_store/repository.rb rescues
+// what publish_event raises).
+func resyncDomains() error {
 	if err := boot(); err != nil {
 		return err
 	}
+	fmt.Println("== Resyncing providers ==")
+	if err := push(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	fmt.Println("100.0% completed")
+	return nil
+}
+
+func push() (err error) {
 	conn, err := redis.Dial(os.Getenv("REDIS_URL"))
 	if err != nil {
 		return fmt.Errorf("cannot connect to Redis: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	fmt.Println("== Resyncing providers ==")
 	if _, err := conn.Do("LPUSH", "queue:zync", `{"class":"ZyncWorker","queue":"zync"}`); err != nil {
 		return fmt.Errorf("cannot push a job: %w", err)
 	}
-	fmt.Println("100.0% completed")
 	return nil
 }
 
