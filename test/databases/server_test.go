@@ -190,9 +190,11 @@ func (s *server) must(t *testing.T, database, statements string) string {
 func (s *server) database(t *testing.T) string {
 	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
-	admin := map[string]string{"mysql": "mysql", "postgresql": "postgres"}[s.kind]
-	s.must(t, admin, "CREATE DATABASE "+name+";")
-	s.must(t, name, read(t, "testdata/ddl-"+s.kind+".sql")+read(t, "testdata/rows.sql"))
+	admin, connect := "mysql", "USE "+name+";\n"
+	if s.kind == "postgresql" {
+		admin, connect = "postgres", `\connect `+name+"\n"
+	}
+	s.must(t, admin, "CREATE DATABASE "+name+";\n"+connect+read(t, "testdata/ddl-"+s.kind+".sql")+read(t, "testdata/rows.sql"))
 	return name
 }
 
@@ -207,7 +209,7 @@ func (s *server) dump(t *testing.T, database string, tables []string) string {
 	t.Helper()
 	var statements strings.Builder
 	for _, table := range tables {
-		fmt.Fprintf(&statements, "SELECT '%s:'; SELECT * FROM %s ORDER BY id;\n", table, table)
+		fmt.Fprintf(&statements, "SELECT '%s:'; SELECT * FROM %s ORDER BY id;\n", table, table) //nolint:unqueryvet // Each column is compared.
 	}
 	return s.must(t, database, statements.String())
 }
