@@ -137,7 +137,9 @@ func TestEditRemoves(t *testing.T) {
 		"Top":       {"the tree lies at the top", ".", []func(*overlay.Input){withoutDatabases}, nil, databases},
 		"NotListed": {"a file that our kustomization.yaml does not list is somebody else's", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) {
 			unlist(files, base+"kustomization.yaml", "secret-system-redis.yaml")
-		}, slices.DeleteFunc(slices.Clone(databases), func(name string) bool { return strings.HasSuffix(name, "-redis.yaml") && strings.Contains(name, "system") })},
+		}, slices.DeleteFunc(slices.Clone(databases), func(name string) bool {
+			return strings.HasSuffix(name, "-redis.yaml") && strings.Contains(name, "system")
+		})},
 		"ListedFromElsewhere": {"somebody added theirs to our kustomization.yaml", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) {
 			files[base+"kustomization.yaml"] += "- ../../theirs.yaml\n- theirs.yaml\n- ../other/secret-theirs.yaml\n"
 		}, databases},

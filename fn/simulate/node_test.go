@@ -234,5 +234,5 @@ func TestSkippedFileStorage(t *testing.T) {
 	result, ran, err := i.RunJob(t.Context(), i.World)
 	require.NoError(t, err)
 	require.True(t, ran)
-	assert.Equal(t, int64(21), result.Files)
+	assert.Equal(t, int64(22), result.Files)
 }

@@ -80,8 +80,8 @@ func TestExportAgain(t *testing.T) {
 	put(t, dir, "base/other/secret-system-redis.yaml", "theirs\n")
 	first := executeJSON[exported](t, i.export(dir)...)
 	second := executeJSON[exported](t, i.export(dir, "--omit-database-secrets")...)
-	assert.Equal(t, []string{"base/dr/secret-backend-redis.yaml", "base/dr/secret-system-database.yaml", "base/dr/secret-system-redis.yaml"}, second.Removed)
-	assert.Len(t, second.Files, len(first.Files)-3)
+	assert.Equal(t, []string{"base/dr/secret-backend-redis.yaml", "base/dr/secret-system-database.yaml", "base/dr/secret-system-redis.yaml", "base/dr/secret-zync.yaml"}, second.Removed)
+	assert.Len(t, second.Files, len(first.Files)-4)
 	for _, name := range second.Removed {
 		assert.NoFileExists(t, filepath.Join(dir, name))
 	}
