@@ -107,7 +107,7 @@ func testOperator(t *testing.T, c *cluster.Cluster) {
 	_, err = c.Kubectl(t.Context(), "", "delete", "apimanager", "apps", "-n", i.namespace, "--timeout=1m")
 	require.NoError(t, err)
 	i.until("the garbage collector", func(ctx context.Context) error {
-		out, err := c.Kubectl(ctx, "", "get", "deploymentconfigs,replicationcontrollers,pods,routes,configmaps/system,pvc", "-n", i.namespace, "--ignore-not-found", "-o", "name")
+		out, err := c.Kubectl(ctx, "", "get", "deploymentconfigs,replicationcontrollers,pods,routes,persistentvolumeclaims", "-n", i.namespace, "-o", "name")
 		if err == nil && out != "" {
 			err = errors.New("there are " + out)
 		}
