@@ -65,14 +65,17 @@ func ResyncJob(in ResyncInput) *batchv1.Job {
 	}
 }
 
-// containers returns sidekiq's container alone, with another command.
+// containers returns sidekiq's container alone, with other arguments: the image's
+// own entrypoint puts System's configuration files in place, for the operator's
+// hook Jobs too (component/system.go: SystemAppPreHookJob; 3scale/porta:
+// openshift/system/entrypoint.sh).
 func (in ResyncInput) containers(all []corev1.Container) []corev1.Container {
 	if len(all) == 0 {
 		return nil
 	}
 	at := slices.IndexFunc(all, func(c corev1.Container) bool { return c.Name == in.Container })
 	c := all[max(at, 0)]
-	c.Command, c.Args = []string{"bash", "-c", resyncCommand}, nil
+	c.Command, c.Args = nil, []string{"bash", "-c", resyncCommand}
 	return []corev1.Container{c}
 }
 

@@ -69,7 +69,8 @@ func TestResyncContainers(t *testing.T) {
 			pod := ResyncJob(in).Spec.Template.Spec
 			require.Len(t, pod.Containers, 1, tc.reason)
 			assert.Equal(t, tc.want, pod.Containers[0].Name, tc.reason)
-			assert.Equal(t, []string{"bash", "-c", "bundle exec rake zync:resync:domains"}, pod.Containers[0].Command)
+			assert.Equal(t, []string{"bash", "-c", "bundle exec rake zync:resync:domains"}, pod.Containers[0].Args)
+			assert.Nil(t, pod.Containers[0].Command, "the image's entrypoint runs it")
 			require.Len(t, pod.InitContainers, 1, tc.reason)
 		})
 	}

@@ -63,7 +63,8 @@ func run(program string, args []string) (int, error) {
 	switch {
 	case program == "bash" && slices.Equal(args, []string{"-c", checkService}):
 		waitForServices()
-	case program == "bash" && slices.Equal(args, []string{"-c", resync}):
+	case program == "bash" && slices.Equal(args, []string{"-c", resync}),
+		program != "bash" && slices.Equal(args, []string{"bash", "-c", resync}): // entrypoint.sh executes its arguments
 		err = resyncDomains()
 	case program != "bash" && len(args) > 1 && slices.Equal(args[:2], []string{"rake", "sidekiq:worker"}):
 		if err = boot(); err == nil {
