@@ -136,9 +136,9 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
 
-	// How long the restore waits for what others do (the Kustomization, sidekiq, the
-	// APIManager), for each of them, before it is stalled, as a duration such as 1h.
-	// It goes on by itself if that happens later.
+	// How long the restore waits for what others do before it is stalled, as a
+	// duration such as 1h: for the Kustomization, and then for sidekiq and the
+	// APIManager. It goes on by itself if that happens later.
 	// +optional
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
