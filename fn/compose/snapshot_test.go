@@ -65,7 +65,16 @@ func TestSecretCopies(t *testing.T) {
 		assert.NotContains(t, kept.GetLabels(), "apimanager.apps.3scale.net/watched-by", "the operator watches Secrets with this label")
 		assert.NotContains(t, kept.GetLabels(), "app", "likewise")
 	}
-	requireNoMarker(t, strings.Join(w.decodedObjects(), "\n"), "the objects Secret")
+	confidential := 0
+	for _, file := range w.decodedObjects() {
+		if strings.Contains(file, "client_secret: "+dataset.SecretMarker) {
+			assert.Contains(t, file, `"name": "system"`)
+			confidential++
+			continue
+		}
+		requireNoMarker(t, file, "the objects Secret")
+	}
+	assert.Equal(t, 1, confidential, "ConfigMap system lies in a Secret until it is on the volume")
 }
 
 // decodedObjects are the files in the objects Secret.
