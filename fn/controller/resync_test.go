@@ -140,7 +140,7 @@ func TestResyncRights(t *testing.T) {
 func TestAskRights(t *testing.T) {
 	no := false
 	w := worldOf(t, []schema.GroupVersionKind{deploymentKind})
-	w.tenant = interceptor.NewClient(w.Client.(client.WithWatch), interceptor.Funcs{ //nolint:forcetypeassert // the fake one is
+	w.tenant = interceptor.NewClient(w.Client.(client.WithWatch), interceptor.Funcs{
 		Create: func(_ context.Context, _ client.WithWatch, object client.Object, _ ...client.CreateOption) error {
 			review, ok := object.(*authorizationv1.SelfSubjectAccessReview)
 			require.True(t, ok)

@@ -27,7 +27,7 @@ func TestQuiet(t *testing.T) {
 		data, _ := object["data"].(map[string]any)
 		require.NotEmpty(t, was["address"])
 		for name := range was {
-			assert.Equal(t, "", data[name], "system-smtp data.%s", name)
+			assert.Empty(t, data[name], "system-smtp data.%s", name)
 		}
 		assert.Len(t, data, len(was))
 	}

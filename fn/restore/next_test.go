@@ -191,7 +191,9 @@ func TestWithoutKustomization(t *testing.T) {
 // TestRecorded is a restore whose status was lost, or that was applied again
 // in another cluster: its commit is on the branch.
 func TestRecorded(t *testing.T) {
-	o := observed(func(o *Observed) { o.RightsAsked, o.Branch = true, &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")} })
+	o := observed(func(o *Observed) {
+		o.RightsAsked, o.Branch = true, &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")}
+	})
 	o.Restore.Status.FoundCommit = commit
 	assert.Equal(t, StartInspect, Next(o).Action, "the file storage may be gone; what a new commit would need is not")
 	assert.Equal(t, run, WantedRun(o), "the recorded run, whatever is the latest by now")

@@ -54,7 +54,7 @@ func (o *OpenShift) rollOut(ctx context.Context, dc *unstructured.Unstructured) 
 	if dc.GetName() != runs {
 		return replicas, replicas, nil
 	}
-	want, err := replicationController(dc, int32(replicas)) //nolint:gosec // The API takes no more than that.
+	want, err := replicationController(dc, int32(replicas))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -66,7 +66,7 @@ func TestHosts(t *testing.T) {
 	apiManager := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"wildcardDomain": "example.com", "tenantName": "t"}}}
 	assert.Len(t, hosts(apiManager), 6)
 	assert.Len(t, deploymentNames(apiManager), 11)
-	apiManager.Object["spec"].(map[string]any)["zync"] = map[string]any{"enabled": false} //nolint:forcetypeassert // Made above.
+	apiManager.Object["spec"].(map[string]any)["zync"] = map[string]any{"enabled": false}
 	assert.Equal(t, []string{"backend-t.example.com"}, hosts(apiManager), "without Zync the others are the user's")
 	assert.NotContains(t, deploymentNames(apiManager), "zync-que")
 }

@@ -103,7 +103,7 @@ func (p *Porta) Use(namespace string, d *Database) {
 		d.namespaces[namespace] = false
 	}
 	d.changed, d.answers = p.look, func(ctx context.Context, namespace string) bool {
-		return p.available(ctx, namespace, systemApp) == nil
+		return p.available(ctx, namespace, systemApp)
 	}
 	d.mu.Unlock()
 	p.mu.Lock()
@@ -155,7 +155,7 @@ func (p *Porta) reconcile(ctx context.Context, request reconcile.Request) (recon
 		return reconcile.Result{}, nil
 	}
 	for _, name := range []string{sidekiq, zync, zyncQue} {
-		if p.available(ctx, namespace, name) != nil {
+		if !p.available(ctx, namespace, name) {
 			return reconcile.Result{}, nil // It is looked again when it is.
 		}
 	}
@@ -174,7 +174,7 @@ func (p *Porta) reconcile(ctx context.Context, request reconcile.Request) (recon
 // tenants have the domain of the environment, and the events of their creation
 // have Zync make their Routes.
 func (p *Porta) seed(ctx context.Context, namespace string, d *Database) error {
-	if d.Domain() != "" || p.available(ctx, namespace, systemApp) != nil {
+	if d.Domain() != "" || !p.available(ctx, namespace, systemApp) {
 		return nil
 	}
 	environment, seed := &corev1.ConfigMap{}, &corev1.Secret{}
@@ -191,19 +191,18 @@ func (p *Porta) seed(ctx context.Context, namespace string, d *Database) error {
 	return nil
 }
 
-// available is nil when a DeploymentConfig, or a Deployment of newer versions, is.
-func (p *Porta) available(ctx context.Context, namespace, name string) error {
+// available reports whether a DeploymentConfig, or a Deployment of newer versions,
+// is there and available.
+func (p *Porta) available(ctx context.Context, namespace, name string) bool {
 	object, err := p.workload(ctx, namespace, name)
 	if err != nil {
-		return err
+		return false
 	}
 	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	for _, entry := range conditions {
-		if condition, ok := entry.(map[string]any); ok && condition["type"] == "Available" && condition["status"] == "True" {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s %q is not available", object.GetKind(), name)
+	return slices.ContainsFunc(conditions, func(entry any) bool {
+		condition, ok := entry.(map[string]any)
+		return ok && condition["type"] == "Available" && condition["status"] == "True"
+	})
 }
 
 func (p *Porta) workload(ctx context.Context, namespace, name string) (*unstructured.Unstructured, error) {

@@ -37,7 +37,7 @@ func TestReadCommand(t *testing.T) {
 
 // TestDial has a client say who it is, and read an answer and an error.
 func TestDial(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It is closed below.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	said := make(chan []string, 4)
 	go func() {
