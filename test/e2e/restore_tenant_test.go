@@ -126,11 +126,11 @@ func (w *tenant) restorer() (role, binding string) {
 	account, err := os.ReadFile(filepath.Join("..", "..", "examples", "restore", "other-namespace", "account.yaml"))
 	require.NoError(w.t, err)
 	for _, document := range splitYAML(strings.ReplaceAll(string(account), "3scale-dr", w.namespace)) {
-		switch {
-		case strings.Contains(document, "kind: Role\n"):
-			role = document
+		switch { // a RoleBinding names a Role
 		case strings.Contains(document, "kind: RoleBinding\n"):
 			binding = document
+		case strings.Contains(document, "kind: Role\n"):
+			role = document
 		}
 	}
 	return role, binding
