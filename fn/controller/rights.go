@@ -76,8 +76,8 @@ func (w *work) may(ctx context.Context, r right) (bool, error) {
 
 // account is who the restore acts as in its namespace.
 func (w *work) account() string {
-	if account := w.config.Impersonate.UserName; account != "" {
-		return account
+	if account := w.accountName(); account != "" {
+		return fmt.Sprintf("ServiceAccount %q", account)
 	}
 	return "the controller"
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,10 +35,7 @@ type work struct {
 // newWork prepares a call for a restore.
 func (r *Reconciler) newWork(obj *v1alpha1.ThreeScaleRestore, patcher *patch.SerialPatcher) (*work, error) {
 	w := &work{Reconciler: r, restore: obj, patcher: patcher, config: r.Config, tenant: r.Client}
-	account := obj.Spec.ServiceAccountName
-	if account == "" {
-		account = r.DefaultServiceAccount
-	}
+	account := w.accountName()
 	if account == "" {
 		return w, nil
 	}
@@ -49,6 +47,12 @@ func (r *Reconciler) newWork(obj *v1alpha1.ThreeScaleRestore, patcher *patch.Ser
 		return nil, fmt.Errorf("cannot act as ServiceAccount %q: %w", account, err)
 	}
 	return w, nil
+}
+
+// accountName is the ServiceAccount that the restore acts as; "" for the
+// controller's own.
+func (w *work) accountName() string {
+	return cmp.Or(w.restore.Spec.ServiceAccountName, w.DefaultServiceAccount)
 }
 
 // proceed observes, decides and acts, until there is nothing to do but wait.

@@ -266,7 +266,7 @@ func TestRightsAreAskedFirst(t *testing.T) {
 	d.ask(dr("dr", `{serviceAccountName: restorer, kustomizationRef: {name: apps}, dryRun: true, retryInterval: 2s}`))
 	missing := w.untilRestore("dr", "Ready", "False", "RightsMissing")
 	t.Log(message(missing, "Ready"))
-	assert.Contains(t, message(missing, "Ready"), "system:serviceaccount:"+w.namespace+":restorer may not get deployments.apps")
+	assert.Contains(t, message(missing, "Ready"), `ServiceAccount "restorer" may not get deployments.apps in namespace`)
 	assert.Empty(t, w.admin("get", "jobs", "-l", "backup.threescale.dev/restore=dr", "-o", "name"))
 	d.create(role)
 	w.untilRestore("dr", "Ready", "True", "Planned")
