@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -38,7 +37,7 @@ func worldOf(t *testing.T, kinds []schema.GroupVersionKind, objects ...client.Ob
 		}
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(objects...).Build()
-	w := &work{Reconciler: &Reconciler{Client: c}, tenant: c, config: &rest.Config{}}
+	w := &work{Reconciler: &Reconciler{Client: c}, tenant: c}
 	w.restore = &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: "3scale"}}
 	w.observed.APIManager = restore.Object{"metadata": map[string]any{"uid": "a"}}
 	return w

@@ -23,8 +23,7 @@ type work struct {
 	*Reconciler
 	restore *v1alpha1.ThreeScaleRestore
 	patcher *patch.SerialPatcher
-	// config and tenant act in the restore's namespace, as its ServiceAccount.
-	config *rest.Config
+	// tenant acts in the restore's namespace, as its ServiceAccount.
 	tenant client.Client
 
 	observed restore.Observed
@@ -34,15 +33,15 @@ type work struct {
 
 // newWork prepares a call for a restore.
 func (r *Reconciler) newWork(obj *v1alpha1.ThreeScaleRestore, patcher *patch.SerialPatcher) (*work, error) {
-	w := &work{Reconciler: r, restore: obj, patcher: patcher, config: r.Config, tenant: r.Client}
+	w := &work{Reconciler: r, restore: obj, patcher: patcher, tenant: r.Client}
 	account := w.accountName()
 	if account == "" {
 		return w, nil
 	}
-	w.config = rest.CopyConfig(r.Config)
-	w.config.Impersonate = rest.ImpersonationConfig{UserName: fmt.Sprintf("system:serviceaccount:%s:%s", obj.Namespace, account)}
+	config := rest.CopyConfig(r.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: fmt.Sprintf("system:serviceaccount:%s:%s", obj.Namespace, account)}
 	var err error
-	w.tenant, err = client.New(w.config, client.Options{Scheme: r.Client.Scheme(), Mapper: r.RESTMapper()})
+	w.tenant, err = client.New(config, client.Options{Scheme: r.Client.Scheme(), Mapper: r.RESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot act as ServiceAccount %q: %w", account, err)
 	}
