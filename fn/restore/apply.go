@@ -107,7 +107,7 @@ func inTime(o *Observed, reason string, d Decision) Decision {
 		d.Retry = max(deadline.Sub(o.Now), time.Second)
 		return d
 	}
-	return Decision{Problem: stalled(reason, "%s for longer than %s (spec.timeout); it goes on by itself when that happens, or ask again: %s", d.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
+	return Decision{Problem: stalled(reason, "%s; not within %s (spec.timeout): it goes on by itself when that happens, or ask again: %s", d.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
 }
 
 // lasting ends the retries of a problem once they have taken too long.

@@ -66,7 +66,11 @@ func operatorSays(apiManager Object) string {
 		return "; no operator has looked at it: see whether the 3scale operator runs and watches this namespace"
 	}
 	var said []string
-	for _, kind := range []string{"Preflights", "DeploymentsAvailable", "RoutesReady", "SecretsAvailable"} {
+	parts := []string{"DeploymentsAvailable", "RoutesReady", "SecretsAvailable"}
+	if text(conditionOf(apiManager, "Preflights"), "status") == "False" {
+		parts = []string{"Preflights"} // nothing else is reconciled
+	}
+	for _, kind := range parts {
 		condition := conditionOf(apiManager, kind)
 		if text(condition, "status") != "False" {
 			continue

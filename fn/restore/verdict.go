@@ -68,13 +68,15 @@ func verdict(o *Observed, want, have Object) (v1alpha1.Verdict, string) {
 }
 
 // deleting says what goes with an APIManager that somebody deletes to make room
-// for the one of the backup, and how to keep it.
+// for the one of the backup, and how to keep it. The operator (seen with v0.11.0)
+// goes on while the garbage collector takes its owner references away, and sets
+// them again: the objects that it had left would then be deleted after all.
 func deleting(o *Observed, apiManager Object) string {
 	files := ""
 	if i := o.Inspection; i != nil && !i.FileStorage.Stored {
 		files = ", which this run does not hold"
 	}
-	return fmt.Sprintf(". Deleting it also deletes its ConfigMaps and PersistentVolumeClaim %q with all files%s; only this keeps them: kubectl -n %s delete apimanager %s --cascade=orphan",
+	return fmt.Sprintf(". Deleting it also deletes its ConfigMaps and PersistentVolumeClaim %q with all files%s. To keep them, first stop the 3scale operator, which would own them again meanwhile (scale its Deployment to 0), then: kubectl -n %s delete apimanager %s --cascade=orphan",
 		threescale.FileStorageClaimName, files, o.Restore.Namespace, text(apiManager, "metadata", "name"))
 }
 

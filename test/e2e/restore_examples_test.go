@@ -41,6 +41,7 @@ func TestExampleOtherNamespace(t *testing.T) {
 		"system-database": {"URL": []byte("mysql2://root:copy@mysql.dr.svc/system"), "DB_USER": []byte("copy"), "DB_PASSWORD": []byte("copy")},
 		"system-redis":    {"URL": []byte(other.database.URL())},
 		"backend-redis":   {"REDIS_STORAGE_URL": []byte("redis://redis.dr.svc:6379/0"), "REDIS_QUEUES_URL": []byte("redis://redis.dr.svc:6379/1")},
+		"zync":            {"DATABASE_URL": []byte("postgresql://zync:copy@postgresql.dr.svc/zync_production"), "ZYNC_DATABASE_PASSWORD": []byte("copy")},
 	}
 	for name, data := range databases {
 		other.makeSecret(name, data)
@@ -52,14 +53,30 @@ func TestExampleOtherNamespace(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "3scale-dr.example.com", domain)
 	for name, data := range databases {
-		assert.Equal(t, data, other.secret(name).Data, "Secret %s stays as it was made", name)
+		for key, value := range data { // the operator adds those of zync that it draws
+			assert.Equal(t, value, other.secret(name).Data[key], "Secret %s stays as it was made", name)
+		}
 		delete(kept.secrets, name)
+	}
+	mail := kept.secrets[threescale.MailSecret]
+	delete(kept.secrets, mail.Name)
+	for key := range mail.Data {
+		assert.Empty(t, other.secret(mail.Name).Data[key], "the copy is quiet: %s", key)
 	}
 	plan := fmt.Sprint(status(done, "plan", "rewritten"))
 	assert.Contains(t, plan, "wildcardDomain")
 	e.assertRestored(kept, e.onlyCommit(t, branch), e.rewritten(done, kept)...)
 	assert.NotContains(t, e.admin("get", "apimanager", "example", "-o", "yaml"), "apps.example.com", "nothing of the former domain")
 	w.assertSecrets(kept)
+
+	other.admin("patch", "threescalerestore", "dr", "--type=merge", "-p", `{"spec":{"target":{"quiet":false},"fileStorage":{"existing":"Skip"}}}`)
+	other.eventually("the mail account to be restored", func(context.Context) error {
+		if live := other.secret(mail.Name); !sameSecret(mail, live) {
+			return errNotYet
+		}
+		return nil
+	})
+	e.untilRestore("dr", "Ready", "True", "Restored")
 }
 
 // rewritten are the Secrets in which the plan says that the domain is replaced.

@@ -36,12 +36,12 @@ func TestWaitsEnd(t *testing.T) {
 	stuck := w.untilRestore("dr", "Ready", "False", "NotApplied")
 	t.Log(message(stuck, "Ready"))
 	assert.Equal(t, "True", condition(stuck, "Stalled")["status"])
-	assert.Contains(t, message(stuck, "Ready"), "decrypt", "what Flux says is quoted")
+	w.untilRestoreSays("dr", "decrypt") // what Flux says is quoted
 
 	w.admin("delete", "secret", "sops-age")
 	w.makeSecret("sops-age", map[string][]byte{"it.agekey": []byte(d.identity.String() + "\n")})
 	w.admin("annotate", "--overwrite", "kustomization", "apps", requestedAt+"=now")
-	down := w.untilRestore("dr", "Ready", "False", "NotAvailable")
+	down := w.untilRestore("dr", "Ready", "False", "ResyncFailed")
 	t.Log(message(down, "Ready"))
 
 	w.operate()

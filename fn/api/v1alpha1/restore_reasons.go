@@ -53,8 +53,8 @@ const (
 	// ReasonAPIManagerExists: an APIManager is there and differs, belongs to somebody
 	// else, or is being deleted.
 	// Do: restore into another namespace, or wait until it is gone. Deleting it takes
-	// the file storage and the ConfigMaps with it, unless it is deleted with
-	// `--cascade=orphan`, as the message says.
+	// the file storage and the ConfigMaps with it, unless the operator is stopped and
+	// it is deleted with `--cascade=orphan`, as the message says.
 	ReasonAPIManagerExists = "APIManagerExists"
 	// ReasonObjectConflict: an object is somebody else's, immutable, or being deleted;
 	// or a Job, ConfigMap or Secret of a name that the restore needs is not its own.
