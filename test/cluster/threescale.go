@@ -108,6 +108,9 @@ func (c *Cluster) StartThreeScaleOperator(ctx context.Context, namespace string,
 			"WATCH_NAMESPACE=" + namespace,
 			"RELATED_IMAGE_SYSTEM=" + o.SystemImage,
 			"RELATED_IMAGE_OC_CLI=" + o.OCImage,
+			// This version's APIManagerBackup asks for another variable, which newer
+			// ones mend (pkg/backup/apimanager_backup_options_provider.go:99).
+			"OSE_CLI_IMAGE=" + o.OCImage,
 		},
 	})
 }
