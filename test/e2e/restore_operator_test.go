@@ -76,7 +76,7 @@ func (d *delivery) versionsOf(done *unstructured.Unstructured) map[string]string
 }
 
 // TestFluxAndTheOperatorAgree: with the operator writing what it writes into
-// the restored objects, Flux applies them three times more, and neither changes
+// the restored objects, Flux applies them five times more, and neither changes
 // what the other wrote.
 func TestFluxAndTheOperatorAgree(t *testing.T) {
 	withFlux(t)
@@ -91,7 +91,7 @@ func TestFluxAndTheOperatorAgree(t *testing.T) {
 	before := d.versionsOf(done)
 	require.Len(t, before, len(status(done, "inventory").([]any)))
 
-	d.afterReconciliations(3)
+	d.afterReconciliations(5)
 	assert.Equal(t, before, d.versionsOf(done), "nobody writes any more")
 	w.assertSecrets(kept)
 	w.assertFiles(kept)
