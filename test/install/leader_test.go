@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 const controllerNamespace = "threescale-backup"
@@ -104,5 +106,7 @@ func (s *site) assertNothingStays() {
 		})
 	}
 	assert.Equal(s.t, "Bound", s.kubectl("get", "persistentvolumeclaim", "nightly-backup", "-o", "jsonpath={.status.phase}"))
-	assert.Empty(s.t, s.kubectl("get", "jobs,roles,rolebindings", "-o", "name"))
+	for _, label := range []string{v1alpha1.LabelBackup, v1alpha1.LabelRestore} { // the 3scale operator has Roles of its own
+		assert.Empty(s.t, s.kubectl("get", "jobs,roles,rolebindings", "-l", label, "-o", "name"))
+	}
 }
