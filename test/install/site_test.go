@@ -286,12 +286,15 @@ func (s *site) assertRuns(r *reader, want int, claim, reason string) {
 }
 
 // loseCluster leaves of an installation and its backups the disk and what was
-// kept elsewhere: the reader's folder, and Git.
+// kept elsewhere: the reader's folder, and Git. The 3scale operator, whose account
+// goes with the namespace, is installed again.
 func (s *site) loseCluster(r *reader) {
 	s.t.Helper()
 	r.shell("kubectl delete namespace " + namespace + " --timeout=3m")
 	r.shell(`kubectl delete persistentvolume "$volume"`)
 	r.shell("kubectl -n flux-system delete gitrepository apps")
+	require.NoError(s.t, shared.Client().Create(s.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+	s.operate()
 }
 
 // folderOf is the folder behind a bound claim.
