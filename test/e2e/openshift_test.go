@@ -93,6 +93,8 @@ func (w *tenant) plainPod() *corev1.Pod {
 type podLog struct {
 	sync.Mutex
 	pods map[string]corev1.Pod
+	// checked are those of an earlier call; their end may be seen only after it.
+	checked map[string]bool
 }
 
 // watchPods watches the pods of the mover; they go soon after they end.
@@ -102,13 +104,15 @@ func (w *tenant) watchPods() *podLog {
 	require.NoError(w.t, err)
 	events, err := watcher.Watch(w.t.Context(), &corev1.PodList{}, client.InNamespace(w.namespace))
 	require.NoError(w.t, err)
-	log := &podLog{pods: map[string]corev1.Pod{}}
+	log := &podLog{pods: map[string]corev1.Pod{}, checked: map[string]bool{}}
 	go func() {
 		defer events.Stop()
 		for event := range events.ResultChan() {
 			if pod, ok := event.Object.(*corev1.Pod); ok && pod.Spec.Containers[0].Name == specs.ContainerName {
 				log.Lock()
-				log.pods[pod.Name] = *pod
+				if !log.checked[pod.Name] {
+					log.pods[pod.Name] = *pod
+				}
 				log.Unlock()
 			}
 		}
@@ -130,6 +134,7 @@ func (l *podLog) assertAssigned(t *testing.T, least int, user int64) {
 		assert.Nil(t, sc.RunAsUser, name)
 		assert.Nil(t, sc.RunAsGroup, name)
 		assert.NotNil(t, sc.SELinuxOptions, name)
+		l.checked[name] = true
 	}
 	clear(l.pods)
 }
