@@ -97,6 +97,18 @@ func TestFluxAndTheOperatorAgree(t *testing.T) {
 	w.assertFiles(kept)
 }
 
+// operated is a tenant with one backup of an installation that the operator made,
+// and what stops the operator.
+func operated(t *testing.T) (w *tenant, stop func()) {
+	t.Helper()
+	w = newTenant(t, toBeOperated)
+	stop = w.operate()
+	w.untilAvailable()
+	require.NoError(t, w.apply(claim(nightly, tenGi)))
+	w.untilCompleted(nightly)
+	return w, stop
+}
+
 // TestRestoreOfWhatTheOperatorMade: the operator makes an installation of an
 // APIManager and the Secrets of its databases. All of it is deleted beside the
 // operator, and the garbage collector takes along what was its own; the restore
@@ -104,11 +116,7 @@ func TestFluxAndTheOperatorAgree(t *testing.T) {
 func TestRestoreOfWhatTheOperatorMade(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t, toBeOperated)
-	w.operate()
-	w.untilAvailable()
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w, _ := operated(t)
 	kept := w.remember()
 	pushed := w.database.Pushed()
 

@@ -199,16 +199,13 @@ func TestHealthCheckGatesNothing(t *testing.T) {
 	w.untilAvailable()
 }
 
-// TestOrphaned: an APIManager that is deleted with --cascade=orphan leaves the file
-// storage and the ConfigMaps, and the restored one takes them over.
+// TestOrphaned: an APIManager that is deleted with --cascade=orphan, while its
+// operator is stopped, leaves the file storage and the ConfigMaps, and the restored
+// one takes them over.
 func TestOrphaned(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t, toBeOperated)
-	stop := w.operate()
-	w.untilAvailable()
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w, stop := operated(t)
 	kept := w.remember()
 	const uid = "jsonpath={.metadata.uid} {.metadata.ownerReferences[*].uid}"
 	before := strings.Fields(w.admin("get", "pvc", threescale.FileStorageClaimName, "-o", uid))
@@ -239,11 +236,7 @@ func TestOrphaned(t *testing.T) {
 func TestGarbageCollectorTakesTheFiles(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t, toBeOperated)
-	w.operate()
-	w.untilAvailable()
-	require.NoError(t, w.apply(claim(nightly, tenGi)))
-	w.untilCompleted(nightly)
+	w, _ := operated(t)
 	kept := w.remember()
 	d := w.deliver()
 	w.admin("delete", "apimanager", "example", "--wait=false")
