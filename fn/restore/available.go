@@ -63,7 +63,7 @@ func operatorSays(apiManager Object) string {
 	case apiManager == nil:
 		return "; it does not exist"
 	case len(child(apiManager, "status")) == 0:
-		return "; no operator has looked at it: see whether the 3scale operator runs and watches this namespace"
+		return "; no operator has looked at it yet; if that lasts, see whether the 3scale operator runs and watches this namespace"
 	}
 	var said []string
 	parts := []string{"DeploymentsAvailable", "RoutesReady", "SecretsAvailable"}

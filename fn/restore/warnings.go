@@ -3,7 +3,7 @@ package restore
 import (
 	"fmt"
 
-	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -47,7 +47,7 @@ func domainWarning(o *Observed) string {
 // copyWarnings tell what a copy of a living installation does in its place.
 func copyWarnings(o *Observed, apiManager Object) []string {
 	from := o.Inspection.Source
-	living := living(from)
+	living := fmt.Sprintf("if APIManager %q of namespace %q still runs", from.APIManager, from.Namespace)
 	out := []string{fmt.Sprintf(`%s, a copy of its System database bills, charges cards, calls web hooks and updates OIDC clients in its place: run the SQL of "Rehearse a restore" in the README in the copy before, and give Zync an empty database and System's Redis an empty one`, living)}
 	if o.Restore.Spec.Target.Quiet {
 		out = append(out, "Secret system-smtp is committed with empty values (spec.target.quiet): the copy sends no mail until that is false again")
@@ -57,12 +57,8 @@ func copyWarnings(o *Observed, apiManager Object) []string {
 	if threescale.UsesS3(apiManager) {
 		out = append(out, living+", the copy writes to its S3 bucket, and deletes there: have the Secret of spec.system.fileStorage.simpleStorageService lead to another one before")
 	}
-	if o.Restore.Spec.DatabaseSecrets != "Omit" {
+	if o.Restore.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit {
 		out = append(out, living+", the restored Secrets lead the copy to its databases: set spec.databaseSecrets to Omit, and make Secrets that lead to the copies")
 	}
 	return out
-}
-
-func living(from job.Source) string {
-	return fmt.Sprintf("if APIManager %q of namespace %q still runs", from.APIManager, from.Namespace)
 }
