@@ -15,6 +15,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"threescale.dev/backup/test/cluster/ports"
 )
 
 // startAPI starts etcd and the API server, and returns when there is a client.
@@ -32,11 +34,11 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 // startEtcd returns the URL of a new etcd. It need not survive a power cut, so
 // it does not wait for the disk.
 func (c *Cluster) startEtcd(ctx context.Context) (string, error) {
-	clientPort, err := freePort(ctx)
+	clientPort, err := ports.Free(ctx)
 	if err != nil {
 		return "", err
 	}
-	peerPort, err := freePort(ctx)
+	peerPort, err := ports.Free(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -93,7 +95,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd string) error {
 // ServiceAccounts of their own as in any real cluster. It waits for a thing
 // that only they make.
 func (c *Cluster) startControllers(ctx context.Context) error {
-	port, err := freePort(ctx)
+	port, err := ports.Free(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 
 // startScheduler returns when the scheduler has seen all that it schedules by.
 func (c *Cluster) startScheduler(ctx context.Context) error {
-	port, err := freePort(ctx)
+	port, err := ports.Free(ctx)
 	if err != nil {
 		return err
 	}

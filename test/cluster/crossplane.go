@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"threescale.dev/backup/test/cluster/ports"
 	"threescale.dev/backup/test/peers"
 )
 
@@ -155,11 +156,11 @@ func (c *Cluster) StartCrossplane(ctx context.Context) error {
 	if err := c.writeSecret(ctx, "crossplane-tls-client", certs); err != nil {
 		return err
 	}
-	probe, err := freePort(ctx)
+	probe, err := ports.Free(ctx)
 	if err != nil {
 		return err
 	}
-	metrics, err := freePort(ctx)
+	metrics, err := ports.Free(ctx)
 	if err != nil {
 		return err
 	}

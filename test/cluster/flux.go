@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"threescale.dev/backup/test/cluster/ports"
 	"threescale.dev/backup/test/peers"
 )
 
@@ -74,7 +75,7 @@ func (c *Cluster) StartFlux(ctx context.Context, o FluxOptions) error {
 	if err := c.installFlux(ctx); err != nil {
 		return err
 	}
-	port, err := freePort(ctx)
+	port, err := ports.Free(ctx)
 	if err != nil {
 		return err
 	}
@@ -230,11 +231,11 @@ func (c *Cluster) runFlux(ctx context.Context, f *flux) error {
 
 // startFluxController returns the process and the URL of its health.
 func (c *Cluster) startFluxController(ctx context.Context, f *flux, name string, args ...string) (*Process, string, error) {
-	health, err := freePort(ctx)
+	health, err := ports.Free(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	metrics, err := freePort(ctx)
+	metrics, err := ports.Free(ctx)
 	if err != nil {
 		return nil, "", err
 	}

@@ -22,6 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"threescale.dev/backup/test/cluster/ports"
 )
 
 // FunctionOptions describe a composition function that runs on this machine.
@@ -55,7 +57,7 @@ func (c *Cluster) StartFunction(ctx context.Context, o FunctionOptions) error {
 		return fmt.Errorf("cannot resolve path %q: %w", o.Binary, err)
 	}
 	o.Binary = binary
-	port, err := freePort(ctx)
+	port, err := ports.Free(ctx)
 	if err != nil {
 		return err
 	}

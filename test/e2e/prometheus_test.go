@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/test/cluster"
+	"threescale.dev/backup/test/cluster/ports"
 	"threescale.dev/backup/test/monitoring"
 	"threescale.dev/backup/test/peers"
 )
@@ -43,10 +44,9 @@ type sample struct {
 // freeAddress is one on this machine that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Free(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	return ports.Local(port)
 }
 
 // startMonitor starts both, with what manifests/monitoring holds.

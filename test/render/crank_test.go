@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"threescale.dev/backup/test/cluster/ports"
 	"threescale.dev/backup/test/peers"
 )
 
@@ -202,10 +203,9 @@ func startFunction(t *testing.T) string {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Free(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	return ports.Local(port)
 }
 
 // run returns what a command prints; its standard error is in the test's log.
