@@ -102,7 +102,8 @@ func checkNamedVolume(c *composition) []finding {
 }
 
 // checkVolumeFree passes a volume that nobody claims, or that is reserved for
-// the very claim that is to be composed.
+// the very claim that is to be composed. Whose another namespace's is, the reader
+// of this one's status may not know.
 func (c *composition) checkVolumeFree(volume Object) []finding {
 	if volume.terminating() {
 		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q is being deleted", volume.name())
@@ -111,14 +112,18 @@ func (c *composition) checkVolumeFree(volume Object) []finding {
 	if ref == nil {
 		return nil
 	}
+	holder := "another namespace"
+	if ref.text("namespace") == c.namespace {
+		holder = "PersistentVolumeClaim \"" + ref.text("name") + "\""
+	}
 	ours := ref.text("namespace") == c.namespace && ref.text("name") == specs.PVCName(c.backup)
 	switch {
 	case ours && ref.text("uid") == "":
 		return nil
 	case volume.text("status", "phase") == string(corev1.VolumeReleased):
-		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q was released by %s/%s; if it may be used, run: kubectl patch pv %s --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/claimRef\",\"value\":{\"namespace\":%q,\"name\":%q}}]'", volume.name(), ref.text("namespace"), ref.text("name"), volume.name(), c.namespace, specs.PVCName(c.backup))
+		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q was released by %s; if it may be used, run: kubectl patch pv %s --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/claimRef\",\"value\":{\"namespace\":%q,\"name\":%q}}]'", volume.name(), holder, volume.name(), c.namespace, specs.PVCName(c.backup))
 	}
-	return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q is bound to %s/%s; name another one", volume.name(), ref.text("namespace"), ref.text("name"))
+	return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q is bound by %s; name another one", volume.name(), holder)
 }
 
 // requested is the size that the spec requests; nil without one.

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -108,9 +110,8 @@ func (w *work) claim(ctx context.Context, name string) (*corev1.PersistentVolume
 }
 
 func (w *work) observeFlux(ctx context.Context) error {
-	ref := w.restore.Spec.SourceRef.NamespacedReference
 	repository := &sourcev1.GitRepository{}
-	ok, err := get(ctx, w.Client, restore.NamespaceOf(w.restore, ref), ref.Name, repository)
+	ok, err := w.readFlux(ctx, w.restore.Spec.SourceRef.NamespacedReference, v1alpha1.ReasonRepositoryUnusable, repository)
 	if err != nil {
 		return err
 	}
@@ -120,9 +121,8 @@ func (w *work) observeFlux(ctx context.Context) error {
 	if w.restore.Spec.KustomizationRef == nil {
 		return nil
 	}
-	ref = *w.restore.Spec.KustomizationRef
 	kustomization := &kustomizev1.Kustomization{}
-	ok, err = get(ctx, w.Client, restore.NamespaceOf(w.restore, ref), ref.Name, kustomization)
+	ok, err = w.readFlux(ctx, *w.restore.Spec.KustomizationRef, v1alpha1.ReasonKustomizationUnusable, kustomization)
 	if err != nil {
 		return err
 	}
@@ -130,6 +130,21 @@ func (w *work) observeFlux(ctx context.Context) error {
 		w.observed.Kustomization = kustomization
 	}
 	return nil
+}
+
+// readFlux reads an object of Flux. One of another namespace that does not decode is
+// as one that is not there: what is wrong with it is its owner's to read.
+func (w *work) readFlux(ctx context.Context, ref v1alpha1.NamespacedReference, reason string, into client.Object) (bool, error) {
+	namespace := restore.NamespaceOf(w.restore, ref)
+	ok, err := read(ctx, w.Client, namespace, ref.Name, into)
+	var broken *undecodableError
+	if !errors.As(err, &broken) {
+		return ok, err
+	}
+	if namespace != w.restore.Namespace {
+		return false, nil
+	}
+	return false, &restore.Problem{Reason: reason, Message: fmt.Sprintf("%s %q cannot be read: %s; correct the field that it names", broken.object.GetKind(), ref.Name, broken.quoted()), Terminal: true}
 }
 
 func (w *work) observePods(ctx context.Context) error {
@@ -243,10 +258,21 @@ func (w *work) observeOperator(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot list pods: %w", err)
 	}
-	for _, pod := range pods.Items {
-		w.observed.OperatorVersion = pod.Labels[labelComponentVersion]
-	}
+	w.observed.OperatorVersion = operatorVersion(pods.Items)
 	return nil
+}
+
+// operatorVersion is that of the newest pod that runs: one that was evicted, or
+// that an upgrade of the operator has replaced, may be of another.
+func operatorVersion(pods []corev1.Pod) string {
+	running := slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
+		return pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil
+	})
+	if len(running) == 0 {
+		return ""
+	}
+	newest := slices.MaxFunc(running, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	return newest.Labels[labelComponentVersion]
 }
 
 // live reads an object of the namespace; nil if there is none.

@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"threescale.dev/backup/fn/api/job"
@@ -220,17 +221,17 @@ func (w *work) cleanUp(ctx context.Context) error {
 	return nil
 }
 
-// observeLeftovers tells whether helpers are there whose Job is gone.
+// observeLeftovers tells whether helpers are there whose Job is gone. It asks for
+// one name of each kind: a hand-over Secret is large, and others may label theirs.
 func (w *work) observeLeftovers(ctx context.Context) error {
-	var secrets corev1.SecretList
-	of := []client.ListOption{client.InNamespace(w.restore.Namespace), client.MatchingLabels{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)}}
-	if err := w.tenant.List(ctx, &secrets, of...); err != nil {
-		return fmt.Errorf("cannot list Secrets: %w", err)
+	for _, kind := range []schema.GroupVersionKind{corev1.SchemeGroupVersion.WithKind("Secret"), rbacv1.SchemeGroupVersion.WithKind("Role")} {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind)
+		err := w.tenant.List(ctx, list, client.InNamespace(w.restore.Namespace), client.MatchingLabels{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)}, client.Limit(1))
+		if err != nil {
+			return fmt.Errorf("cannot list %ss: %w", kind.Kind, err)
+		}
+		w.observed.Leftovers = w.observed.Leftovers || len(list.Items) > 0
 	}
-	var roles rbacv1.RoleList
-	if err := w.tenant.List(ctx, &roles, of...); err != nil {
-		return fmt.Errorf("cannot list Roles: %w", err)
-	}
-	w.observed.Leftovers = len(secrets.Items)+len(roles.Items) > 0
 	return nil
 }

@@ -194,18 +194,12 @@ func (w *work) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if k := w.observed.Kustomization; k != nil {
-		w.restore.Status.RevisionBefore = k.Status.LastAttemptedRevision
-	}
 	base, kustomized := restore.Folders(w.restore)
 	result, err := publish.Publish(ctx, target, []string{base, kustomized}, made, w.edit)
 	if err != nil {
 		return w.gitProblem(err)
 	}
 	status := &w.restore.Status
-	if result.Found {
-		status.RevisionBefore = "" // it was pushed long ago, and what Flux has attempted may be later
-	}
 	status.LastPushCommit = result.Commit
 	status.LastPushTime = w.now()
 	status.WaitingSince = w.now()

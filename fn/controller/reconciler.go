@@ -17,6 +17,7 @@ import (
 	kuberecorder "k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
@@ -46,35 +47,62 @@ type Reconciler struct {
 	NoCrossNamespaceRefs bool
 	// Now is the time.
 	Now func() time.Time
+	// Pace holds back restores that fail.
+	Pace *Pace
 }
 
 // Reconcile takes a restore as far as it goes now. It never waits: what others
-// do wakes it.
+// do wakes it. An error is one that is tried again with the backoff of the
+// controller's flags, or a terminal one; both are logged and counted.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
 	start := time.Now()
 	obj := &v1alpha1.ThreeScaleRestore{}
-	if err := r.Get(ctx, req.NamespacedName, obj); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.forget(ctx, req)
-		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	if !obj.DeletionTimestamp.IsZero() || obj.Spec.Suspend {
+	ok, err := read(ctx, r.Client, req.Namespace, req.Name, obj)
+	var broken *undecodableError
+	switch {
+	case errors.As(err, &broken):
+		return ctrl.Result{}, r.refuse(ctx, broken)
+	case err != nil:
+		return ctrl.Result{}, err
+	case !ok:
+		r.forget(ctx, req)
+		return ctrl.Result{}, nil
+	case !obj.DeletionTimestamp.IsZero() || obj.Spec.Suspend:
 		return ctrl.Result{}, nil // what it made goes with it
 	}
-	patcher := patch.NewSerialPatcher(obj, r.Client)
-	defer func() {
-		err = errors.Join(err, r.save(ctx, patcher, obj))
-		r.RecordDuration(ctx, obj, start)
-	}()
-	before := obj.DeepCopy()
+	if after := r.Pace.wait(obj, r.Now()); after > 0 {
+		return ctrl.Result{RequeueAfter: after}, nil
+	}
+	before, patcher := obj.DeepCopy(), patch.NewSerialPatcher(obj, r.Client)
 	decision, err := r.proceed(ctx, obj, patcher)
 	if err != nil {
 		decision = restore.Decision{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
 	}
-	result = conclude(obj, decision)
+	conclude(obj, decision)
+	r.RecordDuration(ctx, obj, start)
+	if saved := r.saveLast(ctx, patcher, obj); saved != nil {
+		return ctrl.Result{}, errors.Join(err, saved)
+	}
 	r.notify(before, obj)
-	return jitter.JitteredRequeueInterval(result), nil
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.again(ctx, obj, decision)
+}
+
+// again is when a restore is looked at again, if nothing wakes it before.
+func (r *Reconciler) again(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, d restore.Decision) (ctrl.Result, error) {
+	switch {
+	case d.Problem != nil && d.Problem.Terminal:
+		return ctrl.Result{}, reconcile.TerminalError(d.Problem)
+	case d.Problem != nil:
+		after := r.Pace.failed(obj, d.Retry, r.Now())
+		ctrl.LoggerFrom(ctx).Error(d.Problem, "The restore is tried again", "after", after.String())
+		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: after}), nil
+	case d.Waits:
+		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: until(d.Retry, max(obj.GetRequeueAfter(), leastInterval))}), nil
+	}
+	return ctrl.Result{}, nil
 }
 
 // forget removes the metrics of a restore that is gone. Without a finalizer it
@@ -82,6 +110,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 func (r *Reconciler) forget(ctx context.Context, req ctrl.Request) {
 	gone := &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: req.Name, Namespace: req.Namespace, DeletionTimestamp: &metav1.Time{Time: r.Now()}}}
 	r.RecordDuration(ctx, gone, r.Now())
+	r.Pace.forget(req.NamespacedName)
 }
 
 // proceed does what the steps of a restore ask for, until one waits.
@@ -124,6 +153,17 @@ func (r *Reconciler) save(ctx context.Context, patcher *patch.SerialPatcher, obj
 		return fmt.Errorf("cannot write the status of ThreeScaleRestore %q: %w", obj.Name, err)
 	}
 	return nil
+}
+
+// saveTimeout bounds the last write of a call, which is made even while the
+// controller shuts down.
+const saveTimeout = 10 * time.Second
+
+// saveLast writes the status at the end of a call, also where the call was cut off.
+func (r *Reconciler) saveLast(ctx context.Context, patcher *patch.SerialPatcher, obj *v1alpha1.ThreeScaleRestore) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	return r.save(ctx, patcher, obj)
 }
 
 // notify tells of a change of the restore's state, once.

@@ -19,15 +19,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/threescale"
 )
 
 // Indexes of restores by what they wait for.
 const (
-	indexRepository    = ".spec.sourceRef"
-	indexKustomization = ".spec.kustomizationRef"
+	indexRepository    = "sourceRef"
+	indexKustomization = "kustomizationRef"
 )
 
 // Options of the controller.
@@ -37,16 +35,13 @@ type Options struct {
 }
 
 // SetupWithManager has the manager call the reconciler whenever something
-// changes that a restore may wait for.
+// changes that a restore may wait for. Of all that it watches it keeps what
+// [CacheOptions] says, in types that everything decodes to: one object that does
+// not decode would else stop the watch of all.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	for index, key := range map[string]func(*v1alpha1.ThreeScaleRestore) string{
-		indexRepository: func(obj *v1alpha1.ThreeScaleRestore) string {
-			return qualified(obj, &obj.Spec.SourceRef.NamespacedReference)
-		},
-		indexKustomization: func(obj *v1alpha1.ThreeScaleRestore) string { return qualified(obj, obj.Spec.KustomizationRef) },
-	} {
-		err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ThreeScaleRestore{}, index, func(object client.Object) []string {
-			if name := key(object.(*v1alpha1.ThreeScaleRestore)); name != "" { //nolint:forcetypeassert // the index is of this type
+	for _, index := range []string{indexRepository, indexKustomization} {
+		err := mgr.GetFieldIndexer().IndexField(ctx, watchedRestore(), index, func(object client.Object) []string {
+			if name := referred(object, index); name != "" {
 				return []string{name}
 			}
 			return nil
@@ -58,45 +53,43 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 	apiManager := &unstructured.Unstructured{}
 	apiManager.SetAPIVersion(threescale.APIManagerAPIVersion)
 	apiManager.SetKind(threescale.APIManagerKind)
+	waiting := restores{mgr.GetCache()}
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.ThreeScaleRestore{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}))).
-		Owns(&batchv1.Job{}).
-		Watches(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(r.waitingFor(indexRepository))).
-		Watches(&kustomizev1.Kustomization{}, handler.EnqueueRequestsFromMapFunc(r.waitingFor(indexKustomization))).
-		Watches(apiManager, handler.EnqueueRequestsFromMapFunc(r.inNamespace)).
+		For(watchedRestore(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}))).
+		Owns(&batchv1.Job{}, builder.OnlyMetadata).
+		WatchesMetadata(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(waiting.forObject(indexRepository))).
+		WatchesMetadata(&kustomizev1.Kustomization{}, handler.EnqueueRequestsFromMapFunc(waiting.forObject(indexKustomization))).
+		WatchesMetadata(apiManager, handler.EnqueueRequestsFromMapFunc(waiting.inNamespace)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: o.RateLimiter}).
 		Complete(r)
 }
 
-func qualified(obj *v1alpha1.ThreeScaleRestore, ref *v1alpha1.NamespacedReference) string {
-	if ref == nil {
-		return ""
-	}
-	return restore.NamespaceOf(obj, *ref) + "/" + ref.Name
-}
+// restores finds restores in the cache.
+type restores struct{ cache client.Reader }
 
-// waitingFor finds the restores that an index names an object for.
-func (r *Reconciler) waitingFor(index string) handler.MapFunc {
+// forObject finds those that an index names an object for.
+func (r restores) forObject(index string) handler.MapFunc {
 	return func(ctx context.Context, object client.Object) []reconcile.Request {
 		return r.requests(ctx, client.MatchingFields{index: object.GetNamespace() + "/" + object.GetName()})
 	}
 }
 
-// inNamespace finds the restores of an object's namespace.
-func (r *Reconciler) inNamespace(ctx context.Context, object client.Object) []reconcile.Request {
+// inNamespace finds those of an object's namespace.
+func (r restores) inNamespace(ctx context.Context, object client.Object) []reconcile.Request {
 	return r.requests(ctx, client.InNamespace(object.GetNamespace()))
 }
 
 // requests are for those restores that have something left to do.
-func (r *Reconciler) requests(ctx context.Context, of client.ListOption) []reconcile.Request {
-	var list v1alpha1.ThreeScaleRestoreList
-	if err := r.List(ctx, &list, of); err != nil {
+func (r restores) requests(ctx context.Context, of client.ListOption) []reconcile.Request {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(watchedRestore().GroupVersionKind())
+	if err := r.cache.List(ctx, list, of); err != nil {
 		return nil // the cache has it, or the interval comes
 	}
 	var out []reconcile.Request
 	for _, item := range list.Items {
-		if !item.Status.Completed {
-			out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: item.Namespace, Name: item.Name}})
+		if completed, _, _ := unstructured.NestedBool(item.Object, "status", "completed"); !completed {
+			out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: item.GetNamespace(), Name: item.GetName()}})
 		}
 	}
 	return out

@@ -2,13 +2,11 @@ package controller
 
 import (
 	"fmt"
-	"time"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
@@ -24,7 +22,7 @@ const (
 // conclude writes a decision into the conditions, by the rules of kstatus that
 // Flux has: Reconciling and Stalled are there only while they are true, and
 // never with a Ready that is true.
-func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) ctrl.Result {
+func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) {
 	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok {
 		obj.Status.LastHandledReconcileAt = token
 	}
@@ -33,27 +31,17 @@ func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) ctrl.Result {
 		conditions.Delete(obj, meta.ReconcilingCondition)
 		conditions.MarkStalled(obj, d.Problem.Reason, "%s", d.Problem.Message)
 		conditions.MarkFalse(obj, meta.ReadyCondition, d.Problem.Reason, "%s", d.Problem.Message)
-		return ctrl.Result{}
 	case d.Problem != nil:
 		conditions.Delete(obj, meta.StalledCondition)
 		conditions.MarkReconciling(obj, v1alpha1.ReasonProgressingWithRetry, "%s", d.Problem.Message)
 		conditions.MarkFalse(obj, meta.ReadyCondition, d.Problem.Reason, "%s", d.Problem.Message)
-		return ctrl.Result{RequeueAfter: orElse(d.Retry, obj.GetRetryInterval())}
 	case d.Waits:
 		conditions.Delete(obj, meta.StalledCondition)
 		conditions.MarkReconciling(obj, v1alpha1.ReasonProgressing, "%s", d.Message)
 		conditions.MarkUnknown(obj, meta.ReadyCondition, v1alpha1.ReasonProgressing, "%s", d.Message)
-		return ctrl.Result{RequeueAfter: orElse(d.Retry, obj.GetRequeueAfter())}
+	default:
+		finish(obj, d)
 	}
-	finish(obj, d)
-	return ctrl.Result{}
-}
-
-func orElse(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return min(d, otherwise)
-	}
-	return otherwise
 }
 
 // finish writes the conditions of a restore, or of a dry run, that has ended.

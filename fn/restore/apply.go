@@ -51,16 +51,17 @@ func askFlux(o *Observed) Decision {
 // itself. Another restore into the same repository may have asked: who wanted
 // his own request there would take turns with it for ever.
 func askedFlux(o *Observed) bool {
-	status, pushed := o.Repository.Status, o.Restore.Status.LastPushTime
+	status := o.Repository.Status
 	if o.Asked || status.Artifact != nil && strings.HasSuffix(status.Artifact.Revision, ":"+o.Restore.Status.LastPushCommit) {
 		return true
 	}
-	for _, request := range []string{o.Repository.Annotations[fluxmeta.ReconcileRequestAnnotation], status.LastHandledReconcileAt} {
-		if at, err := time.Parse(time.RFC3339Nano, request); err == nil && pushed != nil && !at.Before(pushed.Time) {
-			return true
-		}
-	}
-	return false
+	return requestedAfterPush(o, o.Repository.Annotations[fluxmeta.ReconcileRequestAnnotation]) || requestedAfterPush(o, status.LastHandledReconcileAt)
+}
+
+// requestedAfterPush tells whether a request is younger than the push.
+func requestedAfterPush(o *Observed, request string) bool {
+	at, err := time.Parse(time.RFC3339Nano, request)
+	return err == nil && o.Restore.Status.LastPushTime != nil && !at.Before(o.Restore.Status.LastPushTime.Time)
 }
 
 // apply waits until the Kustomization has applied the commit.
@@ -72,11 +73,11 @@ func apply(o *Observed) Decision {
 	name := qualified(o.Restore, *o.Restore.Spec.KustomizationRef)
 	commit := short(status.LastPushCommit)
 	switch {
-	case !attempted(k, status.LastPushCommit, status.RevisionBefore):
+	case !attempted(o):
 		// What the Kustomization says by now is about an earlier commit.
-		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying("the GitRepository", o.Repository.Status.Conditions)))
+		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying(o, o.Restore.Spec.SourceRef.NamespacedReference, "the GitRepository", o.Repository.Status.Conditions)))
 	case !inInventory(k, o.Restore.Namespace, status.Inventory):
-		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying("it", k.Status.Conditions)))
+		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying(o, *o.Restore.Spec.KustomizationRef, "it", k.Status.Conditions)))
 	}
 	if !o.Compared {
 		return act(CompareLive, "Comparing the live objects with commit %s", commit)
@@ -84,11 +85,15 @@ func apply(o *Observed) Decision {
 	return inTime(o, v1alpha1.ReasonNotApplied, wait("Kustomization %q has applied commit %s, but not all live objects are as it has them; somebody else may be changing them", name, commit))
 }
 
-// saying quotes why one of Flux' objects is not ready.
-func saying(who string, conditions []metav1.Condition) string {
+// saying quotes why one of Flux' objects is not ready; of an object of another
+// namespace only that it is not, since its message may name what is there.
+func saying(o *Observed, ref v1alpha1.NamespacedReference, who string, conditions []metav1.Condition) string {
 	ready := meta.FindStatusCondition(conditions, fluxmeta.ReadyCondition)
-	if ready == nil || ready.Status == metav1.ConditionTrue || ready.Message == "" {
+	switch {
+	case ready == nil || ready.Status == metav1.ConditionTrue || ready.Message == "":
 		return ""
+	case crossesNamespace(o.Restore, ref):
+		return fmt.Sprintf("; %s is not ready, and of another namespace: who may read it there sees why", who)
 	}
 	return fmt.Sprintf("; %s says: %s", who, ready.Message)
 }

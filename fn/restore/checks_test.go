@@ -3,13 +3,14 @@ package restore
 import (
 	"strings"
 	"testing"
+	"time"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -30,7 +31,10 @@ func foreign(writers string) func(*Observed) {
 	return func(o *Observed) {
 		o.Restore.Spec.SourceRef.Namespace = "flux-system"
 		o.Repository.Namespace = "flux-system"
-		o.Repository.Annotations = map[string]string{WritersAnnotation: writers}
+		if o.Repository.Annotations == nil {
+			o.Repository.Annotations = map[string]string{}
+		}
+		o.Repository.Annotations[WritersAnnotation] = writers
 		o.Kustomization.Spec.SourceRef.Namespace = "flux-system"
 	}
 }
@@ -90,6 +94,11 @@ func TestRepositoryAndKustomization(t *testing.T) {
 		"NoDecryption":           {"It could not apply Secrets", func(o *Observed) { o.Kustomization.Spec.Decryption = nil }, "KustomizationUnusable", true, "spec.decryption"},
 		"ElseNamespace":          {"It moves everything", func(o *Observed) { o.Kustomization.Spec.TargetNamespace = "other" }, "KustomizationUnusable", true, "targetNamespace"},
 		"SuspendedKustomization": {"It may be resumed", func(o *Observed) { o.Kustomization.Spec.Suspend = true }, "KustomizationUnusable", false, "flux resume kustomization apps -n 3scale"},
+		"ForeignMissing":         {"Whether it exists is its owner's to say", func(o *Observed) { foreign("")(o); o.Repository = nil }, "AccessDenied", true, "does not exist, or does not let"},
+		"ForeignKustomizationOfElse": {"What it applies is not for this namespace to know", func(o *Observed) {
+			o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
+			o.Kustomization.Spec.SourceRef.Name, o.Kustomization.Spec.Path = "secret-project", "./secret-project"
+		}, "KustomizationNotFound", false, `does not exist, or does not apply GitRepository "3scale/apps"`},
 		"ForeignKustomization": {"Forbidden by the administrator", func(o *Observed) {
 			o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
 			o.NoCrossNamespaceRefs = true
@@ -185,7 +194,8 @@ func TestSource(t *testing.T) {
 		"NoVolume":  {"", func(o *Observed) { volume()(o); o.SourceVolume = nil }, "SourceNotFound", false, `"pv-1"`},
 		"Volume":    {"A claim is made for it", volume(), "", false, ""},
 		"Released":  {"Its last claim went with the namespace", volume(func(v *corev1.PersistentVolume) { v.Status.Phase = corev1.VolumeReleased }), "SourceUnusable", false, "kubectl patch pv pv-1"},
-		"BoundElse": {"It is somebody's", volume(bound("other", "data")), "SourceUnusable", true, "other/data"},
+		"BoundElse": {"It is somebody's", volume(bound("other", "data")), "SourceUnusable", true, "bound in another namespace"},
+		"BoundHere": {"It may be named by itself", volume(bound(namespace, "data")), "SourceUnusable", true, `"data"`},
 		"Reserved":  {"It is kept for us", volume(bound(namespace, "dr-source")), "", false, ""},
 		"ClaimForOther": {"The name is taken", func(o *Observed) {
 			volume()(o)
@@ -225,26 +235,88 @@ func TestCapacity(t *testing.T) {
 }
 
 func TestAppliedByFlux(t *testing.T) {
+	handled := noon.Add(time.Second).Format(time.RFC3339Nano)
 	cases := map[string]struct {
-		reason    string
-		attempted string
-		want      bool
+		reason            string
+		attempted, handed string // the revisions of the Kustomization and of the GitRepository
+		handled           string // the newest request that source-controller has handled
+		edit              func(*Observed)
+		want              bool
 	}{
-		"Ours":   {"", "main@sha1:" + commit, true},
-		"Later":  {"Somebody pushed on top", "main@sha1:feed", true},
-		"Before": {"It has not looked yet", "main@sha1:before", false},
-		"Never":  {"Nor ever", "", false},
+		"Ours":       {"", "main@sha1:" + commit, "main@sha1:" + commit, "", nil, true},
+		"OursBefore": {"Flux saw it before it was asked", "main@sha1:" + commit, "main@sha1:feed", "", nil, true},
+		"Later":      {"Somebody pushed on top", "main@sha1:feed", "main@sha1:feed", handled, nil, true},
+		"Between":    {"Somebody pushed before us, and Flux fetched that before it was asked", "main@sha1:feed", "main@sha1:feed", noon.Add(-time.Second).Format(time.RFC3339Nano), nil, false},
+		"Fetching": {"It has seen the request, and is at work", "main@sha1:feed", "main@sha1:feed", handled, func(o *Observed) {
+			apimeta.SetStatusCondition(&o.Repository.Status.Conditions, metav1.Condition{Type: meta.ReconcilingCondition, Status: metav1.ConditionTrue})
+		}, false},
+		"FetchFailed": {"What it has is what it had before", "main@sha1:feed", "main@sha1:feed", handled, func(o *Observed) {
+			apimeta.SetStatusCondition(&o.Repository.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionFalse})
+		}, false},
+		"Behind":     {"It has not looked yet", "main@sha1:feed", "main@sha1:beef", handled, nil, false},
+		"Never":      {"Nor ever", "", "main@sha1:feed", handled, nil, false},
+		"NoArtifact": {"", "main@sha1:feed", "", handled, nil, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			k := &kustomizev1.Kustomization{}
-			k.Status.LastAttemptedRevision = tc.attempted
-			assert.Equal(t, tc.want, attempted(k, commit, "main@sha1:before"), tc.reason)
+			o := observed(published)
+			o.Restore.Status.LastPushTime = &metav1.Time{Time: noon}
+			o.Kustomization.Status.LastAttemptedRevision = tc.attempted
+			o.Repository.Status = sourcev1.GitRepositoryStatus{Conditions: []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}}
+			o.Repository.Status.LastHandledReconcileAt = tc.handled
+			if tc.handed != "" {
+				o.Repository.Status.Artifact = &meta.Artifact{Revision: tc.handed}
+			}
+			if tc.edit != nil {
+				tc.edit(o)
+			}
+			assert.Equal(t, tc.want, attempted(o), tc.reason)
 		})
 	}
 	o := observed(published, fluxApplied)
 	o.Kustomization.Status.Inventory.Entries = o.Kustomization.Status.Inventory.Entries[:1]
 	assert.True(t, Next(o).Waits, "an object of ours is not among what it applied")
+}
+
+// TestNothingOfOthersIsTold: what is in another namespace, its owner may see; the
+// restore's author sees what he wrote himself.
+func TestNothingOfOthersIsTold(t *testing.T) {
+	const canary = "secret-project"
+	notReady := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Message: canary}}
+	elsewhere := func(o *Observed) {
+		foreign("3scale=./apps," + canary + "=./" + canary)(o)
+		o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
+		o.Kustomization.Namespace = "flux-system"
+	}
+	for name, edits := range map[string][]func(*Observed){
+		"RepositoryFails":    {published, elsewhere, func(o *Observed) { o.Repository.Status.Conditions = notReady }},
+		"KustomizationFails": {published, fluxApplied, elsewhere, func(o *Observed) { o.Kustomization.Status.Conditions, o.Kustomization.Status.Inventory = notReady, nil }},
+		"NotLetIn":           {elsewhere, func(o *Observed) { o.Repository.Annotations[WritersAnnotation] = canary + "=." }},
+		"OtherSource":        {elsewhere, func(o *Observed) { o.Kustomization.Spec.SourceRef.Name, o.Kustomization.Spec.Path = canary, canary }},
+		"OtherKind": {elsewhere, func(o *Observed) {
+			o.Kustomization.Spec.SourceRef.Kind, o.Kustomization.Spec.TargetNamespace = "OCIRepository", canary
+		}},
+		"Volume": {func(o *Observed) {
+			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
+			o.SourceClaim = nil
+			o.SourceVolume = &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: canary, Name: canary, UID: canary}}}
+		}},
+		"VolumeReleased": {func(o *Observed) {
+			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
+			o.SourceClaim = nil
+			o.SourceVolume = &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: canary, Name: canary, UID: canary}}, Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeReleased}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := Next(observed(edits...))
+			said := d.Message
+			if d.Problem != nil {
+				said += d.Problem.Message
+			}
+			assert.NotEmpty(t, said)
+			assert.NotContains(t, said, canary)
+		})
+	}
 }
 
 func TestAttempt(t *testing.T) {

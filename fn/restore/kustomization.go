@@ -5,7 +5,9 @@ import (
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
@@ -18,12 +20,17 @@ func checkKustomization(o *Observed) *Problem {
 		return nil
 	}
 	name := qualified(r, *r.Spec.KustomizationRef)
-	if o.NoCrossNamespaceRefs && NamespaceOf(r, *r.Spec.KustomizationRef) != r.Namespace {
+	if o.NoCrossNamespaceRefs && crossesNamespace(r, *r.Spec.KustomizationRef) {
 		return stalled(v1alpha1.ReasonAccessDenied, "Kustomization %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
 	}
 	k := o.Kustomization
-	if k == nil {
-		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or the restore may not read it; create it, or correct spec.kustomizationRef", name)
+	switch {
+	case crossesNamespace(r, *r.Spec.KustomizationRef) && (k == nil || !fromRepository(o)):
+		// Of others the restore tells only those that apply a repository that its
+		// namespace was let into.
+		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or does not apply GitRepository %q; create it, or correct spec.kustomizationRef", name, repositoryName(r))
+	case k == nil:
+		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist; create it, or correct spec.kustomizationRef", name)
 	}
 	_, overlay := Folders(r)
 	switch {
@@ -58,11 +65,18 @@ func fromRepository(o *Observed) bool {
 }
 
 // attempted tells whether Flux has tried to apply a revision that is, or comes
-// after, the commit: one of another digest is later, since Flux was asked to
-// look after the push.
-func attempted(k *kustomizev1.Kustomization, commit, before string) bool {
-	revision := k.Status.LastAttemptedRevision
-	return strings.HasSuffix(revision, ":"+commit) || revision != "" && revision != before
+// after, the commit. One of another digest comes after it if it is what
+// source-controller fetched after the push: it has then handled a request that was
+// made after the push, and works at none.
+func attempted(o *Observed) bool {
+	revision, artifact := o.Kustomization.Status.LastAttemptedRevision, o.Repository.Status.Artifact
+	if strings.HasSuffix(revision, ":"+o.Restore.Status.LastPushCommit) {
+		return true
+	}
+	return artifact != nil && revision != "" && revision == artifact.Revision &&
+		requestedAfterPush(o, o.Repository.Status.LastHandledReconcileAt) &&
+		meta.IsStatusConditionTrue(o.Repository.Status.Conditions, fluxmeta.ReadyCondition) &&
+		meta.FindStatusCondition(o.Repository.Status.Conditions, fluxmeta.ReconcilingCondition) == nil
 }
 
 // inInventory tells whether the Kustomization has applied all of the objects.

@@ -103,11 +103,11 @@ func below(p, dir string) bool {
 func checkRepository(o *Observed) *Problem {
 	r, repository := o.Restore, o.Repository
 	name := repositoryName(r)
-	if repository == nil {
-		return failing(v1alpha1.ReasonRepositoryNotFound, "GitRepository %q does not exist, or the restore may not read it; create it, or correct spec.sourceRef", name)
-	}
 	if p := checkWriter(o); p != nil {
 		return p
+	}
+	if repository == nil {
+		return failing(v1alpha1.ReasonRepositoryNotFound, "GitRepository %q does not exist; create it, or correct spec.sourceRef", name)
 	}
 	switch {
 	case sourceBranch(repository) == "":
@@ -138,24 +138,32 @@ func NamespaceOf(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference
 	return r.Namespace
 }
 
+// crossesNamespace tells whether what ref names is of another namespace.
+func crossesNamespace(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference) bool {
+	return NamespaceOf(r, ref) != r.Namespace
+}
+
 // checkWriter keeps a restore out of repositories whose owner did not let its
-// namespace in: a GitRepository lends its credentials to whoever may name it.
+// namespace in: a GitRepository lends its credentials to whoever may name it. It
+// says the same of one that is not there, or anybody could find out what is.
 func checkWriter(o *Observed) *Problem {
 	r := o.Restore
-	if NamespaceOf(r, r.Spec.SourceRef.NamespacedReference) == r.Namespace {
+	if !crossesNamespace(r, r.Spec.SourceRef.NamespacedReference) {
 		return nil
 	}
 	name := repositoryName(r)
 	if o.NoCrossNamespaceRefs {
 		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
 	}
-	for _, folder := range writerFolders(o.Repository.Annotations[WritersAnnotation], r.Namespace) {
-		if below(cleanPath(r.Spec.Path), folder) {
-			return checkForeignBranches(o)
+	if o.Repository != nil {
+		for _, folder := range writerFolders(o.Repository.Annotations[WritersAnnotation], r.Namespace) {
+			if below(cleanPath(r.Spec.Path), folder) {
+				return checkForeignBranches(o)
+			}
 		}
 	}
 	folder := "./" + strings.TrimPrefix(cleanPath(r.Spec.Path), ".")
-	return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not let namespace %q write to %q; its owner can, by an entry %s=%s in its annotation %s (entries are separated by commas)",
+	return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not exist, or does not let namespace %q write to %q; its owner can, by an entry %s=%s in its annotation %s (entries are separated by commas)",
 		name, r.Namespace, folder, r.Namespace, folder, WritersAnnotation)
 }
 

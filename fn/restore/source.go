@@ -102,8 +102,10 @@ func checkSourceVolume(o *Observed) *Problem {
 	switch {
 	case volume.Status.Phase == corev1.VolumeReleased:
 		return failing(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is released by its former claim; give it to this restore: kubectl patch pv %s --type json -p '%s'", name, name, reserve(o.Restore))
+	case ref != nil && !mine && ref.Namespace == o.Restore.Namespace:
+		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound to PersistentVolumeClaim %q; name that in spec.restoreSource.persistentVolumeClaim", name, ref.Name)
 	case ref != nil && !mine:
-		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound to PersistentVolumeClaim %s/%s; if that is of this namespace, name it in spec.restoreSource.persistentVolumeClaim", name, ref.Namespace, ref.Name)
+		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound in another namespace; name another one, or restore there", name)
 	}
 	return nil
 }

@@ -49,6 +49,8 @@ const (
 	// be used.
 	// Do: correct the field that the message names, or set `input.image` in the
 	// Composition.
+	// In a restore: it holds a value that its schema admits and no field can hold.
+	// Do: correct the field that the message names.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonNamespaceNotFound: the namespace is not there.
 	// Do: create it again; nothing where it is being deleted.

@@ -53,9 +53,6 @@ type ThreeScaleRestoreStatus struct {
 	// When the commit was pushed.
 	// +optional
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
-	// The revision that the Kustomization had attempted before the push.
-	// +optional
-	RevisionBefore string `json:"revisionBefore,omitempty"`
 	// True once Zync was told to make the Routes again.
 	// +optional
 	Resynced bool `json:"resynced,omitempty"`

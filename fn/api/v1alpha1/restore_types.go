@@ -122,18 +122,21 @@ type ThreeScaleRestoreSpec struct {
 	Job JobSettings `json:"job,omitempty,omitzero"`
 
 	// How often a restore that waits looks again if nothing wakes it before, as a
-	// duration such as 10m.
+	// duration such as 10m; 10s at least.
 	// +optional
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:Pattern="^([0-9]{1,5}(\\.[0-9]{1,5})?(ms|s|m|h))+$"
 	Interval metav1.Duration `json:"interval,omitempty"`
 
 	// Time between a failure and the next try, as a duration such as 1m; the
-	// interval by default.
+	// interval by default, and 1s at least. It doubles with each failure, up to the
+	// interval or a minute.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:Pattern="^([0-9]{1,5}(\\.[0-9]{1,5})?(ms|s|m|h))+$"
 	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
 
 	// How long the restore waits for what others do before it is stalled, as a
@@ -142,7 +145,8 @@ type ThreeScaleRestoreSpec struct {
 	// +optional
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:Pattern="^([0-9]{1,5}(\\.[0-9]{1,5})?(ms|s|m|h))+$"
 	Timeout metav1.Duration `json:"timeout,omitempty"`
 
 	// Stops the restore where it is, until it is false again; false by default. A
@@ -316,12 +320,16 @@ func (r *ThreeScaleRestore) SetConditions(conditions []metav1.Condition) {
 // GetRequeueAfter is how soon a restore that succeeded is looked at again.
 func (r *ThreeScaleRestore) GetRequeueAfter() time.Duration { return r.Spec.Interval.Duration }
 
+// LeastRetryInterval is between a failure and the next try, whatever the spec says.
+const LeastRetryInterval = time.Second
+
 // GetRetryInterval is how soon a restore that failed tries again.
 func (r *ThreeScaleRestore) GetRetryInterval() time.Duration {
+	interval := r.Spec.Interval.Duration
 	if r.Spec.RetryInterval != nil {
-		return r.Spec.RetryInterval.Duration
+		interval = r.Spec.RetryInterval.Duration
 	}
-	return r.Spec.Interval.Duration
+	return max(interval, LeastRetryInterval)
 }
 
 // GetTimeout bounds the wait for what others do.

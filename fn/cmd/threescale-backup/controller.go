@@ -16,7 +16,6 @@ import (
 	"github.com/fluxcd/pkg/runtime/leaderelection"
 	"github.com/fluxcd/pkg/runtime/logger"
 	"github.com/fluxcd/pkg/runtime/metrics"
-	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-logr/logr"
@@ -120,6 +119,7 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 		DefaultServiceAccount: o.defaultServiceAccount,
 		NoCrossNamespaceRefs:  o.acl.NoCrossNamespaceRefs,
 		Now:                   time.Now,
+		Pace:                  controller.NewPace(),
 	}
 	err = reconciler.SetupWithManager(ctx, mgr, controller.Options{Concurrency: o.concurrent, RateLimiter: helper.GetRateLimiter(o.rate)})
 	if err != nil {
@@ -146,11 +146,13 @@ func startup(config *rest.Config, log logr.Logger) error {
 }
 
 // uncached are the kinds that are read as they are: what the controller itself
-// has just made or removed must not seem otherwise, and Secrets are not kept.
+// has just made or removed must not seem otherwise, Secrets are not kept, and of
+// what is watched only the metadata is.
 func uncached() []client.Object {
 	return []client.Object{
 		&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Namespace{}, &corev1.Pod{}, &corev1.ServiceAccount{},
 		&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &batchv1.Job{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
+		&v1alpha1.ThreeScaleRestore{}, &sourcev1.GitRepository{}, &kustomizev1.Kustomization{},
 	}
 }
 
@@ -170,9 +172,14 @@ func (o *controllerOptions) manager(restConfig *rest.Config) (ctrl.Manager, erro
 	if err != nil {
 		return nil, usage(err)
 	}
+	cached, err := controller.CacheOptions(selector)
+	if err != nil {
+		return nil, fmt.Errorf("cannot select what is watched: %w", err)
+	}
+	cached.DefaultNamespaces = namespaces
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                        scheme,
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddr, ExtraHandlers: pprof.GetHandlers()},
+		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddr},
 		HealthProbeBindAddress:        o.healthAddr,
 		LeaderElection:                o.elect.Enable,
 		LeaderElectionReleaseOnCancel: o.elect.ReleaseOnCancel,
@@ -182,11 +189,8 @@ func (o *controllerOptions) manager(restConfig *rest.Config) (ctrl.Manager, erro
 		LeaderElectionID:              leaderelection.GenerateID(controller.ControllerName+"-leader-election", o.watch.LabelSelector),
 		GracefulShutdownTimeout:       &o.shutdown,
 		Controller:                    config.Controller{RecoverPanic: new(true)},
-		Cache: cache.Options{
-			ByObject:          map[client.Object]cache.ByObject{&v1alpha1.ThreeScaleRestore{}: {Label: selector}},
-			DefaultNamespaces: namespaces,
-		},
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: uncached()}},
+		Cache:                         cached,
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: uncached()}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the controller: %w", err)

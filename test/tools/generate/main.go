@@ -45,6 +45,7 @@ func run(crds, root string) error {
 	}
 	for _, crd := range []map[string]any{backup, input, restore} {
 		dropItemDescriptions(schemaOf(crd), "")
+		narrow(schemaOf(crd))
 	}
 	if err := writeReference(filepath.Join(root, api, "README.md"), backup, restore, input); err != nil {
 		return err

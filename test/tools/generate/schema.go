@@ -60,6 +60,37 @@ func dropItemDescriptions(schema map[string]any, path string) {
 	}
 }
 
+// Patterns of what Go reads, where that is less than what controller-gen admits: an
+// object that holds more could be stored, and not be read.
+const (
+	quantityOfControllerGen = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$`
+	quantity                = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{1,5}))?$`
+	dateTime                = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	// duration is what Go writes, such as 1m2.5s.
+	duration = `^([0-9]{1,6}h)?([0-9]{1,2}m)?[0-9]{1,3}(\.[0-9]{1,9})?(s|ms|µs|ns)$`
+)
+
+// narrow has a schema admit only what Go reads.
+func narrow(schema map[string]any) {
+	if schema["pattern"] == quantityOfControllerGen {
+		schema["pattern"] = quantity
+	}
+	if schema["format"] == "date-time" {
+		schema["pattern"] = dateTime
+	}
+	if last := child(child(schema, "properties"), "lastReconciledDuration"); last != nil { // of Flux' history
+		last["pattern"] = duration
+	}
+	for _, name := range names(schema) {
+		narrow(child(child(schema, "properties"), name))
+	}
+	for _, inner := range []string{"items", "additionalProperties"} {
+		if of := child(schema, inner); of != nil {
+			narrow(of)
+		}
+	}
+}
+
 func join(path, name string) string {
 	if path == "" {
 		return name

@@ -1,0 +1,99 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// maxQuoted bounds what is quoted of an error that quotes a field.
+const maxQuoted = 300
+
+// undecodableError tells that an object holds what its Go type cannot hold, though
+// the schema of its kind admits it: a duration of a million years, say.
+type undecodableError struct {
+	object *unstructured.Unstructured
+	cause  error
+}
+
+func (e *undecodableError) Error() string {
+	return fmt.Sprintf("cannot decode %s %q: %s", e.object.GetKind(), e.object.GetName(), e.quoted())
+}
+
+func (e *undecodableError) quoted() string {
+	text := e.cause.Error()
+	if len(text) > maxQuoted {
+		text = text[:maxQuoted] + "..."
+	}
+	return text
+}
+
+// read reads an object of a custom kind as it is stored, and decodes it then, so
+// that one that does not decode is told from an API server that fails. The error is
+// of type [*undecodableError] then. ok is false if there is no such object.
+func read(ctx context.Context, c client.Client, namespace, name string, into client.Object) (ok bool, err error) {
+	gvk, err := apiutil.GVKForObject(into, c.Scheme())
+	if err != nil {
+		return false, err
+	}
+	stored := &unstructured.Unstructured{}
+	stored.SetGroupVersionKind(gvk)
+	if ok, err := get(ctx, c, namespace, name, stored); !ok {
+		return false, err
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(stored.Object, into); err != nil {
+		return false, &undecodableError{stored, err}
+	}
+	return true, nil
+}
+
+// refuse says in the status of a restore that does not decode what is wrong with
+// it. Nothing else is done with it, until it is changed.
+func (r *Reconciler) refuse(ctx context.Context, broken *undecodableError) error {
+	obj := &v1alpha1.ThreeScaleRestore{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindRestore}}
+	obj.Name, obj.Namespace, obj.UID = broken.object.GetName(), broken.object.GetNamespace(), broken.object.GetUID()
+	obj.Generation = broken.object.GetGeneration()
+	obj.Status.Conditions = conditionsOf(broken.object)
+	before := obj.DeepCopy()
+	message := fmt.Sprintf("The restore cannot be read: %s; correct the field that it names", broken.quoted())
+	conditions.Delete(obj, meta.ReconcilingCondition)
+	conditions.MarkStalled(obj, v1alpha1.ReasonInvalidSpec, "%s", message)
+	conditions.MarkFalse(obj, meta.ReadyCondition, v1alpha1.ReasonInvalidSpec, "%s", message)
+	data, err := json.Marshal(map[string]any{"status": v1alpha1.ThreeScaleRestoreStatus{ObservedGeneration: obj.Generation, Conditions: obj.Status.Conditions}})
+	if err != nil {
+		return err
+	}
+	err = r.Status().Patch(ctx, broken.object, client.RawPatch(types.MergePatchType, data), client.FieldOwner(ControllerName))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("cannot write the status of ThreeScaleRestore %q: %w", obj.Name, err)
+	}
+	r.notify(before, obj)
+	return reconcile.TerminalError(broken)
+}
+
+// conditionsOf are those of an object, as far as they can be read.
+func conditionsOf(object *unstructured.Unstructured) []metav1.Condition {
+	entries, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	var out []metav1.Condition
+	for _, entry := range entries {
+		fields, ok := entry.(map[string]any)
+		var condition metav1.Condition
+		if ok && runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &condition) == nil && apimeta.FindStatusCondition(out, condition.Type) == nil {
+			out = append(out, condition)
+		}
+	}
+	return out
+}
