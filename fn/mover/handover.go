@@ -57,7 +57,10 @@ func handOver(ctx context.Context, h Handover, parts []map[string][]byte) error 
 			return err
 		}
 		err := persist(ctx, func(ctx context.Context) error { return h.Put(ctx, i, data) })
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return fmt.Errorf("cannot hand over part %d of %d before the end: %w; the last try: %w", i+1, len(parts), ctx.Err(), err)
+		case err != nil:
 			return &failure{handoverFailed, fmt.Errorf("cannot hand over part %d of %d: %w", i+1, len(parts), err)}
 		}
 	}

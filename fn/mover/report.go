@@ -93,23 +93,41 @@ func report(ctx context.Context, r Reporter, run, key string, value any) error {
 	return nil
 }
 
-// persist makes a call again and again for a while if need be. It does so also
-// when ctx has ended, since that is when a user wants to know.
+// retryDelays come between two tries of a call: 0.2 s, then twice as long each time, 10 s from then on. They have no
+// end of their own; [wait.ExponentialBackoffWithContext] would end with the first that is cut to Cap.
+func retryDelays() wait.DelayFunc {
+	return wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 1 << 10, Cap: 10 * time.Second}.DelayFunc()
+}
+
+// persist makes a call again and again for resultPatience if need be. When ctx
+// ends, before or meanwhile, it does so for resultPatienceStopping more, since
+// that is when a user wants to know.
 func persist(ctx context.Context, call func(context.Context) error) error {
-	patience := resultPatience
-	if ctx.Err() != nil {
-		patience = resultPatienceStopping
+	err := ctx.Err()
+	if err == nil {
+		err = persistFor(ctx, resultPatience, call)
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	if err != nil && ctx.Err() != nil {
+		err = persistFor(context.WithoutCancel(ctx), resultPatienceStopping, call)
+	}
+	return err
+}
+
+// persistFor makes a call until it succeeds, ctx ends, or it was made for long
+// enough. It returns the call's last error.
+func persistFor(ctx context.Context, patience time.Duration, call func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 1 << 10, Cap: 10 * time.Second}
 	var last error
-	err := wait.ExponentialBackoffWithContext(bounded, backoff, func(ctx context.Context) (bool, error) {
-		last = call(ctx)
-		return last == nil, nil
+	err := retryDelays().Until(bounded, true, true, func(ctx context.Context) (bool, error) {
+		err := call(ctx)
+		if err != nil && (last == nil || ctx.Err() == nil) { // of a call that was cut off, the one before tells more
+			last = err
+		}
+		return err == nil, nil
 	})
-	if err != nil && last == nil {
-		return err
+	if err != nil && last != nil {
+		return last
 	}
-	return last
+	return err
 }
