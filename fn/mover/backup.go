@@ -120,10 +120,11 @@ func passOn(progress func(job.Progress)) func(archive.Progress) {
 }
 
 // unlocked makes a call again while another writer holds the volume, since a
-// Job's few retries are used up long before a large backup is.
+// Job's few retries are used up long before a large backup is. The error tells
+// whether the other writer took too long or ctx has ended: what mends the one
+// does not mend the other.
 func unlocked[T any](ctx context.Context, patience time.Duration, progress func(job.Progress), call func() (T, error)) (T, error) {
-	waiting, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	tooLong := time.After(patience)
 	for {
 		result, err := call()
 		var locked *archive.LockedError
@@ -132,7 +133,9 @@ func unlocked[T any](ctx context.Context, patience time.Duration, progress func(
 		}
 		progress(job.Progress{Phase: job.PhaseLocked})
 		select {
-		case <-waiting.Done():
+		case <-ctx.Done():
+			return result, fmt.Errorf("stopped while it waited: %w: %w", ctx.Err(), err)
+		case <-tooLong:
 			return result, err
 		case <-time.After(lockInterval):
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/retention"
 )
@@ -60,6 +61,44 @@ func TestPruneGivesUpOnAnotherWriter(t *testing.T) {
 		`run "r1" would go by the retention and stays: cannot lock volume: "" is writing to it`,
 		"retention was not applied to the end: 1 of 2 runs that would go were not tried",
 	}, p.warnings, "it waits once, not once for each run")
+}
+
+// TestPruneIsStoppedWhileItWaits: nobody looks for another writer when a node shut down.
+func TestPruneIsStoppedWhileItWaits(t *testing.T) {
+	cases := map[string]struct {
+		work func(context.Context, *pruner, *archive.Manifest)
+		want []string
+	}{
+		"Remove": {func(ctx context.Context, p *pruner, written *archive.Manifest) { p.prune(ctx, written) }, []string{
+			`run "r1" would go by the retention and stays: stopped while it waited: context canceled: cannot lock volume: "" is writing to it`,
+			"retention was not applied to the end: 1 of 2 runs that would go were not tried",
+		}},
+		"Mend": {func(ctx context.Context, p *pruner, written *archive.Manifest) { p.mend(ctx, written.Run) }, []string{
+			`earlier runs were not mended: stopped while it waited: context canceled: cannot lock volume: "" is writing to it`,
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			p, written, _ := lockedVolume(t)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			p.env.LockPatience, p.progress = time.Hour, func(job.Progress) { stop() }
+			tc.work(ctx, p, written)
+			assert.Equal(t, tc.want, p.warnings)
+		})
+	}
+}
+
+// TestAdviceThatTakesTooLong: a volume is full whether or not there was time to tell what would make room.
+func TestAdviceThatTakesTooLong(t *testing.T) {
+	p, written, _ := lockedVolume(t)
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	err := p.advise(late, InstallationOf(written), &archive.NoSpaceError{NeededBytes: 2, AvailableBytes: 1})
+	require.ErrorContains(t, err, "what the retention would free cannot be told: ")
+	require.ErrorContains(t, err, "context deadline exceeded")
+	assert.Equal(t, v1alpha1.ReasonNoSpace, Reason(err))
+	assert.Equal(t, job.ExitCannotCreate, ExitCode(err), "no retry mends it")
 }
 
 func TestPruneWithoutTheRunThatVerified(t *testing.T) {

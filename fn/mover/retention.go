@@ -224,7 +224,8 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 	freed, freedErr := p.volume.Freed(ctx, going)
 	switch {
 	case listErr != nil || freedErr != nil:
-		return fmt.Errorf("%w; what %s would free cannot be told: %w", err, rules, errors.Join(listErr, freedErr))
+		// Why that is not known is no reason of the run: it may be this function's own deadline.
+		return fmt.Errorf("%w; what %s would free cannot be told: %v", err, rules, errors.Join(listErr, freedErr))
 	case len(going) == 0:
 		return fmt.Errorf("%w; %s would free nothing now: no run on the volume would go", err, rules)
 	}
