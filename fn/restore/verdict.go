@@ -112,65 +112,104 @@ func OwnedBy(object, owner Object) bool {
 }
 
 // Holds tells whether a live object has all that is wanted of it: each field
-// that is wanted, in whatever form the API server wrote it, and maybe more
-// that the API server or the operator added.
+// that is wanted, in whatever form the API server or the operator wrote it, and
+// maybe more that they added.
 func Holds(want, have Object) bool {
-	same := sameText
-	switch text(want, "kind") {
-	case "Secret":
-		same = sameBytes
-	case "ConfigMap":
-	default:
-		same = sameQuantity
-	}
 	for field, value := range want {
 		switch field {
 		case "apiVersion", "kind", "metadata":
 			continue
 		}
-		if !holds(value, have[field], same) {
+		if !holds(sameAt(text(want, "kind"), field), value, have[field]) {
 			return false
 		}
 	}
 	return true
 }
 
-// holds compares what is wanted of a value with what there is; same compares texts.
-func holds(want, have any, same func(a, b string) bool) bool {
+// comparison compares two values that are neither objects nor lists, and tells
+// how those below one of their fields are compared.
+type comparison struct {
+	same  func(want, have any) bool
+	below func(field string) comparison
+}
+
+// sameAt says how what lies below a field of an object is compared. What is
+// written in another form than it was given is base64 in a Secret's data, and
+// quantities: the API server writes those of a PersistentVolumeClaim anew, and the
+// operator those of the APIManager. All else is equal only if it is the same: the
+// tag "2.10" of an image is not "2.1".
+func sameAt(kind, field string) comparison {
+	switch {
+	case kind == "Secret" && field == "data":
+		return everywhere(sameBytes)
+	case kind == "Secret", kind == "ConfigMap":
+		return everywhere(sameValue)
+	}
+	return comparison{sameValue, outsideResources}
+}
+
+func everywhere(same func(want, have any) bool) comparison {
+	return comparison{same, func(string) comparison { return everywhere(same) }}
+}
+
+// outsideResources is how a custom resource and a claim are compared: quantities
+// are what lies in resources.limits and resources.requests, be that a map of
+// them or one.
+func outsideResources(field string) comparison {
+	if field == "resources" {
+		return comparison{sameValue, inResources}
+	}
+	return comparison{sameValue, outsideResources}
+}
+
+func inResources(field string) comparison {
+	if field == "limits" || field == "requests" {
+		return everywhere(sameQuantity)
+	}
+	return outsideResources(field)
+}
+
+// holds compares what is wanted of a value with what there is.
+func holds(c comparison, want, have any) bool {
 	switch want := want.(type) {
 	case map[string]any:
 		other, ok := have.(map[string]any)
 		for key, value := range want {
-			if !holds(value, other[key], same) {
+			if !holds(c.below(key), value, other[key]) {
 				return false
 			}
 		}
 		return ok || len(want) == 0 && have == nil
 	case []any:
 		other, _ := have.([]any)
-		return slices.EqualFunc(want, other, func(a, b any) bool { return holds(a, b, same) })
-	case string:
-		other, ok := have.(string)
-		return ok && same(want, other)
+		return slices.EqualFunc(want, other, func(a, b any) bool { return holds(c, a, b) })
 	}
-	// Numbers are int64 or float64, as their decoder had it.
-	return fmt.Sprint(want) == fmt.Sprint(have)
+	return c.same(want, have)
 }
 
-func sameText(a, b string) bool { return a == b }
+// sameValue compares texts, booleans and numbers; numbers are int64 or float64,
+// as their decoder had it.
+func sameValue(want, have any) bool {
+	_, wantText := want.(string)
+	_, haveText := have.(string)
+	return wantText == haveText && fmt.Sprint(want) == fmt.Sprint(have)
+}
 
 // sameBytes compares base64 of different writers: line breaks do not count.
-func sameBytes(a, b string) bool {
+func sameBytes(want, have any) bool {
+	a, okA := want.(string)
+	b, okB := have.(string)
 	left, errLeft := base64.StdEncoding.DecodeString(a)
 	right, errRight := base64.StdEncoding.DecodeString(b)
-	return a == b || errLeft == nil && errRight == nil && bytes.Equal(left, right)
+	return okA && okB && errLeft == nil && errRight == nil && bytes.Equal(left, right) || sameValue(want, have)
 }
 
-// sameQuantity takes 1Gi and 1024Mi for the same: the API server rewrites them.
-func sameQuantity(a, b string) bool {
-	left, errLeft := resource.ParseQuantity(a)
-	right, errRight := resource.ParseQuantity(b)
-	return a == b || errLeft == nil && errRight == nil && left.Cmp(right) == 0
+// sameQuantity takes 1Gi and 1024Mi for the same, and 1 and "1".
+func sameQuantity(want, have any) bool {
+	left, errLeft := resource.ParseQuantity(fmt.Sprint(want))
+	right, errRight := resource.ParseQuantity(fmt.Sprint(have))
+	return errLeft == nil && errRight == nil && left.Cmp(right) == 0 || sameValue(want, have)
 }
 
 // text is a string field, "" without it.

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +24,74 @@ func object(kind string, fields map[string]any, metadata ...map[string]any) Obje
 func labels(pairs map[string]any) map[string]any      { return map[string]any{"labels": pairs} }
 func annotations(pairs map[string]any) map[string]any { return map[string]any{"annotations": pairs} }
 func data(pairs map[string]any) map[string]any        { return map[string]any{"data": pairs} }
+
+// spec is a spec with one value, the last of the path.
+func spec(path ...any) map[string]any {
+	value := path[len(path)-1]
+	for i := len(path) - 2; i >= 0; i-- {
+		switch field := path[i].(type) {
+		case string:
+			value = map[string]any{field: value}
+		case int:
+			list := make([]any, field+1)
+			list[field] = value
+			value = list
+		}
+	}
+	return map[string]any{"spec": value}
+}
+
+// TestHoldsForms has pairs of values in each kind of field: another form of the same is the same only where somebody
+// writes it in his own form.
+func TestHoldsForms(t *testing.T) {
+	type place struct {
+		reason string
+		kind   string
+		at     func(value any) map[string]any
+	}
+	in := func(path ...any) func(any) map[string]any {
+		return func(value any) map[string]any { return spec(append(slices.Clone(path), value)...) }
+	}
+	plain := map[string]place{
+		"Image":         {"a tag is a text", "APIManager", in("apicast", "image")},
+		"Version":       {"of whatever", "APIManager", in("monitoring", "version")},
+		"Label":         {"labels are texts", "APIManager", in("backend", "workerSpec", "labels", "release")},
+		"Environment":   {"in a list", "APIManager", in("apicast", "productionSpec", "env", 1, "value")},
+		"LabelRequests": {"a name alone makes no quantity", "APIManager", in("labels", "requests")},
+		"LabelResource": {"nor this one", "APIManager", in("nodeSelector", "resources")},
+		"ClaimName":     {"the only text in resources", "APIManager", in("resources", "claims", 0, "name")},
+		"VolumeName":    {"a claim's texts too", "PersistentVolumeClaim", in("volumeName")},
+		"ConfigMap":     {"it holds texts only", "ConfigMap", func(value any) map[string]any { return data(map[string]any{"a": value}) }},
+		"SecretType":    {"it is no base64", "Secret", func(value any) map[string]any { return map[string]any{"type": value} }},
+		"SecretData":    {"nor a quantity", "Secret", func(value any) map[string]any { return data(map[string]any{"a": value}) }},
+	}
+	quantities := map[string]place{
+		"Requests":    {"as the 3scale chapter has it", "APIManager", in("system", "fileStorage", "persistentVolumeClaim", "resources", "requests")},
+		"Limits":      {"of a component", "APIManager", in("apicast", "productionSpec", "resources", "limits", "cpu")},
+		"InAList":     {"of a sidecar", "APIManager", in("containers", 2, "resources", "requests", "memory")},
+		"ClaimsSizes": {"the API server itself writes them anew", "PersistentVolumeClaim", in("resources", "requests", "storage")},
+	}
+	pairs := []struct{ a, b any }{
+		{"2.10", "2.1"}, {"1", "1.0"}, {"1e3", "1000"}, {"1k", "1000"}, {"1Gi", "1024Mi"}, {"0", "-0"}, {"500m", "0.5"}, {"+1", "1"},
+		{int64(1), "1"}, {float64(2), "2"}, {"3", int64(3)},
+	}
+	for _, pair := range pairs {
+		for name, p := range plain {
+			assert.False(t, Holds(object(p.kind, p.at(pair.a)), object(p.kind, p.at(pair.b))), "%s: %v, %v: %s", name, pair.a, pair.b, p.reason)
+			assert.True(t, Holds(object(p.kind, p.at(pair.a)), object(p.kind, p.at(pair.a))), "%s: %v", name, pair.a)
+		}
+		for name, p := range quantities {
+			assert.True(t, Holds(object(p.kind, p.at(pair.a)), object(p.kind, p.at(pair.b))), "%s: %v, %v: %s", name, pair.a, pair.b, p.reason)
+			assert.True(t, Holds(object(p.kind, p.at(pair.b)), object(p.kind, p.at(pair.a))), "%s: %v, %v: %s", name, pair.b, pair.a, p.reason)
+		}
+	}
+	for name, p := range quantities {
+		for _, pair := range []struct{ a, b any }{{"1Gi", "1G"}, {"1", "1m"}, {"x", "y"}, {"1", nil}, {nil, "<nil>"}, {"", "0"}} {
+			assert.False(t, Holds(object(p.kind, p.at(pair.a)), object(p.kind, p.at(pair.b))), "%s: %v, %v", name, pair.a, pair.b)
+		}
+		assert.True(t, Holds(object(p.kind, p.at("x")), object(p.kind, p.at("x"))), "what is no quantity is itself")
+	}
+}
 
 func TestVerdicts(t *testing.T) {
 	secret := object("Secret", data(map[string]any{"a": "YQ=="}))
@@ -46,7 +115,7 @@ func TestVerdicts(t *testing.T) {
 		"APIManager":   {"A running installation is not changed", object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "a"}}), object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "b"}}), v1alpha1.VerdictConflict, "first stop the 3scale operator"},
 		"Defaulted":    {"The operator fills in its defaults", object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "a"}}), object("APIManager", map[string]any{"spec": map[string]any{"wildcardDomain": "a", "appLabel": "3scale"}}), v1alpha1.VerdictUnchanged, ""},
 		"OtherClaim":   {"A claim is immutable; its files are planned by themselves", object("PersistentVolumeClaim", map[string]any{"spec": map[string]any{"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}}), object("PersistentVolumeClaim", map[string]any{"spec": map[string]any{}}), v1alpha1.VerdictUnchanged, ""},
-		"Quantity":     {"The API server rewrites them", object("APIManager", map[string]any{"spec": map[string]any{"size": "1Gi"}}), object("APIManager", map[string]any{"spec": map[string]any{"size": "1024Mi"}}), v1alpha1.VerdictUnchanged, ""},
+		"Quantity":     {"The operator rewrites them", object("APIManager", spec("resources", "requests", "1Gi")), object("APIManager", spec("resources", "requests", "1024Mi")), v1alpha1.VerdictUnchanged, ""},
 		"NotQuantity":  {"In a ConfigMap it is text", object("ConfigMap", data(map[string]any{"a": "1"})), object("ConfigMap", data(map[string]any{"a": "1.0"})), v1alpha1.VerdictReplace, ""},
 		"NotBase64":    {"And so is this", object("ConfigMap", data(map[string]any{"a": "YQ=="})), object("ConfigMap", data(map[string]any{"a": "YQ==\n"})), v1alpha1.VerdictReplace, ""},
 		"Number":       {"Decoders differ", object("APIManager", map[string]any{"spec": map[string]any{"n": int64(3)}}), object("APIManager", map[string]any{"spec": map[string]any{"n": float64(3)}}), v1alpha1.VerdictUnchanged, ""},
