@@ -3,10 +3,9 @@ package compose
 import (
 	"fmt"
 
-	"filippo.io/age"
-
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/recipients"
 	"threescale.dev/backup/fn/schedule"
 	"threescale.dev/backup/fn/timezone"
 )
@@ -86,8 +85,7 @@ func checkRetention(r *v1alpha1.Retention) error {
 	return nil
 }
 
-// checkRecipients names the position of a wrong recipient, and not its text:
-// somebody may have put an identity there.
+// checkRecipients refuses whom the mover could not encrypt for.
 func checkRecipients(e *v1alpha1.Encryption) error {
 	if e == nil {
 		return nil
@@ -95,12 +93,8 @@ func checkRecipients(e *v1alpha1.Encryption) error {
 	if len(e.Age.Recipients) == 0 {
 		return fmt.Errorf("is empty; name at least one recipient, or leave spec.encryption out")
 	}
-	for i, recipient := range e.Age.Recipients {
-		if _, err := age.ParseX25519Recipient(recipient); err != nil {
-			return fmt.Errorf("entry %d is not an age recipient (age1...)", i+1)
-		}
-	}
-	return nil
+	_, err := recipients.Parse(e.Age.Recipients)
+	return err
 }
 
 func checkVolumeFields(v v1alpha1.BackupVolume) error {

@@ -24,6 +24,7 @@ func (w *world) typedJob() *batchv1.Job {
 // TestJobFollowsTheCluster: what is observed decides how the pod must be.
 func TestJobFollowsTheCluster(t *testing.T) {
 	t.Parallel()
+	pq := hybrid()
 	cases := map[string]struct {
 		reason  string
 		spec    string
@@ -121,6 +122,13 @@ func TestJobFollowsTheCluster(t *testing.T) {
 			spec:   beside(`encryption: {age: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]}}`),
 			check: func(t *testing.T, j *batchv1.Job) {
 				assert.Contains(t, j.Spec.Template.Spec.Containers[0].Args, "--recipient=age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")
+			},
+		},
+		"EncryptedHybrid": {
+			reason: "the mover encrypts for them too",
+			spec:   beside(`encryption: {age: {recipients: [` + pq + `]}}`),
+			check: func(t *testing.T, j *batchv1.Job) {
+				assert.Contains(t, j.Spec.Template.Spec.Containers[0].Args, "--recipient="+pq)
 			},
 		},
 		"NeverByItself": {

@@ -3,8 +3,19 @@ package compose_test
 import (
 	"strings"
 
+	"filippo.io/age"
+
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
+
+// hybrid returns a recipient that resists quantum computers.
+func hybrid() string {
+	key, err := age.GenerateHybridIdentity()
+	if err != nil {
+		panic(err)
+	}
+	return key.Recipient().String()
+}
 
 // scopeRefusals: which namespace a composite is for must be beyond doubt.
 func scopeRefusals() map[string]refusal {
@@ -166,6 +177,14 @@ func specRefusals() map[string]refusal {
 		"RecipientMalformed": {
 			reason: "one letter is wrong", spec: beside(`encryption: {age: {recipients: [` + strings.Replace(recipient, "3z7", "3z8", 1) + `]}}`),
 			want: invalid, holds: []string{"entry 1"}, lack: []string{"3z8"},
+		},
+		"RecipientsMixed": {
+			reason: "age refuses it, which the Job would find out", spec: beside(`encryption: {age: {recipients: [` + recipient + `, ` + hybrid() + `]}}`),
+			want: invalid, holds: []string{"hybrid recipients (age1pq1...) stand beside others"},
+		},
+		"RecipientOfSSH": {
+			reason: "likewise", spec: beside(`encryption: {age: {recipients: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7]}}`),
+			want: invalid, holds: []string{"entry 1 is an SSH public key"},
 		},
 	}
 }

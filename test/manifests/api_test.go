@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -40,6 +41,20 @@ func TestFlavoursAgree(t *testing.T) {
 	assert.Equal(t, "apiextensions.crossplane.io/v1", claim["apiVersion"], "claims exist in v1 only")
 	assert.Equal(t, "apiextensions.crossplane.io/v2", namespaced["apiVersion"])
 	assert.Equal(t, "Namespaced", at(t, namespaced, "spec", "scope"))
+}
+
+// TestRecipientsFitTheSchema: a hybrid recipient is eight times as long as a classic one, an SSH key of 16384 bits longer.
+func TestRecipientsFitTheSchema(t *testing.T) {
+	hybrid, err := age.GenerateHybridIdentity()
+	require.NoError(t, err)
+	const rsa16384 = 2800
+	for name, schema := range map[string]any{
+		"claim": schemaOf(t, "claim"), "namespaced": schemaOf(t, "namespaced"),
+		"restore": at(t, object(t, "manifests", "crd", "restore.yaml"), "spec", "versions", "schema", "openAPIV3Schema"),
+	} {
+		limit := at(t, schema, "properties", "spec", "properties", "encryption", "properties", "age", "properties", "recipients", "items", "maxLength")
+		assert.GreaterOrEqual(t, limit, float64(max(len(hybrid.Recipient().String()), rsa16384)), name)
+	}
 }
 
 // TestCompositions: each is for its flavour's composite and calls the function

@@ -239,12 +239,13 @@ type Encryption struct {
 
 // AgeEncryption names who can decrypt.
 type AgeEncryption struct {
-	// Public keys of those who can decrypt: age X25519 recipients (age1...). The
-	// private keys are needed only to restore.
+	// Public keys of those who can decrypt: age recipients (age1...), in a backup
+	// either all X25519 or all hybrid, which resist quantum computers (age1pq1...).
+	// The private keys are needed only to restore.
 	// +required
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:MaxLength=4096
 	Recipients []string `json:"recipients"`
 }
 

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"filippo.io/age"
+
+	"threescale.dev/backup/fn/recipients"
 )
 
 // Chunk is the bytes of plaintext in a chunk of an age stream.
@@ -28,13 +29,13 @@ type Sealer struct {
 }
 
 // New checks the recipients, also that age can combine them, so that nothing is found out half-way.
-func New(recipients []string) (*Sealer, error) {
-	if len(recipients) == 0 {
+func New(texts []string) (*Sealer, error) {
+	if len(texts) == 0 {
 		return nil, nil
 	}
 	s := &Sealer{}
 	var err error
-	if s.Names, err = canonicalRecipients(recipients); err != nil {
+	if s.Names, err = canonicalRecipients(texts); err != nil {
 		return nil, err
 	}
 	if s.recipients, err = ParseRecipients(s.Names); err != nil {
@@ -69,14 +70,14 @@ func (s *Sealer) StoredSize(size int64) int64 {
 }
 
 // canonicalRecipients returns the recipients in the form that age prints, sorted and without repetitions.
-func canonicalRecipients(recipients []string) ([]string, error) {
-	names := make([]string, 0, len(recipients))
-	parsed, err := ParseRecipients(recipients)
+func canonicalRecipients(texts []string) ([]string, error) {
+	names := make([]string, 0, len(texts))
+	parsed, err := ParseRecipients(texts)
 	if err != nil {
 		return nil, err
 	}
 	for i, r := range parsed {
-		name := recipients[i]
+		name := texts[i]
 		if s, ok := r.(fmt.Stringer); ok {
 			name = s.String()
 		}
@@ -86,18 +87,11 @@ func canonicalRecipients(recipients []string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// ParseRecipients accepts what age.ParseRecipients accepts, one recipient a string.
-func ParseRecipients(recipients []string) ([]age.Recipient, error) {
-	if len(recipients) == 0 {
-		return nil, errors.New("no recipients")
-	}
-	parsed := make([]age.Recipient, 0, len(recipients))
-	for _, s := range recipients {
-		one, err := age.ParseRecipients(strings.NewReader(s))
-		if err != nil || len(one) != 1 {
-			return nil, fmt.Errorf("cannot parse recipient %q: not one age recipient", s)
-		}
-		parsed = append(parsed, one...)
+// ParseRecipients accepts the recipients that a backup can be encrypted for. An error repeats none of them.
+func ParseRecipients(texts []string) ([]age.Recipient, error) {
+	parsed, err := recipients.Parse(texts)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encrypt for the recipients: %w", err)
 	}
 	return parsed, nil
 }

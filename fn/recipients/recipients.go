@@ -1,0 +1,72 @@
+// Package recipients decides for whom a backup can be encrypted: who checks a
+// claim, and who encrypts, ask the same.
+package recipients
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"filippo.io/age"
+)
+
+// give says what is right in place of a wrong entry.
+const give = "an age recipient (age1..., as age-keygen prints it)"
+
+// Parse returns the recipients that texts name: those of age itself, either all
+// X25519 (age1...) or all hybrid (age1pq1...). White space around a text does not
+// count. An error tells which entry is wrong, counted from 1, and why; it repeats
+// none, since somebody may have given a private key.
+func Parse(texts []string) ([]age.Recipient, error) {
+	if len(texts) == 0 {
+		return nil, errors.New("there is none; name at least one age recipient (age1...)")
+	}
+	parsed := make([]age.Recipient, 0, len(texts))
+	hybrid := 0
+	for i, text := range texts {
+		recipient, err := parse(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("entry %d %w", i+1, err)
+		}
+		if _, ok := recipient.(*age.HybridRecipient); ok {
+			hybrid++
+		}
+		parsed = append(parsed, recipient)
+	}
+	if hybrid > 0 && hybrid < len(parsed) {
+		return nil, errors.New("hybrid recipients (age1pq1...) stand beside others, which would undo what they are for, and which age refuses: name those of one kind")
+	}
+	return parsed, nil
+}
+
+// parse reads one recipient.
+func parse(text string) (age.Recipient, error) {
+	var recipient age.Recipient
+	err := errors.New("unknown")
+	switch {
+	case isPrivate(text):
+		return nil, errors.New("is a private key, and whoever could read it has it now: make a new one, and give its recipient")
+	case strings.HasPrefix(text, "age1pq1"):
+		recipient, err = age.ParseHybridRecipient(text)
+	case isPlugin(text):
+		return nil, errors.New("is a recipient of an age plugin, which would need a program of its own: give " + give)
+	case strings.HasPrefix(text, "age1"):
+		recipient, err = age.ParseX25519Recipient(text)
+	case strings.HasPrefix(text, "ssh-"):
+		return nil, errors.New("is an SSH public key, whose private key a restore cannot be given: give " + give)
+	}
+	if err != nil {
+		return nil, errors.New("is not " + give)
+	}
+	return recipient, nil
+}
+
+func isPrivate(text string) bool {
+	upper := strings.ToUpper(text)
+	return strings.HasPrefix(upper, "AGE-SECRET-KEY-") || strings.HasPrefix(upper, "AGE-PLUGIN-") || strings.Contains(upper, "PRIVATE KEY")
+}
+
+// isPlugin tells a plugin's recipient, age1<name>1<data>: the data of Bech32 holds no 1.
+func isPlugin(text string) bool {
+	return strings.HasPrefix(text, "age1") && strings.Count(text, "1") > 1
+}
