@@ -8,7 +8,7 @@
 //
 //	<volume>/
 //	  .lock                                     names the writer while it writes, else empty
-//	  latest -> runs/<run>                      the complete run with the newest startTime
+//	  latest -> runs/<run>                      the complete run that was committed last
 //	  secrets -> latest/secrets                 likewise configmaps, apimanager, system-filestorage-pvc
 //	  runs/<run>/
 //	    manifest.json                           written last; see Manifest
@@ -23,6 +23,10 @@
 // manifest.json holds the digests of the three lists, so that one digest, that
 // of manifest.json, stands for a whole run. No list can hold manifest.json's
 // own digest: it is in [Result] and [RunInfo], to be kept elsewhere.
+//
+// Runs are ordered by the sequence in their manifests, which is one more than the greatest that was on the volume when
+// the run was committed: no clock has a part in it. Format 1 had no sequence; its runs are older than all others, and
+// ordered by startTime. A run that is dated after one that was written later is told, see [DatedAfter].
 //
 // Both SHA256SUMS are in coreutils' format, escapes included, and
 // `sha256sum -c SHA256SUMS` passes in the directory of each. A tree's list

@@ -114,7 +114,11 @@ func (e *IntegrityError) Error() string {
 }
 
 // VersionError says that a manifest is of a format that this package is too old for.
-type VersionError struct{ Version int }
+type VersionError struct {
+	Version int
+
+	sequence int64 // of the run
+}
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("manifest has format version %d, which is newer than %d: use a newer version of threescale-backup", e.Version, FormatVersion)

@@ -121,7 +121,11 @@ func TestDecodeManifest(t *testing.T) {
 		"Empty":          {"A run without a manifest is not complete", ""},
 		"Torn":           {"A torn manifest is none", string(data[:len(data)/2])},
 		"Twice":          {"There is one manifest", string(data) + string(data)},
-		"NoVersion":      {"A version says how to read the rest", replace(`"formatVersion": 1`, `"formatVersion": 0`)},
+		"NoVersion":      {"A version says how to read the rest", replace(`"formatVersion": 2`, `"formatVersion": 0`)},
+		"NoSequence":     {"Runs are ordered by it", replace(`"sequence": 12`, `"sequence": 0`)},
+		"BelowNone":      {"A sequence counts", replace(`"sequence": 12`, `"sequence": -1`)},
+		"Beyond":         {"Other readers of JSON could not hold it", replace(`"sequence": 12`, `"sequence": 9007199254740992`)},
+		"OfNewer":        {"Format 1 had no sequence", replace(`"formatVersion": 2`, `"formatVersion": 1`)},
 		"UnknownField":   {"What this version does not know, a newer one must declare", replace(`"run"`, `"walk"`)},
 		"BadRun":         {"A run ID is a file name", replace(`"20260305t050607z-1a2b3c4d"`, `"../x"`)},
 		"NoFileStorage":  {"It is stored or skipped", replace(`"Stored"`, `"Perhaps"`)},
@@ -137,8 +141,8 @@ func TestDecodeManifest(t *testing.T) {
 			assert.Error(t, err, tc.reason)
 		})
 	}
-	_, err = decodeManifest([]byte(replace(`"formatVersion": 1`, `"formatVersion": 2, "field": "of the future"`)))
+	_, err = decodeManifest([]byte(replace(`"formatVersion": 2`, `"formatVersion": 3, "field": "of the future"`)))
 	var newer *VersionError
 	require.ErrorAs(t, err, &newer, "what is newer is told as such, not as damaged")
-	assert.Equal(t, 2, newer.Version)
+	assert.Equal(t, 3, newer.Version)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -91,16 +90,17 @@ func (v *Volume) Pointed() (*RunInfo, error) {
 // newest returns the newest complete run but the given one, or nil.
 func (v *Volume) newest(except string) (*RunInfo, error) {
 	runs, err := v.ownRuns()
-	if err != nil {
-		return nil, err
-	}
-	sortRuns(runs)
-	for _, run := range slices.Backward(runs) {
-		if run.State == Complete && run.ID != except {
-			return &run, nil
+	return newestOf(runs, except), err
+}
+
+func newestOf(runs []RunInfo, except string) (newest *RunInfo) {
+	for i := range runs {
+		run := &runs[i]
+		if run.State == Complete && run.ID != except && (newest == nil || CompareRuns(*newest, *run) < 0) {
+			newest = run
 		}
 	}
-	return nil, nil
+	return newest
 }
 
 // updateView makes the links that APIManagerRestore reads, or removes those that would mislead it.

@@ -13,8 +13,9 @@ import (
 	"threescale.dev/backup/fn/archive/internal/seal"
 )
 
-// FormatVersion is the version of the format that this package writes, and the newest that it reads.
-const FormatVersion = 1
+// FormatVersion is the version of the format that this package writes, and the newest that it reads. Version 1 had no
+// sequence.
+const FormatVersion = 2
 
 // maxManifest bounds what is read of a manifest.json: lists in it are cut long before.
 const maxManifest = 8 << 20
@@ -23,8 +24,9 @@ const maxManifest = 8 << 20
 type Manifest struct {
 	FormatVersion  int            `json:"formatVersion"`
 	Run            string         `json:"run"`
+	Sequence       int64          `json:"sequence,omitempty"` // one more than the greatest on the volume; runs are ordered by it. 0 in format 1
 	Cause          Cause          `json:"cause"`
-	StartTime      time.Time      `json:"startTime"`      // in UTC; runs are ordered by it
+	StartTime      time.Time      `json:"startTime"`      // in UTC, by the clock of the writer's node
 	CompletionTime time.Time      `json:"completionTime"` // in UTC: when all but manifest.json was written
 	Source         Source         `json:"source"`
 	Encryption     *Encryption    `json:"encryption,omitempty"` // nil: stored in plaintext
@@ -135,13 +137,14 @@ func encodeManifest(m *Manifest) ([]byte, error) {
 // decodeManifest reads the bytes of manifest.json. It returns a VersionError when they are of a newer format.
 func decodeManifest(data []byte) (*Manifest, error) {
 	var head struct {
-		FormatVersion int `json:"formatVersion"`
+		FormatVersion int   `json:"formatVersion"`
+		Sequence      int64 `json:"sequence"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
 		return nil, fmt.Errorf("cannot decode manifest: %w", err)
 	}
 	if head.FormatVersion > FormatVersion {
-		return nil, &VersionError{Version: head.FormatVersion}
+		return nil, &VersionError{Version: head.FormatVersion, sequence: head.Sequence}
 	}
 	var m Manifest
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -162,6 +165,9 @@ func decodeManifest(data []byte) (*Manifest, error) {
 func (m *Manifest) validate() error {
 	if m.FormatVersion < 1 {
 		return errors.New("no format version")
+	}
+	if (m.FormatVersion == 1) != (m.Sequence == 0) || m.Sequence < 0 || m.Sequence > maxSequence {
+		return fmt.Errorf("sequence %d in format version %d", m.Sequence, m.FormatVersion)
 	}
 	if err := validRunID(m.Run); err != nil {
 		return err

@@ -225,6 +225,13 @@ func filesTarget(tree string) string {
 
 // storeManifest writes the manifest, and with it completes the partial run.
 func (w *writer) storeManifest(context.Context) error {
+	earlier, err := w.volume.ownRuns()
+	if err != nil {
+		return err
+	}
+	sortRuns(earlier)
+	w.manifest.Sequence = nextSequence(earlier)
+	w.Warn(clockWarning(earlier, w.opts.Run, w.manifest.StartTime))
 	w.manifest.CompletionTime = w.opts.Now().UTC()
 	data, err := encodeManifest(&w.manifest)
 	if err != nil {

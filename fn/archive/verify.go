@@ -121,10 +121,8 @@ func (c *verifier) verify(ctx context.Context) error {
 			return err
 		}
 	}
-	warning, err := c.volume.checkLatest()
-	if warning != "" {
-		c.report.Warnings = append(c.report.Warnings, warning)
-	}
+	warnings, err := c.volume.checkOrder()
+	c.report.Warnings = append(c.report.Warnings, warnings...)
 	return err
 }
 
@@ -251,21 +249,34 @@ func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
 	}
 }
 
-// checkLatest returns a warning when the links at the root lead elsewhere than to the newest run.
-func (v *Volume) checkLatest() (string, error) {
-	newest, err := v.newest("")
+// checkOrder returns warnings when the newest run is not the one that the links at the root lead to, or that clocks
+// tell.
+func (v *Volume) checkOrder() (warnings []string, err error) {
+	runs, err := v.ownRuns()
+	sortRuns(runs)
+	newest := newestOf(runs, "")
 	if err != nil || newest == nil {
-		return "", err
+		return nil, err
 	}
+	for _, warning := range []string{v.checkLatest(newest), clockWarning(runs, newest.ID, newest.StartTime())} {
+		if warning != "" {
+			warnings = append(warnings, warning)
+		}
+	}
+	return warnings, nil
+}
+
+// checkLatest returns a warning when the links at the root lead elsewhere than to the newest run.
+func (v *Volume) checkLatest(newest *RunInfo) string {
 	target, err := v.root.Readlink(latestLink)
 	if err != nil {
 		data, fileErr := v.root.ReadFile(latestFile, maxHolder)
 		if fileErr == nil && string(data) == newest.ID+"\n" {
-			return "", nil
+			return ""
 		}
 	}
 	if target == runsDir+"/"+newest.ID {
-		return "", nil
+		return ""
 	}
-	return fmt.Sprintf("latest does not lead to the newest run %q", newest.ID), nil
+	return fmt.Sprintf("latest does not lead to the newest run %q", newest.ID)
 }

@@ -229,7 +229,7 @@ func TestVerifyUnknownRun(t *testing.T) {
 func TestVerifyNewerFormat(t *testing.T) {
 	f := newFixture(t)
 	f.write("r1")
-	replaceIn(t, f.path("runs/r1/manifest.json"), `"formatVersion": 1`, `"formatVersion": 99`)
+	replaceIn(t, f.path("runs/r1/manifest.json"), `"formatVersion": 2`, `"formatVersion": 99`)
 	var newer *VersionError
 	_, err := f.volume.Verify(t.Context(), "r1", VerifyOptions{})
 	require.ErrorAs(t, err, &newer)
@@ -243,7 +243,7 @@ func TestVerifyNewerFormat(t *testing.T) {
 	f.write("r2")
 }
 
-func TestRunsAreOrderedByStartTime(t *testing.T) {
+func TestRunsAreOrdered(t *testing.T) {
 	f := newFixture(t)
 	f.write("b")
 	f.write("c")

@@ -78,10 +78,8 @@ func (a *runsVerifier) finish() error {
 	if len(a.report.Runs) == 0 {
 		a.report.Warnings = append(a.report.Warnings, "there are no runs on the volume")
 	}
-	warning, err := a.volume.checkLatest()
-	if warning != "" {
-		a.report.Warnings = append(a.report.Warnings, warning)
-	}
+	warnings, err := a.volume.checkOrder()
+	a.report.Warnings = append(a.report.Warnings, warnings...)
 	return err
 }
 

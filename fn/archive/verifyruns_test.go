@@ -118,7 +118,7 @@ func TestVerifyRunsStates(t *testing.T) {
 	f.write("r1")
 	f.write("r2")
 	f.write("newer")
-	replaceIn(t, f.path("runs/newer/manifest.json"), `"formatVersion": 1`, `"formatVersion": 99`)
+	replaceIn(t, f.path("runs/newer/manifest.json"), `"formatVersion": 2`, `"formatVersion": 99`)
 	require.NoError(t, os.MkdirAll(f.path("runs/.partial-r9"), 0o755))
 	report := f.verifyRuns(VerifyRunsOptions{})
 	states := map[string]State{}
@@ -169,7 +169,7 @@ func TestVerifyRunsExpected(t *testing.T) {
 			return r.ManifestSHA256
 		}, "runs/r2"},
 		"CalledNewer": {"Nobody hides a run by calling it newer", func(t *testing.T, f *fixture, r *Result) string {
-			replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 1`, `"formatVersion": 9`)
+			replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 2`, `"formatVersion": 9`)
 			return r.ManifestSHA256
 		}, "runs/r2/manifest.json"},
 	}
@@ -221,7 +221,7 @@ func TestVerifyRunsOfOne(t *testing.T) {
 
 	_, err := f.volume.VerifyRuns(t.Context(), VerifyRunsOptions{Run: "r0"})
 	require.ErrorIs(t, err, ErrRunNotFound)
-	replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 1`, `"formatVersion": 99`)
+	replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 2`, `"formatVersion": 99`)
 	var newer *VersionError
 	_, err = f.volume.VerifyRuns(t.Context(), VerifyRunsOptions{Run: "r2"})
 	require.ErrorAs(t, err, &newer, "nothing was verified of what was asked for")

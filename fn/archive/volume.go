@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +27,7 @@ const (
 	ageSuffix     = ".age"
 )
 
-// Latest stands for the newest complete run wherever a run ID is read; with none, for [UnverifiedRun] if there is one.
+// Latest stands for the complete run that was committed last wherever a run ID is read; with none, for [UnverifiedRun] if there is one.
 const Latest = "latest"
 
 // UnverifiedRun is the ID of what the operator's APIManagerBackup wrote at the root of a volume. It has no manifest.
@@ -79,7 +78,7 @@ type RunInfo struct {
 	err error // behind Message
 }
 
-// StartTime is when the run began, or the zero time when that is not known.
+// StartTime is when the run began by the clock of its node, or the zero time when that is not known.
 func (r *RunInfo) StartTime() time.Time {
 	if r.Manifest == nil {
 		return time.Time{}
@@ -87,7 +86,7 @@ func (r *RunInfo) StartTime() time.Time {
 	return r.Manifest.StartTime
 }
 
-// Runs lists the runs of the volume, oldest first; those without a start time come first of all.
+// Runs lists the runs of the volume, oldest first, in the order of CompareRuns.
 // A run that is damaged is told as such: it is no error.
 func (v *Volume) Runs() ([]RunInfo, error) {
 	runs, err := v.ownRuns()
@@ -103,12 +102,6 @@ func (v *Volume) Runs() ([]RunInfo, error) {
 	}
 	sortRuns(runs)
 	return runs, nil
-}
-
-func sortRuns(runs []RunInfo) {
-	slices.SortFunc(runs, func(a, b RunInfo) int {
-		return cmp.Or(a.StartTime().Compare(b.StartTime()), cmp.Compare(a.ID, b.ID))
-	})
 }
 
 // ownRuns lists what is below runs/.

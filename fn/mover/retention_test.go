@@ -205,7 +205,7 @@ func TestRetentionLooksAtItsOwnCompleteRuns(t *testing.T) {
 			"a run of a newer format is not understood",
 			func(h *history) {
 				h.run("r2", 1, job.Retention{})
-				h.manifest("r2", `"formatVersion": 1`, `"formatVersion": 9`)
+				h.manifest("r2", `"formatVersion": 2`, `"formatVersion": 9`)
 			},
 			[]string{"r2", "r1", "r3"},
 			nil,
@@ -249,10 +249,10 @@ func TestRetentionWithAClockThatWentBack(t *testing.T) {
 	h.run("future", 3650, job.Retention{})
 	result := h.run("r3", 2, job.Retention{KeepLast: 1})
 	assert.Equal(t, []string{"r1", "r2"}, result.Removed)
-	assert.Equal(t, []string{"r3", "future"}, h.left(), "neither makes the other go: one is the newest, the other was just written")
+	assert.Equal(t, []string{"future", "r3"}, h.left(), "neither makes the other go: one is the newest, the other was just written")
 	result = h.run("r4", 3, job.Retention{KeepLast: 1})
 	assert.Equal(t, []string{"r3"}, result.Removed)
-	assert.Equal(t, []string{"r4", "future"}, h.left())
+	assert.Equal(t, []string{"future", "r4"}, h.left())
 	result = h.run("r5", 3651, job.Retention{KeepLast: 1})
 	assert.Equal(t, []string{"r4", "future"}, result.Removed, "its time has come")
 }

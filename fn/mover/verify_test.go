@@ -175,7 +175,7 @@ func TestVerifyWarns(t *testing.T) {
 	path := filepath.Join(v.options.Volume, "runs/r2/manifest.json")
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), `"formatVersion": 1`, `"formatVersion": 99`, 1)), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), `"formatVersion": 2`, `"formatVersion": 99`, 1)), 0o600))
 	require.NoError(t, os.Remove(filepath.Join(v.options.Volume, "secrets")))
 	write(t, v.options.Volume, "secrets/system-app.json", "")
 	got, err := v.run()

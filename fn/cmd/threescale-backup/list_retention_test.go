@@ -23,20 +23,20 @@ func writeRuns(t *testing.T) string {
 	volume, err := archive.OpenVolume(root)
 	require.NoError(t, err)
 	defer volume.Close()
-	for id, run := range map[string]struct{ start, namespace string }{
-		"a-first":   {"2026-01-05T02:00:00Z", "3scale"},
-		"b-morning": {"2026-11-21T02:00:00Z", "3scale"},
-		"c-evening": {"2026-11-21T23:30:00Z", "3scale"},
-		"d-today":   {"2026-11-22T02:00:00Z", "3scale"},
-		"e-damaged": {"2026-11-22T03:00:00Z", "3scale"},
-		"f-other":   {"2026-11-22T04:00:00Z", "staging"},
+	for _, run := range []struct{ id, start, namespace string }{ // in the order of writing
+		{"a-first", "2026-01-05T02:00:00Z", "3scale"},
+		{"b-morning", "2026-11-21T02:00:00Z", "3scale"},
+		{"c-evening", "2026-11-21T23:30:00Z", "3scale"},
+		{"d-today", "2026-11-22T02:00:00Z", "3scale"},
+		{"e-damaged", "2026-11-22T03:00:00Z", "3scale"},
+		{"f-other", "2026-11-22T04:00:00Z", "staging"},
 	} {
 		start, err := time.Parse(time.RFC3339, run.start)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(files, "logo.png"), []byte(strings.Repeat(id, 1000)), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(files, "logo.png"), []byte(strings.Repeat(run.id, 1000)), 0o600))
 		require.NoError(t, os.Chtimes(filepath.Join(files, "logo.png"), start, start))
 		_, err = volume.Write(t.Context(), archive.WriteOptions{
-			Run: id, Files: files, Now: func() time.Time { return start },
+			Run: run.id, Files: files, Now: func() time.Time { return start },
 			Objects: []archive.Object{{Path: "secrets/a.json", Data: []byte("{}")}},
 			Source:  archive.Source{Namespace: run.namespace, APIManager: "example"},
 		})

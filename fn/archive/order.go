@@ -1,0 +1,77 @@
+package archive
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// maxSequence is the greatest number that every reader of JSON can hold.
+const maxSequence = 1<<53 - 1
+
+// clockTolerance is how far the clocks of two nodes may be apart before that is told.
+const clockTolerance = time.Minute
+
+// CompareRuns orders the runs of a volume by when they were committed: negative if a is older than b. It goes by the
+// sequence in their manifests, which no clock has a part in. Runs of format 1 have none: they are older than the others,
+// and have only their start times to go by, as have two writers that did not notice each other. Runs without a manifest
+// come first of all, and equals are ordered by ID.
+func CompareRuns(a, b RunInfo) int {
+	return cmp.Or(
+		cmp.Compare(a.sequence(), b.sequence()),
+		a.StartTime().Compare(b.StartTime()),
+		cmp.Compare(a.ID, b.ID),
+	)
+}
+
+func sortRuns(runs []RunInfo) { slices.SortFunc(runs, CompareRuns) }
+
+// sequence is the place of a run in the order, 0 where that is not known. Of a newer format, it is all that is read.
+func (r *RunInfo) sequence() int64 {
+	if r.Manifest != nil {
+		return r.Manifest.Sequence
+	}
+	var newer *VersionError
+	if errors.As(r.err, &newer) {
+		return min(max(0, newer.sequence), maxSequence)
+	}
+	return 0
+}
+
+// nextSequence is the sequence of a run that is committed now.
+func nextSequence(runs []RunInfo) int64 {
+	last := int64(0)
+	for i := range runs {
+		last = max(last, runs[i].sequence())
+	}
+	return min(last+1, maxSequence)
+}
+
+// DatedAfter returns those complete runs that claim to have begun after a time, by more than the clocks of two nodes
+// may be apart. For the present, or for the start of a run that was committed later, that means that a clock is wrong,
+// or was.
+func DatedAfter(runs []RunInfo, at time.Time) []RunInfo {
+	var after []RunInfo
+	for _, run := range runs {
+		if run.State == Complete && run.StartTime().After(at.Add(clockTolerance)) {
+			after = append(after, run)
+		}
+	}
+	return after
+}
+
+// clockWarning tells of earlier runs that are dated after one; empty: there are none.
+func clockWarning(earlier []RunInfo, run string, start time.Time) string {
+	after := DatedAfter(earlier, start)
+	if len(after) == 0 {
+		return ""
+	}
+	more := ""
+	if len(after) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(after)-1)
+	}
+	return fmt.Sprintf("run %q%s is dated %s, after run %q of %s that was written later: a node's clock is or was wrong; the order of runs does not depend on it",
+		after[0].ID, more, after[0].StartTime().Format(time.RFC3339), run, start.Format(time.RFC3339))
+}
