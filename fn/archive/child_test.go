@@ -97,7 +97,7 @@ func child(data []byte) int {
 	}
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers,
-		ProveLinks: args.ProveLinks, Now: time.Now,
+		ProveLinks: args.ProveLinks, Now: clock(),
 	}
 	result, err := v.Write(context.Background(), opts)
 	var unreadable *UnreadableError
@@ -178,7 +178,7 @@ func childVerifyRuns(v *Volume, args childArgs) int {
 
 // childReplace replaces a tree by a partial one and prints what became of it.
 func childReplace(v *Volume, args childArgs) int {
-	w, err := newWriter(v, WriteOptions{Run: args.Run, Objects: testObjects(), Now: time.Now})
+	w, err := newWriter(v, WriteOptions{Run: args.Run, Objects: testObjects(), Now: clock()})
 	if err == nil {
 		err = w.open()
 	}

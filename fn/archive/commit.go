@@ -38,6 +38,7 @@ func (w *writer) commit(ctx context.Context) error {
 	if err := w.confirm(); err != nil {
 		return fmt.Errorf("volume does not keep what is in a directory that is renamed, so that it cannot hold a backup: %w", err)
 	}
+	w.placeStamps()
 	return errors.Join(w.volume.pointLatest(""), w.removeSuperseded(ctx))
 }
 
@@ -66,7 +67,7 @@ func (w *writer) placeTree(ctx context.Context) error {
 	switch {
 	case kind == 0:
 		err = w.trees.Rename(w.partial(), w.trees, name)
-	case w.opts.ProveLinks && !w.intact || w.checkTree(name) != nil:
+	case w.opts.ProveLinks && !w.intact || w.rebuild || w.checkTree(name) != nil:
 		err = w.replaceTree(ctx, name)
 	default:
 		err = w.trees.RemoveAll(ctx, w.partial())
@@ -99,12 +100,15 @@ func (w *writer) replaceInSteps(ctx context.Context, name string) error {
 	return errors.Join(w.trees.Sync(), w.trees.RemoveAll(ctx, hidden))
 }
 
-// checkTree proves the lists of a tree of the given name.
+// checkTree proves the lists of a tree of the given name, and that it has files.
 func (w *writer) checkTree(name string) error {
 	tree, err := w.trees.Sub(name)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
+	if kind, err := tree.Kind(lists.FilesDir); kind != unix.S_IFDIR {
+		return errors.Join(errors.New("it has no files"), err)
+	}
 	return lists.Prove(tree, w.manifest.Digests.lists())
 }

@@ -19,14 +19,16 @@ const maxUnknownSize = 256 << 20 // what is hashed of a file whose size no list 
 // comparison compares what a list says with what a directory holds.
 type comparison struct {
 	*verifier
-	root   *dirfd.Dir
-	prefix string // of paths in problems
+	root   *dirfd.Dir // nil: there is none, since it would hold no file
+	prefix string     // of paths in problems
 	want   lists.Source
 	lists  string                   // where want comes from, in problems
+	where  string                   // what is compared, in warnings
 	count  func(path string) *int64 // what counts a file of that path; nil: nothing does
 
 	modes int64 // entries whose modes are not those of the list
 	times int64 // likewise
+	lacking
 }
 
 // check is one entry that is listed, stored, or both.
@@ -37,20 +39,14 @@ type check struct {
 }
 
 func (c *comparison) run(ctx context.Context) error {
-	stored, err := walk.Scan(ctx, c.root, walk.Options{Workers: c.opts.Workers})
+	stored, err := c.scan(ctx)
 	if err != nil {
 		return err
-	}
-	for _, s := range stored.Skipped {
-		c.report.add(Problem{Path: c.prefix + s.Path, Kind: Additional, Got: "type " + s.Type})
-	}
-	for _, u := range stored.Unreadable {
-		c.report.add(Problem{Path: c.prefix + lists.Escape(u.Path), Kind: Malformed, Got: u.Err.Error()})
 	}
 	err = parallel.Pipeline[check]{
 		Workers: c.opts.Workers,
 		Produce: func(_ context.Context, emit func([]check) error) error {
-			return c.pair(stored.List.Cursor(), parallel.Batcher[check]{Emit: emit})
+			return c.pair(stored, parallel.Batcher[check]{Emit: emit})
 		},
 		Worker:  c.worker,
 		Collect: c.collect,
@@ -62,10 +58,39 @@ func (c *comparison) run(ctx context.Context) error {
 	return err
 }
 
+// storedEntries yields what is stored.
+type storedEntries interface {
+	Next(e *lists.Entry) *walk.Flags
+}
+
+// noEntries is nothing stored.
+type noEntries struct{}
+
+func (noEntries) Next(*lists.Entry) *walk.Flags { return nil }
+
+// scan lists what is stored, and tells at once what no list can have.
+func (c *comparison) scan(ctx context.Context) (storedEntries, error) {
+	if c.root == nil {
+		return noEntries{}, nil
+	}
+	stored, err := walk.Scan(ctx, c.root, walk.Options{Workers: c.opts.Workers})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stored.Skipped {
+		c.report.add(Problem{Path: c.prefix + s.Path, Kind: Additional, Got: "type " + s.Type})
+	}
+	for _, u := range stored.Unreadable {
+		c.report.add(Problem{Path: c.prefix + lists.Escape(u.Path), Kind: Malformed, Got: u.Err.Error()})
+	}
+	return stored.List.Cursor(), nil
+}
+
 // pair merges what is listed with what is stored.
-func (c *comparison) pair(stored *walk.Cursor, out parallel.Batcher[check]) error {
+func (c *comparison) pair(stored storedEntries, out parallel.Batcher[check]) error {
 	want, wantErr := c.want.Next()
 	var got lists.Entry
+	followed := "" // the last directory that stands in the place of a symlink: what is below it is not the run's
 	more := stored.Next(&got) != nil
 	for wantErr == nil || more {
 		var order int
@@ -80,7 +105,14 @@ func (c *comparison) pair(stored *walk.Cursor, out parallel.Batcher[check]) erro
 		if order > 0 && wantErr != nil && !errors.Is(wantErr, io.EOF) {
 			break // the list is of no use from here on: what is stored cannot be told from what is additional
 		}
+		if order > 0 && followed != "" && lists.Below(got.Path, followed) {
+			more = stored.Next(&got) != nil
+			continue
+		}
 		item := check{}
+		if order == 0 && isFollowed(&want, &got) {
+			followed = got.Path
+		}
 		if order <= 0 {
 			listed := want
 			item.want = &listed
@@ -130,10 +162,9 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	switch {
 	case want == nil:
 		return &Problem{Path: c.prefix + lists.Escape(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}
+	case got == nil && want.Kind != File, got != nil && isFollowed(want, got):
+		return nil // see lacking
 	case got == nil:
-		if want.Kind == Symlink && c.info.Manifest.LinksOmitted {
-			return nil
-		}
 		return &Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}
 	}
 	changed := Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Changed}
@@ -150,6 +181,9 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	}
 	return &changed
 }
+
+// isFollowed tells if something else is stored in the place of a symlink: what it led to, where a tool follows them.
+func isFollowed(want, got *lists.Entry) bool { return want.Kind == Symlink && got.Kind != Symlink }
 
 // judgeFile returns empty strings for a file that is as it should be.
 func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *lists.Entry) (is, should string) {
@@ -195,6 +229,11 @@ func (c *comparison) collect(items []check) error {
 			c.report.add(*item.problem)
 		}
 		if item.want == nil || item.got == nil {
+			c.noteLacking(item)
+			continue
+		}
+		if isFollowed(item.want, item.got) {
+			c.followed++
 			continue
 		}
 		c.noteMetadata(item.want, item.got)
@@ -205,6 +244,14 @@ func (c *comparison) collect(items []check) error {
 		}
 	}
 	return nil
+}
+
+// noteLacking counts what is listed and not stored. On a volume that never had symlinks, the manifest tells.
+func (c *comparison) noteLacking(item *check) {
+	if item.want == nil || item.want.Kind == Symlink && c.info.Manifest.LinksOmitted {
+		return
+	}
+	c.lack(item.want)
 }
 
 // noteMetadata counts what storage may change and a restore does not read from it.
@@ -228,4 +275,7 @@ func (c *comparison) tellMetadata() {
 	}
 	tell(c.modes, "modes")
 	tell(c.times, "times")
+	if warning := c.lacking.warning(c.where); warning != "" {
+		c.report.Warnings = append(c.report.Warnings, warning)
+	}
 }

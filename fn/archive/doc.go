@@ -19,6 +19,7 @@
 //	    MTREE                                   every entry of the file storage
 //	    SHA256SUMS                              MTREE, and every regular file below files/
 //	    files/...
+//	  trees/.stamps-<tree>                      what of the files' sources tells that they are unchanged; no part of a backup
 //
 // manifest.json holds the digests of the three lists, so that one digest, that
 // of manifest.json, stands for a whole run. No list can hold manifest.json's
@@ -33,6 +34,12 @@
 // begins with its MTREE, so that it has a line (coreutils calls a list without
 // lines malformed) also when the file storage is empty. The name of a tree is
 // what `sha256sum MTREE SHA256SUMS | sha256sum` prints in it.
+//
+// A copy of a volume may lack symlinks, empty directories, modes and times, as
+// by a tool for object stores, and it may have what a symlink led to in its
+// place: [Volume.Verify] tells of that as a warning. A restore takes all but the
+// bytes of files from the lists, and the next run that shares such a tree makes
+// it whole.
 //
 // Every list is sorted by path, compared byte by byte with the slash lowest.
 // That is the order of a depth-first walk with sorted directories, so lists
@@ -76,13 +83,24 @@
 // A run and its tree are built as runs/.partial-<run> and
 // trees/.partial-<run>, synced once, and renamed, the tree first. (On FUSE,
 // where one sync may not reach the disk, each file is synced.) A file is
-// hard-linked from the newest tree with the same recipients when size, mtime
-// and mode are the same; a tree whose MTREE would be the same is shared.
+// hard-linked from the newest tree with the same recipients when size, mtime,
+// mode and stamp are the same; a tree whose MTREE would be the same is shared.
+//
+// The stamp stands for the file's ctime and inode, which nobody can set back: a
+// file that was written over with its size and mtime kept has another. A list
+// of them, one a file in the order of MTREE, lies beside the tree. A file that
+// was changed less than two seconds before the scan that it was stored in has
+// none, since a later change may show in no time stamp; nor have those of a run
+// of an older version. A file whose stamp is not known or another one is read,
+// and linked if its digest is the listed one; what is encrypted cannot be
+// compared, and is stored anew. Inodes count where the file system has them (not on
+// FAT, SMB or FUSE).
+//
 // With WriteOptions.ProveLinks what is stored of it is read before, and what
 // is damaged is copied from the source instead; a tree that would be shared is
 // then built anew, and takes the place of the damaged one if it has its name.
 // While it is built, JOURNAL in the partial tree lists what is stored, with
-// digests; the next attempt of the same run recomputes them and keeps what
+// stamps and digests; the next attempt of the same run recomputes them and keeps what
 // agrees. Nothing that has its final name is ever changed: what is in the way
 // is removed and made anew, since it may be linked to an earlier run.
 //

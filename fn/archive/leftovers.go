@@ -35,6 +35,7 @@ func (w *writer) removeLeftovers(ctx context.Context) error {
 	for _, name := range trees {
 		errs = append(errs, removeTree(ctx, w.trees, name))
 	}
+	errs = append(errs, removeStamps(w.trees))
 	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
 		w.Warn(fmt.Sprintf("what earlier calls left cannot be removed: %v", err)) // which is no reason to make no backup
 	}

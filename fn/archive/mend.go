@@ -53,7 +53,7 @@ func (v *Volume) mend(ctx context.Context, id string) (*MendResult, error) {
 	}
 	defer run.Close()
 	result := &MendResult{}
-	if run.tree == nil {
+	if run.tree == nil || run.files == nil {
 		return result, nil
 	}
 	trees, err := v.root.Sub(treesDir)

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
@@ -29,7 +32,7 @@ func (w *writer) findPrevious(ctx context.Context) error {
 			w.share(shared, m)
 			return nil
 		}
-		w.scanned.List.Clear(walk.SameFile | walk.Proven)
+		w.scanned.List.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
 		w.Warn(fmt.Sprintf("tree %s is damaged and was not used: %v", m.Tree, err))
 	}
 	return nil
@@ -67,7 +70,7 @@ func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 		return false, err
 	}
 	previous := &tree.Previous{Name: m.Tree, Dir: dir, Digests: m.Digests.lists()}
-	same, err := tree.Compare(w.scanned.List, dir, previous.Digests)
+	same, err := w.compare(ctx, previous)
 	if err == nil && same && w.opts.ProveLinks {
 		same, err = w.proveTree(ctx, previous, m)
 	}
@@ -75,7 +78,50 @@ func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 		return false, errors.Join(err, dir.Close())
 	}
 	w.previous = previous
-	return same, nil
+	if same {
+		w.rebuild, err = w.lacksLink(m)
+	}
+	return same && !w.rebuild, err
+}
+
+// lacksLink tells if a run has lost the link to its files, as in a copy of the volume by a tool without symlinks: its
+// tree may lack others, and empty directories, and is built anew.
+func (w *writer) lacksLink(m *Manifest) (bool, error) {
+	if m.LinksOmitted || m == w.interrupted {
+		return false, nil
+	}
+	run, err := w.runs.Sub(m.Run)
+	if err != nil {
+		return false, err
+	}
+	defer run.Close()
+	kind, err := run.Kind(storageName)
+	return kind != unix.S_IFLNK, err
+}
+
+// compare marks what of the scan the tree has, and returns true if it has all. What is doubtful is read.
+func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same bool, err error) {
+	stamps := lists.OpenStamps(w.trees, stampsPrefix+previous.Name, previous.Name)
+	defer stamps.Close()
+	same, err = tree.Compare(w.scanned.List, previous.Dir, previous.Digests, stamps)
+	if err != nil {
+		return false, err
+	}
+	source, err := dirfd.Open(w.opts.Files)
+	if err != nil {
+		return false, err
+	}
+	defer source.Close()
+	doubtful, unchanged, err := tree.Reread(ctx, tree.Options{
+		Source:   source,
+		Entries:  w.scanned.List,
+		Previous: previous,
+		Sealer:   w.sealer,
+		Workers:  w.opts.Workers,
+		Observer: w,
+	})
+	w.restamp = doubtful > 0
+	return same && unchanged, err
 }
 
 // proveTree tells if a tree that has all that was scanned is what it should be, to the last bit. What is damaged of it

@@ -45,13 +45,18 @@ type Entry struct {
 	SHA256  string    // 64 hex digits: the digest of a file's stored bytes; "" for others, and for an unverified run
 }
 
+// entryOf returns what callers are told of an entry.
+func entryOf(e *lists.Entry) Entry {
+	return Entry{Path: e.Path, Kind: e.Kind, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, ModTime: e.ModTime, Link: e.Link, SHA256: e.SHA256}
+}
+
 // Run is an open run. Its methods may be called by any number of goroutines.
 type Run struct {
 	volume *Volume
 	info   RunInfo
 	held   *runLock   // keeps the run from being removed
 	tree   *dirfd.Dir // nil for an unverified run, and where the file storage was skipped
-	files  *dirfd.Dir // nil where there is no file storage
+	files  *dirfd.Dir // nil where there is no file storage, and where a copy of it without files is
 
 	mu   sync.Mutex
 	dirs *dirfd.Stack // of files
@@ -96,7 +101,7 @@ func (r *Run) openTree() (err error) {
 	if r.tree, err = r.volume.openTree(r.info.Manifest.Tree); err != nil {
 		return r.damaged(Problem{Path: path, Kind: Missing, Got: err.Error()})
 	}
-	if r.files, err = r.tree.Sub(lists.FilesDir); err != nil {
+	if r.files, err = openFiles(r.tree, r.info.Manifest); err != nil {
 		problem := Problem{Path: path + "/" + lists.FilesDir, Kind: Missing, Got: err.Error()}
 		return errors.Join(r.damaged(problem), r.tree.Close())
 	}
@@ -126,7 +131,7 @@ func (r *Run) Close() error {
 func (r *Run) Info() RunInfo { return r.info }
 
 // HasFiles tells if the run holds the file storage.
-func (r *Run) HasFiles() bool { return r.files != nil }
+func (r *Run) HasFiles() bool { return r.tree != nil || r.files != nil }
 
 // Entries yields the entries of the file storage: directories before what is in them, the root first. Those of a
 // verified run come from its lists, which are proven before the first is yielded; those of an unverified run are what
@@ -147,7 +152,7 @@ func (r *Run) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 			if err == nil {
 				err = ctx.Err()
 			}
-			if !yield(Entry(e), err) || err != nil {
+			if !yield(entryOf(&e), err) || err != nil {
 				return
 			}
 		}
@@ -156,7 +161,7 @@ func (r *Run) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 
 // entrySource opens the lists, or scans where there are none.
 func (r *Run) entrySource(ctx context.Context) (source lists.Source, done func(), err error) {
-	if r.files == nil {
+	if !r.HasFiles() {
 		return &lists.SliceSource{}, func() {}, nil
 	}
 	if r.tree == nil {
@@ -221,14 +226,17 @@ func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
 
 // open is Open with what opens the stored file.
 func (r *Run) open(e Entry, identities []age.Identity, stored func(path string) (*os.File, error)) (io.ReadCloser, error) {
-	if e.Kind != File || r.files == nil || !lists.ValidPath(e.Path) {
+	if e.Kind != File || !r.HasFiles() || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
+	}
+	if r.files == nil {
+		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing})
 	}
 	f, err := stored(e.Path)
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
 	}
-	v, err := newVerifiedReader(r, f, lists.Entry(e), identities)
+	v, err := newVerifiedReader(r, f, lists.Entry{Path: e.Path, Size: e.Size, SHA256: e.SHA256}, identities)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err), f.Close())
 	}

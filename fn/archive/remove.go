@@ -138,7 +138,7 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 		result.Trees = append(result.Trees, name)
 		result.FreedBytes += bytes
 	}
-	return errors.Join(append(errs, trees.Sync())...)
+	return errors.Join(append(errs, removeStamps(trees), trees.Sync())...)
 }
 
 // removeTree hides a tree and then removes it, so that no tree is ever there in part.

@@ -189,7 +189,7 @@ type fileOpener struct {
 }
 
 func (o *fileOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
-	return o.run.open(Entry(*e), o.identities, func(path string) (*os.File, error) { return openStored(o.dirs, path) })
+	return o.run.open(entryOf(e), o.identities, func(path string) (*os.File, error) { return openStored(o.dirs, path) })
 }
 
 func (o *fileOpener) Close() { o.dirs.Close() }

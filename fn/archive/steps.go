@@ -26,6 +26,7 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 		w.scanFiles,
 		w.findPrevious,
 		w.storeFiles,
+		w.storeStamps,
 		w.storeObjects,
 		w.storeManifest,
 		w.commit,
@@ -121,9 +122,13 @@ func (w *writer) scanFiles(ctx context.Context) error {
 	}
 	defer root.Close()
 	w.progress.begin(PhaseScan, 0, 0)
+	if w.stamper, err = walk.NewStamper(root, w.opts.Now()); err != nil {
+		return err
+	}
 	w.scanned, err = walk.Scan(ctx, root, walk.Options{
 		Workers:  w.opts.Workers,
 		Source:   true,
+		Stamps:   w.stamper,
 		Outside:  w.volume.root,
 		Progress: w.progress.set,
 	})

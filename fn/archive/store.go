@@ -29,6 +29,8 @@ func (w *writer) storeFiles(ctx context.Context) (err error) {
 		Into:     into,
 		Previous: w.previous,
 		Sealer:   w.sealer,
+		Stamper:  w.stamper,
+		Stamps:   w.newStamps(),
 		Workers:  w.opts.Workers,
 		Fsync:    w.fsync,
 		Observer: w,

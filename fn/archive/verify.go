@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -148,7 +149,7 @@ func (c *verifier) verifyRun(ctx context.Context) error {
 	if err != nil {
 		c.report.add(Problem{Path: c.runPath(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
-	cmp := &comparison{verifier: c, root: run, prefix: c.runPath(""), want: &lists.SliceSource{Entries: want}}
+	cmp := &comparison{verifier: c, root: run, prefix: c.runPath(""), want: &lists.SliceSource{Entries: want}, where: "the run"}
 	cmp.count = func(path string) *int64 {
 		if dir, _ := dirfd.Split(path); dir == "." {
 			return nil // the manifest and the list
@@ -219,21 +220,33 @@ func (c *verifier) verifyTree(ctx context.Context) error {
 	}
 	defer tree.Close()
 	c.checkTreeRoot(tree, prefix)
-	files, err := tree.Sub(lists.FilesDir)
+	files, err := openFiles(tree, m)
 	if err != nil {
 		c.report.add(Problem{Path: prefix + lists.FilesDir, Kind: Missing, Got: err.Error()})
 		return nil
 	}
-	defer files.Close()
+	if files != nil {
+		defer files.Close()
+	}
 	listed, err := lists.Open(tree, m.Digests.lists())
 	if err != nil {
 		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
 		return nil
 	}
 	defer listed.Close()
-	cmp := &comparison{verifier: c, root: files, prefix: prefix + lists.FilesDir + "/", want: listed, lists: prefix}
+	cmp := &comparison{verifier: c, root: files, prefix: prefix + lists.FilesDir + "/", want: listed, lists: prefix, where: "its tree"}
 	cmp.count = func(string) *int64 { return &c.report.Files }
 	return cmp.run(ctx)
+}
+
+// openFiles opens the files of a run's tree, or returns nil if it has none: a copy without empty directories has no
+// directory for no files.
+func openFiles(tree *dirfd.Dir, m *Manifest) (*dirfd.Dir, error) {
+	files, err := tree.Sub(lists.FilesDir)
+	if errors.Is(err, fs.ErrNotExist) && m.Totals.Files == 0 {
+		return nil, nil
+	}
+	return files, err
 }
 
 // checkTreeRoot tells what is in a tree besides its lists and its files.

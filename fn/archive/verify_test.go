@@ -53,7 +53,7 @@ func damages() map[string]damage {
 		}, []string{"missing trees/T/files/" + file}, false},
 		"MissingDirectory": {"All that was in a directory is told", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.RemoveAll(f.stored(r, "tenant-002")))
-		}, []string{"missing trees/T/files/tenant-002", "missing trees/T/files/tenant-002/.htaccess", "missing trees/T/files/tenant-002/empty"}, false},
+		}, []string{"missing trees/T/files/tenant-002/.htaccess", "missing trees/T/files/tenant-002/empty"}, false},
 		"MissingTree": {"A run without its tree is not one", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.RemoveAll(f.path("trees")))
 		}, []string{"missing trees/T/"}, false},
@@ -66,9 +66,6 @@ func damages() map[string]damage {
 		"MissingObject": {"An object that is gone is told", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.Remove(f.path("runs/r1/secrets/system-app.json")))
 		}, []string{"missing runs/r1/secrets/system-app.json"}, false},
-		"MissingLink": {"APIManagerRestore reads the link", func(t *testing.T, f *fixture, r *Result) {
-			require.NoError(t, os.Remove(f.path("runs/r1/system-filestorage-pvc")))
-		}, []string{"missing runs/r1/system-filestorage-pvc"}, true},
 		"Additional": {"A file that nobody listed is told", func(t *testing.T, f *fixture, r *Result) {
 			require.NoError(t, os.WriteFile(f.stored(r, "tenant-002/more"), nil, 0o644))
 			require.NoError(t, os.WriteFile(f.path("runs/r1/secrets/more.json"), nil, 0o644))

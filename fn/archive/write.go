@@ -76,10 +76,14 @@ type writer struct {
 
 	runs, trees *dirfd.Dir
 	scanned     *walk.Found
-	interrupted *Manifest      // of the interrupted attempt, if it got as far as that
-	previous    *tree.Previous // nil: nothing to link from
-	shared      bool           // the tree is the previous one
-	intact      bool           // the tree is an older one, and proven
+	stamper     walk.Stamper
+	stamps      *lists.StampsWriter // nil: those of the volume stay
+	restamp     bool                // some of the previous tree were not known
+	interrupted *Manifest           // of the interrupted attempt, if it got as far as that
+	previous    *tree.Previous      // nil: nothing to link from
+	shared      bool                // the tree is the previous one
+	intact      bool                // the tree is an older one, and proven
+	rebuild     bool                // the previous tree has all files, and lacks something else
 	manifest    Manifest
 	digest      string // of manifest.json
 	fsync       bool   // after each file, where one sync of the file system does not reach the disk

@@ -300,7 +300,7 @@ func ls(t *testing.T, dir string) []string {
 	require.NoError(t, err)
 	names := []string{}
 	for _, e := range entries {
-		if e.Name() != lockName {
+		if e.Name() != lockName && !strings.HasPrefix(e.Name(), stampsPrefix) {
 			names = append(names, e.Name())
 		}
 	}

@@ -207,7 +207,7 @@ func TestRetentionLooksAtItsOwnCompleteRuns(t *testing.T) {
 				h.run("r2", 1, job.Retention{})
 				h.manifest("r2", `"formatVersion": 2`, `"formatVersion": 9`)
 			},
-			[]string{"r2", "r1", "r3"},
+			[]string{"r1", "r2", "r3"},
 			nil,
 		},
 		"Operator": {

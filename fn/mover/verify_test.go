@@ -166,7 +166,7 @@ func TestVerifyBoundsWhatItTells(t *testing.T) {
 	got, err := v.run()
 	require.NoError(t, err)
 	require.Len(t, got.Problems, 20)
-	assert.Equal(t, "and 16 more; threescale-backup verify --all lists them all", got.Problems[19])
+	assert.Equal(t, "and 14 more; threescale-backup verify --all lists them all", got.Problems[19])
 }
 
 // TestVerifyWarns: what cannot be verified is neither well nor damaged.

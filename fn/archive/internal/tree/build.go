@@ -36,8 +36,10 @@ type Options struct {
 	Into     *dirfd.Dir   // the partial tree, empty or as an interrupted attempt left it
 	Previous *Previous    // nil: there is no tree to link from
 	Sealer   *seal.Sealer // nil: files are stored in plaintext
-	Workers  int          // files at a time
-	Fsync    bool         // after each file, where one sync of the file system does not reach the disk
+	Stamper  walk.Stamper // of the source
+	Stamps   *lists.StampsWriter
+	Workers  int  // files at a time
+	Fsync    bool // after each file, where one sync of the file system does not reach the disk
 	Observer Observer
 }
 
@@ -169,7 +171,7 @@ func (b *Builder) probe() error {
 	}
 	if !hardLinks && b.oldFiles != nil {
 		b.Observer.Warn("volume cannot hold hard links: unchanged files are stored once for each run")
-		b.Entries.Clear(walk.SameFile | walk.Proven)
+		b.Entries.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
 	}
 	return nil
 }
@@ -239,7 +241,11 @@ func (b *Builder) record(it *item) error {
 	if err := b.lists.Add(&it.entry); err != nil {
 		return err
 	}
-	if it.entry.Kind != lists.File || it.flags&walk.Kept != 0 {
+	if it.entry.Kind != lists.File {
+		return nil
+	}
+	b.Stamps.Add(it.entry.Stamp)
+	if it.flags&walk.Kept != 0 {
 		return nil
 	}
 	return b.journal.add(&it.entry)

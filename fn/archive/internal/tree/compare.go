@@ -10,9 +10,10 @@ import (
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
-// Compare marks the files of the list that the tree has unchanged. It returns true if the tree has just the entries
-// of the list, and an error if the tree's lists are not what the digests say.
-func Compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests) (same bool, err error) {
+// Compare marks the files of the list that the tree has unchanged: as the same where the stamp is the same too, else as
+// doubtful. It returns true if the tree seems to have just the entries of the list, and an error if the tree's lists are
+// not what the digests say.
+func Compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests, stamps *lists.StampsReader) (same bool, err error) {
 	if kind, err := tree.Kind(lists.FilesDir); err != nil || kind == 0 {
 		return false, errors.Join(err, errors.New("no files"))
 	}
@@ -28,7 +29,7 @@ func Compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests) (same bool, e
 	if err != nil {
 		return false, err
 	}
-	same, err = mark(l, &differ{reader: reader})
+	same, err = mark(l, &differ{reader: reader, stamps: stamps})
 	if err != nil {
 		return false, err
 	}
@@ -56,7 +57,10 @@ func mark(l *walk.List, old *differ) (bool, error) {
 		}
 		same = same && exact
 		if e.Kind == lists.File && (exact || was != nil && e.SameContent(was)) {
-			*f |= walk.SameFile
+			*f |= walk.Doubtful
+			if e.Stamp != 0 && e.Stamp == old.stamp {
+				*f ^= walk.Doubtful | walk.SameFile
+			}
 		}
 	}
 	more, err := old.more()
@@ -66,6 +70,8 @@ func mark(l *walk.List, old *differ) (bool, error) {
 // differ finds entries in an MTREE, asked for in increasing order.
 type differ struct {
 	reader *lists.MTREEReader
+	stamps *lists.StampsReader
+	stamp  uint64       // of the last entry that was read, if it is a file
 	ahead  *lists.Entry // read already, and not passed yet
 	line   []byte
 }
@@ -74,6 +80,7 @@ type differ struct {
 func (d *differ) find(e *lists.Entry) (was *lists.Entry, exact bool, err error) {
 	d.line = lists.AppendMTREE(d.line[:0], e)
 	if d.ahead == nil && d.reader.Skip(d.line, e) {
+		d.passed(e)
 		return nil, true, nil
 	}
 	for {
@@ -106,5 +113,13 @@ func (d *differ) more() (bool, error) {
 		return false, fmt.Errorf("%s: %w", lists.MTREEName, err)
 	}
 	d.ahead = &next
+	d.passed(&next)
 	return true, nil
+}
+
+// passed reads the stamp that belongs to an entry.
+func (d *differ) passed(e *lists.Entry) {
+	if e.Kind == lists.File {
+		d.stamp = d.stamps.Next()
+	}
 }

@@ -33,14 +33,15 @@ func (e *sourceError) Unwrap() error { return e.error }
 // copier copies one file at a time and computes the digest of what it stores.
 type copier struct {
 	sealer *seal.Sealer
+	stamps walk.Stamper
 	fsync  bool // after each file, where one sync of the file system does not reach the server
 	buf    []byte
 	hash   hash.Hash
 	out    *bufio.Writer // of an age stream
 }
 
-func newCopier(s *seal.Sealer, fsync bool) *copier {
-	c := &copier{sealer: s, fsync: fsync, buf: make([]byte, copyBuffer), hash: sha256.New()}
+func newCopier(s *seal.Sealer, stamps walk.Stamper, fsync bool) *copier {
+	c := &copier{sealer: s, stamps: stamps, fsync: fsync, buf: make([]byte, copyBuffer), hash: sha256.New()}
 	if s != nil {
 		c.out = bufio.NewWriterSize(nil, copyBuffer)
 	}
@@ -104,7 +105,7 @@ func createStored(dir int, name string) (int, error) {
 
 // attempt reads a file once. The size it had at the start bounds the reading: one that grows for ever ends too.
 func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool, error) {
-	before, err := statSource(in, e.Path)
+	before, began, err := statSource(in, e.Path)
 	if err != nil {
 		return false, err
 	}
@@ -113,26 +114,25 @@ func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool
 	if err != nil {
 		return false, err
 	}
-	after, err := statSource(in, e.Path)
+	after, ended, err := statSource(in, e.Path)
 	if err != nil {
 		return false, err
 	}
-	stable := after.Size == n && before.Size == n && after.ModTime.Equal(before.ModTime)
+	stable := after.Size == n && before.Size == n && after.ModTime.Equal(before.ModTime) && began.Ctim == ended.Ctim
 	*e = after
-	e.Size, e.SHA256 = n, dirfd.SumOf(c.hash)
+	e.Size, e.SHA256, e.Stamp = n, dirfd.SumOf(c.hash), c.stamps.Stamp(&ended)
 	return stable, nil
 }
 
-func statSource(fd int, path string) (lists.Entry, error) {
-	var st unix.Stat_t
+func statSource(fd int, path string) (e lists.Entry, st unix.Stat_t, err error) {
 	if err := unix.Fstat(fd, &st); err != nil {
-		return lists.Entry{}, &sourceError{err}
+		return e, st, &sourceError{err}
 	}
-	e := walk.StatEntry(path, &st)
+	e = walk.StatEntry(path, &st)
 	if e.Kind != lists.File {
-		return lists.Entry{}, errGone
+		return e, st, errGone
 	}
-	return e, nil
+	return e, st, nil
 }
 
 // restart goes back to the start of both files and empties the stored one.

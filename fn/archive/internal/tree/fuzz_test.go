@@ -13,7 +13,7 @@ import (
 )
 
 func FuzzReadJournal(f *testing.F) {
-	f.Add([]byte("./a type=file mode=0644 uid=0 gid=0 size=1 time=1.000000000 sha256=" + strings.Repeat("0", 64) + "\n"))
+	f.Add([]byte("./a type=file mode=0644 uid=0 gid=0 size=1 time=1.000000000 stamp=1f sha256=" + strings.Repeat("0", 64) + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		j := &journalReader{lines: lists.NewLineReader(bytes.NewReader(data))}
 		for {

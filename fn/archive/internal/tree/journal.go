@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -15,13 +16,14 @@ import (
 	"threescale.dev/backup/fn/archive/internal/seal"
 )
 
-// The journal of a partial tree lists the files that are stored in it: MTREE lines with the digest of the stored bytes
-// as a last keyword. JOURNAL is what the attempts before had stored, JOURNAL.new what the present one stores.
+// The journal of a partial tree lists the files that are stored in it: MTREE lines with the stamp of the source and the
+// digest of the stored bytes as last keywords. JOURNAL is what the attempts before had stored, JOURNAL.new what the present one stores.
 const (
 	journalName    = "JOURNAL"
 	journalNewName = "JOURNAL.new"
 	journalTmpName = "JOURNAL.tmp"
 	journalKeyword = " sha256="
+	journalStamp   = " stamp="
 )
 
 func isJournal(name string) bool { return strings.HasPrefix(name, journalName) }
@@ -29,9 +31,9 @@ func isJournal(name string) bool { return strings.HasPrefix(name, journalName) }
 // journalHeader is the first line of a journal: files for other recipients are of no use.
 func journalHeader(s *seal.Sealer) string {
 	if s == nil {
-		return "#journal plaintext\n"
+		return "#journal 2 plaintext\n"
 	}
-	return "#journal " + strings.Join(s.Names, " ") + "\n"
+	return "#journal 2 " + strings.Join(s.Names, " ") + "\n"
 }
 
 // journalWriter appends to JOURNAL.new.
@@ -59,6 +61,7 @@ func createJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalWriter
 
 func (j *journalWriter) add(e *lists.Entry) error {
 	j.line = lists.AppendMTREE(j.line[:0], e)
+	j.line = strconv.AppendUint(append(j.line, journalStamp...), e.Stamp, 16)
 	j.line = append(append(append(j.line, journalKeyword...), e.SHA256...), '\n')
 	_, err := j.out.Write(j.line)
 	return err
@@ -99,8 +102,13 @@ func (j *journalReader) Next() (lists.Entry, error) {
 	if i < 0 {
 		return lists.Entry{}, io.EOF
 	}
+	line, digest := line[:i], line[i+len(journalKeyword):]
+	if i = bytes.LastIndex(line, []byte(journalStamp)); i < 0 {
+		return lists.Entry{}, io.EOF
+	}
 	e, err := lists.ParseMTREE(line[:i])
-	e.SHA256 = string(line[i+len(journalKeyword):])
+	e.SHA256 = string(digest)
+	e.Stamp, _ = strconv.ParseUint(string(line[i+len(journalStamp):]), 16, 64) // 0 with an error
 	if err != nil || e.Kind != lists.File || !lists.IsDigest(e.SHA256) || j.prev != "" && lists.ComparePaths(j.prev, e.Path) >= 0 {
 		return lists.Entry{}, io.EOF
 	}

@@ -8,6 +8,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/seal"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
@@ -36,7 +37,7 @@ type prover struct {
 // warns of each, and returns how many there are. It needs no Source and no Into.
 func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
 	p := &prover{Options: opts}
-	count := p.count()
+	count := countOf(opts.Entries, unproven)
 	if opts.Previous == nil || count.Files == 0 {
 		return 0, nil
 	}
@@ -53,7 +54,7 @@ func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
 	err = parallel.Pipeline[proof]{
 		Workers: p.Workers,
 		Produce: func(_ context.Context, emit func([]proof) error) error {
-			return p.produce(lists.NewSeeker(listed), parallel.Batcher[proof]{Emit: emit})
+			return produceProofs(p.Entries, unproven, lists.NewSeeker(listed), parallel.Batcher[proof]{Emit: emit})
 		},
 		Worker:  p.worker,
 		Collect: p.collect,
@@ -69,28 +70,29 @@ func unproven(f walk.Flags) bool {
 	return f&walk.SameFile != 0 && f&(walk.Proven|walk.Kept) == 0
 }
 
-func (p *prover) count() (count walk.Counts) {
+// countOf counts the entries that are marked so.
+func countOf(l *walk.List, marked func(walk.Flags) bool) (count walk.Counts) {
 	var e lists.Entry
-	for c := p.Entries.Cursor(); ; {
+	for c := l.Cursor(); ; {
 		f := c.Next(&e)
 		if f == nil {
 			return count
 		}
-		if unproven(*f) {
+		if marked(*f) {
 			count.Add(&e)
 		}
 	}
 }
 
-// produce hands out the files with the digests that they should have.
-func (p *prover) produce(listed *lists.Seeker, out parallel.Batcher[proof]) error {
+// produceProofs hands out the files that are marked so, with the digests that they should have.
+func produceProofs(l *walk.List, marked func(walk.Flags) bool, listed *lists.Seeker, out parallel.Batcher[proof]) error {
 	var e lists.Entry
-	for c := p.Entries.Cursor(); ; {
+	for c := l.Cursor(); ; {
 		f := c.Next(&e)
 		if f == nil {
 			break
 		}
-		if !unproven(*f) {
+		if !marked(*f) {
 			continue
 		}
 		was, err := listed.Find(e.Path)
@@ -114,10 +116,15 @@ func (p *prover) produce(listed *lists.Seeker, out parallel.Batcher[proof]) erro
 func (p *prover) worker() (work func(context.Context, []proof) error, done func()) {
 	h := dirfd.NewHasher(p.files)
 	h.Cold = true
+	return proveWith(h, p.Sealer)
+}
+
+// proveWith returns a worker that recomputes the digests of files as they are stored.
+func proveWith(h *dirfd.Hasher, sealer *seal.Sealer) (work func(context.Context, []proof) error, done func()) {
 	return func(ctx context.Context, items []proof) error {
 		for i := range items {
 			it := &items[i]
-			got, err := h.Digest(ctx, it.path, p.Sealer.StoredSize(it.size))
+			got, err := h.Digest(ctx, it.path, sealer.StoredSize(it.size))
 			if err := ctx.Err(); err != nil {
 				return err
 			}

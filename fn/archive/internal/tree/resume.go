@@ -93,7 +93,7 @@ func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Se
 		}
 		l := leftover{path: e.Path, size: e.Size, flags: f}
 		asStored := e.ModTime.Equal(want.ModTime) && e.Mode == StoredMode(want)
-		if was != nil && was.SameContent(want) && asStored {
+		if was != nil && was.SameContent(want) && was.Stamp != 0 && was.Stamp == want.Stamp && asStored {
 			l.want = was.SHA256
 		}
 		if err := out.Add(l, e.Size); err != nil {

@@ -27,7 +27,7 @@ func (b *Builder) worker() (work func(context.Context, []item) error, done func(
 		src:    &dirfd.Stack{Root: b.Source, Flags: unix.O_PATH},
 		dst:    &dirfd.Stack{Root: b.files, Flags: unix.O_PATH},
 		old:    &dirfd.Stack{Root: b.oldFiles, Flags: unix.O_PATH},
-		copier: newCopier(b.Sealer, b.Fsync),
+		copier: newCopier(b.Sealer, b.Stamper, b.Fsync),
 	}
 	return w.work, func() {
 		w.src.Close()

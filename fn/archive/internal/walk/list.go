@@ -19,6 +19,9 @@ const (
 	Kept
 	// Proven says of a SameFile that its digest was recomputed and is that of the previous tree's list.
 	Proven
+	// Doubtful says that the previous tree has a file that looks the same, and nothing proves that it is: it is to be
+	// read.
+	Doubtful
 )
 
 // List is what a scan found: the entries of a directory tree in about 50 bytes each, without a pointer each.
@@ -67,9 +70,15 @@ type node struct {
 	gone bool     // it vanished while it was scanned
 }
 
+const stamped = 'F' // the kind of a file with a stamp, in a record
+
 // appendRecord appends an entry to a node's data: flags, kind, and numbers as varints.
 func appendRecord(b []byte, name string, e *lists.Entry) []byte {
-	b = append(b, 0, e.Kind[0])
+	kind := e.Kind[0]
+	if e.Stamp != 0 {
+		kind = stamped
+	}
+	b = append(b, 0, kind)
 	b = appendString(b, name)
 	b = binary.AppendUvarint(b, uint64(e.Mode))
 	b = binary.AppendUvarint(b, uint64(e.UID))
@@ -79,6 +88,9 @@ func appendRecord(b []byte, name string, e *lists.Entry) []byte {
 	b = binary.AppendUvarint(b, uint64(e.ModTime.Nanosecond()))
 	if e.Kind == lists.Symlink {
 		b = appendString(b, e.Link)
+	}
+	if e.Stamp != 0 {
+		b = binary.LittleEndian.AppendUint64(b, e.Stamp)
 	}
 	return b
 }
@@ -127,11 +139,14 @@ func (r *record) read(parent string, e *lists.Entry) {
 	if e.Kind == lists.Symlink {
 		e.Link = string(r.string())
 	}
+	if kind == stamped {
+		e.Stamp, r.b = binary.LittleEndian.Uint64(r.b), r.b[8:]
+	}
 }
 
 func kindOf(first byte) lists.Kind {
 	switch first {
-	case lists.File[0]:
+	case lists.File[0], stamped:
 		return lists.File
 	case lists.Directory[0]:
 		return lists.Directory

@@ -11,11 +11,12 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// lister reads one directory at a time. Its fields after the first four hold the result of the last read.
+// lister reads one directory at a time. Its fields after the first five hold the result of the last read.
 type lister struct {
 	dirs    *dirfd.Stack
 	source  bool
 	outside *unix.Stat_t
+	stamps  Stamper
 	buf     []byte
 
 	names   dirfd.NameList
@@ -84,6 +85,9 @@ func (l *lister) add(fd int, parent, name string) error {
 			return ErrInside
 		}
 		l.subdirs = append(l.subdirs, name)
+	}
+	if e.Kind == lists.File {
+		e.Stamp = l.stamps.Stamp(&st)
 	}
 	l.count.Add(&e)
 	l.data = appendRecord(l.data, name, &e)

@@ -25,6 +25,7 @@ const (
 type Options struct {
 	Workers  int
 	Source   bool        // leave out what at the root of a volume is not data
+	Stamps   Stamper     // of the files; the zero value: none are wanted
 	Outside  *dirfd.Dir  // must not be below the root; may be nil
 	Progress func(int64) // called now and then with the number of entries so far, by one goroutine at a time
 }
@@ -121,7 +122,7 @@ func (s *scanner) stop() {
 func (s *scanner) work(ctx context.Context) error {
 	dirs := &dirfd.Stack{Root: s.root, Flags: unix.O_RDONLY}
 	defer dirs.Close()
-	l := &lister{dirs: dirs, source: s.opts.Source, outside: &s.outside, buf: make([]byte, 32<<10)}
+	l := &lister{dirs: dirs, source: s.opts.Source, outside: &s.outside, stamps: s.opts.Stamps, buf: make([]byte, 32<<10)}
 	for {
 		task, ok := s.take()
 		if !ok {

@@ -1,0 +1,69 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+)
+
+// Beside each tree lies a list of what its files' sources were when they were last found to hold what is stored, so
+// that the next run need not read them. It is no part of a backup: without it, more is read.
+
+const newStampsName = dirfd.TemporaryPrefix + "stamps"
+
+// newStamps begins the list that takes the place of the tree's.
+func (w *writer) newStamps() *lists.StampsWriter {
+	w.stamps = lists.NewStampsWriter(w.trees, newStampsName)
+	return w.stamps
+}
+
+// storeStamps writes the list. That it cannot be written is no reason to make no backup.
+func (w *writer) storeStamps(context.Context) error {
+	if w.stamps == nil && w.restamp && w.shared {
+		w.newStamps()
+		var e lists.Entry
+		for c := w.scanned.List.Cursor(); c.Next(&e) != nil; {
+			if e.Kind == File {
+				w.stamps.Add(e.Stamp)
+			}
+		}
+	}
+	if w.stamps == nil {
+		return nil
+	}
+	if err := w.stamps.Finish(w.manifest.Tree); err != nil {
+		w.stamps = nil
+		w.Warn(fmt.Sprintf("cannot note what was read, so that the next run reads all files of the file storage: %v", err))
+	}
+	return nil
+}
+
+// placeStamps gives the list its name.
+func (w *writer) placeStamps() {
+	if w.stamps != nil {
+		_ = w.trees.Rename(newStampsName, w.trees, stampsPrefix+w.manifest.Tree) // as in storeStamps
+	}
+}
+
+// removeStamps removes the lists of trees that are gone.
+func removeStamps(trees *dirfd.Dir) error {
+	names, err := trees.Names()
+	if err != nil {
+		return err
+	}
+	there := make(map[string]bool, len(names))
+	for _, name := range names {
+		there[name] = true
+	}
+	errs := []error{trees.Remove(newStampsName)}
+	for _, name := range names {
+		if tree, ok := strings.CutPrefix(name, stampsPrefix); ok && !there[tree] {
+			errs = append(errs, trees.Remove(name))
+		}
+	}
+	return errors.Join(errs...)
+}
