@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -91,6 +92,9 @@ func checkNamedVolume(c *composition) []finding {
 		return findingf(v1alpha1.ReasonVolumeNotFound, "PersistentVolume %q was not found; create it, or correct volumeName", name)
 	}
 	out := c.checkVolumeFree(volume)
+	if len(out) > 0 {
+		return out // what it is like is the affair of whoever has it
+	}
 	if !writable(volume.accessModes()) {
 		out = append(out, findingf(v1alpha1.ReasonDestinationNotWritable, "PersistentVolume %q has no access mode that allows writing", name)...)
 	}
@@ -102,8 +106,7 @@ func checkNamedVolume(c *composition) []finding {
 }
 
 // checkVolumeFree passes a volume that nobody claims, or that is reserved for
-// the very claim that is to be composed. Whose another namespace's is, the reader
-// of this one's status may not know.
+// the very claim that is to be composed.
 func (c *composition) checkVolumeFree(volume Object) []finding {
 	if volume.terminating() {
 		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q is being deleted", volume.name())
@@ -112,18 +115,18 @@ func (c *composition) checkVolumeFree(volume Object) []finding {
 	if ref == nil {
 		return nil
 	}
-	holder := "another namespace"
-	if ref.text("namespace") == c.namespace {
-		holder = "PersistentVolumeClaim \"" + ref.text("name") + "\""
-	}
 	ours := ref.text("namespace") == c.namespace && ref.text("name") == specs.PVCName(c.backup)
+	whose := "a PersistentVolumeClaim of another namespace" // which its author may not know
+	if ref.text("namespace") == c.namespace {
+		whose = fmt.Sprintf("PersistentVolumeClaim %q", ref.text("name"))
+	}
 	switch {
 	case ours && ref.text("uid") == "":
 		return nil
 	case volume.text("status", "phase") == string(corev1.VolumeReleased):
-		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q was released by %s; if it may be used, run: kubectl patch pv %s --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/claimRef\",\"value\":{\"namespace\":%q,\"name\":%q}}]'", volume.name(), holder, volume.name(), c.namespace, specs.PVCName(c.backup))
+		return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q was released by %s; if it may be used, run: kubectl patch pv %s --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/claimRef\",\"value\":{\"namespace\":%q,\"name\":%q}}]'", volume.name(), whose, volume.name(), c.namespace, specs.PVCName(c.backup))
 	}
-	return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q is bound by %s; name another one", volume.name(), holder)
+	return findingf(v1alpha1.ReasonVolumeNotAvailable, "PersistentVolume %q is bound to %s; name another one", volume.name(), whose)
 }
 
 // requested is the size that the spec requests; nil without one.

@@ -158,6 +158,7 @@ func TestJobFollowsTheCluster(t *testing.T) {
 func TestClaimChangedWhileTheJobRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", func(o *dataset.Options) { o.AccessMode = "ReadWriteOnce" })
+	w.Allow.PriorityClassNames = []string{"high"}
 	w.untilJob()
 	before := jsonOf(t, w.theJob().Object["spec"])
 	uid := w.theJob().GetUID()

@@ -19,6 +19,10 @@ type Observed struct {
 	Now time.Time
 	// Image of the Job's pod, from the Composition's input.
 	Image string
+	// Allow is what a spec may ask for, from the Composition's input.
+	Allow v1alpha1.Allow
+	// InputError tells that the Composition's input does not decode.
+	InputError error
 	// Composed are the composed objects that exist, by resource name.
 	Composed map[string]Object
 	// Required are the objects that were asked for, by the name in

@@ -37,6 +37,7 @@ func findings(reason string, messages ...string) []finding {
 func (c *composition) preflight() {
 	checks := []func(*composition) []finding{
 		checkSpec,            // every field can be used
+		checkJob,             // spec.job asks for nothing that is not allowed
 		checkNamespace,       // the namespace is there
 		checkAPIManager,      // exactly one APIManager, or the named one
 		checkDatabases,       // nothing of the installation's data in its own databases

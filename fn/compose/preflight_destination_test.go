@@ -97,17 +97,21 @@ func namedVolumeRefusals() map[string]refusal {
 		},
 		"VolumeBound": {
 			reason: "it is somebody's", spec: named, arrange: withVolume("", "10Gi", "ReadWriteOnce", other, "Bound"),
-			want: v1alpha1.ReasonVolumeNotAvailable, holds: []string{"bound by another namespace;", "another one"},
+			want: v1alpha1.ReasonVolumeNotAvailable, holds: []string{"of another namespace", "another one"}, lack: []string{"other/data", `"data"`},
 		},
 		"VolumeReleased": {
 			reason: "its data may still be wanted; the message says how to free it", spec: named,
 			arrange: withVolume("", "10Gi", "ReadWriteOnce", other, "Released"),
-			want:    v1alpha1.ReasonVolumeNotAvailable, holds: []string{"released by another namespace;", "kubectl patch pv pv-1", "/spec/claimRef"},
+			want:    v1alpha1.ReasonVolumeNotAvailable, holds: []string{"released by a PersistentVolumeClaim of another namespace", "kubectl patch pv pv-1", "/spec/claimRef"},
 		},
 		"VolumeReleasedByUs": {
 			reason: "an earlier claim of this name held it: until its UID is removed, Kubernetes binds it to nobody", spec: named,
 			arrange: withVolume("", "10Gi", "ReadWriteOnce", `, claimRef: {namespace: 3scale, name: nightly-backup, uid: old}`, "Released"),
-			want:    v1alpha1.ReasonVolumeNotAvailable, holds: []string{"released by PersistentVolumeClaim \"nightly-backup\"", "kubectl patch pv pv-1"},
+			want:    v1alpha1.ReasonVolumeNotAvailable, holds: []string{`released by PersistentVolumeClaim "nightly-backup"`, "kubectl patch pv pv-1"},
+		},
+		"VolumeBoundAndSmall": {
+			reason: "what another's volume is like, he may not know", spec: named, arrange: withVolume("", "1Gi", "ReadOnlyMany", other, "Bound"),
+			want: v1alpha1.ReasonVolumeNotAvailable, lack: []string{"1Gi", "access mode"},
 		},
 		"VolumeReservedForAnother": {
 			reason: "a reservation counts before it is bound", spec: named,

@@ -50,7 +50,11 @@ func (c *composition) stale(status *v1alpha1.ThreeScaleBackupStatus) time.Time {
 	return latest
 }
 
-func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
+// seconds takes more than a year for a year, which no Duration overflows with.
+func seconds(n int64) time.Duration {
+	const year = 365 * 24 * 60 * 60
+	return time.Duration(min(n, year)) * time.Second
+}
 
 // cautions are the warnings that follow from the schedule and the runs before.
 func (c *composition) cautions() []finding {

@@ -100,7 +100,7 @@ func (c *composition) verificationDue() bool {
 		c.checks.skip()
 		return false
 	}
-	return c.backupVolume() != nil && c.observed.Image != ""
+	return c.backupVolume() != nil && c.observed.Image != "" && len(checkJob(c)) == 0
 }
 
 // busy tells that a run is in flight.
@@ -119,6 +119,8 @@ func (c *composition) advanceVerification(v *verification) {
 		c.desired.Resources[keyVerifyJob+v.id] = frozenJob(v.job)
 	case c.busy():
 		// The status was lost, and with it that this one had ended.
+	case len(checkJob(c)) > 0:
+		// Which PreflightPassed tells.
 	case v.report != nil && c.mayReport(v.report) && c.backupVolume() != nil:
 		c.desired.Resources[keyVerifyJob+v.id] = specs.VerifyJob(c.verifyInput(v))
 	}

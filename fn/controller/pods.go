@@ -105,6 +105,11 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 		return in, err
 	}
 	in.AssignsUID = namespace.Annotations[specs.UIDRangeAnnotation] != ""
+	if w.accountName() == "" { // nobody else's rights bound what is asked for
+		if p := restore.CheckJob(w.restore, in.AssignsUID); p != nil {
+			return in, p
+		}
+	}
 	if w.restore.Spec.Decryption == nil {
 		return in, nil
 	}

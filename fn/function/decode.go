@@ -29,6 +29,7 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 	}
 	o.NoRequired = handsNothingOver(req)
 	o.Image = req.GetInput().GetFields()["image"].GetStringValue()
+	o.Allow, o.InputError = decodeAllow(req.GetInput())
 	if req.GetObserved().GetComposite().GetResource() == nil {
 		return o, errors.New("cannot read the composite: the request has none; this function composes, it is no operation")
 	}
@@ -48,6 +49,28 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		o.Required[name] = objects
 	}
 	return o, nil
+}
+
+// decodeAllow reads what the Composition's input allows. An error is told to the
+// user, and nothing is allowed then.
+func decodeAllow(input *structpb.Struct) (v1alpha1.Allow, error) {
+	var allow v1alpha1.Allow
+	value, there := input.GetFields()["allow"]
+	if !there {
+		return allow, nil
+	}
+	fields := value.GetStructValue()
+	if fields == nil {
+		return allow, errors.New("cannot read allow: it is not an object")
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields.AsMap(), &allow); err != nil {
+		return v1alpha1.Allow{}, fmt.Errorf("cannot read allow: %w", err)
+	}
+	switch allow.PodSecurity {
+	case "", v1alpha1.PodSecurityRestricted, v1alpha1.PodSecurityBaseline, v1alpha1.PodSecurityPrivileged:
+		return allow, nil
+	}
+	return v1alpha1.Allow{}, fmt.Errorf("cannot read allow.podSecurity: %q is none of restricted, baseline and privileged", allow.PodSecurity)
 }
 
 // handsNothingOver tells that core never hands over what is required. Crossplane

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/function"
 )
@@ -137,6 +138,34 @@ func TestUndecodableSpec(t *testing.T) {
 			for key := range spec {
 				assert.Contains(t, condition(rsp, "PreflightPassed").GetMessage(), "spec."+key)
 			}
+		})
+	}
+}
+
+// TestUndecodableAllow: nothing is allowed by what cannot be read, and it is told.
+func TestUndecodableAllow(t *testing.T) {
+	for name, tc := range map[string]struct{ why, allow, want string }{
+		"NoObject":      {"a list is none", `[root]`, "cannot read allow: it is not an object"},
+		"WrongType":     {"a name where names belong", `{priorityClassNames: high}`, "cannot read allow"},
+		"UnknownLevel":  {"levels are written as Kubernetes writes them", `{podSecurity: Baseline}`, "cannot read allow.podSecurity"},
+		"WrongQuantity": {"no quantity", `{maxResources: {cpu: many}}`, "cannot read allow"},
+		"UnknownField":  {"a Composition may be newer than the function", `{somethingNewer: true}`, ""},
+		"Nothing":       {"an empty one is none", `{}`, ""},
+		"AllThereCanBe": {"each field", `{podSecurity: privileged, priorityClassNames: [high], tolerations: [{operator: Exists}], affinityNamespaces: ["*"], maxResources: {cpu: 2}}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := newWorld(t).request()
+			var allow any
+			require.NoError(t, yaml.Unmarshal([]byte(tc.allow), &allow))
+			value, err := structpb.NewValue(allow)
+			require.NoError(t, err)
+			req.Input.Fields["allow"] = value
+			message := condition(run(t, req), "PreflightPassed").GetMessage()
+			if tc.want == "" {
+				assert.NotContains(t, message, "allow", tc.why)
+				return
+			}
+			assert.Contains(t, message, tc.want, tc.why)
 		})
 	}
 }

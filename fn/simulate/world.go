@@ -17,7 +17,9 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
 )
 
@@ -42,6 +44,8 @@ type World struct {
 	Composite *unstructured.Unstructured
 	// Image is the Composition's input.image.
 	Image string
+	// Allow is its input.allow.
+	Allow v1alpha1.Allow
 	// Now is the clock of the API server.
 	Now func() time.Time
 	// Live, if it is set, is asked for what the world does not hold.
@@ -199,7 +203,7 @@ func (w *World) request() (*fnv1.RunFunctionRequest, error) {
 		Meta:     &fnv1.RequestMeta{Tag: "simulate"},
 		Observed: &fnv1.State{Composite: &fnv1.Resource{Resource: composite}, Resources: map[string]*fnv1.Resource{}},
 	}
-	if req.Input, err = structpb.NewStruct(map[string]any{"image": w.Image}); err != nil {
+	if req.Input, err = w.input(); err != nil {
 		return nil, fmt.Errorf("cannot encode the input: %w", err)
 	}
 	for name, object := range w.Composed() {
@@ -210,6 +214,15 @@ func (w *World) request() (*fnv1.RunFunctionRequest, error) {
 		req.Observed.Resources[name] = &fnv1.Resource{Resource: s}
 	}
 	return req, nil
+}
+
+// input is that of the Composition.
+func (w *World) input() (*structpb.Struct, error) {
+	allow, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&w.Allow)
+	if err != nil {
+		return nil, err
+	}
+	return structpb.NewStruct(map[string]any{"image": w.Image, "allow": allow})
 }
 
 // resolve answers requirements as core does: by name, or all of a kind.

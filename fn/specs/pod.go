@@ -6,7 +6,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
+
+// SettingsPod returns the pod of a Job of the mover with these settings and no
+// volume: what of the settings reaches a pod, for those who check it.
+func SettingsPod(settings v1alpha1.JobSettings, assignsUID bool) corev1.PodTemplateSpec {
+	return moverJob(work{settings: settings, assignsUID: assignsUID}).Spec.Template
+}
 
 // podSecurityContext meets Pod Security "restricted" and OpenShift's
 // restricted-v2. Where the cluster assigns UIDs it sets none; also there, a

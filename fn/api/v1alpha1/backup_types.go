@@ -279,7 +279,10 @@ const (
 	DeletionDelete DeletionPolicy = "Delete"
 )
 
-// JobSettings configures the pod that copies the data.
+// JobSettings configures the pod that copies the data. What reaches beyond the
+// namespace, or breaks Pod Security "restricted", has to be allowed: in a
+// ThreeScaleBackup by the input of its Composition, in a ThreeScaleRestore by the
+// rights of its ServiceAccount.
 type JobSettings struct {
 	// How long the Job may take in all, in seconds, retries included; 21600 (6
 	// hours) by default.
@@ -291,17 +294,19 @@ type JobSettings struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	BackoffLimit *int32 `json:"backoffLimit,omitempty"`
-	// CPU and memory of the container, as requests and limits; none by default.
+	// CPU, memory and scratch space of the container, as requests and limits; none
+	// by default. Other resources have to be allowed.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// Labels of the nodes that the pods may run on.
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-	// Taints of nodes that the pods tolerate.
+	// Taints of nodes that the pods tolerate; each has to be allowed.
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-	// Which nodes and pods the pods run beside. Where the file storage cannot be
-	// mounted on two nodes, it is added that a pod runs beside those that mount it.
+	// Which nodes, and pods of the namespace, the pods run beside; other namespaces
+	// have to be allowed. Where the file storage cannot be mounted on two nodes, it is
+	// added that a pod runs beside those that mount it.
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 	// Secrets of this namespace with the login for the pods' image.
@@ -309,10 +314,12 @@ type JobSettings struct {
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 	// Replaces fields of the pods' security context, for example runAsUser where the
 	// files belong to another user. By default it meets Pod Security "restricted",
-	// with user and group 65532 unless OpenShift assigns them.
+	// with user and group 65532 unless OpenShift assigns them; what does not meet it
+	// has to be allowed.
 	// +optional
 	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
-	// Name of the pods' PriorityClass; the cluster's default without it.
+	// Name of the pods' PriorityClass, which has to be allowed; the cluster's default
+	// without it.
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }

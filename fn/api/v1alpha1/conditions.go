@@ -52,6 +52,16 @@ const (
 	// In a restore: it holds a value that its schema admits and no field can hold.
 	// Do: correct the field that the message names.
 	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonJobRefused: `spec.job` asks for something that reaches beyond its own
+	// namespace, or breaks Pod Security, and the Composition does not allow it.
+	// Do: leave out the field that the message names, or ask whoever installed the
+	// Composition to allow it in the field of `input.allow` that it names.
+	// In a restore: `spec.job` asks for something that reaches beyond its own
+	// namespace, or breaks Pod Security, and the controller itself would make the pod,
+	// since the restore names no account.
+	// Do: leave out the field that the message names, or name a ServiceAccount that
+	// may make Jobs in `serviceAccountName`.
+	ReasonJobRefused = "JobRefused"
 	// ReasonNamespaceNotFound: the namespace is not there.
 	// Do: create it again; nothing where it is being deleted.
 	ReasonNamespaceNotFound = "NamespaceNotFound"

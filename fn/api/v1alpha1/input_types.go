@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // Input is the input of the function's step in a Composition. It is never
 // stored in a cluster; its CRD in package/ documents it.
@@ -17,4 +20,53 @@ type Input struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	Image string `json:"image"`
+
+	// What a ThreeScaleBackup may ask for in spec.job beside what is its own
+	// namespace's affair. Nothing by default: pods meet Pod Security "restricted",
+	// tolerate no taint, and have no priority.
+	// +optional
+	Allow Allow `json:"allow,omitempty,omitzero"`
 }
+
+// Allow says what a ThreeScaleBackup may ask for in spec.job.
+type Allow struct {
+	// Level of the Pod Security Standards that pods must meet: restricted by
+	// default; baseline, which lets them run as root; or privileged, which is
+	// anything. What the namespace itself enforces, holds all the same.
+	// +optional
+	PodSecurity PodSecurityLevel `json:"podSecurity,omitempty"`
+
+	// Names of the PriorityClasses that pods may have; none by default.
+	// +optional
+	// +listType=set
+	PriorityClassNames []string `json:"priorityClassNames,omitempty"`
+
+	// Taints that pods may tolerate, as tolerations: one that names no key, value or
+	// effect allows all of them. None by default.
+	// +optional
+	// +listType=atomic
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// Other namespaces beside, or away from, whose pods a pod may ask to run; "*" is
+	// all of them, and needed for a namespaceSelector. None by default.
+	// +optional
+	// +listType=set
+	AffinityNamespaces []string `json:"affinityNamespaces,omitempty"`
+
+	// How much a pod may request, and have as a limit, of each resource. What is not
+	// named here is free for cpu, memory and ephemeral-storage, which a ResourceQuota
+	// of the namespace can bound, and refused for all others, such as devices.
+	// +optional
+	MaxResources corev1.ResourceList `json:"maxResources,omitempty"`
+}
+
+// PodSecurityLevel is a level of the Pod Security Standards.
+// +kubebuilder:validation:Enum=restricted;baseline;privileged
+type PodSecurityLevel string
+
+// Levels of the Pod Security Standards.
+const (
+	PodSecurityRestricted PodSecurityLevel = "restricted"
+	PodSecurityBaseline   PodSecurityLevel = "baseline"
+	PodSecurityPrivileged PodSecurityLevel = "privileged"
+)

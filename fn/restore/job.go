@@ -1,0 +1,25 @@
+package restore
+
+import (
+	"fmt"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/podpolicy"
+	"threescale.dev/backup/fn/specs"
+)
+
+// CheckJob tells what spec.job asks for that a pod which the controller makes by
+// its own rights must not have. Where a ServiceAccount makes it, its rights and
+// the namespace's admission say so.
+func CheckJob(r *v1alpha1.ThreeScaleRestore, assignsUID bool) *Problem {
+	refused := podpolicy.Check(v1alpha1.Allow{}, r.Namespace, specs.SettingsPod(r.Spec.Job, assignsUID))
+	if len(refused) == 0 {
+		return nil
+	}
+	text := ""
+	for _, r := range refused {
+		text += job.Sentence(fmt.Sprintf("spec.job.%s %s", r.Field, r.Problem)) + ". "
+	}
+	return stalled(v1alpha1.ReasonJobRefused, "%sLeave it out, or name a ServiceAccount that may make Jobs in spec.serviceAccountName", text)
+}
