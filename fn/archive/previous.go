@@ -49,6 +49,9 @@ func (w *writer) candidates() ([]*Manifest, error) {
 	seen := make(map[string]bool)
 	for _, run := range slices.Backward(runs) {
 		m := run.Manifest
+		if !w.trusts(run) {
+			continue
+		}
 		if m != nil && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) && !seen[m.Tree] {
 			seen[m.Tree] = true
 			candidates = append(candidates, m)
@@ -61,6 +64,19 @@ func (w *writer) candidates() ([]*Manifest, error) {
 		return candidates, err
 	}
 	return append([]*Manifest{w.interrupted}, candidates...), nil
+}
+
+// trusts tells if a run is what was written, as far as that is known: what is linked to becomes part of a run that
+// is vouched for.
+func (w *writer) trusts(run RunInfo) bool {
+	want, known := w.opts.Known[run.ID]
+	switch {
+	case len(w.opts.Known) == 0 || known && run.ManifestSHA256 == want:
+		return true
+	case known && run.State == Complete:
+		w.Warn(fmt.Sprintf("run %q was replaced and was not used: its manifest.json has SHA-256 %s, and %s was written", run.ID, run.ManifestSHA256, want))
+	}
+	return false
 }
 
 // tryPrevious compares the scan with a tree. It returns true if they are the same, and the tree can be shared.

@@ -25,17 +25,18 @@ type Object struct {
 
 // WriteOptions says what to back up.
 type WriteOptions struct {
-	Run        string           // ID: letters, digits, dots, underscores and hyphens
-	Holder     string           // what this writer is called in another writer's LockedError
-	Objects    []Object         // at least one, in any order
-	Files      string           // directory of the file storage; empty: skipped
-	Source     Source           // for the manifest
-	Cause      Cause            // for the manifest
-	Recipients []string         // age1..., to encrypt for; none: stored in plaintext
-	ProveLinks bool             // read each stored file before linking to it, and copy afresh what is damaged
-	Workers    int              // how many files at a time; 0: one for each CPU and one more
-	Progress   func(Progress)   // called by one goroutine at a time, up to thousands of times a second; may be nil
-	Now        func() time.Time // the clock
+	Run        string            // ID: letters, digits, dots, underscores and hyphens
+	Holder     string            // what this writer is called in another writer's LockedError
+	Objects    []Object          // at least one, in any order
+	Files      string            // directory of the file storage; empty: skipped
+	Source     Source            // for the manifest
+	Cause      Cause             // for the manifest
+	Recipients []string          // age1..., to encrypt for; none: stored in plaintext
+	Known      map[string]string // by run ID, digests of manifests: what differs is not linked to, and with any, nor is a run without
+	ProveLinks bool              // read each stored file before linking to it, and copy afresh what is damaged
+	Workers    int               // how many files at a time; 0: one for each CPU and one more
+	Progress   func(Progress)    // called by one goroutine at a time, up to thousands of times a second; may be nil
+	Now        func() time.Time  // the clock
 }
 
 // Result is what a run became.

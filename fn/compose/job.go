@@ -94,6 +94,7 @@ func (c *composition) jobInput(r *run) specs.JobInput {
 		Inconsistent: r.inconsistent,
 		AssignsUID:   c.assignsUID(),
 		Files:        r.files(),
+		Known:        c.knownManifests(),
 		ProveLinks:   c.damageKnown(),
 		Retention:    c.retention(),
 	}

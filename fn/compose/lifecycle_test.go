@@ -43,7 +43,7 @@ func TestLifecycle(t *testing.T) {
 	assert.Equal(t, "True", w.condition("BackupCompleted")["status"])
 	assert.Nil(t, w.theJob(), "a Job that succeeded goes, so that its pod no longer holds the volumes")
 	assert.Nil(t, w.status("progress"))
-	assert.Equal(t, map[string]any{"id": run, "files": 3016.0, "bytes": 92331122.0, "linkedFiles": 0.0, "manifestSHA256": "aa"}, w.status("lastRun"))
+	assert.Equal(t, map[string]any{"id": run, "files": 3016.0, "bytes": 92331122.0, "linkedFiles": 0.0, "manifestSHA256": digestOf(run)}, w.status("lastRun"))
 	assert.Equal(t, "2026-11-22T12:01:00Z", w.status("lastSuccessfulTime"))
 	assert.Equal(t, "2026-11-22T12:01:00Z", w.status("completionTime"))
 	assert.Equal(t, "example", w.status("apiManagerSourceName"))

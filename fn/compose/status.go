@@ -64,6 +64,7 @@ func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 			warnings = append([]string{inconsistency()}, warnings...)
 		}
 		status.LastSuccessfulTime = r.record.CompletionTime
+		status.Manifests = withManifest(status.Manifests, r.id, r.result.ManifestSHA256)
 		status.LastRun = &v1alpha1.LastRun{
 			ID:             r.id,
 			Files:          r.result.Files,

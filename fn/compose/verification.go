@@ -3,6 +3,7 @@ package compose
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -148,14 +149,16 @@ func (c *composition) verifyInput(v *verification) specs.VerifyInput {
 		Image:        c.observed.Image,
 		VolumeClaim:  c.volumeClaimName(),
 		Run:          job.All,
+		Known:        c.knownManifests(),
 		Settings:     c.spec.Job,
 		AssignsUID:   c.assignsUID(),
 	}
 	if c.spec.Verify != nil && c.spec.Verify.LatestOnly {
 		in.Run = job.Latest
 	}
-	if last := c.observed.Composite.Status.LastRun; last != nil {
+	if last := c.observed.Composite.Status.LastRun; last != nil && job.KnownManifest(last.ID, last.ManifestSHA256) != "" {
 		in.ExpectRun, in.ManifestSHA256 = last.ID, last.ManifestSHA256
+		in.Known = slices.DeleteFunc(in.Known, func(known string) bool { return strings.HasPrefix(known, last.ID+"=") })
 	}
 	return in
 }

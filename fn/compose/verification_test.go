@@ -79,7 +79,7 @@ func TestVerification(t *testing.T) {
 	rsp := w.at("2026-11-29T05:00:01Z")
 	assert.Equal(t, []string{"VerificationStarted"}, eventsOf(rsp))
 	started := w.untilVerifying()
-	assert.Subset(t, argsOf(started), []string{"verify", "--run=all", "--expect-run=" + run, "--manifest-sha256=aa"})
+	assert.Subset(t, argsOf(started), []string{"verify", "--run=all", "--expect-run=" + run, "--manifest-sha256=" + digestOf(run)})
 	assert.Equal(t, "Running", w.status("verification", "state"))
 	w.reconcile()
 	assert.Equal(t, v1alpha1.ReasonNotVerified, w.condition("Verified")["reason"])

@@ -1,8 +1,10 @@
 package compose_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -208,9 +210,12 @@ func (w *world) runID() string { return w.theJob().GetLabels()["backup.threescal
 func completed(run string) job.Result {
 	return job.Result{
 		Run: run, Completed: true, StartTime: noon, CompletionTime: noon.Add(time.Minute),
-		Files: 3016, Bytes: 92331122, LinkedFiles: 0, ManifestSHA256: "aa",
+		Files: 3016, Bytes: 92331122, LinkedFiles: 0, ManifestSHA256: digestOf(run),
 	}
 }
+
+// digestOf stands for the digest of a run's manifest.
+func digestOf(run string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(run))) }
 
 // succeed lets the run in flight succeed.
 func (w *world) succeed() string {

@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
@@ -10,9 +12,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
 )
+
+// TestInspectIsToldTheDigest that the ThreeScaleBackup knows of its newest run.
+func TestInspectIsToldTheDigest(t *testing.T) {
+	const run = "20261122t020000z-1a2b3c4d"
+	digest := strings.Repeat("a", 64)
+	r := someRestore()
+	r.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}, Run: job.Latest}
+	c := fake.NewClientBuilder().WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.Namespace}}).Build()
+	w := &work{Reconciler: &Reconciler{Client: c}, restore: r, tenant: c}
+	w.observed = restore.Observed{Restore: r, Backup: restore.Object{"status": map[string]any{"lastRun": map[string]any{"id": run, "manifestSHA256": digest}}}}
+	require.NoError(t, w.startInspect(t.Context()))
+	var jobs batchv1.JobList
+	require.NoError(t, c.List(t.Context(), &jobs))
+	require.Len(t, jobs.Items, 1)
+	assert.Subset(t, jobs.Items[0].Spec.Template.Spec.Containers[0].Args, []string{"--run=" + run, "--manifest-sha256=" + digest})
+}
 
 // TestJobByOwnRights: without a ServiceAccount the controller makes the pods of
 // somebody who may make none.

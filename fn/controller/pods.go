@@ -40,6 +40,7 @@ func (w *work) startInspect(ctx context.Context) error {
 		return err
 	}
 	in.Run = restore.WantedRun(&w.observed)
+	in.ManifestSHA256 = restore.WantedManifest(&w.observed, in.Run)
 	w.restore.Status.Plan = nil // one of before, as of a dry run, was made of what is there no more
 	objects := helpers(in.Step, handoverParts)
 	for part := range handoverParts {

@@ -79,7 +79,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 		return job.Result{}, err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	prune := &pruner{volume: volume, policy: policy, env: env, progress: progress}
+	prune := &pruner{volume: volume, policy: policy, known: job.KnownManifests(o.Known), env: env, progress: progress}
 	options := writeOptions(o, env, snapshot, progress)
 	written, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
 	if err != nil {
@@ -106,6 +106,7 @@ func writeOptions(o job.Options, env Env, snapshot *Snapshot, progress func(job.
 		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale, FileStorage: (*archive.Claim)(source.FileStorage)},
 		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
 		Recipients: o.Recipient,
+		Known:      job.KnownManifests(o.Known),
 		ProveLinks: o.ProveLinks,
 		Now:        env.Now,
 		Progress:   passOn(progress),

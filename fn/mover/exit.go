@@ -34,6 +34,8 @@ var (
 	undecryptable = kind{v1alpha1.ReasonDecryptionFailed, job.ExitNoPermission}
 	// unexpected: a run holds what no backup of 3scale holds.
 	unexpected = kind{v1alpha1.ReasonUnexpectedObject, job.ExitIntegrity}
+	// runReplaced: a run is not the one that its digest is known of.
+	runReplaced = kind{v1alpha1.ReasonRunReplaced, job.ExitIntegrity}
 	// handoverTooSmall: the objects take more hand-over Secrets than there are.
 	handoverTooSmall = kind{v1alpha1.ReasonHandoverTooSmall, job.ExitUsage}
 	// handoverFailed: a hand-over Secret could not be written.

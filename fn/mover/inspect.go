@@ -69,6 +69,9 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 	defer run.Close() //nolint:errcheck // likewise
 	info := run.Info()
 	i.describe(info)
+	if err := checkManifest(info, i.options.ManifestSHA256); err != nil {
+		return err
+	}
 	if err := i.verify(ctx, volume, info); err != nil {
 		return err
 	}
@@ -83,6 +86,18 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 		return err
 	}
 	return i.handOver(ctx, objects)
+}
+
+// checkManifest returns an error for a run that is not the one whose manifest has
+// the digest want; with none, any is.
+func checkManifest(info archive.RunInfo, want string) error {
+	switch {
+	case want == "" || info.ManifestSHA256 == want:
+		return nil
+	case info.ManifestSHA256 == "":
+		return &failure{runReplaced, fmt.Errorf("run %q is not the one that is meant: it has no manifest.json, whose SHA-256 must be %s", info.ID, want)}
+	}
+	return &failure{runReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced on the volume, or another run is meant", info.ID, info.ManifestSHA256, want)}
 }
 
 // resolve returns the run that is meant. A newest run that was damaged is not

@@ -187,7 +187,7 @@ func TestInspectHandsOverNothingOf(t *testing.T) {
 		"AdditionalFile":         {reason: "a file that nobody wrote", prepare: added("trees/*/files", "evil"), want: integrity, exit: job.ExitIntegrity},
 		"AdditionalInTree":       {reason: "something beside the files", prepare: added("trees/[0-9a-f]*", "evil"), want: integrity, exit: job.ExitIntegrity},
 		"AnotherManifest": {
-			reason: "a run that is whole, and another one than was asked for", want: integrity, exit: job.ExitIntegrity,
+			reason: "a run that is whole, and another one than was asked for", want: v1alpha1.ReasonRunReplaced, exit: job.ExitIntegrity,
 			prepare: func(_ *testing.T, s *stage) { s.inspect.ManifestSHA256 = strings.Repeat("0", 64) },
 		},
 		"NewerFormat": {
@@ -350,7 +350,7 @@ func TestInspectOfAnOperatorBackup(t *testing.T) {
 	s.inspect.ManifestSHA256 = strings.Repeat("0", 64)
 	got, err = s.runInspect()
 	require.Error(t, err)
-	assert.Equal(t, v1alpha1.ReasonIntegrity, got.Reason, "the run that was expected is not this one")
+	assert.Equal(t, v1alpha1.ReasonRunReplaced, got.Reason, "the run that was expected is not this one")
 	write(t, volume, "secrets/system-recaptcha.json", "")
 	s.inspect.ManifestSHA256 = ""
 	got, err = s.runInspect()

@@ -50,10 +50,8 @@ func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(job
 	}
 	defer run.Close() //nolint:errcheck // likewise
 	info := run.Info()
-	if o.ManifestSHA256 != "" && o.ManifestSHA256 != info.ManifestSHA256 {
-		return nil, &archive.IntegrityError{Run: info.ID, Problems: []archive.Problem{{
-			Path: "manifest.json", Kind: archive.Changed, Got: "sha256:" + info.ManifestSHA256, Want: "sha256:" + o.ManifestSHA256,
-		}}}
+	if err := checkManifest(info, o.ManifestSHA256); err != nil {
+		return nil, err
 	}
 	restored, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Restored, error) {
 		return run.Restore(ctx, o.FileStorage, archive.RestoreOptions{

@@ -53,7 +53,7 @@ func TestRefillFailures(t *testing.T) {
 	}{
 		"AnotherManifest": {"the run changed since it was inspected", false, func(_ *testing.T, s *stage) {
 			s.refill.ManifestSHA256 = strings.Repeat("0", 64)
-		}, v1alpha1.ReasonIntegrity, job.ExitIntegrity},
+		}, v1alpha1.ReasonRunReplaced, job.ExitIntegrity},
 		"FlippedFile": {"a bit of a file", false, func(t *testing.T, s *stage) {
 			flip(t, s.volumePath("trees/*/files/tenant/.htaccess"))
 		}, v1alpha1.ReasonIntegrity, job.ExitIntegrity},

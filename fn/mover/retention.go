@@ -78,6 +78,7 @@ func policyOf(r job.Retention) (retention.Policy, error) {
 type pruner struct {
 	volume   *archive.Volume
 	policy   retention.Policy
+	known    map[string]string // digests of manifests, by run
 	env      Env
 	progress func(job.Progress)
 
@@ -141,11 +142,20 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	decisions := Decide(runs, InstallationOf(written), p.policy)
+	decisions := Decide(p.unreplaced(runs), InstallationOf(written), p.policy)
 	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
 		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
 	}
 	return slices.DeleteFunc(goingOf(decisions), func(id string) bool { return id == written.Run }), nil
+}
+
+// unreplaced leaves out the runs that are not what their digests are known of. Like
+// those that are damaged, they displace no other, and stay for somebody to look at.
+func (p *pruner) unreplaced(runs []archive.RunInfo) []archive.RunInfo {
+	return slices.DeleteFunc(slices.Clone(runs), func(run archive.RunInfo) bool {
+		want := p.known[run.ID]
+		return want != "" && run.ManifestSHA256 != want
+	})
 }
 
 // goingOf returns the IDs of the runs that go, oldest first.
@@ -220,7 +230,7 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 		policy, rules = retention.Policy{Last: 1}, "keeping only the newest verified run"
 	}
 	runs, listErr := p.volume.Runs()
-	going := goingOf(Decide(runs, of, policy))
+	going := goingOf(Decide(p.unreplaced(runs), of, policy))
 	freed, freedErr := p.volume.Freed(ctx, going)
 	switch {
 	case listErr != nil || freedErr != nil:

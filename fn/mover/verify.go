@@ -50,11 +50,31 @@ func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Prog
 			return nil, denied(err)
 		}
 	}
-	if o.ExpectRun != "" && o.ManifestSHA256 != "" {
-		options.Expect = map[string]string{o.ExpectRun: o.ManifestSHA256}
+	if options.Expect, err = expected(volume, o); err != nil {
+		return nil, denied(err)
 	}
 	found, err := volume.VerifyRuns(ctx, options)
 	return found, denied(err)
+}
+
+// expected are the digests to compare with, by run: of what must be there, and of
+// what is known and still there, since retention removes runs.
+func expected(volume *archive.Volume, o job.VerifyOptions) (map[string]string, error) {
+	expect := make(map[string]string)
+	runs, err := volume.Runs()
+	if err != nil {
+		return nil, err
+	}
+	known := job.KnownManifests(o.Known)
+	for _, run := range runs {
+		if digest, ok := known[run.ID]; ok && run.State != archive.Partial {
+			expect[run.ID] = digest
+		}
+	}
+	if o.ExpectRun != "" && o.ManifestSHA256 != "" {
+		expect[o.ExpectRun] = o.ManifestSHA256
+	}
+	return expect, nil
 }
 
 // denied tells that reading was forbidden from that writing was: here, nothing

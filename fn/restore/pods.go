@@ -24,16 +24,38 @@ func inspect(o *Observed) Decision {
 	if i := o.Inspection; i != nil {
 		reading.completed, reading.reason, reading.message = i.Completed, i.Reason, i.Message
 	}
-	return reading.decide(o)
+	d := reading.decide(o)
+	if !d.finished {
+		return d
+	}
+	i := o.Inspection
+	if want := WantedManifest(o, i.Run); want != "" && i.ManifestSHA256 != want {
+		return failedPod(o, o.Inspect, DropInspect, reading.doing, v1alpha1.ReasonRunReplaced, fmt.Sprintf("manifest.json of run %q has SHA-256 %s, and must have %s", i.Run, i.ManifestSHA256, want))
+	}
+	return d
 }
 
 // WantedRun is the run that the inspect Job is told to read: the one that an
-// earlier commit recorded, whatever is the latest by now.
+// earlier commit recorded, whatever is the latest by now. The latest of a
+// ThreeScaleBackup is what its status says: a volume can be written by others.
 func WantedRun(o *Observed) string {
 	if o.Branch != nil && o.Branch.Run != "" {
 		return o.Branch.Run
 	}
+	if last := lastRunIn(o.Backup); last != "" && o.Restore.Spec.RestoreSource.Run == job.Latest {
+		return last
+	}
 	return o.Restore.Spec.RestoreSource.Run
+}
+
+// WantedManifest is what the digest of a run's manifest must be: as the spec has it,
+// else as the status of the ThreeScaleBackup has it of that run; "" where nobody
+// says.
+func WantedManifest(o *Observed, run string) string {
+	if want := o.Restore.Spec.RestoreSource.ManifestSHA256; want != "" {
+		return want
+	}
+	return manifestIn(o.Backup, run)
 }
 
 // refill writes the file storage.
@@ -87,7 +109,7 @@ func look(o *Observed) string {
 // final are the reasons with which a pod would fail again.
 func final(reason string) bool {
 	switch reason {
-	case v1alpha1.ReasonIntegrity, v1alpha1.ReasonDecryptionFailed, v1alpha1.ReasonRunNotFound,
+	case v1alpha1.ReasonIntegrity, v1alpha1.ReasonDecryptionFailed, v1alpha1.ReasonRunNotFound, v1alpha1.ReasonRunReplaced,
 		v1alpha1.ReasonUnexpectedObject, v1alpha1.ReasonUnsupportedFormat, v1alpha1.ReasonHandoverTooSmall, v1alpha1.ReasonUsage, v1alpha1.ReasonNotEmpty, v1alpha1.ReasonNoSpace:
 		return true
 	}
@@ -108,6 +130,9 @@ func advice(reason string) string {
 // remedy says how somebody gets a restore on whose pod would fail again.
 func remedy(o *Observed, reason string) string {
 	found := o.Restore.Status.FoundCommit
+	if source := o.Restore.Spec.RestoreSource; reason == v1alpha1.ReasonRunNotFound && found == "" && source.BackupRef != nil && source.Run == job.Latest {
+		return "it is the newest by status.lastRun of the ThreeScaleBackup; name one of its earlier runs in spec.restoreSource.run, or the volume itself in persistentVolumeClaim"
+	}
 	if reason != v1alpha1.ReasonRunNotFound || found == "" || o.Inspection == nil || o.Inspection.Run == job.Latest {
 		return "mend it, then: " + AskAgain(o.Restore)
 	}

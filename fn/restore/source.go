@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -25,6 +27,32 @@ func SourceClaimName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
 		return text(backup, "status", "backupPersistentVolumeClaimName")
 	case source.PersistentVolume != nil:
 		return r.Name + sourceSuffix
+	}
+	return ""
+}
+
+// lastRunIn is the newest successful run in the status of a ThreeScaleBackup; ""
+// without one.
+func lastRunIn(backup Object) string {
+	if run := text(backup, "status", "lastRun", "id"); job.IsRunID(run) {
+		return run
+	}
+	return ""
+}
+
+// manifestIn is the digest that the status of a ThreeScaleBackup has of a run's
+// manifest; "" without one.
+func manifestIn(backup Object, run string) string {
+	manifests, _, _ := unstructured.NestedSlice(backup, "status", "manifests")
+	for _, entry := range manifests {
+		m, _ := entry.(map[string]any)
+		if m["run"] == run {
+			digest, _ := m["sha256"].(string)
+			return digest
+		}
+	}
+	if last := text(backup, "status", "lastRun", "manifestSHA256"); run == lastRunIn(backup) && job.KnownManifest(run, last) != "" {
+		return last
 	}
 	return ""
 }

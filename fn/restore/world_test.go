@@ -20,6 +20,8 @@ const (
 	namespace = "3scale"
 	commit    = "0123456789abcdef0123456789abcdef01234567"
 	run       = "20261122t020000z-1a2b3c4d"
+	// manifestDigest is that of the run's manifest.
+	manifestDigest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -90,7 +92,7 @@ func inspecting(o *Observed) { o.Inspect = Pod{Exists: true} }
 func inspected(o *Observed) {
 	o.Inspect = Pod{Exists: true, Complete: true, EndedAt: noon}
 	o.Inspection = &job.Inspection{
-		Run: run, Completed: true, Verified: true,
+		Run: run, Completed: true, Verified: true, ManifestSHA256: manifestDigest,
 		FileStorage: job.InspectedStorage{Stored: true, Files: 3000, Bytes: 88 << 20},
 	}
 }

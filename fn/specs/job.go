@@ -45,6 +45,8 @@ type JobInput struct {
 	// Copies are the Secrets of the snapshot.
 	Copies     []Copy
 	Recipients []string
+	// Known are texts of job.KnownManifest of the earlier runs.
+	Known []string
 	// ProveLinks has stored files read before they are linked to.
 	ProveLinks bool
 	// Retention thins out the runs once this one has verified.
@@ -192,6 +194,7 @@ func Options(in JobInput) job.Options {
 		Volume:     job.VolumePath,
 		Objects:    job.ObjectsPath,
 		Recipient:  in.Recipients,
+		Known:      in.Known,
 		ProveLinks: in.ProveLinks,
 		Retention:  in.Retention,
 		Namespace:  in.Run.Namespace,

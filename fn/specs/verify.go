@@ -70,7 +70,9 @@ type VerifyInput struct {
 	ExpectRun string
 	// ManifestSHA256 is what the digest of that manifest must be.
 	ManifestSHA256 string
-	Settings       v1alpha1.JobSettings
+	// Known are texts of job.KnownManifest of the other runs.
+	Known    []string
+	Settings v1alpha1.JobSettings
 	// AssignsUID is as in JobInput.
 	AssignsUID bool
 }
@@ -98,6 +100,7 @@ func VerifyOptions(in VerifyInput) job.VerifyOptions {
 		Volume:         job.VolumePath,
 		ExpectRun:      in.ExpectRun,
 		ManifestSHA256: in.ManifestSHA256,
+		Known:          in.Known,
 		Namespace:      in.Verification.Namespace,
 		Report:         VerificationReportName(in.Verification),
 	}

@@ -38,6 +38,7 @@ type Options struct {
 	Objects     string   `required:"" help:"Snapshot of the installation's objects." type:"path"`
 	FileStorage string   `optional:"" help:"Root of the System file storage; without it, the file storage is skipped." type:"path"`
 	Recipient   []string `optional:"" help:"age recipient to encrypt for; may be repeated." sep:"none"`
+	Known       []string `optional:"" help:"RUN=SHA-256 of a run's manifest.json; may be repeated. What differs is not linked to, and with one, nor is what is not known." sep:"none"`
 	ProveLinks  bool     `optional:"" help:"Read each stored file before linking to it, and link only to what is undamaged."`
 	Retention   `embed:""`
 	Namespace   string `optional:"" help:"Namespace of the report ConfigMap."`
@@ -54,6 +55,7 @@ func (o Options) Args() []string {
 	args.add("objects", o.Objects)
 	args.add("file-storage", o.FileStorage)
 	args.add("recipient", o.Recipient...)
+	args.add("known", o.Known...)
 	if o.ProveLinks {
 		args = append(args, "--prove-links")
 	}

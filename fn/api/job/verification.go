@@ -12,12 +12,13 @@ const All = "all"
 // VerifyOptions is the command line of the mover's verify. The struct tags are
 // the flags of cmd/mover, which parses into this very type.
 type VerifyOptions struct {
-	Run            string `required:"" help:"ID of the run, latest, or all."`
-	Volume         string `required:"" help:"Root of the backup volume." type:"path"`
-	ExpectRun      string `optional:"" help:"ID of a run whose manifest is known."`
-	ManifestSHA256 string `optional:"" name:"manifest-sha256" help:"What the digest of that run's manifest.json must be."`
-	Namespace      string `optional:"" help:"Namespace of the report ConfigMap."`
-	Report         string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+	Run            string   `required:"" help:"ID of the run, latest, or all."`
+	Volume         string   `required:"" help:"Root of the backup volume." type:"path"`
+	ExpectRun      string   `optional:"" help:"ID of a run whose manifest is known."`
+	ManifestSHA256 string   `optional:"" name:"manifest-sha256" help:"What the digest of that run's manifest.json must be."`
+	Known          []string `optional:"" help:"RUN=SHA-256 of the manifest.json of a run that may be there; may be repeated." sep:"none"`
+	Namespace      string   `optional:"" help:"Namespace of the report ConfigMap."`
+	Report         string   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
 // Args returns the arguments that parse into o: the only source of a Job's
@@ -28,6 +29,7 @@ func (o VerifyOptions) Args() []string {
 	args.add("volume", o.Volume)
 	args.add("expect-run", o.ExpectRun)
 	args.add("manifest-sha256", o.ManifestSHA256)
+	args.add("known", o.Known...)
 	args.add("namespace", o.Namespace)
 	args.add("report", o.Report)
 	return args

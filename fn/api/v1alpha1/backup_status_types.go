@@ -60,6 +60,14 @@ type ThreeScaleBackupStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	Runs []Run `json:"runs,omitempty"`
+	// The SHA-256 of the manifest.json of the newest successful runs, newest first, at
+	// most 100: what verifications, restores and later runs compare with, so that
+	// whoever can write to the volume cannot replace a run.
+	// +optional
+	// +listType=map
+	// +listMapKey=run
+	// +kubebuilder:validation:MaxItems=100
+	Manifests []RunManifest `json:"manifests,omitempty"`
 	// PreflightPassed, BackupCompleted, Warning and, with spec.verify, Verified; and
 	// those of Crossplane, of which Ready means configured and able to run.
 	// +optional
@@ -118,6 +126,14 @@ type LastRun struct {
 	// Bytes that the removed runs alone held.
 	// +optional
 	FreedBytes int64 `json:"freedBytes,omitempty"`
+}
+
+// RunManifest says what the manifest.json of a run is.
+type RunManifest struct {
+	// ID of the run.
+	Run string `json:"run"`
+	// SHA-256 of its manifest.json, in hex.
+	SHA256 string `json:"sha256"`
 }
 
 // ScheduleStatus tells how far a schedule is.

@@ -22,6 +22,11 @@ const (
 	// deleted, or it is the file storage itself.
 	// Do: free it with the command in the message, or name another.
 	ReasonSourceUnusable = "SourceUnusable"
+	// ReasonRunReplaced: the run on the volume is not the one that was written: its
+	// manifest has another digest than is known of it. Nothing is restored.
+	// Do: find out who can write to the volume; restore another run
+	// (`restoreSource.run`), or correct `restoreSource.manifestSHA256`.
+	ReasonRunReplaced = "RunReplaced"
 	// ReasonRepositoryNotFound: Flux does not have the GitRepository, or the restore
 	// may not read it.
 	// Do: create it, or correct `sourceRef`.

@@ -174,13 +174,22 @@ type RestoreSource struct {
 	// +optional
 	BackupRef *meta.LocalObjectReference `json:"backupRef,omitempty"`
 
-	// ID of the run to restore, as in status.runs of the ThreeScaleBackup, or
-	// latest.
+	// ID of the run to restore, as in status.runs of the ThreeScaleBackup, or latest:
+	// with backupRef the newest of its successful runs (status.lastRun), else the
+	// newest on the volume.
 	// +optional
 	// +kubebuilder:default=latest
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Run string `json:"run,omitempty"`
+
+	// What the SHA-256 of the run's manifest.json must be, in hex, as
+	// status.manifests of the ThreeScaleBackup has it: a run that was replaced on its
+	// volume is not restored. With backupRef it is known from there; otherwise, where
+	// it is absent, nothing is compared, and the plan says so.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	ManifestSHA256 string `json:"manifestSHA256,omitempty"`
 }
 
 // RestoreClaim is a PersistentVolumeClaim of the namespace, in the form that

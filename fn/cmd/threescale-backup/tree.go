@@ -26,6 +26,7 @@ import (
 type treeFlags struct {
 	Volume              string   `required:"" type:"existingdir" help:"Root of the backup volume."`
 	Run_                string   `name:"run" default:"latest" help:"ID of the run, or latest."` //nolint:revive // Run is the method
+	ManifestSHA256      string   `name:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256, such as status.manifests of the ThreeScaleBackup says."`
 	Identities          string   `type:"existingdir" help:"Folder of age identities to decrypt an encrypted run with, in files called *.agekey."`
 	Name                string   `default:"restored" help:"Name of the folders: base/<name> and overlays/<name>."`
 	Namespace           string   `short:"n" required:"" help:"Namespace that the installation is restored to."`
@@ -49,7 +50,7 @@ type madeTree struct {
 func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	handed := &inMemory{}
 	draw, end := c.progress()
-	inspection, err := mover.Inspect(ctx, job.InspectOptions{Run: f.Run_, Volume: f.Volume, Identities: f.Identities}, mover.Env{Now: time.Now, Handover: handed, Progress: draw})
+	inspection, err := mover.Inspect(ctx, job.InspectOptions{Run: f.Run_, Volume: f.Volume, ManifestSHA256: f.ManifestSHA256, Identities: f.Identities}, mover.Env{Now: time.Now, Handover: handed, Progress: draw})
 	end()
 	if err != nil {
 		return nil, &exitError{mover.ExitCode(err), err}

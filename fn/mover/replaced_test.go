@@ -1,0 +1,168 @@
+package mover_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/mover"
+)
+
+// Whoever can mount the volume can replace a run whole: by one that every list and
+// every digest of its own says is intact. What is known of it from elsewhere tells.
+
+// steady is a history whose files stay as they are.
+type steady struct {
+	t *testing.T
+	o job.Options
+}
+
+func newSteady(t *testing.T) *steady {
+	t.Helper()
+	return &steady{t: t, o: options(t)}
+}
+
+// run backs up, so many days after noon, with what is known.
+func (s *steady) run(id string, days int, retention job.Retention, known ...string) job.Result {
+	s.t.Helper()
+	o := s.o
+	o.Run, o.Retention, o.Known = id, retention, known
+	result, err := mover.Backup(s.t.Context(), o, mover.Env{Now: func() time.Time { return noon.AddDate(0, 0, days) }})
+	require.NoError(s.t, err)
+	return result
+}
+
+// replace puts a forged run, made of the same files, in the place of a run.
+func (s *steady) replace(id string) {
+	s.t.Helper()
+	forger := &steady{t: s.t, o: s.o}
+	forger.o.Volume = s.t.TempDir()
+	forger.run(id, -1, job.Retention{})
+	place := filepath.Join(s.o.Volume, "runs", id)
+	require.NoError(s.t, os.RemoveAll(place))
+	out, err := exec.CommandContext(s.t.Context(), "cp", "-a", filepath.Join(forger.o.Volume, "runs", id), place).CombinedOutput()
+	require.NoError(s.t, err, "%s", out)
+}
+
+func (s *steady) left() []string { return (&history{t: s.t, o: s.o}).left() }
+
+func known(run string, r job.Result) string { return job.KnownManifest(run, r.ManifestSHA256) }
+
+const (
+	first  = "20261122t120000z-00000001"
+	second = "20261123t120000z-00000002"
+	third  = "20261124t120000z-00000003"
+)
+
+// TestReplacedRunIsNotLinkedTo: what a run links to is vouched for by its digest.
+func TestReplacedRunIsNotLinkedTo(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		replace  bool
+		known    func(original job.Result) []string
+		linked   bool
+		warnings int
+	}{
+		"Itself":         {"it is what was written", false, func(r job.Result) []string { return []string{known(first, r)} }, true, 0},
+		"Replaced":       {"its files may be anybody's", true, func(r job.Result) []string { return []string{known(first, r)} }, false, 1},
+		"NothingKnown":   {"nobody can tell", true, func(job.Result) []string { return nil }, true, 0},
+		"OthersAreKnown": {"a forger adds a run just as well", true, func(r job.Result) []string { return []string{known(second, r)} }, false, 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newSteady(t)
+			original := s.run(first, 0, job.Retention{})
+			if tc.replace {
+				s.replace(first)
+			}
+			result := s.run(third, 2, job.Retention{}, tc.known(original)...)
+			assert.Equal(t, tc.linked, result.LinkedFiles > 0, tc.reason)
+			require.Len(t, result.Warnings, tc.warnings)
+			if tc.warnings > 0 {
+				assert.Contains(t, result.Warnings[0], `run "`+first+`" was replaced and was not used`)
+			}
+		})
+	}
+}
+
+// TestReplacedRunDisplacesNone: a forgery is no backup, and is left to be looked at.
+func TestReplacedRunDisplacesNone(t *testing.T) {
+	s := newSteady(t)
+	good := s.run(first, 0, job.Retention{})
+	forged := s.run(second, 1, job.Retention{})
+	s.replace(second)
+	digests := []string{known(first, good), known(second, forged)}
+	result := s.run(third, 2, job.Retention{KeepLast: 2}, digests...)
+	assert.Empty(t, result.Removed, "two good ones are kept")
+	assert.ElementsMatch(t, []string{first, second, third}, s.left())
+}
+
+func TestVerifyComparesWhatIsKnown(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		run     string
+		arrange func(s *steady)
+		damaged []string
+	}{
+		"AllAsKnown": {"nothing was replaced", job.All, func(*steady) {}, nil},
+		"Replaced":   {"an older run than the newest", job.All, func(s *steady) { s.replace(first) }, []string{first}},
+		"OnlyOne":    {"it is the one that is read", first, func(s *steady) { s.replace(first) }, []string{first}},
+		"Removed": {"the retention removes runs", job.All, func(s *steady) {
+			require.NoError(s.t, os.RemoveAll(filepath.Join(s.o.Volume, "runs", first)))
+		}, nil},
+		"Unreadable": {"of a newer format, that is compared which can be", job.All, func(s *steady) {
+			write(s.t, s.o.Volume, "runs/"+first+"/manifest.json", `{"formatVersion": 99}`)
+		}, []string{first}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newSteady(t)
+			digests := []string{known(first, s.run(first, 0, job.Retention{})), known(second, s.run(second, 1, job.Retention{}))}
+			tc.arrange(s)
+			got, err := mover.Verify(t.Context(), job.VerifyOptions{Run: tc.run, Volume: s.o.Volume, Known: digests}, mover.Env{Now: now})
+			require.NoError(t, err)
+			assert.Equal(t, tc.damaged, got.DamagedRuns, "%s: %v", tc.reason, got.Problems)
+			for _, problem := range got.Problems {
+				assert.Contains(t, problem, "runs/"+first+"/manifest.json is changed")
+			}
+		})
+	}
+}
+
+// TestReplacedRunIsNotRestored, by either of the two pods that read it.
+func TestReplacedRunIsNotRestored(t *testing.T) {
+	s := newStage(t, false, nil)
+	original, err := s.runInspect()
+	require.NoError(t, err)
+	s.inspect.ManifestSHA256, s.refill.ManifestSHA256 = original.ManifestSHA256, original.ManifestSHA256
+	_, err = s.runInspect()
+	require.NoError(t, err, "it is the one that was written")
+	puts := s.handover.puts
+
+	evil := newStage(t, false, map[string]string{
+		"apimanager/apimanager-backup.json": installation()["apimanager/apimanager-backup.json"],
+		"secrets/system-seed.json":          strings.ReplaceAll(installation()["secrets/system-seed.json"], marker, "ZXZpbA=="),
+	})
+	require.NoError(t, os.RemoveAll(s.inspect.Volume))
+	require.NoError(t, os.Rename(evil.inspect.Volume, s.inspect.Volume))
+	for _, run := range []string{runID, job.Latest} {
+		s.inspect.Run = run
+		got, err := s.runInspect()
+		require.Error(t, err)
+		assert.Equal(t, v1alpha1.ReasonRunReplaced, got.Reason, "%v", err)
+		assert.Contains(t, got.Message, original.ManifestSHA256)
+		assert.Equal(t, job.ExitIntegrity, mover.ExitCode(err))
+		assert.Equal(t, puts, s.handover.puts, "nothing of it is handed over")
+	}
+	result, err := s.runRefill()
+	require.Error(t, err)
+	assert.Equal(t, v1alpha1.ReasonRunReplaced, result.Reason)
+}
