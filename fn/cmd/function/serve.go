@@ -1,18 +1,11 @@
 package main
 
 import (
-	"os"
-	"runtime/debug"
-
 	sdk "github.com/crossplane/function-sdk-go"
 
+	"threescale.dev/backup/fn/cmd/internal/memory"
 	"threescale.dev/backup/fn/function"
 )
-
-// memoryLimit is soft: past it the garbage collector works harder. A call needs
-// about 2 MiB for 18 Secrets, and a Crossplane that has just started, or a change of
-// what many backups hold, makes hundreds of calls as fast as they are answered.
-const memoryLimit = 24 << 20
 
 // serveCommand takes the flags that all functions have.
 type serveCommand struct {
@@ -27,9 +20,7 @@ type serveCommand struct {
 
 // Run serves until the process ends.
 func (c *serveCommand) Run() error {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	memory.Limit()
 	log, err := sdk.NewLogger(c.Debug)
 	if err != nil {
 		return err

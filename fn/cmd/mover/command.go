@@ -6,17 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/cmd/internal/memory"
 	"threescale.dev/backup/fn/mover"
 )
-
-// memoryLimit is soft: past it the garbage collector works harder. A run needs
-// about 25 MiB of buffers and lists for 200,000 files.
-const memoryLimit = 40 << 20
 
 // umask leaves the volume's group what its user may. A later run's user may be
 // another one: OpenShift gives each namespace its own, all in group 0.
@@ -75,7 +71,7 @@ func (c *verifyCommand) Run() error {
 
 // run does the work, prints what came of it as one line of JSON, and exits.
 func run[T any](namespace, reportName string, handover []string, work func(context.Context, mover.Env) (T, error)) error {
-	debug.SetMemoryLimit(memoryLimit)
+	memory.Limit()
 	syscall.Umask(umask)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
