@@ -87,7 +87,11 @@ func (b *backupCommand) world() (*simulate.World, error) {
 			return nil, err
 		}
 	}
-	w := simulate.NewWorld(function.New(logging.NewNopLogger()), b.composite(namespace), inNamespace(objects, namespace))
+	objects, err := inNamespace(objects, namespace)
+	if err != nil {
+		return nil, err
+	}
+	w := simulate.NewWorld(function.New(logging.NewNopLogger()), b.composite(namespace), objects)
 	w.Live = live
 	w.Now = time.Now
 	w.Put(claim(namespace))

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,15 +11,25 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // readManifests reads all objects of the YAML and JSON files below dir, or of
-// one file. Lists are taken apart.
+// one file, as `kubectl apply` would have the API server store them. Lists are
+// taken apart. What the API server would refuse is an error, and so is what it
+// would make something else of than stands there. No error tells a value.
 func readManifests(dir string) ([]map[string]any, error) {
-	var objects []map[string]any
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	root, err := filepath.EvalSymlinks(dir) // a folder may be given by a link to it
+	if err != nil {
+		return nil, fmt.Errorf("cannot read manifests: %w", err)
+	}
+	m := manifestSet{seen: map[manifestKey]string{}}
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -28,43 +40,133 @@ func readManifests(dir string) ([]map[string]any, error) {
 		if err != nil {
 			return err
 		}
-		read, err := decodeManifests(data)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		objects = append(objects, read...)
-		return nil
+		return m.read(path, data)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read manifests: %w", err)
 	}
-	return objects, nil
+	return m.objects, nil
 }
 
-// decodeManifests decodes a stream of YAML or JSON documents.
-func decodeManifests(data []byte) ([]map[string]any, error) {
-	var objects []map[string]any
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
-	for {
-		var object map[string]any
-		err := decoder.Decode(&object)
-		if errors.Is(err, io.EOF) {
-			return objects, nil
+// manifestKey identifies an object.
+type manifestKey struct{ group, kind, namespace, name string }
+
+// manifestSet is what was read so far.
+type manifestSet struct {
+	objects []map[string]any
+	seen    map[manifestKey]string // the file of each
+}
+
+// read adds the objects of a file.
+func (m *manifestSet) read(path string, data []byte) error {
+	documents, err := splitDocuments(data)
+	if err != nil {
+		return fmt.Errorf("%q: %w", path, err)
+	}
+	for i, document := range documents {
+		object, err := decodeDocument(document)
+		if err == nil && object != nil {
+			err = m.add(path, object)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot decode document %d: %w", len(objects)+1, err)
-		}
-		items, isList := object["items"].([]any)
-		switch {
-		case len(object) == 0: // between two separators
-		case isList:
-			for _, item := range items {
-				if child, ok := item.(map[string]any); ok {
-					objects = append(objects, child)
-				}
-			}
-		default:
-			objects = append(objects, object)
+			return fmt.Errorf("%q, document %d: %w", path, i+1, err)
 		}
 	}
+	return nil
+}
+
+// add adds an object, or those of a list.
+func (m *manifestSet) add(path string, object map[string]any) error {
+	if items, isList := object["items"]; isList {
+		return m.addItems(path, object, items)
+	}
+	if err := admit(object); err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{Object: object}
+	key := manifestKey{u.GroupVersionKind().Group, u.GetKind(), u.GetNamespace(), u.GetName()}
+	if other, ok := m.seen[key]; ok {
+		return fmt.Errorf("%s %q is in %q already: take one of them out", key.kind, key.name, other)
+	}
+	m.seen[key] = path
+	m.objects = append(m.objects, object)
+	return nil
+}
+
+// addItems adds the objects of a list. Those of a SecretList, for one, need not say what they are.
+func (m *manifestSet) addItems(path string, list map[string]any, items any) error {
+	kind, _ := list["kind"].(string)
+	all, ok := items.([]any)
+	if !ok || !strings.HasSuffix(kind, "List") {
+		return errors.New("it has items, and is no list: an object of an API has none")
+	}
+	for i, item := range all {
+		object, ok := item.(map[string]any)
+		if !ok {
+			return fmt.Errorf("item %d of the list is no object", i+1)
+		}
+		if of := strings.TrimSuffix(kind, "List"); of != "" && object["kind"] == nil && object["apiVersion"] == nil {
+			object["kind"], object["apiVersion"] = of, list["apiVersion"]
+		}
+		if err := m.add(path, object); err != nil {
+			return fmt.Errorf("item %d of the list: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// splitDocuments splits a stream of YAML documents, or of JSON ones.
+func splitDocuments(data []byte) ([][]byte, error) {
+	var documents [][]byte
+	if yaml.IsJSONBuffer(data) {
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		for {
+			var document json.RawMessage
+			err := decoder.Decode(&document)
+			if errors.Is(err, io.EOF) {
+				return documents, nil
+			}
+			if err != nil {
+				return nil, errors.New("it is malformed JSON")
+			}
+			documents = append(documents, document)
+		}
+	}
+	reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	for {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return documents, nil
+		}
+		if err != nil {
+			return nil, errors.New("it cannot be split into documents")
+		}
+		documents = append(documents, document)
+	}
+}
+
+// decodeDocument decodes one document; nil if it is empty.
+func decodeDocument(document []byte) (map[string]any, error) {
+	if _, err := sigsyaml.YAMLToJSON(document); err != nil {
+		return nil, errors.New("it is malformed YAML")
+	}
+	text, err := sigsyaml.YAMLToJSONStrict(document)
+	if err != nil {
+		return nil, errors.New("a field is in it twice, of which only one would count")
+	}
+	var value any
+	if err := utiljson.Unmarshal(text, &value); err != nil {
+		return nil, errors.New("it cannot be decoded")
+	}
+	if value == nil {
+		return nil, nil // between two separators
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("it is no object")
+	}
+	if len(object) == 0 {
+		return nil, nil
+	}
+	return object, nil
 }

@@ -38,7 +38,10 @@ func (s *simulateCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return usage(err)
 	}
-	w := simulate.NewWorld(function.New(logging.NewNopLogger()), backup, inNamespace(objects, backup.GetNamespace()))
+	if objects, err = inNamespace(objects, backup.GetNamespace()); err != nil {
+		return usage(err)
+	}
+	w := simulate.NewWorld(function.New(logging.NewNopLogger()), backup, objects)
 	w.Now = time.Now
 	for claim, dir := range s.Directory {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -62,11 +65,30 @@ func readBackup(path string) (*unstructured.Unstructured, error) {
 	for _, object := range objects {
 		u := &unstructured.Unstructured{Object: object}
 		if u.GetKind() == v1alpha1.KindBackup && u.GroupVersionKind().Group == v1alpha1.Group {
+			if err := admitBackup(u); err != nil {
+				return nil, fmt.Errorf("cannot simulate %s %q: %w", v1alpha1.KindBackup, u.GetName(), err)
+			}
 			complete(u)
 			return u, nil
 		}
 	}
 	return nil, fmt.Errorf("cannot simulate %q: it holds no %s of %s", path, v1alpha1.KindBackup, v1alpha1.Group)
+}
+
+// admitBackup refuses fields that a ThreeScaleBackup does not have. Those that
+// Crossplane adds to each claim and composite mean nothing here.
+func admitBackup(u *unstructured.Unstructured) error {
+	spec, _, err := unstructured.NestedMap(u.Object, "spec")
+	if err != nil {
+		return errors.New("its spec is no object")
+	}
+	for _, of := range []string{
+		"claimRef", "compositeDeletePolicy", "compositionRef", "compositionRevisionRef", "compositionRevisionSelector", "compositionSelector", "compositionUpdatePolicy",
+		"crossplane", "publishConnectionDetailsTo", "resourceRef", "resourceRefs", "writeConnectionSecretToRef",
+	} {
+		delete(spec, of)
+	}
+	return decodeStrictly(spec, &v1alpha1.ThreeScaleBackupSpec{})
 }
 
 func complete(u *unstructured.Unstructured) {
@@ -83,20 +105,26 @@ func complete(u *unstructured.Unstructured) {
 
 // inNamespace gives namespaced objects without a namespace that of the backup,
 // as `kubectl apply -n` does, and adds the Namespace itself.
-func inNamespace(objects []map[string]any, namespace string) []map[string]any {
-	clusterScoped := []string{"Namespace", "PersistentVolume", "StorageClass"}
+func inNamespace(objects []map[string]any, namespace string) ([]map[string]any, error) {
 	has := false
+	seen := map[manifestKey]bool{}
 	for _, object := range objects {
 		u := &unstructured.Unstructured{Object: object}
-		if u.GetNamespace() == "" && !slices.Contains(clusterScoped, u.GetKind()) {
+		k, isKnown := knownKinds()[u.GetKind()]
+		if u.GetNamespace() == "" && (k.namespaced || !isKnown) {
 			u.SetNamespace(namespace)
 		}
+		key := manifestKey{u.GroupVersionKind().Group, u.GetKind(), u.GetNamespace(), u.GetName()}
+		if seen[key] {
+			return nil, fmt.Errorf("%s %q is there twice, in namespace %q and without one: take one of them out", key.kind, key.name, namespace)
+		}
+		seen[key] = true
 		has = has || (u.GetKind() == "Namespace" && u.GetName() == namespace)
 	}
 	if has {
-		return objects
+		return objects, nil
 	}
-	return append(objects, namespaceObject(namespace))
+	return append(objects, namespaceObject(namespace)), nil
 }
 
 func namespaceObject(name string) map[string]any {
