@@ -1,0 +1,158 @@
+package confine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// Limits bound one child.
+type Limits struct {
+	// Memory in bytes that it may use beside the program itself.
+	Memory int64
+	// Time from its start to its answer.
+	Time time.Duration
+}
+
+// The largest request and answer, and the largest file that a child may write, in bytes.
+const (
+	maxRequest = 32 << 20
+	maxAnswer  = 32 << 20
+	maxFile    = 1 << 30
+)
+
+// Cause tells how a child ended without an answer.
+type Cause string
+
+// The causes.
+const (
+	OutOfMemory Cause = "OutOfMemory" // it needed more memory, or a deeper stack, than it may have
+	OutOfTime   Cause = "OutOfTime"   // it did not answer in time
+	OutOfSpace  Cause = "OutOfSpace"  // it wrote too large a file, or too long an answer
+	Crashed     Cause = "Crashed"     // anything else: a fault of this program
+)
+
+// DiedError says that a child ended without an answer. It holds nothing of what the child wrote, which may be secret.
+type DiedError struct {
+	Cause  Cause
+	Limits Limits
+}
+
+// Error says what happened.
+func (e *DiedError) Error() string {
+	switch e.Cause {
+	case OutOfMemory:
+		return fmt.Sprintf("it needs more than the %d MiB of memory that it may use", e.Limits.Memory>>20)
+	case OutOfTime:
+		return fmt.Sprintf("it did not end within the %s that it may take", e.Limits.Time)
+	case OutOfSpace:
+		return fmt.Sprintf("it is larger than the %d MiB that may be stored of it", maxFile>>20)
+	default:
+		return "the program that does it crashed"
+	}
+}
+
+// Program starts a child: a program and its arguments, to which those of the limits are added. It must call [Serve].
+type Program []string
+
+// Run starts a child, hands it the request, and decodes its answer. Both are encoded as JSON; they travel through pipes and are in
+// no argument or variable that another process may read. The error is a [*DiedError] if the child ended without an answer, and the
+// context's if that ended first.
+func (p Program) Run(ctx context.Context, limits Limits, request, answer any) error {
+	encoded, err := json.Marshal(request)
+	if err != nil {
+		return errors.New("cannot encode the request of a child process") // its values are secret
+	}
+	if len(encoded) > maxRequest {
+		return &DiedError{OutOfSpace, limits}
+	}
+	timed, cancel := context.WithTimeout(ctx, limits.Time)
+	defer cancel()
+	command := exec.CommandContext(timed, p[0], append(append([]string{}, p[1:]...), limits.arguments()...)...)
+	command.Env = environment()
+	command.Stdin = bytes.NewReader(encoded)
+	said, complained := &bounded{left: maxAnswer}, &bounded{left: maxComplaint, drop: true}
+	command.Stdout, command.Stderr = said, complained
+	isolate(command)
+	command.WaitDelay = time.Second
+	err = command.Run()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case timed.Err() != nil:
+		return &DiedError{OutOfTime, limits}
+	case said.left < 0:
+		return &DiedError{OutOfSpace, limits}
+	case err != nil && command.ProcessState == nil:
+		return fmt.Errorf("cannot start a child process: %w", err)
+	case err != nil:
+		return &DiedError{causeOf(command.ProcessState, string(complained.held)), limits}
+	}
+	if err := json.Unmarshal(said.held, answer); err != nil {
+		return &DiedError{Crashed, limits}
+	}
+	return nil
+}
+
+// maxComplaint is how much of a dying child's words is read: the Go runtime's come first.
+const maxComplaint = 16 << 10
+
+// causeOf finds out why a process died.
+func causeOf(state *os.ProcessState, complaint string) Cause {
+	has := func(parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(complaint, part) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("SIGXFSZ", "file too large"):
+		return OutOfSpace
+	case has("out of memory", "cannot allocate memory", "stack overflow", "stack exceeds", "failed to create new OS thread"), killed(state):
+		return OutOfMemory
+	case state.ExitCode() == exitOutOfTime:
+		return OutOfTime
+	default:
+		return Crashed
+	}
+}
+
+// environment is what a child sees: how to get out of the cluster and whom to trust there, and no login.
+func environment() []string {
+	out := []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "PATH", "HOME"} {
+		if value, ok := os.LookupEnv(name); ok {
+			out = append(out, name+"="+value)
+		}
+	}
+	return out
+}
+
+// bounded holds so many bytes. It fails behind them, or drops what comes then.
+type bounded struct {
+	held []byte
+	left int
+	drop bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(p) > b.left && b.drop {
+		b.held = append(b.held, p[:b.left]...)
+		b.left = 0
+		return len(p), nil
+	}
+	if b.left -= len(p); b.left < 0 {
+		return 0, io.ErrShortBuffer
+	}
+	b.held = append(b.held, p...)
+	return len(p), nil
+}

@@ -1,0 +1,77 @@
+package confine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// isolate makes a child the leader of a group of processes that is killed as one, also when the parent dies.
+func isolate(command *exec.Cmd) {
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	command.Cancel = func() error {
+		err := syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
+		if errors.Is(err, syscall.ESRCH) {
+			return os.ErrProcessDone
+		}
+		return err
+	}
+}
+
+// killed reports whether the kernel ended a process, as it does where memory is short.
+func killed(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// niceness is how far a child stands back for what answers the API server.
+const niceness = 10
+
+// confine has the kernel bound this process.
+func (l Limits) confine() error {
+	// Whoever runs out of memory beside it is the wrong one to end. Where /proc is not writable the limit below stands alone.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0o644)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
+	mapped, used, err := memory()
+	if err != nil {
+		return err
+	}
+	for resource, limit := range map[int]int64{
+		unix.RLIMIT_DATA:  mapped - used + l.Memory, // what is mapped by now and not used counts nothing
+		unix.RLIMIT_FSIZE: maxFile,
+		unix.RLIMIT_CORE:  0, // a core holds logins
+	} {
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: uint64(limit), Max: uint64(limit)}); err != nil {
+			return fmt.Errorf("cannot set limit %d: %w", resource, err)
+		}
+	}
+	return nil
+}
+
+// memory returns the bytes of private memory that this process has mapped for writing, and those of them that it uses.
+func memory() (mapped, used int64, err error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, 0, err
+	}
+	field := func(name string) int64 {
+		_, after, _ := bytes.Cut(status, []byte("\n"+name+":"))
+		words := bytes.Fields(after)
+		if len(words) == 0 {
+			return 0
+		}
+		kilobytes, _ := strconv.ParseInt(string(words[0]), 10, 64)
+		return kilobytes << 10
+	}
+	mapped, used = field("VmData"), field("RssAnon")
+	if mapped == 0 {
+		return 0, 0, errors.New("/proc/self/status does not tell what is mapped")
+	}
+	return mapped, used, nil
+}

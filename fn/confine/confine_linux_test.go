@@ -1,0 +1,224 @@
+package confine_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/confine"
+)
+
+// The first arguments of this test's program when it is a child, and when it is a parent.
+const (
+	child  = "child-of-a-test"
+	parent = "parent-of-a-child"
+)
+
+// request says what a child shall do.
+type request struct{ Do, With string }
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == child {
+		os.Exit(confine.Serve(os.Args[2:], os.Stdin, os.Stdout, do))
+	}
+	if len(os.Args) > 1 && os.Args[1] == parent {
+		limits := confine.Limits{Memory: 512 << 20, Time: time.Minute}
+		_ = confine.Program{os.Args[0], child}.Run(context.Background(), limits, request{"tell and sleep", os.Args[2]}, new(string))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// kept is what a child never lets go of.
+var kept [][]byte
+
+func do(ctx context.Context, r request) string {
+	switch r.Do {
+	case "echo":
+		return r.With
+	case "environment":
+		return strings.Join(os.Environ(), "\n") + strings.Join(os.Args, "\n")
+	case "score":
+		score, _ := os.ReadFile("/proc/self/oom_score_adj")
+		return strings.TrimSpace(string(score))
+	case "memory":
+		for {
+			kept = append(kept, make([]byte, 1<<20))
+		}
+	case "at once":
+		kept = append(kept, make([]byte, 2<<30))
+	case "stack":
+		return fmt.Sprint(deep(1))
+	case "spin":
+		for {
+			deep(0)
+		}
+	case "ask":
+		<-ctx.Done()
+		return ctx.Err().Error()
+	case "panic":
+		panic(r.With)
+	case "talk":
+		return strings.Repeat("x", 65<<20)
+	case "file":
+		file, err := os.Create(r.With)
+		if err != nil {
+			return err.Error()
+		}
+		_, err = io.CopyN(file, zeros{}, 2<<30)
+		panic(err)
+	case "tell and sleep":
+		_ = os.WriteFile(r.With+".new", []byte(strconv.Itoa(os.Getpid())), 0o600)
+		_ = os.Rename(r.With+".new", r.With)
+		select {}
+	}
+	return ""
+}
+
+func deep(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return deep(n+1) + 1
+}
+
+// zeros holds nothing else, and leaves no data on the disk.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// run has a child do something.
+func run(t *testing.T, ctx context.Context, limits confine.Limits, r request) (string, error) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	var answer string
+	err = confine.Program{self, child}.Run(ctx, limits, r, &answer)
+	return answer, err
+}
+
+// roomy is enough for this test's program, also with the race detector.
+var roomy = confine.Limits{Memory: 512 << 20, Time: time.Minute}
+
+func TestAnswers(t *testing.T) {
+	answer, err := run(t, t.Context(), roomy, request{"echo", "\x00 a request is a value"})
+	require.NoError(t, err)
+	assert.Equal(t, "\x00 a request is a value", answer)
+}
+
+// TestSeesNoSecrets: what a child is told goes by its standard input alone, and what its parent has in its environment stays there.
+func TestSeesNoSecrets(t *testing.T) {
+	t.Setenv("CANARY", "canary-of-the-parent")
+	t.Setenv("HTTPS_PROXY", "http://proxy.example")
+	answer, err := run(t, t.Context(), roomy, request{"environment", "canary-of-the-request"})
+	require.NoError(t, err)
+	assert.NotContains(t, answer, "canary")
+	assert.Contains(t, answer, "HTTPS_PROXY=http://proxy.example", "it goes the same way out of the cluster")
+}
+
+// TestGoesFirst: the kernel takes the child before the parent.
+func TestGoesFirst(t *testing.T) {
+	answer, err := run(t, t.Context(), roomy, request{Do: "score"})
+	require.NoError(t, err)
+	assert.Equal(t, "1000", answer)
+}
+
+// TestDies: whatever a child does, it dies alone, and it is known of what; no word of it is repeated.
+func TestDies(t *testing.T) {
+	short := confine.Limits{Memory: roomy.Memory, Time: 2 * time.Second}
+	for name, tc := range map[string]struct {
+		reason string
+		limits confine.Limits
+		do     request
+		want   confine.Cause
+	}{
+		"Memory":  {"piece by piece", roomy, request{Do: "memory"}, confine.OutOfMemory},
+		"AtOnce":  {"a size that somebody announced", roomy, request{Do: "at once"}, confine.OutOfMemory},
+		"Stack":   {"recursion without end", roomy, request{Do: "stack"}, confine.OutOfMemory},
+		"Spin":    {"it looks at no context", short, request{Do: "spin"}, confine.OutOfTime},
+		"Sleep":   {"it waits for ever", short, request{"tell and sleep", filepath.Join(t.TempDir(), "pid")}, confine.OutOfTime},
+		"Panic":   {"a fault of ours", roomy, request{"panic", "canary"}, confine.Crashed},
+		"Talk":    {"an answer without end", roomy, request{Do: "talk"}, confine.OutOfSpace},
+		"File":    {"what is fetched goes to disk", roomy, request{"file", filepath.Join(t.TempDir(), "file")}, confine.OutOfSpace},
+		"Request": {"what is asked is bounded too", roomy, request{"echo", strings.Repeat("x", 65<<20)}, confine.OutOfSpace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := run(t, t.Context(), tc.limits, tc.do)
+			var died *confine.DiedError
+			require.ErrorAs(t, err, &died, tc.reason)
+			assert.Equal(t, tc.want, died.Cause)
+			assert.NotContains(t, err.Error(), "canary")
+		})
+	}
+}
+
+// TestSaysSoInTime: what listens to its context can answer before it is killed.
+func TestSaysSoInTime(t *testing.T) {
+	answer, err := run(t, t.Context(), confine.Limits{Memory: roomy.Memory, Time: 2 * time.Second}, request{Do: "ask"})
+	require.NoError(t, err)
+	assert.Equal(t, context.DeadlineExceeded.Error(), answer)
+}
+
+// TestEndsWithItsContext: who stops the controller waits for no child.
+func TestEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	file := filepath.Join(t.TempDir(), "pid")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := run(t, ctx, roomy, request{"tell and sleep", file})
+		ended <- err
+	}()
+	pid := waitFor(t, file)
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	requireGone(t, pid)
+}
+
+// TestEndsWithItsParent: a parent that is killed leaves no child.
+func TestEndsWithItsParent(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "pid")
+	command := exec.Command(self, parent, file)
+	require.NoError(t, command.Start())
+	pid := waitFor(t, file)
+	require.NoError(t, command.Process.Kill())
+	require.Error(t, command.Wait())
+	requireGone(t, pid)
+}
+
+// waitFor waits for the process ID that a child writes.
+func waitFor(t *testing.T, file string) (pid int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return false
+		}
+		pid, err = strconv.Atoi(string(data))
+		return err == nil
+	}, time.Minute, 10*time.Millisecond)
+	return pid
+}
+
+func requireGone(t *testing.T, pid int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) }, time.Minute, 10*time.Millisecond)
+}
+
+// isZombie reports whether a process has ended and nobody has asked how.
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}

@@ -1,0 +1,11 @@
+// Package confine does work on what strangers wrote in a child process of this program, which is given one value, answers with one, and
+// ends: what loops, leaks, asks for too much memory or never returns costs that child, and nobody else. [Run] is the parent's side and
+// [Serve] the child's. It knows nothing of what the work is.
+//
+// The child bounds its own memory before it reads anything: RLIMIT_DATA counts what it may map, whether touched or not, so that the
+// kernel refuses the next page and the Go runtime ends the process. It offers itself first to the kernel's OOM killer, in case the
+// container is full nevertheless, runs at a lower priority and on one processor, and takes only a file of so many bytes on disk. It ends
+// when the time is over, when the parent kills it, and when the parent dies.
+//
+// Where there is no Linux, only the time is bounded: the controller runs on Linux, and the command line on machines of its user.
+package confine
