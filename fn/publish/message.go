@@ -16,12 +16,14 @@ const (
 	maxTemplate = 8 << 10  // bytes of a template
 	maxMessage  = 16 << 10 // bytes of a message
 	maxValue    = 64 << 10 // bytes and elements of a function's result
+	maxSteps    = 4 << 10  // templates called, and rounds of ranges
 )
 
 // RenderMessage renders a commit message's template as ImageUpdateAutomation
 // does: text/template with those of sprig's functions that give the same
 // result each time. A function that could eat up the memory is left out, and
-// so are ranges over numbers: whoever writes a template need not be trusted.
+// so are ranges over numbers, and calls are counted: whoever writes a template
+// need not be trusted.
 func RenderMessage(text string, data any) (string, error) {
 	if len(text) > maxTemplate {
 		return "", fail(InvalidInput, "cannot use the message template: it is longer than %d bytes", maxTemplate)
@@ -33,6 +35,7 @@ func RenderMessage(text string, data any) (string, error) {
 	for _, each := range parsed.Templates() {
 		if each.Tree != nil {
 			boundRanges(each.Root)
+			countSteps(each.Root)
 		}
 	}
 	out := &bounded{left: maxMessage}
@@ -63,10 +66,30 @@ func functions() template.FuncMap {
 		all[name] = boundResult(function)
 	}
 	all["items"] = items
+	steps := 0
+	all[stepFunction] = func() (string, error) {
+		if steps++; steps > maxSteps {
+			return "", errTooManySteps
+		}
+		return "", nil
+	}
 	return all
 }
 
-var errTooLarge = errors.New("the result is too large")
+// stepFunction is called at the beginning of each template and of each round of a range, and prints nothing.
+const stepFunction = "countedStep"
+
+// countSteps has a list of a template begin with a step.
+func countSteps(list *parse.ListNode) {
+	step := &parse.CommandNode{NodeType: parse.NodeCommand, Args: []parse.Node{parse.NewIdentifier(stepFunction)}}
+	action := &parse.ActionNode{NodeType: parse.NodeAction, Pipe: &parse.PipeNode{NodeType: parse.NodePipe, Cmds: []*parse.CommandNode{step}}}
+	list.Nodes = append([]parse.Node{action}, list.Nodes...)
+}
+
+var (
+	errTooLarge     = errors.New("the result is too large")
+	errTooManySteps = fmt.Errorf("it calls templates and goes through lists more than %d times", maxSteps)
+)
 
 // boundResult makes a function panic, which the template reports, when its result is too large to go on with.
 func boundResult(function any) any {
@@ -118,6 +141,7 @@ func boundRanges(at parse.Node) {
 		}
 	case *parse.RangeNode:
 		n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Args: []parse.Node{parse.NewIdentifier("items")}})
+		countSteps(n.List)
 		lists = []*parse.ListNode{n.List, n.ElseList}
 	case *parse.IfNode:
 		lists = []*parse.ListNode{n.List, n.ElseList}

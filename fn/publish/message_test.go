@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,6 +60,9 @@ func TestHarmfulTemplates(t *testing.T) {
 		"doubles":          `{{ $x := "xxxxxxxxxxxxxxxx" }}` + strings.Repeat(`{{ $x = print $x $x }}`, 40) + "x",
 		"doubling lists":   `{{ $x := list 1 2 3 4 }}` + strings.Repeat(`{{ $x = concat $x $x }}`, 40) + "x",
 		"wide":             `{{ printf "%999999d" 1 }}`,
+		"calls itself":     `{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}x`,
+		"calls doubling":   doubling(40) + "x",
+		"ranges in ranges": strings.Repeat(`{{ range list 1 2 3 4 5 6 7 8 }}`, 12) + strings.Repeat(`{{ end }}`, 12) + "x",
 	}
 	for name, template := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -66,6 +70,27 @@ func TestHarmfulTemplates(t *testing.T) {
 			requireReason(t, err, InvalidInput)
 		})
 	}
+}
+
+// doubling is a template whose parts each call the next one twice, and that prints nothing.
+func doubling(parts int) string {
+	var text strings.Builder
+	for part := range parts {
+		fmt.Fprintf(&text, `{{ define "t%d" }}{{ template "t%d" }}{{ template "t%d" }}{{ end }}`, part, part+1, part+1)
+	}
+	fmt.Fprintf(&text, `{{ define "t%d" }}{{ end }}{{ template "t0" }}`, parts)
+	return text.String()
+}
+
+// TestLongLists: what is counted is not missed by anybody who writes a message.
+func TestLongLists(t *testing.T) {
+	var many []string
+	for i := range 1000 {
+		many = append(many, fmt.Sprint(i))
+	}
+	message, err := RenderMessage(`{{ range .Many }}{{ template "line" . }}{{ end }}{{ define "line" }}{{ . }} {{ end }}`, map[string]any{"Many": many})
+	require.NoError(t, err)
+	assert.Equal(t, strings.Join(many, " "), message)
 }
 
 func FuzzRenderMessage(f *testing.F) {
