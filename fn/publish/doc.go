@@ -6,7 +6,7 @@
 //
 // # Flow
 //
-//	Publish            wait for the turn of this URL and branch in this process
+//	Publish
 //	  once             a fresh, bare clone in a temporary directory, for each try
 //	    look           references, commits; is the trailer there already? -> Found
 //	    files          the newest commit's directories, as an fs.FS
@@ -51,7 +51,8 @@
 // # Races
 //
 // A push names the commit that a branch must have, so that the server refuses
-// it when somebody else was first. Whether a push whose answer was lost has
+// it when somebody else was first. Nothing is locked here meanwhile: whoever
+// could name the lock, by the same URL and a proxy of his own, could hold it. Whether a push whose answer was lost has
 // arrived, the trailer tells the next try. Only a push branch is ever
 // overwritten, and only if its newest commit has a record of the same
 // subject: fix-ups that somebody added, or another restore's commit, are not.

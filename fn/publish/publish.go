@@ -18,7 +18,8 @@ type Target struct {
 	// known_hosts and password for SSH. A provider's login goes under the same keys.
 	Auth map[string][]byte
 	// ProxyURL is http://, https:// or socks5:// (for SSH only the last), with its login.
-	ProxyURL *url.URL
+	// As JSON it would lose that: [ProxyURL] makes it again.
+	ProxyURL *url.URL `json:"-"`
 	// Timeout bounds the clone, and the push, of each try; 60 s if zero.
 	Timeout time.Duration
 	// Branch is what a commit is made from.
@@ -72,11 +73,6 @@ func Publish(ctx context.Context, target Target, folders []string, commit Commit
 	if err != nil {
 		return Result{}, err
 	}
-	unlock, err := branches.lock(ctx, t.connection.shown+" "+string(t.to))
-	if err != nil {
-		return Result{}, t.connection.explain(ctx, "push to", err)
-	}
-	defer unlock()
 	return t.run(ctx)
 }
 

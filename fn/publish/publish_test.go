@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -242,35 +243,51 @@ func writer(n int) ([]string, Commit, Change) {
 	return []string{folder}, commit, writing(map[string]string{folder + "/a.yaml": folder})
 }
 
-func TestTenWritersOfOneProcess(t *testing.T) {
+func TestTenWriters(t *testing.T) {
 	noLeftovers(t)
 	s := serveSeeded(t, map[string]string{"README.md": "1"})
 	race(t, s, func(ctx context.Context, n int) (Result, error) {
 		folders, commit, change := writer(n)
-		result, err := Publish(ctx, s.target(), folders, commit, change)
-		assert.Equal(t, 1, result.Tries, "they take turns")
-		return result, err
-	})
-	assert.Empty(t, branches.held)
-}
-
-func TestTenWritersOfTenProcesses(t *testing.T) {
-	noLeftovers(t)
-	s := serveSeeded(t, map[string]string{"README.md": "1"})
-	race(t, s, func(ctx context.Context, n int) (Result, error) {
-		folders, commit, change := writer(n)
-		attempt, err := newTry(s.target(), folders, commit, change)
-		if err != nil {
-			return Result{}, err
-		}
 		for { // a race that was lost ten times is for the caller to go on with
-			result, err := attempt.run(ctx) // without the lock that those of one process share
+			result, err := Publish(ctx, s.target(), folders, commit, change)
 			var failed *Error
 			if !errors.As(err, &failed) || failed.Reason != RaceLost {
 				return result, err
 			}
 		}
 	})
+}
+
+// TestNobodyHoldsAnothersBranch: who names another's URL, by a proxy of his own that never answers, holds up nobody but himself.
+func TestNobodyHoldsAnothersBranch(t *testing.T) {
+	noLeftovers(t)
+	s := serveSeeded(t, map[string]string{"README.md": "1"})
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, proxy.Close()) }()
+	hostile := s.target()
+	hostile.ProxyURL = &url.URL{Scheme: "http", Host: proxy.Addr().String()}
+	hostile.Timeout = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Publish(ctx, hostile, folders, commitOf("hostile"), writing(someFiles))
+		ended <- err
+	}()
+	held, err := proxy.Accept() // it is under way
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, held.Close()) }()
+
+	result, err := Publish(t.Context(), s.target(), folders, commitOf("one"), writing(someFiles))
+	require.NoError(t, err)
+	assert.True(t, result.Pushed)
+	select {
+	case err := <-ended:
+		t.Fatalf("the other one has not been held at all: %v", err)
+	default:
+	}
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
 }
 
 func TestALostRaceIsRunAgain(t *testing.T) {
