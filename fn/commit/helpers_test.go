@@ -2,6 +2,7 @@ package commit_test
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path"
@@ -45,6 +46,13 @@ func (p party) rules() string {
 // newTree makes the tree of a restore called dr of a whole installation, changed by options.
 func newTree(t *testing.T, options ...func(*overlay.Input)) *overlay.Tree {
 	t.Helper()
+	tree, err := overlay.Build(newInput(options...))
+	require.NoError(t, err)
+	return tree
+}
+
+// newInput is what such a tree is made of.
+func newInput(options ...func(*overlay.Input)) overlay.Input {
 	in := overlay.Input{
 		Name: "dr", Namespace: "3scale-dr", WildcardDomain: "apps.other.example",
 		FileStorage: &overlay.FileStorage{Size: resource.MustParse("100Mi"), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}},
@@ -63,9 +71,20 @@ func newTree(t *testing.T, options ...func(*overlay.Input)) *overlay.Tree {
 	for _, option := range options {
 		option(&in)
 	}
-	tree, err := overlay.Build(in)
-	require.NoError(t, err)
-	return tree
+	return in
+}
+
+// newSource is what a child is told to make a tree of.
+func newSource(t *testing.T, options ...func(*overlay.Input)) commit.Source {
+	t.Helper()
+	source := commit.Source{Input: newInput(options...)}
+	for _, object := range source.Input.Objects {
+		raw, err := json.Marshal(object)
+		require.NoError(t, err)
+		source.Objects = append(source.Objects, raw)
+	}
+	source.Input.Objects = nil
+	return source
 }
 
 // repository is a work tree with the branch main.

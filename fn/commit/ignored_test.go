@@ -21,7 +21,9 @@ func TestIgnored(t *testing.T) {
 		"beside":          {"and for no other", "clusters/.sourceignore", "*\n", nil, ""},
 		"all but":         {"a later pattern takes back an earlier one", ".sourceignore", "/*\n!/apps\n", nil, ""},
 		"spec":            {"the GitRepository's owner says so", "", "", text("base/"), secret},
-		"spec over files": {"with spec.ignore, Flux reads no .sourceignore", ".sourceignore", "/apps\n", text("/clusters"), ""},
+		"spec and files":  {"with spec.ignore, Flux reads .sourceignore too", ".sourceignore", "secret-*.yaml\n", text("/clusters"), secret},
+		"spec over files": {"of which spec.ignore takes back what it names", ".sourceignore", "/apps\n", text("!/apps"), ""},
+		"defaults":        {"the defaults count only where nobody says anything", ".sourceignore", "/clusters\n", nil, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

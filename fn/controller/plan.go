@@ -14,6 +14,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/specs"
@@ -71,62 +72,89 @@ func (w *work) build(ctx context.Context) error {
 	if w.tree != nil {
 		return nil
 	}
-	objects, admitted, err := w.handedOver(ctx)
+	if err := w.takeTurn(); err != nil { // before it is read: it may be large
+		return err
+	}
+	source, err := w.source(ctx)
 	if err != nil {
 		return err
 	}
+	answer, err := w.ask(ctx, "build the tree of the backup's objects", commit.Request{Build: source})
+	if err != nil {
+		return treeProblem(err)
+	}
+	w.tree, err = built(answer.Tree)
+	return err
+}
+
+// source is what the tree is made of: what was handed over, and what is asked for.
+func (w *work) source(ctx context.Context) (*commit.Source, error) {
+	objects, admitted, err := w.handedOver(ctx)
+	if err != nil {
+		return nil, err
+	}
 	spec := w.restore.Spec
-	in := overlay.Input{
+	source := &commit.Source{Objects: objects, Input: overlay.Input{
 		Name:                w.restore.Name,
 		Namespace:           w.restore.Namespace,
-		Objects:             objects,
 		Admitted:            admitted,
 		WildcardDomain:      spec.Target.WildcardDomain,
 		StorageClass:        spec.Target.StorageClass,
 		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
 		Quiet:               spec.Target.Quiet,
+	}}
+	storage, err := w.storage(objects, admitted)
+	if err != nil {
+		return nil, err
 	}
-	if storage := w.storage(objects); storage != nil {
-		in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
+	if storage != nil {
+		source.Input.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
 	}
-	w.tree, err = overlay.Build(in)
-	return treeProblem(err)
+	return source, nil
 }
+
+// maxAPIManager is how large an object can be that an API server has taken, in bytes.
+const maxAPIManager = 3 << 20
 
 // storage is the claim of the file storage; one that is there is committed as
 // it is, since a claim cannot be changed.
-func (w *work) storage(objects []map[string]any) *restore.Storage {
+func (w *work) storage(objects []json.RawMessage, keys []overlay.Key) (*restore.Storage, error) {
 	if claim := w.observed.FileStorage; claim != nil {
 		return &restore.Storage{
 			Class:       claim.Spec.StorageClassName,
 			Size:        claim.Spec.Resources.Requests[corev1.ResourceStorage],
 			AccessModes: claim.Spec.AccessModes,
-		}
+		}, nil
 	}
-	for _, object := range objects {
-		if object["kind"] == threescale.APIManagerKind {
-			return restore.StorageOf(object, w.observed.Inspection, w.restore.Spec.Target.StorageClass)
+	for i, key := range keys {
+		if key.Kind != threescale.APIManagerKind {
+			continue
 		}
+		var object map[string]any
+		if len(objects[i]) > maxAPIManager || json.Unmarshal(objects[i], &object) != nil { // the error may quote a value
+			return nil, fmt.Errorf("cannot decode %s %q of the hand-over", key.Kind, key.Name)
+		}
+		return restore.StorageOf(object, w.observed.Inspection, w.restore.Spec.Target.StorageClass), nil
 	}
-	return nil
+	return nil, nil
 }
 
 // treeProblem tells a backup that cannot be restored from a failure.
 func treeProblem(err error) error {
-	if err == nil {
-		return nil
+	var failed *commit.Failure
+	if !errors.As(err, &failed) {
+		return err
 	}
 	reason := v1alpha1.ReasonUnexpectedObject
-	var unsupported *overlay.UnsupportedTextError
-	if errors.As(err, &unsupported) {
+	if failed.Kind == commit.TextUnsupported {
 		reason = v1alpha1.ReasonUnsupportedText
 	}
-	return &restore.Problem{Reason: reason, Message: err.Error(), Terminal: true}
+	return &restore.Problem{Reason: reason, Message: failed.Message, Terminal: true}
 }
 
 // handedOver reads the objects that the inspect Job handed over: exactly those
 // that its report lists.
-func (w *work) handedOver(ctx context.Context) ([]map[string]any, []overlay.Key, error) {
+func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key, error) {
 	step := w.step(specs.Inspecting)
 	parts := make([]map[string][]byte, handoverParts)
 	for part := range handoverParts {
@@ -147,18 +175,17 @@ func (w *work) handedOver(ctx context.Context) ([]map[string]any, []overlay.Key,
 	if job.HandoverDigest(parts) != w.observed.Inspection.HandoverSHA256 {
 		return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: "The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace; the backup is read again"}, w.dropInspect(ctx))
 	}
-	var objects []map[string]any
+	var objects []json.RawMessage
 	var admitted []overlay.Key
 	for _, handed := range w.observed.Inspection.Objects {
 		data, err := handed.Handed(parts)
 		if err != nil {
 			return nil, nil, err
 		}
-		var object map[string]any
-		if err := json.Unmarshal(data, &object); err != nil {
-			return nil, nil, fmt.Errorf("cannot decode %s %q of the hand-over", handed.Kind, handed.Name) // the error may quote a value
+		if !json.Valid(data) {
+			return nil, nil, fmt.Errorf("cannot decode %s %q of the hand-over", handed.Kind, handed.Name)
 		}
-		objects = append(objects, object)
+		objects = append(objects, data)
 		admitted = append(admitted, overlay.Key{Kind: handed.Kind, Name: handed.Name})
 	}
 	return objects, admitted, nil

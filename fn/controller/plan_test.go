@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -34,7 +36,8 @@ func TestClassOfFileStorage(t *testing.T) {
 			r.Spec.Target.StorageClass = tc.asked
 			inspection := &job.Inspection{Source: job.Source{FileStorage: &job.Claim{StorageClass: new("files"), Size: "1Gi"}}}
 			w := &work{restore: r, observed: restore.Observed{FileStorage: tc.existing, Inspection: inspection}}
-			storage := w.storage([]map[string]any{{"kind": "Secret"}, {"kind": threescale.APIManagerKind}})
+			storage, err := w.storage([]json.RawMessage{[]byte(`{"kind":"Secret"}`), []byte(`{"kind":"APIManager"}`)}, []overlay.Key{{Kind: "Secret"}, {Kind: threescale.APIManagerKind}})
+			require.NoError(t, err)
 			require.NotNil(t, storage)
 			assert.Equal(t, tc.want, storage.Class, tc.reason)
 		})

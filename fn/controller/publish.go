@@ -1,15 +1,13 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/fluxcd/pkg/git/signature"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -17,7 +15,6 @@ import (
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
 	"threescale.dev/backup/fn/restore"
-	"threescale.dev/backup/fn/sops"
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -41,104 +38,121 @@ func (w *work) trailer() (publish.Trailer, error) {
 // readBranch looks whether this attempt is on the branch already, and whether
 // a commit of it could be made and would be seen.
 func (w *work) readBranch(ctx context.Context) error {
-	target, err := w.target(ctx)
+	place, err := w.place(ctx)
 	if err != nil {
 		return err
 	}
-	trailer, err := w.trailer()
-	if err != nil {
-		return err
+	signing, unsigned := w.signing(ctx)
+	var problem *restore.Problem
+	if unsigned != nil && !errors.As(unsigned, &problem) {
+		return unsigned
 	}
-	read, written := &restore.Branch{}, false
-	result, err := publish.Inspect(ctx, target, trailer, func(_ context.Context, files fs.FS) error {
-		read.Problem = w.checkFiles(files)
-		_, err := fs.Stat(files, path.Join(restore.Root(w.restore), overlay.Dir(w.restore.Name)))
-		written = err == nil
-		return nil
-	})
+	place.Signing = signing
+	answer, err := w.ask(ctx, w.doing("read"), commit.Request{Inspect: place})
 	if err != nil {
-		return w.gitProblem(err)
+		return w.failed(err)
 	}
+	branch := answer.Branch
+	if branch == nil {
+		return errors.New("the child process answered something else than it was asked")
+	}
+	read := &restore.Branch{Problem: w.problemOf(branch.Problem)}
 	switch {
-	case result.Found:
-		read.Commit, read.Run = result.Commit, result.Note
-		w.restore.Status.FoundCommit = result.Commit
-	case written && !result.Whole && !restore.Forced(w.restore) && read.Problem == nil:
+	case branch.Found:
+		read.Commit, read.Run = branch.Commit, branch.Note
+		w.restore.Status.FoundCommit = branch.Commit
+	case branch.Written && !branch.Whole && !restore.Forced(w.restore) && read.Problem == nil:
 		read.Problem = &restore.Problem{
 			Reason: v1alpha1.ReasonRepositoryUnusable, Terminal: true,
 			Message: fmt.Sprintf("The folders of this restore are in GitRepository %q, but its newest %d commits do not tell whether by this very restore, and its server does not send older ones alone; to restore in any case, annotate it with the same new value for %s and %s",
-				w.observed.Repository.Name, result.Looked, meta.ForceRequestAnnotation, meta.ReconcileRequestAnnotation),
+				w.observed.Repository.Name, branch.Looked, meta.ForceRequestAnnotation, meta.ReconcileRequestAnnotation),
 		}
 	}
 	if read.Problem == nil {
-		read.Problem = w.checkSigner(ctx)
+		read.Problem = problem
+	}
+	if read.Problem == nil {
+		read.Problem = w.problemOf(branch.Unsigned)
 	}
 	w.observed.Branch = read
 	return nil
 }
 
-// checkFiles tells what keeps a commit from being made, or from being seen by Flux.
-func (w *work) checkFiles(files fs.FS) *restore.Problem {
-	encrypter, err := w.encrypter(files)
-	if err != nil {
-		return encryptionProblem(err)
+// doing says what is done to the repository, for messages.
+func (w *work) doing(verb string) string {
+	return fmt.Sprintf("%s branch %q of GitRepository %q", verb, restore.BranchOf(w.restore, w.observed.Repository), w.observed.Repository.Name)
+}
+
+// place is where the commit goes, with what is known of its files.
+func (w *work) place(ctx context.Context) (*commit.Place, error) {
+	place := &commit.Place{
+		Root: restore.Root(w.restore), Name: w.restore.Name, Namespace: w.restore.Namespace,
+		Ignore: w.observed.Repository.Spec.Ignore,
 	}
-	if err := commit.CheckOwner(files, restore.Root(w.restore), w.restore.Name, w.restore.Namespace); err != nil {
-		return &restore.Problem{Reason: v1alpha1.ReasonFolderTaken, Message: fmt.Sprintf("In GitRepository %q, %v", w.observed.Repository.Name, err), Terminal: true}
+	if e := w.restore.Spec.Encryption; e != nil {
+		place.Recipients = e.Age.Recipients
 	}
-	_, kustomized := restore.Folders(w.restore)
-	written := []string{path.Join(kustomized, "kustomization.yaml")}
 	for _, object := range slices.Concat(threescale.Secrets(nil), threescale.ConfigMaps()) {
-		file := path.Join(restore.Root(w.restore), overlay.FilePath(w.restore.Name, overlay.Key{Kind: object.Kind, Name: object.Name}))
-		written = append(written, file)
-		if !threescale.IsSensitive(object.Kind, object.Name) {
-			continue
-		}
-		recipients, err := encrypter.Recipients(file)
-		if err != nil {
-			return encryptionProblem(err)
-		}
-		if len(recipients) == 0 {
-			return encryptionProblem(sops.ErrNoRules)
+		key := overlay.Key{Kind: object.Kind, Name: object.Name}
+		if threescale.IsSensitive(object.Kind, object.Name) {
+			place.Sensitive = append(place.Sensitive, key)
+		} else {
+			place.Plain = append(place.Plain, key)
 		}
 	}
-	if file := commit.Ignored(files, w.observed.Repository.Spec.Ignore, written...); file != "" {
-		return &restore.Problem{
-			Reason:   v1alpha1.ReasonRepositoryUnusable,
-			Message:  fmt.Sprintf("Flux ignores %q in GitRepository %q (spec.ignore, or .sourceignore in the repository); change that, or spec.path", file, w.observed.Repository.Name),
-			Terminal: true,
-		}
+	place.Plain = append(place.Plain, overlay.Key{Kind: threescale.APIManagerKind})
+	var err error
+	if place.Trailer, err = w.trailer(); err != nil {
+		return nil, err
 	}
-	return nil
+	return place, w.reach(ctx, place)
 }
 
-func (w *work) encrypter(files fs.FS) (*sops.Encrypter, error) {
-	if w.restore.Spec.Encryption == nil {
-		return commit.Encrypter(files, nil)
+// problemOf makes a Problem of a failure; nil of none.
+func (w *work) problemOf(failure *commit.Failure) *restore.Problem {
+	if failure == nil {
+		return nil
 	}
-	return commit.Encrypter(files, w.restore.Spec.Encryption.Age.Recipients)
+	name := w.observed.Repository.Name
+	problem := &restore.Problem{Reason: v1alpha1.ReasonEncryptionRefused, Message: failure.Message, Terminal: true}
+	switch failure.Kind {
+	case commit.NoRecipients:
+		problem.Reason = v1alpha1.ReasonNoRecipients
+	case commit.FolderTaken:
+		problem.Reason, problem.Message = v1alpha1.ReasonFolderTaken, fmt.Sprintf("In GitRepository %q, %s", name, failure.Message)
+	case commit.FileIgnored:
+		problem.Reason = v1alpha1.ReasonRepositoryUnusable
+		problem.Message = fmt.Sprintf("Flux ignores %q in GitRepository %q (spec.ignore, or .sourceignore in the repository); change that, or spec.path", failure.Message, name)
+	case commit.TreeRefused:
+		problem.Reason = v1alpha1.ReasonUnexpectedObject
+	case commit.TextUnsupported:
+		problem.Reason = v1alpha1.ReasonUnsupportedText
+	case commit.GitFailed:
+		return w.gitProblem(failure)
+	}
+	return problem
 }
 
-func encryptionProblem(err error) *restore.Problem {
-	reason := v1alpha1.ReasonEncryptionRefused
-	if errors.Is(err, sops.ErrNoRules) || errors.Is(err, sops.ErrNoMatch) {
-		reason = v1alpha1.ReasonNoRecipients
+// failed makes a Problem of a failure; other errors stay as they are.
+func (w *work) failed(err error) error {
+	var failure *commit.Failure
+	if errors.As(err, &failure) {
+		return w.problemOf(failure)
 	}
-	return &restore.Problem{Reason: reason, Message: err.Error(), Terminal: true}
+	return err
 }
 
 // gitProblem keeps what Git's errors say, and whether trying again can help.
-func (w *work) gitProblem(err error) error {
-	var failed *publish.Error
-	if !errors.As(err, &failed) {
-		return err
-	}
+func (w *work) gitProblem(failed *commit.Failure) *restore.Problem {
 	reason := v1alpha1.ReasonGitFailed
 	if failed.Reason == publish.PushRejected {
 		reason = v1alpha1.ReasonPushRejected
 	}
-	problem := &restore.Problem{Reason: reason, Message: fmt.Sprintf("GitRepository %q: %v", w.observed.Repository.Name, failed), Terminal: failed.Terminal()}
-	if ref := w.observed.Repository.Spec.SecretRef; ref != nil && failed.Login() {
+	problem := &restore.Problem{Reason: reason, Message: fmt.Sprintf("GitRepository %q: %s", w.observed.Repository.Name, failed.Message), Terminal: failed.Reason.Terminal()}
+	if failed.Reason == publish.Timeout {
+		problem.Message += fmt.Sprintf(" (spec.timeout of the GitRepository, and at most %s)", w.Children.Limits.Time)
+	}
+	if ref := w.observed.Repository.Spec.SecretRef; ref != nil && failed.Reason.Login() {
 		problem.Message += fmt.Sprintf(" (its Secret is %q)", ref.Name)
 	}
 	if problem.Terminal {
@@ -147,21 +161,8 @@ func (w *work) gitProblem(err error) error {
 	return problem
 }
 
-// checkSigner tells early that a commit could not be signed.
-func (w *work) checkSigner(ctx context.Context) *restore.Problem {
-	_, err := w.signer(ctx)
-	var problem *restore.Problem
-	if err == nil {
-		return nil
-	}
-	if errors.As(err, &problem) {
-		return problem
-	}
-	return &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: err.Error()}
-}
-
-// signer makes the signer that the restore names; nil without one.
-func (w *work) signer(ctx context.Context) (signature.Signer, error) {
+// signing reads the key that the restore names; nil without one.
+func (w *work) signing(ctx context.Context) (*commit.SigningKey, error) {
 	key := w.restore.Spec.Git.Commit.SigningKey
 	if key == nil {
 		return nil, nil
@@ -170,15 +171,7 @@ func (w *work) signer(ctx context.Context) (signature.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := publish.OpenPGPSigner
-	if key.Type == "ssh" {
-		open = publish.SSHSigner
-	}
-	signer, err := open(secret.Data)
-	if err != nil {
-		return nil, w.gitProblem(err)
-	}
-	return signer, nil
+	return &commit.SigningKey{SSH: key.Type == "ssh", Data: secret.Data}, nil
 }
 
 // publish encrypts, commits and pushes.
@@ -186,18 +179,17 @@ func (w *work) publish(ctx context.Context) error {
 	if err := w.build(ctx); err != nil {
 		return err
 	}
-	target, err := w.target(ctx)
+	publication, err := w.publication(ctx)
 	if err != nil {
 		return err
 	}
-	made, err := w.commit(ctx)
+	answer, err := w.ask(ctx, w.doing("commit to"), commit.Request{Publish: publication})
 	if err != nil {
-		return err
+		return w.failed(err)
 	}
-	base, kustomized := restore.Folders(w.restore)
-	result, err := publish.Publish(ctx, target, []string{base, kustomized}, made, w.edit)
-	if err != nil {
-		return w.gitProblem(err)
+	result := answer.Published
+	if result == nil {
+		return errors.New("the child process answered something else than it was asked")
 	}
 	status := &w.restore.Status
 	status.LastPushCommit = result.Commit
@@ -212,54 +204,31 @@ func (w *work) publish(ctx context.Context) error {
 
 func (w *work) now() *metav1.Time { return &metav1.Time{Time: w.Now()} }
 
-func (w *work) commit(ctx context.Context) (publish.Commit, error) {
-	spec := w.restore.Spec.Git.Commit
-	template := spec.MessageTemplate
-	if template == "" {
-		template = defaultMessage
-	}
-	plan := w.restore.Status.Plan
-	message, err := publish.RenderMessage(template, map[string]any{
-		"Restore": map[string]string{"Namespace": w.restore.Namespace, "Name": w.restore.Name},
-		"Run":     plan.Run,
-		"Source":  map[string]string{"Namespace": plan.Source.Namespace, "APIManager": plan.Source.APIManager},
-		"Objects": len(plan.Objects),
-		"Values":  spec.MessageTemplateValues,
-	})
+// publication is the commit, with all that it is made of.
+func (w *work) publication(ctx context.Context) (*commit.Publication, error) {
+	place, err := w.place(ctx)
 	if err != nil {
-		return publish.Commit{}, w.gitProblem(err)
+		return nil, err
 	}
-	signer, err := w.signer(ctx)
+	if place.Signing, err = w.signing(ctx); err != nil {
+		return nil, err
+	}
+	source, err := w.source(ctx)
 	if err != nil {
-		return publish.Commit{}, err
+		return nil, err
 	}
-	trailer, err := w.trailer()
-	if err != nil {
-		return publish.Commit{}, err
-	}
-	c := publish.Commit{AuthorName: spec.Author.Name, AuthorEmail: spec.Author.Email, Message: message, Trailer: trailer, Signer: signer}
-	if c.AuthorName == "" {
-		c.AuthorName = defaultAuthor
-	}
-	if c.AuthorEmail == "" {
-		c.AuthorEmail = defaultEmail
-	}
-	return c, nil
-}
-
-// edit makes the files of the commit: Secrets are encrypted before they leave
-// this process, and the encrypted tree is built once more.
-func (w *work) edit(_ context.Context, files fs.FS) (publish.Edit, error) {
-	if p := w.checkFiles(files); p != nil {
-		return publish.Edit{}, p
-	}
-	encrypter, err := w.encrypter(files)
-	if err != nil {
-		return publish.Edit{}, encryptionProblem(err)
-	}
-	edit, err := commit.Edit(files, restore.Root(w.restore), w.tree, encrypter)
-	if err != nil {
-		return publish.Edit{}, encryptionProblem(err)
-	}
-	return edit, nil
+	spec, plan := w.restore.Spec.Git.Commit, w.restore.Status.Plan
+	return &commit.Publication{
+		Place: *place, Source: *source,
+		AuthorName:  cmp.Or(spec.Author.Name, defaultAuthor),
+		AuthorEmail: cmp.Or(spec.Author.Email, defaultEmail),
+		Template:    cmp.Or(spec.MessageTemplate, defaultMessage),
+		Message: commit.Message{
+			Restore: map[string]string{"Namespace": w.restore.Namespace, "Name": w.restore.Name},
+			Run:     plan.Run,
+			Source:  map[string]string{"Namespace": plan.Source.Namespace, "APIManager": plan.Source.APIManager},
+			Objects: len(plan.Objects),
+			Values:  spec.MessageTemplateValues,
+		},
+	}, nil
 }

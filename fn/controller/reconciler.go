@@ -45,6 +45,10 @@ type Reconciler struct {
 	DefaultServiceAccount string
 	// NoCrossNamespaceRefs forbids names of objects of other namespaces.
 	NoCrossNamespaceRefs bool
+	// Children do what a tenant controls.
+	Children *Children
+	// Identities say which GitRepositories may log in as the controller itself.
+	Identities Identities
 	// Now is the time.
 	Now func() time.Time
 	// Pace holds back restores that fail.

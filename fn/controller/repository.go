@@ -2,92 +2,119 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 
 	"github.com/fluxcd/pkg/auth"
-	"github.com/fluxcd/pkg/auth/githubapp"
 	authutils "github.com/fluxcd/pkg/auth/utils"
-	"github.com/fluxcd/pkg/runtime/secrets"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/publish"
 	"threescale.dev/backup/fn/restore"
 )
 
-// target is where the commit goes, with the logins that the GitRepository has.
-func (w *work) target(ctx context.Context) (publish.Target, error) {
+// reach says where the commit goes, with the logins that the GitRepository has. What their Secrets hold is read by a child process.
+func (w *work) reach(ctx context.Context, place *commit.Place) error {
 	repository := w.observed.Repository
-	t := publish.Target{URL: repository.Spec.URL, Branch: restore.BranchOf(w.restore, repository)}
-	if repository.Spec.Timeout != nil {
-		t.Timeout = repository.Spec.Timeout.Duration
+	place.Target = publish.Target{URL: repository.Spec.URL, Branch: restore.BranchOf(w.restore, repository)}
+	if t := repository.Spec.Timeout; t != nil && t.Duration > 0 {
+		place.Target.Timeout = min(t.Duration, w.Children.Limits.Time)
 	}
 	if push := w.restore.Spec.Git.Push; push != nil {
-		t.PushBranch, t.Refspec, t.PushOptions = push.Branch, push.Refspec, push.Options
+		place.Target.PushBranch, place.Target.Refspec, place.Target.PushOptions = push.Branch, push.Refspec, push.Options
 	}
 	if ref := repository.Spec.ProxySecretRef; ref != nil {
-		proxy, err := secrets.ProxyURLFromSecretRef(ctx, w.Client, types.NamespacedName{Namespace: repository.Namespace, Name: ref.Name})
+		secret, err := w.secretOf(ctx, repository, ref.Name)
 		if err != nil {
-			return t, fmt.Errorf("cannot read the proxy of GitRepository %q: %w", repository.Name, err)
+			return err
 		}
-		t.ProxyURL = proxy
+		if place.Proxy = secret.Data; place.Proxy == nil {
+			place.Proxy = map[string][]byte{} // a proxy without an address, and not none
+		}
 	}
-	var secret *corev1.Secret
 	if ref := repository.Spec.SecretRef; ref != nil {
-		secret = &corev1.Secret{}
-		ok, err := get(ctx, w.Client, repository.Namespace, ref.Name, secret)
+		secret, err := w.secretOf(ctx, repository, ref.Name)
 		if err != nil {
-			return t, err
+			return err
 		}
-		if !ok {
-			return t, &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("Secret %q of GitRepository %q does not exist in namespace %q; create it", ref.Name, repository.Name, repository.Namespace)}
-		}
-		t.Auth = secret.Data
+		place.Target.Auth = secret.Data
 	}
-	return t, w.login(ctx, repository, secret, &t)
+	return w.login(ctx, repository, place)
 }
 
-// login gets the login of a cloud provider. It is not tested against any.
-func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, secret *corev1.Secret, t *publish.Target) error {
+// secretOf reads a Secret of a GitRepository.
+func (w *work) secretOf(ctx context.Context, repository *sourcev1.GitRepository, name string) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	ok, err := get(ctx, w.Client, repository.Namespace, name, secret)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("Secret %q of GitRepository %q does not exist in namespace %q; create it", name, repository.Name, repository.Namespace)}
+	}
+	return secret, nil
+}
+
+// login gets the login of a provider. It is not tested against any.
+func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, place *commit.Place) error {
 	switch repository.Spec.Provider {
 	case "", sourcev1.GitProviderGeneric:
 		return nil
 	case sourcev1.GitProviderGitHub:
-		if secret == nil {
+		if repository.Spec.SecretRef == nil {
 			return &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("GitRepository %q has provider github and no spec.secretRef with the data of a GitHub App", repository.Name), Terminal: true}
 		}
-		username, password, err := githubapp.GetCredentials(ctx, githubapp.WithAppData(secret.Data), githubapp.WithProxyURL(t.ProxyURL))
-		if err != nil {
-			return fmt.Errorf("cannot log in to GitHub for GitRepository %q: %w", repository.Name, err)
-		}
-		setLogin(t, map[string]string{"username": username, "password": password})
+		place.GitHubApp = true // whose host the Secret names: a child process logs in
 		return nil
 	}
-	address, err := url.Parse(repository.Spec.URL)
+	address, err := w.mayLogIn(repository)
 	if err != nil {
-		return &restore.Problem{Reason: v1alpha1.ReasonRepositoryUnusable, Message: fmt.Sprintf("GitRepository %q has a malformed spec.url", repository.Name), Terminal: true}
-	}
-	if name := repository.Spec.ServiceAccountName; name != "" {
-		return &restore.Problem{
-			Reason:   v1alpha1.ReasonRepositoryUnusable,
-			Message:  fmt.Sprintf("GitRepository %q logs in as ServiceAccount %q (spec.serviceAccountName), which restores cannot do; use a spec.secretRef, or leave it out: the controller then logs in with a workload identity of its own", repository.Name, name),
-			Terminal: true,
-		}
+		return err
 	}
 	options := []auth.Option{auth.WithClient(w.Client), auth.WithServiceAccountNamespace(repository.Namespace), auth.WithGitURL(*address)}
-	if t.ProxyURL != nil {
-		options = append(options, auth.WithProxyURL(*t.ProxyURL))
+	if place.Proxy != nil {
+		proxy, err := publish.ProxyURL(place.Proxy)
+		if err != nil {
+			return &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("GitRepository %q: %v", repository.Name, err)}
+		}
+		options = append(options, auth.WithProxyURL(*proxy))
 	}
 	got, err := authutils.GetGitCredentials(ctx, repository.Spec.Provider, options...)
+	if err != nil && place.Proxy != nil {
+		err = errors.New("the provider does not answer through the proxy, or refuses") // its own words may hold the proxy's password
+	}
 	if err != nil {
 		return fmt.Errorf("cannot log in by provider %q for GitRepository %q: %w", repository.Spec.Provider, repository.Name, err)
 	}
-	setLogin(t, map[string]string{"username": got.Username, "password": got.Password, "bearerToken": got.BearerToken})
+	setLogin(&place.Target, map[string]string{"username": got.Username, "password": got.Password, "bearerToken": got.BearerToken})
 	return nil
+}
+
+// mayLogIn returns the URL that the controller may log in to as itself.
+func (w *work) mayLogIn(repository *sourcev1.GitRepository) (*url.URL, error) {
+	unusable := func(format string, args ...any) error {
+		return &restore.Problem{Reason: v1alpha1.ReasonRepositoryUnusable, Message: fmt.Sprintf("GitRepository %q ", repository.Name) + fmt.Sprintf(format, args...), Terminal: true}
+	}
+	address, err := url.Parse(repository.Spec.URL)
+	if err != nil {
+		return nil, unusable("has a malformed spec.url")
+	}
+	if name := repository.Spec.ServiceAccountName; name != "" {
+		return nil, unusable("logs in as ServiceAccount %q (spec.serviceAccountName), which restores cannot do; use a spec.secretRef", name)
+	}
+	if !w.Identities.allow(repository.Namespace, address) {
+		return nil, &restore.Problem{
+			Reason: v1alpha1.ReasonAccessDenied, Terminal: true,
+			Message: fmt.Sprintf("GitRepository %q has provider %s, by which the controller would log in as itself, and the platform does not let namespace %q do so there; use a spec.secretRef with provider generic, or have the platform add the URL to the controller's --provider-login",
+				repository.Name, repository.Spec.Provider, repository.Namespace),
+		}
+	}
+	return address, nil
 }
 
 // setLogin puts a login under the keys that a Secret of Flux has.

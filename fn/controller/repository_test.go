@@ -3,36 +3,50 @@ package controller
 import (
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/publish"
+	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/restore"
 )
 
-// TestLoginRefuses: what only a change of the GitRepository mends is not tried again.
+// TestLoginRefuses: what only a change of the GitRepository mends is not tried again, and the controller's own identity goes nowhere
+// that the platform does not name.
 func TestLoginRefuses(t *testing.T) {
+	identities, err := ParseIdentities([]string{"flux-system=https://dev.azure.com/contoso", "flux-system=https://git.example:8443/"})
+	require.NoError(t, err)
+	azure := func(url string) sourcev1.GitRepositorySpec {
+		return sourcev1.GitRepositorySpec{Provider: "azure", URL: url}
+	}
+	withAccount := azure("https://dev.azure.com/contoso/p/_git/r")
+	withAccount.ServiceAccountName = "pusher"
 	for name, tc := range map[string]struct {
 		reason     string
+		namespace  string
 		spec       sourcev1.GitRepositorySpec
 		wantReason string
 		message    string
 	}{
-		"GitHubWithoutSecret": {"the App's key is in it", sourcev1.GitRepositorySpec{Provider: "github"}, v1alpha1.ReasonGitFailed, "no spec.secretRef"},
-		"MalformedURL":        {"the login is for a host", sourcev1.GitRepositorySpec{Provider: "azure", URL: "https://[::1"}, v1alpha1.ReasonRepositoryUnusable, "malformed spec.url"},
-		"ServiceAccount": {
-			"it needs a token of an account that is not the controller's",
-			sourcev1.GitRepositorySpec{Provider: "azure", URL: "https://dev.azure.com/o/p/_git/r", ServiceAccountName: "pusher"},
-			v1alpha1.ReasonRepositoryUnusable, `as ServiceAccount "pusher"`,
-		},
+		"GitHubWithoutSecret": {"the App's key is in it", "flux-system", sourcev1.GitRepositorySpec{Provider: "github"}, v1alpha1.ReasonGitFailed, "no spec.secretRef"},
+		"MalformedURL":        {"the login is for a host", "flux-system", azure("https://[::1"), v1alpha1.ReasonRepositoryUnusable, "malformed spec.url"},
+		"ServiceAccount":      {"it needs a token of an account that is not the controller's", "flux-system", withAccount, v1alpha1.ReasonRepositoryUnusable, `as ServiceAccount "pusher"`},
+		"OtherHost":           {"the token would go to whoever runs it", "flux-system", azure("https://evil.example/contoso/p/_git/r"), v1alpha1.ReasonAccessDenied, "--provider-login"},
+		"OtherNamespace":      {"a tenant would write with the controller's rights", "tenant", azure("https://dev.azure.com/contoso/p/_git/r"), v1alpha1.ReasonAccessDenied, `namespace "tenant"`},
+		"OtherOrganisation":   {"a path is not another that begins so", "flux-system", azure("https://dev.azure.com/contoso-evil/p/_git/r"), v1alpha1.ReasonAccessDenied, "--provider-login"},
+		"Dots":                {"they lead out of it", "flux-system", azure("https://dev.azure.com/contoso/../evil/p/_git/r"), v1alpha1.ReasonAccessDenied, "--provider-login"},
+		"EncodedDots":         {"so do these", "flux-system", azure("https://dev.azure.com/contoso/%2e%2e/evil/p/_git/r"), v1alpha1.ReasonAccessDenied, "--provider-login"},
+		"PlainHTTP":           {"anybody on the way would have the token", "flux-system", azure("http://dev.azure.com/contoso/p/_git/r"), v1alpha1.ReasonAccessDenied, "--provider-login"},
+		"UserInfo":            {"what is before the @ is no host", "flux-system", azure("https://dev.azure.com@evil.example/contoso/p"), v1alpha1.ReasonAccessDenied, "--provider-login"},
+		"OtherPort":           {"another server", "flux-system", azure("https://git.example/contoso/p"), v1alpha1.ReasonAccessDenied, "--provider-login"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repository := &sourcev1.GitRepository{Spec: tc.spec}
-			repository.Name = "apps"
-			w := &work{Reconciler: &Reconciler{}}
-			err := w.login(t.Context(), repository, nil, &publish.Target{})
+			repository.Name, repository.Namespace = "apps", tc.namespace
+			w := &work{Reconciler: &Reconciler{Identities: identities}}
+			err := w.login(t.Context(), repository, &commit.Place{})
 			var problem *restore.Problem
 			require.ErrorAs(t, err, &problem, tc.reason)
 			assert.True(t, problem.Terminal)
@@ -41,4 +55,31 @@ func TestLoginRefuses(t *testing.T) {
 			assert.Contains(t, problem.Message, `GitRepository "apps"`)
 		})
 	}
+}
+
+// TestIdentities: what the platform names, and what lies below it, is let in; nothing is by default.
+func TestIdentities(t *testing.T) {
+	identities, err := ParseIdentities([]string{"flux-system=https://Dev.Azure.com/contoso/"})
+	require.NoError(t, err)
+	repository := &sourcev1.GitRepository{Spec: sourcev1.GitRepositorySpec{Provider: "azure"}}
+	repository.Namespace = "flux-system"
+	for _, address := range []string{"https://dev.azure.com/contoso/p/_git/r", "https://dev.azure.com/contoso", "https://DEV.azure.com/contoso//p"} {
+		repository.Spec.URL = address
+		_, err := (&work{Reconciler: &Reconciler{Identities: identities}}).mayLogIn(repository)
+		assert.NoError(t, err, address)
+		_, err = (&work{Reconciler: &Reconciler{}}).mayLogIn(repository)
+		assert.Error(t, err, address)
+	}
+	for _, malformed := range []string{"", "https://dev.azure.com/contoso", "flux-system=", "flux-system=http://dev.azure.com/", "flux-system=https://user@dev.azure.com/", "flux-system=https:///contoso", "Flux=https://dev.azure.com", "a=https://h/?q"} {
+		_, err := ParseIdentities([]string{malformed})
+		assert.Error(t, err, malformed)
+	}
+}
+
+// TestGitHubAppIsReadByAChild: the Secret names the host, which is anybody's.
+func TestGitHubAppIsReadByAChild(t *testing.T) {
+	repository := &sourcev1.GitRepository{Spec: sourcev1.GitRepositorySpec{Provider: "github", SecretRef: &meta.LocalObjectReference{Name: "app"}}}
+	place := &commit.Place{}
+	require.NoError(t, (&work{Reconciler: &Reconciler{}}).login(t.Context(), repository, place))
+	assert.True(t, place.GitHubApp)
 }

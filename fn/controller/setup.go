@@ -18,7 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -60,6 +62,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 		WatchesMetadata(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(waiting.forObject(indexRepository))).
 		WatchesMetadata(&kustomizev1.Kustomization{}, handler.EnqueueRequestsFromMapFunc(waiting.forObject(indexKustomization))).
 		WatchesMetadata(apiManager, handler.EnqueueRequestsFromMapFunc(waiting.inNamespace)).
+		WatchesRawSource(source.TypedChannel(r.Children.woken, &handler.TypedEnqueueRequestForObject[*v1alpha1.ThreeScaleRestore]{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: o.RateLimiter}).
 		Complete(r)
 }

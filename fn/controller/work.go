@@ -27,8 +27,10 @@ type work struct {
 	tenant client.Client
 
 	observed restore.Observed
-	// tree is made of what was handed over; nil until it is needed.
+	// tree is made of what was handed over, without its files; nil until it is needed.
 	tree *overlay.Tree
+	// leave gives the place of a child process back; nil without one.
+	leave func()
 }
 
 // newWork prepares a call for a restore.
@@ -56,6 +58,7 @@ func (w *work) accountName() string {
 
 // proceed observes, decides and acts, until there is nothing to do but wait.
 func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
+	defer w.endTurn()
 	for range maxActions {
 		if err := w.observe(ctx); err != nil {
 			return w.stopped("Observe", err)
@@ -79,6 +82,9 @@ func (w *work) stopped(step string, err error) (restore.Decision, error) {
 	var problem *restore.Problem
 	if errors.As(err, &problem) {
 		return restore.Decision{Step: step, Problem: restore.WithCommand(w.restore, problem)}, nil
+	}
+	if turn := (turnError{}); errors.As(err, &turn) {
+		return restore.Decision{Step: step, Waits: true, Message: turn.Error(), Retry: notYourTurn}, nil
 	}
 	return restore.Decision{}, err
 }

@@ -74,7 +74,7 @@ type Tree struct {
 	Files []File
 	// Objects as kustomize builds them, which is as Flux applies them, Secrets in
 	// plain text.
-	Objects map[Key]map[string]any
+	Objects map[Key]map[string]any `json:"-"` // JSON has no such keys
 	// Omitted are the database Secrets that were left out on request, sorted.
 	Omitted []Key
 	// Dropped are the fields of the APIManager that name a PersistentVolume and

@@ -125,7 +125,7 @@ func (b *builder) commit(c Commit, root plumbing.Hash, parents []plumbing.Hash) 
 		}
 		signed, err := c.Signer.Sign(reader)
 		if err = errors.Join(err, reader.Close()); err != nil {
-			return plumbing.ZeroHash, fail(InvalidInput, "cannot sign the commit: check the signing key and that it has not expired: %s", printable(err.Error()))
+			return plumbing.ZeroHash, fail(InvalidInput, "cannot sign the commit: check that the signing key can sign, and that it has not expired")
 		}
 		made.PGPSignature = string(signed)
 	}

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"time"
 
@@ -39,8 +38,8 @@ func connect(target Target) (*connection, error) {
 	}
 	c := &connection{redact: redactorFor(parsed, target)}
 	options, err := git.NewAuthOptions(*parsed, target.Auth)
-	if err != nil {
-		return nil, fail(InvalidInput, "cannot use the repository's login: %s", c.redact.clean(err.Error()))
+	if err != nil { // as below, its own words may quote the Secret
+		return nil, fail(InvalidInput, "cannot use the repository's login: %s", neededFor(parsed.Scheme))
 	}
 	if options.BearerToken != "" && (options.Username != "" || options.Password != "") {
 		return nil, fail(InvalidInput, "cannot use the repository's login: it has both a bearer token and a user name or password; remove one")
@@ -49,7 +48,7 @@ func connect(target Target) (*connection, error) {
 	c.shown = parsed.String()
 	endpoint, err := transport.NewEndpoint(c.shown)
 	if err != nil {
-		return nil, fail(InvalidInput, "cannot use the URL %q: %s", c.shown, c.redact.clean(err.Error()))
+		return nil, fail(InvalidInput, "cannot use the URL %q: it is malformed", c.shown)
 	}
 	endpoint.CaBundle, endpoint.ClientCert, endpoint.ClientKey = options.CAFile, options.ClientCert, options.ClientKey
 	if options.Transport == git.SSH {
@@ -62,13 +61,21 @@ func connect(target Target) (*connection, error) {
 		endpoint.Proxy = transport.ProxyOptions{URL: bare.String(), Username: proxy.User.Username(), Password: password}
 	}
 	if c.auth, err = authMethod(options); err != nil {
-		return nil, fail(InvalidInput, "cannot use the repository's login: %s", c.redact.clean(err.Error()))
+		return nil, err
 	}
 	if c.transport, err = client.NewClient(endpoint); err != nil {
-		return nil, fail(InvalidInput, "cannot use the URL %q: %s", c.shown, c.redact.clean(err.Error()))
+		return nil, fail(InvalidInput, "cannot use the URL %q: its ca.crt, tls.crt or tls.key, or its proxy, cannot be used", c.shown)
 	}
 	c.endpoint = *endpoint
 	return c, nil
+}
+
+// neededFor says what a login's Secret has to hold.
+func neededFor(scheme string) string {
+	if scheme == "ssh" {
+		return "its Secret needs identity, an SSH private key, and known_hosts, and password if the key is encrypted"
+	}
+	return "its Secret needs username and password, or bearerToken; and tls.crt and tls.key together, or neither"
 }
 
 // minToken is the length from which a user name may be a token.
@@ -80,7 +87,7 @@ func redactorFor(parsed *url.URL, target Target) redactor {
 	names := []string{parsed.User.Username(), string(target.Auth["username"])}
 	if target.ProxyURL != nil {
 		proxyPassword, _ := target.ProxyURL.User.Password()
-		secrets = append(secrets, proxyPassword)
+		secrets = append(secrets, proxyPassword, target.ProxyURL.Host, target.ProxyURL.Hostname())
 		names = append(names, target.ProxyURL.User.Username())
 	}
 	for _, name := range names {
@@ -102,11 +109,11 @@ func authMethod(options *git.AuthOptions) (transport.AuthMethod, error) {
 	case options.Transport == git.SSH:
 		keys, err := gitssh.NewPublicKeys(options.Username, options.Identity, options.Password)
 		if err != nil {
-			return nil, fmt.Errorf("identity: %w", err)
+			return nil, fail(InvalidInput, "cannot use the repository's login: its Secret's identity is not a usable SSH private key, or its password does not open it")
 		}
 		callback, algorithms, err := knownhosts.New(options.KnownHosts)
 		if err != nil {
-			return nil, fmt.Errorf("known_hosts: %w", err)
+			return nil, fail(InvalidInput, "cannot use the repository's login: its Secret's known_hosts is malformed: each line must look like: host ssh-ed25519 AAAA...")
 		}
 		keys.HostKeyCallback = callback
 		return &sshKeys{PublicKeys: keys, algorithms: algorithms}, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -70,8 +71,8 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) Terminal() bool { return e.Reason.Terminal() }
 
 // Login tells whether it is about who asks, or whom.
-func (e *Error) Login() bool {
-	return e.Reason == AuthenticationFailed || e.Reason == HostKeyRejected || e.Reason == CertificateRejected || e.Reason == RepositoryNotFound
+func (r Reason) Login() bool {
+	return r == AuthenticationFailed || r == HostKeyRejected || r == CertificateRejected || r == RepositoryNotFound
 }
 
 func fail(reason Reason, format string, args ...any) *Error {
@@ -115,15 +116,23 @@ type redactor struct{ replacer *strings.Replacer }
 
 const redacted = "*****"
 
+// minPart is the length from which a part of a secret is one itself.
+const minPart = 8
+
 // newRedactor makes a redactor of the given secrets, in the forms in which they travel.
 func newRedactor(secrets ...string) redactor {
 	var pairs []string
 	for _, secret := range secrets {
-		if secret == "" {
-			continue
+		forms := []string{secret, url.QueryEscape(secret), url.PathEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret)), strings.Trim(strconv.Quote(secret), `"`)}
+		for part := range strings.FieldsSeq(secret) {
+			if len(part) >= minPart { // of one that has more lines than it should have, one may be quoted
+				forms = append(forms, part)
+			}
 		}
-		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
-			pairs = append(pairs, form, redacted)
+		for _, form := range forms {
+			if form != "" {
+				pairs = append(pairs, form, redacted)
+			}
 		}
 	}
 	return redactor{strings.NewReplacer(pairs...)}

@@ -3,7 +3,7 @@ package gitserver
 import (
 	"bytes"
 	"compress/zlib"
-	"crypto/sha1" //nolint:gosec // Git names objects by it
+	"crypto/sha1" //nolint:gosec // it is Git's
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -13,108 +13,99 @@ import (
 	"strings"
 )
 
-// EndlessReferences is a Git server over HTTP that never ends to say which
-// references it has. Each is valid, and none is asked for.
+// Kinds of objects, as pack files number them.
+const (
+	PackedCommit = 1
+	PackedTree   = 2
+	PackedBlob   = 3
+)
+
+// pktLine is a line of Git's protocol.
+func pktLine(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
+
+// EndlessReferences serves a repository over HTTP whose list of references never ends.
 func EndlessReferences() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		advertise(w)
-		for n := 0; r.Context().Err() == nil; n++ {
-			// The protocol's longest line is 65,520 bytes.
-			if _, err := io.WriteString(w, packetLine(fmt.Sprintf("%040x refs/heads/%s%d\n", n+1, strings.Repeat("x", 60_000), n))); err != nil {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+		fmt.Fprint(w, pktLine("# service=git-upload-pack\n"), "0000", pktLine(strings.Repeat("1", 40)+" refs/heads/main\x00agent=hostile\n"))
+		var lines bytes.Buffer
+		for number := 0; ; number++ {
+			lines.WriteString(pktLine(fmt.Sprintf("%040x refs/heads/%s%d\n", number+1, strings.Repeat("r", 100), number)))
+			if lines.Len() < 1<<16 {
+				continue
+			}
+			if _, err := lines.WriteTo(w); err != nil {
+				return // the client has gone
+			}
+		}
+	})
+}
+
+// EndlessError answers everything with an error whose text never ends.
+func EndlessError() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		text := bytes.Repeat([]byte("no "), 1<<14)
+		for {
+			if _, err := w.Write(text); err != nil {
 				return
 			}
 		}
 	})
 }
 
-// Bomb is a Git server over HTTP whose one branch has one commit with one file, of
-// that many zeros, which is small in a pack.
-func Bomb(branch, file string, size int64) (http.Handler, error) {
-	pack, commit, err := bomb(file, size)
-	if err != nil {
-		return nil, err
-	}
+// Silent takes each request and never answers.
+func Silent() http.Handler {
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+}
+
+// Bomb serves a repository over HTTP whose branch main is one object of so many bytes, all of them fill behind the beginning. What it sends is
+// a thousandth of that.
+func Bomb(kind byte, beginning string, fill byte, size int64) http.Handler {
+	pack, name := packOf(kind, beginning, fill, size)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/info/refs") {
-			advertise(w)
-			_, _ = io.WriteString(w, packetLine(fmt.Sprintf("%s refs/heads/%s\x00shallow ofs-delta agent=hostile\n", commit, branch))+"0000")
+			w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+			fmt.Fprint(w, pktLine("# service=git-upload-pack\n"), "0000", pktLine(name+" refs/heads/main\x00agent=hostile shallow\n"), "0000")
 			return
 		}
-		asked, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-		if err != nil {
-			return
-		}
+		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
-		if bytes.Contains(asked, []byte("deepen")) {
-			_, _ = io.WriteString(w, packetLine("shallow "+commit+"\n")+"0000")
-		}
-		_, _ = io.WriteString(w, packetLine("NAK\n"))
+		fmt.Fprint(w, "0000", pktLine("NAK\n"))
 		_, _ = w.Write(pack)
-	}), nil
+	})
 }
 
-// advertise begins the answer to the first request of a fetch.
-func advertise(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
-	_, _ = io.WriteString(w, packetLine("# service=git-upload-pack\n")+"0000")
+// packOf makes a pack of one object, and its name.
+func packOf(kind byte, beginning string, fill byte, size int64) ([]byte, string) {
+	var pack bytes.Buffer
+	pack.WriteString("PACK")
+	_ = binary.Write(&pack, binary.BigEndian, [2]uint32{2, 1})
+	left := uint64(size)
+	first := kind<<4 | byte(left&15)
+	for left >>= 4; left > 0; left >>= 7 {
+		pack.WriteByte(first | 0x80)
+		first = byte(left & 0x7f)
+	}
+	pack.WriteByte(first)
+	name := sha1.New() //nolint:gosec // as above
+	fmt.Fprintf(name, "%s %d\x00", map[byte]string{PackedCommit: "commit", PackedTree: "tree", PackedBlob: "blob"}[kind], size)
+	deflate(&pack, name, beginning, fill, size)
+	sum := sha1.Sum(pack.Bytes()) //nolint:gosec // as above
+	pack.Write(sum[:])
+	return pack.Bytes(), hex.EncodeToString(name.Sum(nil))
 }
 
-func packetLine(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
-
-// Types of objects in a pack.
-const (
-	typeCommit = 1
-	typeTree   = 2
-	typeBlob   = 3
-)
-
-func bomb(file string, size int64) (pack []byte, commit string, err error) {
-	var out bytes.Buffer
-	sum := sha1.New() //nolint:gosec // see above
-	w := io.MultiWriter(&out, sum)
-	if err := binary.Write(w, binary.BigEndian, []uint32{0x5041434b, 2, 3}); err != nil { // "PACK"
-		return nil, "", err
+// deflate writes the object's bytes.
+func deflate(pack io.Writer, name hash.Hash, beginning string, fill byte, size int64) {
+	compressed, _ := zlib.NewWriterLevel(pack, zlib.BestCompression)
+	out := io.MultiWriter(compressed, name)
+	_, _ = io.WriteString(out, beginning)
+	block := bytes.Repeat([]byte{fill}, 1<<20)
+	for left := size - int64(len(beginning)); left > 0; {
+		n := min(left, int64(len(block)))
+		_, _ = out.Write(block[:n])
+		left -= n
 	}
-	blob, err := add(w, typeBlob, "blob", size, io.LimitReader(zeros{}, size))
-	if err != nil {
-		return nil, "", err
-	}
-	tree := append([]byte("100644 "+file+"\x00"), blob...)
-	treeName, err := add(w, typeTree, "tree", int64(len(tree)), bytes.NewReader(tree))
-	if err != nil {
-		return nil, "", err
-	}
-	text := fmt.Sprintf("tree %x\nauthor A <a@example.com> 1700000000 +0000\ncommitter A <a@example.com> 1700000000 +0000\n\nA file\n", treeName)
-	name, err := add(w, typeCommit, "commit", int64(len(text)), strings.NewReader(text))
-	if err != nil {
-		return nil, "", err
-	}
-	return append(out.Bytes(), sum.Sum(nil)...), hex.EncodeToString(name), nil
-}
-
-// add writes an object into a pack and returns its name.
-func add(pack io.Writer, number byte, kind string, size int64, content io.Reader) ([]byte, error) {
-	header := []byte{number<<4 | byte(size&15)}
-	for rest := size >> 4; rest > 0; rest >>= 7 {
-		header[len(header)-1] |= 0x80
-		header = append(header, byte(rest&0x7f))
-	}
-	if _, err := pack.Write(header); err != nil {
-		return nil, err
-	}
-	var sum hash.Hash = sha1.New() //nolint:gosec // see above
-	fmt.Fprintf(sum, "%s %d\x00", kind, size)
-	z := zlib.NewWriter(pack)
-	if _, err := io.Copy(io.MultiWriter(z, sum), content); err != nil {
-		return nil, err
-	}
-	return sum.Sum(nil), z.Close()
-}
-
-// zeros is as long as it is read.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
+	_ = compressed.Close()
 }

@@ -42,10 +42,10 @@ const (
 	ReasonRepositoryUnusable = "RepositoryUnusable"
 	// ReasonAccessDenied: the repository's owner did not let the namespace in; or a
 	// branch, refspec or push option is not for others; or the controller allows no
-	// names of other namespaces.
+	// names of other namespaces, or not to log in as itself.
 	// Do: have the owner set the annotation in the message, take the branch that it
 	// names, or name a GitRepository and a Kustomization of the restore's own
-	// namespace.
+	// namespace; or give the GitRepository a `secretRef`.
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonNoRecipients: neither `.sops.yaml` nor the restore says whom to encrypt
 	// for.
@@ -82,6 +82,10 @@ const (
 	// Do: push to another branch, sign, or have the rule changed; the message quotes
 	// the server.
 	ReasonPushRejected = "PushRejected"
+	// ReasonLimitExceeded: reading the repository or the backup, or making the commit,
+	// took more memory or time than one restore may have of the controller.
+	// Do: what the message says; it is tried again.
+	ReasonLimitExceeded = "LimitExceeded"
 	// ReasonKustomizationNotFound: the Kustomization is missing, or the restore may
 	// not read it.
 	// Do: create it, or correct `kustomizationRef`.

@@ -36,6 +36,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/check"
 	"threescale.dev/backup/fn/check/observe"
+	"threescale.dev/backup/fn/confine"
 	"threescale.dev/backup/fn/controller"
 )
 
@@ -49,8 +50,10 @@ type controllerCommand struct {
 type controllerOptions struct {
 	metricsAddr, eventsAddr, healthAddr string
 	image, defaultServiceAccount        string
-	concurrent                          int
-	shutdown                            time.Duration
+	concurrent, children                int
+	childMemory                         int64
+	childTimeout, shutdown              time.Duration
+	providerLogin                       []string
 
 	client   runtimeclient.Options
 	logger   logger.Options
@@ -67,6 +70,10 @@ func (o *controllerOptions) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
 	flags.IntVar(&o.concurrent, "concurrent", 4, "The number of concurrent reconciles.")
 	flags.DurationVar(&o.shutdown, "graceful-shutdown-timeout", 2*time.Minute, "How long a reconcile may take to end when the controller stops.")
+	flags.IntVar(&o.children, "children", 2, "How many child processes may work at once on what tenants control (Git, SOPS rules, templates, kustomize); one for each namespace.")
+	flags.Int64Var(&o.childMemory, "child-memory", 112, "MiB of memory that each of them may use.")
+	flags.DurationVar(&o.childTimeout, "child-timeout", 5*time.Minute, "How long each of them may take, whatever spec.timeout of a GitRepository says.")
+	flags.StringArrayVar(&o.providerLogin, "provider-login", nil, "<namespace>=https://<host>/<path>: GitRepositories of that namespace with spec.provider may log in to what lies below that URL as the controller itself (workload identity). May be repeated; none may by default.")
 	flags.StringVar(&o.image, "mover-image", os.Getenv("MOVER_IMAGE"), "The image of the mover that Jobs run; by default what the variable MOVER_IMAGE says.")
 	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "Default service account used for impersonation.")
 	o.client.BindFlags(flags)
@@ -91,6 +98,14 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 	}
 	if o.image == "" {
 		return usage(errors.New("--mover-image is needed: the image that holds the mover"))
+	}
+	identities, err := controller.ParseIdentities(o.providerLogin)
+	if err != nil {
+		return usage(err)
+	}
+	children, err := o.newChildren()
+	if err != nil {
+		return err
 	}
 	log := logger.NewLogger(o.logger)
 	logger.SetLogger(log)
@@ -118,6 +133,8 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 		Image:                 o.image,
 		DefaultServiceAccount: o.defaultServiceAccount,
 		NoCrossNamespaceRefs:  o.acl.NoCrossNamespaceRefs,
+		Children:              children,
+		Identities:            identities,
 		Now:                   time.Now,
 		Pace:                  controller.NewPace(),
 	}
@@ -126,6 +143,19 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// newChildren are processes of this very program.
+func (o *controllerOptions) newChildren() (*controller.Children, error) {
+	if o.children < 1 || o.childMemory < 32 || o.childTimeout < 10*time.Second {
+		return nil, usage(errors.New("--children must be at least 1, --child-memory 32 and --child-timeout 10s"))
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find this program: %w", err)
+	}
+	limits := confine.Limits{Memory: o.childMemory << 20, Time: o.childTimeout}
+	return controller.NewChildren(confine.Program{self, childName}, limits, o.children), nil
 }
 
 // startup refuses to start where the controller could only wait: a manager whose

@@ -51,6 +51,9 @@ func (e *exitError) Unwrap() error { return e.err }
 func usage(err error) error { return &exitError{job.ExitUsage, err} }
 
 func main() {
+	if isChild() {
+		os.Exit(child())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

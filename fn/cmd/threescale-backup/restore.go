@@ -77,7 +77,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 		if edit, recipients, err = r.encrypt(files, root, tree); err != nil {
 			return publish.Edit{}, err
 		}
-		hidden = commit.Ignored(files, nil, path.Join(root, overlay.BaseDir(r.Name), "apimanager.yaml"), path.Join(root, overlay.Dir(r.Name), "kustomization.yaml"))
+		hidden = commit.Hidden(files, nil, edit)
 		return edit, nil
 	}, func(ctx context.Context) (err error) {
 		answer.FileStorage, err = r.refill(ctx, c, tree)

@@ -1,0 +1,126 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/confine"
+	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/restore"
+)
+
+// Children are the processes in which all is done that a tenant controls: Git, the rules of SOPS, templates, kustomize. The controller
+// itself reads none of it.
+type Children struct {
+	// Program is how to start one: it runs commit.Do.
+	Program confine.Program
+	// Limits of each one.
+	Limits confine.Limits
+
+	turns *turns
+	woken chan event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore]
+}
+
+// NewChildren returns children of which so many run at once, and one for each namespace.
+func NewChildren(program confine.Program, limits confine.Limits, atOnce int) *Children {
+	const many = 1024
+	c := &Children{Program: program, Limits: limits, woken: make(chan event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore], many)}
+	c.turns = newTurns(atOnce, time.Now, func(who types.NamespacedName) {
+		obj := &v1alpha1.ThreeScaleRestore{}
+		obj.Namespace, obj.Name = who.Namespace, who.Name
+		select {
+		case c.woken <- event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore]{Object: obj}:
+		default: // it looks by itself, after notYourTurn
+		}
+	})
+	return c
+}
+
+// notYourTurn is when a restore that waits for its turn looks by itself, if nobody tells it.
+const notYourTurn = 30 * time.Second
+
+// turnError says that a restore has to wait for its turn.
+type turnError struct{}
+
+func (turnError) Error() string {
+	return "Waiting for its turn: other restores read and write Git repositories"
+}
+
+// takeTurn takes a place for a child process until endTurn; it has what it had.
+func (w *work) takeTurn() error {
+	if w.leave != nil {
+		return nil
+	}
+	if w.leave = w.Children.turns.take(types.NamespacedName{Namespace: w.restore.Namespace, Name: w.restore.Name}); w.leave == nil {
+		return turnError{}
+	}
+	return nil
+}
+
+// endTurn gives the place back.
+func (w *work) endTurn() {
+	if w.leave != nil {
+		w.leave()
+		w.leave = nil
+	}
+}
+
+// ask has a child process do something, which doing names. The error is a *commit.Failure if it could not be done, and a Problem if
+// the child did not survive it.
+func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*commit.Answer, error) {
+	if err := w.takeTurn(); err != nil {
+		return nil, err
+	}
+	answer := &commit.Answer{}
+	err := w.Children.Program.Run(ctx, w.Children.Limits, request, answer)
+	var died *confine.DiedError
+	switch {
+	case errors.As(err, &died):
+		return nil, &restore.Problem{Reason: v1alpha1.ReasonLimitExceeded, Message: fmt.Sprintf("Cannot %s: %v; %s", doing, died, w.afterDeath(died.Cause))}
+	case err != nil:
+		return nil, fmt.Errorf("cannot %s: %w", doing, err)
+	case answer.Failure != nil && answer.Failure.Kind == commit.Crashed:
+		return nil, fmt.Errorf("cannot %s: %w: this is a bug, please report it", doing, answer.Failure)
+	case answer.Failure != nil:
+		return nil, answer.Failure
+	}
+	return answer, nil
+}
+
+// afterDeath says what to do when a child did not survive.
+func (w *work) afterDeath(cause confine.Cause) string {
+	switch cause {
+	case confine.OutOfMemory, confine.OutOfSpace:
+		return "look for what is large in the repository or the backup (references, files, .sops.yaml), or have the platform raise --child-memory of the controller"
+	case confine.OutOfTime:
+		return "see that the server answers and that the template of the commit message ends, or have the platform raise --child-timeout of the controller"
+	default:
+		return "it is tried again; if it stays, please report it as a bug"
+	}
+}
+
+// built makes a tree of an answer.
+func built(answer *commit.BuiltTree) (*overlay.Tree, error) {
+	if answer == nil {
+		return nil, errors.New("the child process answered something else than it was asked")
+	}
+	tree := answer.Tree
+	tree.Objects = map[overlay.Key]map[string]any{}
+	for _, raw := range answer.Objects {
+		var object map[string]any
+		if err := utiljson.Unmarshal(raw, &object); err != nil { // with whole numbers, as a cluster has them
+			return nil, errors.New("cannot decode an object of the tree") // the error may quote a value
+		}
+		reference := restore.ReferenceOf(object)
+		tree.Objects[overlay.Key{Kind: reference.Kind, Name: reference.Name}] = object
+	}
+	return &tree, nil
+}
