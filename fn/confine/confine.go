@@ -73,10 +73,15 @@ func (p Program) Run(ctx context.Context, limits Limits, request, answer any) er
 	if len(encoded) > maxRequest {
 		return &DiedError{OutOfSpace, limits}
 	}
+	directory, err := scratch()
+	if err != nil {
+		return fmt.Errorf("cannot make a directory for a child process: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(directory) }() // of one that was killed too; Sweep takes what is left
 	timed, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
 	command := exec.CommandContext(timed, p[0], append(append([]string{}, p[1:]...), limits.arguments()...)...)
-	command.Env = environment()
+	command.Env = append(environment(), "TMPDIR="+directory)
 	command.Stdin = bytes.NewReader(encoded)
 	said, complained := &bounded{left: maxAnswer}, &bounded{left: maxComplaint, drop: true}
 	command.Stdout, command.Stderr = said, complained
@@ -129,7 +134,7 @@ func causeOf(state *os.ProcessState, complaint string) Cause {
 // environment is what a child sees: how to get out of the cluster and whom to trust there, and no login.
 func environment() []string {
 	out := []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "PATH", "HOME"} {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "PATH", "HOME"} {
 		if value, ok := os.LookupEnv(name); ok {
 			out = append(out, name+"="+value)
 		}

@@ -78,6 +78,9 @@ func do(ctx context.Context, r request) string {
 		}
 		_, err = io.CopyN(file, zeros{}, 2<<30)
 		panic(err)
+	case "leave":
+		_ = os.WriteFile(filepath.Join(os.TempDir(), "clone"), nil, 0o600)
+		select {}
 	case "tell and sleep":
 		_ = os.WriteFile(r.With+".new", []byte(strconv.Itoa(os.Getpid())), 0o600)
 		_ = os.Rename(r.With+".new", r.With)
@@ -161,6 +164,33 @@ func TestDies(t *testing.T) {
 			assert.NotContains(t, err.Error(), "canary")
 		})
 	}
+}
+
+// TestLeavesNothing: what a child has written goes with it, also when it is killed, and what is left of a parent that was killed goes
+// when the next one starts.
+func TestLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	left := func() (names []string) {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+		return names
+	}
+	_, err := run(t, t.Context(), confine.Limits{Memory: roomy.Memory, Time: 2 * time.Second}, request{Do: "leave"})
+	require.Error(t, err)
+	assert.Empty(t, left())
+
+	gone := exec.Command("true")
+	require.NoError(t, gone.Run())
+	mine := fmt.Sprintf("threescale-child-%d-1", os.Getppid())
+	for _, name := range []string{fmt.Sprintf("threescale-child-%d-1", gone.Process.Pid), fmt.Sprintf("threescale-child-%d-1", os.Getpid()), mine, "other"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name, "clone"), 0o700))
+	}
+	require.NoError(t, confine.Sweep())
+	assert.ElementsMatch(t, []string{mine, "other"}, left(), "those of a living parent, and of others, stay")
 }
 
 // TestSaysSoInTime: what listens to its context can answer before it is killed.

@@ -34,7 +34,7 @@ func connect(target Target) (*connection, error) {
 	switch parsed.Scheme {
 	case "http", "https", "ssh":
 	default:
-		return nil, fail(InvalidInput, "cannot use the repository's URL: its scheme must be https, http or ssh, not %q", parsed.Scheme)
+		return nil, fail(InvalidInput, "cannot use the repository's URL: its scheme must be https, http or ssh") // a user name without one looks like one
 	}
 	c := &connection{redact: redactorFor(parsed, target)}
 	options, err := git.NewAuthOptions(*parsed, target.Auth)

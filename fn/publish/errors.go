@@ -28,6 +28,7 @@ const (
 	PathRefused           Reason = "PathRefused"           // a path is malformed, or passes through a symlink, a submodule or a file
 	PushRejected          Reason = "PushRejected"          // a hook, a protected branch or a rule of the server refused the commit
 	UnsupportedRepository Reason = "UnsupportedRepository" // such as one with SHA-256 object names
+	TooLarge              Reason = "TooLarge"              // the server sends more than is taken
 	WorkTreeDirty         Reason = "WorkTreeDirty"         // the local work tree has changes that a commit would overwrite
 	RaceLost              Reason = "RaceLost"              // others pushed first, at every try
 	Unreachable           Reason = "Unreachable"           // the server cannot be reached or answers with an error of its own

@@ -27,6 +27,8 @@ const (
 	plainDepth = 100
 	// cacheSize bounds what go-git keeps of objects that it has read.
 	cacheSize = 8 * cache.MiByte
+	// maxFetched bounds what a server may send for one clone, in bytes.
+	maxFetched = 1 << 30
 	// largeObject is from which size go-git reads an object from disk instead of holding it.
 	largeObject = 1 << 20
 )
@@ -42,13 +44,14 @@ type clone struct {
 	filters    bool                                 // the server leaves out what it is told to
 	picks      bool                                 // the server sends any object by name
 	lazy       bool                                 // files are fetched when they are read
+	left       int64                                // bytes that may still be fetched
 	first      *opened[transport.UploadPackSession] // that of the references, for the first fetch
 }
 
 // newClone reads the references of a repository. The caller closes the clone.
 func newClone(ctx context.Context, c *connection) (*clone, error) {
 	session, advertised, err := open(ctx, c, c.transport.NewUploadPackSession)
-	copied := &clone{connection: c, references: map[string]plumbing.Hash{}}
+	copied := &clone{connection: c, references: map[string]plumbing.Hash{}, left: maxFetched}
 	switch {
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 	case err != nil:
@@ -166,7 +169,12 @@ func (c *clone) store(ctx context.Context, request *packp.UploadPackRequest, res
 			pack = demuxer
 		}
 	}
-	if err := packfile.UpdateObjectStorage(c.storer, pack); err != nil {
+	limited := &io.LimitedReader{R: pack, N: c.left + 1}
+	err := packfile.UpdateObjectStorage(c.storer, limited)
+	if c.left = limited.N - 1; c.left < 0 {
+		return fail(TooLarge, "cannot clone %q: the server sends more than %d MiB: use a server that can leave out files, or a smaller repository", c.connection.shown, maxFetched>>20)
+	}
+	if err != nil {
 		return fmt.Errorf("%w %s", err, said.String())
 	}
 	return ctx.Err() // go-git resolves deltas without looking at it

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fluxcd/pkg/gittestserver"
 	fluxssh "github.com/fluxcd/pkg/ssh"
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -415,4 +416,24 @@ func (c *counter) Flush() {}
 func (c *counter) Write(p []byte) (int, error) {
 	*c.bytes += len(p)
 	return c.ResponseWriter.Write(p)
+}
+
+// TestTooMuchIsNotTaken: what a server sends goes to disk, which others need too.
+func TestTooMuchIsNotTaken(t *testing.T) {
+	noLeftovers(t)
+	s := serveSeeded(t, map[string]string{"README.md": "1"})
+	connection, err := connect(s.target())
+	require.NoError(t, err)
+	for left, want := range map[int64]Reason{maxFetched: "", 100: TooLarge} {
+		copied, err := newClone(t.Context(), connection)
+		require.NoError(t, err)
+		copied.left = left
+		_, err = copied.fetchCommits(t.Context(), []plumbing.Hash{copied.references["refs/heads/main"]})
+		require.NoError(t, copied.close())
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		requireReason(t, err, want)
+	}
 }

@@ -154,6 +154,9 @@ func (o *controllerOptions) newChildren() (*controller.Children, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find this program: %w", err)
 	}
+	if err := confine.Sweep(); err != nil {
+		return nil, fmt.Errorf("cannot remove what former child processes have left: %w", err)
+	}
 	limits := confine.Limits{Memory: o.childMemory << 20, Time: o.childTimeout}
 	return controller.NewChildren(confine.Program{self, childName}, limits, o.children), nil
 }
