@@ -252,6 +252,51 @@ func TestLocal(t *testing.T) {
 	}
 }
 
+// TestLocalWithLineEnds: a work tree that is clean by Git's own word is clean, whatever line ends Git gives it, and stays so.
+func TestLocalWithLineEnds(t *testing.T) {
+	const file, kept = "apps/base/x/a.yaml", "apps/base/x/kept.yaml"
+	for name, tc := range map[string]struct {
+		attributes string
+		config     []string
+	}{
+		"attribute eol": {"*.yaml text eol=crlf\n", nil},
+		"text and eol":  {"* text=auto\n", []string{"core.eol", "crlf"}},
+		"autocrlf":      {"", []string{"core.autocrlf", "true"}},
+		"none":          {"", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			gitIn(t, dir, "init", "-q", "-b", "main")
+			if tc.config != nil {
+				gitIn(t, dir, append([]string{"config"}, tc.config...)...)
+			}
+			publish := func(value, data string) error {
+				_, err := Local(t.Context(), Repository{Directory: dir}, folders, commitOf(value), writing(map[string]string{file: data, kept: "a: 1\nb: 2\n"}), nil)
+				return err
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(dir, ".gitattributes"), []byte(tc.attributes), 0o644))
+			gitIn(t, dir, "add", "-A")
+			gitIn(t, dir, "commit", "-q", "-m", "attributes")
+			require.NoError(t, publish("one", "a: 1\nb: 2\n"))
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, "apps")))
+			gitIn(t, dir, "checkout", "-q", "--", ".")
+			found, err := os.ReadFile(filepath.Join(dir, file))
+			require.NoError(t, err)
+			require.Equal(t, name != "none", strings.Contains(string(found), "\r\n"), "Git writes it so")
+			require.Empty(t, gitIn(t, dir, "status", "--porcelain"))
+
+			require.NoError(t, publish("two", "a: 2\nb: 2\n"))
+			assert.Empty(t, gitIn(t, dir, "status", "--porcelain"))
+			gitIn(t, dir, "add", "--renormalize", ".")
+			assert.Empty(t, gitIn(t, dir, "status", "--porcelain"), "also where Git reads all of it again")
+			assert.Equal(t, "a: 2\nb: 2", gitIn(t, dir, "show", "main:"+file))
+
+			require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte("a: 2\r\nb: mine\r\n"), 0o644))
+			requireReason(t, publish("three", "a: 3\nb: 2\n"), WorkTreeDirty)
+		})
+	}
+}
+
 func TestLocalRefuses(t *testing.T) {
 	put := func(t *testing.T, dir, name, data string) {
 		t.Helper()

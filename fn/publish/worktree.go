@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -143,10 +144,17 @@ func (w *workTree) checkClean(name string) error {
 		}
 	}
 	data, err := w.root.ReadFile(name)
-	if err != nil || plumbing.ComputeHash(plumbing.BlobObject, data) != committed.Hash {
+	if err != nil || !sameText(data, committed.Hash) {
 		return dirty
 	}
 	return nil
+}
+
+// sameText reports whether a file of a work tree is a committed one, maybe with the line ends that Git gives it there (eol, core.eol,
+// core.autocrlf), of whose loss nobody takes notice: Git takes one for the other.
+func sameText(data []byte, committed plumbing.Hash) bool {
+	return plumbing.ComputeHash(plumbing.BlobObject, data) == committed ||
+		plumbing.ComputeHash(plumbing.BlobObject, bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))) == committed
 }
 
 // files makes the named files what they should be; one without data is removed, with the directories that it leaves empty.
