@@ -53,6 +53,8 @@ type site struct {
 	gitURL string
 	// database is System's, filled by an installation of long ago.
 	database *porta.Database
+	// operator is the 3scale operator that runs.
+	operator *cluster.Process
 }
 
 func newSite(t *testing.T) *site {
@@ -172,9 +174,10 @@ func (s *site) operate() {
 	ctx := context.WithoutCancel(s.t.Context())
 	_, err := shared.Kubectl(ctx, "", "label", "--overwrite", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline")
 	require.NoError(s.t, err)
-	process, err := stage.Operate(ctx, namespace, s.database)
+	operator, err := stage.Operate(ctx, namespace, s.database)
 	require.NoError(s.t, err)
-	s.t.Cleanup(func() { require.NoError(s.t, process.Stop()) })
+	s.operator = operator
+	s.t.Cleanup(func() { require.NoError(s.t, operator.Stop()) })
 }
 
 // installation is what a restore is to bring back.
@@ -286,10 +289,13 @@ func (s *site) assertRuns(r *reader, want int, claim, reason string) {
 }
 
 // loseCluster leaves of an installation and its backups the disk and what was
-// kept elsewhere: the reader's folder, and Git. The 3scale operator, whose account
-// goes with the namespace, is installed again.
+// kept elsewhere: the reader's folder, and Git. The 3scale operator goes with the
+// cluster, so that nobody waits for it to take its finalizers away, and is installed
+// again.
 func (s *site) loseCluster(r *reader) {
 	s.t.Helper()
+	require.NoError(s.t, s.operator.Stop())
+	s.kubectl("patch", "backends.capabilities.3scale.net", "a-backend", "--type=merge", `--patch={"metadata":{"finalizers":null}}`)
 	r.shell("kubectl delete namespace " + namespace + " --timeout=3m")
 	r.shell(`kubectl delete persistentvolume "$volume"`)
 	r.shell("kubectl -n flux-system delete gitrepository apps")
