@@ -73,8 +73,9 @@ func previous(files fs.FS, root, name string) map[string][]byte {
 	out := map[string][]byte{}
 	for _, dir := range []string{overlay.BaseDir(name), overlay.Dir(name)} {
 		file := path.Join(dir, kustomizationFile)
-		if data, err := fs.ReadFile(files, path.Join(root, file)); err == nil {
-			out[file] = data
+		data, err := fs.ReadFile(files, path.Join(root, file))
+		if !errors.Is(err, fs.ErrNotExist) {
+			out[file] = data // what cannot be read, as it is too large, is not ours
 		}
 	}
 	return out

@@ -300,14 +300,29 @@ func TestCommandLineWithGit(t *testing.T) {
 	}})
 }
 
-// TestRestoreTellsWhatFluxIgnores: the commit is made, but it would not be applied.
+// TestRestoreTellsWhatFluxIgnores: the commit is made, but it would not be applied, or not all of it.
 func TestRestoreTellsWhatFluxIgnores(t *testing.T) {
 	needGit(t)
 	i := newInstalled(t, false)
-	s := newSite(t, i.rules())
-	put(t, s.repository, ".sourceignore", "/apps\n")
-	gitIn(t, s.repository, "add", "-A")
-	gitIn(t, s.repository, "commit", "-q", "-m", "ignore")
-	answer := executeJSON[restored](t, s.restore(i)...)
-	assert.Contains(t, strings.Join(answer.Warnings, "\n"), `Flux ignores "apps/3scale/base/dr/apimanager.yaml", by .sourceignore`)
+	for pattern, file := range map[string]string{
+		"/apps":                         "apps/3scale/base/dr/apimanager.yaml",
+		"secret-*.yaml":                 "apps/3scale/base/dr/secret-",
+		"persistentvolumeclaim.yaml":    "apps/3scale/overlays/dr/persistentvolumeclaim.yaml",
+		"**/overlays/*/kustomization.*": "apps/3scale/overlays/dr/kustomization.yaml",
+		"configmap-system-environment":  "",
+	} {
+		t.Run(pattern, func(t *testing.T) {
+			s := newSite(t, i.rules())
+			put(t, s.repository, ".sourceignore", pattern+"\n")
+			gitIn(t, s.repository, "add", "-A")
+			gitIn(t, s.repository, "commit", "-q", "-m", "ignore")
+			warnings := strings.Join(executeJSON[restored](t, s.restore(i)...).Warnings, "\n")
+			if file == "" {
+				assert.NotContains(t, warnings, "Flux ignores")
+				return
+			}
+			assert.Contains(t, warnings, `Flux ignores "`+file)
+			assert.Contains(t, warnings, "by .sourceignore")
+		})
+	}
 }
