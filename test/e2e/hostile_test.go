@@ -107,7 +107,7 @@ func (h hostile) attacks() map[string]attack {
 		"silent":     {"silent", `{` + impatient + `}`, "GitFailed"},
 		"slow-proxy": {"slow-proxy", `{` + impatient + `}`, ""},
 		"malformed":  {"malformed-proxy", `{` + impatient + `}`, "GitFailed"},
-		"azure":      {"azure", `{` + impatient + `}`, "RepositoryUnusable"},
+		"azure":      {"azure", `{` + impatient + `}`, "AccessDenied"},
 		"failing":    {"nowhere", `{` + impatient + `}`, "RepositoryNotFound"},
 		"volume":     {"own", fmt.Sprintf(`{restoreSource: {persistentVolume: {volumeName: %s}}, %s}`, h.friend.persistentVolume(nightlyVolume), impatient), "SourceUnusable"},
 		"spying":     {h.friend.namespace + "/apps", `{` + impatient + `}`, "AccessDenied"},
@@ -138,9 +138,7 @@ func (h hostile) serve() {
 	own := h.newDelivery()
 	own.gitRepository("own", `{}`)
 	h.repositoryAt("references", h.server(gitserver.EndlessReferences())+"/r.git", `{}`)
-	bomb, err := gitserver.Bomb(branch, ".sops.yaml", 900<<20)
-	require.NoError(h.t, err)
-	h.repositoryAt("bomb", h.server(bomb)+"/r.git", `{}`)
+	h.repositoryAt("bomb", h.server(gitserver.Bomb(gitserver.PackedBlob, "", 0, 900<<20))+"/r.git", `{}`)
 	h.makeSecret("ssh", flux.git.SSHAuth())
 	h.repositoryAt("silent", "ssh://git@"+h.silent()+"/r.git", `{secretRef: {name: ssh}, timeout: 1h}`)
 	h.makeSecret("slow-proxy", map[string][]byte{"address": []byte("http://" + h.silent())})

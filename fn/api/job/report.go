@@ -102,8 +102,9 @@ func bounded(list []string, rest string) []string {
 	return out
 }
 
-// shortened cuts text to 1 KiB, at a whole character.
+// shortened returns text, Printable, and cut to 1 KiB at a whole character.
 func shortened(text string) string {
+	text = Printable(text)
 	if len(text) <= maxText {
 		return text
 	}

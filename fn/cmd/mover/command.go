@@ -90,7 +90,11 @@ func run[T any](namespace, reportName string, handover []string, work func(conte
 		}
 	}
 	result, err := work(ctx, env)
-	if encodeErr := json.NewEncoder(os.Stdout).Encode(result); encodeErr != nil {
+	text, encodeErr := json.Marshal(result)
+	if encodeErr == nil {
+		_, encodeErr = fmt.Println(string(job.PrintableJSON(text)))
+	}
+	if encodeErr != nil {
 		return exit(encodeErr, job.ExitIO)
 	}
 	if err != nil {
@@ -99,9 +103,10 @@ func run[T any](namespace, reportName string, handover []string, work func(conte
 	return nil
 }
 
-// exit prints err and ends the process: kong's own exit code is always 1.
+// exit prints err, which may name what is on a volume, and ends the process:
+// kong's own exit code is always 1.
 func exit(err error, code int) error {
-	fmt.Fprintln(os.Stderr, "error:", err)
+	fmt.Fprintln(os.Stderr, "error:", job.Printable(err.Error()))
 	os.Exit(code)
 	return nil
 }

@@ -55,14 +55,14 @@ func (k *checkCommand) Run(ctx context.Context, c *console) error {
 
 // printFindings prints a row a check, and below it how to mend what is wrong.
 func printFindings(c *console, answer *checked) error {
-	var rows []string
+	var rows [][]string
 	for _, finding := range answer.Findings {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", finding.State, finding.Area, finding.Check, finding.Message))
+		rows = append(rows, []string{fmt.Sprint(finding.State), fmt.Sprint(finding.Area), finding.Check, finding.Message})
 		if finding.Do != "" {
-			rows = append(rows, "\t\t\tto do: "+finding.Do)
+			rows = append(rows, []string{"", "", "", "to do: " + finding.Do})
 		}
 	}
-	if err := c.table("STATE\tAREA\tCHECK\tFOUND", rows); err != nil {
+	if err := c.table([]string{"STATE", "AREA", "CHECK", "FOUND"}, rows); err != nil {
 		return err
 	}
 	c.sayf("%d checks: %d failed, %d warnings, %d not checked", len(answer.Findings), answer.Failed, answer.Warnings, answer.NotChecked)

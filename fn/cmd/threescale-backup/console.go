@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,7 +17,9 @@ import (
 	"threescale.dev/backup/fn/api/job"
 )
 
-// console is where a command writes: its answer to out, all else to err.
+// console is where a command writes: its answer to out, all else to err. Whatever
+// it is given to print is made printable here, since names and messages come
+// from volumes, Git repositories and clusters that others write to.
 type console struct {
 	out, err io.Writer
 	json     bool
@@ -24,24 +28,42 @@ type console struct {
 // sayf prints a line for a reader; nothing with -o json.
 func (c *console) sayf(format string, args ...any) {
 	if !c.json {
-		fmt.Fprintf(c.out, format+"\n", args...)
+		fmt.Fprintln(c.out, job.Printable(fmt.Sprintf(format, args...)))
 	}
+}
+
+// fail prints an error. Its further lines are indented: none of them can look
+// like an answer.
+func (c *console) fail(err error) {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = job.Printable(line)
+	}
+	fmt.Fprintln(c.err, "error:", strings.Join(lines, "\n  "))
 }
 
 // encode prints value as JSON.
 func (c *console) encode(value any) error {
-	encoder := json.NewEncoder(c.out)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err := c.out.Write(job.PrintableJSON(text.Bytes()))
+	return err
 }
 
-// table prints rows below a header, in columns.
-func (c *console) table(header string, rows []string) error {
+// table prints rows of cells below a header, in columns.
+func (c *console) table(header []string, rows [][]string) error {
 	w := tabwriter.NewWriter(c.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, header)
-	for _, row := range rows {
-		fmt.Fprintln(w, row)
+	for _, row := range append([][]string{header}, rows...) {
+		cells := make([]string, 0, len(row))
+		for _, cell := range row {
+			cells = append(cells, job.Printable(cell))
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
 }

@@ -64,23 +64,25 @@ func (l *listCommand) Run(ctx context.Context, c *console) error {
 		}
 		return c.encode(all)
 	}
-	rows := make([]string, 0, len(runs))
+	rows := make([][]string, 0, len(runs))
 	for _, run := range runs {
 		rows = append(rows, row(run))
 	}
-	return c.table("RUN\tSTATE\tSTARTED\tFILES\tSIZE\tNEW\tENCRYPTED\tMANIFEST", rows)
+	return c.table([]string{"RUN", "STATE", "STARTED", "FILES", "SIZE", "NEW", "ENCRYPTED", "MANIFEST"}, rows)
 }
 
-func row(run archive.RunInfo) string {
+func row(run archive.RunInfo) []string {
 	m := run.Manifest
 	if m == nil {
-		return fmt.Sprintf("%s\t%s\t%s", run.ID, run.State, run.Message)
+		return []string{run.ID, string(run.State), run.Message}
 	}
 	encrypted := "no"
 	if m.Encryption != nil {
 		encrypted = "yes"
 	}
 	bytes := m.Totals.ObjectBytes + m.Totals.Bytes
-	return fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s\t%.12s", run.ID, run.State, m.StartTime.Format(time.RFC3339),
-		m.Totals.Objects+m.Totals.Files, size(bytes), size(bytes-m.Totals.LinkedBytes), encrypted, run.ManifestSHA256)
+	return []string{
+		run.ID, string(run.State), m.StartTime.Format(time.RFC3339), fmt.Sprint(m.Totals.Objects + m.Totals.Files),
+		size(bytes), size(bytes - m.Totals.LinkedBytes), encrypted, fmt.Sprintf("%.12s", run.ManifestSHA256),
+	}
 }

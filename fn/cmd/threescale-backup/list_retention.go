@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -83,7 +82,7 @@ func installations(runs []archive.RunInfo) map[mover.Installation]bool {
 
 // print shows the runs and why each stays.
 func (e explained) print(c *console, location *time.Location) error {
-	rows := make([]string, 0, len(e.Runs))
+	rows := make([][]string, 0, len(e.Runs))
 	going := 0
 	for _, run := range e.Runs {
 		if run.Goes {
@@ -91,14 +90,14 @@ func (e explained) print(c *console, location *time.Location) error {
 		}
 		rows = append(rows, run.row(location))
 	}
-	if err := c.table("RUN\tSTATE\tSTARTED\tINSTALLATION\tRETENTION", rows); err != nil {
+	if err := c.table([]string{"RUN", "STATE", "STARTED", "INSTALLATION", "RETENTION"}, rows); err != nil {
 		return err
 	}
 	c.sayf("%d of %d runs would go, which would free %s (%d bytes); nothing was removed", going, len(e.Runs), size(e.FreedBytes), e.FreedBytes)
 	return nil
 }
 
-func (r explainedRun) row(location *time.Location) string {
+func (r explainedRun) row(location *time.Location) []string {
 	started, of, why := "", "", "not complete: neither counted nor removed"
 	if m := r.Manifest; m != nil {
 		started, of, why = m.StartTime.In(location).Format(time.RFC3339), m.Source.Namespace+"/"+m.Source.APIManager, "kept: "+strings.Join(r.KeptBy, ", ")
@@ -106,5 +105,5 @@ func (r explainedRun) row(location *time.Location) string {
 	if r.Goes {
 		why = "would go"
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%s\t%s", r.ID, r.State, started, of, why)
+	return []string{r.ID, string(r.State), started, of, why}
 }

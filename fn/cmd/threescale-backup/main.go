@@ -81,6 +81,7 @@ func checkEmpty(args []string) error {
 // run runs one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
+	out := &console{out: stdout, err: stderr}
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("threescale-backup"),
@@ -90,11 +91,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
-		fmt.Fprintln(stderr, "error:", err)
+		out.fail(err)
 		return job.ExitUsage
 	}
 	if err := checkEmpty(args); err != nil {
-		fmt.Fprintln(stderr, "error:", err)
+		out.fail(err)
 		return job.ExitUsage
 	}
 	command, err := parser.Parse(args)
@@ -102,11 +103,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exited // help was asked for
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "error:", err)
+		out.fail(err)
 		return job.ExitUsage
 	}
-	if err := command.Run(&console{out: stdout, err: stderr, json: c.Output == "json"}); err != nil {
-		fmt.Fprintln(stderr, "error:", err)
+	out.json = c.Output == "json"
+	if err := command.Run(out); err != nil {
+		out.fail(err)
 		return exitCode(err)
 	}
 	return job.ExitOK
