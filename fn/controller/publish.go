@@ -152,7 +152,7 @@ func (w *work) gitProblem(failed *commit.Failure) *restore.Problem {
 	if failed.Reason == publish.Timeout {
 		problem.Message += fmt.Sprintf(" (spec.timeout of the GitRepository, and at most %s)", w.Children.Limits.Time)
 	}
-	if ref := w.observed.Repository.Spec.SecretRef; ref != nil && failed.Reason.Login() {
+	if ref := w.observed.Repository.Spec.SecretRef; ref != nil && failed.Reason.Login() && w.observed.Repository.Namespace == w.restore.Namespace {
 		problem.Message += fmt.Sprintf(" (its Secret is %q)", ref.Name)
 	}
 	if problem.Terminal {

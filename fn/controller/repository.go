@@ -54,8 +54,11 @@ func (w *work) secretOf(ctx context.Context, repository *sourcev1.GitRepository,
 	if err != nil {
 		return nil, err
 	}
+	if !ok && repository.Namespace != w.restore.Namespace {
+		return nil, &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("A Secret of GitRepository %q does not exist; ask whoever has namespace %q", repository.Name, repository.Namespace)}
+	}
 	if !ok {
-		return nil, &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("Secret %q of GitRepository %q does not exist in namespace %q; create it", name, repository.Name, repository.Namespace)}
+		return nil, &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("Secret %q of GitRepository %q does not exist; create it", name, repository.Name)}
 	}
 	return secret, nil
 }
@@ -104,8 +107,8 @@ func (w *work) mayLogIn(repository *sourcev1.GitRepository) (*url.URL, error) {
 	if err != nil {
 		return nil, unusable("has a malformed spec.url")
 	}
-	if name := repository.Spec.ServiceAccountName; name != "" {
-		return nil, unusable("logs in as ServiceAccount %q (spec.serviceAccountName), which restores cannot do; use a spec.secretRef", name)
+	if repository.Spec.ServiceAccountName != "" {
+		return nil, unusable("logs in as a ServiceAccount (spec.serviceAccountName), which restores cannot do; use a spec.secretRef")
 	}
 	if !w.Identities.allow(repository.Namespace, address) {
 		return nil, &restore.Problem{

@@ -32,7 +32,7 @@ func TestLoginRefuses(t *testing.T) {
 	}{
 		"GitHubWithoutSecret": {"the App's key is in it", "flux-system", sourcev1.GitRepositorySpec{Provider: "github"}, v1alpha1.ReasonGitFailed, "no spec.secretRef"},
 		"MalformedURL":        {"the login is for a host", "flux-system", azure("https://[::1"), v1alpha1.ReasonRepositoryUnusable, "malformed spec.url"},
-		"ServiceAccount":      {"it needs a token of an account that is not the controller's", "flux-system", withAccount, v1alpha1.ReasonRepositoryUnusable, `as ServiceAccount "pusher"`},
+		"ServiceAccount":      {"it needs a token of an account that is not the controller's", "flux-system", withAccount, v1alpha1.ReasonRepositoryUnusable, "as a ServiceAccount (spec.serviceAccountName)"},
 		"OtherHost":           {"the token would go to whoever runs it", "flux-system", azure("https://evil.example/contoso/p/_git/r"), v1alpha1.ReasonAccessDenied, "--provider-login"},
 		"OtherNamespace":      {"a tenant would write with the controller's rights", "tenant", azure("https://dev.azure.com/contoso/p/_git/r"), v1alpha1.ReasonAccessDenied, `namespace "tenant"`},
 		"OtherOrganisation":   {"a path is not another that begins so", "flux-system", azure("https://dev.azure.com/contoso-evil/p/_git/r"), v1alpha1.ReasonAccessDenied, "--provider-login"},
