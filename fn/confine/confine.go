@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -87,7 +88,9 @@ func (p Program) Run(ctx context.Context, limits Limits, request, answer any) er
 	command.Stdout, command.Stderr = said, complained
 	isolate(command)
 	command.WaitDelay = time.Second
+	runtime.LockOSThread() // the kernel ends a child with the thread that has started it
 	err = command.Run()
+	runtime.UnlockOSThread()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
