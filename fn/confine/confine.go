@@ -125,10 +125,14 @@ func causeOf(state *os.ProcessState, complaint string) Cause {
 	switch {
 	case has("SIGXFSZ", "file too large"):
 		return OutOfSpace
-	case has("out of memory", "cannot allocate memory", "stack overflow", "stack exceeds", "failed to create new OS thread"), killed(state):
-		return OutOfMemory
 	case state.ExitCode() == exitOutOfTime:
 		return OutOfTime
+	case has("panic: ", "concurrent map", "all goroutines are asleep"):
+		return Crashed
+	// What the Go runtime throws beside those, it throws where it gets no memory, a thread or a deeper stack; and who is short of memory
+	// may get no word out.
+	case has("fatal error: ", "pthread_create failed", "failed to create new OS thread", "stack exceeds"), signaled(state):
+		return OutOfMemory
 	default:
 		return Crashed
 	}

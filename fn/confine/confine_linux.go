@@ -24,10 +24,10 @@ func isolate(command *exec.Cmd) {
 	}
 }
 
-// killed reports whether the kernel ended a process, as it does where memory is short.
-func killed(state *os.ProcessState) bool {
+// signaled reports whether a signal ended a process, such as the kernel's where memory is short.
+func signaled(state *os.ProcessState) bool {
 	status, ok := state.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+	return ok && status.Signaled()
 }
 
 // niceness is how far a child stands back for what answers the API server.

@@ -7,6 +7,6 @@ import (
 	"os/exec"
 )
 
-func isolate(*exec.Cmd)            {}
-func killed(*os.ProcessState) bool { return false }
-func (l Limits) confine() error    { return nil }
+func isolate(*exec.Cmd)              {}
+func signaled(*os.ProcessState) bool { return false }
+func (l Limits) confine() error      { return nil }
