@@ -120,10 +120,12 @@ func TestHostileFiles(t *testing.T) {
 	server, err := gitserver.Start(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
-	aliases := "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+	var bomb strings.Builder
+	bomb.WriteString("a0: &a0 [0, 1, 2, 3, 4, 5, 6, 7]\n")
 	for i := range 9 {
-		aliases += fmt.Sprintf("a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i+1, i+1, i, i, i, i, i, i, i, i)
+		fmt.Fprintf(&bomb, "a%d: &a%d [%s]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 8))
 	}
+	aliases := bomb.String()
 	rule := func(regex string) string {
 		return "creation_rules:\n- path_regex: '" + regex + "'\n  age: age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n"
 	}

@@ -116,7 +116,7 @@ const (
 )
 
 // Failure is an error as a value. Its message is for users, and holds no value of a Secret.
-type Failure struct {
+type Failure struct { //nolint:errname // it is a value of an Answer first, and an error where one is returned
 	Kind    Kind
 	Reason  publish.Reason // of GitFailed
 	Message string

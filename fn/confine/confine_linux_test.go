@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,8 +62,8 @@ func do(ctx context.Context, r request) string {
 	case "stack":
 		return fmt.Sprint(deep(1))
 	case "spin":
-		for {
-			deep(0)
+		for len(kept) == 0 {
+			runtime.Gosched()
 		}
 	case "ask":
 		<-ctx.Done()
@@ -90,7 +91,7 @@ func do(ctx context.Context, r request) string {
 }
 
 func deep(n int) int {
-	if n == 0 {
+	if n < 0 {
 		return 0
 	}
 	return deep(n+1) + 1
@@ -102,7 +103,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // run has a child do something.
-func run(t *testing.T, ctx context.Context, limits confine.Limits, r request) (string, error) {
+func run(ctx context.Context, t *testing.T, limits confine.Limits, r request) (string, error) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -115,7 +116,7 @@ func run(t *testing.T, ctx context.Context, limits confine.Limits, r request) (s
 var roomy = confine.Limits{Memory: 512 << 20, Time: time.Minute}
 
 func TestAnswers(t *testing.T) {
-	answer, err := run(t, t.Context(), roomy, request{"echo", "\x00 a request is a value"})
+	answer, err := run(t.Context(), t, roomy, request{"echo", "\x00 a request is a value"})
 	require.NoError(t, err)
 	assert.Equal(t, "\x00 a request is a value", answer)
 }
@@ -124,7 +125,7 @@ func TestAnswers(t *testing.T) {
 func TestSeesNoSecrets(t *testing.T) {
 	t.Setenv("CANARY", "canary-of-the-parent")
 	t.Setenv("HTTPS_PROXY", "http://proxy.example")
-	answer, err := run(t, t.Context(), roomy, request{"environment", "canary-of-the-request"})
+	answer, err := run(t.Context(), t, roomy, request{"environment", "canary-of-the-request"})
 	require.NoError(t, err)
 	assert.NotContains(t, answer, "canary")
 	assert.Contains(t, answer, "HTTPS_PROXY=http://proxy.example", "it goes the same way out of the cluster")
@@ -132,7 +133,7 @@ func TestSeesNoSecrets(t *testing.T) {
 
 // TestGoesFirst: the kernel takes the child before the parent.
 func TestGoesFirst(t *testing.T) {
-	answer, err := run(t, t.Context(), roomy, request{Do: "score"})
+	answer, err := run(t.Context(), t, roomy, request{Do: "score"})
 	require.NoError(t, err)
 	assert.Equal(t, "1000", answer)
 }
@@ -157,7 +158,7 @@ func TestDies(t *testing.T) {
 		"Request": {"what is asked is bounded too", roomy, request{"echo", strings.Repeat("x", 65<<20)}, confine.OutOfSpace},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := run(t, t.Context(), tc.limits, tc.do)
+			_, err := run(t.Context(), t, tc.limits, tc.do)
 			var died *confine.DiedError
 			require.ErrorAs(t, err, &died, tc.reason)
 			assert.Equal(t, tc.want, died.Cause)
@@ -179,7 +180,7 @@ func TestLeavesNothing(t *testing.T) {
 		}
 		return names
 	}
-	_, err := run(t, t.Context(), confine.Limits{Memory: roomy.Memory, Time: 2 * time.Second}, request{Do: "leave"})
+	_, err := run(t.Context(), t, confine.Limits{Memory: roomy.Memory, Time: 2 * time.Second}, request{Do: "leave"})
 	require.Error(t, err)
 	assert.Empty(t, left())
 
@@ -195,7 +196,7 @@ func TestLeavesNothing(t *testing.T) {
 
 // TestSaysSoInTime: what listens to its context can answer before it is killed.
 func TestSaysSoInTime(t *testing.T) {
-	answer, err := run(t, t.Context(), confine.Limits{Memory: roomy.Memory, Time: 2 * time.Second}, request{Do: "ask"})
+	answer, err := run(t.Context(), t, confine.Limits{Memory: roomy.Memory, Time: 2 * time.Second}, request{Do: "ask"})
 	require.NoError(t, err)
 	assert.Equal(t, context.DeadlineExceeded.Error(), answer)
 }
@@ -205,9 +206,10 @@ func TestEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	file := filepath.Join(t.TempDir(), "pid")
 	ended := make(chan error, 1)
+	self, err := os.Executable()
+	require.NoError(t, err)
 	go func() {
-		_, err := run(t, ctx, roomy, request{"tell and sleep", file})
-		ended <- err
+		ended <- confine.Program{self, child}.Run(ctx, roomy, request{"tell and sleep", file}, new(string))
 	}()
 	pid := waitFor(t, file)
 	cancel()
