@@ -17,7 +17,8 @@
 //	    system-filestorage-pvc -> ../../trees/<tree>/files
 //	  trees/<tree>/
 //	    MTREE                                   every entry of the file storage
-//	    SHA256SUMS                              MTREE, and every regular file below files/
+//	    SHA256SUMS                              MTREE, every regular file below files/, and files.xattrs
+//	    files.xattrs                            extended attributes; absent where no entry has any
 //	    files/...
 //	  trees/.stamps-<tree>                      what of the files' sources tells that they are unchanged; no part of a backup
 //
@@ -51,6 +52,16 @@
 // are three octal digits after a backslash, as vis(3) writes them. It tells of
 // the source: its sizes are those of the plaintext, its owners and modes those
 // of the source, whatever the volume can hold.
+//
+// files.xattrs has the extended attributes of files and directories in the
+// format of getfattr --dump, with values in base64: `setfattr
+// --restore=files.xattrs` sets them in a directory that files/ was copied to.
+// POSIX access control lists are among them, by the names that the kernel gives
+// them (system.posix_acl_access and system.posix_acl_default). Kept are these and those
+// of users, user.*; with recipients only these, since the list is not encrypted.
+// The mode in MTREE of what has a list gives the group what it may do by the
+// list: stat(2) tells the mask in its place, and whoever restores without the
+// list would give the group what the list gave others.
 //
 // # Stored form
 //
@@ -94,7 +105,8 @@
 // of an older version. A file whose stamp is not known or another one is read,
 // and linked if its digest is the listed one; what is encrypted cannot be
 // compared, and is stored anew. Inodes count where the file system has them (not on
-// FAT, SMB or FUSE).
+// FAT, SMB or FUSE). What is less than two seconds is told by the writer's
+// clock: it should not be ahead of a file server's by more.
 //
 // With WriteOptions.ProveLinks what is stored of it is read before, and what
 // is damaged is copied from the source instead; a tree that would be shared is
@@ -122,6 +134,8 @@
 // and the digest of its manifest: by it the next try tells what an interrupted
 // one left from data of somebody else. What is there with its content (by
 // digest, whatever its mtime) is not written again, only its mode, mtime and
-// owner are put right. A file that belongs to another user than its source did
+// owner are put right. Extended attributes that the directory cannot hold are
+// told: until its list is set, a file's mode gives the group its own rights. A
+// file that belongs to another user than its source did
 // has no setuid bit, and likewise no setgid bit.
 package archive

@@ -133,6 +133,7 @@ func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same boo
 		Entries:  w.scanned.List,
 		Previous: previous,
 		Sealer:   w.sealer,
+		Keep:     w.keep(),
 		Workers:  w.opts.Workers,
 		Observer: w,
 	})

@@ -129,6 +129,7 @@ func (w *writer) scanFiles(ctx context.Context) error {
 		Workers:  w.opts.Workers,
 		Source:   true,
 		Stamps:   w.stamper,
+		Keep:     w.keep(),
 		Outside:  w.volume.root,
 		Progress: w.progress.set,
 	})
@@ -145,7 +146,16 @@ func (w *writer) scanFiles(ctx context.Context) error {
 		w.manifest.Skipped = append(w.manifest.Skipped, SkippedEntry(e))
 	}
 	w.manifest.SkippedCount = w.scanned.SkippedCount
+	w.lost.Merge(w.scanned.Lost)
 	return nil
+}
+
+// keep says which extended attributes are kept: values that users chose are none of what may be read of an encrypted run.
+func (w *writer) keep() walk.Attributes {
+	if w.sealer != nil {
+		return walk.AccessLists
+	}
+	return walk.AllAttributes
 }
 
 // storeObjects writes all of the partial run but its manifest.
@@ -236,6 +246,7 @@ func (w *writer) storeManifest(context.Context) error {
 	}
 	sortRuns(earlier)
 	w.manifest.Sequence = nextSequence(earlier)
+	w.Warn(w.lost.Warning("extended attributes of %d files and directories are not kept: %s"))
 	w.Warn(clockWarning(earlier, w.opts.Run, w.manifest.StartTime))
 	w.manifest.CompletionTime = w.opts.Now().UTC()
 	data, err := encodeManifest(&w.manifest)

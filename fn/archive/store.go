@@ -30,6 +30,7 @@ func (w *writer) storeFiles(ctx context.Context) (err error) {
 		Previous: w.previous,
 		Sealer:   w.sealer,
 		Stamper:  w.stamper,
+		Keep:     w.keep(),
 		Stamps:   w.newStamps(),
 		Workers:  w.opts.Workers,
 		Fsync:    w.fsync,
@@ -60,6 +61,7 @@ func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 		return unreadableError(result.Unreadable)
 	}
 	w.setTree(result.Digests, result.Stored)
+	w.lost.Merge(result.Lost)
 	w.manifest.Totals.LinkedFiles, w.manifest.Totals.LinkedBytes = result.Linked.Files, result.Linked.Bytes
 	w.manifest.LinksOmitted = result.LinksOmitted
 	if w.opts.ProveLinks {

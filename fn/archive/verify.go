@@ -256,7 +256,7 @@ func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
 		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
 	}
 	for _, name := range names {
-		if name != lists.MTREEName && name != lists.SumsName && name != lists.FilesDir {
+		if !lists.IsOfTree(name) {
 			c.report.add(Problem{Path: prefix + lists.Escape(name), Kind: Additional})
 		}
 	}

@@ -78,6 +78,7 @@ type writer struct {
 	runs, trees *dirfd.Dir
 	scanned     *walk.Found
 	stamper     walk.Stamper
+	lost        walk.Lost           // extended attributes that are not kept
 	stamps      *lists.StampsWriter // nil: those of the volume stay
 	restamp     bool                // some of the previous tree were not known
 	interrupted *Manifest           // of the interrupted attempt, if it got as far as that

@@ -28,6 +28,7 @@ type Entry struct {
 	ModTime time.Time // in UTC, with nanoseconds
 	Link    string    // target of a symlink; "" for others
 	SHA256  string    // 64 hex digits: the digest of a file's stored bytes; "" for others, and when only scanned
+	Xattrs  []Xattr   // of files and directories, sorted by name; nil when only scanned
 	Stamp   uint64    // of a scanned file, what tells that it was not written to since; 0: nothing does
 }
 

@@ -14,8 +14,15 @@ import (
 const (
 	FilesDir  = "files"
 	MTREEName = "MTREE"
-	SumsName  = "SHA256SUMS" // also in the directory of a run
+	// XattrsName is after all files in the order of the lists, so that what is listed of them can be written in one pass.
+	XattrsName = "files.xattrs"
+	SumsName   = "SHA256SUMS" // also in the directory of a run
 )
+
+// IsOfTree tells if a name is one in the directory of a tree.
+func IsOfTree(name string) bool {
+	return name == FilesDir || name == MTREEName || name == SumsName || name == XattrsName
+}
 
 // TreeName returns the name of a tree: what `sha256sum MTREE SHA256SUMS | sha256sum` prints.
 func TreeName(mtree, sums string) string {
@@ -37,6 +44,7 @@ type Reader struct {
 
 	entries *MTREEReader
 	digests *SumsReader
+	xattrs  *XattrsReader
 }
 
 // Open opens the lists of the tree in the given directory. The digests in want are checked when they have been
@@ -49,6 +57,9 @@ func Open(tree *dirfd.Dir, want Digests) (*Reader, error) {
 	}
 	if l.sums, err = tree.OpenHashed(SumsName); err != nil {
 		return nil, errors.Join(err, l.mtree.Close())
+	}
+	if l.xattrs, err = OpenXattrs(tree); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", XattrsName, err), l.mtree.Close(), l.sums.Close())
 	}
 	if l.entries, err = NewMTREEReader(l.mtree); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", MTREEName, err), l.Close())
@@ -64,7 +75,7 @@ func Open(tree *dirfd.Dir, want Digests) (*Reader, error) {
 	return l, nil
 }
 
-// Next returns the next entry with its digest, or io.EOF once both lists are read and proven.
+// Next returns the next entry with its digest and attributes, or io.EOF once both lists are read and proven.
 func (l *Reader) Next() (Entry, error) {
 	e, err := l.entries.Next()
 	if errors.Is(err, io.EOF) {
@@ -72,6 +83,9 @@ func (l *Reader) Next() (Entry, error) {
 	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("%s: %w", MTREEName, err)
+	}
+	if e.Xattrs, err = l.xattrs.Find(e.Path); err != nil {
+		return Entry{}, err
 	}
 	if e.Kind != File {
 		return e, nil
@@ -90,9 +104,17 @@ func (l *Reader) Next() (Entry, error) {
 	return e, nil
 }
 
-// finish returns io.EOF if the digests are over too and both lists are what they should be.
+// finish returns io.EOF if the digests are over too and all lists are what they should be.
 func (l *Reader) finish() error {
 	s, err := l.digests.Next()
+	xattrs := ""
+	if err == nil && s.Path == XattrsName {
+		xattrs = s.SHA256
+		s, err = l.digests.Next()
+	}
+	if err := l.xattrs.Prove(xattrs); err != nil {
+		return err
+	}
 	if err == nil {
 		return fmt.Errorf("%s: path %q is not in %s", SumsName, s.Path, MTREEName)
 	}
@@ -109,7 +131,9 @@ func (l *Reader) finish() error {
 }
 
 // Close closes the lists.
-func (l *Reader) Close() error { return errors.Join(l.mtree.Close(), l.sums.Close()) }
+func (l *Reader) Close() error {
+	return errors.Join(l.mtree.Close(), l.sums.Close(), l.xattrs.Close())
+}
 
 // Prove reads the lists of a tree and returns an error if they are not what the digests say.
 func Prove(tree *dirfd.Dir, digests Digests) error {

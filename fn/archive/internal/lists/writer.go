@@ -16,15 +16,17 @@ type Writer struct {
 	fsync bool
 	mtree *os.File
 	sums  *os.File
+	xattr *os.File // nil: no entry had any so far
 
 	mtreeOut *bufio.Writer
 	sumsOut  *bufio.Writer
+	xattrOut *bufio.Writer
 	line     []byte
 }
 
 // NewWriter starts the lists anew. The first line of SHA256SUMS is filled in last: it is the digest of MTREE.
 func NewWriter(tree *dirfd.Dir, fsync bool) (l *Writer, err error) {
-	if err := errors.Join(tree.Remove(MTREEName), tree.Remove(SumsName)); err != nil {
+	if err := errors.Join(tree.Remove(MTREEName), tree.Remove(SumsName), tree.Remove(XattrsName)); err != nil {
 		return nil, err
 	}
 	l = &Writer{tree: tree, fsync: fsync}
@@ -58,6 +60,11 @@ func (l *Writer) Add(e *Entry) error {
 	if _, err := l.mtreeOut.Write(l.line); err != nil {
 		return err
 	}
+	if len(e.Xattrs) > 0 {
+		if err := l.addXattrs(e); err != nil {
+			return err
+		}
+	}
 	if e.Kind != File {
 		return nil
 	}
@@ -66,9 +73,39 @@ func (l *Writer) Add(e *Entry) error {
 	return err
 }
 
+// addXattrs lists the extended attributes of an entry.
+func (l *Writer) addXattrs(e *Entry) (err error) {
+	if l.xattr == nil {
+		if l.xattr, err = l.tree.Create(XattrsName); err != nil {
+			return err
+		}
+		l.xattrOut = bufio.NewWriter(l.xattr)
+	}
+	l.line = appendXattrs(l.line[:0], e)
+	_, err = l.xattrOut.Write(l.line)
+	return err
+}
+
 // Close writes what is buffered.
 func (l *Writer) Close() error {
-	return errors.Join(l.mtreeOut.Flush(), l.sumsOut.Flush(), l.mtree.Close(), l.sums.Close())
+	err := l.closeXattrs()
+	return errors.Join(err, l.mtreeOut.Flush(), l.sumsOut.Flush(), l.mtree.Close(), l.sums.Close())
+}
+
+// closeXattrs completes the list of extended attributes and lists its digest.
+func (l *Writer) closeXattrs() error {
+	if l.xattr == nil {
+		return nil
+	}
+	if err := errors.Join(l.xattrOut.Flush(), l.xattr.Close()); err != nil {
+		return err
+	}
+	digest, err := l.tree.Digest(XattrsName)
+	if err != nil {
+		return err
+	}
+	_, err = l.sumsOut.Write(AppendSum(l.line[:0], Sum{SHA256: digest, Path: XattrsName}))
+	return err
 }
 
 // Finish fills in the first line, after close, and returns the digests.
@@ -81,8 +118,14 @@ func (l *Writer) Finish() (Digests, error) {
 		return Digests{}, err
 	}
 	if l.fsync {
-		if err := errors.Join(l.tree.SyncFile(MTREEName), l.tree.SyncFile(SumsName)); err != nil {
-			return Digests{}, err
+		names := []string{MTREEName, SumsName}
+		if l.xattr != nil {
+			names = append(names, XattrsName)
+		}
+		for _, name := range names {
+			if err := l.tree.SyncFile(name); err != nil {
+				return Digests{}, err
+			}
 		}
 	}
 	sums, err := l.tree.Digest(SumsName)

@@ -18,6 +18,7 @@ import (
 type depth struct {
 	content bool // of files
 	meta    bool // modes and times
+	xattrs  bool // extended attributes
 	omitted bool // symlinks may be missing where the directory cannot hold any
 }
 
@@ -29,6 +30,8 @@ func (d *difference) Error() string { return d.path + " " + d.why }
 // compare returns the first difference that it comes upon; nil: there is none.
 func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) {
 	files := t.result.Entries
+	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	defer dirs.Close()
 	if depth.content {
 		t.Begin(Comparing, files.Files, files.Bytes)
 	}
@@ -39,6 +42,11 @@ func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) 
 			err := t.merge(ctx, func(p pair) error {
 				if d := t.differ(p, depth); d != nil {
 					return d
+				}
+				if depth.xattrs && p.want != nil && p.got != nil && len(p.want.Xattrs) > 0 {
+					if parent, name, err := dirs.Parent(p.want.Path); err != nil || !hasXattrs(parent, name, p.want) {
+						return &difference{p.want.Path, "has other extended attributes than in the run"}
+					}
 				}
 				if p.want == nil || p.got == nil || p.want.Kind != lists.File || !depth.content {
 					return nil
@@ -118,7 +126,12 @@ func sameMeta(want, got *lists.Entry) bool {
 	case lists.Directory:
 		added = groupDirBits
 	}
-	return got.Mode == want.Mode || got.Mode == want.Mode|added
+	for _, mode := range []uint32{want.Mode, want.StatMode()} {
+		if got.Mode == mode || got.Mode == mode|added {
+			return true
+		}
+	}
+	return false
 }
 
 // comparer compares the content of files, one at a time.

@@ -75,6 +75,9 @@ func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p pair) error {
 		return err
 	}
 	if p.got != nil && p.got.Kind == lists.Directory {
+		if p.want.HasXattr(lists.ACLDefault) { // which an earlier try may have set: what is made in it would inherit
+			_ = parent.RemoveXattr(name, lists.ACLDefault) // it may have none, and gets it again at the end
+		}
 		const owner = 0o700
 		if p.got.Mode&owner == owner {
 			return nil

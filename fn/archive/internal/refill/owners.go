@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // owners gives entries to users and groups, as far as this process may.
@@ -73,6 +75,16 @@ func (o *owners) warnings() []string {
 type refused struct {
 	meta     atomic.Int64
 	symlinks atomic.Int64
+
+	mu   sync.Mutex
+	lost walk.Lost // extended attributes
+}
+
+// lose counts an entry whose extended attributes could not be set.
+func (r *refused) lose(path string, attributes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost.Add(path, attributes)
 }
 
 func newRefused() *refused { return &refused{} }
@@ -93,6 +105,9 @@ func (r *refused) warnings() []string {
 	}
 	if n := r.meta.Load(); n > 0 {
 		out = append(out, fmt.Sprintf("%d modes or times could not be set", n))
+	}
+	if lost := r.lost.Warning("extended attributes of %d files and directories could not be set, which gives nobody more rights: %s"); lost != "" {
+		out = append(out, lost)
 	}
 	return out
 }

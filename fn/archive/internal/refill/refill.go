@@ -190,8 +190,9 @@ func (t *Target) Refill(ctx context.Context, existing Existing) (*Result, error)
 		return nil, err
 	}
 	if done {
+		err := t.finishRoot()
 		t.warn()
-		return &t.result, t.finishRoot()
+		return &t.result, err
 	}
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
@@ -228,7 +229,7 @@ func (t *Target) judge(ctx context.Context, existing Existing) (done bool, err e
 	if differs != nil {
 		return false, t.notEmpty(differs.path, differs.why)
 	}
-	differs, err = t.compare(ctx, depth{meta: true})
+	differs, err = t.compare(ctx, depth{meta: true, xattrs: true})
 	return differs == nil, err
 }
 

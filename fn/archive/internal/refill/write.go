@@ -106,9 +106,20 @@ func (t *Target) settle(dir int, name string, want, got *lists.Entry) (changed b
 	if want.Kind == lists.File {
 		mode = grantedMode(want, uid, gid)
 	}
+	parent := &dirfd.Dir{FD: dir, Path: t.Root.Path}
+	listed := len(want.Xattrs) > 0
+	if listed && !changed && got.Mode == want.StatMode() && hasXattrs(parent, name, want) {
+		mode, listed = got.Mode, false
+	}
 	if want.Kind != lists.Symlink && (changed || got.Mode != mode) {
 		changed = true
-		if err = (&dirfd.Dir{FD: dir, Path: t.Root.Path}).Chmod(name, mode); err != nil {
+		if err = parent.Chmod(name, mode); err != nil {
+			return changed, err
+		}
+	}
+	if listed {
+		changed = true
+		if err = t.giveXattrs(parent, name, want); err != nil {
 			return changed, err
 		}
 	}
@@ -225,6 +236,9 @@ func (w *writer) complete(dir, out int, want *lists.Entry) error {
 	}
 	uid, gid, _ := w.t.owners.give(dir, w.temporary, want, st.Uid, st.Gid)
 	if err := w.t.refused.note(unix.Fchmod(out, grantedMode(want, uid, gid))); err != nil {
+		return err
+	}
+	if err := w.t.giveXattrs(&dirfd.Dir{FD: dir, Path: w.t.Root.Path}, w.temporary, want); err != nil {
 		return err
 	}
 	if w.t.Fsync {

@@ -26,7 +26,8 @@ type item struct {
 	gone    bool   // vanished since it was scanned
 	linked  bool
 	warning string
-	err     error // why it cannot be read
+	lost    []string // extended attributes that are not kept
+	err     error    // why it cannot be read
 }
 
 // Options says what a tree is built from, and where.
@@ -37,6 +38,7 @@ type Options struct {
 	Previous *Previous    // nil: there is no tree to link from
 	Sealer   *seal.Sealer // nil: files are stored in plaintext
 	Stamper  walk.Stamper // of the source
+	Keep     walk.Attributes
 	Stamps   *lists.StampsWriter
 	Workers  int  // files at a time
 	Fsync    bool // after each file, where one sync of the file system does not reach the disk
@@ -74,6 +76,7 @@ type Result struct {
 	Digests      lists.Digests
 	Stored       walk.Counts
 	Linked       walk.Counts
+	Lost         walk.Lost         // extended attributes of files that were copied
 	LinksOmitted bool              // the volume cannot hold symlinks: they are in MTREE only
 	Unreadable   []walk.Unreadable // not empty: the tree is not complete, and has no digests
 }
@@ -89,6 +92,7 @@ type Builder struct {
 	lists    *lists.Writer
 	journal  *journalWriter
 	unlinked int64 // unchanged files that had to be copied
+	lost     walk.Lost
 	result   Result
 }
 
@@ -245,7 +249,8 @@ func (b *Builder) record(it *item) error {
 		return nil
 	}
 	b.Stamps.Add(it.entry.Stamp)
-	if it.flags&walk.Kept != 0 {
+	b.lost.Add(it.entry.Path, it.lost)
+	if it.flags&walk.Kept != 0 || len(it.entry.Xattrs) > 0 { // of which the journal has none: it is stored again
 		return nil
 	}
 	return b.journal.add(&it.entry)
@@ -286,6 +291,7 @@ func (b *Builder) finish(ctx context.Context) (*Result, error) {
 	if err := b.Into.RemoveMatching(ctx, isJournal); err != nil {
 		return nil, err
 	}
+	b.result.Lost = b.lost
 	if b.unlinked > 0 {
 		b.Observer.Warn(fmt.Sprintf("%d unchanged files could not be linked to the earlier tree and were copied", b.unlinked))
 	}

@@ -29,7 +29,19 @@ func Compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests, stamps *lists
 	if err != nil {
 		return false, err
 	}
-	same, err = mark(l, &differ{reader: reader, stamps: stamps})
+	xattrs, err := lists.OpenXattrs(tree)
+	if err != nil {
+		return false, err
+	}
+	defer xattrs.Close()
+	same, err = mark(l, &differ{reader: reader, stamps: stamps, xattrs: xattrs})
+	if err != nil {
+		return false, err
+	}
+	want, err := lists.XattrsDigest(tree)
+	if err == nil {
+		err = xattrs.Prove(want)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -51,10 +63,18 @@ func mark(l *walk.List, old *differ) (bool, error) {
 		if f == nil {
 			break
 		}
+		xattrs, err := old.xattrs.Find(e.Path)
+		if err != nil {
+			return false, err
+		}
+		if e.Kind == lists.File {
+			e.Mode = lists.Narrow(e.Mode, xattrs) // if they are the same still, which its stamp tells, or reading it
+		}
 		was, exact, err := old.find(&e)
 		if err != nil {
 			return false, err
 		}
+		exact = exact && (e.Kind == lists.File || lists.SameXattrs(e.Xattrs, xattrs))
 		same = same && exact
 		if e.Kind == lists.File && (exact || was != nil && e.SameContent(was)) {
 			*f |= walk.Doubtful
@@ -71,6 +91,7 @@ func mark(l *walk.List, old *differ) (bool, error) {
 type differ struct {
 	reader *lists.MTREEReader
 	stamps *lists.StampsReader
+	xattrs *lists.XattrsReader
 	stamp  uint64       // of the last entry that was read, if it is a file
 	ahead  *lists.Entry // read already, and not passed yet
 	line   []byte

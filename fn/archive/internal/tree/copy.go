@@ -34,14 +34,16 @@ func (e *sourceError) Unwrap() error { return e.error }
 type copier struct {
 	sealer *seal.Sealer
 	stamps walk.Stamper
-	fsync  bool // after each file, where one sync of the file system does not reach the server
+	xattrs walk.XattrReader
+	lost   []string // extended attributes of the last file
+	fsync  bool     // after each file, where one sync of the file system does not reach the server
 	buf    []byte
 	hash   hash.Hash
 	out    *bufio.Writer // of an age stream
 }
 
-func newCopier(s *seal.Sealer, stamps walk.Stamper, fsync bool) *copier {
-	c := &copier{sealer: s, stamps: stamps, fsync: fsync, buf: make([]byte, copyBuffer), hash: sha256.New()}
+func newCopier(s *seal.Sealer, stamps walk.Stamper, keep walk.Attributes, fsync bool) *copier {
+	c := &copier{sealer: s, stamps: stamps, xattrs: walk.XattrReader{Keep: keep}, fsync: fsync, buf: make([]byte, copyBuffer), hash: sha256.New()}
 	if s != nil {
 		c.out = bufio.NewWriterSize(nil, copyBuffer)
 	}
@@ -51,6 +53,7 @@ func newCopier(s *seal.Sealer, stamps walk.Stamper, fsync bool) *copier {
 // copy stores a file of the open directory src in dst, under the same name, and brings the entry up to date with what
 // was stored. It returns false if the file kept changing while it was read. With an error it leaves nothing.
 func (c *copier) copy(ctx context.Context, src, dst int, name string, e *lists.Entry) (stable bool, err error) {
+	c.lost = nil
 	in, err := openSource(src, name)
 	if err != nil {
 		return false, err
@@ -118,6 +121,10 @@ func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool
 	if err != nil {
 		return false, err
 	}
+	if after.Xattrs, c.lost, err = c.xattrs.Read(in); err != nil {
+		return false, &sourceError{err}
+	}
+	after.Mode = lists.Narrow(after.Mode, after.Xattrs)
 	stable := after.Size == n && before.Size == n && after.ModTime.Equal(before.ModTime) && began.Ctim == ended.Ctim
 	*e = after
 	e.Size, e.SHA256, e.Stamp = n, dirfd.SumOf(c.hash), c.stamps.Stamp(&ended)

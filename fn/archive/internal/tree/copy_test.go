@@ -41,7 +41,7 @@ func copyOne(t *testing.T, content string, meddle func(path string)) (string, li
 	defer dst.Close()
 	e := lists.Entry{Path: "file", Kind: lists.File}
 	ctx := meddler{t.Context(), func() { meddle(path) }}
-	stable, err := newCopier(nil, walk.Stamper{}, false).copy(ctx, src.FD, dst.FD, "file", &e)
+	stable, err := newCopier(nil, walk.Stamper{}, walk.NoAttributes, false).copy(ctx, src.FD, dst.FD, "file", &e)
 	require.NoError(t, err)
 	data, err := os.ReadFile(filepath.Join(to, "file"))
 	require.NoError(t, err)
@@ -113,7 +113,7 @@ func TestCopyNeverOverwrites(t *testing.T) {
 	dst, err := dirfd.Open(to)
 	require.NoError(t, err)
 	defer dst.Close()
-	_, err = newCopier(nil, walk.Stamper{}, false).copy(t.Context(), src.FD, dst.FD, "file", &lists.Entry{Path: "file", Kind: lists.File})
+	_, err = newCopier(nil, walk.Stamper{}, walk.NoAttributes, false).copy(t.Context(), src.FD, dst.FD, "file", &lists.Entry{Path: "file", Kind: lists.File})
 	require.ErrorIs(t, err, os.ErrExist)
 	data, err := os.ReadFile(filepath.Join(to, "file"))
 	require.NoError(t, err)

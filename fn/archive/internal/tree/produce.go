@@ -103,7 +103,7 @@ func (b *Builder) prepare(it *item, sources *sources) error {
 		it.flags = 0
 		return nil
 	}
-	it.digest = found.SHA256
+	it.digest, it.entry.Mode, it.entry.Xattrs = found.SHA256, found.Mode, found.Xattrs
 	return nil
 }
 

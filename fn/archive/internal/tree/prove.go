@@ -21,6 +21,8 @@ type proof struct {
 	path  string
 	size  int64
 	want  string // digest
+	was   lists.Entry
+	mode  uint32 // as stat tells it
 	flags *walk.Flags
 	err   error // why it cannot be linked
 }
@@ -99,9 +101,9 @@ func produceProofs(l *walk.List, marked func(walk.Flags) bool, listed *lists.See
 		if err != nil {
 			return err
 		}
-		item := proof{path: e.Path, size: e.Size, flags: f}
+		item := proof{path: e.Path, size: e.Size, mode: e.Mode, flags: f}
 		if was != nil {
-			item.want = was.SHA256
+			item.want, item.was = was.SHA256, *was
 		}
 		if err := out.Add(item, e.Size); err != nil {
 			return err
@@ -168,7 +170,7 @@ func Holds(ctx context.Context, tree *dirfd.Dir, l *walk.List, opts HoldsOptions
 		return err
 	}
 	for _, name := range names {
-		if name != lists.MTREEName && name != lists.SumsName && name != lists.FilesDir {
+		if !lists.IsOfTree(name) {
 			return fmt.Errorf("%s is not part of a tree", lists.Escape(name))
 		}
 	}

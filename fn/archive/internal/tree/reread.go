@@ -2,6 +2,9 @@ package tree
 
 import (
 	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -10,7 +13,7 @@ import (
 )
 
 // Reread reads those files of the source that Compare has marked as doubtful, and marks as the same those that have the
-// content that the previous tree's list tells. It returns how many are doubtful, and true if all are the same. What is
+// content and the extended attributes that the previous tree's lists tell. It returns how many are doubtful, and true if all are the same. What is
 // encrypted cannot be compared, and what cannot be read is not the same.
 func Reread(ctx context.Context, opts Options) (files int64, same bool, err error) {
 	r := &rereader{Options: opts, same: true}
@@ -33,9 +36,7 @@ func Reread(ctx context.Context, opts Options) (files int64, same bool, err erro
 		Produce: func(_ context.Context, emit func([]proof) error) error {
 			return produceProofs(opts.Entries, isDoubtful, lists.NewSeeker(listed), parallel.Batcher[proof]{Emit: emit})
 		},
-		Worker: func() (func(context.Context, []proof) error, func()) {
-			return proveWith(dirfd.NewHasher(opts.Source), nil)
-		},
+		Worker:  r.worker,
 		Collect: r.collect,
 	}.Run(ctx)
 	return count.Files, r.same, err
@@ -48,6 +49,48 @@ type rereader struct {
 }
 
 func isDoubtful(f walk.Flags) bool { return f&walk.Doubtful != 0 }
+
+var errOtherXattrs = errors.New("its extended attributes are not the listed ones")
+
+// worker reads files and what belongs to them.
+func (r *rereader) worker() (work func(context.Context, []proof) error, done func()) {
+	prove, proved := proveWith(dirfd.NewHasher(r.Source), nil)
+	dirs := &dirfd.Stack{Root: r.Source, Flags: unix.O_PATH}
+	xattrs := &walk.XattrReader{Keep: r.Keep}
+	work = func(ctx context.Context, items []proof) error {
+		if err := prove(ctx, items); err != nil {
+			return err
+		}
+		for i := range items {
+			if items[i].err == nil {
+				items[i].err = sameXattrs(dirs, xattrs, &items[i])
+			}
+		}
+		return nil
+	}
+	return work, func() {
+		proved()
+		dirs.Close()
+	}
+}
+
+// sameXattrs compares what a file of the source has with what is listed.
+func sameXattrs(dirs *dirfd.Stack, xattrs *walk.XattrReader, it *proof) error {
+	parent, name, err := dirs.Parent(it.path)
+	if err != nil {
+		return err
+	}
+	f, err := parent.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	kept, _, err := xattrs.Read(int(f.Fd()))
+	if err == nil && (!lists.SameXattrs(kept, it.was.Xattrs) || lists.Narrow(it.mode, kept) != it.was.Mode) {
+		err = errOtherXattrs
+	}
+	return err
+}
 
 // collect decides on what was read.
 func (r *rereader) collect(items []proof) error {

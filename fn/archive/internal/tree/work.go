@@ -27,7 +27,7 @@ func (b *Builder) worker() (work func(context.Context, []item) error, done func(
 		src:    &dirfd.Stack{Root: b.Source, Flags: unix.O_PATH},
 		dst:    &dirfd.Stack{Root: b.files, Flags: unix.O_PATH},
 		old:    &dirfd.Stack{Root: b.oldFiles, Flags: unix.O_PATH},
-		copier: newCopier(b.Sealer, b.Stamper, b.Fsync),
+		copier: newCopier(b.Sealer, b.Stamper, b.Keep, b.Fsync),
 	}
 	return w.work, func() {
 		w.src.Close()
@@ -107,6 +107,7 @@ func (w *storeWorker) copy(ctx context.Context, parent, name string, dst int, it
 		return it.fail(sourceFailure(err))
 	}
 	stable, err := w.copier.copy(ctx, src, dst, name, &it.entry)
+	it.lost = w.copier.lost
 	var unread *sourceError
 	switch {
 	case errors.Is(err, errGone), errors.As(err, &unread):

@@ -26,9 +26,10 @@ const (
 
 // List is what a scan found: the entries of a directory tree in about 50 bytes each, without a pointer each.
 type List struct {
-	Count Counts
-	root  lists.Entry
-	top   *node
+	Count  Counts
+	root   lists.Entry
+	top    *node
+	xattrs map[string][]lists.Xattr // of directories that have any, by path
 }
 
 // Counts is what a list holds.
@@ -177,6 +178,7 @@ func (c *Cursor) Next(e *lists.Entry) *Flags {
 	if !c.started {
 		c.started = true
 		*e = c.list.root
+		c.addXattrs(e)
 		c.push(".", c.list.top)
 		return new(Flags)
 	}
@@ -202,10 +204,18 @@ func (c *Cursor) Next(e *lists.Entry) *Flags {
 		if child.gone {
 			continue
 		}
+		c.addXattrs(e)
 		c.push(e.Path, child)
 		return f
 	}
 	return nil
+}
+
+// addXattrs adds to a directory its extended attributes, and with them what its group may really do.
+func (c *Cursor) addXattrs(e *lists.Entry) {
+	if xattrs := c.list.xattrs[e.Path]; xattrs != nil {
+		e.Xattrs, e.Mode = xattrs, lists.Narrow(e.Mode, xattrs)
+	}
 }
 
 func (c *Cursor) push(path string, n *node) {

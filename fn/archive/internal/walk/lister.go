@@ -11,12 +11,13 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// lister reads one directory at a time. Its fields after the first five hold the result of the last read.
+// lister reads one directory at a time. Its fields after the first six hold the result of the last read.
 type lister struct {
 	dirs    *dirfd.Stack
 	source  bool
 	outside *unix.Stat_t
 	stamps  Stamper
+	xattrs  XattrReader
 	buf     []byte
 
 	names   dirfd.NameList
@@ -25,12 +26,17 @@ type lister struct {
 	subdirs []string
 	skipped []Skipped
 	count   Counts
+	own     []lists.Xattr // of the directory
+	lost    []string
 }
 
 func (l *lister) read(path string) error {
 	l.data, l.full, l.subdirs, l.skipped, l.count = l.data[:0], nil, l.subdirs[:0], nil, Counts{}
 	fd, err := l.dirs.Open(path)
 	if err != nil {
+		return err
+	}
+	if l.own, l.lost, err = l.xattrs.Read(fd); err != nil {
 		return err
 	}
 	if err := l.names.Read(fd, l.buf); err != nil {

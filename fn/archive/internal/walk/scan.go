@@ -26,6 +26,7 @@ type Options struct {
 	Workers  int
 	Source   bool        // leave out what at the root of a volume is not data
 	Stamps   Stamper     // of the files; the zero value: none are wanted
+	Keep     Attributes  // of directories; those of files are not looked at
 	Outside  *dirfd.Dir  // must not be below the root; may be nil
 	Progress func(int64) // called now and then with the number of entries so far, by one goroutine at a time
 }
@@ -47,6 +48,7 @@ type Found struct {
 	List         *List
 	Skipped      []Skipped // sorted, at most MaxListed
 	SkippedCount int64
+	Lost         Lost         // extended attributes of directories
 	Unreadable   []Unreadable // sorted, at most MaxListed
 }
 
@@ -122,7 +124,7 @@ func (s *scanner) stop() {
 func (s *scanner) work(ctx context.Context) error {
 	dirs := &dirfd.Stack{Root: s.root, Flags: unix.O_RDONLY}
 	defer dirs.Close()
-	l := &lister{dirs: dirs, source: s.opts.Source, outside: &s.outside, stamps: s.opts.Stamps, buf: make([]byte, 32<<10)}
+	l := &lister{dirs: dirs, source: s.opts.Source, outside: &s.outside, stamps: s.opts.Stamps, xattrs: XattrReader{Keep: s.opts.Keep}, buf: make([]byte, 32<<10)}
 	for {
 		task, ok := s.take()
 		if !ok {
@@ -172,6 +174,13 @@ func (s *scanner) done(task scanTask, l *lister, err error) {
 		s.todo = append(s.todo, scanTask{lists.JoinPath(task.path, name), task.node.dirs[i]})
 	}
 	s.pending += len(l.subdirs)
+	s.found.Lost.Add(task.path, l.lost)
+	if len(l.own) > 0 {
+		if s.found.List.xattrs == nil {
+			s.found.List.xattrs = make(map[string][]lists.Xattr)
+		}
+		s.found.List.xattrs[task.path] = l.own
+	}
 	s.found.List.Count.merge(l.count)
 	s.skip(l.skipped)
 	s.entries += l.count.Total()

@@ -1,0 +1,272 @@
+package lists
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+)
+
+// Xattr is an extended attribute of an entry, an access control list among them.
+type Xattr struct {
+	Name  string
+	Value string // any bytes
+}
+
+// The names that POSIX access control lists have as extended attributes.
+const (
+	ACLAccess  = "system.posix_acl_access"
+	ACLDefault = "system.posix_acl_default"
+)
+
+// SameXattrs compares attributes that are sorted by name.
+func SameXattrs(a, b []Xattr) bool { return slices.Equal(a, b) }
+
+// xattrOf returns the value of an attribute.
+func xattrOf(xattrs []Xattr, name string) (value string, ok bool) {
+	for _, x := range xattrs {
+		if x.Name == name {
+			return x.Value, true
+		}
+	}
+	return "", false
+}
+
+// HasXattr tells if an entry has an attribute.
+func (e *Entry) HasXattr(name string) bool {
+	_, ok := xattrOf(e.Xattrs, name)
+	return ok
+}
+
+// Narrow returns the mode whose group's rights are those that the group has. With an access control list, what stat(2)
+// tells of the group is the mask: the most that anybody whom the list names may have.
+func Narrow(mode uint32, xattrs []Xattr) uint32 {
+	acl, ok := xattrOf(xattrs, ACLAccess)
+	if !ok {
+		return mode
+	}
+	group, mask, ok := groupOf(acl)
+	if !ok {
+		return mode &^ 0o070
+	}
+	return mode&^0o070 | (group&mask&7)<<3
+}
+
+// StatMode is the mode that stat(2) tells of an entry whose access control list is set.
+func (e *Entry) StatMode() uint32 {
+	acl, ok := xattrOf(e.Xattrs, ACLAccess)
+	if !ok {
+		return e.Mode
+	}
+	if _, mask, ok := groupOf(acl); ok {
+		return e.Mode&^0o070 | (mask&7)<<3
+	}
+	return e.Mode
+}
+
+// groupOf reads of an access control list what the owning group may do, and the mask, which is all where there is none.
+func groupOf(acl string) (group, mask uint32, ok bool) {
+	const (
+		version, header, size         = 2, 4, 8
+		tagGroup, tagMask, everything = 4, 16, 7
+	)
+	b := []byte(acl)
+	if len(b) < header || binary.LittleEndian.Uint32(b) != version || (len(b)-header)%size != 0 {
+		return 0, 0, false
+	}
+	mask = everything
+	for b = b[header:]; len(b) > 0; b = b[size:] {
+		perm := uint32(binary.LittleEndian.Uint16(b[2:]))
+		switch binary.LittleEndian.Uint16(b) {
+		case tagGroup:
+			group, ok = perm, true
+		case tagMask:
+			mask = perm
+		}
+	}
+	return group, mask, ok
+}
+
+// The list of extended attributes is in the format of getfattr --dump, so that setfattr --restore reads it: for each
+// entry that has any, a line with its path, a line for each attribute with the value in base64, and an empty line.
+const (
+	xattrFile  = "# file: "
+	xattrValue = "=0s"
+	// MaxXattr is the longest value that has room in a line.
+	MaxXattr = 32 << 10
+)
+
+// appendXattrs appends the lines of an entry.
+func appendXattrs(b []byte, e *Entry) []byte {
+	b = append(appendVis(append(b, xattrFile...), e.Path), '\n')
+	for _, x := range e.Xattrs {
+		b = append(appendVis(b, x.Name), xattrValue...)
+		b = append(base64.StdEncoding.AppendEncode(b, []byte(x.Value)), '\n')
+	}
+	return append(b, '\n')
+}
+
+// XattrsReader reads the list. Its zero value is at the end of one.
+type XattrsReader struct {
+	file  *dirfd.HashedFile
+	lines *LineReader
+	path  string  // of the next entry; empty: there is none
+	attrs []Xattr // of the next entry
+}
+
+// advance reads the next entry.
+func (r *XattrsReader) advance() error {
+	before := r.path
+	r.path, r.attrs = "", nil
+	line, err := r.lines.Next()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	name, ok := bytes.CutPrefix(line, []byte(xattrFile))
+	if !ok {
+		return fmt.Errorf("line %d: not the path of a file", r.lines.n)
+	}
+	path, err := unvis(name)
+	if err != nil || !ValidPath(path) || before != "" && ComparePaths(before, path) >= 0 {
+		return fmt.Errorf("line %d: malformed path, or out of order", r.lines.n)
+	}
+	for {
+		line, err := r.lines.Next()
+		if err != nil {
+			return fmt.Errorf("it ends too early: %w", err)
+		}
+		if len(line) == 0 {
+			break
+		}
+		x, err := parseXattr(line)
+		if err == nil && len(r.attrs) > 0 && cmp.Compare(r.attrs[len(r.attrs)-1].Name, x.Name) >= 0 {
+			err = errors.New("out of order")
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", r.lines.n, err)
+		}
+		r.attrs = append(r.attrs, x)
+	}
+	if len(r.attrs) == 0 {
+		return fmt.Errorf("line %d: no attributes", r.lines.n)
+	}
+	r.path = path
+	return nil
+}
+
+func parseXattr(line []byte) (Xattr, error) {
+	name, value, ok := bytes.Cut(line, []byte(xattrValue))
+	if !ok {
+		return Xattr{}, errors.New("not an attribute in base64")
+	}
+	text, err := unvis(name)
+	if err != nil || !KeepsXattr(text) {
+		return Xattr{}, errors.New("not the name of an attribute that is kept")
+	}
+	data, err := base64.StdEncoding.Strict().DecodeString(string(value))
+	return Xattr{Name: text, Value: string(data)}, err
+}
+
+// KeepsXattr tells if a backup keeps an attribute of that name: those of users, and POSIX access control lists.
+func KeepsXattr(name string) bool {
+	return name == ACLAccess || name == ACLDefault || len(name) > len(userXattr) && name[:len(userXattr)] == userXattr
+}
+
+const userXattr = "user."
+
+// OpenXattrs opens the list of a tree, which may have none.
+func OpenXattrs(tree *dirfd.Dir) (*XattrsReader, error) {
+	f, err := tree.OpenHashed(XattrsName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &XattrsReader{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &XattrsReader{file: f, lines: NewLineReader(f)}
+	if err := r.advance(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, nil
+}
+
+// Close closes the list.
+func (r *XattrsReader) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}
+
+// Find returns the attributes of an entry, asked for in increasing order.
+func (r *XattrsReader) Find(path string) ([]Xattr, error) {
+	for r.path != "" {
+		order := ComparePaths(r.path, path)
+		if order > 0 {
+			break
+		}
+		attrs := r.attrs
+		if err := r.advance(); err != nil {
+			return nil, fmt.Errorf("%s: %w", XattrsName, err)
+		}
+		if order == 0 {
+			return attrs, nil
+		}
+	}
+	return nil, nil
+}
+
+// Prove reads the list to its end and compares it with its digest; empty: there should be none.
+func (r *XattrsReader) Prove(want string) error {
+	switch {
+	case want == "" && r.file == nil:
+		return nil
+	case want == "":
+		return fmt.Errorf("%s: it is not in %s", XattrsName, SumsName)
+	case r.file == nil:
+		return fmt.Errorf("%s: it is missing", XattrsName)
+	}
+	if err := r.lines.rest(); err != nil {
+		return err
+	}
+	if got := r.file.Digest(); got != want {
+		return fmt.Errorf("%s: got sha256:%s, want sha256:%s", XattrsName, got, want)
+	}
+	return nil
+}
+
+// XattrsDigest returns what the last line of a tree's SHA256SUMS tells of the list; empty: there is none. The line is
+// not proven by that.
+func XattrsDigest(tree *dirfd.Dir) (string, error) {
+	f, err := tree.Open(SumsName)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	line := make([]byte, 1+sumLen+2+len(XattrsName)+1) // with the newline before it
+	if info.Size() < int64(len(line)) {
+		return "", nil
+	}
+	if _, err := f.ReadAt(line, info.Size()-int64(len(line))); err != nil {
+		return "", err
+	}
+	s, err := parseSum(line[1 : len(line)-1])
+	if err != nil || line[0] != '\n' || s.Path != XattrsName {
+		return "", nil //nolint:nilerr // it is another line
+	}
+	return s.SHA256, nil
+}

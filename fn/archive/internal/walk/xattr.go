@@ -1,0 +1,157 @@
+package walk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+)
+
+// Attributes says which extended attributes of the source are kept.
+type Attributes byte
+
+const (
+	// NoAttributes looks at none.
+	NoAttributes Attributes = iota
+	// AccessLists keeps POSIX access control lists, which tell no more than modes and owners do.
+	AccessLists
+	// AllAttributes keeps those of users too.
+	AllAttributes
+)
+
+// XattrReader reads the extended attributes of open files. It is for one goroutine.
+type XattrReader struct {
+	Keep Attributes
+	buf  []byte
+}
+
+// Read returns the attributes that are kept, and the names of those that are lost. What the node or the file system has
+// for itself, such as the label of SELinux, is neither.
+func (r *XattrReader) Read(fd int) (kept []lists.Xattr, lost []string, err error) {
+	if r.Keep == NoAttributes {
+		return nil, nil, nil
+	}
+	names, err := r.names(fd)
+	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ERANGE) {
+		names, lost, err = []string{lists.ACLAccess, lists.ACLDefault}, []string{"more than can be listed"}, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range names {
+		value, err := r.value(fd, name)
+		switch {
+		case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP): // it has none, or no more
+		case err != nil && name == lists.ACLAccess: // without it nobody knows what the group may do
+			return nil, nil, err
+		case err == nil && r.keeps(name, value):
+			kept = append(kept, lists.Xattr{Name: name, Value: value})
+		case means(name, value):
+			lost = append(lost, name)
+		}
+	}
+	return kept, lost, nil
+}
+
+func (r *XattrReader) keeps(name, value string) bool {
+	isACL := name == lists.ACLAccess || name == lists.ACLDefault
+	return lists.KeepsXattr(name) && (isACL || r.Keep == AllAttributes) && len(value) <= lists.MaxXattr
+}
+
+// names lists the attributes of a file, sorted.
+func (r *XattrReader) names(fd int) ([]string, error) {
+	if r.buf == nil {
+		r.buf = make([]byte, 64<<10) // the most that Linux has of a list, and of a value
+	}
+	n, err := dirfd.Retry(func() (int, error) { return unix.Flistxattr(fd, r.buf) })
+	if dirfd.Unsupported(err) {
+		return nil, nil
+	}
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	names := strings.Split(strings.TrimSuffix(string(r.buf[:n]), "\x00"), "\x00")
+	slices.Sort(names)
+	return names, nil
+}
+
+func (r *XattrReader) value(fd int, name string) (string, error) {
+	n, err := dirfd.Retry(func() (int, error) { return unix.Fgetxattr(fd, name, r.buf) })
+	if err != nil {
+		return "", err
+	}
+	return string(r.buf[:n]), nil
+}
+
+// means tells if something is lost with an attribute that is not kept. Every file on NFS 4 has an access control list,
+// which mostly says no more than its mode.
+func means(name, value string) bool {
+	if name != "system.nfs4_acl" {
+		return name == "security.capability" || strings.HasPrefix(name, "system.") || strings.HasPrefix(name, "user.")
+	}
+	const entry = 16 // type, flags, mask, and the length of the name that follows
+	b := []byte(value)
+	if len(b) < 4 {
+		return true
+	}
+	for b = b[4:]; len(b) > 0; {
+		if len(b) < entry {
+			return true
+		}
+		n := int(binary.BigEndian.Uint32(b[entry-4:]))
+		if b = b[entry:]; n < 0 || n > len(b) {
+			return true
+		}
+		switch string(b[:n]) {
+		case "OWNER@", "GROUP@", "EVERYONE@":
+		default:
+			return true
+		}
+		b = b[min(len(b), (n+3)/4*4):]
+	}
+	return false
+}
+
+// Lost counts entries with attributes that are not kept, and names the first.
+type Lost struct {
+	count int64
+	names []string
+}
+
+const maxNamedLost = 10
+
+// Add counts an entry.
+func (l *Lost) Add(path string, attributes []string) {
+	if len(attributes) == 0 {
+		return
+	}
+	if l.count++; l.count <= maxNamedLost {
+		l.names = append(l.names, fmt.Sprintf("%s (%s)", lists.Escape(path), lists.Escape(strings.Join(attributes, ", "))))
+	}
+}
+
+// Merge adds what another has counted.
+func (l *Lost) Merge(o Lost) {
+	l.count += o.count
+	l.names = append(l.names, o.names...)
+	l.names = l.names[:min(len(l.names), maxNamedLost)]
+}
+
+// Warning tells how many there are; empty: none.
+func (l *Lost) Warning(format string) string {
+	if l.count == 0 {
+		return ""
+	}
+	slices.Sort(l.names)
+	more := ""
+	if n := l.count - int64(len(l.names)); n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf(format, l.count, strings.Join(l.names, ", ")+more)
+}
