@@ -275,7 +275,7 @@ func (c *comparison) tellMetadata() {
 	}
 	tell(c.modes, "modes")
 	tell(c.times, "times")
-	if warning := c.lacking.warning(c.where); warning != "" {
+	if warning := c.warning(c.where); warning != "" {
 		c.report.Warnings = append(c.report.Warnings, warning)
 	}
 }

@@ -17,7 +17,7 @@
 //	    system-filestorage-pvc -> ../../trees/<tree>/files
 //	  trees/<tree>/
 //	    MTREE                                   every entry of the file storage
-//	    SHA256SUMS                              MTREE, every regular file below files/, and files.xattrs
+//	    SHA256SUMS                              MTREE, every regular file below files/, and the next
 //	    files.xattrs                            extended attributes; absent where no entry has any
 //	    files/...
 //	  trees/.stamps-<tree>                      what of the files' sources tells that they are unchanged; no part of a backup

@@ -101,6 +101,8 @@ const (
 	xattrValue = "=0s"
 	// MaxXattr is the longest value that has room in a line.
 	MaxXattr = 32 << 10
+	// MaxXattrs bounds the names and values of one entry together.
+	MaxXattrs = 256 << 10
 )
 
 // appendXattrs appends the lines of an entry.
@@ -140,15 +142,20 @@ func (r *XattrsReader) advance() error {
 	if err != nil || !ValidPath(path) || before != "" && ComparePaths(before, path) >= 0 {
 		return fmt.Errorf("line %d: malformed path, or out of order", r.lines.n)
 	}
-	for {
+	for size := 0; size <= MaxXattrs; {
 		line, err := r.lines.Next()
 		if err != nil {
 			return fmt.Errorf("it ends too early: %w", err)
 		}
 		if len(line) == 0 {
-			break
+			if len(r.attrs) == 0 {
+				break
+			}
+			r.path = path
+			return nil
 		}
 		x, err := parseXattr(line)
+		size += x.size()
 		if err == nil && len(r.attrs) > 0 && cmp.Compare(r.attrs[len(r.attrs)-1].Name, x.Name) >= 0 {
 			err = errors.New("out of order")
 		}
@@ -157,11 +164,19 @@ func (r *XattrsReader) advance() error {
 		}
 		r.attrs = append(r.attrs, x)
 	}
-	if len(r.attrs) == 0 {
-		return fmt.Errorf("line %d: no attributes", r.lines.n)
+	return fmt.Errorf("line %d: no attributes, or too many", r.lines.n)
+}
+
+// size is what counts towards MaxXattrs.
+func (x *Xattr) size() int { return len(x.Name) + len(x.Value) }
+
+// Fits tells if one more attribute has room beside others.
+func (x *Xattr) Fits(others []Xattr) bool {
+	size := x.size()
+	for i := range others {
+		size += others[i].size()
 	}
-	r.path = path
-	return nil
+	return len(x.Value) <= MaxXattr && size <= MaxXattrs
 }
 
 func parseXattr(line []byte) (Xattr, error) {
@@ -266,7 +281,7 @@ func XattrsDigest(tree *dirfd.Dir) (string, error) {
 	}
 	s, err := parseSum(line[1 : len(line)-1])
 	if err != nil || line[0] != '\n' || s.Path != XattrsName {
-		return "", nil //nolint:nilerr // it is another line
+		return "", nil
 	}
 	return s.SHA256, nil
 }

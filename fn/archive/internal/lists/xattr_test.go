@@ -59,6 +59,33 @@ func TestNarrowNeverWidens(t *testing.T) {
 	}
 }
 
+func TestXattrsAreBounded(t *testing.T) {
+	large := Xattr{Name: "user.x", Value: strings.Repeat("x", MaxXattr)}
+	assert.True(t, large.Fits(nil))
+	assert.False(t, (&Xattr{Name: "user.x", Value: large.Value + "x"}).Fits(nil), "a line would be too long")
+	e := Entry{Path: "a"}
+	for i := range 7 {
+		x := Xattr{Name: "user." + string(rune('a'+i)), Value: large.Value}
+		require.True(t, x.Fits(e.Xattrs))
+		e.Xattrs = append(e.Xattrs, x)
+	}
+	assert.False(t, large.Fits(append(e.Xattrs, large)), "so much nobody keeps in memory of one entry")
+	dir, err := dirfd.Open(t.TempDir())
+	require.NoError(t, err)
+	defer dir.Close()
+	require.NoError(t, dir.WriteFile("good", appendXattrs(nil, &e)))
+	e.Xattrs = append(e.Xattrs, Xattr{Name: "user.y", Value: large.Value}, Xattr{Name: "user.z", Value: large.Value})
+	require.NoError(t, dir.WriteFile("bad", appendXattrs(nil, &e)))
+	for name, ok := range map[string]bool{"good": true, "bad": false} {
+		require.NoError(t, dir.Rename(name, dir, XattrsName))
+		r, err := OpenXattrs(dir)
+		assert.Equal(t, ok, err == nil, "%s: %v", name, err)
+		if err == nil {
+			require.NoError(t, r.Close())
+		}
+	}
+}
+
 // FuzzReadXattrs reads lists that somebody else may have written: what is read is written back as it was.
 func FuzzReadXattrs(f *testing.F) {
 	f.Add([]byte("# file: a\\040b\nuser.x=0seA==\n\n# file: c\nsystem.posix_acl_access=0s\nuser.y=0seA==\n\n"))

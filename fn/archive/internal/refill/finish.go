@@ -76,7 +76,7 @@ func (t *Target) finishRoot() error {
 		return t.Root.Fail("fstat", "", err)
 	}
 	got := walk.StatEntry(".", &st)
-	listed := len(t.root.Xattrs) > 0 && !(got.Mode == t.root.StatMode() && hasXattrs(t.Root, ".", &t.root))
+	listed := len(t.root.Xattrs) > 0 && (got.Mode != t.root.StatMode() || !hasXattrs(t.Root, ".", &t.root))
 	if got.Mode != t.root.Mode && (listed || len(t.root.Xattrs) == 0) {
 		if err := t.refused.note(unix.Fchmod(t.Root.FD, t.root.Mode)); err != nil {
 			return t.Root.Fail("chmod", "", err)

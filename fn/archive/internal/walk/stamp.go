@@ -24,7 +24,7 @@ func NewStamper(d *dirfd.Dir, now time.Time) (Stamper, error) {
 	if err := unix.Fstatfs(d.FD, &st); err != nil {
 		return Stamper{}, d.Fail("statfs", "", err)
 	}
-	return Stamper{before: now.Add(-granularity), inodes: numbersInodes(uint32(st.Type))}, nil //nolint:unconvert // it has 64 bits on amd64
+	return Stamper{before: now.Add(-granularity), inodes: numbersInodes(uint32(st.Type))}, nil
 }
 
 // numbersInodes tells if a file has the same inode number on the file system of that type whenever it is mounted.

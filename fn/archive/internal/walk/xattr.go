@@ -50,7 +50,7 @@ func (r *XattrReader) Read(fd int) (kept []lists.Xattr, lost []string, err error
 		case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP): // it has none, or no more
 		case err != nil && name == lists.ACLAccess: // without it nobody knows what the group may do
 			return nil, nil, err
-		case err == nil && r.keeps(name, value):
+		case err == nil && r.keeps(lists.Xattr{Name: name, Value: value}, kept):
 			kept = append(kept, lists.Xattr{Name: name, Value: value})
 		case means(name, value):
 			lost = append(lost, name)
@@ -59,9 +59,9 @@ func (r *XattrReader) Read(fd int) (kept []lists.Xattr, lost []string, err error
 	return kept, lost, nil
 }
 
-func (r *XattrReader) keeps(name, value string) bool {
-	isACL := name == lists.ACLAccess || name == lists.ACLDefault
-	return lists.KeepsXattr(name) && (isACL || r.Keep == AllAttributes) && len(value) <= lists.MaxXattr
+func (r *XattrReader) keeps(x lists.Xattr, others []lists.Xattr) bool {
+	isACL := x.Name == lists.ACLAccess || x.Name == lists.ACLDefault
+	return lists.KeepsXattr(x.Name) && (isACL || r.Keep == AllAttributes) && x.Fits(others)
 }
 
 // names lists the attributes of a file, sorted.
