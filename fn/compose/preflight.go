@@ -15,6 +15,9 @@ import (
 // base64 included: core takes 4 MiB of a function.
 const maxSecretBytes = 5 << 19
 
+// maxFileName is what file systems allow, in bytes.
+const maxFileName = 255
+
 // finding is one thing that stops a run, or wants attention.
 type finding struct{ reason, message string }
 
@@ -44,6 +47,7 @@ func (c *composition) preflight() {
 		checkReferences,      // every Secret that it refers to can exist
 		checkFileStorageKind, // files in a volume, not in S3
 		checkFileStorage,     // that volume can be mounted
+		checkNames,           // what is copied can be stored under its name
 		checkSecrets,         // all Secrets that the installation cannot do without
 		checkConfigMaps,      // likewise ConfigMaps
 		checkSize,            // they fit into one answer
@@ -94,6 +98,25 @@ func checkDatabases(c *composition) []finding {
 
 func checkReferences(c *composition) []finding {
 	return findings(v1alpha1.ReasonInvalidReference, threescale.InvalidReferences(c.apiManager())...)
+}
+
+// checkNames refuses a Secret whose name leaves no room for the end of its
+// file's: an object's name can be as long as nearly all of a file's. Only what an
+// APIManager refers to has such a name.
+func checkNames(c *composition) []finding {
+	end := ".json" // as package job and the format have it
+	if c.spec.Encryption != nil {
+		end += ".age"
+	}
+	longest := maxFileName - len(end)
+	var out []finding
+	for _, ref := range c.references() {
+		if _, copied := c.sources()[ref.Name]; copied && len(ref.Name) > longest {
+			out = append(out, findingf(v1alpha1.ReasonInvalidReference, "%s names Secret %q: its name has %d characters, and one that is stored in a file can have %d; give the Secret a shorter name",
+				ref.Field, ref.Name, len(ref.Name), longest)...)
+		}
+	}
+	return out
 }
 
 func checkFileStorageKind(c *composition) []finding {

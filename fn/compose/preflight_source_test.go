@@ -53,6 +53,17 @@ func sourceRefusals() map[string]refusal {
 			},
 			want: v1alpha1.ReasonInvalidReference, holds: []string{"spec.apicast.productionSpec.httpsCertificateSecretRef"},
 		},
+		"NameTooLongForItsFile": {
+			reason:  "the Job would find it out: 255 bytes are a file's name, with .json.age at its end",
+			spec:    beside(`encryption: {age: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]}}`),
+			arrange: func(w *world) { w.refer(strings.Repeat("n", 247)) },
+			want:    v1alpha1.ReasonInvalidReference, holds: []string{"spec.apicast.stagingSpec.customPolicies[0].secretRef", "247 characters", "can have 246"},
+		},
+		"NameTooLongForItsPlainFile": {
+			reason:  "likewise, with .json",
+			arrange: func(w *world) { w.refer(strings.Repeat("n", 251)) },
+			want:    v1alpha1.ReasonInvalidReference, holds: []string{"251 characters", "can have 250"},
+		},
 		"S3": {
 			reason:  "a volume cannot hold a bucket",
 			options: func(o *dataset.Options) { o.S3 = true },

@@ -79,8 +79,9 @@ const (
 	// `spec.externalComponents` that the message names.
 	ReasonInternalDatabases = "InternalDatabases"
 	// ReasonInvalidReference: the APIManager refers to a Secret by a name that none
-	// can have.
-	// Do: correct the field of the APIManager that the message names.
+	// can have, or that is too long for that of a file.
+	// Do: correct the field of the APIManager that the message names; give a Secret
+	// with too long a name a shorter one.
 	ReasonInvalidReference = "InvalidReference"
 	// ReasonS3FileStorageUnsupported: the file storage is in S3 and not in a volume,
 	// or the APIManager names both.
