@@ -48,6 +48,9 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 	if played == nil || played.result == nil {
 		return err
 	}
+	if played.warning != "" {
+		played.result.Warnings = append([]string{played.warning}, played.result.Warnings...)
+	}
 	if c.json {
 		return errors.Join(c.encode(played.result), err)
 	}

@@ -138,6 +138,9 @@ func namespaceObject(name string) map[string]any {
 type outcome struct {
 	status map[string]any
 	result *job.Result
+	// warning is what the claim would warn of before the run has ended: such as
+	// what is not in the backup. "" if there is nothing.
+	warning string
 }
 
 // play reconciles until nothing changes, and runs each Job that is composed.
@@ -152,9 +155,11 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 		}
 		out.status, _, _ = unstructured.NestedMap(w.Composite.Object, "status")
 		printComposed(c, w)
+		warning := warningOf(out.status)
 		result, ran, err := node.RunJob(ctx, w)
 		if ran {
 			end()
+			out.warning = warning
 			out.result = &result
 			if err != nil {
 				_, reconcileErr := w.Reconcile(ctx)
@@ -196,6 +201,19 @@ func printConditions(c *console, status map[string]any) {
 		condition, _ := entry.(map[string]any)
 		c.sayf("%-16s %-6s %-12s %s", condition["type"], condition["status"], condition["reason"], condition["message"])
 	}
+}
+
+// warningOf is the message of condition Warning; "" while there is nothing to warn of.
+func warningOf(status map[string]any) string {
+	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
+	for _, entry := range conditions {
+		condition, _ := entry.(map[string]any)
+		if condition["type"] == v1alpha1.ConditionWarning && condition["status"] == "True" {
+			message, _ := condition["message"].(string)
+			return message
+		}
+	}
+	return ""
 }
 
 // verdict is an error unless the backup completed.
