@@ -235,7 +235,7 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 	switch {
 	case listErr != nil || freedErr != nil:
 		// Why that is not known is no reason of the run: it may be this function's own deadline.
-		return fmt.Errorf("%w; what %s would free cannot be told: %v", err, rules, errors.Join(listErr, freedErr))
+		return fmt.Errorf("%w; what %s would free cannot be told: %s", err, rules, errors.Join(listErr, freedErr).Error())
 	case len(going) == 0:
 		return fmt.Errorf("%w; %s would free nothing now: no run on the volume would go", err, rules)
 	}
