@@ -33,26 +33,28 @@ func TestTenYears(t *testing.T) {
 	if testing.Short() || raceDetector {
 		years = 1
 	}
-	lives := map[string]struct{ trouble, jumps int }{ // one in so many
-		"Hoped":   {0, 0},
-		"Crashes": {6, 0},
-		"Jumps":   {12, 60},
+	lives := map[string]struct{ trouble, jumps, nodes, lost int }{ // one in so many; of the newest 14 days at most
+		"Hoped":   {0, 0, 0, 0},
+		"Crashes": {6, 0, 0, 0},
+		"Nodes":   {12, 0, 20, 0},
+		"Jumps":   {12, 60, 0, 7}, // all clocks at once, and another way before they were right
 	}
 	for name, tc := range lives {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDecade(t, tc.trouble, tc.jumps)
+			d.nodes, d.mostLost = tc.nodes, tc.lost
 			end := d.now().AddDate(years, 0, 0)
 			nights := 0
-			for d.now().Before(end) {
+			for d.now().Add(-d.offset).Before(end) {
 				d.night()
 				nights++
 			}
 			d.requireKept()
-			if tc.jumps == 0 {
+			if tc.jumps+tc.nodes == 0 {
 				require.Equal(t, wanted(d.all, d.zone), slices.Sorted(maps.Keys(d.volume)), "as if the rules had seen all runs at once")
 			}
-			t.Logf("%d nights, %d runs, of which %d are there; %d verifications; %d troubles", nights, len(d.all), len(d.volume), d.verifications, d.troubles)
+			t.Logf("%d nights, %d runs, of which %d are there; %d verifications; %d troubles; %d of the newest 14 days lost at most", nights, len(d.all), len(d.volume), d.verifications, d.troubles, d.lost)
 		})
 	}
 }
@@ -66,6 +68,10 @@ type decade struct {
 	volume         map[string]time.Time
 	all            map[string]time.Time // every run that ever verified
 	newest         string               // the one that verified last
+	written        []string             // all, in the order of writing, which the volume knows
+	truly          map[string]time.Time // when each was written
+	nodes          int                  // one in so many has a clock that is ahead
+	lost, mostLost int                  // of the newest 14 days, at most
 	offset         time.Duration        // by which the clock is wrong
 	verifications  int
 	troubles       int
@@ -77,7 +83,7 @@ func newDecade(t *testing.T, trouble, jumps int) *decade {
 	require.NoError(t, err)
 	d := &decade{
 		pocket: newPocket(t, beside(decadeSpec)), zone: zone, rnd: rand.New(rand.NewPCG(7, uint64(trouble))), trouble: trouble, jumps: jumps,
-		volume: map[string]time.Time{}, all: map[string]time.Time{},
+		volume: map[string]time.Time{}, all: map[string]time.Time{}, truly: map[string]time.Time{},
 	}
 	d.call()
 	return d
@@ -95,6 +101,9 @@ func (d *decade) night() {
 	truly := d.now().Add(-d.offset)
 	if d.chance(d.jumps) {
 		d.offset = time.Duration(d.rnd.IntN(80*24)-40*24) * time.Hour
+		if d.chance(4) {
+			d.offset *= 100 // years
+		}
 	} else if d.chance(d.jumps / 6) {
 		d.offset = 0 // somebody sets it right
 	}
@@ -157,6 +166,9 @@ func (d *decade) call() {
 	if d.newest != "" {
 		require.Contains(d.t, d.volume, d.newest, "the newest verified run is gone")
 	}
+	if at := d.observed.Composite.Status.LastSuccessfulTime; at != nil && d.jumps == 0 {
+		require.False(d.t, at.After(d.now().Add(5*time.Minute)), "a success in the future would hide that there is none since")
+	}
 }
 
 func hasEnded(o *unstructured.Unstructured) bool {
@@ -194,35 +206,66 @@ func (d *decade) work() bool {
 func (d *decade) backsUp(o *unstructured.Unstructured) {
 	d.t.Helper()
 	run := o.GetLabels()[v1alpha1.LabelRun]
+	node := d.now()
+	if d.chance(d.nodes) {
+		node = node.AddDate(0, 0, 1+d.rnd.IntN(3650))
+	}
 	if _, there := d.volume[run]; !there {
-		d.volume[run], d.all[run] = d.now(), d.now()
+		d.volume[run], d.all[run] = node, node
+		again := func(id string) bool { return id == run } // a slot of before, which a clock came back to
+		d.written = append(slices.DeleteFunc(d.written, again), run)
+		d.truly[run] = d.now().Add(-d.offset)
 	}
 	d.newest = run
 	before := maps.Clone(d.volume)
 	var runs []retention.Run
-	for id, start := range d.volume {
-		runs = append(runs, retention.Run{ID: id, Start: start})
+	for _, id := range d.written {
+		if start, there := d.volume[id]; there {
+			runs = append(runs, retention.Run{ID: id, Start: start})
+		}
 	}
 	var removed []string
-	for _, decision := range policyOf(d.t, argsOf(o)).Apply(runs) {
+	for _, decision := range policyOf(d.t, argsOf(o)).ApplyInOrder(runs, node) {
 		if !decision.Kept() && decision.ID != run {
 			delete(d.volume, decision.ID)
 			removed = append(removed, decision.ID)
 		}
 	}
-	want := wanted(before, d.zone)
-	if !slices.Contains(want, run) {
-		want = append(want, run)
-		slices.Sort(want)
+	d.requireNoneDisplaced(before)
+	if d.jumps+d.nodes == 0 {
+		require.Equal(d.t, wanted(before, d.zone), slices.Sorted(maps.Keys(d.volume)), "exactly what the rules keep")
 	}
-	require.Equal(d.t, want, slices.Sorted(maps.Keys(d.volume)), "exactly what the rules keep")
 	report := d.observed.Composed["report/"+run]
 	if report == nil {
 		return // somebody deleted it: the run will be called a failure, and is there all the same
 	}
 	result := completed(run)
-	result.StartTime, result.CompletionTime, result.Removed = d.volume[run], d.now(), removed
+	result.StartTime, result.CompletionTime, result.Removed = d.volume[run], node.Add(time.Minute), removed
 	set(jsonOf(d.t, result), "data", job.KeyResult)(report)
+}
+
+// requireNoneDisplaced: whatever the clocks said, of the newest days that had runs
+// nearly all have one still.
+func (d *decade) requireNoneDisplaced(before map[string]time.Time) {
+	d.t.Helper()
+	days := func(of map[string]time.Time) map[string]bool {
+		found := map[string]bool{}
+		for id := range of {
+			found[d.truly[id].In(d.zone).Format(time.DateOnly)] = true
+		}
+		return found
+	}
+	had := slices.Sorted(maps.Keys(days(before)))
+	newest := had[max(0, len(had)-14):]
+	has := days(d.volume)
+	lost := 0
+	for _, day := range newest {
+		if !has[day] {
+			lost++
+		}
+	}
+	d.lost = max(d.lost, lost)
+	require.LessOrEqual(d.t, lost, d.mostLost, "%v of %v", has, newest)
 }
 
 func (d *decade) verifies(o *unstructured.Unstructured) {
@@ -235,8 +278,11 @@ func (d *decade) verifies(o *unstructured.Unstructured) {
 // requireKept: at the end all that the rules say is there.
 func (d *decade) requireKept() {
 	d.t.Helper()
-	require.Equal(d.t, wanted(d.volume, d.zone), slices.Sorted(maps.Keys(d.volume)), "no run is there that the rules let go")
 	require.NotEmpty(d.t, d.volume)
+	require.Less(d.t, len(d.volume), 14+8+12+10+40, "what a clock misdated goes in its turn")
+	if d.jumps+d.nodes == 0 {
+		require.Equal(d.t, wanted(d.volume, d.zone), slices.Sorted(maps.Keys(d.volume)), "no run is there that the rules let go")
+	}
 }
 
 // policyOf reads the policy out of a Job's command line.

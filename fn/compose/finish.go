@@ -47,8 +47,43 @@ func (c *composition) complete(r *run, result *job.Result) {
 	r.record.State = v1alpha1.RunCompleted
 	r.record.Bytes = result.Bytes
 	r.record.Reason, r.record.Message = "", ""
-	r.record.CompletionTime = timeOf(result.CompletionTime)
+	r.record.CompletionTime = c.completionOf(result.CompletionTime, r.record.StartTime, r.job)
 	r.volume = c.volumeHolding(r)
+}
+
+// clockTolerance is how far the clock of a node may be apart from the others.
+const clockTolerance = 5 * time.Minute
+
+// completionOf is when a pod that began at a time was done: as it says, if its
+// node's clock agrees with that of the API server, else when its Job ended, or now.
+func (c *composition) completionOf(told time.Time, began *metav1.Time, j Object) *metav1.Time {
+	latest := timeOf(c.observed.Now)
+	if ended := endOf(j); ended != nil {
+		latest = ended
+	}
+	at := timeOf(told)
+	if at == nil || at.After(latest.Add(clockTolerance)) || began != nil && at.Before(&metav1.Time{Time: began.Add(-clockTolerance)}) {
+		return latest
+	}
+	return at
+}
+
+// clockWarning tells of a run whose node's clock was wrong; "" of none.
+func (r *run) clockWarning() string {
+	start, began, done := timeOf(r.result.StartTime), r.record.StartTime, r.record.CompletionTime
+	if start == nil || began == nil || done == nil {
+		return ""
+	}
+	off := ""
+	switch {
+	case start.After(done.Add(clockTolerance)):
+		off = "ahead by " + start.Sub(done.Time).Round(time.Minute).String()
+	case start.Add(clockTolerance).Before(began.Time):
+		off = "behind by " + began.Sub(start.Time).Round(time.Minute).String()
+	default:
+		return ""
+	}
+	return fmt.Sprintf("the clock of the node that run %s was written on is %s at least, and so is the date of the run; correct the clock; the order of runs does not hang on it", r.id, off)
 }
 
 // volumeHolding is the UID of the claim that a run which succeeded is on: as it

@@ -63,6 +63,9 @@ func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 		if r.inconsistent {
 			warnings = append([]string{inconsistency()}, warnings...)
 		}
+		if warning := r.clockWarning(); warning != "" {
+			warnings = append([]string{warning}, warnings...)
+		}
 		status.LastSuccessfulTime = r.record.CompletionTime
 		status.Manifests = withManifest(status.Manifests, r.id, r.result.ManifestSHA256)
 		status.LastRun = &v1alpha1.LastRun{

@@ -27,7 +27,7 @@ func (c *composition) summarizeSchedule(status *v1alpha1.ThreeScaleBackupStatus)
 func (c *composition) stale(status *v1alpha1.ThreeScaleBackupStatus) time.Time {
 	from := c.backups.status.Since.Time
 	for _, r := range status.Runs {
-		if r.State == v1alpha1.RunCompleted && r.StartTime != nil && r.StartTime.After(from) {
+		if r.State == v1alpha1.RunCompleted && r.StartTime != nil && r.StartTime.After(from) && !r.StartTime.After(c.observed.Now.Add(clockTolerance)) {
 			from = r.StartTime.Time
 			break
 		}

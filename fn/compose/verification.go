@@ -172,7 +172,7 @@ func (c *composition) finishVerification(v *verification) {
 	ended := jobComplete(v.job) || jobFailed(v.job)
 	switch {
 	case result != nil && result.Completed && (v.job == nil || ended):
-		v.complete(result)
+		v.complete(result, c.completionOf(result.CompletionTime, v.record.StartTime, v.job))
 	case result != nil && jobFailed(v.job):
 		v.fail(fmt.Sprintf("%s (%s)", job.Sentence(result.Message), result.Reason))
 	case err != nil && ended:
@@ -185,10 +185,10 @@ func (c *composition) finishVerification(v *verification) {
 	}
 }
 
-func (v *verification) complete(result *job.Verification) {
+func (v *verification) complete(result *job.Verification, at *metav1.Time) {
 	v.record.State = v1alpha1.RunCompleted
 	v.record.Progress = nil
-	v.record.CompletionTime = timeOf(result.CompletionTime)
+	v.record.CompletionTime = at
 	v.record.Runs, v.record.Files, v.record.Bytes = result.Runs, result.Files, result.Bytes
 	v.record.DamagedRuns, v.record.Problems = result.DamagedRuns, result.Problems
 	v.record.Reason, v.record.Message = "", ""

@@ -199,7 +199,7 @@ func (w *world) endJobBecause(condition, reason string) {
 	w.edit(w.theJob(), func(o map[string]any) {
 		require.NoError(w.t, unstructured.SetNestedSlice(o, []any{map[string]any{
 			"type": condition, "status": "True", "reason": reason, "message": "Job has reached its end",
-			"lastTransitionTime": noon.Format(time.RFC3339),
+			"lastTransitionTime": w.Now().Format(time.RFC3339),
 		}}, "status", "conditions"))
 	})
 }
@@ -221,7 +221,9 @@ func digestOf(run string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte
 func (w *world) succeed() string {
 	w.t.Helper()
 	run := w.runID()
-	w.report(completed(run))
+	result := completed(run)
+	result.StartTime, result.CompletionTime = w.Now(), w.Now().Add(time.Minute)
+	w.report(result)
 	w.endJob("Complete")
 	w.reconcile()
 	return run

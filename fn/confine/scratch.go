@@ -19,14 +19,17 @@ func scratch() (string, error) {
 }
 
 // Sweep removes the directories that parents have left which were killed themselves. It is for the start of a program, before its
-// first Run: a directory of its own process ID is of an earlier life, as in a container that was started again.
+// first Run: a directory of its own process ID is of an earlier life, as in a container that was started again. Those of other users
+// are left to them.
 func Sweep() error {
 	found, err := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
 	for _, directory := range found {
 		text, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(directory), prefix), "-")
 		parent, failed := strconv.Atoi(text)
 		if failed == nil && (parent == os.Getpid() || !alive(parent)) {
-			err = errors.Join(err, os.RemoveAll(directory))
+			if removed := os.RemoveAll(directory); !errors.Is(removed, fs.ErrPermission) {
+				err = errors.Join(err, removed)
+			}
 		}
 	}
 	return err

@@ -31,8 +31,10 @@ func InstallationOf(m *archive.Manifest) Installation {
 // complete runs are counted and can go: those that are damaged, of a newer
 // format, partial, or the operator's are not in the answer, nor those of other
 // installations. Beyond what the policy says, the newest run that holds the file
-// storage stays: runs without it, however many, are no backup of it.
-func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy) []retention.Decision {
+// storage stays: runs without it, however many, are no backup of it. The order of
+// runs is that of the volume; a start that contradicts it, or the time it is now,
+// was read from a clock that was wrong.
+func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, now time.Time) []retention.Decision {
 	var counted []retention.Run
 	withFiles := make(map[string]bool)
 	for _, run := range runs {
@@ -41,7 +43,7 @@ func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy) []
 			withFiles[run.ID] = run.Manifest.FileStorage == archive.Stored
 		}
 	}
-	decisions := policy.Apply(counted)
+	decisions := policy.ApplyInOrder(counted, now)
 	newest := slices.IndexFunc(decisions, func(d retention.Decision) bool { return withFiles[d.ID] })
 	if newest >= 0 && !decisions[newest].Kept() {
 		decisions[newest].Rules = []string{newestWithFiles}
@@ -135,14 +137,14 @@ func (p *pruner) unread(ctx context.Context) error {
 }
 
 // going returns the runs that the policy lets go, oldest first. The run that was
-// just written is none of them, nor is the newest: these are two when a run is
-// dated in the future.
+// just written is none of them, nor is the newest: these are two when another
+// writer was faster.
 func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	runs, err := p.volume.Runs()
 	if err != nil {
 		return nil, err
 	}
-	decisions := Decide(p.unreplaced(runs), InstallationOf(written), p.policy)
+	decisions := Decide(p.unreplaced(runs), InstallationOf(written), p.policy, written.CompletionTime)
 	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
 		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
 	}
@@ -230,7 +232,7 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 		policy, rules = retention.Policy{Last: 1}, "keeping only the newest verified run"
 	}
 	runs, listErr := p.volume.Runs()
-	going := goingOf(Decide(p.unreplaced(runs), of, policy))
+	going := goingOf(Decide(p.unreplaced(runs), of, policy, p.env.Now()))
 	freed, freedErr := p.volume.Freed(ctx, going)
 	switch {
 	case listErr != nil || freedErr != nil:

@@ -242,19 +242,21 @@ func (h *history) manifest(run, old, with string) {
 	require.NoError(h.t, os.WriteFile(path, []byte(strings.Replace(string(data), old, with, 1)), 0o600))
 }
 
+// TestRetentionWithAClockThatWentBack: the run of the future is none of the newest
+// for that, and goes in its turn.
 func TestRetentionWithAClockThatWentBack(t *testing.T) {
 	h := newHistory(t)
 	h.run("r1", 0, job.Retention{})
 	h.run("r2", 1, job.Retention{})
 	h.run("future", 3650, job.Retention{})
-	result := h.run("r3", 2, job.Retention{KeepLast: 1})
+	result := h.run("r3", 2, job.Retention{KeepLast: 2})
 	assert.Equal(t, []string{"r1", "r2"}, result.Removed)
-	assert.Equal(t, []string{"future", "r3"}, h.left(), "neither makes the other go: one is the newest, the other was just written")
-	result = h.run("r4", 3, job.Retention{KeepLast: 1})
-	assert.Equal(t, []string{"r3"}, result.Removed)
-	assert.Equal(t, []string{"future", "r4"}, h.left())
-	result = h.run("r5", 3651, job.Retention{KeepLast: 1})
-	assert.Equal(t, []string{"r4", "future"}, result.Removed, "its time has come")
+	assert.Equal(t, []string{"future", "r3"}, h.left())
+	require.Len(t, result.Warnings, 1)
+	assert.Contains(t, result.Warnings[0], `run "future" is dated`)
+	result = h.run("r4", 3, job.Retention{KeepLast: 2})
+	assert.Equal(t, []string{"future"}, result.Removed)
+	assert.Equal(t, []string{"r3", "r4"}, h.left())
 }
 
 func TestRetentionLeavesARunThatIsRead(t *testing.T) {

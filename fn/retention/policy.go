@@ -25,6 +25,7 @@ type Policy struct {
 type Run struct {
 	ID    string
 	Start time.Time
+	Order int // of two that started at the same time, the greater counts as newer
 }
 
 // Decision says what becomes of a run.
@@ -43,7 +44,7 @@ const noRules = "all"
 
 // Apply decides on runs of one installation, in any order, and returns them
 // newest first. Of runs that started at the same time, the one with the greater
-// ID counts as newer.
+// Order counts as newer, and then the one with the greater ID.
 //
 // It does exactly what restic's forget does, of version 0.16 and later. Going
 // from the newest run to the oldest, each rule keeps a run that is of another
@@ -54,15 +55,15 @@ const noRules = "all"
 //
 // An hour that comes twice, when clocks are set back, is one hour. The newest
 // run is always kept, by whatever rule there is. Which time it is now does not
-// matter: a run dated in the future is merely the newest. To apply a policy to
-// what it has kept changes nothing.
+// matter here: ApplyInOrder is for clocks that may be wrong. To apply a policy to what
+// it has kept changes nothing.
 func (p Policy) Apply(runs []Run) []Decision {
 	decisions := make([]Decision, 0, len(runs))
 	for _, run := range runs {
 		decisions = append(decisions, Decision{Run: run})
 	}
 	slices.SortFunc(decisions, func(a, b Decision) int {
-		return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.ID, a.ID))
+		return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.Order, a.Order), cmp.Compare(b.ID, a.ID))
 	})
 	rules := p.rules()
 	for nr := range decisions {

@@ -50,7 +50,7 @@ func (l *listCommand) policy() (*retention.Policy, error) {
 func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo, policy retention.Policy) (explained, error) {
 	rules := make(map[string][]string)
 	for of := range installations(runs) {
-		for _, d := range mover.Decide(runs, of, policy) {
+		for _, d := range mover.Decide(runs, of, policy, time.Now()) {
 			rules[d.ID] = d.Rules
 		}
 	}
