@@ -74,7 +74,7 @@ func (r *run) clockWarning() string {
 	if start == nil || began == nil || done == nil {
 		return ""
 	}
-	off := ""
+	var off string
 	switch {
 	case start.After(done.Add(clockTolerance)):
 		off = "ahead by " + start.Sub(done.Time).Round(time.Minute).String()

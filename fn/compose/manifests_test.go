@@ -59,7 +59,8 @@ func TestDigestsAreKept(t *testing.T) {
 		want = append([]string{run + "=" + digestOf(run)}, want...)
 	}
 	started := w.untilVerifying()
-	assert.Subset(t, argsOf(started), []string{"--expect-run=" + want[0][:strings.Index(want[0], "=")]}, "the newest must be there")
+	newest, _, _ := strings.Cut(want[0], "=")
+	assert.Contains(t, argsOf(started), "--expect-run="+newest, "the newest must be there")
 	assert.Equal(t, want[1:], knownOf(started), "the others may have been removed")
 }
 

@@ -190,13 +190,13 @@ func leaves(of reflect.Type, path string) []string {
 		return []string{path}
 	}
 	var out []string
-	for i := range of.NumField() {
-		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+	for f := range of.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		at := strings.TrimPrefix(path+"."+name, ".")
 		if name == "" { // inlined
 			at = path
 		}
-		out = append(out, leaves(of.Field(i).Type, at)...)
+		out = append(out, leaves(f.Type, at)...)
 	}
 	return out
 }

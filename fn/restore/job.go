@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"strings"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -17,9 +18,9 @@ func CheckJob(r *v1alpha1.ThreeScaleRestore, assignsUID bool) *Problem {
 	if len(refused) == 0 {
 		return nil
 	}
-	text := ""
+	var told []string
 	for _, r := range refused {
-		text += job.Sentence(fmt.Sprintf("spec.job.%s %s", r.Field, r.Problem)) + ". "
+		told = append(told, job.Sentence(fmt.Sprintf("spec.job.%s %s", r.Field, r.Problem)))
 	}
-	return stalled(v1alpha1.ReasonJobRefused, "%sLeave it out, or name a ServiceAccount that may make Jobs in spec.serviceAccountName", text)
+	return stalled(v1alpha1.ReasonJobRefused, "%s. Leave it out, or name a ServiceAccount that may make Jobs in spec.serviceAccountName", strings.Join(told, ". "))
 }

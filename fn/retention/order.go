@@ -51,15 +51,14 @@ func agreeing(runs []Run) []int {
 		}
 		ends[n] = i
 	}
-	var list []int
-	for i := len(ends) - 1; i >= 0; i-- {
-		at := ends[len(ends)-1]
-		if len(list) > 0 {
-			at = before[list[len(list)-1]]
-		}
-		list = append(list, at)
+	list := make([]int, len(ends))
+	at := -1
+	if len(ends) > 0 {
+		at = ends[len(ends)-1]
 	}
-	slices.Reverse(list)
+	for i := range slices.Backward(list) {
+		list[i], at = at, before[at]
+	}
 	return list
 }
 

@@ -40,14 +40,14 @@ func TestApplyInOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			decisions := tc.policy.ApplyInOrder(runsAt(t, tc.runs...), now)
-			kept := ""
+			var kept strings.Builder
 			for i, d := range decisions {
 				assert.Equal(t, len(decisions)-1-i, int(d.ID[0]-'a'), "newest first")
 				if d.Kept() {
-					kept += d.ID
+					kept.WriteString(d.ID)
 				}
 			}
-			assert.Equal(t, tc.kept, kept, "%s\n%s", tc.why, strings.Join(told(decisions), "\n"))
+			assert.Equal(t, tc.kept, kept.String(), "%s\n%s", tc.why, strings.Join(told(decisions), "\n"))
 		})
 	}
 }
