@@ -44,7 +44,11 @@ func TestTenYears(t *testing.T) {
 			t.Parallel()
 			d := newDecade(t, tc.trouble, tc.jumps)
 			d.nodes, d.mostLost = tc.nodes, tc.lost
-			end := d.now().AddDate(years, 0, 0)
+			lived := years
+			if tc.jumps+tc.nodes > 0 {
+				lived = min(years, 3) // a wrong clock has its consequences within months
+			}
+			end := d.now().AddDate(lived, 0, 0)
 			nights := 0
 			for d.now().Add(-d.offset).Before(end) {
 				d.night()
