@@ -67,5 +67,5 @@ func TestPace(t *testing.T) {
 	}
 	pace.forget(types.NamespacedName{Namespace: r.Namespace, Name: r.Name})
 	assert.Zero(t, pace.wait(r, noon))
-	assert.Len(t, pace.of, 0)
+	assert.Empty(t, pace.of)
 }

@@ -102,7 +102,7 @@ func (r *Reconciler) again(ctx context.Context, obj *v1alpha1.ThreeScaleRestore,
 	case d.Problem != nil:
 		after := r.Pace.failed(obj, d.Retry, r.Now())
 		ctrl.LoggerFrom(ctx).Error(d.Problem, "The restore is tried again", "after", after.String())
-		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: after}), nil
+		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: after}), nil //nolint:nilerr // it was logged, and has a time of its own
 	case d.Waits:
 		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: until(d.Retry, max(obj.GetRequeueAfter(), leastInterval))}), nil
 	}

@@ -66,12 +66,12 @@ func reconcilingOf(t *testing.T, restore string, funcs interceptor.Funcs, object
 }
 
 // reconcile is one call, and the restore after it.
-func (r reconciling) reconcile(ctx context.Context, t *testing.T) (ctrl.Result, error, *v1alpha1.ThreeScaleRestore) {
+func (r reconciling) reconcile(ctx context.Context, t *testing.T) (ctrl.Result, *v1alpha1.ThreeScaleRestore, error) {
 	t.Helper()
 	result, err := r.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKey{Namespace: "3scale", Name: "dr"}})
 	after := &v1alpha1.ThreeScaleRestore{}
-	require.NoError(t, r.Client.Get(t.Context(), client.ObjectKey{Namespace: "3scale", Name: "dr"}, after))
-	return result, err, after
+	require.NoError(t, r.Get(t.Context(), client.ObjectKey{Namespace: "3scale", Name: "dr"}, after))
+	return result, after, err
 }
 
 // TestUndecodable: what the schema of an older release, or of somebody who changed
@@ -91,7 +91,7 @@ func TestUndecodable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := reconcilingOf(t, merged(t, stored, tc.edit), interceptor.Funcs{})
-			result, err, after := r.reconcile(t.Context(), t)
+			result, after, err := r.reconcile(t.Context(), t)
 			require.ErrorIs(t, err, reconcile.TerminalError(nil), "it is logged and counted, and not tried again")
 			assert.Zero(t, result)
 			for _, kind := range []string{meta.ReadyCondition, meta.StalledCondition} {
@@ -168,7 +168,7 @@ func TestReturns(t *testing.T) {
 					return c.List(ctx, list, opts...)
 				},
 			}, claim.DeepCopy())
-			result, err, after := r.reconcile(t.Context(), t)
+			result, after, err := r.reconcile(t.Context(), t)
 			tc.check(t, err)
 			assert.Equal(t, tc.after, result.RequeueAfter)
 			assert.Equal(t, tc.reason, conditions.GetReason(after, meta.ReadyCondition))
@@ -180,10 +180,10 @@ func TestReturns(t *testing.T) {
 // have the restore that fails log in as often.
 func TestWokenTooSoon(t *testing.T) {
 	r := reconcilingOf(t, stored, interceptor.Funcs{})
-	_, err, _ := r.reconcile(t.Context(), t)
+	_, _, err := r.reconcile(t.Context(), t)
 	require.NoError(t, err)
 	before := len(r.events.Events)
-	result, err, _ := r.reconcile(t.Context(), t)
+	result, _, err := r.reconcile(t.Context(), t)
 	require.NoError(t, err)
 	assert.Equal(t, ctrl.Result{RequeueAfter: time.Second}, result)
 	assert.Len(t, r.events.Events, before)
@@ -206,7 +206,7 @@ func TestSavedAtTheEnd(t *testing.T) {
 				return c.SubResource(sub).Patch(ctx, object, patch, opts...)
 			},
 		})
-		_, err, after := r.reconcile(ctx, t)
+		_, after, err := r.reconcile(ctx, t)
 		require.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, v1alpha1.ReasonFailed, conditions.GetReason(after, meta.ReadyCondition))
 	})
@@ -221,7 +221,7 @@ func TestSavedAtTheEnd(t *testing.T) {
 				return c.SubResource(sub).Patch(ctx, object, patch, opts...)
 			},
 		})
-		_, err, _ := r.reconcile(t.Context(), t)
+		_, _, err := r.reconcile(t.Context(), t)
 		require.ErrorIs(t, err, refused)
 		assert.Empty(t, r.events.Events)
 	})

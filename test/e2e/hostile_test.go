@@ -44,9 +44,11 @@ func TestHostileNamespace(t *testing.T) {
 	w := backedUp(t)
 	d := w.newDelivery()
 	d.gitRepository("apps", `{}`)
+	h := hostile{newTenant(t, second), w}
+	h.withoutFlux()
+	h.hurryChildren()
 	calm := w.timed(d, "calm")
 
-	h := hostile{newTenant(t, second), w}
 	controller := flux.controller
 	memory := h.watchMemory(controller.PID())
 	h.attack()
@@ -87,6 +89,31 @@ type hostile struct {
 	friend *tenant
 }
 
+// withoutFlux keeps the attack from Flux, whose own controllers no test is to try:
+// no restore of this one waits for them.
+func (h hostile) withoutFlux() {
+	h.t.Helper()
+	require.NoError(h.t, shared.StopFlux())
+	h.t.Cleanup(func() {
+		ctx := context.WithoutCancel(h.t.Context())
+		_, err := shared.Kubectl(ctx, "", "-n", h.namespace, "delete", "gitrepositories", "--all")
+		require.NoError(h.t, err)
+		require.NoError(h.t, shared.RestartFlux(ctx))
+	})
+}
+
+// hurryChildren has those of the controller end sooner than they would have to: one
+// after the other they wait for servers that never speak.
+func (h hostile) hurryChildren() {
+	h.t.Helper()
+	require.NoError(h.t, flux.controller.Stop())
+	h.t.Cleanup(func() {
+		require.NoError(h.t, flux.controller.Stop())
+		require.NoError(h.t, startController(context.WithoutCancel(h.t.Context())))
+	})
+	require.NoError(h.t, startController(h.t.Context(), "--child-timeout=20s"))
+}
+
 // attacks are his restores, by name, with the GitRepository that each names, and the
 // reason that each has to come to; "" where there is none that it must.
 type attack struct {
@@ -94,14 +121,15 @@ type attack struct {
 }
 
 func (h hostile) attacks() map[string]attack {
-	loop := `{{define "a"}}{{end}}`
+	var loop strings.Builder
+	loop.WriteString(`{{define "0"}}{{end}}`)
 	for n := range 40 {
-		loop += fmt.Sprintf(`{{define "a%d"}}{{template "%s"}}{{template "%[2]s"}}{{end}}`, n, strings.TrimSuffix(fmt.Sprintf("a%d", n-1), "-1"))
+		fmt.Fprintf(&loop, `{{define "%d"}}{{template "%d"}}{{template "%[2]d"}}{{end}}`, n+1, n)
 	}
-	loop += `{{template "a39"}}`
+	loop.WriteString(`{{template "40"}}`)
 	impatient := `retryInterval: 1ms, interval: 1ms`
 	return map[string]attack{
-		"loop":       {"own", fmt.Sprintf(`{git: {commit: {messageTemplate: %q}}, %s}`, loop, impatient), ""},
+		"loop":       {"own", fmt.Sprintf(`{git: {commit: {messageTemplate: %q}}, %s}`, loop.String(), impatient), ""},
 		"references": {"references", `{` + impatient + `}`, ""},
 		"bomb":       {"bomb", `{` + impatient + `}`, ""},
 		"silent":     {"silent", `{` + impatient + `}`, "GitFailed"},
@@ -140,12 +168,12 @@ func (h hostile) serve() {
 	h.repositoryAt("references", h.server(gitserver.EndlessReferences())+"/r.git", `{}`)
 	h.repositoryAt("bomb", h.server(gitserver.Bomb(gitserver.PackedBlob, "", 0, 900<<20))+"/r.git", `{}`)
 	h.makeSecret("ssh", flux.git.SSHAuth())
-	h.repositoryAt("silent", "ssh://git@"+h.silent()+"/r.git", `{secretRef: {name: ssh}, timeout: 1h}`)
+	h.repositoryAt("silent", "ssh://git@"+h.silent()+"/r.git", `{secretRef: {name: ssh}, timeout: 60m}`)
 	h.makeSecret("slow-proxy", map[string][]byte{"address": []byte("http://" + h.silent())})
 	friends := &delivery{tenant: h.friend}
 	url := friends.repositoryURL()
 	h.makeSecret("git-of-his", flux.git.BasicAuth())
-	h.repositoryAt("slow-proxy", url, `{proxySecretRef: {name: slow-proxy}, secretRef: {name: git-of-his}, timeout: 1h}`)
+	h.repositoryAt("slow-proxy", url, `{proxySecretRef: {name: slow-proxy}, secretRef: {name: git-of-his}, timeout: 60m}`)
 	h.makeSecret("malformed-proxy", map[string][]byte{"address": []byte("http://user:" + secretOfOthers + "@%zz:x")})
 	h.repositoryAt("malformed-proxy", url, `{proxySecretRef: {name: malformed-proxy}}`)
 	h.repositoryAt("azure", h.server(http.NotFoundHandler())+"/r.git", `{provider: azure}`)
@@ -158,7 +186,7 @@ func (d *delivery) repositoryURL() string {
 
 func (h hostile) repositoryAt(name, url, spec string) {
 	h.t.Helper()
-	h.create(fmt.Sprintf(`{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: %s}, spec: %s}`, name, merge(fmt.Sprintf(`{interval: 1h, url: %q, ref: {branch: main}, suspend: false}`, url), spec)))
+	h.create(fmt.Sprintf(`{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: %s}, spec: %s}`, name, merge(fmt.Sprintf(`{interval: 1h, url: %q, ref: {branch: main}}`, url), spec)))
 }
 
 func (h hostile) server(handler http.Handler) string {
