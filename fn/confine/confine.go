@@ -127,6 +127,8 @@ func causeOf(state *os.ProcessState, complaint string) Cause {
 		return OutOfSpace
 	case state.ExitCode() == exitOutOfTime:
 		return OutOfTime
+	case state.ExitCode() == exitOutOfMemory:
+		return OutOfMemory
 	case has("panic: ", "concurrent map", "all goroutines are asleep"):
 		return Crashed
 	// What the Go runtime throws beside those, it throws where it gets no memory, a thread or a deeper stack; and who is short of memory

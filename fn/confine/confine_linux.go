@@ -38,12 +38,13 @@ func (l Limits) confine() error {
 	// Whoever runs out of memory beside it is the wrong one to end. Where /proc is not writable the limit below stands alone.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0o644)
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
-	mapped, used, err := memory()
+	m, err := memory()
 	if err != nil {
 		return err
 	}
 	for resource, limit := range map[int]int64{
-		unix.RLIMIT_DATA:  mapped - used + l.Memory, // what is mapped by now and not used counts nothing
+		unix.RLIMIT_DATA:  m.mapped - m.used + l.Memory, // what is mapped by now and not used counts nothing
+		unix.RLIMIT_AS:    m.reserved + l.Memory + arena,
 		unix.RLIMIT_FSIZE: maxFile,
 		unix.RLIMIT_CORE:  0, // a core holds logins
 	} {
@@ -54,11 +55,22 @@ func (l Limits) confine() error {
 	return nil
 }
 
-// memory returns the bytes of private memory that this process has mapped for writing, and those of them that it uses.
-func memory() (mapped, used int64, err error) {
+// arena is what the Go runtime reserves at a time. Linux lets it map one of any size for writing whatever RLIMIT_DATA says, since
+// that takes the place of what was reserved: RLIMIT_AS bounds what can be.
+const arena = 64 << 20
+
+// mappings of a process, in bytes.
+type mappings struct {
+	reserved int64 // all of the address space that is taken
+	mapped   int64 // private memory that is mapped for writing
+	used     int64 // what of it is used
+}
+
+// memory returns those of this process.
+func memory() (mappings, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return 0, 0, err
+		return mappings{}, err
 	}
 	field := func(name string) int64 {
 		_, after, _ := bytes.Cut(status, []byte("\n"+name+":"))
@@ -69,9 +81,9 @@ func memory() (mapped, used int64, err error) {
 		kilobytes, _ := strconv.ParseInt(string(words[0]), 10, 64)
 		return kilobytes << 10
 	}
-	mapped, used = field("VmData"), field("RssAnon")
-	if mapped == 0 {
-		return 0, 0, errors.New("/proc/self/status does not tell what is mapped")
+	m := mappings{reserved: field("VmSize"), mapped: field("VmData"), used: field("RssAnon")}
+	if m.reserved == 0 || m.mapped == 0 {
+		return mappings{}, errors.New("/proc/self/status does not tell what is mapped")
 	}
-	return mapped, used, nil
+	return m, nil
 }

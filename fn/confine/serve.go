@@ -9,13 +9,15 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 )
 
 // Exit codes of a child.
 const (
-	exitRefused   = 64 // it was not started as Run does
-	exitOutOfTime = 75
+	exitRefused     = 64 // it was not started as Run does
+	exitOutOfTime   = 75
+	exitOutOfMemory = 76
 )
 
 // maxStack bounds one goroutine's stack, in bytes: recursion without end ends there.
@@ -43,6 +45,7 @@ func Serve[Request, Answer any](args []string, in io.Reader, out io.Writer, do f
 	ctx, cancel := context.WithTimeout(context.Background(), max(limits.Time-spare, limits.Time/2))
 	defer cancel()
 	time.AfterFunc(limits.Time, func() { os.Exit(exitOutOfTime) }) // also without a parent
+	go limits.watch()
 	var request Request
 	if err := json.NewDecoder(in).Decode(&request); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot read the request of a child process") // its values are secret
@@ -75,4 +78,18 @@ func (l Limits) apply() error {
 	debug.SetMaxStack(maxStack)
 	debug.SetMemoryLimit(l.Memory * 3 / 4) // collects garbage before the kernel refuses
 	return l.confine()
+}
+
+// watchEvery is how often a child looks at what it holds.
+const watchEvery = 5 * time.Millisecond
+
+// watch ends this process when Go holds more than the limit, of which the kernel's limits let some more pass.
+func (l Limits) watch() {
+	held := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	for range time.Tick(watchEvery) {
+		metrics.Read(held)
+		if int64(held[0].Value.Uint64()-held[1].Value.Uint64()) > l.Memory { //nolint:gosec // no machine has so much
+			os.Exit(exitOutOfMemory)
+		}
+	}
 }
