@@ -143,6 +143,18 @@ func (h hostile) attacks() map[string]attack {
 	}
 }
 
+// refusedClaims are his ThreeScaleBackups, with the reason that each is told.
+func (h hostile) refusedClaims() map[string]struct{ spec, reason string } {
+	destination := `backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}`
+	beside := `{podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, namespaceSelector: {}, labelSelector: {}}]}}`
+	return map[string]struct{ spec, reason string }{
+		"beside":   {fmt.Sprintf(`{%s, job: {affinity: %s}}`, destination, beside), "JobRefused"},
+		"first":    {fmt.Sprintf(`{%s, job: {priorityClassName: system-cluster-critical}}`, destination), "JobRefused"},
+		"root":     {fmt.Sprintf(`{%s, job: {podSecurityContext: {runAsUser: 0}}}`, destination), "JobRefused"},
+		"grabbing": {fmt.Sprintf(`{backupDestination: {persistentVolumeClaim: {volumeName: %s}}}`, h.friend.persistentVolume(nightlyVolume)), "VolumeNotAvailable"},
+	}
+}
+
 // attack has him do all of it at once.
 func (h hostile) attack() {
 	h.t.Helper()
@@ -151,6 +163,9 @@ func (h hostile) attack() {
 	h.serve()
 	h.storeUndecodable()
 	h.storeLarge()
+	for name, c := range h.refusedClaims() {
+		require.NoError(h.t, h.apply(claim(name, c.spec)))
+	}
 	for name, a := range h.attacks() {
 		namespace, repository, ok := strings.Cut(a.repository, "/")
 		if !ok {
@@ -263,6 +278,9 @@ func (h hostile) storeLarge() {
 func (h hostile) assertTold() {
 	h.t.Helper()
 	h.untilRestore(undecodable, "Stalled", "True", "InvalidSpec")
+	for name, c := range h.refusedClaims() {
+		h.t.Log(message(h.untilReason(name, "PreflightPassed", c.reason), "PreflightPassed"))
+	}
 	for name, a := range h.attacks() {
 		if a.reason != "" {
 			h.untilRestore(name, "Ready", "False", a.reason)

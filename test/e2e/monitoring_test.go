@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -98,7 +100,30 @@ func (w *tenant) measureController() string {
 		require.NoError(w.t, startController(context.WithoutCancel(w.t.Context())))
 	})
 	require.NoError(w.t, startController(w.t.Context(), "--metrics-addr="+address))
+	w.assertNoProfiles(address)
 	return address
+}
+
+// assertNoProfiles: what is served to whoever may ask for metrics are metrics, and not
+// what is in memory.
+func (w *tenant) assertNoProfiles(address string) {
+	w.t.Helper()
+	for path, want := range map[string]int{"/metrics": http.StatusOK, "/debug/pprof/": http.StatusNotFound, "/debug/pprof/heap": http.StatusNotFound, "/debug/pprof/cmdline": http.StatusNotFound} {
+		w.eventually(path+" to be answered", func(ctx context.Context) error {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+			if err != nil {
+				return err
+			}
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				return err
+			}
+			if answer.StatusCode != want {
+				return errors.Join(fmt.Errorf("status is %s", answer.Status), answer.Body.Close())
+			}
+			return answer.Body.Close()
+		})
+	}
 }
 
 // breakAll makes a backup that Crossplane leaves alone, with a status in which
