@@ -366,7 +366,7 @@ func TestLargestSnapshotFitsIntoOneAnswer(t *testing.T) {
 // refers to are called.
 func TestSourceOfAnyName(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"objects", "report", strings.Repeat("s", 253), strings.TrimSuffix(strings.Repeat("s.", 127), ".")} {
+	for _, name := range []string{"objects", "report", strings.Repeat("s", 250), strings.TrimSuffix(strings.Repeat("s.", 125), ".")} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "")
 			source := w.Get("Secret", namespace, "apicast-certificate").DeepCopy()
