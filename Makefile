@@ -55,7 +55,7 @@ test: ## Run all tests that need neither root nor a cluster.
 
 .PHONY: race
 race: ## Run them with the race detector, which takes three times as long.
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 40m ./...
 
 .PHONY: check-image
 check-image: image package ## Check the images: sizes, against buildah and the Dockerfile, and the same bytes from a copy of the source.
