@@ -132,8 +132,8 @@ func causeOf(state *os.ProcessState, complaint string) Cause {
 	case has("panic: ", "concurrent map", "all goroutines are asleep"):
 		return Crashed
 	// What the Go runtime throws beside those, it throws where it gets no memory, a thread or a deeper stack; and who is short of memory
-	// may get no word out.
-	case has("fatal error: ", "pthread_create failed", "failed to create new OS thread", "stack exceeds"), signaled(state):
+	// may get no word out. The last is of a program that was built with the race detector.
+	case has("fatal error: ", "ThreadSanitizer", "pthread_create failed", "failed to create new OS thread", "stack exceeds"), signaled(state):
 		return OutOfMemory
 	default:
 		return Crashed
