@@ -239,10 +239,18 @@ func (r *VerifyReport) merge(tree *VerifyReport) {
 	r.Warnings = append(r.Warnings, tree.Warnings...)
 }
 
-// tellMissing reports the runs that should be on the volume and are not.
+// tellMissing reports the runs that should be on the volume and are not, or that
+// others were put in the place of, if they were not read themselves.
 func (a *runsVerifier) tellMissing(runs []RunInfo) {
 	for _, id := range slices.Sorted(maps.Keys(a.opts.Expect)) {
-		if slices.ContainsFunc(runs, func(r RunInfo) bool { return r.ID == id }) {
+		at := slices.IndexFunc(runs, func(r RunInfo) bool { return r.ID == id })
+		switch {
+		case at >= 0 && (runs[at].ManifestSHA256 == a.opts.Expect[id] || slices.ContainsFunc(a.report.Runs, func(r *VerifyReport) bool { return r.Run == id })):
+			continue
+		case at >= 0:
+			report := newReport(RunInfo{ID: id, State: Damaged}, a.most)
+			report.add(Problem{Path: runsDir + "/" + id + "/" + manifestName, Kind: Changed, Want: "sha256:" + a.opts.Expect[id], Got: "sha256:" + runs[at].ManifestSHA256})
+			a.report.Runs = append(a.report.Runs, report)
 			continue
 		}
 		report := newReport(RunInfo{ID: id, State: Damaged}, a.most)

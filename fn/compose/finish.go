@@ -75,7 +75,9 @@ func (r *run) clockWarning() string {
 		return ""
 	}
 	var off string
-	switch {
+	switch told := timeOf(r.result.CompletionTime); {
+	case told != nil && told.After(done.Add(clockTolerance)): // which was not believed
+		off = "ahead by " + told.Sub(done.Time).Round(time.Minute).String()
 	case start.After(done.Add(clockTolerance)):
 		off = "ahead by " + start.Sub(done.Time).Round(time.Minute).String()
 	case start.Add(clockTolerance).Before(began.Time):

@@ -21,6 +21,12 @@ func withManifest(manifests []v1alpha1.RunManifest, run, digest string) []v1alph
 	return manifests[:min(len(manifests), maxManifests)]
 }
 
+// withoutManifests drops the digests of runs that were removed: those that the
+// retention keeps for years need the places.
+func withoutManifests(manifests []v1alpha1.RunManifest, removed []string) []v1alpha1.RunManifest {
+	return slices.DeleteFunc(slices.Clone(manifests), func(m v1alpha1.RunManifest) bool { return slices.Contains(removed, m.Run) })
+}
+
 // knownManifests are the digests of the runs before, as texts of job.KnownManifest, newest
 // first.
 func (c *composition) knownManifests() []string {

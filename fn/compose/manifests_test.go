@@ -29,13 +29,16 @@ func (w *world) manifests() []string {
 
 // knownOf are the digests that a Job's pod is given.
 func knownOf(o *unstructured.Unstructured) []string {
-	var known []string
-	for _, arg := range argsOf(o) {
-		if text, ok := strings.CutPrefix(arg, "--known="); ok {
-			known = append(known, text)
+	containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+	for _, container := range containers {
+		env, _, _ := unstructured.NestedSlice(container.(map[string]any), "env")
+		for _, variable := range env {
+			if name, value := variable.(map[string]any)["name"], variable.(map[string]any)["value"]; name == job.KnownVariable {
+				return strings.Split(value.(string), ",")
+			}
 		}
 	}
-	return known
+	return nil
 }
 
 // TestDigestsAreKept: nothing on the volume can tell that a run was replaced.

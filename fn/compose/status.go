@@ -67,7 +67,7 @@ func (c *composition) summarizeRun(status *v1alpha1.ThreeScaleBackupStatus) {
 			warnings = append([]string{warning}, warnings...)
 		}
 		status.LastSuccessfulTime = r.record.CompletionTime
-		status.Manifests = withManifest(status.Manifests, r.id, r.result.ManifestSHA256)
+		status.Manifests = withoutManifests(withManifest(status.Manifests, r.id, r.result.ManifestSHA256), r.result.Removed)
 		status.LastRun = &v1alpha1.LastRun{
 			ID:             r.id,
 			Files:          r.result.Files,

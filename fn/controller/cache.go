@@ -2,11 +2,15 @@ package controller
 
 import (
 	"cmp"
-	"maps"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	batchv1 "k8s.io/api/batch/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -47,16 +51,30 @@ func trim(in any) (any, error) {
 	if err != nil {
 		return in, nil //nolint:nilerr // the mark of an object that is gone
 	}
-	annotations := object.GetAnnotations()
-	maps.DeleteFunc(annotations, func(key, _ string) bool { return key != meta.ReconcileRequestAnnotation })
-	object.SetAnnotations(annotations)
+	request := object.GetAnnotations()[meta.ReconcileRequestAnnotation]
+	object.SetAnnotations(nil)
 	object.SetLabels(nil)
 	object.SetManagedFields(nil)
 	object.SetFinalizers(nil)
-	if restore, ok := in.(*unstructured.Unstructured); ok {
-		trimRestore(restore)
+	object.SetOwnerReferences(slices.DeleteFunc(object.GetOwnerReferences(), func(o metav1.OwnerReference) bool { return o.Kind != v1alpha1.KindRestore || o.Controller == nil }))
+	restore, ok := in.(*unstructured.Unstructured)
+	if !ok {
+		return in, nil
 	}
+	if request != "" { // a predicate sees whether it is another one
+		object.SetAnnotations(map[string]string{meta.ReconcileRequestAnnotation: shortened(request)})
+	}
+	trimRestore(restore)
 	return in, nil
+}
+
+// shortened is a text that differs where the given one does, and is short.
+func shortened(text string) string {
+	if len(text) <= sha256.Size*2 {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 func trimRestore(restore *unstructured.Unstructured) {
@@ -64,8 +82,8 @@ func trimRestore(restore *unstructured.Unstructured) {
 	spec := map[string]any{}
 	for _, index := range []string{indexRepository, indexKustomization} {
 		if name := referred(restore, index); name != "" {
-			ref, _, _ := unstructured.NestedFieldNoCopy(restore.Object, "spec", index)
-			spec[index] = ref
+			namespace, name, _ := strings.Cut(name, "/")
+			spec[index] = map[string]any{"namespace": namespace, "name": name}
 		}
 	}
 	trimmed["spec"] = spec

@@ -36,6 +36,15 @@ status: {completed: true, history: [`+large+`]}
 	assert.Equal(t, before.GetGeneration(), kept.GetGeneration(), "a predicate compares it")
 	assert.Equal(t, before.GetResourceVersion(), kept.GetResourceVersion())
 	assert.Equal(t, map[string]string{meta.ReconcileRequestAnnotation: "now"}, kept.GetAnnotations(), "a predicate compares it")
+	one, other := before.DeepCopy(), before.DeepCopy()
+	one.SetAnnotations(map[string]string{meta.ReconcileRequestAnnotation: large + "1"})
+	other.SetAnnotations(map[string]string{meta.ReconcileRequestAnnotation: large + "2"})
+	for _, object := range []*unstructured.Unstructured{one, other} {
+		_, err = trim(object)
+		require.NoError(t, err)
+		assert.Less(t, len(object.GetAnnotations()[meta.ReconcileRequestAnnotation]), 100, "also of this one not all is kept")
+	}
+	assert.NotEqual(t, one.GetAnnotations(), other.GetAnnotations(), "another request is another one")
 	completed, _, err := unstructured.NestedBool(kept.Object, "status", "completed")
 	require.NoError(t, err)
 	assert.True(t, completed, "one that has completed is not woken")
@@ -47,11 +56,15 @@ status: {completed: true, history: [`+large+`]}
 	require.NoError(t, err)
 	assert.Equal(t, kept, again)
 
-	named := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "job", OwnerReferences: []metav1.OwnerReference{{Name: "dr"}}, Annotations: map[string]string{"large": large}}}
+	named := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Name: "job", Annotations: map[string]string{meta.ReconcileRequestAnnotation: large},
+		OwnerReferences: []metav1.OwnerReference{{Kind: "ThreeScaleRestore", Name: "dr", Controller: new(true)}, {Kind: "X", Name: large}},
+	}}
 	_, err = trim(named)
 	require.NoError(t, err)
 	assert.Empty(t, named.Annotations)
-	assert.NotEmpty(t, named.OwnerReferences, "a Job wakes its owner")
+	require.Len(t, named.OwnerReferences, 1, "a Job wakes its owner")
+	assert.Equal(t, "dr", named.OwnerReferences[0].Name)
 
 	gone := cache.DeletedFinalStateUnknown{Key: "3scale/dr"}
 	got, err := trim(gone)

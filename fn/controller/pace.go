@@ -2,10 +2,12 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,12 +24,22 @@ const (
 	leastCeiling = time.Minute
 )
 
+// What a namespace may have looked at in a second, and at once: a look costs some
+// seventeen requests of the API server, of which all restores together have fifty a
+// second. A restore is done within some twenty looks.
+const (
+	looksPerSecond = 2
+	looksAtOnce    = 120
+)
+
 // Pace holds back restores that fail: each failure doubles the time to the next
-// try, from spec.retryInterval to spec.interval. It remembers only what
-// has failed since the controller started. It is safe for concurrent use.
+// try, from spec.retryInterval to spec.interval. And it holds back namespaces whose
+// restores are woken all the time. It remembers only what happened since the
+// controller started. It is safe for concurrent use.
 type Pace struct {
-	mu sync.Mutex
-	of map[types.NamespacedName]failures
+	mu    sync.Mutex
+	of    map[types.NamespacedName]failures
+	looks map[string]*rate.Limiter // by namespace
 }
 
 // failures are those of one restore, of one spec and one request.
@@ -38,7 +50,22 @@ type failures struct {
 }
 
 // NewPace returns one that knows of no failure.
-func NewPace() *Pace { return &Pace{of: map[types.NamespacedName]failures{}} }
+func NewPace() *Pace {
+	return &Pace{of: map[types.NamespacedName]failures{}, looks: map[string]*rate.Limiter{}}
+}
+
+// mayLook reports whether it is within the share of a namespace to be looked at now.
+func (p *Pace) mayLook(namespace string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	limiter := p.looks[namespace]
+	if limiter == nil {
+		maps.DeleteFunc(p.looks, func(_ string, other *rate.Limiter) bool { return other.TokensAt(now) >= looksAtOnce }) // they are as new
+		limiter = rate.NewLimiter(looksPerSecond, looksAtOnce)
+		p.looks[namespace] = limiter
+	}
+	return limiter.AllowN(now, 1)
+}
 
 // wait is how long a restore that was woken has to wait yet; zero for not at all.
 func (p *Pace) wait(obj *v1alpha1.ThreeScaleRestore, now time.Time) time.Duration {
@@ -54,7 +81,7 @@ func (p *Pace) failed(obj *v1alpha1.ThreeScaleRestore, retry time.Duration, now 
 	defer p.mu.Unlock()
 	key := client.ObjectKeyFromObject(obj)
 	token, _ := meta.ReconcileAnnotationValue(obj.Annotations)
-	of := fmt.Sprint(obj.Generation, token)
+	of := fmt.Sprint(obj.Generation, shortened(token))
 	known := p.of[key]
 	if known.of != of {
 		known = failures{of: of}

@@ -69,3 +69,21 @@ func TestPace(t *testing.T) {
 	assert.Zero(t, pace.wait(r, noon))
 	assert.Empty(t, pace.of)
 }
+
+// TestMayLook: a namespace whose restores are woken all the time leaves the API
+// server to the others.
+func TestMayLook(t *testing.T) {
+	pace := NewPace()
+	looks := 0
+	for n := range 10_000 { // for ten seconds
+		if pace.mayLook("hostile", noon.Add(time.Duration(n)*time.Millisecond)) {
+			looks++
+		}
+	}
+	assert.InDelta(t, looksAtOnce+10*looksPerSecond, looks, 1)
+	for n := range looksAtOnce {
+		assert.True(t, pace.mayLook("friendly", noon.Add(10*time.Second)), n)
+	}
+	pace.mayLook("new", noon.Add(time.Hour))
+	assert.Len(t, pace.looks, 1, "nothing is remembered of namespaces at rest")
+}

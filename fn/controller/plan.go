@@ -27,15 +27,15 @@ func (w *work) makePlan(ctx context.Context) error {
 		return err
 	}
 	desired := w.desired()
-	live := make([]restore.Object, len(desired))
-	for i, object := range desired {
+	judged := make([]v1alpha1.PlannedObject, 0, len(desired))
+	for _, object := range desired { // of the live ones, one at a time is held
 		reference := restore.ReferenceOf(object)
 		apiVersion, _ := object["apiVersion"].(string)
-		found, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
+		live, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
 		if err != nil {
 			return err
 		}
-		live[i] = found
+		judged = append(judged, restore.Judge(&w.observed, object, live))
 	}
 	var notes restore.Notes
 	for _, place := range w.tree.Rewritten {
@@ -48,7 +48,7 @@ func (w *work) makePlan(ctx context.Context) error {
 		notes.Warnings = append(notes.Warnings, fmt.Sprintf("%s names a PersistentVolume and is left out", place))
 	}
 	status := &w.restore.Status
-	status.Plan = restore.PlanOf(&w.observed, desired, live, notes)
+	status.Plan = restore.PlanOf(&w.observed, desired, judged, notes)
 	status.RestoredRun = w.observed.Inspection.Run
 	status.ManifestSHA256 = w.observed.Inspection.ManifestSHA256
 	w.observed.Planned = true
@@ -114,7 +114,7 @@ func (w *work) source(ctx context.Context) (*commit.Source, error) {
 }
 
 // maxAPIManager is how large an object can be that an API server has taken, in bytes.
-const maxAPIManager = 3 << 20
+const maxAPIManager = 3 << 19
 
 // storage is the claim of the file storage; one that is there is committed as
 // it is, since a claim cannot be changed.
@@ -175,12 +175,21 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 	if job.HandoverDigest(parts) != w.observed.Inspection.HandoverSHA256 {
 		return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: "The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace; the backup is read again"}, w.dropInspect(ctx))
 	}
+	left := 0 // a report that lists an object again and again would have it copied as often
+	for _, part := range parts {
+		for _, data := range part {
+			left += len(data)
+		}
+	}
 	var objects []json.RawMessage
 	var admitted []overlay.Key
 	for _, handed := range w.observed.Inspection.Objects {
 		data, err := handed.Handed(parts)
 		if err != nil {
 			return nil, nil, err
+		}
+		if left -= len(data); left < 0 {
+			return nil, nil, &restore.Problem{Reason: v1alpha1.ReasonUnexpectedObject, Message: "The report of the inspect Job lists more than was handed over; find out who may write ConfigMaps in this namespace", Terminal: true}
 		}
 		if !json.Valid(data) {
 			return nil, nil, fmt.Errorf("cannot decode %s %q of the hand-over", handed.Kind, handed.Name)

@@ -183,6 +183,10 @@ func (w *work) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := ""
+	if artifact := w.observed.Repository.Status.Artifact; artifact != nil {
+		before = artifact.Revision
+	}
 	answer, err := w.ask(ctx, w.doing("commit to"), commit.Request{Publish: publication})
 	if err != nil {
 		return w.failed(err)
@@ -193,6 +197,9 @@ func (w *work) publish(ctx context.Context) error {
 	}
 	status := &w.restore.Status
 	status.LastPushCommit = result.Commit
+	if status.RevisionBefore = before; result.Found {
+		status.RevisionBefore = "" // it was pushed long ago, and what Flux has may be later
+	}
 	status.LastPushTime = w.now()
 	status.WaitingSince = w.now()
 	status.Inventory = nil

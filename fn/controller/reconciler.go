@@ -13,6 +13,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/patch"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	kuberecorder "k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -60,6 +61,9 @@ type Reconciler struct {
 // controller's flags, or a terminal one; both are logged and counted.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
 	start := time.Now()
+	if !r.Pace.mayLook(req.Namespace, r.Now()) {
+		return ctrl.Result{RequeueAfter: wait.Jitter(time.Second, 1)}, nil
+	}
 	obj := &v1alpha1.ThreeScaleRestore{}
 	ok, err := read(ctx, r.Client, req.Namespace, req.Name, obj)
 	var broken *undecodableError
@@ -72,6 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 		r.forget(ctx, req)
 		return ctrl.Result{}, nil
 	case !obj.DeletionTimestamp.IsZero() || obj.Spec.Suspend:
+		r.Children.turns.forget(req.NamespacedName)
 		return ctrl.Result{}, nil // what it made goes with it
 	}
 	if after := r.Pace.wait(obj, r.Now()); after > 0 {
@@ -82,13 +87,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if err != nil {
 		decision = restore.Decision{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
 	}
-	conclude(obj, decision)
+	if ctx.Err() == nil && !(decision.Queued && conditions.IsFalse(obj, meta.ReadyCondition)) {
+		conclude(obj, decision) // of a call that was cut off, or has to wait for its turn, what was said still holds
+	}
 	r.RecordDuration(ctx, obj, start)
 	if saved := r.saveLast(ctx, patcher, obj); saved != nil {
 		return ctrl.Result{}, errors.Join(err, saved)
 	}
 	r.notify(before, obj)
 	if err != nil {
+		r.Pace.failed(obj, 0, r.Now())
 		return ctrl.Result{}, err
 	}
 	return r.again(ctx, obj, decision)
@@ -98,6 +106,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 func (r *Reconciler) again(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, d restore.Decision) (ctrl.Result, error) {
 	switch {
 	case d.Problem != nil && d.Problem.Terminal:
+		r.Pace.failed(obj, 0, r.Now())
 		return ctrl.Result{}, reconcile.TerminalError(d.Problem)
 	case d.Problem != nil:
 		after := r.Pace.failed(obj, d.Retry, r.Now())
@@ -115,6 +124,7 @@ func (r *Reconciler) forget(ctx context.Context, req ctrl.Request) {
 	gone := &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: req.Name, Namespace: req.Namespace, DeletionTimestamp: &metav1.Time{Time: r.Now()}}}
 	r.RecordDuration(ctx, gone, r.Now())
 	r.Pace.forget(req.NamespacedName)
+	r.Children.turns.forget(req.NamespacedName)
 }
 
 // proceed does what the steps of a restore ask for, until one waits.

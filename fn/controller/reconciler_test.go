@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/confine"
 )
 
 // stored is a restore of what is nowhere, as an API server stores it.
@@ -62,7 +63,7 @@ func reconcilingOf(t *testing.T, restore string, funcs interceptor.Funcs, object
 	known := &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: "3scale"}}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, known)...).WithStatusSubresource(known).WithInterceptorFuncs(funcs).Build()
 	events := record.NewFakeRecorder(10)
-	return reconciling{&Reconciler{Client: c, EventRecorder: events, Now: func() time.Time { return noon }, Pace: NewPace()}, events}
+	return reconciling{&Reconciler{Client: c, EventRecorder: events, Now: func() time.Time { return noon }, Pace: NewPace(), Children: NewChildren(nil, confine.Limits{}, 1)}, events}
 }
 
 // reconcile is one call, and the restore after it.
@@ -189,26 +190,53 @@ func TestWokenTooSoon(t *testing.T) {
 	assert.Len(t, r.events.Events, before)
 }
 
+// TestQueued: a restore that has failed and waits for its turn to try again says still
+// why it failed.
+func TestQueued(t *testing.T) {
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
+	repository := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Name: "apps", Namespace: "3scale"}, Spec: sourcev1.GitRepositorySpec{Reference: &sourcev1.GitRepositoryRef{Branch: "main"}}}
+	failed := `{status: {conditions: [{type: Ready, status: "False", reason: LimitExceeded, message: m, lastTransitionTime: "2026-11-22T12:00:00Z"}]}}`
+	for name, tc := range map[string]struct{ restore, want string }{
+		"Failed": {merged(t, stored, failed), v1alpha1.ReasonLimitExceeded},
+		"New":    {stored, v1alpha1.ReasonProgressing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := reconcilingOf(t, tc.restore, interceptor.Funcs{}, claim.DeepCopy(), repository.DeepCopy())
+			require.NotNil(t, r.Children.turns.take(client.ObjectKey{Namespace: "other", Name: "dr"}))
+			result, after, err := r.reconcile(t.Context(), t)
+			require.NoError(t, err)
+			assert.LessOrEqual(t, result.RequeueAfter, notYourTurn)
+			if name == "New" {
+				assert.Equal(t, tc.want, conditions.GetReason(after, meta.ReadyCondition))
+				return
+			}
+			assert.Empty(t, r.events.Events, "it is no news")
+		})
+	}
+}
+
 // TestSavedAtTheEnd: what was done is in the status also when the controller shuts
 // down meanwhile, and nobody is told of what is not.
 func TestSavedAtTheEnd(t *testing.T) {
 	t.Run("Shutdown", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := reconcilingOf(t, stored, interceptor.Funcs{
-			List: func(_ context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
-				cancel()
-				return ctx.Err()
-			},
 			SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+				defer cancel()
 				if err := ctx.Err(); err != nil {
 					return err
 				}
 				return c.SubResource(sub).Patch(ctx, object, patch, opts...)
 			},
+			List: func(ctx context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
+				return ctx.Err()
+			},
 		})
 		_, after, err := r.reconcile(ctx, t)
 		require.ErrorIs(t, err, context.Canceled)
-		assert.Equal(t, v1alpha1.ReasonFailed, conditions.GetReason(after, meta.ReadyCondition))
+		assert.NotEmpty(t, after.Status.Attempt)
+		assert.Empty(t, after.Status.Conditions, "that the controller stops is no failure of the restore")
+		assert.Empty(t, r.events.Events)
 	})
 	t.Run("NotSaved", func(t *testing.T) {
 		refused := errors.New("the API server is away")

@@ -63,7 +63,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 		WatchesMetadata(&kustomizev1.Kustomization{}, handler.EnqueueRequestsFromMapFunc(waiting.forObject(indexKustomization))).
 		WatchesMetadata(apiManager, handler.EnqueueRequestsFromMapFunc(waiting.inNamespace)).
 		WatchesRawSource(source.TypedChannel(r.Children.woken, &handler.TypedEnqueueRequestForObject[*v1alpha1.ThreeScaleRestore]{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: o.RateLimiter}).
+		// By priority, what a tenant wakes all the time would come before what waits for its time.
+		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: o.RateLimiter, UsePriorityQueue: new(bool)}).
 		Complete(r)
 }
 

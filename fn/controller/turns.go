@@ -37,7 +37,7 @@ func newTurns(places int, now func() time.Time, tell func(types.NamespacedName))
 // take returns how to give the place back, or nil: then who asks is told later.
 func (t *turns) take(who types.NamespacedName) (leave func()) {
 	t.mutex.Lock()
-	t.waiting = slices.DeleteFunc(t.waiting, func(w *waiter) bool { return !w.told.IsZero() && t.now().Sub(w.told) > stale && w.who != who })
+	t.passOver(who)
 	mine := t.find(who)
 	if mine == nil {
 		mine = &waiter{who: who}
@@ -98,13 +98,43 @@ func (t *turns) next() []*waiter {
 	return next
 }
 
+// passOver drops those who were told and did not come, but for who asks now. What
+// else waits of their namespaces goes behind all, as if they had been served.
+func (t *turns) passOver(who types.NamespacedName) {
+	gone := func(w *waiter) bool { return !w.told.IsZero() && t.now().Sub(w.told) > stale && w.who != who }
+	var late []string
+	for _, w := range t.waiting {
+		if gone(w) {
+			late = append(late, w.who.Namespace)
+		}
+	}
+	t.waiting = slices.DeleteFunc(t.waiting, gone)
+	for _, namespace := range late {
+		t.goBehind(namespace)
+	}
+}
+
+// goBehind puts those of a namespace behind all others.
+func (t *turns) goBehind(namespace string) {
+	slices.SortStableFunc(t.waiting, func(a, b *waiter) int {
+		return boolToInt(a.who.Namespace == namespace) - boolToInt(b.who.Namespace == namespace)
+	})
+}
+
+// forget drops a restore that is gone, or does not want its turn any more.
+func (t *turns) forget(who types.NamespacedName) {
+	t.mutex.Lock()
+	t.waiting = slices.DeleteFunc(t.waiting, func(w *waiter) bool { return w.who == who })
+	told := t.due()
+	t.mutex.Unlock()
+	t.tellAll(told)
+}
+
 // leave gives a namespace's place to whose turn it is.
 func (t *turns) leave(namespace string) {
 	t.mutex.Lock()
 	delete(t.running, namespace)
-	slices.SortStableFunc(t.waiting, func(a, b *waiter) int { // the others of the namespace that was served go behind all
-		return boolToInt(a.who.Namespace == namespace) - boolToInt(b.who.Namespace == namespace)
-	})
+	t.goBehind(namespace) // the others of the namespace that was served
 	told := t.due()
 	t.mutex.Unlock()
 	t.tellAll(told)

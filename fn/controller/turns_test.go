@@ -95,3 +95,28 @@ func TestTurnsAreFair(t *testing.T) {
 	}
 	t.Fatal("it never had a turn")
 }
+
+// TestGoneWaiters: those who wait, and are suspended or do not come, cost the others nothing.
+func TestGoneWaiters(t *testing.T) {
+	now := noon
+	told := map[types.NamespacedName]bool{}
+	turns := newTurns(1, func() time.Time { return now }, func(who types.NamespacedName) { told[who] = true })
+	name := func(namespace string, n int) types.NamespacedName { return named(namespace, fmt.Sprint(n)) }
+	leave := turns.take(name("running", 0))
+	for n := range 100 {
+		for _, namespace := range []string{"hostile", "hostile-too"} {
+			require.Nil(t, turns.take(name(namespace, n)))
+		}
+	}
+	honest := name("honest", 0)
+	require.Nil(t, turns.take(honest))
+	turns.forget(name("hostile", 0))
+	leave()
+	waited := 0
+	for ; turns.take(honest) == nil; waited++ {
+		now = now.Add(notYourTurn)
+	}
+	assert.LessOrEqual(t, waited, 2, "each namespace keeps it from its place once")
+	turns.forget(name("hostile-too", 99))
+	assert.Nil(t, turns.find(name("hostile-too", 99)))
+}

@@ -84,7 +84,7 @@ func (w *work) stopped(step string, err error) (restore.Decision, error) {
 		return restore.Decision{Step: step, Problem: restore.WithCommand(w.restore, problem)}, nil
 	}
 	if turn := (turnError{}); errors.As(err, &turn) {
-		return restore.Decision{Step: step, Waits: true, Message: turn.Error(), Retry: notYourTurn}, nil
+		return restore.Decision{Step: step, Waits: true, Queued: true, Message: turn.Error(), Retry: notYourTurn}, nil
 	}
 	return restore.Decision{}, err
 }

@@ -98,7 +98,7 @@ func TestRepositoryAndKustomization(t *testing.T) {
 		"ForeignKustomizationOfElse": {"What it applies is not for this namespace to know", func(o *Observed) {
 			o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
 			o.Kustomization.Spec.SourceRef.Name, o.Kustomization.Spec.Path = "secret-project", "./secret-project"
-		}, "KustomizationNotFound", false, `does not exist, or does not apply GitRepository "3scale/apps"`},
+		}, "KustomizationNotFound", false, `does not exist, or does not apply ./apps/3scale/overlays/dr of GitRepository "3scale/apps"`},
 		"ForeignKustomization": {"Forbidden by the administrator", func(o *Observed) {
 			o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
 			o.NoCrossNamespaceRefs = true
@@ -254,6 +254,7 @@ func TestAppliedByFlux(t *testing.T) {
 			apimeta.SetStatusCondition(&o.Repository.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionFalse})
 		}, false},
 		"Behind":     {"It has not looked yet", "main@sha1:feed", "main@sha1:beef", handled, nil, false},
+		"Unmerged":   {"It went to a branch that is yet to be merged", "main@sha1:feed", "main@sha1:feed", handled, func(o *Observed) { o.Restore.Status.RevisionBefore = "main@sha1:feed" }, false},
 		"Never":      {"Nor ever", "", "main@sha1:feed", handled, nil, false},
 		"NoArtifact": {"", "main@sha1:feed", "", handled, nil, false},
 	}
@@ -296,6 +297,8 @@ func TestNothingOfOthersIsTold(t *testing.T) {
 		"OtherKind": {elsewhere, func(o *Observed) {
 			o.Kustomization.Spec.SourceRef.Kind, o.Kustomization.Spec.TargetNamespace = "OCIRepository", canary
 		}},
+		"OtherPath":      {elsewhere, func(o *Observed) { o.Kustomization.Spec.Path = "./tenants/" + canary }},
+		"OtherNamespace": {elsewhere, func(o *Observed) { o.Kustomization.Spec.TargetNamespace = canary }},
 		"Volume": {func(o *Observed) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
 			o.SourceClaim = nil

@@ -25,10 +25,11 @@ func checkKustomization(o *Observed) *Problem {
 	}
 	k := o.Kustomization
 	switch {
-	case crossesNamespace(r, *r.Spec.KustomizationRef) && (k == nil || !fromRepository(o)):
-		// Of others the restore tells only those that apply a repository that its
-		// namespace was let into.
-		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or does not apply GitRepository %q; create it, or correct spec.kustomizationRef", name, repositoryName(r))
+	case crossesNamespace(r, *r.Spec.KustomizationRef) && (k == nil || !fromRepository(o) || !appliesOverlay(r, k)):
+		// Of others the restore tells only those that apply what its namespace was let
+		// write.
+		_, overlay := Folders(r)
+		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or does not apply ./%s of GitRepository %q to namespace %q; create it, or correct spec.kustomizationRef", name, overlay, repositoryName(r), r.Namespace)
 	case k == nil:
 		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist; create it, or correct spec.kustomizationRef", name)
 	}
@@ -46,6 +47,12 @@ func checkKustomization(o *Observed) *Problem {
 		return failing(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q is suspended; resume it: flux resume kustomization %s -n %s", name, k.Name, k.Namespace)
 	}
 	return nil
+}
+
+// appliesOverlay tells whether a Kustomization applies the overlay to the restore's namespace.
+func appliesOverlay(r *v1alpha1.ThreeScaleRestore, k *kustomizev1.Kustomization) bool {
+	_, overlay := Folders(r)
+	return below(overlay, cleanPath(k.Spec.Path)) && (k.Spec.TargetNamespace == "" || k.Spec.TargetNamespace == r.Namespace)
 }
 
 func sourceOf(k *kustomizev1.Kustomization) string {
@@ -67,13 +74,14 @@ func fromRepository(o *Observed) bool {
 // attempted tells whether Flux has tried to apply a revision that is, or comes
 // after, the commit. One of another digest comes after it if it is what
 // source-controller fetched after the push: it has then handled a request that was
-// made after the push, and works at none.
+// made after the push, and works at none. What it had before the push, as where that
+// went to a branch that is yet to be merged, is not.
 func attempted(o *Observed) bool {
 	revision, artifact := o.Kustomization.Status.LastAttemptedRevision, o.Repository.Status.Artifact
 	if strings.HasSuffix(revision, ":"+o.Restore.Status.LastPushCommit) {
 		return true
 	}
-	return artifact != nil && revision != "" && revision == artifact.Revision &&
+	return artifact != nil && revision != "" && revision == artifact.Revision && revision != o.Restore.Status.RevisionBefore &&
 		requestedAfterPush(o, o.Repository.Status.LastHandledReconcileAt) &&
 		meta.IsStatusConditionTrue(o.Repository.Status.Conditions, fluxmeta.ReadyCondition) &&
 		meta.FindStatusCondition(o.Repository.Status.Conditions, fluxmeta.ReconcilingCondition) == nil

@@ -69,6 +69,9 @@ type Decision struct {
 	// Retry is when to look again at a problem, if nothing else wakes the
 	// restore; zero for the usual interval.
 	Retry time.Duration
+	// Queued tells that nothing was done, since it is not the restore's turn: what its
+	// conditions say of a failure still holds.
+	Queued bool
 	// Message says what goes on, for the condition.
 	Message string
 	// finished tells that a step has nothing left to do.

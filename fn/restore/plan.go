@@ -71,7 +71,7 @@ type Notes struct {
 
 // PlanOf says what becomes of each object and of the files. Desired and live
 // are in the order of the commit; a live one is nil where there is none.
-func PlanOf(o *Observed, desired, live []Object, notes Notes) *v1alpha1.Plan {
+func PlanOf(o *Observed, desired []Object, judged []v1alpha1.PlannedObject, notes Notes) *v1alpha1.Plan {
 	i := o.Inspection
 	plan := &v1alpha1.Plan{
 		Run: i.Run,
@@ -81,7 +81,7 @@ func PlanOf(o *Observed, desired, live []Object, notes Notes) *v1alpha1.Plan {
 			ThreeScaleVersion: i.Source.ThreeScale,
 			Verified:          i.Verified,
 		},
-		Objects:     verdicts(o, desired, live),
+		Objects:     judged,
 		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
 		Rewritten:   notes.Rewritten,
 		Warnings:    warnings(o, apiManagerIn(desired), notes),

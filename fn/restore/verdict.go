@@ -24,16 +24,12 @@ const (
 // Object is a decoded object.
 type Object = map[string]any
 
-// verdicts compares what would be committed with what there is. Desired and
-// live are in the order of the commit; a live one is nil where there is none.
-func verdicts(o *Observed, desired, live []Object) []v1alpha1.PlannedObject {
-	out := make([]v1alpha1.PlannedObject, 0, len(desired))
-	for i, want := range desired {
-		planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
-		planned.Verdict, planned.Message = verdict(o, want, live[i])
-		out = append(out, planned)
-	}
-	return out
+// Judge compares an object that would be committed with what there is of it, nil
+// where there is none.
+func Judge(o *Observed, want, have Object) v1alpha1.PlannedObject {
+	planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
+	planned.Verdict, planned.Message = verdict(o, want, have)
+	return planned
 }
 
 // ReferenceOf names an object.

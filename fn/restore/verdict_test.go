@@ -124,7 +124,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			planned := verdicts(observed(), []Object{tc.want}, []Object{tc.have})
+			planned := []v1alpha1.PlannedObject{Judge(observed(), tc.want, tc.have)}
 			require.Len(t, planned, 1)
 			assert.Equal(t, tc.verdict, planned[0].Verdict, tc.reason)
 			assert.Contains(t, planned[0].Message, tc.says)

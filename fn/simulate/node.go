@@ -74,10 +74,11 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 	}
 	var result job.Result
 	if verify := cli.Verify.VerifyOptions; verify.Run != "" {
-		verify.Volume = mounted.locate(verify.Volume)
+		verify.Volume, verify.Known = mounted.locate(verify.Volume), known(pod)
 		_, err = mover.Verify(ctx, verify, env(verify.Namespace, verify.Report))
 	} else {
 		backup := cli.Backup.Options
+		backup.Known = known(pod)
 		for _, path := range []*string{&backup.Volume, &backup.Objects, &backup.FileStorage} {
 			*path = mounted.locate(*path)
 		}
@@ -85,6 +86,16 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 	}
 	w.endJob(object, err)
 	return result, err
+}
+
+// known is what a pod's environment says of earlier runs.
+func known(pod corev1.PodSpec) []string {
+	for _, variable := range pod.Containers[0].Env {
+		if variable.Name == job.KnownVariable {
+			return strings.Split(variable.Value, ",")
+		}
+	}
+	return nil
 }
 
 // commandLine is the mover's, as far as a backup's Jobs use it.

@@ -1,6 +1,8 @@
 package specs
 
 import (
+	"strings"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -79,6 +81,7 @@ func Job(in JobInput) *batchv1.Job {
 		serviceAccount: ServiceAccount(in.Run.Identity()).Name,
 		image:          in.Image,
 		args:           Options(in).Args(),
+		known:          in.Known,
 		mounts:         mounts(in),
 		beside:         in.FileStorageBeside,
 		settings:       in.Settings,
@@ -93,6 +96,7 @@ type work struct {
 	serviceAccount string
 	image          string
 	args           []string
+	known          []string // texts of job.KnownManifest
 	mounts         []mount
 	beside         *metav1.LabelSelector // a pod on whose node the Job's pod must run; nil: any node
 	settings       v1alpha1.JobSettings
@@ -180,6 +184,9 @@ func container(w work) corev1.Container {
 	}
 	for _, m := range w.mounts {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: m.name, MountPath: m.path, ReadOnly: m.readOnly})
+	}
+	if len(w.known) > 0 {
+		c.Env = []corev1.EnvVar{{Name: job.KnownVariable, Value: strings.Join(w.known, ",")}}
 	}
 	if w.settings.Resources != nil {
 		c.Resources = *w.settings.Resources

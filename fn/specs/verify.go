@@ -87,6 +87,7 @@ func VerifyJob(in VerifyInput) *batchv1.Job {
 		serviceAccount: ServiceAccount(v.Identity()).Name,
 		image:          in.Image,
 		args:           VerifyOptions(in).Args(),
+		known:          in.Known,
 		mounts:         []mount{claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, true)},
 		settings:       in.Settings,
 		assignsUID:     in.AssignsUID,

@@ -64,7 +64,7 @@ func TestWayBackFromDeletedNamespace(t *testing.T) {
 	require.NoError(t, other.apply(wanted))
 	refused := other.untilReason(nightly, "PreflightPassed", "VolumeNotAvailable")
 	other.assertCondition(refused, "PreflightPassed", "False", "VolumeNotAvailable", "was released by a PersistentVolumeClaim of another namespace;")
-	assert.NotContains(t, message(refused, "PreflightPassed"), w.namespace, "whose volume it was is not for this namespace to know")
+	assert.NotContains(t, message(refused, "PreflightPassed"), `"`+w.namespace+`"`, "whose volume it was is not for this namespace to know")
 	other.shell(other.commandOf(refused, "PreflightPassed"))
 	again := other.untilCompleted(nightly)
 	assert.Equal(t, volume, other.persistentVolume(nightlyVolume))

@@ -75,7 +75,7 @@ func TestResyncJobFails(t *testing.T) {
 	release, err := stage.OpenShift.Hold(t.Context(), w.namespace, threescale.Sidekiq)
 	require.NoError(t, err)
 	d := w.deliver()
-	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 90s, retryInterval: 5s}`))
+	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 160s, retryInterval: 5s}`))
 	t.Log(message(w.untilRestoreSays("dr", "Waiting for system-sidekiq to be ready"), "Ready"))
 	healthy := w.admin("get", "configmap", "system", "-o", `jsonpath={.data.zync\.yml}`)
 	zync := func(text string) {

@@ -38,15 +38,15 @@ type Options struct {
 	Objects     string   `required:"" help:"Snapshot of the installation's objects." type:"path"`
 	FileStorage string   `optional:"" help:"Root of the System file storage; without it, the file storage is skipped." type:"path"`
 	Recipient   []string `optional:"" help:"age recipient to encrypt for; may be repeated." sep:"none"`
-	Known       []string `optional:"" help:"RUN=SHA-256 of a run's manifest.json; may be repeated. What differs is not linked to, and with one, nor is what is not known." sep:"none"`
+	Known       []string `optional:"" env:"KNOWN_MANIFESTS" help:"RUN=SHA-256 of a run's manifest.json; may be repeated. What differs is not linked to, and with one, nor is what is not known." sep:","`
 	ProveLinks  bool     `optional:"" help:"Read each stored file before linking to it, and link only to what is undamaged."`
 	Retention   `embed:""`
 	Namespace   string `optional:"" help:"Namespace of the report ConfigMap."`
 	Report      string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
-// Args returns the arguments that parse into o: the only source of a Job's
-// command line. No value may hold a dollar sign, which Kubernetes would expand;
+// Args returns the arguments that parse into o, but for Known, which KnownVariable
+// holds: the only source of a Job's command line. No value may hold a dollar sign, which Kubernetes would expand;
 // free text such as a trigger travels in the snapshot's Description instead.
 func (o Options) Args() []string {
 	args := arguments{BackupCommand}
@@ -55,7 +55,6 @@ func (o Options) Args() []string {
 	args.add("objects", o.Objects)
 	args.add("file-storage", o.FileStorage)
 	args.add("recipient", o.Recipient...)
-	args.add("known", o.Known...)
 	if o.ProveLinks {
 		args = append(args, "--prove-links")
 	}

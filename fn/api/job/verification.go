@@ -16,7 +16,7 @@ type VerifyOptions struct {
 	Volume         string   `required:"" help:"Root of the backup volume." type:"path"`
 	ExpectRun      string   `optional:"" help:"ID of a run whose manifest is known."`
 	ManifestSHA256 string   `optional:"" name:"manifest-sha256" help:"What the digest of that run's manifest.json must be."`
-	Known          []string `optional:"" help:"RUN=SHA-256 of the manifest.json of a run that may be there; may be repeated." sep:"none"`
+	Known          []string `optional:"" env:"KNOWN_MANIFESTS" help:"RUN=SHA-256 of the manifest.json of a run that may be there; may be repeated." sep:","`
 	Namespace      string   `optional:"" help:"Namespace of the report ConfigMap."`
 	Report         string   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
@@ -29,7 +29,6 @@ func (o VerifyOptions) Args() []string {
 	args.add("volume", o.Volume)
 	args.add("expect-run", o.ExpectRun)
 	args.add("manifest-sha256", o.ManifestSHA256)
-	args.add("known", o.Known...)
 	args.add("namespace", o.Namespace)
 	args.add("report", o.Report)
 	return args

@@ -53,6 +53,9 @@ type ThreeScaleRestoreStatus struct {
 	// When the commit was pushed.
 	// +optional
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
+	// The revision that Flux had fetched before the push.
+	// +optional
+	RevisionBefore string `json:"revisionBefore,omitempty"`
 	// True once Zync was told to make the Routes again.
 	// +optional
 	Resynced bool `json:"resynced,omitempty"`

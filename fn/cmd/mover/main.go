@@ -4,10 +4,12 @@
 package main
 
 import (
+	"os"
 	_ "time/tzdata" // the image has no file system to read time zones from
 
 	"github.com/alecthomas/kong"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/cmd/internal/version"
 )
 
@@ -22,9 +24,13 @@ type cli struct {
 }
 
 func main() {
-	ctx := kong.Parse(&cli{},
+	parser := kong.Must(&cli{},
 		kong.Name("mover"),
 		version.Option(),
 		kong.Description("Data mover of backups of Red Hat 3scale API Management."))
-	ctx.FatalIfErrorf(ctx.Run())
+	ctx, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		_ = exit(err, job.ExitUsage) // which no retry mends
+	}
+	parser.FatalIfErrorf(ctx.Run())
 }

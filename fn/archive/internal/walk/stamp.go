@@ -39,10 +39,10 @@ func numbersInodes(magic uint32) bool {
 
 // Stamp stands for the ctime and the inode of a file, neither of which its users can choose: two equal ones mean that
 // nothing was written to it in between, whatever its size and mtime say. It is 0 for a file that was changed so shortly
-// before that another change could have the same times.
+// before that another change could have the same times. Where inodes are not counted, ctimes may be made of mtimes.
 func (s Stamper) Stamp(st *unix.Stat_t) uint64 {
 	ctime, mtime := time.Unix(st.Ctim.Unix()), time.Unix(st.Mtim.Unix())
-	if !ctime.Before(s.before) || !mtime.Before(s.before) {
+	if !ctime.Before(s.before) || !s.inodes && !mtime.Before(s.before) {
 		return 0
 	}
 	var b [24]byte
