@@ -55,6 +55,10 @@ func TestWhatLooksUnchanged(t *testing.T) {
 			require.NoError(f.t, os.Rename(filepath.Join(f.files, "new"), filepath.Join(f.files, path)))
 			f.touchAll()
 		}, "a logo", 4, true},
+		"Future": {"what is dated in the future is known as well as any other", func(f *fixture) {
+			ahead := time.Now().AddDate(10, 0, 0)
+			require.NoError(f.t, os.Chtimes(filepath.Join(f.files, path), ahead, ahead))
+		}, "a logo", 3, false},
 		"Restored": {"a file storage that was restored is another one throughout", func(f *fixture) {
 			copied := f.t.TempDir()
 			shell(f.t, "/", "cp", "-a", f.files+"/.", copied)

@@ -321,3 +321,23 @@ func TestVerifyRunsWithoutLocksWhileRunsAreRemoved(t *testing.T) {
 	assert.Len(t, report.Runs, 2)
 	assert.Equal(t, int64(2), report.Verified)
 }
+
+// TestRunsThatAreNotReadAreCompared: of what is known of other runs, their manifests tell whether they were replaced.
+func TestRunsThatAreNotReadAreCompared(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	known := f.write("r1").ManifestSHA256
+	f.write("r2")
+	report := f.verifyRuns(VerifyRunsOptions{Run: "r2", Expect: map[string]string{"r1": known}})
+	require.NoError(t, report.Err())
+	require.Len(t, report.Runs, 1)
+
+	require.NoError(t, os.WriteFile(filepath.Join(f.root, "runs", "r1", "manifest.json"), []byte("{}"), 0o600))
+	report = f.verifyRuns(VerifyRunsOptions{Run: "r2", Expect: map[string]string{"r1": known}})
+	require.Error(t, report.Err())
+	damages := report.Damages()
+	require.Len(t, damages, 1)
+	assert.Equal(t, []string{"r1"}, damages[0].Runs)
+	assert.Equal(t, "runs/r1/manifest.json", damages[0].Path)
+	assert.Equal(t, "sha256:"+known, damages[0].Want)
+}
