@@ -339,5 +339,6 @@ func TestRunsThatAreNotReadAreCompared(t *testing.T) {
 	require.Len(t, damages, 1)
 	assert.Equal(t, []string{"r1"}, damages[0].Runs)
 	assert.Equal(t, "runs/r1/manifest.json", damages[0].Path)
-	assert.Equal(t, "sha256:"+known, damages[0].Want)
+	want := "sha256:" + known
+	assert.Equal(t, want, damages[0].Want)
 }

@@ -87,8 +87,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if err != nil {
 		decision = restore.Decision{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
 	}
-	if ctx.Err() == nil && !(decision.Queued && conditions.IsFalse(obj, meta.ReadyCondition)) {
-		conclude(obj, decision) // of a call that was cut off, or has to wait for its turn, what was said still holds
+	queued := decision.Queued && conditions.IsFalse(obj, meta.ReadyCondition)
+	if ctx.Err() == nil && !queued {
+		conclude(obj, decision) // else nothing was done, and what was said still holds
 	}
 	r.RecordDuration(ctx, obj, start)
 	if saved := r.saveLast(ctx, patcher, obj); saved != nil {

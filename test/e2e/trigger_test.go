@@ -6,6 +6,7 @@ import (
 	"context"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -24,7 +25,7 @@ func (w *tenant) bytesOn(dir string) int64 {
 	var sum int64
 	seen := map[uint64]bool{}
 	require.NoError(w.t, filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
+		if err != nil || !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".stamps-") { // which are no part of a backup
 			return err
 		}
 		info, err := entry.Info()

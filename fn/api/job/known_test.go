@@ -39,8 +39,8 @@ func full[T any]() T {
 func fill(value reflect.Value) {
 	switch value.Kind() {
 	case reflect.Struct:
-		for i := range value.NumField() {
-			fill(value.Field(i))
+		for _, field := range value.Fields() {
+			fill(field)
 		}
 	case reflect.Slice:
 		value.Set(reflect.ValueOf([]string{"x"}))
