@@ -87,3 +87,16 @@ func memory() (mappings, error) {
 	}
 	return m, nil
 }
+
+// privateMemory returns the bytes of memory that this process uses and shares with nobody.
+func privateMemory() (int64, error) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	var size, resident, shared int64
+	if _, err := fmt.Sscan(string(text), &size, &resident, &shared); err != nil {
+		return 0, err
+	}
+	return (resident - shared) * int64(os.Getpagesize()), nil
+}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"runtime/metrics"
 	"time"
 )
 
@@ -76,19 +75,18 @@ func parse(args []string) (Limits, error) {
 // apply bounds this process.
 func (l Limits) apply() error {
 	debug.SetMaxStack(maxStack)
-	debug.SetMemoryLimit(l.Memory * 3 / 4) // collects garbage before the kernel refuses
+	debug.SetGCPercent(25)             // what it holds is small against what it makes, and memory is dearer than time
+	debug.SetMemoryLimit(l.Memory / 2) // collects garbage long before it has to end
 	return l.confine()
 }
 
-// watchEvery is how often a child looks at what it holds.
+// watchEvery is how often a child looks at what it uses.
 const watchEvery = 5 * time.Millisecond
 
-// watch ends this process when Go holds more than the limit, of which the kernel's limits let some more pass.
+// watch ends this process when it uses more private memory than it may, of which the kernel's limits let some more pass.
 func (l Limits) watch() {
-	held := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	for range time.Tick(watchEvery) {
-		metrics.Read(held)
-		if int64(held[0].Value.Uint64()-held[1].Value.Uint64()) > l.Memory {
+		if used, err := privateMemory(); err == nil && used > l.Memory {
 			os.Exit(exitOutOfMemory)
 		}
 	}
