@@ -76,7 +76,7 @@ func TestResyncJobFails(t *testing.T) {
 	require.NoError(t, err)
 	d := w.deliver()
 	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 160s, retryInterval: 5s}`))
-	t.Log(message(w.untilRestoreSays("dr", "Waiting for system-sidekiq to be ready"), "Ready"))
+	t.Log(message(w.untilRestoreSays("dr", "are not ready: system-sidekiq"), "Ready"))
 	healthy := w.admin("get", "configmap", "system", "-o", `jsonpath={.data.zync\.yml}`)
 	zync := func(text string) {
 		w.admin("patch", "configmap", "system", "--type=merge", "-p", fmt.Sprintf(`{"data":{"zync.yml":%q}}`, text))

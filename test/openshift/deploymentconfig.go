@@ -42,7 +42,8 @@ func (o *OpenShift) reconcileDeploymentConfig(ctx context.Context, request recon
 		return reconcile.Result{}, err
 	}
 	if o.counts(o.held, dc.GetNamespace(), dc.GetName()) {
-		available = 0
+		// Whoever lets go of it may not have seen it yet.
+		return reconcile.Result{RequeueAfter: time.Second}, o.setStatus(ctx, dc, replicas, 0)
 	}
 	return reconcile.Result{}, o.setStatus(ctx, dc, replicas, available)
 }
