@@ -20,6 +20,7 @@
 //	    SHA256SUMS                              MTREE, every regular file below files/, and the next
 //	    files.xattrs                            extended attributes; absent where no entry has any
 //	    files/...
+//	  runs/.aside-<run>                         what had the name of a run before that run began; see [Witness]
 //	  trees/.stamps-<tree>                      what of the files' sources tells that they are unchanged; no part of a backup
 //
 // manifest.json holds the digests of the three lists, so that one digest, that
@@ -115,6 +116,11 @@
 // stamps and digests; the next attempt of the same run recomputes them and keeps what
 // agrees. Nothing that has its final name is ever changed: what is in the way
 // is removed and made anew, since it may be linked to an earlier run.
+//
+// With WriteOptions.Witness, what has the names of a run that was not noted is
+// somebody else's: the beginning of a run is removed, and what has the place of
+// a whole one becomes runs/.aside-<run>, or .aside-<run>.2 and so on. That is no
+// run, and the tree that it refers to stays as long as it does.
 //
 // # Removing
 //

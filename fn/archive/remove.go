@@ -176,7 +176,27 @@ func (v *Volume) usedTrees(but ...string) (used map[string]bool, unknown string,
 			unknown = r.ID // a newer format may have more trees than the link tells
 		}
 	}
-	return used, unknown, nil
+	return used, unknown, v.useAside(used)
+}
+
+// useAside adds the trees of what was set aside, as far as they can be told: it may be a good run.
+func (v *Volume) useAside(used map[string]bool) error {
+	names, err := v.aside()
+	for _, name := range names {
+		if tree, ok := v.linkedTree(name); ok {
+			used[tree] = true
+			continue
+		}
+		run, err := v.openRun(name)
+		if err != nil {
+			continue // it is none
+		}
+		if m, _, err := readManifest(run); err == nil {
+			used[m.Tree] = true
+		}
+		run.Close()
+	}
+	return err
 }
 
 // linkedTree returns the tree that a run's link leads to.

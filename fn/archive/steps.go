@@ -13,13 +13,16 @@ import (
 
 // write is Write under the lock. The steps are in the order that makes it safe to stop after each of them.
 func (w *writer) write(ctx context.Context) (result *Result, err error) {
-	if done, err := w.alreadyComplete(ctx); done != nil || err != nil {
-		return done, err
-	}
 	if err := w.open(); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.begin(ctx); err != nil {
+		return nil, err
+	}
+	if done, err := w.alreadyComplete(ctx); done != nil || err != nil {
+		return done, err
+	}
 	steps := []func(context.Context) error{
 		w.findInterrupted,
 		w.removeLeftovers,

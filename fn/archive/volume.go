@@ -19,6 +19,7 @@ const (
 	treesDir      = "trees"
 	partialPrefix = ".partial-" // of runs and trees that are being built
 	removedPrefix = ".removed-" // of runs and trees that are being removed
+	asidePrefix   = ".aside-"   // of what had the name of a run that had not begun
 	stampsPrefix  = ".stamps-"  // of lists of stamps, followed by the tree
 	manifestName  = "manifest.json"
 	latestLink    = "latest"

@@ -33,6 +33,7 @@ type WriteOptions struct {
 	Cause      Cause             // for the manifest
 	Recipients []string          // age1..., to encrypt for; none: stored in plaintext
 	Known      map[string]string // by run ID, digests of manifests: what differs is not linked to, and with any, nor is a run without
+	Witness    Witness           // of this run; nil: what the volume holds of it is an earlier call's
 	ProveLinks bool              // read each stored file before linking to it, and copy afresh what is damaged
 	Workers    int               // how many files at a time; 0: one for each CPU and one more
 	Progress   func(Progress)    // called by one goroutine at a time, up to thousands of times a second; may be nil

@@ -259,8 +259,8 @@ func (c *composition) composeHelpers() {
 	c.desired.Resources[keyServiceAccount] = specs.ServiceAccount(identity)
 	c.desired.Resources[keyRole] = specs.Role(identity, report)
 	// The API server looks up the Role of a new RoleBinding, and core applies
-	// what it gets in any order. So the first one comes with the Job; the pod
-	// has nothing to report before.
+	// what it gets in any order. So the first one comes with the Job; a pod
+	// that is faster asks again.
 	if c.observed.Composed[keyRole] != nil || c.observed.Composed[keyRoleBinding] != nil {
 		c.desired.Resources[keyRoleBinding] = specs.RoleBinding(identity)
 	}

@@ -30,6 +30,11 @@ type Readers interface {
 	Readers(ctx context.Context) (string, error)
 }
 
+// Notes is what a Reporter may also be: it tells what was reported before, by this process or an earlier one.
+type Notes interface {
+	Begun(ctx context.Context, run string) (bool, error)
+}
+
 // Env is what the mover needs beside its options.
 type Env struct {
 	// Reporter may be nil.
@@ -107,6 +112,7 @@ func writeOptions(o job.Options, env Env, snapshot *Snapshot, progress func(job.
 		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
 		Recipients: o.Recipient,
 		Known:      job.KnownManifests(o.Known),
+		Witness:    witnessOf(o.Run, env),
 		ProveLinks: o.ProveLinks,
 		Now:        env.Now,
 		Progress:   passOn(progress),

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
@@ -93,17 +94,31 @@ func (r *configMapReporter) Report(ctx context.Context, key string, value any) e
 
 // Readers implements Readers: whoever composed the report wrote it there.
 func (r *configMapReporter) Readers(ctx context.Context) (string, error) {
-	var report struct {
-		Metadata metav1.ObjectMeta `json:"metadata"`
-	}
+	report, err := r.read(ctx)
+	return report.Metadata.Annotations[v1alpha1.AnnotationReaders], err
+}
+
+// Begun implements Notes.
+func (r *configMapReporter) Begun(ctx context.Context, run string) (bool, error) {
+	report, err := r.read(ctx)
+	return job.HasBegun(report.Data, run), err
+}
+
+// configMap is what is read of one.
+type configMap struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Data     map[string]string `json:"data"`
+}
+
+func (r *configMapReporter) read(ctx context.Context) (report configMap, err error) {
 	body, err := r.client.rest.Get().Namespace(r.client.namespace).Resource("configmaps").Name(r.name).Do(ctx).Raw()
 	if err == nil {
 		err = json.Unmarshal(body, &report)
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot read configmaps %q: %w", r.name, err)
+		return configMap{}, fmt.Errorf("cannot read configmaps %q: %w", r.name, err)
 	}
-	return report.Metadata.Annotations[v1alpha1.AnnotationReaders], nil
+	return report, nil
 }
 
 // Handover returns a Handover that writes into the Secrets of those names.

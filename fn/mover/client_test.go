@@ -30,7 +30,7 @@ func TestClient(t *testing.T) {
 		answer(body)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_, err = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"backup.threescale.dev/readers":"dr"}}}`)
+		_, err = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"backup.threescale.dev/readers":"dr"}},"data":{"begun":"{\"run\":\"r\"}"}}`)
 		assert.NoError(t, err)
 	}))
 	defer server.Close()
@@ -70,9 +70,17 @@ func TestClient(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "GET /api/v1/namespaces/3scale/configmaps/report", path)
 	assert.Equal(t, "dr", readers)
+	for run, want := range map[string]bool{"r": true, "s": false} {
+		begun, err := reporter.(Notes).Begun(t.Context(), run)
+		require.NoError(t, err)
+		assert.Equal(t, want, begun)
+	}
+	require.NoError(t, reporter.Report(t.Context(), job.KeyBegun, job.Begun{Run: "s"}))
 
 	status = http.StatusForbidden
 	_, err = reporter.(Readers).Readers(t.Context())
+	require.ErrorContains(t, err, `cannot read configmaps "report"`)
+	_, err = reporter.(Notes).Begun(t.Context(), "r")
 	require.ErrorContains(t, err, `cannot read configmaps "report"`)
 	require.ErrorContains(t, reporter.Report(t.Context(), job.KeyResult, result), `cannot patch configmaps "report"`)
 }

@@ -43,6 +43,7 @@ func (o *outage) call(ctx context.Context) error {
 
 func (o *outage) Report(ctx context.Context, _ string, _ any) error         { return o.call(ctx) }
 func (o *outage) Readers(ctx context.Context) (string, error)               { return "", o.call(ctx) }
+func (o *outage) Begun(ctx context.Context, _ string) (bool, error)         { return true, o.call(ctx) }
 func (o *outage) Parts() int                                                { return 1 }
 func (o *outage) Put(ctx context.Context, _ int, _ map[string][]byte) error { return o.call(ctx) }
 
@@ -52,7 +53,14 @@ func TestOutages(t *testing.T) {
 	calls := map[string]func(context.Context, *outage) error{
 		"Report":   func(ctx context.Context, o *outage) error { return report(ctx, o, "r1", job.KeyResult, job.Result{}) },
 		"HandOver": func(ctx context.Context, o *outage) error { return handOver(ctx, o, []map[string][]byte{{}}) },
-		"Readers":  func(ctx context.Context, o *outage) error { return (&pruner{env: Env{Reporter: o}}).unread(ctx) },
+		"Begun": func(ctx context.Context, o *outage) error {
+			_, err := witnessOf("r1", Env{Reporter: o}).Begun(ctx)
+			return err
+		},
+		"Begin": func(ctx context.Context, o *outage) error {
+			return witnessOf("r1", Env{Reporter: o, Now: time.Now}).Begin(ctx)
+		},
+		"Readers": func(ctx context.Context, o *outage) error { return (&pruner{env: Env{Reporter: o}}).unread(ctx) },
 	}
 	const never = 365 * 24 * time.Hour
 	cases := map[string]struct {

@@ -221,6 +221,15 @@ func (r *worldReporter) Readers(context.Context) (string, error) {
 	return r.world.objects[r.key].GetAnnotations()[v1alpha1.AnnotationReaders], nil
 }
 
+// Begun implements mover.Notes.
+func (r *worldReporter) Begun(_ context.Context, run string) (bool, error) {
+	data, _, err := unstructured.NestedStringMap(r.world.objects[r.key].Object, "data")
+	if err != nil {
+		return false, fmt.Errorf("cannot read ConfigMap %q: %w", r.key.name, err)
+	}
+	return job.HasBegun(data, run), nil
+}
+
 // endJob ends a Job as the Job controller would after its last try.
 func (w *World) endJob(object *unstructured.Unstructured, err error) {
 	condition := map[string]any{"type": "Complete", "status": "True", "lastTransitionTime": w.Now().UTC().Format(time.RFC3339)}

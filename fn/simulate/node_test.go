@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/function"
 	"threescale.dev/backup/fn/simulate"
 	"threescale.dev/backup/test/dataset"
@@ -147,7 +148,7 @@ func TestPodKilledAfterItsRun(t *testing.T) {
 			i.Put(again)
 		case strings.HasPrefix(name, "report/"):
 			again := o.DeepCopy()
-			delete(again.Object, "data")
+			unstructured.RemoveNestedField(again.Object, "data", job.KeyResult)
 			i.Put(again)
 		}
 	}

@@ -13,6 +13,8 @@ const (
 	KeyProgress = "progress"
 	// KeyResult holds a Result as JSON once it has ended.
 	KeyResult = "result"
+	// KeyBegun holds a Begun as JSON from before the run has anything on the volume.
+	KeyBegun = "begun"
 )
 
 // MaxReportBytes bounds what is read of one key of a report.
@@ -58,6 +60,13 @@ type Progress struct {
 	FilesTotal int64  `json:"filesTotal"`
 	BytesDone  int64  `json:"bytesDone"`
 	BytesTotal int64  `json:"bytesTotal"`
+}
+
+// Begun notes that a run has begun. What the volume holds under its ID while there is no note was put there by
+// somebody else: IDs can be computed, and the volume may be written to by whoever can mount it.
+type Begun struct {
+	Run string    `json:"run"`
+	At  time.Time `json:"at"`
 }
 
 // Result of a run: completed, or failed for Reason.
@@ -125,6 +134,14 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
 	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), BoundedIDs(r.Removed)
 	return r, nil
+}
+
+// HasBegun reports whether a report notes that run has begun. What cannot be read
+// is no note: the mover did not write it.
+func HasBegun(data map[string]string, run string) bool {
+	b := &Begun{}
+	ok, err := parse(data, KeyBegun, b)
+	return ok && err == nil && b.Run == run
 }
 
 // ParseProgress reads a report's progress; nil when there is none yet.

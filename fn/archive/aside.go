@@ -1,0 +1,117 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+)
+
+// Witness remembers, elsewhere than on the volume, that a run has begun. Whoever can write to a volume, and knows the
+// ID that a run will have, can put anything there under that ID beforehand.
+type Witness interface {
+	// Begun reports whether the run was noted.
+	Begun(ctx context.Context) (bool, error)
+	// Begin notes the run. When it returns without an error, the note outlives this process.
+	Begin(ctx context.Context) error
+}
+
+// begin makes sure that all that the volume holds under the name of the run is what we wrote.
+func (w *writer) begin(ctx context.Context) error {
+	if w.opts.Witness != nil {
+		begun, err := w.opts.Witness.Begun(ctx)
+		if err == nil && !begun {
+			err = w.setAside()
+		}
+		if err == nil && !begun {
+			err = w.opts.Witness.Begin(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	aside, err := w.volume.aside()
+	for _, name := range aside {
+		w.Warn(fmt.Sprintf("%s/%s was on the volume before run %q began: somebody else put it there, or the report of the run was deleted; it is kept, and is no run: look at it, then remove it",
+			runsDir, name, asideRun(name)))
+	}
+	return err
+}
+
+// setAside takes the names of the run from what has them. What may be a good run is kept under another name; the
+// beginning of one is left to be removed.
+func (w *writer) setAside() error {
+	run, err := moveAway(w.runs, w.opts.Run, asidePrefix+w.opts.Run)
+	if err != nil {
+		return err
+	}
+	if run {
+		if err := w.volume.pointLatest(""); err != nil {
+			return err
+		}
+	}
+	partial := false
+	for _, dir := range []*dirfd.Dir{w.runs, w.trees} {
+		moved, err := moveAway(dir, w.partial(), removedPrefix+w.opts.Run)
+		if err != nil {
+			return err
+		}
+		partial = partial || moved
+	}
+	if partial {
+		w.Warn(fmt.Sprintf("the beginning of a run was on the volume before run %q began, and is not used", w.opts.Run))
+	}
+	if !run && !partial {
+		return nil
+	}
+	return errors.Join(w.runs.Sync(), w.trees.Sync())
+}
+
+// moveAway gives an entry the first of the names "new", "new.2", "new.3" and so on that is free. It reports whether
+// there was such an entry.
+func moveAway(dir *dirfd.Dir, name, newName string) (bool, error) {
+	kind, err := dir.Kind(name)
+	if err != nil || kind == 0 {
+		return false, err
+	}
+	free := newName
+	for n := 2; ; n++ {
+		kind, err := dir.Kind(free)
+		if err != nil {
+			return false, err
+		}
+		if kind == 0 {
+			return true, dir.Rename(name, dir, free)
+		}
+		free = newName + "." + strconv.Itoa(n)
+	}
+}
+
+// aside returns the names of what was set aside, sorted.
+func (v *Volume) aside() ([]string, error) {
+	runs, err := v.root.Sub(runsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer runs.Close()
+	names, err := runs.Names()
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, asidePrefix) })
+	return names, err
+}
+
+// asideRun is the ID of the run whose name something had that was set aside.
+func asideRun(name string) string {
+	id := strings.TrimPrefix(name, asidePrefix)
+	if run, number, ok := strings.Cut(id, "."); ok && number != "" && strings.Trim(number, "0123456789") == "" {
+		return run
+	}
+	return id
+}
