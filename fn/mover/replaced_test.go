@@ -1,9 +1,12 @@
 package mover_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +106,60 @@ func TestReplacedRunDisplacesNone(t *testing.T) {
 	result := s.run(third, 2, job.Retention{KeepLast: 2}, digests...)
 	assert.Empty(t, result.Removed, "two good ones are kept")
 	assert.ElementsMatch(t, []string{first, second, third}, s.left())
+}
+
+// add puts a run of a digest that nobody knows on the volume, as somebody may
+// write it who chooses its place in the order, and its date.
+func (s *steady) add(id string, sequence int64, start time.Time) {
+	s.t.Helper()
+	s.replace(id)
+	path := filepath.Join(s.o.Volume, "runs", id, "manifest.json")
+	text, err := os.ReadFile(path)
+	require.NoError(s.t, err)
+	for pattern, with := range map[string]string{
+		`"sequence": \d+`:      fmt.Sprintf(`"sequence": %d`, sequence),
+		`"startTime": "[^"]+"`: fmt.Sprintf(`"startTime": %q`, start.Format(time.RFC3339)),
+	} {
+		text = regexp.MustCompile(pattern).ReplaceAll(text, []byte(with))
+	}
+	require.NoError(s.t, os.WriteFile(path, text, 0o600))
+}
+
+// TestAddedRunDisplacesNone: whoever can write to the volume can add a run that is
+// newer than all others by its own word, for as long as it is there.
+func TestAddedRunDisplacesNone(t *testing.T) {
+	const (
+		added    = "20261121t120000z-0000000a"
+		greatest = 1<<53 - 1
+	)
+	cases := map[string]struct {
+		reason   string
+		sequence int64
+		days     int
+		known    bool // what is known of the runs that we wrote
+		removed  []string
+		stays    bool // the added one
+	}{
+		"Greatest":        {"no run can come after it", greatest, 3650, true, []string{first}, true},
+		"GreatestOfToday": {"likewise", greatest, 2, true, []string{first}, true},
+		"Between":         {"and in the place of another", 2, 1, true, []string{first}, true},
+		"Old":             {"what is older than all that is known may be from before that was", 1, -3, true, []string{added, first}, false},
+		"NothingKnown":    {"then nobody can tell", greatest, 3650, false, []string{first, second}, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newSteady(t)
+			digests := []string{known(first, s.run(first, 0, job.Retention{})), known(second, s.run(second, 1, job.Retention{}))}
+			s.add(added, tc.sequence, noon.AddDate(0, 0, tc.days))
+			if !tc.known {
+				digests = nil
+			}
+			result := s.run(third, 2, job.Retention{KeepLast: 2}, digests...)
+			assert.Equal(t, tc.removed, result.Removed, tc.reason)
+			assert.Equal(t, tc.stays, slices.Contains(s.left(), added), tc.reason)
+			assert.Contains(t, s.left(), third)
+		})
+	}
 }
 
 func TestVerifyComparesWhatIsKnown(t *testing.T) {

@@ -144,20 +144,32 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	decisions := Decide(p.unreplaced(runs), InstallationOf(written), p.policy, written.CompletionTime)
+	decisions := Decide(p.counted(runs, written.Run), InstallationOf(written), p.policy, written.CompletionTime)
 	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
 		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
 	}
 	return slices.DeleteFunc(goingOf(decisions), func(id string) bool { return id == written.Run }), nil
 }
 
-// unreplaced leaves out the runs that are not what their digests are known of. Like
-// those that are damaged, they displace no other, and stay for somebody to look at.
-func (p *pruner) unreplaced(runs []archive.RunInfo) []archive.RunInfo {
-	return slices.DeleteFunc(slices.Clone(runs), func(run archive.RunInfo) bool {
-		want := p.known[run.ID]
-		return want != "" && run.ManifestSHA256 != want
-	})
+// counted leaves out the runs that may be forged: those that are not what their
+// digests are known of, and those of unknown digests that come after a known run,
+// since what the status does not know of ours is older than what it does. Like runs
+// that are damaged, they displace no other, and stay for somebody to look at.
+func (p *pruner) counted(runs []archive.RunInfo, written string) []archive.RunInfo {
+	var counted []archive.RunInfo
+	afterKnown := false
+	for _, run := range runs { // oldest first
+		digest, known := p.known[run.ID]
+		switch {
+		case run.ID == written:
+		case known && run.ManifestSHA256 == digest:
+			afterKnown = true
+		case known || afterKnown:
+			continue
+		}
+		counted = append(counted, run)
+	}
+	return counted
 }
 
 // goingOf returns the IDs of the runs that go, oldest first.
@@ -232,7 +244,7 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 		policy, rules = retention.Policy{Last: 1}, "keeping only the newest verified run"
 	}
 	runs, listErr := p.volume.Runs()
-	going := goingOf(Decide(p.unreplaced(runs), of, policy, p.env.Now()))
+	going := goingOf(Decide(p.counted(runs, ""), of, policy, p.env.Now()))
 	freed, freedErr := p.volume.Freed(ctx, going)
 	switch {
 	case listErr != nil || freedErr != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
@@ -45,26 +46,34 @@ func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Prog
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
 	options := archive.VerifyRunsOptions{Progress: passOn(progress)}
+	runs, err := volume.Runs()
+	if err != nil {
+		return nil, denied(err)
+	}
 	if o.Run != job.All {
-		if options.Run, err = resolve(volume, o.Run); err != nil {
+		if options.Run, err = resolve(volume, latestKnown(runs, o)); err != nil {
 			return nil, denied(err)
 		}
 	}
-	if options.Expect, err = expected(volume, o); err != nil {
-		return nil, denied(err)
-	}
+	options.Expect = expected(runs, o)
 	found, err := volume.VerifyRuns(ctx, options)
 	return found, denied(err)
 }
 
+// latestKnown returns the run to verify: for the latest, the one that is known to
+// be. Another may have been added that says of itself that it is newer.
+func latestKnown(runs []archive.RunInfo, o job.VerifyOptions) string {
+	there := slices.ContainsFunc(runs, func(r archive.RunInfo) bool { return r.ID == o.ExpectRun && r.State != archive.Partial })
+	if o.Run == job.Latest && there {
+		return o.ExpectRun
+	}
+	return o.Run
+}
+
 // expected are the digests to compare with, by run: of what must be there, and of
 // what is known and still there, since retention removes runs.
-func expected(volume *archive.Volume, o job.VerifyOptions) (map[string]string, error) {
+func expected(runs []archive.RunInfo, o job.VerifyOptions) map[string]string {
 	expect := make(map[string]string)
-	runs, err := volume.Runs()
-	if err != nil {
-		return nil, err
-	}
 	known := job.KnownManifests(o.Known)
 	for _, run := range runs {
 		if digest, ok := known[run.ID]; ok && run.State != archive.Partial {
@@ -74,7 +83,7 @@ func expected(volume *archive.Volume, o job.VerifyOptions) (map[string]string, e
 	if o.ExpectRun != "" && o.ManifestSHA256 != "" {
 		expect[o.ExpectRun] = o.ManifestSHA256
 	}
-	return expect, nil
+	return expect
 }
 
 // denied tells that reading was forbidden from that writing was: here, nothing

@@ -3,6 +3,7 @@ package mover_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -55,6 +56,19 @@ func (v *verification) run() (job.Verification, error) {
 // stored returns the path of a file of the file storage as a run has it.
 func (v *verification) stored(run, path string) string {
 	return filepath.Join(v.options.Volume, "runs", run, "system-filestorage-pvc", path)
+}
+
+// addRun makes a copy of the first run one that comes after all others.
+func (v *verification) addRun(id string) {
+	v.t.Helper()
+	runs := filepath.Join(v.options.Volume, "runs")
+	out, err := exec.CommandContext(v.t.Context(), "cp", "-a", filepath.Join(runs, "r1"), filepath.Join(runs, id)).CombinedOutput()
+	require.NoError(v.t, err, "%s", out)
+	manifest := filepath.Join(runs, id, "manifest.json")
+	text, err := os.ReadFile(manifest)
+	require.NoError(v.t, err)
+	text = []byte(strings.NewReplacer(`"run": "r1"`, `"run": "`+id+`"`, `"sequence": 1`, `"sequence": 99`).Replace(string(text)))
+	require.NoError(v.t, os.WriteFile(manifest, text, 0o600))
 }
 
 func TestVerifyTellsThatAllIsWell(t *testing.T) {
@@ -134,6 +148,11 @@ func TestVerifyTellsDamage(t *testing.T) {
 			require.NoError(v.t, os.RemoveAll(filepath.Join(v.options.Volume, "runs/r3")))
 			v.verify.Run, v.verify.ExpectRun, v.verify.ManifestSHA256 = job.Latest, "r3", v.digest
 		}, []string{"r3"}, []string{"runs/r3 is missing"}, 1},
+		"Added": {"the latest is the one that is known, whatever else says so of itself", func(v *verification) {
+			v.addRun("r9")
+			flip(v.t, v.stored("r3", "tenant/later.png"))
+			v.verify.Run, v.verify.ExpectRun, v.verify.ManifestSHA256 = job.Latest, "r3", v.digest
+		}, []string{"r3"}, []string{"/files/tenant/later.png is changed"}, 1},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
