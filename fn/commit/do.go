@@ -38,7 +38,10 @@ func Do(ctx context.Context, request Request) (answer Answer) {
 		err = errors.New("nothing is asked for")
 	}
 	if err != nil {
-		return Answer{Failure: failureOf(err)}
+		return Answer{Failure: failureOf(err).bounded()}
+	}
+	if branch := answer.Branch; branch != nil {
+		branch.Problem, branch.Unsigned = branch.Problem.bounded(), branch.Unsigned.bounded()
 	}
 	return answer
 }

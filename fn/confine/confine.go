@@ -25,9 +25,13 @@ type Limits struct {
 // The largest request and answer, and the largest file that a child may write, in bytes.
 const (
 	maxRequest = 32 << 20
-	maxAnswer  = 32 << 20
+	maxAnswer  = 16 << 20
 	maxFile    = 1 << 30
 )
+
+// maxValue bounds what a value of an answer takes when it is decoded, beside its own text, in bytes: an empty object of three bytes may
+// become a map, or a struct of many fields. An answer has no more values than fit into the memory that the child may use.
+const maxValue = 1 << 10
 
 // Cause tells how a child ended without an answer.
 type Cause string
@@ -103,10 +107,31 @@ func (p Program) Run(ctx context.Context, limits Limits, request, answer any) er
 	case err != nil:
 		return &DiedError{causeOf(command.ProcessState, string(complained.held)), limits}
 	}
+	if int64(values(said.held)) > limits.Memory/maxValue { // whoever has taken the child over chooses what it says
+		return &DiedError{OutOfMemory, limits}
+	}
 	if err := json.Unmarshal(said.held, answer); err != nil {
 		return &DiedError{Crashed, limits}
 	}
 	return nil
+}
+
+// values counts the values of a JSON text without decoding it: at least as many as there are.
+func values(text []byte) int {
+	count, inString, escaped := 1, false, false
+	for _, c := range text {
+		switch {
+		case escaped:
+			escaped = false
+		case c == '\\':
+			escaped = inString
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ',' || c == '{' || c == '['):
+			count++
+		}
+	}
+	return count
 }
 
 // maxComplaint is how much of a dying child's words is read: the Go runtime's come first.

@@ -78,6 +78,10 @@ func do(ctx context.Context, r request) string {
 		panic(r.With)
 	case "talk":
 		return strings.Repeat("x", 65<<20)
+	case "list":
+		size, _ := strconv.Atoi(r.With)
+		fmt.Print("[" + strings.TrimSuffix(strings.Repeat("{},", size), ",") + "]")
+		os.Exit(0)
 	case "file":
 		file, err := os.Create(r.With)
 		if err != nil {
@@ -172,6 +176,36 @@ func TestDies(t *testing.T) {
 				assert.Equal(t, tc.want, died.Cause)
 			}
 			assert.NotContains(t, err.Error(), "canary")
+		})
+	}
+}
+
+// TestAnswerOfManyValues: whoever has taken a child over says what he likes, in few bytes what takes many when it is decoded.
+func TestAnswerOfManyValues(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for name, tc := range map[string]struct {
+		values int
+		want   confine.Cause
+	}{
+		"Few":  {1000, ""},
+		"Many": {1 << 20, confine.OutOfMemory},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			var answer []map[string]any
+			err := confine.Program{self, child}.Run(t.Context(), confine.Limits{Memory: roomy.Memory, Time: time.Minute}, request{"list", strconv.Itoa(tc.values)}, &answer)
+			runtime.ReadMemStats(&after)
+			if tc.want == "" {
+				require.NoError(t, err)
+				assert.Len(t, answer, tc.values)
+				return
+			}
+			var died *confine.DiedError
+			require.ErrorAs(t, err, &died)
+			assert.Equal(t, tc.want, died.Cause)
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(24<<20), "it takes its text, and no more")
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -15,6 +16,7 @@ import (
 	"threescale.dev/backup/fn/confine"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // Children are the processes in which all is done that a tenant controls: Git, the rules of SOPS, templates, kustomize. The controller
@@ -84,7 +86,11 @@ func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*
 	var died *confine.DiedError
 	switch {
 	case errors.As(err, &died):
-		return nil, &restore.Problem{Reason: v1alpha1.ReasonLimitExceeded, Message: fmt.Sprintf("Cannot %s: %v; %s", doing, died, w.afterDeath(died.Cause))}
+		return nil, &restore.Problem{Reason: v1alpha1.ReasonLimitExceeded, Message: fmt.Sprintf("Cannot %s: %v; %s", doing, died, afterDeath(died.Cause))}
+	case err == nil:
+		err = answer.Check(request)
+	}
+	switch {
 	case err != nil:
 		return nil, fmt.Errorf("cannot %s: %w", doing, err)
 	case answer.Failure != nil && answer.Failure.Kind == commit.Crashed:
@@ -96,7 +102,7 @@ func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*
 }
 
 // afterDeath says what to do when a child did not survive.
-func (w *work) afterDeath(cause confine.Cause) string {
+func afterDeath(cause confine.Cause) string {
 	switch cause {
 	case confine.OutOfMemory, confine.OutOfSpace:
 		return "look for what is large in the repository or the backup (references, files, .sops.yaml), or have the platform raise --child-memory of the controller"
@@ -107,20 +113,26 @@ func (w *work) afterDeath(cause confine.Cause) string {
 	}
 }
 
-// built makes a tree of an answer.
+// built makes a tree of an answer. Its objects, which are small as decoded, are such as a tree of the namespace has.
 func built(answer *commit.BuiltTree) (*overlay.Tree, error) {
-	if answer == nil {
-		return nil, errors.New("the child process answered something else than it was asked")
-	}
 	tree := answer.Tree
-	tree.Objects = map[overlay.Key]map[string]any{}
+	tree.Objects = map[overlay.Key]restore.Object{}
 	for _, raw := range answer.Objects {
-		var object map[string]any
-		if err := utiljson.Unmarshal(raw, &object); err != nil { // with whole numbers, as a cluster has them
+		var decoded map[string]any
+		if err := utiljson.Unmarshal(raw, &decoded); err != nil { // with whole numbers, as a cluster has them
 			return nil, errors.New("cannot decode an object of the tree") // the error may quote a value
 		}
-		reference := restore.ReferenceOf(object)
-		tree.Objects[overlay.Key{Kind: reference.Kind, Name: reference.Name}] = object
+		object := unstructured.Unstructured{Object: decoded}
+		key := overlay.Key{Kind: object.GetKind(), Name: object.GetName()}
+		if object.GetAPIVersion() != apiVersions()[key.Kind] || object.GetNamespace() != tree.Namespace || tree.Objects[key] != nil {
+			return nil, fmt.Errorf("the child process answered with an object that no tree of namespace %q has", tree.Namespace)
+		}
+		tree.Objects[key] = decoded
 	}
 	return &tree, nil
+}
+
+// apiVersions are those of the kinds that a tree has.
+func apiVersions() map[string]string {
+	return map[string]string{threescale.APIManagerKind: threescale.APIManagerAPIVersion, threescale.KindSecret: "v1", "ConfigMap": "v1", claimKind: "v1"}
 }

@@ -15,12 +15,14 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
+const claimKind = "PersistentVolumeClaim"
+
 // makeSourceClaim makes a claim that binds to the named PersistentVolume. It
 // stays when the restore goes: whoever deletes it may lose the volume.
 func (w *work) makeSourceClaim(ctx context.Context) error {
 	volume := w.observed.SourceVolume
 	claim := &corev1.PersistentVolumeClaim{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: claimKind},
 		ObjectMeta: metav1.ObjectMeta{
 			Name:      restore.SourceClaimName(w.restore, nil),
 			Namespace: w.restore.Namespace,
@@ -48,7 +50,7 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 	if err := w.build(ctx); err != nil {
 		return err
 	}
-	key := overlay.Key{Kind: "PersistentVolumeClaim", Name: threescale.FileStorageClaimName}
+	key := overlay.Key{Kind: claimKind, Name: threescale.FileStorageClaimName}
 	object, ok := w.tree.Objects[key]
 	if !ok {
 		return &restore.Problem{
@@ -56,9 +58,18 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 			Message: fmt.Sprintf("Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name),
 		}
 	}
-	claim := &corev1.PersistentVolumeClaim{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, claim); err != nil {
+	built := &corev1.PersistentVolumeClaim{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, built); err != nil {
 		return fmt.Errorf("cannot make PersistentVolumeClaim %q: %w", key.Name, err)
+	}
+	claim := &corev1.PersistentVolumeClaim{ // of what a child process says only what a restore asks for: no volume, no owner
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: claimKind},
+		ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: w.restore.Namespace, Annotations: built.Annotations},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes:      built.Spec.AccessModes,
+			StorageClassName: built.Spec.StorageClassName,
+			Resources:        built.Spec.Resources,
+		},
 	}
 	if err := w.tenant.Create(ctx, claim); err != nil {
 		return fmt.Errorf("cannot create PersistentVolumeClaim %q: %w", key.Name, err)

@@ -93,8 +93,13 @@ func (w *work) source(ctx context.Context) (*commit.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := w.restore.Spec
-	source := &commit.Source{Objects: objects, Input: overlay.Input{
+	return &commit.Source{Objects: objects, Input: w.input(admitted)}, nil
+}
+
+// input is what is asked for of the tree.
+func (w *work) input(admitted []overlay.Key) overlay.Input {
+	spec, recorded := w.restore.Spec, w.observed.Inspection
+	return overlay.Input{
 		Name:                w.restore.Name,
 		Namespace:           w.restore.Namespace,
 		Admitted:            admitted,
@@ -102,41 +107,22 @@ func (w *work) source(ctx context.Context) (*commit.Source, error) {
 		StorageClass:        spec.Target.StorageClass,
 		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
 		Quiet:               spec.Target.Quiet,
-	}}
-	storage, err := w.storage(objects, admitted)
-	if err != nil {
-		return nil, err
+		FileStorage:         w.fileStorage(),
+		Former:              &overlay.FormerStorage{Claim: (*overlay.FormerClaim)(recorded.Source.FileStorage), Bytes: recorded.FileStorage.Bytes},
 	}
-	if storage != nil {
-		source.Input.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
-	}
-	return source, nil
 }
 
-// maxAPIManager is how large an object can be that an API server has taken, in bytes.
-const maxAPIManager = 3 << 19
-
-// storage is the claim of the file storage; one that is there is committed as
-// it is, since a claim cannot be changed.
-func (w *work) storage(objects []json.RawMessage, keys []overlay.Key) (*restore.Storage, error) {
-	if claim := w.observed.FileStorage; claim != nil {
-		return &restore.Storage{
-			Class:       claim.Spec.StorageClassName,
-			Size:        claim.Spec.Resources.Requests[corev1.ResourceStorage],
-			AccessModes: claim.Spec.AccessModes,
-		}, nil
+// fileStorage is the claim of the file storage that is there. It is committed as it is, since a claim cannot be changed.
+func (w *work) fileStorage() *overlay.FileStorage {
+	claim := w.observed.FileStorage
+	if claim == nil {
+		return nil
 	}
-	for i, key := range keys {
-		if key.Kind != threescale.APIManagerKind {
-			continue
-		}
-		var object map[string]any
-		if len(objects[i]) > maxAPIManager || json.Unmarshal(objects[i], &object) != nil { // the error may quote a value
-			return nil, fmt.Errorf("cannot decode %s %q of the hand-over", key.Kind, key.Name)
-		}
-		return restore.StorageOf(object, w.observed.Inspection, w.restore.Spec.Target.StorageClass), nil
+	return &overlay.FileStorage{
+		StorageClass: claim.Spec.StorageClassName,
+		Size:         claim.Spec.Resources.Requests[corev1.ResourceStorage],
+		AccessModes:  claim.Spec.AccessModes,
 	}
-	return nil, nil
 }
 
 // treeProblem tells a backup that cannot be restored from a failure.

@@ -53,9 +53,6 @@ func (w *work) readBranch(ctx context.Context) error {
 		return w.failed(err)
 	}
 	branch := answer.Branch
-	if branch == nil {
-		return errors.New("the child process answered something else than it was asked")
-	}
 	read := &restore.Branch{Problem: w.problemOf(branch.Problem)}
 	switch {
 	case branch.Found:
@@ -191,11 +188,7 @@ func (w *work) publish(ctx context.Context) error {
 	if err != nil {
 		return w.failed(err)
 	}
-	result := answer.Published
-	if result == nil {
-		return errors.New("the child process answered something else than it was asked")
-	}
-	status := &w.restore.Status
+	result, status := answer.Published, &w.restore.Status
 	status.LastPushCommit = result.Commit
 	if status.RevisionBefore = before; result.Found {
 		status.RevisionBefore = "" // it was pushed long ago, and what Flux has may be later

@@ -6,8 +6,6 @@ import (
 	"path"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/threescale"
@@ -43,17 +41,10 @@ type Input struct {
 	OmitDatabaseSecrets bool
 	// Quiet commits the Secret of the mail account with empty values.
 	Quiet bool
-	// FileStorage is the claim of the file storage; nil makes none.
+	// FileStorage is the claim of the file storage that is there; nil has one made as Former says.
 	FileStorage *FileStorage
-}
-
-// FileStorage describes the PersistentVolumeClaim system-storage.
-type FileStorage struct {
-	// StorageClass of the claim, which Input.StorageClass does not change: nil is
-	// the cluster's default, and the empty one is no class at all.
-	StorageClass *string
-	Size         resource.Quantity
-	AccessModes  []corev1.PersistentVolumeAccessMode
+	// Former is the file storage that the backup was made of; without it, and without FileStorage, the tree holds no claim.
+	Former *FormerStorage
 }
 
 // File is one file of a tree.
@@ -121,6 +112,12 @@ func build(in Input) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.FileStorage == nil && in.Former != nil {
+		in.FileStorage = storageOf(apiManagerOf(objects), *in.Former, in.StorageClass)
+	}
+	if err := in.FileStorage.check(); err != nil {
+		return nil, err
+	}
 	tree := &Tree{Name: in.Name, Namespace: in.Namespace}
 	if in.OmitDatabaseSecrets {
 		objects, tree.Omitted = withoutDatabaseSecrets(objects)
@@ -158,20 +155,6 @@ func (in Input) check() error {
 	}
 	if in.StorageClass != "" && len(validation.IsDNS1123Subdomain(in.StorageClass)) > 0 {
 		return fmt.Errorf("the storage class %q cannot exist: set spec.target.storageClass to one that does", in.StorageClass)
-	}
-	return in.FileStorage.check()
-}
-
-func (s *FileStorage) check() error {
-	switch {
-	case s == nil:
-		return nil
-	case s.Size.Sign() <= 0:
-		return fmt.Errorf("the file storage has no size")
-	case len(s.AccessModes) == 0:
-		return fmt.Errorf("the file storage has no access mode")
-	case s.StorageClass != nil && *s.StorageClass != "" && len(validation.IsDNS1123Subdomain(*s.StorageClass)) > 0:
-		return fmt.Errorf("the file storage's class %q cannot exist", *s.StorageClass)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -143,69 +142,6 @@ func sizeOf(bytes int64) string {
 	q := resource.NewQuantity(bytes, resource.BinarySI)
 	return fmt.Sprintf("%s bytes", q.String())
 }
-
-// Storage describes the claim of the file storage.
-type Storage struct {
-	// Class is nil for the cluster's default.
-	Class       *string
-	Size        resource.Quantity
-	AccessModes []corev1.PersistentVolumeAccessMode
-}
-
-// Where the operator leaves the size and the modes open, it takes these
-// (facts/3scale.md section 2).
-const defaultStorageSize = "100Mi"
-
-// StorageOf is the claim of the file storage that is made anew: as it was when
-// the run was made, if the run recorded it, else as the operator would make it
-// for the APIManager; of another class where one is given; in any case large
-// enough for what is restored. It is nil where the files are not in a claim.
-func StorageOf(apiManager Object, i *job.Inspection, class string) *Storage {
-	if threescale.UsesS3(apiManager) {
-		return nil
-	}
-	s := &Storage{Size: resource.MustParse(defaultStorageSize), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}}
-	claim := child(apiManager, "spec", "system", "fileStorage", "persistentVolumeClaim")
-	if former, ok := claim["storageClassName"].(string); ok {
-		s.Class = &former
-	}
-	if size, err := resource.ParseQuantity(text(claim, "resources", "requests")); err == nil {
-		s.Size = size
-	}
-	if recorded := i.Source.FileStorage; recorded != nil {
-		s.record(recorded)
-	}
-	if class != "" {
-		s.Class = &class
-	}
-	bytes := i.FileStorage.Bytes
-	// A file system needs room for itself, and files for their last blocks.
-	if least := bytes + bytes/5; s.Size.CmpInt64(least) < 0 {
-		s.Size = *resource.NewQuantity(roundUp(least, 64<<20), resource.BinarySI)
-	}
-	return s
-}
-
-// record takes over what a run recorded of its claim. It comes from a volume
-// that anybody may have written: what makes no sense counts as not recorded.
-func (s *Storage) record(claim *job.Claim) {
-	s.Class = claim.StorageClass
-	if size, err := resource.ParseQuantity(claim.Size); err == nil && size.Sign() > 0 {
-		s.Size = size
-	}
-	var modes []corev1.PersistentVolumeAccessMode
-	for _, mode := range claim.AccessModes {
-		switch mode := corev1.PersistentVolumeAccessMode(mode); mode {
-		case corev1.ReadWriteOnce, corev1.ReadWriteMany, corev1.ReadWriteOncePod:
-			modes = append(modes, mode)
-		}
-	}
-	if len(modes) > 0 {
-		s.AccessModes = modes
-	}
-}
-
-func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
 
 // child is an object within an object; nil without it.
 func child(object Object, path ...string) Object {

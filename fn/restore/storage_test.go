@@ -5,53 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
-
-	"threescale.dev/backup/fn/api/job"
 )
-
-func TestStorageOf(t *testing.T) {
-	const gib = 1 << 30
-	text := func(s string) *string { return &s }
-	many := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
-	cases := map[string]struct {
-		reason, apiManager string
-		claim              *job.Claim
-		bytes              int64
-		asked              string
-		class              *string
-		size               string
-		modes              []corev1.PersistentVolumeAccessMode
-	}{
-		"nothing known":  {"as the operator would", `{}`, nil, 1000, "", nil, "100Mi", many},
-		"by APIManager":  {"what it asks for", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs, resources: {requests: 5Gi}}}}}}`, nil, gib, "", text("nfs"), "5Gi", many},
-		"recorded":       {"it was made by hand, and grown since", `{spec: {system: {fileStorage: {persistentVolumeClaim: {resources: {requests: 5Gi}}}}}}`, &job.Claim{StorageClass: text("efs"), Size: "8Gi", AccessModes: []string{"ReadWriteOnce"}}, gib, "", text("efs"), "8Gi", []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
-		"default class":  {"it was bound by hand to a volume that is not there again", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs}}}}}`, &job.Claim{Size: "8Gi"}, gib, "", nil, "8Gi", many},
-		"asked":          {"another class, for another cluster", `{}`, &job.Claim{StorageClass: text("efs"), Size: "8Gi"}, 1000, "fast", text("fast"), "8Gi", many},
-		"too small":      {"files take a file system's room too", `{}`, &job.Claim{Size: "1Gi"}, gib, "", nil, "1280Mi", many},
-		"deprecated S3":  {"the operator ignores it, and makes a volume", `{spec: {system: {fileStorage: {amazonSimpleStorageService: {awsBucket: files}}}}}`, &job.Claim{Size: "8Gi"}, 1000, "", nil, "8Gi", many},
-		"size malformed": {"a volume holds what anybody wrote", `{}`, &job.Claim{Size: "much"}, 1000, "", nil, "100Mi", many},
-		"size negative":  {"likewise", `{}`, &job.Claim{Size: "-1Gi"}, 1000, "", nil, "100Mi", many},
-		"modes unknown":  {"likewise", `{}`, &job.Claim{AccessModes: []string{"ReadOnlyMany", "Any"}}, 1000, "", nil, "100Mi", many},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			var apiManager Object
-			require.NoError(t, yaml.Unmarshal([]byte(c.apiManager), &apiManager))
-			i := &job.Inspection{Source: job.Source{FileStorage: c.claim}}
-			i.FileStorage.Bytes = c.bytes
-			got := StorageOf(apiManager, i, c.asked)
-			require.NotNil(t, got, c.reason)
-			assert.Equal(t, c.class, got.Class, c.reason)
-			assert.Zero(t, got.Size.Cmp(resource.MustParse(c.size)), "%s: %s", c.reason, got.Size.String())
-			assert.Equal(t, c.modes, got.AccessModes, c.reason)
-		})
-	}
-	assert.Nil(t, StorageOf(Object{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}, &job.Inspection{}, ""), "S3 has no claim")
-}
 
 // refilling is a claim and the Job that fills it.
 func refilling(o *Observed) {

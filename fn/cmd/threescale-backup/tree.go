@@ -17,9 +17,7 @@ import (
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
-	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/sops"
-	"threescale.dev/backup/fn/threescale"
 )
 
 // treeFlags say what a tree is made from.
@@ -57,7 +55,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	}
 	in := overlay.Input{
 		Name: f.Name, Namespace: f.Namespace, WildcardDomain: f.WildcardDomain, StorageClass: f.StorageClass, OmitDatabaseSecrets: f.OmitDatabaseSecrets,
-		Quiet: f.Quiet,
+		Quiet: f.Quiet, Former: &overlay.FormerStorage{Claim: (*overlay.FormerClaim)(inspection.Source.FileStorage), Bytes: inspection.FileStorage.Bytes},
 	}
 	digest := sha256.New()
 	for _, object := range inspection.Objects {
@@ -72,12 +70,6 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 		}
 		in.Objects = append(in.Objects, decoded)
 		in.Admitted = append(in.Admitted, overlay.Key{Kind: object.Kind, Name: object.Name})
-		if object.Kind != threescale.APIManagerKind {
-			continue
-		}
-		if storage := restore.StorageOf(decoded, &inspection, f.StorageClass); storage != nil {
-			in.FileStorage = &overlay.FileStorage{StorageClass: storage.Class, Size: storage.Size, AccessModes: storage.AccessModes}
-		}
 	}
 	made := &madeTree{inspection: inspection}
 	if inspection.ManifestSHA256 == "" {
