@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -253,25 +255,25 @@ func (w *work) doomed(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 // observeOperator reads which 3scale version the operator of the namespace is
 // for. One that watches from another namespace is not found.
 func (w *work) observeOperator(ctx context.Context) error {
-	var pods corev1.PodList
-	err := w.tenant.List(ctx, &pods, client.InNamespace(w.restore.Namespace), client.MatchingLabels{labelSubcomponent: operatorSubcomponent})
+	const most = 16 // an upgrade runs two
+	pods, err := w.pods(ctx, labels.SelectorFromSet(labels.Set{labelSubcomponent: operatorSubcomponent}), fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning)), most)
 	if err != nil {
-		return fmt.Errorf("cannot list pods: %w", err)
+		return err
 	}
-	w.observed.OperatorVersion = operatorVersion(pods.Items)
+	w.observed.OperatorVersion = operatorVersion(pods)
 	return nil
 }
 
-// operatorVersion is that of the newest pod that runs: one that was evicted, or
-// that an upgrade of the operator has replaced, may be of another.
-func operatorVersion(pods []corev1.Pod) string {
-	running := slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
-		return pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil
-	})
-	if len(running) == 0 {
+// operatorVersion is that of the newest of the pods that run: one that an upgrade
+// of the operator has replaced may be of another.
+func operatorVersion(running []metav1.PartialObjectMetadata) string {
+	staying := slices.DeleteFunc(running, func(pod metav1.PartialObjectMetadata) bool { return pod.DeletionTimestamp != nil })
+	if len(staying) == 0 {
 		return ""
 	}
-	newest := slices.MaxFunc(running, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	newest := slices.MaxFunc(staying, func(a, b metav1.PartialObjectMetadata) int {
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	})
 	return newest.Labels[labelComponentVersion]
 }
 

@@ -9,6 +9,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -130,21 +132,30 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 func (w *work) mounting(ctx context.Context) (*metav1.LabelSelector, error) {
 	for _, version := range []string{"", "2.14"} { // the label was another one up to there
 		selector := threescale.FileStoragePodSelector(version)
-		labels, err := metav1.LabelSelectorAsSelector(selector)
+		labelled, err := metav1.LabelSelectorAsSelector(selector)
 		if err != nil {
 			return nil, err
 		}
-		var pods corev1.PodList
-		if err := w.tenant.List(ctx, &pods, client.InNamespace(w.restore.Namespace), client.MatchingLabelsSelector{Selector: labels}); err != nil {
-			return nil, fmt.Errorf("cannot list pods: %w", err)
+		found, err := w.pods(ctx, labelled, fields.ParseSelectorOrDie("spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"), 1)
+		if err != nil {
+			return nil, err
 		}
-		for _, pod := range pods.Items {
-			if pod.Spec.NodeName != "" && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
-				return selector, nil
-			}
+		if len(found) > 0 {
+			return selector, nil
 		}
 	}
 	return nil, nil
+}
+
+// pods lists pods of the restore's namespace by their names: others make as many of them, and as large, as they like.
+func (w *work) pods(ctx context.Context, labelled labels.Selector, which fields.Selector, most int64) ([]metav1.PartialObjectMetadata, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	err := w.tenant.List(ctx, list, client.InNamespace(w.restore.Namespace), client.MatchingLabelsSelector{Selector: labelled}, client.MatchingFieldsSelector{Selector: which}, client.Limit(most))
+	if err != nil {
+		return nil, fmt.Errorf("cannot list pods: %w", err)
+	}
+	return list.Items, nil
 }
 
 // tenantSecret reads a Secret that a field of the spec names.

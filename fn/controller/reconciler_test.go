@@ -255,34 +255,6 @@ func TestSavedAtTheEnd(t *testing.T) {
 	})
 }
 
-// TestOperatorVersion: the operator is the pod that runs.
-func TestOperatorVersion(t *testing.T) {
-	pod := func(version string, age time.Duration, phase corev1.PodPhase) corev1.Pod {
-		return corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{labelComponentVersion: version}, CreationTimestamp: metav1.NewTime(noon.Add(-age))},
-			Status:     corev1.PodStatus{Phase: phase},
-		}
-	}
-	going := pod("2.15", time.Minute, corev1.PodRunning)
-	going.DeletionTimestamp = &metav1.Time{Time: noon}
-	for name, tc := range map[string]struct {
-		reason string
-		pods   []corev1.Pod
-		want   string
-	}{
-		"None":     {"It may watch from another namespace", nil, ""},
-		"One":      {"", []corev1.Pod{pod("2.16", time.Hour, corev1.PodRunning)}, "2.16"},
-		"Evicted":  {"What was evicted stays for days", []corev1.Pod{pod("2.16", time.Minute, corev1.PodRunning), pod("2.15", time.Hour, corev1.PodFailed)}, "2.16"},
-		"Younger":  {"Also one that was evicted later", []corev1.Pod{pod("2.16", time.Hour, corev1.PodRunning), pod("2.15", time.Minute, corev1.PodFailed)}, "2.16"},
-		"Upgraded": {"The list is in no order", []corev1.Pod{pod("2.16", time.Minute, corev1.PodRunning), pod("2.15", time.Hour, corev1.PodRunning)}, "2.16"},
-		"Pulling":  {"It does nothing yet", []corev1.Pod{pod("2.15", time.Hour, corev1.PodRunning), pod("2.16", time.Minute, corev1.PodPending)}, "2.15"},
-		"Going":    {"It is about to be gone", []corev1.Pod{pod("2.16", time.Hour, corev1.PodRunning), going}, "2.16"},
-		"Gone":     {"", []corev1.Pod{pod("2.16", time.Hour, corev1.PodSucceeded)}, ""},
-	} {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, operatorVersion(tc.pods), tc.reason) })
-	}
-}
-
 // TestLeftoversByName: to see whether hand-over Secrets are there takes no look into them.
 func TestLeftoversByName(t *testing.T) {
 	var asked []client.ListOptions
