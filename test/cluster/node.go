@@ -11,7 +11,9 @@ import (
 	"syscall"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"threescale.dev/backup/test/cluster/machine"
 	"threescale.dev/backup/test/cluster/node"
@@ -127,12 +129,28 @@ func (c *Cluster) awaitNode(ctx context.Context) error {
 				continue
 			}
 			if condition.Status == corev1.ConditionTrue && len(n.Spec.Taints) == 0 {
-				return nil
+				return c.giveDisk(ctx, &n)
 			}
 			return fmt.Errorf("node %q is not ready: %s (%d taints)", nodeName, condition.Message, len(n.Spec.Taints))
 		}
 		return fmt.Errorf("node %q has no condition Ready", nodeName)
 	})
+}
+
+// giveDisk has the node take pods that ask for ephemeral storage, of which a kubelet that measures no disk names none. It keeps what
+// others have set, and makes it allocatable.
+func (c *Cluster) giveDisk(ctx context.Context, n *corev1.Node) error {
+	if _, there := n.Status.Allocatable[corev1.ResourceEphemeralStorage]; there {
+		return nil
+	}
+	before := n.DeepCopy()
+	for _, list := range []corev1.ResourceList{n.Status.Capacity, n.Status.Allocatable} {
+		list[corev1.ResourceEphemeralStorage] = resource.MustParse("100Gi")
+	}
+	if err := c.client.Status().Patch(ctx, n, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("cannot give node %q a disk: %w", nodeName, err)
+	}
+	return nil
 }
 
 // writeNodeConfig writes the configuration of everything on the node.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -134,6 +135,23 @@ func TestDrain(t *testing.T) {
 	assert.Less(t, budget.Spec.MinAvailable.IntVal, *deployment.Spec.Replicas)
 	require.NotNil(t, budget.Spec.UnhealthyPodEvictionPolicy)
 	assert.Equal(t, policyv1.AlwaysAllow, *budget.Spec.UnhealthyPodEvictionPolicy)
+}
+
+// TestDisk: what child processes fetch for tenants is bounded, and fits: two run at once, of which each may fetch 1 GiB.
+func TestDisk(t *testing.T) {
+	var deployment appsv1.Deployment
+	require.NoError(t, yaml.UnmarshalStrict(read(t, "manifests/controller/deployment.yaml"), &deployment))
+	pod := deployment.Spec.Template.Spec
+	require.Len(t, pod.Volumes, 1)
+	require.NotNil(t, pod.Volumes[0].EmptyDir)
+	size := pod.Volumes[0].EmptyDir.SizeLimit
+	require.NotNil(t, size)
+	assert.Positive(t, size.CmpInt64(2<<30))
+	limit := pod.Containers[0].Resources.Limits[corev1.ResourceEphemeralStorage]
+	assert.Positive(t, limit.Cmp(*size), "the log has its place beside it")
+	request := pod.Containers[0].Resources.Requests[corev1.ResourceEphemeralStorage]
+	assert.Positive(t, request.Sign())
+	assert.Negative(t, request.Cmp(limit))
 }
 
 // at walks maps, and lists of one entry, to a field.
