@@ -60,9 +60,11 @@
 // POSIX access control lists are among them, by the names that the kernel gives
 // them (system.posix_acl_access and system.posix_acl_default). Kept are these and those
 // of users, user.*; with recipients only these, since the list is not encrypted.
-// The mode in MTREE of what has a list gives the group what it may do by the
-// list: stat(2) tells the mask in its place, and whoever restores without the
-// list would give the group what the list gave others.
+// The mode in MTREE of what has a list gives nobody more than the list does, so
+// that nobody gains where it is restored without the list: the group has its own
+// rights (stat(2) tells the mask in its place), less what a named user lacks,
+// and the others have none that a named user or group lacks. A list of more than
+// 32 KiB is not kept; the mode is narrowed by it all the same.
 //
 // # Stored form
 //
@@ -141,7 +143,7 @@
 // one left from data of somebody else. What is there with its content (by
 // digest, whatever its mtime) is not written again, only its mode, mtime and
 // owner are put right. Extended attributes that the directory cannot hold are
-// told: until its list is set, a file's mode gives the group its own rights. A
+// told: the mode gives nobody more than they did. A
 // file that belongs to another user than its source did
 // has no setuid bit, and likewise no setgid bit.
 package archive

@@ -45,53 +45,82 @@ func (e *Entry) HasXattr(name string) bool {
 	return ok
 }
 
-// Narrow returns the mode whose group's rights are those that the group has. With an access control list, what stat(2)
-// tells of the group is the mask: the most that anybody whom the list names may have.
+// Narrow returns a mode that gives nobody more than the access control list of an entry does, for where the list is not
+// set. Whom the list names is then one of the owning group or of the others, so that these get no more than all whom it
+// names; and what stat(2) tells of the group is the mask, the most that anybody may have whom the list names.
 func Narrow(mode uint32, xattrs []Xattr) uint32 {
-	acl, ok := xattrOf(xattrs, ACLAccess)
+	text, ok := xattrOf(xattrs, ACLAccess)
 	if !ok {
 		return mode
 	}
-	group, mask, ok := groupOf(acl)
+	acl, ok := parseACL(text)
 	if !ok {
-		return mode &^ 0o070
+		return mode &^ 0o077
 	}
-	return mode&^0o070 | (group&mask&7)<<3
+	return mode &^ (^(acl.group&acl.users)&7<<3 | ^(acl.users&acl.groups)&7)
 }
 
 // StatMode is the mode that stat(2) tells of an entry whose access control list is set.
 func (e *Entry) StatMode() uint32 {
-	acl, ok := xattrOf(e.Xattrs, ACLAccess)
-	if !ok {
-		return e.Mode
-	}
-	if _, mask, ok := groupOf(acl); ok {
-		return e.Mode&^0o070 | (mask&7)<<3
+	text, _ := xattrOf(e.Xattrs, ACLAccess)
+	if acl, ok := parseACL(text); ok {
+		return e.Mode&^0o077 | acl.mask<<3 | acl.other
 	}
 	return e.Mode
 }
 
-// groupOf reads of an access control list what the owning group may do, and the mask, which is all where there is none.
-func groupOf(acl string) (group, mask uint32, ok bool) {
+// accessList is what a POSIX access control list gives, as three bits each.
+type accessList struct {
+	group  uint32 // the owning group may
+	other  uint32 // everybody may whom the list does not name
+	users  uint32 // each user may whom the list names
+	groups uint32 // each group may that the list names
+	mask   uint32 // stat(2) tells in the group's place
+}
+
+// parseACL reads an access control list in the kernel's form.
+func parseACL(text string) (acl accessList, ok bool) {
 	const (
-		version, header, size         = 2, 4, 8
-		tagGroup, tagMask, everything = 4, 16, 7
+		version, header, size = 2, 4, 8
+
+		owner, user, owningGroup, group, mask, other = 1, 2, 4, 8, 16, 32
 	)
-	b := []byte(acl)
+	b := []byte(text)
 	if len(b) < header || binary.LittleEndian.Uint32(b) != version || (len(b)-header)%size != 0 {
-		return 0, 0, false
+		return acl, false
 	}
-	mask = everything
+	acl = accessList{users: 7, groups: 7}
+	seen, bound := uint16(0), uint32(7)
 	for b = b[header:]; len(b) > 0; b = b[size:] {
-		perm := uint32(binary.LittleEndian.Uint16(b[2:]))
-		switch binary.LittleEndian.Uint16(b) {
-		case tagGroup:
-			group, ok = perm, true
-		case tagMask:
-			mask = perm
+		tag, may := binary.LittleEndian.Uint16(b), uint32(binary.LittleEndian.Uint16(b[2:]))&7
+		seen |= tag
+		switch tag {
+		case owner: // as in the mode
+		case user:
+			acl.users &= may
+		case owningGroup:
+			acl.group, acl.mask = may, may
+		case group:
+			acl.groups &= may
+		case mask:
+			bound = may
+		case other:
+			acl.other = may
+		default:
+			return acl, false
 		}
 	}
-	return group, mask, ok
+	acl.group &= bound
+	if seen&mask != 0 {
+		acl.mask = bound
+	}
+	if seen&user != 0 {
+		acl.users &= bound
+	}
+	if seen&group != 0 {
+		acl.groups &= bound
+	}
+	return acl, seen&(owningGroup|other) == owningGroup|other
 }
 
 // The list of extended attributes is in the format of getfattr --dump, so that setfattr --restore reads it: for each

@@ -114,7 +114,21 @@ type Target struct {
 
 // New returns a target for the directory.
 func New(opts Options) *Target {
+	entries := opts.Source.Entries
+	opts.Source.Entries = func(ctx context.Context) (lists.Source, func(), error) {
+		source, done, err := entries(ctx)
+		return narrowed{source}, done, err
+	}
 	return &Target{Options: opts, marker: newMarker(opts.Source), refused: newRefused()}
+}
+
+// narrowed narrows modes to what access control lists give: runs of older versions tell more of what has a list.
+type narrowed struct{ lists.Source }
+
+func (n narrowed) Next() (lists.Entry, error) {
+	e, err := n.Source.Next()
+	e.Mode = lists.Narrow(e.Mode, e.Xattrs)
+	return e, err
 }
 
 // scan lists the directory and compares its names with those of the run.

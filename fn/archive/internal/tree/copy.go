@@ -121,10 +121,12 @@ func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool
 	if err != nil {
 		return false, err
 	}
-	if after.Xattrs, c.lost, err = c.xattrs.Read(in); err != nil {
+	xattrs, err := c.xattrs.Read(in)
+	if err != nil {
 		return false, &sourceError{err}
 	}
-	after.Mode = lists.Narrow(after.Mode, after.Xattrs)
+	after.Xattrs, c.lost = xattrs.Kept, xattrs.Lost
+	after.Mode &= xattrs.Most
 	stable := after.Size == n && before.Size == n && after.ModTime.Equal(before.ModTime) && began.Ctim == ended.Ctim
 	*e = after
 	e.Size, e.SHA256, e.Stamp = n, dirfd.SumOf(c.hash), c.stamps.Stamp(&ended)

@@ -85,8 +85,8 @@ func sameXattrs(dirs *dirfd.Stack, xattrs *walk.XattrReader, it *proof) error {
 		return err
 	}
 	defer f.Close()
-	kept, _, err := xattrs.Read(int(f.Fd()))
-	if err == nil && (!lists.SameXattrs(kept, it.was.Xattrs) || lists.Narrow(it.mode, kept) != it.was.Mode) {
+	got, err := xattrs.Read(int(f.Fd()))
+	if err == nil && (!lists.SameXattrs(got.Kept, it.was.Xattrs) || it.mode&got.Most != it.was.Mode) {
 		err = errOtherXattrs
 	}
 	return err

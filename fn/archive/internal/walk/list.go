@@ -29,7 +29,7 @@ type List struct {
 	Count  Counts
 	root   lists.Entry
 	top    *node
-	xattrs map[string][]lists.Xattr // of directories that have any, by path
+	xattrs map[string]Xattrs // of directories that have any, by path
 }
 
 // Counts is what a list holds.
@@ -211,10 +211,11 @@ func (c *Cursor) Next(e *lists.Entry) *Flags {
 	return nil
 }
 
-// addXattrs adds to a directory its extended attributes, and with them what its group may really do.
+// addXattrs adds to a directory its extended attributes, and with them what others than its owner may really do.
 func (c *Cursor) addXattrs(e *lists.Entry) {
-	if xattrs := c.list.xattrs[e.Path]; xattrs != nil {
-		e.Xattrs, e.Mode = xattrs, lists.Narrow(e.Mode, xattrs)
+	if x, ok := c.list.xattrs[e.Path]; ok {
+		e.Xattrs = x.Kept
+		e.Mode &= x.Most
 	}
 }
 

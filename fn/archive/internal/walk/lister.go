@@ -26,8 +26,7 @@ type lister struct {
 	subdirs []string
 	skipped []Skipped
 	count   Counts
-	own     []lists.Xattr // of the directory
-	lost    []string
+	own     Xattrs // of the directory
 }
 
 func (l *lister) read(path string) error {
@@ -36,7 +35,7 @@ func (l *lister) read(path string) error {
 	if err != nil {
 		return err
 	}
-	if l.own, l.lost, err = l.xattrs.Read(fd); err != nil {
+	if l.own, err = l.xattrs.Read(fd); err != nil {
 		return err
 	}
 	if err := l.names.Read(fd, l.buf); err != nil {

@@ -174,10 +174,10 @@ func (s *scanner) done(task scanTask, l *lister, err error) {
 		s.todo = append(s.todo, scanTask{lists.JoinPath(task.path, name), task.node.dirs[i]})
 	}
 	s.pending += len(l.subdirs)
-	s.found.Lost.Add(task.path, l.lost)
-	if len(l.own) > 0 {
+	s.found.Lost.Add(task.path, l.own.Lost)
+	if len(l.own.Kept) > 0 || l.own.Most != allModes {
 		if s.found.List.xattrs == nil {
-			s.found.List.xattrs = make(map[string][]lists.Xattr)
+			s.found.List.xattrs = make(map[string]Xattrs)
 		}
 		s.found.List.xattrs[task.path] = l.own
 	}

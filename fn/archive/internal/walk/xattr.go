@@ -31,32 +31,45 @@ type XattrReader struct {
 	buf  []byte
 }
 
-// Read returns the attributes that are kept, and the names of those that are lost. What the node or the file system has
-// for itself, such as the label of SELinux, is neither.
-func (r *XattrReader) Read(fd int) (kept []lists.Xattr, lost []string, err error) {
+// Xattrs are the extended attributes of a file or directory. What the node or the file system has for itself, such as
+// the label of SELinux, is neither kept nor lost.
+type Xattrs struct {
+	Kept []lists.Xattr
+	Lost []string // names of those that are not kept
+	Most uint32   // bits that the mode may have, by an access control list that is kept or lost
+}
+
+const allModes = 0o7777
+
+// Read returns the attributes of an open file.
+func (r *XattrReader) Read(fd int) (Xattrs, error) {
+	x := Xattrs{Most: allModes}
 	if r.Keep == NoAttributes {
-		return nil, nil, nil
+		return x, nil
 	}
 	names, err := r.names(fd)
 	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ERANGE) {
-		names, lost, err = []string{lists.ACLAccess, lists.ACLDefault}, []string{"more than can be listed"}, nil
+		names, x.Lost, err = []string{lists.ACLAccess, lists.ACLDefault}, []string{"more than can be listed"}, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return x, err
 	}
 	for _, name := range names {
 		value, err := r.value(fd, name)
 		switch {
 		case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP): // it has none, or no more
 		case err != nil && name == lists.ACLAccess: // without it nobody knows what the group may do
-			return nil, nil, err
-		case err == nil && r.keeps(lists.Xattr{Name: name, Value: value}, kept):
-			kept = append(kept, lists.Xattr{Name: name, Value: value})
+			return x, err
+		case err == nil && r.keeps(lists.Xattr{Name: name, Value: value}, x.Kept):
+			x.Kept = append(x.Kept, lists.Xattr{Name: name, Value: value})
 		case means(name, value):
-			lost = append(lost, name)
+			x.Lost = append(x.Lost, name)
+		}
+		if err == nil {
+			x.Most = lists.Narrow(x.Most, []lists.Xattr{{Name: name, Value: value}})
 		}
 	}
-	return kept, lost, nil
+	return x, nil
 }
 
 func (r *XattrReader) keeps(x lists.Xattr, others []lists.Xattr) bool {
