@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -120,6 +121,138 @@ func TestListsTooLongToBeKept(t *testing.T) {
 				assert.Equal(t, uint32(0o711), modeOf(t, dir, path), "%s on %s: the group has its own rights, and the others none that a named user lacks", path, fstype)
 			}
 			assert.Equal(t, uint32(0o644), modeOf(t, dir, "dir/open"))
+		}
+	}
+}
+
+// inheritedList is a default list that gives a user all.
+func inheritedList() string { return acl(7, 7, 7, 7) }
+
+// setList sets an attribute of an entry of any directory.
+func setList(t *testing.T, path, name, value string) {
+	t.Helper()
+	require.NoError(t, unix.Setxattr(path, name, []byte(value), 0))
+}
+
+// withoutRoot leaves out what the root of a volume has.
+func withoutRoot(attributes map[string]string) map[string]string {
+	for key := range attributes {
+		if strings.HasPrefix(key, ". ") {
+			delete(attributes, key)
+		}
+	}
+	return attributes
+}
+
+// TestInheritedListsAreRemoved restores into volumes whose root passes on a list, and over entries that have lists.
+func TestInheritedListsAreRemoved(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		existing Existing
+		prepare  func(t *testing.T, f *fixture, dir string)
+	}{
+		"Fresh": {"what is made inherits", Fail, func(*testing.T, *fixture, string) {}},
+		"Directory": {"a directory that is there passes on a list too", Overwrite, func(t *testing.T, _ *fixture, dir string) {
+			require.NoError(t, os.MkdirAll(filepath.Join(dir, "tenant-001/2026"), 0o755))
+		}},
+		"File": {"a file that is there with its content has inherited", Fail, func(t *testing.T, f *fixture, dir string) {
+			shell(t, "/", "cp", "-r", "--preserve=timestamps", f.files+"/.", dir)
+			shell(t, dir, "chmod", "--recursive", "--reference="+f.files, ".")
+		}},
+		"Granted": {"somebody was given more since it was restored", Fail, func(t *testing.T, f *fixture, dir string) {
+			f.restoreTo(dir, "r1", Fail)
+			setList(t, filepath.Join(dir, "tenant-002/.htaccess"), lists.ACLAccess, acl(6, 4, 7, 4))
+			require.NoError(t, os.Chmod(filepath.Join(dir, "tenant-002/.htaccess"), 0o644)) // which bounds the list
+		}},
+		"Passed": {"a directory was told to pass on a list", Fail, func(t *testing.T, f *fixture, dir string) {
+			f.restoreTo(dir, "r1", Fail)
+			setList(t, filepath.Join(dir, "tenant-002"), lists.ACLDefault, inheritedList())
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.files = mount(t, "tmpfs")
+			f.opts.Files = f.files
+			f.addSome()
+			f.setXattr("tenant-001/2026/01/03", lists.ACLDefault, acl(7, 5, 5, 0))
+			f.setXattr("tenant-001/2026/01/03/über uns.html", lists.ACLAccess, acl(6, 4, 4, 0))
+			touchAll(f)
+			f.write("r1")
+			dir := mount(t, "tmpfs")
+			require.NoError(t, os.Chmod(dir, 0o750))
+			setList(t, dir, lists.ACLDefault, inheritedList())
+			tc.prepare(t, f, dir)
+			setList(t, dir, lists.ACLAccess, acl(7, 5, 5, 0))
+			for range 2 {
+				result := f.restoreTo(dir, "r1", tc.existing)
+				assert.Empty(t, result.Warnings)
+				assert.Equal(t, withoutRoot(xattrs(t, f.files)), withoutRoot(xattrs(t, dir)), tc.reason)
+				for _, e := range listed(t, f.files)[1:] {
+					assert.Equal(t, modeOf(t, f.files, e.Path), modeOf(t, dir, e.Path), e.Path)
+				}
+			}
+			assert.Equal(t, map[string]string{
+				". " + lists.ACLDefault: inheritedList(),
+				". " + lists.ACLAccess:  acl(7, 5, 5, 0),
+			}, rootOf(xattrs(t, dir)), "the root keeps what its volume has, as it keeps its owner")
+			before := changes(t, dir)
+			assert.Zero(t, f.restoreTo(dir, "r1", Fail).WrittenFiles)
+			assert.Equal(t, before, changes(t, dir), "what is as it should be is not touched")
+		})
+	}
+}
+
+// rootOf leaves only what the root of a volume has.
+func rootOf(attributes map[string]string) map[string]string {
+	for key := range attributes {
+		if !strings.HasPrefix(key, ". ") {
+			delete(attributes, key)
+		}
+	}
+	return attributes
+}
+
+// TestListsAreTheSourcesAndNoOther restores random trees over random others.
+func TestListsAreTheSourcesAndNoOther(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	perm := func() uint16 { return uint16(random.Uint32N(8)) }
+	sprinkle := func(dir string) {
+		for i := range 6 {
+			sub := filepath.Join(dir, "d"+strconv.Itoa(i))
+			if random.IntN(3) == 0 {
+				continue
+			}
+			for _, path := range []string{sub, filepath.Join(sub, "sub"), filepath.Join(sub, "file"), filepath.Join(sub, "sub/file")} {
+				if strings.HasSuffix(path, "file") {
+					require.NoError(t, os.WriteFile(path, []byte{byte(random.IntN(2))}, 0o600))
+				} else {
+					require.NoError(t, os.Mkdir(path, 0o700))
+					if random.IntN(2) == 0 {
+						setList(t, path, lists.ACLDefault, acl(perm(), perm(), perm(), perm()))
+					}
+				}
+				if random.IntN(2) == 0 {
+					setList(t, path, lists.ACLAccess, acl(perm(), perm(), perm(), perm()))
+				} else {
+					require.NoError(t, unix.Chmod(path, random.Uint32N(0o1000)))
+				}
+			}
+		}
+	}
+	for i := range 10 {
+		f := newFixture(t)
+		f.files = mount(t, "tmpfs")
+		f.opts.Files = f.files
+		sprinkle(f.files)
+		f.write("r1")
+		dir := mount(t, "tmpfs")
+		setList(t, dir, lists.ACLDefault, acl(perm(), perm(), perm(), perm()))
+		sprinkle(dir)
+		f.restoreTo(dir, "r1", Mirror)
+		require.Equal(t, withoutRoot(xattrs(t, f.files)), withoutRoot(xattrs(t, dir)), i)
+		for _, e := range listed(t, f.files)[1:] {
+			require.Equal(t, modeOf(t, f.files, e.Path), modeOf(t, dir, e.Path), "%d: %s", i, e.Path)
 		}
 	}
 }

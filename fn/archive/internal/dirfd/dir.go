@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -193,7 +194,21 @@ func (d *Dir) Overwrite(name string, data []byte) error {
 // Chmod sets the mode of an entry that is no symlink, also of one that may not be opened. fchmodat(2) would follow a
 // symlink that has taken its place.
 func (d *Dir) Chmod(name string, mode uint32) error {
-	return d.Fail("chmod", name, d.byPath(name, func(path string) error { return unix.Chmod(path, mode) }))
+	fd, err := Retry(func() (int, error) {
+		return unix.Openat(d.FD, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return d.Fail("chmod", name, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		err = unix.ELOOP
+	}
+	if err == nil {
+		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	}
+	return d.Fail("chmod", name, err)
 }
 
 // SetTime sets the times of an entry in an open directory, also of a symlink.

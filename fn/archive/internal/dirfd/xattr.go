@@ -8,40 +8,29 @@ import (
 
 // SetXattr sets an extended attribute of an entry that is no symlink, also of one that may not be opened.
 func (d *Dir) SetXattr(name, attribute string, value []byte) error {
-	return d.Fail("setxattr", name, d.byPath(name, func(path string) error { return unix.Setxattr(path, attribute, value, 0) }))
+	return d.Fail("setxattr", name, unix.Lsetxattr(d.procPath(name), attribute, value, 0))
 }
 
 // RemoveXattr removes an extended attribute likewise.
 func (d *Dir) RemoveXattr(name, attribute string) error {
-	return d.Fail("removexattr", name, d.byPath(name, func(path string) error { return unix.Removexattr(path, attribute) }))
+	return d.Fail("removexattr", name, unix.Lremovexattr(d.procPath(name), attribute))
 }
 
-// HasXattr tells if an entry that is no symlink has an extended attribute of that value.
+// HasXattr reports whether an entry has an extended attribute of that value.
 func (d *Dir) HasXattr(name, attribute, value string) bool {
 	buf := make([]byte, len(value)+1)
-	err := d.byPath(name, func(path string) error {
-		n, err := unix.Getxattr(path, attribute, buf)
-		buf = buf[:max(0, n)]
-		return err
-	})
-	return err == nil && string(buf) == value
+	n, err := unix.Lgetxattr(d.procPath(name), attribute, buf)
+	return err == nil && string(buf[:n]) == value
 }
 
-// byPath calls back with a path of an entry by which nobody can put another in its place.
-func (d *Dir) byPath(name string, call func(path string) error) error {
-	fd, err := Retry(func() (int, error) {
-		return unix.Openat(d.FD, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	})
+// XattrSize returns the length of an extended attribute of an entry; 0 if it has none.
+func (d *Dir) XattrSize(name, attribute string) int {
+	n, err := unix.Lgetxattr(d.procPath(name), attribute, nil)
 	if err != nil {
-		return err
+		return 0
 	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		err = unix.ELOOP
-	}
-	if err != nil {
-		return err
-	}
-	return call("/proc/self/fd/" + strconv.Itoa(fd))
+	return n
 }
+
+// procPath is a path of an entry for calls that take no descriptor of its directory, and do not follow it.
+func (d *Dir) procPath(name string) string { return "/proc/self/fd/" + strconv.Itoa(d.FD) + "/" + name }

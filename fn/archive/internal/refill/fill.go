@@ -75,8 +75,8 @@ func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p pair) error {
 		return err
 	}
 	if p.got != nil && p.got.Kind == lists.Directory {
-		if p.want.HasXattr(lists.ACLDefault) { // which an earlier try may have set: what is made in it would inherit
-			_ = parent.RemoveXattr(name, lists.ACLDefault) // it may have none, and gets it again at the end
+		if err := dropDefaultList(parent, name); err != nil {
+			return err
 		}
 		const owner = 0o700
 		if p.got.Mode&owner == owner {
@@ -97,7 +97,20 @@ func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p pair) error {
 		return dirs.Wrap("make directory", p.want.Path, taken(err))
 	}
 	t.result.Written.Dirs++
-	return nil
+	return dropDefaultList(parent, name)
+}
+
+// dropDefaultList keeps what is made in a directory from inheriting its list, which it gets back at the end if its
+// source had one.
+func dropDefaultList(parent *dirfd.Dir, name string) error {
+	if !hasList(parent, name, lists.ACLDefault) {
+		return nil
+	}
+	err := parent.RemoveXattr(name, lists.ACLDefault)
+	if errors.Is(err, unix.EPERM) {
+		return nil // it is somebody else's: what is made in it is put right one by one
+	}
+	return err
 }
 
 // taken explains why a name that was free is not: on a volume that ignores case another entry may have it.

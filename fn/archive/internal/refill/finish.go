@@ -77,7 +77,8 @@ func (t *Target) finishRoot() error {
 	}
 	got := walk.StatEntry(".", &st)
 	listed := len(t.root.Xattrs) > 0 && (got.Mode != t.root.StatMode() || !hasXattrs(t.Root, ".", &t.root))
-	if got.Mode != t.root.Mode && (listed || len(t.root.Xattrs) == 0) {
+	bounds := !t.root.HasXattr(lists.ACLAccess) && hasList(t.Root, ".", lists.ACLAccess) // the mode is a mask of the volume's list
+	if got.Mode != t.root.Mode && !bounds && (listed || len(t.root.Xattrs) == 0) {
 		if err := t.refused.note(unix.Fchmod(t.Root.FD, t.root.Mode)); err != nil {
 			return t.Root.Fail("chmod", "", err)
 		}

@@ -107,8 +107,8 @@ func (t *Target) settle(dir int, name string, want, got *lists.Entry) (changed b
 		mode = grantedMode(want, uid, gid)
 	}
 	parent := &dirfd.Dir{FD: dir, Path: t.Root.Path}
-	listed := len(want.Xattrs) > 0
-	if listed && !changed && got.Mode == want.StatMode() && hasXattrs(parent, name, want) {
+	listed, has := len(want.Xattrs) > 0, hasXattrs(parent, name, want)
+	if listed && has && !changed && got.Mode == want.StatMode() {
 		mode, listed = got.Mode, false
 	}
 	if want.Kind != lists.Symlink && (changed || got.Mode != mode) {
@@ -117,7 +117,7 @@ func (t *Target) settle(dir int, name string, want, got *lists.Entry) (changed b
 			return changed, err
 		}
 	}
-	if listed {
+	if listed || !has {
 		changed = true
 		if err = t.giveXattrs(parent, name, want); err != nil {
 			return changed, err
@@ -238,7 +238,8 @@ func (w *writer) complete(dir, out int, want *lists.Entry) error {
 	if err := w.t.refused.note(unix.Fchmod(out, grantedMode(want, uid, gid))); err != nil {
 		return err
 	}
-	if err := w.t.giveXattrs(&dirfd.Dir{FD: dir, Path: w.t.Root.Path}, w.temporary, want); err != nil {
+	parent := &dirfd.Dir{FD: dir, Path: w.t.Root.Path}
+	if err := w.t.refused.note(w.t.giveXattrs(parent, w.temporary, want)); err != nil {
 		return err
 	}
 	if w.t.Fsync {

@@ -2,6 +2,7 @@ package refill
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -9,18 +10,45 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// hasXattrs tells if an entry of the directory has the extended attributes that it has in the run.
+// hasXattrs reports whether an entry of the directory has the extended attributes that it has in the run, and no other
+// access control list.
 func hasXattrs(dir *dirfd.Dir, name string, want *lists.Entry) bool {
 	for _, x := range want.Xattrs {
 		if !dir.HasXattr(name, x.Name, x.Value) {
 			return false
 		}
 	}
-	return true
+	return len(foreignLists(dir, name, want, nil)) == 0
 }
 
-// giveXattrs sets the extended attributes of an entry, which has its mode already: where its access control list cannot
-// be set, the mode gives the group no more than the list did. What cannot be set is told; only a broken disk is an error.
+// foreignLists returns the names of the access control lists that an entry has and its source had not: it inherited
+// them, or it was there. Those in lost cannot be set. The root keeps its volume's.
+func foreignLists(dir *dirfd.Dir, name string, want *lists.Entry, lost []string) (foreign []string) {
+	candidates := []string{lists.ACLAccess, lists.ACLDefault}
+	switch {
+	case want.Kind == lists.Symlink || want.Path == ".":
+		return nil
+	case want.Kind == lists.File:
+		candidates = candidates[:1]
+	}
+	for _, list := range candidates {
+		if (!want.HasXattr(list) || slices.Contains(lost, list)) && hasList(dir, name, list) {
+			foreign = append(foreign, list)
+		}
+	}
+	return foreign
+}
+
+// hasList reports whether an entry has an access control list that says more than a mode.
+func hasList(dir *dirfd.Dir, name, list string) bool {
+	const threeEntries = 4 + 3*8 // owner, group and others, behind the version
+	size := dir.XattrSize(name, list)
+	return size > threeEntries || size > 0 && list == lists.ACLDefault
+}
+
+// giveXattrs gives an entry the extended attributes of its source, and no other access control list. The entry has its
+// mode already: where its list cannot be set, the mode gives nobody more than the list did. What cannot be set is told;
+// a broken disk is an error, and a list that cannot be removed.
 func (t *Target) giveXattrs(dir *dirfd.Dir, name string, want *lists.Entry) error {
 	var lost []string
 	for _, x := range want.Xattrs {
@@ -33,5 +61,10 @@ func (t *Target) giveXattrs(dir *dirfd.Dir, name string, want *lists.Entry) erro
 		}
 	}
 	t.refused.lose(want.Path, lost)
+	for _, list := range foreignLists(dir, name, want, lost) {
+		if err := dir.RemoveXattr(name, list); err != nil {
+			return err
+		}
+	}
 	return nil
 }
