@@ -102,7 +102,9 @@
 //
 // The stamp stands for the file's ctime and inode, which nobody can set back: a
 // file that was written over with its size and mtime kept has another. A list
-// of them, one a file in the order of MTREE, lies beside the tree. A file that
+// of them, one a file in the order of MTREE, lies beside the tree; with a file's
+// stamp it has the names of the attributes that are not kept of the file, so that
+// a run that links it can tell them. A file that
 // was changed less than two seconds before the scan that it was stored in has
 // none, since a later change may show in no time stamp; nor have those of a run
 // of an older version. A file whose stamp is not known or another one is read,

@@ -85,8 +85,8 @@ func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	previous := &tree.Previous{Name: m.Tree, Dir: dir, Digests: m.Digests.lists()}
-	same, err := w.compare(ctx, previous)
+	previous := &tree.Previous{Name: m.Tree, Dir: dir, Digests: m.Digests.lists(), Stamps: func() *lists.StampsReader { return w.openStamps(m.Tree) }}
+	same, lost, err := w.compare(ctx, previous)
 	if err == nil && same && w.opts.ProveLinks {
 		same, err = w.proveTree(ctx, previous, m)
 	}
@@ -97,7 +97,11 @@ func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 	if same {
 		w.rebuild, err = w.lacksLink(m)
 	}
-	return same && !w.rebuild, err
+	same = same && !w.rebuild
+	if same && err == nil {
+		w.lost.Merge(lost) // what is linked or copied is told when the tree is built
+	}
+	return same, err
 }
 
 // lacksLink tells if a run has lost the link to its files, as in a copy of the volume by a tool without symlinks: its
@@ -115,17 +119,15 @@ func (w *writer) lacksLink(m *Manifest) (bool, error) {
 	return kind != unix.S_IFLNK, err
 }
 
-// compare marks what of the scan the tree has, and returns true if it has all. What is doubtful is read.
-func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same bool, err error) {
-	stamps := lists.OpenStamps(w.trees, stampsPrefix+previous.Name, previous.Name)
-	defer stamps.Close()
-	same, err = tree.Compare(w.scanned.List, previous.Dir, previous.Digests, stamps)
-	if err != nil {
-		return false, err
+// compare marks what of the scan the tree has, and returns true if it has all, and the extended attributes that are not
+// kept of the tree's files. What is doubtful is read.
+func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same bool, lost walk.Lost, err error) {
+	if same, lost, err = tree.Compare(w.scanned.List, previous); err != nil {
+		return false, lost, err
 	}
 	source, err := dirfd.Open(w.opts.Files)
 	if err != nil {
-		return false, err
+		return false, lost, err
 	}
 	defer source.Close()
 	doubtful, unchanged, err := tree.Reread(ctx, tree.Options{
@@ -138,7 +140,7 @@ func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same boo
 		Observer: w,
 	})
 	w.restamp = doubtful > 0
-	return same && unchanged, err
+	return same && unchanged, lost, err
 }
 
 // proveTree tells if a tree that has all that was scanned is what it should be, to the last bit. What is damaged of it

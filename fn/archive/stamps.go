@@ -21,14 +21,22 @@ func (w *writer) newStamps() *lists.StampsWriter {
 	return w.stamps
 }
 
+// openStamps opens the list of a tree.
+func (w *writer) openStamps(tree string) *lists.StampsReader {
+	return lists.OpenStamps(w.trees, stampsPrefix+tree, tree)
+}
+
 // storeStamps writes the list. That it cannot be written is no reason to make no backup.
 func (w *writer) storeStamps(context.Context) error {
 	if w.stamps == nil && w.restamp && w.shared {
 		w.newStamps()
+		old := w.openStamps(w.manifest.Tree)
+		defer old.Close()
 		var e lists.Entry
 		for c := w.scanned.List.Cursor(); c.Next(&e) != nil; {
 			if e.Kind == File {
-				w.stamps.Add(e.Stamp)
+				_, lost := old.Next()
+				w.stamps.Add(e.Stamp, lost)
 			}
 		}
 	}

@@ -30,6 +30,7 @@ type Entry struct {
 	SHA256  string    // 64 hex digits: the digest of a file's stored bytes; "" for others, and when only scanned
 	Xattrs  []Xattr   // of files and directories, sorted by name; nil when only scanned
 	Stamp   uint64    // of a scanned file, what tells that it was not written to since; 0: nothing does
+	Lost    string    // of a file that is stored, the names of its attributes that are not kept, for messages
 }
 
 // SameMeta tells if all but the digest of two entries of one path is the same.

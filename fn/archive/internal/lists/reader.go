@@ -45,12 +45,18 @@ type Reader struct {
 	entries *MTREEReader
 	digests *SumsReader
 	xattrs  *XattrsReader
+	stamps  *StampsReader
 }
 
 // Open opens the lists of the tree in the given directory. The digests in want are checked when they have been
 // read to the end: until Next has returned io.EOF, nothing that it returned is proven.
 func Open(tree *dirfd.Dir, want Digests) (*Reader, error) {
-	l := &Reader{want: want}
+	return OpenWithStamps(tree, want, &StampsReader{})
+}
+
+// OpenWithStamps is Open with the tree's list of stamps, which is closed with the others.
+func OpenWithStamps(tree *dirfd.Dir, want Digests, stamps *StampsReader) (*Reader, error) {
+	l := &Reader{want: want, stamps: stamps}
 	var err error
 	if l.mtree, err = tree.OpenHashed(MTREEName); err != nil {
 		return nil, err
@@ -101,6 +107,7 @@ func (l *Reader) Next() (Entry, error) {
 		return Entry{}, fmt.Errorf("%s: %w", SumsName, err)
 	}
 	e.SHA256 = s.SHA256
+	_, e.Lost = l.stamps.Next()
 	return e, nil
 }
 
@@ -132,6 +139,7 @@ func (l *Reader) finish() error {
 
 // Close closes the lists.
 func (l *Reader) Close() error {
+	l.stamps.Close()
 	return errors.Join(l.mtree.Close(), l.sums.Close(), l.xattrs.Close())
 }
 

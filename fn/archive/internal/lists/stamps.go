@@ -2,6 +2,7 @@ package lists
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"os"
 	"strconv"
@@ -11,8 +12,9 @@ import (
 )
 
 // A list of stamps tells what the files of a tree were when they were stored: after a header that names the tree, one
-// stamp a line in 16 hex digits, in the order of the tree's MTREE. It only saves reading: without it, or with another
-// tree's, all files are read.
+// line a file in the order of the tree's MTREE, with its stamp in 16 hex digits and, behind a space, the extended
+// attributes that are not kept of it, if any. It only saves reading: without it, or with another tree's, all files are
+// read.
 const stampsHeader = "#stamps "
 
 // StampsWriter writes a list of stamps. Its first error is that of Finish.
@@ -39,15 +41,19 @@ func NewStampsWriter(dir *dirfd.Dir, name string) *StampsWriter {
 	return w
 }
 
-// Add adds the next file's stamp.
-func (w *StampsWriter) Add(stamp uint64) {
+// Add adds the next file's stamp, and what is not kept of it.
+func (w *StampsWriter) Add(stamp uint64, lost string) {
 	if w.err != nil {
 		return
 	}
 	const digits = 16
 	w.line = strconv.AppendUint(append(w.line[:0], "0000000000000000"...), stamp, 16)
+	start := len(w.line) - digits
+	if lost != "" {
+		w.line = appendVis(append(w.line, ' '), lost)
+	}
 	w.line = append(w.line, '\n')
-	_, w.err = w.out.Write(w.line[len(w.line)-digits-1:])
+	_, w.err = w.out.Write(w.line[start:])
 }
 
 // Finish says which tree the list is of, and closes it.
@@ -82,18 +88,25 @@ func OpenStamps(dir *dirfd.Dir, name, tree string) *StampsReader {
 	return s
 }
 
-// Next returns the stamp of the tree's next file, 0 if it is not known.
-func (s *StampsReader) Next() uint64 {
+// Next returns the stamp of the tree's next file, 0 if it is not known, and what is not kept of the file.
+func (s *StampsReader) Next() (stamp uint64, lost string) {
 	if s.lines == nil {
-		return 0
+		return 0, ""
 	}
 	line, err := s.lines.Next()
 	if err != nil {
 		s.lines = nil // whatever follows, it is of no use
-		return 0
+		return 0, ""
 	}
-	stamp, _ := strconv.ParseUint(string(line), 16, 64) // 0 with an error
-	return stamp
+	digits, escaped, _ := bytes.Cut(line, []byte{' '})
+	stamp, err = strconv.ParseUint(string(digits), 16, 64)
+	if err == nil {
+		lost, err = unvis(escaped)
+	}
+	if err != nil {
+		return 0, ""
+	}
+	return stamp, lost
 }
 
 // Close closes the list.

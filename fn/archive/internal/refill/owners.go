@@ -84,7 +84,7 @@ type refused struct {
 func (r *refused) lose(path string, attributes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lost.Add(path, attributes)
+	r.lost.Add(path, walk.NameSome(attributes))
 }
 
 func newRefused() *refused { return &refused{} }

@@ -26,8 +26,7 @@ type item struct {
 	gone    bool   // vanished since it was scanned
 	linked  bool
 	warning string
-	lost    []string // extended attributes that are not kept
-	err     error    // why it cannot be read
+	err     error // why it cannot be read
 }
 
 // Options says what a tree is built from, and where.
@@ -50,6 +49,11 @@ type Previous struct {
 	Name    string // of the tree, for messages
 	Dir     *dirfd.Dir
 	Digests lists.Digests
+	Stamps  func() *lists.StampsReader // opens its list of stamps
+}
+
+func (p *Previous) open() (*lists.Reader, error) {
+	return lists.OpenWithStamps(p.Dir, p.Digests, p.Stamps())
 }
 
 // Phase is a part of building.
@@ -76,7 +80,7 @@ type Result struct {
 	Digests      lists.Digests
 	Stored       walk.Counts
 	Linked       walk.Counts
-	Lost         walk.Lost         // extended attributes of files that were copied
+	Lost         walk.Lost         // extended attributes of files
 	LinksOmitted bool              // the volume cannot hold symlinks: they are in MTREE only
 	Unreadable   []walk.Unreadable // not empty: the tree is not complete, and has no digests
 }
@@ -92,7 +96,6 @@ type Builder struct {
 	lists    *lists.Writer
 	journal  *journalWriter
 	unlinked int64 // unchanged files that had to be copied
-	lost     walk.Lost
 	result   Result
 }
 
@@ -248,9 +251,9 @@ func (b *Builder) record(it *item) error {
 	if it.entry.Kind != lists.File {
 		return nil
 	}
-	b.Stamps.Add(it.entry.Stamp)
-	b.lost.Add(it.entry.Path, it.lost)
-	if it.flags&walk.Kept != 0 || len(it.entry.Xattrs) > 0 { // of which the journal has none: it is stored again
+	b.Stamps.Add(it.entry.Stamp, it.entry.Lost)
+	b.result.Lost.Add(it.entry.Path, it.entry.Lost)
+	if it.flags&walk.Kept != 0 || len(it.entry.Xattrs) > 0 || it.entry.Lost != "" { // the journal has none: it is stored again
 		return nil
 	}
 	return b.journal.add(&it.entry)
@@ -291,7 +294,6 @@ func (b *Builder) finish(ctx context.Context) (*Result, error) {
 	if err := b.Into.RemoveMatching(ctx, isJournal); err != nil {
 		return nil, err
 	}
-	b.result.Lost = b.lost
 	if b.unlinked > 0 {
 		b.Observer.Warn(fmt.Sprintf("%d unchanged files could not be linked to the earlier tree and were copied", b.unlinked))
 	}

@@ -11,9 +11,17 @@ import (
 )
 
 // Compare marks the files of the list that the tree has unchanged: as the same where the stamp is the same too, else as
-// doubtful. It returns true if the tree seems to have just the entries of the list, and an error if the tree's lists are
-// not what the digests say.
-func Compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests, stamps *lists.StampsReader) (same bool, err error) {
+// doubtful. It returns true if the tree seems to have just the entries of the list, the extended attributes that are not
+// kept of its files, and an error if the tree's lists are not what the digests say.
+func Compare(l *walk.List, previous *Previous) (same bool, lost walk.Lost, err error) {
+	stamps := previous.Stamps()
+	defer stamps.Close()
+	old := &differ{stamps: stamps}
+	same, err = old.compare(l, previous.Dir, previous.Digests)
+	return same, old.lost, err
+}
+
+func (d *differ) compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests) (same bool, err error) {
 	if kind, err := tree.Kind(lists.FilesDir); err != nil || kind == 0 {
 		return false, errors.Join(err, errors.New("no files"))
 	}
@@ -25,27 +33,24 @@ func Compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests, stamps *lists
 		return false, err
 	}
 	defer old.Close()
-	reader, err := lists.NewMTREEReader(old)
-	if err != nil {
+	if d.reader, err = lists.NewMTREEReader(old); err != nil {
 		return false, err
 	}
-	xattrs, err := lists.OpenXattrs(tree)
-	if err != nil {
+	if d.xattrs, err = lists.OpenXattrs(tree); err != nil {
 		return false, err
 	}
-	defer xattrs.Close()
-	same, err = mark(l, &differ{reader: reader, stamps: stamps, xattrs: xattrs})
-	if err != nil {
+	defer d.xattrs.Close()
+	if same, err = mark(l, d); err != nil {
 		return false, err
 	}
 	want, err := lists.XattrsDigest(tree)
 	if err == nil {
-		err = xattrs.Prove(want)
+		err = d.xattrs.Prove(want)
 	}
 	if err != nil {
 		return false, err
 	}
-	if err := reader.Rest(); err != nil {
+	if err := d.reader.Rest(); err != nil {
 		return false, err
 	}
 	if got := old.Digest(); got != digests.MTREE {
@@ -93,6 +98,7 @@ type differ struct {
 	stamps *lists.StampsReader
 	xattrs *lists.XattrsReader
 	stamp  uint64       // of the last entry that was read, if it is a file
+	lost   walk.Lost    // attributes of the files that were read
 	ahead  *lists.Entry // read already, and not passed yet
 	line   []byte
 }
@@ -141,6 +147,8 @@ func (d *differ) more() (bool, error) {
 // passed reads the stamp that belongs to an entry.
 func (d *differ) passed(e *lists.Entry) {
 	if e.Kind == lists.File {
-		d.stamp = d.stamps.Next()
+		stamp, lost := d.stamps.Next()
+		d.stamp = stamp
+		d.lost.Add(e.Path, lost)
 	}
 }

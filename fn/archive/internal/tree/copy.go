@@ -35,8 +35,7 @@ type copier struct {
 	sealer *seal.Sealer
 	stamps walk.Stamper
 	xattrs walk.XattrReader
-	lost   []string // extended attributes of the last file
-	fsync  bool     // after each file, where one sync of the file system does not reach the server
+	fsync  bool // after each file, where one sync of the file system does not reach the server
 	buf    []byte
 	hash   hash.Hash
 	out    *bufio.Writer // of an age stream
@@ -53,7 +52,6 @@ func newCopier(s *seal.Sealer, stamps walk.Stamper, keep walk.Attributes, fsync 
 // copy stores a file of the open directory src in dst, under the same name, and brings the entry up to date with what
 // was stored. It returns false if the file kept changing while it was read. With an error it leaves nothing.
 func (c *copier) copy(ctx context.Context, src, dst int, name string, e *lists.Entry) (stable bool, err error) {
-	c.lost = nil
 	in, err := openSource(src, name)
 	if err != nil {
 		return false, err
@@ -125,7 +123,7 @@ func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool
 	if err != nil {
 		return false, &sourceError{err}
 	}
-	after.Xattrs, c.lost = xattrs.Kept, xattrs.Lost
+	after.Xattrs, after.Lost = xattrs.Kept, xattrs.Lost
 	after.Mode &= xattrs.Most
 	stable := after.Size == n && before.Size == n && after.ModTime.Equal(before.ModTime) && began.Ctim == ended.Ctim
 	*e = after

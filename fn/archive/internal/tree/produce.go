@@ -55,7 +55,7 @@ func (b *Builder) openSources() (*sources, error) {
 	from := &sources{old: lists.NewSeeker(none), stored: lists.NewSeeker(none)}
 	var err error
 	if b.Previous != nil {
-		if from.lists, err = lists.Open(b.Previous.Dir, b.Previous.Digests); err != nil {
+		if from.lists, err = b.Previous.open(); err != nil {
 			return nil, err
 		}
 		from.old = lists.NewSeeker(from.lists)
@@ -103,7 +103,7 @@ func (b *Builder) prepare(it *item, sources *sources) error {
 		it.flags = 0
 		return nil
 	}
-	it.digest, it.entry.Mode, it.entry.Xattrs = found.SHA256, found.Mode, found.Xattrs
+	it.digest, it.entry.Mode, it.entry.Xattrs, it.entry.Lost = found.SHA256, found.Mode, found.Xattrs, found.Lost
 	return nil
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 // Reread reads those files of the source that Compare has marked as doubtful, and marks as the same those that have the
-// content and the extended attributes that the previous tree's lists tell. It returns how many are doubtful, and true if all are the same. What is
-// encrypted cannot be compared, and what cannot be read is not the same.
+// content and the extended attributes, kept or not, that the previous tree's lists tell. It returns how many are
+// doubtful, and true if all are the same. What is encrypted cannot be compared, and what cannot be read is not the same.
 func Reread(ctx context.Context, opts Options) (files int64, same bool, err error) {
 	r := &rereader{Options: opts, same: true}
 	count := countOf(opts.Entries, isDoubtful)
@@ -25,7 +25,7 @@ func Reread(ctx context.Context, opts Options) (files int64, same bool, err erro
 		opts.Entries.Clear(walk.Doubtful)
 		return count.Files, false, nil
 	}
-	listed, err := lists.Open(opts.Previous.Dir, opts.Previous.Digests)
+	listed, err := opts.Previous.open()
 	if err != nil {
 		return 0, false, err
 	}
@@ -86,7 +86,7 @@ func sameXattrs(dirs *dirfd.Stack, xattrs *walk.XattrReader, it *proof) error {
 	}
 	defer f.Close()
 	got, err := xattrs.Read(int(f.Fd()))
-	if err == nil && (!lists.SameXattrs(got.Kept, it.was.Xattrs) || it.mode&got.Most != it.was.Mode) {
+	if err == nil && (!lists.SameXattrs(got.Kept, it.was.Xattrs) || got.Lost != it.was.Lost || it.mode&got.Most != it.was.Mode) {
 		err = errOtherXattrs
 	}
 	return err

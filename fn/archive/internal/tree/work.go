@@ -107,7 +107,6 @@ func (w *storeWorker) copy(ctx context.Context, parent, name string, dst int, it
 		return it.fail(sourceFailure(err))
 	}
 	stable, err := w.copier.copy(ctx, src, dst, name, &it.entry)
-	it.lost = w.copier.lost
 	var unread *sourceError
 	switch {
 	case errors.Is(err, errGone), errors.As(err, &unread):

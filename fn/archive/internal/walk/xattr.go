@@ -35,8 +35,8 @@ type XattrReader struct {
 // the label of SELinux, is neither kept nor lost.
 type Xattrs struct {
 	Kept []lists.Xattr
-	Lost []string // names of those that are not kept
-	Most uint32   // bits that the mode may have, by an access control list that is kept or lost
+	Lost string // names of those that are not kept, for messages
+	Most uint32 // bits that the mode may have, by an access control list that is kept or lost
 }
 
 const allModes = 0o7777
@@ -47,9 +47,10 @@ func (r *XattrReader) Read(fd int) (Xattrs, error) {
 	if r.Keep == NoAttributes {
 		return x, nil
 	}
+	var lost []string
 	names, err := r.names(fd)
 	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ERANGE) {
-		names, x.Lost, err = []string{lists.ACLAccess, lists.ACLDefault}, []string{"more than can be listed"}, nil
+		names, lost, err = []string{lists.ACLAccess, lists.ACLDefault}, []string{"more than can be listed"}, nil
 	}
 	if err != nil {
 		return x, err
@@ -63,13 +64,24 @@ func (r *XattrReader) Read(fd int) (Xattrs, error) {
 		case err == nil && r.keeps(lists.Xattr{Name: name, Value: value}, x.Kept):
 			x.Kept = append(x.Kept, lists.Xattr{Name: name, Value: value})
 		case means(name, value):
-			x.Lost = append(x.Lost, name)
+			lost = append(lost, name)
 		}
 		if err == nil {
 			x.Most = lists.Narrow(x.Most, []lists.Xattr{{Name: name, Value: value}})
 		}
 	}
+	x.Lost = NameSome(lost)
 	return x, nil
+}
+
+// NameSome names attributes in a message, ten of them at most.
+func NameSome(attributes []string) string {
+	named := attributes[:min(len(attributes), maxNamedLost)]
+	text := strings.Join(named, ", ")
+	if more := len(attributes) - len(named); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func (r *XattrReader) keeps(x lists.Xattr, others []lists.Xattr) bool {
@@ -139,13 +151,13 @@ type Lost struct {
 
 const maxNamedLost = 10
 
-// Add counts an entry.
-func (l *Lost) Add(path string, attributes []string) {
-	if len(attributes) == 0 {
+// Add counts an entry, of which the named attributes are lost, if any.
+func (l *Lost) Add(path, attributes string) {
+	if attributes == "" {
 		return
 	}
 	if l.count++; l.count <= maxNamedLost {
-		l.names = append(l.names, fmt.Sprintf("%s (%s)", lists.Escape(path), lists.Escape(strings.Join(attributes, ", "))))
+		l.names = append(l.names, fmt.Sprintf("%s (%s)", lists.Escape(path), strings.ReplaceAll(lists.Escape(attributes), `\040`, " ")))
 	}
 }
 

@@ -43,9 +43,9 @@ func TestWhatAttributesMean(t *testing.T) {
 func TestLostIsBounded(t *testing.T) {
 	var a, b Lost
 	for range 30 {
-		a.Add("a\x1b", []string{"user.x"})
-		b.Add("b", []string{"user.x", "user.y"})
-		b.Add("none", nil)
+		a.Add("a\x1b", "user.x")
+		b.Add("b", "user.x, user.y")
+		b.Add("none", "")
 	}
 	a.Merge(b)
 	assert.Equal(t, `60 lost: a\033 (user.x), a\033 (user.x), a\033 (user.x), a\033 (user.x), a\033 (user.x), a\033 (user.x), a\033 (user.x), a\033 (user.x), a\033 (user.x), a\033 (user.x) and 50 more`, a.Warning("%d lost: %s"))
