@@ -4,12 +4,12 @@
 # binaries carry time zones, and the controller's the certificate authorities of
 # Git servers.
 
-# The controller of restores, which is also the command line.
+# The controller of restores.
 FROM scratch AS controller
 ARG TARGETARCH
-COPY --chmod=0755 build/bin/linux-$TARGETARCH/threescale-backup /
+COPY --chmod=0755 build/bin/linux-$TARGETARCH/controller /
 USER 65532:65532
-ENTRYPOINT ["/threescale-backup"]
+ENTRYPOINT ["/controller"]
 
 # The composition function, and the mover that Jobs run.
 FROM scratch AS function

@@ -31,7 +31,7 @@ build: ## Build the binaries into bin/.
 .PHONY: binaries
 binaries: ## Build the binaries of the images into build/bin/, for amd64 and arm64.
 	@for architecture in amd64 arm64; do \
-	  GOOS=linux GOARCH=$$architecture $(GOBUILD) -o build/bin/linux-$$architecture/ ./fn/cmd/... || exit 1; \
+	  GOOS=linux GOARCH=$$architecture $(GOBUILD) -o build/bin/linux-$$architecture/ ./fn/cmd/function ./fn/cmd/mover ./fn/cmd/controller || exit 1; \
 	done
 
 .PHONY: image

@@ -186,17 +186,17 @@ func TestRestores(t *testing.T) {
 		},
 		"Flag": {
 			reason: "the flag goes before the variable",
-			change: deployment(`{name: controller, image: "r/c:v0.2.0", args: [controller, "--mover-image=r/f:v0.2.0"], env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0"}]}`),
+			change: deployment(`{name: controller, image: "r/c:v0.2.0", args: ["--mover-image=r/f:v0.2.0"], env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0"}]}`),
 			want:   finding{"Restores", "images", check.OK, `same tag "v0.2.0"`, "", nil},
 		},
 		"FlagInTwo": {
 			reason: "a flag and its value may be two arguments",
-			change: deployment(`{name: controller, image: "r/c:v0.2.0", args: [controller, --mover-image, "r/f:v0.2.0", --watch], env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0"}]}`),
+			change: deployment(`{name: controller, image: "r/c:v0.2.0", args: [--mover-image, "r/f:v0.2.0", --watch], env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0"}]}`),
 			want:   finding{"Restores", "images", check.OK, `same tag "v0.2.0"`, "", nil},
 		},
 		"FlagWithoutValue": {
 			reason: "the controller ends at once, which its Deployment tells",
-			change: deployment(`{name: controller, image: "r/c:v0.2.0", args: [controller, --mover-image], env: [{name: MOVER_IMAGE, value: "r/f:v0.2.0"}]}`),
+			change: deployment(`{name: controller, image: "r/c:v0.2.0", args: [--mover-image], env: [{name: MOVER_IMAGE, value: "r/f:v0.2.0"}]}`),
 			want:   finding{"Restores", "images", check.OK, `same tag "v0.2.0"`, "", nil},
 		},
 		"Digests": {

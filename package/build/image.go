@@ -39,8 +39,8 @@ func functionProgram() program {
 
 func controllerProgram() program {
 	return program{
-		image: controllerName, binaries: []string{"threescale-backup"},
-		description: "Controller of ThreeScaleRestores, and the command line",
+		image: controllerName, binaries: []string{"controller"},
+		description: "Controller of ThreeScaleRestores",
 	}
 }
 

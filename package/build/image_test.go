@@ -55,7 +55,7 @@ func TestImage(t *testing.T) {
 		files      []string
 	}{
 		{"the function listens, and has the mover beside it", functionProgram(), "/function", map[string]struct{}{"9443/tcp": {}}, []string{"function", "mover"}},
-		{"nobody is to know the controller's ports", controllerProgram(), "/threescale-backup", nil, []string{"threescale-backup"}},
+		{"nobody is to know the controller's ports", controllerProgram(), "/controller", nil, []string{"controller"}},
 	} {
 		for _, architecture := range architectures() {
 			t.Run(c.image+" "+architecture, func(t *testing.T) {

@@ -71,7 +71,7 @@ func TestMadeSBOMs(t *testing.T) {
 		modules []string
 	}{
 		{functionProgram(), []string{"stdlib", "github.com/crossplane/function-sdk-go", "google.golang.org/grpc", "k8s.io/apimachinery", "github.com/alecthomas/kong"}},
-		{controllerProgram(), []string{"stdlib", "github.com/fluxcd/kustomize-controller/api", "sigs.k8s.io/controller-runtime", "github.com/getsops/sops/v3", "github.com/alecthomas/kong"}},
+		{controllerProgram(), []string{"stdlib", "github.com/fluxcd/kustomize-controller/api", "sigs.k8s.io/controller-runtime", "github.com/getsops/sops/v3", "github.com/fluxcd/pkg/runtime"}},
 	} {
 		for _, architecture := range architectures() {
 			data, err := os.ReadFile(filepath.Join(r.output, "sbom", c.image+"-"+r.tagName()+"-"+architecture+".cdx.json"))

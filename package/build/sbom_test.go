@@ -57,7 +57,7 @@ func TestSBOM(t *testing.T) {
 		}},
 		{"one program", controllerProgram(), map[string][]string{
 			"github.com/crossplane/function-sdk-go": {"v0.7.1"}, "stdlib": {"1.26.8"},
-			"example.org/threescale-backup": {"v1.2.3"},
+			"example.org/controller": {"v1.2.3"},
 		}},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestPackageURL(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			r := newTestRelease(t)
-			writeBinary(t, r.output, "amd64", "threescale-backup", c.goVersion, c.module)
+			writeBinary(t, r.output, "amd64", "controller", c.goVersion, c.module)
 			data, err := r.sbom(controllerProgram(), "amd64")
 			require.NoError(t, err)
 			var got []string

@@ -7,13 +7,20 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
+	"sigs.k8s.io/yaml"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/manifests"
 )
 
 // Server is what an API server would say.
@@ -39,6 +46,38 @@ func (s *Server) Start(tb testing.TB) string {
 	server := httptest.NewServer(s)
 	tb.Cleanup(server.Close)
 	return server.URL
+}
+
+// Kubeconfig starts it too, and returns the path of a kubeconfig for it.
+func (s *Server) Kubeconfig(tb testing.TB) string {
+	tb.Helper()
+	name := filepath.Join(tb.TempDir(), "kubeconfig")
+	text := `{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: "` + s.Start(tb) + `"}}],
+		contexts: [{name: c, context: {cluster: c}}], current-context: c}`
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return name
+}
+
+// RestoreSchema is that of the shipped CRD of restores, less some fields of its spec.
+func RestoreSchema(tb testing.TB, without ...string) map[schema.GroupVersionKind]map[string]any {
+	tb.Helper()
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Schema map[string]map[string]any `json:"schema"`
+			} `json:"versions"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(manifests.RestoreCRD(), &crd); err != nil {
+		tb.Fatal(err)
+	}
+	found := crd.Spec.Versions[0].Schema["openAPIV3Schema"]
+	for _, field := range without {
+		unstructured.RemoveNestedField(found, "properties", "spec", "properties", field)
+	}
+	return map[schema.GroupVersionKind]map[string]any{v1alpha1.GroupVersion.WithKind(v1alpha1.KindRestore): found}
 }
 
 // ServeHTTP implements http.Handler.

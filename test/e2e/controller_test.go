@@ -25,7 +25,7 @@ const controllerImage = "docker.io/local/threescale-backup-controller:e2e"
 func TestControllerDeployment(t *testing.T) {
 	withFlux(t)
 	w := newTenant(t)
-	require.NoError(t, shared.LoadImage(t.Context(), cluster.Image{Name: controllerImage, Binaries: map[string]string{"/threescale-backup": flux.binary}, Entrypoint: []string{"/threescale-backup"}, User: "65532:65532"}))
+	require.NoError(t, shared.LoadImage(t.Context(), cluster.Image{Name: controllerImage, Binaries: map[string]string{"/controller": flux.binary}, Entrypoint: []string{"/controller"}, User: "65532:65532"}))
 	require.NoError(t, flux.controller.Stop())
 	t.Cleanup(func() { require.NoError(t, startController(context.WithoutCancel(t.Context()))) })
 	overlay := filepath.Join(t.TempDir(), "controller")

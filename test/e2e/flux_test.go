@@ -64,8 +64,8 @@ func startFlux(ctx context.Context) (err error) {
 	if flux.git, err = gitserver.Start(filepath.Join(shared.Dir(), "git")); err != nil {
 		return err
 	}
-	flux.binary = filepath.Join(shared.Dir(), "threescale-backup")
-	if err := peers.Build(ctx, "./fn/cmd/threescale-backup", flux.binary); err != nil {
+	flux.binary = filepath.Join(shared.Dir(), "controller")
+	if err := peers.Build(ctx, "./fn/cmd/controller", flux.binary); err != nil {
 		return err
 	}
 	root, err := filepath.Abs("../..")
@@ -97,7 +97,7 @@ func startControllerWith(kubeconfig string, flags ...string) error {
 		return err
 	}
 	user := []string{"--reuid=1000650000", "--regid=0", "--clear-groups", "--no-new-privs", "--pdeathsig=KILL"}
-	command := []string{flux.binary, "controller", "--metrics-addr=0", "--health-addr=0", "--mover-image=" + image, "--log-level=debug"}
+	command := []string{flux.binary, "--metrics-addr=0", "--health-addr=0", "--mover-image=" + image, "--log-level=debug"}
 	var err error
 	flux.controller, err = shared.StartProcess(cluster.ProcessOptions{
 		Name: "restore-controller",

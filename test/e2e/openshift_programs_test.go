@@ -30,7 +30,7 @@ func TestControllerOnOpenShift(t *testing.T) {
 	withFlux(t)
 	parallel(t)
 	const controllerImage = "docker.io/local/threescale-backup-controller:e2e"
-	require.NoError(t, shared.LoadImage(t.Context(), cluster.Image{Name: controllerImage, Binaries: map[string]string{"/threescale-backup": flux.binary}, Entrypoint: []string{"/threescale-backup"}, User: "65532:65532"}))
+	require.NoError(t, shared.LoadImage(t.Context(), cluster.Image{Name: controllerImage, Binaries: map[string]string{"/controller": flux.binary}, Entrypoint: []string{"/controller"}, User: "65532:65532"}))
 	namespace := &corev1.Namespace{}
 	require.NoError(t, shared.Client().Get(t.Context(), types.NamespacedName{Name: controllerNamespace}, namespace))
 	cluster.AsOpenShift(namespace, otherUser)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/function"
 	"threescale.dev/backup/fn/simulate"
 	"threescale.dev/backup/fn/threescale"
@@ -40,7 +41,7 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 	}
 	w, err := b.world()
 	if err != nil {
-		return usage(err)
+		return exit.Usage(err)
 	}
 	dirs := map[string]string{volumeClaim: b.Volume, threescale.FileStorageClaimName: b.FileStorage}
 	quiet := &console{out: c.out, err: c.err, json: true}

@@ -7,6 +7,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/check"
 	"threescale.dev/backup/fn/check/observe"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 )
 
 // checkCommand checks an installation in a cluster; it changes nothing.
@@ -30,7 +31,7 @@ type checked struct {
 func (k *checkCommand) Run(ctx context.Context, c *console) error {
 	config, err := clusterConfig(k.Kubeconfig, k.Context).ClientConfig()
 	if err != nil {
-		return usage(fmt.Errorf("cannot reach a cluster (use --kubeconfig or --context): %w", err))
+		return exit.Usage(fmt.Errorf("cannot reach a cluster (use --kubeconfig or --context): %w", err))
 	}
 	config.Timeout = requestTimeout
 	observed, err := observe.Installation(ctx, config, observe.Options{
@@ -38,7 +39,7 @@ func (k *checkCommand) Run(ctx context.Context, c *console) error {
 		Controller: check.Account{Namespace: k.ControllerNamespace, Name: check.ControllerName},
 	})
 	if err != nil {
-		return &exitError{job.ExitTemporary, err}
+		return exit.With(job.ExitTemporary, err)
 	}
 	findings := check.Findings(observed)
 	answer := checked{findings, check.Count(findings, check.Failed), check.Count(findings, check.Warning), check.Count(findings, check.NotChecked)}
@@ -50,7 +51,7 @@ func (k *checkCommand) Run(ctx context.Context, c *console) error {
 	if err != nil || answer.Failed == 0 {
 		return err
 	}
-	return &exitError{job.ExitConfig, fmt.Errorf("cannot work as installed: %d of %d checks failed", answer.Failed, len(findings))}
+	return exit.With(job.ExitConfig, fmt.Errorf("cannot work as installed: %d of %d checks failed", answer.Failed, len(findings)))
 }
 
 // printFindings prints a row a check, and below it how to mend what is wrong.

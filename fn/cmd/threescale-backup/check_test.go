@@ -5,13 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"threescale.dev/backup/fn/api/job"
-	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/check"
 	"threescale.dev/backup/manifests"
 	"threescale.dev/backup/test/apiserver"
@@ -22,25 +18,13 @@ const (
 	inController = "/apis/apps/v1/namespaces/threescale-backup/deployments/threescale-backup"
 )
 
-// restoreSchema is that of the shipped CRD, less some fields of its spec.
-func restoreSchema(t *testing.T, without ...string) map[schema.GroupVersionKind]map[string]any {
-	t.Helper()
-	versions := decode(t, manifests.RestoreCRD())["spec"].(map[string]any)["versions"].([]any)
-	found, ok, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema")
-	require.True(t, ok && err == nil)
-	for _, field := range without {
-		unstructured.RemoveNestedField(found, "properties", "spec", "properties", field)
-	}
-	return map[schema.GroupVersionKind]map[string]any{v1alpha1.GroupVersion.WithKind(v1alpha1.KindRestore): found}
-}
-
 // cluster has an installation that lacks nothing.
 func cluster(t *testing.T) *apiserver.Server {
 	t.Helper()
 	xrd := decode(t, manifests.ClaimXRD())
 	xrd["status"] = decode(t, []byte(`{conditions: [{type: Established, status: "True"}, {type: Offered, status: "True"}]}`))
 	return &apiserver.Server{
-		GitVersion: "v1.34.4", Kinds: check.Kinds(), Schemas: restoreSchema(t),
+		GitVersion: "v1.34.4", Kinds: check.Kinds(), Schemas: apiserver.RestoreSchema(t),
 		Objects: map[string]map[string]any{
 			onCrossplane + "compositeresourcedefinitions/xthreescalebackups.backup.threescale.dev": xrd,
 			onCrossplane + "compositions": decode(t, []byte(`{apiVersion: v1, kind: List, items: [{apiVersion: apiextensions.crossplane.io/v1, kind: Composition, metadata: {name: threescalebackup-claim},
@@ -54,15 +38,6 @@ func cluster(t *testing.T) *apiserver.Server {
 				env: [{name: MOVER_IMAGE, value: "r/function:v0.1.0"}]}]}}}, status: {conditions: [{type: Available, status: "True"}]}}`)),
 		},
 	}
-}
-
-// kubeconfig writes one for an API server.
-func kubeconfig(t *testing.T, address string) string {
-	t.Helper()
-	dir := t.TempDir()
-	put(t, dir, "kubeconfig", `{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: "`+address+`"}}],
-		contexts: [{name: c, context: {cluster: c}}], current-context: c}`)
-	return dir + "/kubeconfig"
 }
 
 // TestCheck: what is printed, and the exit code.
@@ -126,7 +101,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(t)
 			tc.change(s)
-			done := execute(t, append([]string{"check", "--kubeconfig", kubeconfig(t, s.Start(t))}, tc.args...)...)
+			done := execute(t, append([]string{"check", "--kubeconfig", s.Kubeconfig(t)}, tc.args...)...)
 			assert.Equal(t, tc.code, done.code, "%s: %s", tc.reason, done.stderr)
 			for _, text := range tc.stdout {
 				assert.Contains(t, done.stdout, text)
@@ -139,10 +114,10 @@ func TestCheck(t *testing.T) {
 // TestCheckJSON: scripts see the same, also when a check failed.
 func TestCheckJSON(t *testing.T) {
 	s := cluster(t)
-	answer := executeJSON[checked](t, "check", "--kubeconfig", kubeconfig(t, s.Start(t)))
+	answer := executeJSON[checked](t, "check", "--kubeconfig", s.Kubeconfig(t))
 	assert.Len(t, answer.Findings, 15)
 	s.GitVersion = "v1.27.3"
-	done := execute(t, "check", "-o", "json", "--kubeconfig", kubeconfig(t, s.Start(t)))
+	done := execute(t, "check", "-o", "json", "--kubeconfig", s.Kubeconfig(t))
 	assert.Equal(t, job.ExitConfig, done.code)
 	failed := decode(t, []byte(done.stdout))
 	assert.Equal(t, map[string]any{
@@ -151,47 +126,4 @@ func TestCheckJSON(t *testing.T) {
 		"do":      "upgrade the cluster to Kubernetes 1.29 or later (1.34 is tested)",
 	}, failed["findings"].([]any)[0])
 	assert.InDelta(t, 1, failed["failed"], 0)
-}
-
-// TestControllerDoesNotStart where it could only wait: its log has one error.
-func TestControllerDoesNotStart(t *testing.T) {
-	for name, tc := range map[string]struct {
-		reason string
-		change func(*testing.T, *apiserver.Server)
-		code   int
-		want   string
-	}{
-		"NoFlux": {
-			reason: "restores commit to what Flux applies",
-			change: func(_ *testing.T, s *apiserver.Server) {
-				s.Kinds = []schema.GroupVersionKind{check.Watched()[0], check.Watched()[3]}
-			},
-			code: job.ExitConfig,
-			want: "error: cannot start: GitRepository (source.toolkit.fluxcd.io/v1) is not served, Kustomization (kustomize.toolkit.fluxcd.io/v1) is not served (to do: install Flux",
-		},
-		"OldCRD": {
-			reason: "the API server would drop what a restore says in it",
-			change: func(t *testing.T, s *apiserver.Server) { s.Schemas = restoreSchema(t, "databaseSecrets", "timeout") },
-			code:   job.ExitConfig,
-			want:   "it lacks: spec.databaseSecrets, spec.timeout (to do: kubectl apply --server-side -k manifests/crd)",
-		},
-		"OldKubernetes": {
-			reason: "CEL rules and podFailurePolicy", change: func(_ *testing.T, s *apiserver.Server) { s.GitVersion = "v1.28.4" },
-			code: job.ExitConfig, want: "error: cannot start: Kubernetes v1.28.4 is too old",
-		},
-		"NoCluster": {
-			reason: "the kubelet tries again", change: func(_ *testing.T, s *apiserver.Server) { s.Broken = []string{"/"} },
-			code: job.ExitTemporary, want: "error: cannot read the version of the cluster",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := cluster(t)
-			tc.change(t, s)
-			t.Setenv("KUBECONFIG", kubeconfig(t, s.Start(t)))
-			done := execute(t, "controller", "--mover-image", "r/function:v0.1.0", "--metrics-addr", "0", "--health-addr", "0")
-			assert.Equal(t, tc.code, done.code, tc.reason)
-			assert.Contains(t, done.stderr, tc.want)
-			assert.Equal(t, 1, strings.Count(done.stderr, "error: "), done.stderr)
-		})
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 )
 
 // console is where a command writes: its answer to out, all else to err. Whatever
@@ -32,15 +33,8 @@ func (c *console) sayf(format string, args ...any) {
 	}
 }
 
-// fail prints an error. Its further lines are indented: none of them can look
-// like an answer.
-func (c *console) fail(err error) {
-	lines := strings.Split(err.Error(), "\n")
-	for i, line := range lines {
-		lines[i] = job.Printable(line)
-	}
-	fmt.Fprintln(c.err, "error:", strings.Join(lines, "\n  "))
-}
+// fail prints an error.
+func (c *console) fail(err error) { exit.Print(c.err, err) }
 
 // encode prints value as JSON.
 func (c *console) encode(value any) error {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/publish"
 )
 
@@ -114,7 +115,7 @@ func checkPlain(root *os.Root, name string) error {
 		case err != nil:
 			return fmt.Errorf("cannot write %q: %w", name, err)
 		case last && !found.Mode().IsRegular(), !last && !found.IsDir():
-			return usage(fmt.Errorf("cannot write %q: %q is a symlink or the like; remove it, or choose another directory or --name", name, part))
+			return exit.Usage(fmt.Errorf("cannot write %q: %q is a symlink or the like; remove it, or choose another directory or --name", name, part))
 		}
 	}
 	return nil

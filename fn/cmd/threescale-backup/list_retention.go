@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/retention"
 	"threescale.dev/backup/fn/timezone"
@@ -31,16 +32,16 @@ type explainedRun struct {
 func (l *listCommand) policy() (*retention.Policy, error) {
 	if l.Retention == "" {
 		if l.TimeZone != "" {
-			return nil, usage(errors.New("--time-zone is that of --retention, which is not given"))
+			return nil, exit.Usage(errors.New("--time-zone is that of --retention, which is not given"))
 		}
 		return nil, nil
 	}
 	policy, err := retention.Parse(l.Retention)
 	if err != nil {
-		return nil, usage(err)
+		return nil, exit.Usage(err)
 	}
 	if policy.Location, err = timezone.Load(l.TimeZone); err != nil {
-		return nil, usage(err)
+		return nil, exit.Usage(err)
 	}
 	return &policy, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/overlay"
@@ -161,15 +162,15 @@ func uncommitted(err error, filled *job.RefillResult) error {
 		err = fmt.Errorf("%w; the file storage is restored, and is left alone when this is run again", err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return &exitError{job.ExitTemporary, err}
+		return exit.With(job.ExitTemporary, err)
 	}
 	switch failed.Reason {
 	case publish.Internal:
-		return &exitError{job.ExitIO, err}
+		return exit.With(job.ExitIO, err)
 	case publish.RaceLost:
-		return &exitError{job.ExitTemporary, err}
+		return exit.With(job.ExitTemporary, err)
 	default:
-		return usage(err)
+		return exit.Usage(err)
 	}
 }
 
@@ -189,7 +190,7 @@ func (r *restoreCommand) refill(ctx context.Context, c *console, tree *madeTree)
 	}, mover.Env{Now: time.Now, Progress: draw})
 	end()
 	if err != nil {
-		return nil, &exitError{mover.ExitCode(err), err}
+		return nil, exit.With(mover.ExitCode(err), err)
 	}
 	return &result, nil
 }
@@ -202,7 +203,7 @@ func (r *restoreCommand) checkApart() error {
 	}
 	files, repository := resolved(r.FileStorage), resolved(r.Repository)
 	if within(files, repository) || within(repository, files) {
-		return usage(fmt.Errorf("cannot restore: the file storage %q and the repository %q lie in each other; choose another --file-storage", r.FileStorage, r.Repository))
+		return exit.Usage(fmt.Errorf("cannot restore: the file storage %q and the repository %q lie in each other; choose another --file-storage", r.FileStorage, r.Repository))
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/function"
 	"threescale.dev/backup/fn/simulate"
 )
@@ -32,14 +33,14 @@ type simulateCommand struct {
 func (s *simulateCommand) Run(ctx context.Context, c *console) error {
 	backup, err := readBackup(s.Backup)
 	if err != nil {
-		return usage(err)
+		return exit.Usage(err)
 	}
 	objects, err := readManifests(s.Objects)
 	if err != nil {
-		return usage(err)
+		return exit.Usage(err)
 	}
 	if objects, err = inNamespace(objects, backup.GetNamespace()); err != nil {
-		return usage(err)
+		return exit.Usage(err)
 	}
 	w := simulate.NewWorld(function.New(logging.NewNopLogger()), backup, objects)
 	w.Now = time.Now
@@ -151,7 +152,7 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 	before := ""
 	for {
 		if _, err := w.Reconcile(ctx); err != nil {
-			return nil, usage(err)
+			return nil, exit.Usage(err)
 		}
 		out.status, _, _ = unstructured.NestedMap(w.Composite.Object, "status")
 		printComposed(c, w)
@@ -225,8 +226,8 @@ func verdict(status map[string]any) error {
 	for _, entry := range conditions {
 		condition, _ := entry.(map[string]any)
 		if condition["status"] == "False" && condition["type"] == v1alpha1.ConditionPreflightPassed {
-			return usage(fmt.Errorf("no backup was made: %v (%v)", condition["message"], condition["reason"]))
+			return exit.Usage(fmt.Errorf("no backup was made: %v (%v)", condition["message"], condition["reason"]))
 		}
 	}
-	return &exitError{job.ExitIO, errors.New("the backup did not complete")}
+	return exit.With(job.ExitIO, errors.New("the backup did not complete"))
 }

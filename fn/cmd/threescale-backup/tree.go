@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/overlay"
@@ -51,7 +52,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	inspection, err := mover.Inspect(ctx, job.InspectOptions{Run: f.Run_, Volume: f.Volume, ManifestSHA256: f.ManifestSHA256, Identities: f.Identities}, mover.Env{Now: time.Now, Handover: handed, Progress: draw})
 	end()
 	if err != nil {
-		return nil, &exitError{mover.ExitCode(err), err}
+		return nil, exit.With(mover.ExitCode(err), err)
 	}
 	in := overlay.Input{
 		Name: f.Name, Namespace: f.Namespace, WildcardDomain: f.WildcardDomain, StorageClass: f.StorageClass, OmitDatabaseSecrets: f.OmitDatabaseSecrets,
@@ -86,9 +87,9 @@ func unbuildable(err error) error {
 	var unexpected *overlay.UnexpectedObjectError
 	var unsupported *overlay.UnsupportedTextError
 	if errors.As(err, &unexpected) || errors.As(err, &unsupported) {
-		return &exitError{job.ExitIntegrity, err}
+		return exit.With(job.ExitIntegrity, err)
 	}
-	return usage(err)
+	return exit.Usage(err)
 }
 
 // encrypt makes the edit of a repository with the given files, and tells for
@@ -96,7 +97,7 @@ func unbuildable(err error) error {
 func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publish.Edit, recipients []string, err error) {
 	encrypter, err := commit.Encrypter(files, f.Recipient)
 	if err != nil {
-		return publish.Edit{}, nil, usage(err)
+		return publish.Edit{}, nil, exit.Usage(err)
 	}
 	for _, file := range tree.Files {
 		if !file.Secret {
@@ -113,7 +114,7 @@ func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publ
 	var taken *overlay.TakenError
 	switch {
 	case errors.As(err, &taken):
-		return publish.Edit{}, nil, usage(err)
+		return publish.Edit{}, nil, exit.Usage(err)
 	case err != nil:
 		return publish.Edit{}, nil, err
 	}
@@ -123,9 +124,9 @@ func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publ
 // refused tells that the repository's rules must be changed, or passed over.
 func refused(file string, err error) error {
 	if errors.Is(err, sops.ErrNoRules) {
-		return usage(fmt.Errorf("cannot encrypt %q: there is no .sops.yaml beside or above it: add one, and commit it if this is Git, or give --recipient", file))
+		return exit.Usage(fmt.Errorf("cannot encrypt %q: there is no .sops.yaml beside or above it: add one, and commit it if this is Git, or give --recipient", file))
 	}
-	return usage(fmt.Errorf("%w; or give --recipient", err))
+	return exit.Usage(fmt.Errorf("%w; or give --recipient", err))
 }
 
 // inMemory takes the objects of a run without writing them anywhere.

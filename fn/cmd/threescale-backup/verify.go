@@ -7,6 +7,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/cmd/internal/exit"
 )
 
 // verifyCommand reads a run again.
@@ -38,7 +39,7 @@ func verifiedOf(r *archive.VerifyReport) verified {
 func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 	expected, err := v.expected()
 	if err != nil {
-		return usage(err)
+		return exit.Usage(err)
 	}
 	volume, err := archive.OpenVolume(v.Volume)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -36,18 +37,15 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/check"
 	"threescale.dev/backup/fn/check/observe"
+	"threescale.dev/backup/fn/cmd/internal/exit"
+	"threescale.dev/backup/fn/cmd/internal/version"
 	"threescale.dev/backup/fn/confine"
 	"threescale.dev/backup/fn/controller"
 )
 
-// controllerCommand runs the reconciler of ThreeScaleRestores. Its flags are
-// those that Flux' controllers have, parsed as they are there.
-type controllerCommand struct {
-	Flags []string `arg:"" optional:"" help:"Flags of a Flux controller; --help lists them."`
-}
-
-// controllerOptions are the flags.
-type controllerOptions struct {
+// options are the flags.
+type options struct {
+	version                             bool
 	metricsAddr, eventsAddr, healthAddr string
 	image, defaultServiceAccount        string
 	concurrent, children                int
@@ -64,7 +62,8 @@ type controllerOptions struct {
 	interval jitter.IntervalOptions
 }
 
-func (o *controllerOptions) bind(flags *flag.FlagSet) {
+func (o *options) bind(flags *flag.FlagSet) {
+	flags.BoolVar(&o.version, "version", false, "Print the version and exit.")
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "The address the metric endpoint binds to.")
 	flags.StringVar(&o.eventsAddr, "events-addr", "", "The address of the events receiver.")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
@@ -85,23 +84,44 @@ func (o *controllerOptions) bind(flags *flag.FlagSet) {
 	o.interval.BindFlags(flags)
 }
 
-// Run serves until the process is told to end.
-func (c *controllerCommand) Run(ctx context.Context) error {
-	var o controllerOptions
+// parse returns the flags; [flag.ErrHelp] after --help, for which stderr has been
+// told of them.
+func parse(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
 	flags := flag.NewFlagSet("controller", flag.ContinueOnError)
+	flags.SetOutput(stderr)
 	o.bind(flags)
-	if err := flags.Parse(c.Flags); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
-		return usage(err)
+	if err := flags.Parse(args); err != nil {
+		return nil, err
 	}
-	if o.image == "" {
-		return usage(errors.New("--mover-image is needed: the image that holds the mover"))
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("there are only flags, and no argument %q: remove it", flags.Arg(0))
 	}
+	return o, nil
+}
+
+// serve does what the flags say: it reconciles until ctx ends.
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return exit.Usage(err)
+	case o.version:
+		_, err := fmt.Fprintln(stdout, version.String())
+		return err
+	case o.image == "":
+		return exit.Usage(errors.New("--mover-image is needed: the image that holds the mover"))
+	}
+	return o.reconcile(ctx)
+}
+
+// reconcile runs the reconciler until ctx ends.
+func (o *options) reconcile(ctx context.Context) error {
 	identities, err := controller.ParseIdentities(o.providerLogin)
 	if err != nil {
-		return usage(err)
+		return exit.Usage(err)
 	}
 	children, err := o.newChildren()
 	if err != nil {
@@ -110,7 +130,7 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 	log := logger.NewLogger(o.logger)
 	logger.SetLogger(log)
 	if err := o.interval.SetGlobalJitter(nil); err != nil {
-		return usage(err)
+		return exit.Usage(err)
 	}
 	restConfig := runtimeclient.GetConfigOrDie(o.client)
 	if err := startup(restConfig, log); err != nil {
@@ -146,9 +166,9 @@ func (c *controllerCommand) Run(ctx context.Context) error {
 }
 
 // newChildren are processes of this very program.
-func (o *controllerOptions) newChildren() (*controller.Children, error) {
+func (o *options) newChildren() (*controller.Children, error) {
 	if o.children < 1 || o.childMemory < 32 || o.childTimeout < 10*time.Second {
-		return nil, usage(errors.New("--children must be at least 1, --child-memory 32 and --child-timeout 10s"))
+		return nil, exit.Usage(errors.New("--children must be at least 1, --child-memory 32 and --child-timeout 10s"))
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -166,14 +186,14 @@ func (o *controllerOptions) newChildren() (*controller.Children, error) {
 func startup(config *rest.Config, log logr.Logger) error {
 	observed, err := observe.Startup(config)
 	if err != nil {
-		return &exitError{job.ExitTemporary, err}
+		return exit.With(job.ExitTemporary, err)
 	}
 	unread, err := check.Startup(observed)
 	for _, finding := range unread {
 		log.Info("Starting without a check", "check", finding.Check, "message", finding.Message)
 	}
 	if err != nil {
-		return &exitError{job.ExitConfig, err}
+		return exit.With(job.ExitConfig, err)
 	}
 	return nil
 }
@@ -190,7 +210,7 @@ func uncached() []client.Object {
 }
 
 // manager makes the manager.
-func (o *controllerOptions) manager(restConfig *rest.Config) (ctrl.Manager, error) {
+func (o *options) manager(restConfig *rest.Config) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -203,7 +223,7 @@ func (o *controllerOptions) manager(restConfig *rest.Config) (ctrl.Manager, erro
 	}
 	selector, err := helper.GetWatchSelector(o.watch)
 	if err != nil {
-		return nil, usage(err)
+		return nil, exit.Usage(err)
 	}
 	cached, err := controller.CacheOptions(selector)
 	if err != nil {
