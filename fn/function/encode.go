@@ -2,12 +2,12 @@ package function
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/response"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,12 +23,11 @@ func encode(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 		rsp.Requirements.Resources[name] = encodeSelector(selector)
 	}
 	for _, condition := range d.Conditions {
-		rsp.Conditions = append(rsp.Conditions, encodeCondition(condition))
+		addCondition(rsp, condition)
 	}
 	for _, event := range d.Events {
-		rsp.Results = append(rsp.Results, encodeEvent(event))
+		addEvent(rsp, event)
 	}
-	rsp.Meta.Ttl = durationpb.New(d.TTL)
 	if d.Fatal != nil {
 		response.Fatal(rsp, d.Fatal)
 		return nil //nolint:nilerr // the fatal result is the answer
@@ -122,32 +121,21 @@ func encodeSelector(s compose.Selector) *fnv1.ResourceSelector {
 	return out
 }
 
-func encodeCondition(c compose.Condition) *fnv1.Condition {
-	status := map[string]fnv1.Status{
-		"True":  fnv1.Status_STATUS_CONDITION_TRUE,
-		"False": fnv1.Status_STATUS_CONDITION_FALSE,
-	}[c.Status]
-	if status == fnv1.Status_STATUS_CONDITION_UNSPECIFIED {
-		status = fnv1.Status_STATUS_CONDITION_UNKNOWN
+func addCondition(rsp *fnv1.RunFunctionResponse, c compose.Condition) {
+	add := response.ConditionUnknown
+	switch c.Status {
+	case "True":
+		add = response.ConditionTrue
+	case "False":
+		add = response.ConditionFalse
 	}
-	return &fnv1.Condition{
-		Type:    c.Type,
-		Status:  status,
-		Reason:  c.Reason,
-		Message: &c.Message,
-		Target:  fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
-	}
+	add(rsp, c.Type, c.Reason).WithMessage(c.Message).TargetCompositeAndClaim()
 }
 
-func encodeEvent(e compose.Event) *fnv1.Result {
-	severity := fnv1.Severity_SEVERITY_NORMAL
+func addEvent(rsp *fnv1.RunFunctionResponse, e compose.Event) {
 	if e.Warning {
-		severity = fnv1.Severity_SEVERITY_WARNING
+		response.Warning(rsp, errors.New(e.Message)).WithReason(e.Reason).TargetCompositeAndClaim()
+		return
 	}
-	return &fnv1.Result{
-		Severity: severity,
-		Message:  e.Message,
-		Reason:   &e.Reason,
-		Target:   fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
-	}
+	response.Normal(rsp, e.Message).WithReason(e.Reason).TargetCompositeAndClaim()
 }

@@ -51,7 +51,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 	}
 	observed.Now = f.now(req)
 	desired := compose.Compose(observed)
-	rsp = response.To(req, response.DefaultTTL)
+	rsp = response.To(req, desired.TTL)
 	if err := encode(desired, rsp); err != nil {
 		log.Info("Cannot encode the response", "error", err)
 		return failed(req, err), nil
@@ -101,9 +101,7 @@ func failed(req *fnv1.RunFunctionRequest, err error) *fnv1.RunFunctionResponse {
 	rsp := response.To(req, response.DefaultTTL)
 	message := job.Sentence(err.Error())
 	for _, name := range []string{v1alpha1.ConditionPreflightPassed, v1alpha1.ConditionBackupCompleted} {
-		rsp.Conditions = append(rsp.Conditions, encodeCondition(compose.Condition{
-			Type: name, Status: "Unknown", Reason: v1alpha1.ReasonInternalError, Message: message,
-		}))
+		response.ConditionUnknown(rsp, name, v1alpha1.ReasonInternalError).WithMessage(message).TargetCompositeAndClaim()
 	}
 	response.Fatal(rsp, err)
 	return rsp
