@@ -13,6 +13,7 @@ import (
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/sops"
 	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/decrypt"
 )
 
 // TestEditEncryptsSecretsOnly: who can decrypt is said by the recipients, else by the repository's rules.
@@ -55,13 +56,13 @@ func TestEditEncryptsSecretsOnly(t *testing.T) {
 				secrets++
 				assert.True(t, sops.Encrypted(committed[full]), full)
 				for _, reader := range tc.reads {
-					plain, err := sops.Decrypt(committed[full], reader.identity)
+					plain, err := decrypt.Document(committed[full], reader.identity)
 					require.NoError(t, err, "%s: %s", full, tc.reason)
 					assert.Equal(t, decode(t, file.Data), decode(t, plain), full)
 				}
 				for _, other := range tc.cannot {
-					_, err := sops.Decrypt(committed[full], other.identity)
-					require.ErrorIs(t, err, sops.ErrUnreadable, tc.reason)
+					_, err := decrypt.Document(committed[full], other.identity)
+					require.ErrorIs(t, err, decrypt.ErrUnreadable, tc.reason)
 				}
 			}
 			assert.Greater(t, secrets, 10)

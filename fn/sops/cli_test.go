@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/test/decrypt"
 )
 
 // random matches what differs between two encryptions of the same.
@@ -76,7 +77,7 @@ func TestAgainstTheCommand(t *testing.T) {
 			requireSame(t, secret, run("decrypt", ours))
 			theirs := run("encrypt", []byte(secret))
 			assert.Equal(t, random.ReplaceAllString(theirs, "..."), random.ReplaceAllString(string(ours), "..."))
-			back, err := sops.Decrypt([]byte(theirs), alice.identity, bob.identity)
+			back, err := decrypt.Document([]byte(theirs), alice.identity, bob.identity)
 			require.NoError(t, err)
 			requireSame(t, secret, string(back))
 		})

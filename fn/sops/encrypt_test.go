@@ -14,6 +14,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/test/decrypt"
 )
 
 func TestEncryptKeepsEverything(t *testing.T) {
@@ -58,7 +59,7 @@ func TestEncryptKeepsEverything(t *testing.T) {
 			assert.True(t, sops.Encrypted(out))
 			assert.False(t, sops.Encrypted(plain))
 			for _, who := range []party{alice, bob} {
-				back, err := sops.Decrypt(out, who.identity)
+				back, err := decrypt.Document(out, who.identity)
 				require.NoError(t, err)
 				requireSame(t, string(plain), string(back))
 			}
@@ -106,7 +107,7 @@ func TestEncryptConfigMap(t *testing.T) {
 			assert.NotContains(t, string(out), canary)
 			assert.True(t, sops.Encrypted(out))
 			assert.False(t, sops.Encrypted([]byte(c.manifest)))
-			back, err := sops.Decrypt(out, alice.identity)
+			back, err := decrypt.Document(out, alice.identity)
 			require.NoError(t, err)
 			requireSame(t, c.manifest, string(back))
 		})
@@ -132,7 +133,7 @@ func TestEncryptAtTheSameTime(t *testing.T) {
 		group.Go(func() {
 			out, err := e.Encrypt(secretPath, []byte(secret))
 			if assert.NoError(t, err) {
-				_, err = sops.Decrypt(out, alice.identity)
+				_, err = decrypt.Document(out, alice.identity)
 				assert.NoError(t, err)
 			}
 		})

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	sopsapi "github.com/getsops/sops/v3"
 	"github.com/getsops/sops/v3/aes"
-	"github.com/getsops/sops/v3/cmd/sops/common"
-	"github.com/getsops/sops/v3/config"
 	"github.com/getsops/sops/v3/keyservice"
-	yamlstore "github.com/getsops/sops/v3/stores/yaml"
+	"github.com/getsops/sops/v3/stores"
 	"github.com/getsops/sops/v3/version"
 )
 
@@ -123,12 +122,15 @@ func (r rule) encrypt(path string, plaintext []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := yamlstore.NewStore(&config.YAMLStoreConfig{Indent: r.indent})
-	branches, err := store.LoadPlainFile(plaintext)
+	root, err := parseDocument(plaintext)
 	if err != nil {
-		return nil, yamlError(err)
+		return nil, err
 	}
-	tree := sopsapi.Tree{Branches: branches, FilePath: path, Metadata: sopsapi.Metadata{
+	plain, err := branchOf(root)
+	if err != nil {
+		return nil, err
+	}
+	tree := sopsapi.Tree{Branches: sopsapi.TreeBranches{plain}, FilePath: path, Metadata: sopsapi.Metadata{
 		KeyGroups:               groups,
 		ShamirThreshold:         r.threshold,
 		UnencryptedSuffix:       r.scope.UnencryptedSuffix,
@@ -144,12 +146,22 @@ func (r rule) encrypt(path string, plaintext []byte) ([]byte, error) {
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("the data key cannot be encrypted: %w", errors.Join(errs...))
 	}
-	if err := common.EncryptTree(common.EncryptTreeOpts{Tree: &tree, Cipher: aes.NewCipher(), DataKey: key}); err != nil {
+	cipher := aes.NewCipher()
+	mac, err := tree.Encrypt(key, cipher)
+	if err != nil {
 		return nil, errors.New("SOPS cannot encrypt it") // its own words may hold values
 	}
-	out, err := store.EmitEncryptedFile(tree)
-	if err != nil {
-		return nil, errors.New("SOPS cannot write it as YAML") // likewise
+	tree.Metadata.LastModified = time.Now().UTC()
+	if tree.Metadata.MessageAuthenticationCode, err = cipher.Encrypt(mac, key, tree.Metadata.LastModified.Format(time.RFC3339)); err != nil {
+		return nil, errors.New("SOPS cannot encrypt the MAC")
 	}
-	return out, verify(store, plaintext, out, key)
+	branches, err := stores.SerializeMetadata(tree, stores.MetadataOpts{})
+	if err != nil || len(branches) != 1 {
+		return nil, errors.New("SOPS cannot write its metadata")
+	}
+	out, err := emit(branches[0], r.indent)
+	if err != nil {
+		return nil, errors.New("it cannot be written as YAML") // as above
+	}
+	return out, verify(root, out, key)
 }

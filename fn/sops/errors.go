@@ -17,8 +17,6 @@ var (
 	ErrScope = errors.New("all values of data and stringData, and of binaryData in a ConfigMap, must be encrypted and nothing else: set encrypted_regex to ^(data|stringData|binaryData)$ in the rule, and no other of its kind")
 	// ErrAlreadyEncrypted is the cause of a [ManifestError] when a manifest is a SOPS document already.
 	ErrAlreadyEncrypted = errors.New("it is a SOPS document already (it has a top-level key sops): encrypt the plaintext instead")
-	// ErrUnreadable is returned (wrapped) when none of the given identities can decrypt.
-	ErrUnreadable = errors.New("none of the identities can decrypt it: add the recipient of one of them, or give the identity of one of the recipients")
 )
 
 // RuleError says that a repository's rules cannot be used as they are. Its owner has to change them.

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/test/decrypt"
 )
 
 // fluxService decrypts as kustomize-controller's key service does: with the identities of the decryption Secret.
@@ -114,7 +115,7 @@ func TestFluxDecryptsTheBuiltOverlay(t *testing.T) {
 
 			inYAML, err := built.AsYaml()
 			require.NoError(t, err)
-			_, err = sops.Decrypt(inYAML, alice.identity)
+			_, err = decrypt.Document(inYAML, alice.identity)
 			assert.Equal(t, c.macFits, err == nil, "the sops command on what was built")
 		})
 	}

@@ -3,7 +3,6 @@ package sops
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -66,13 +65,11 @@ func unique(recipients []string) []string {
 	return out
 }
 
-// ageService is the only key service there is: it encrypts and decrypts data keys with age in this process, and refuses all other keys.
-type ageService struct {
-	identities age.ParsedIdentities
-}
+// ageService is the only key service there is: it encrypts data keys with age in this process, and refuses all other keys.
+type ageService struct{}
 
 // Encrypt encrypts a data key for an age recipient.
-func (s ageService) Encrypt(_ context.Context, request *keyservice.EncryptRequest, _ ...grpc.CallOption) (*keyservice.EncryptResponse, error) {
+func (ageService) Encrypt(_ context.Context, request *keyservice.EncryptRequest, _ ...grpc.CallOption) (*keyservice.EncryptResponse, error) {
 	recipient := request.GetKey().GetAgeKey()
 	if recipient == nil {
 		return nil, ErrKeyService
@@ -87,43 +84,7 @@ func (s ageService) Encrypt(_ context.Context, request *keyservice.EncryptReques
 	return &keyservice.EncryptResponse{Ciphertext: key.EncryptedDataKey()}, nil
 }
 
-// Decrypt decrypts a data key with the identities.
-func (s ageService) Decrypt(_ context.Context, request *keyservice.DecryptRequest, _ ...grpc.CallOption) (*keyservice.DecryptResponse, error) {
-	recipient := request.GetKey().GetAgeKey()
-	// Without identities the library looks for some in the environment, and starts what is named there.
-	if recipient == nil || len(s.identities) == 0 {
-		return nil, ErrUnreadable
-	}
-	key := &age.MasterKey{Recipient: recipient.GetRecipient()}
-	key.SetEncryptedDataKey(request.GetCiphertext())
-	s.identities.ApplyToMasterKey(key)
-	plaintext, err := key.Decrypt()
-	if err != nil {
-		return nil, err
-	}
-	return &keyservice.DecryptResponse{Plaintext: plaintext}, nil
-}
-
-// parseIdentities reads identities as age-keygen writes them, one a line, each text the value of an *.agekey.
-// No error repeats any of it.
-func parseIdentities(texts [][]byte) (age.ParsedIdentities, error) {
-	var out age.ParsedIdentities
-	for i, text := range texts {
-		for n, line := range strings.Split(string(text), "\n") {
-			line = strings.TrimSpace(line)
-			if line == "" || strings.HasPrefix(line, "#") {
-				continue
-			}
-			if strings.HasPrefix(line, "AGE-PLUGIN-") {
-				return nil, fmt.Errorf("cannot use line %d of age identity %d: it is of an age plugin, which would need a program of its own: give an identity of age (AGE-SECRET-KEY-...)", n+1, i+1)
-			}
-			if err := out.Import(line); err != nil {
-				return nil, fmt.Errorf("cannot use line %d of age identity %d: it is none of age's (AGE-SECRET-KEY-...)", n+1, i+1)
-			}
-		}
-	}
-	if len(out) == 0 {
-		return nil, errors.New("there is no age identity: give at least one (AGE-SECRET-KEY-..., as age-keygen writes it)")
-	}
-	return out, nil
+// Decrypt refuses: nothing is decrypted here.
+func (ageService) Decrypt(context.Context, *keyservice.DecryptRequest, ...grpc.CallOption) (*keyservice.DecryptResponse, error) {
+	return nil, ErrKeyService
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/test/decrypt"
 )
 
 const scopeLine = "encrypted_regex: ^(data|stringData)$"
@@ -80,12 +81,12 @@ func TestChoosesTheRuleOfSOPS(t *testing.T) {
 			require.NoError(t, err)
 			assertEncrypted(t, out)
 			if strings.Contains(c.rules, "{alice}") && slices.Contains(got, alice.recipient) {
-				back, err := sops.Decrypt(out, alice.identity)
+				back, err := decrypt.Document(out, alice.identity)
 				require.NoError(t, err)
 				requireSame(t, secret, string(back))
 			}
 			if slices.Contains(got, hybrid.recipient) {
-				_, err := sops.Decrypt(out, hybrid.identity)
+				_, err := decrypt.Document(out, hybrid.identity)
 				require.NoError(t, err)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/sops"
+	"threescale.dev/backup/test/decrypt"
 )
 
 // The data key is wrapped for each SSH key, and an X25519 recipient beside them decrypts alone.
@@ -22,7 +23,7 @@ func TestEncryptsForSSHKeys(t *testing.T) {
 	out, err := e.Encrypt(secretPath, []byte(secret))
 	require.NoError(t, err)
 	assertEncrypted(t, out)
-	_, err = sops.Decrypt(out, alice.identity)
+	_, err = decrypt.Document(out, alice.identity)
 	require.NoError(t, err)
 
 	var document struct {
@@ -53,6 +54,6 @@ func TestEncryptsForSSHKeys(t *testing.T) {
 	require.NoError(t, err)
 	out, err = onlySSH.Encrypt(secretPath, []byte(secret))
 	require.NoError(t, err)
-	_, err = sops.Decrypt(out, alice.identity)
-	require.ErrorIs(t, err, sops.ErrUnreadable)
+	_, err = decrypt.Document(out, alice.identity)
+	require.ErrorIs(t, err, decrypt.ErrUnreadable)
 }

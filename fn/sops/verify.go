@@ -5,42 +5,51 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	sopsapi "github.com/getsops/sops/v3"
 	"github.com/getsops/sops/v3/aes"
-	"github.com/getsops/sops/v3/cmd/sops/common"
-	"github.com/getsops/sops/v3/config"
-	"github.com/getsops/sops/v3/keyservice"
-	yamlstore "github.com/getsops/sops/v3/stores/yaml"
+	"github.com/getsops/sops/v3/stores"
+	"go.yaml.in/yaml/v3"
 )
 
 // verify says whether an encrypted manifest is what may be committed: all values of the valueFields encrypted,
 // everything else as in the plaintext, and the whole decrypting to the plaintext with a MAC that fits.
-func verify(store *yamlstore.Store, plaintext, encrypted, key []byte) error {
-	want, err := store.LoadPlainFile(plaintext)
+func verify(plaintext *yaml.Node, encrypted, key []byte) error {
+	plain, err := branchOf(plaintext)
 	if err != nil {
-		return yamlError(err)
-	}
-	if _, err := parseDocument(encrypted); err != nil {
-		return fmt.Errorf("what SOPS wrote cannot be read again: %w", err)
-	}
-	tree, err := store.LoadEncryptedFile(encrypted)
-	if err != nil || len(tree.Branches) != 1 || len(want) != 1 {
-		return errors.New("what SOPS wrote cannot be read again")
-	}
-	if err := compare(want[0], tree.Branches[0]); err != nil {
 		return err
 	}
-	tree.Metadata.DataKey = key
-	if _, err := common.DecryptTree(common.DecryptTreeOpts{Tree: &tree, Cipher: aes.NewCipher()}); err != nil || !reflect.DeepEqual(withoutComments(want[0]), withoutComments(tree.Branches[0])) {
+	root, err := parseDocument(encrypted)
+	if err != nil {
+		return fmt.Errorf("what SOPS wrote cannot be read again: %w", err)
+	}
+	again, err := branchOf(root)
+	if err != nil {
+		return fmt.Errorf("what SOPS wrote cannot be read again: %w", err)
+	}
+	branches, metadata, err := stores.ExtractMetadata(sopsapi.TreeBranches{again}, stores.MetadataOpts{})
+	if err != nil || len(branches) != 1 {
+		return errors.New("what SOPS wrote cannot be read again")
+	}
+	if err := compare(plain, branches[0]); err != nil {
+		return err
+	}
+	tree := sopsapi.Tree{Branches: branches, Metadata: metadata}
+	cipher := aes.NewCipher()
+	computed, err := tree.Decrypt(key, cipher)
+	if err != nil || !reflect.DeepEqual(plain, branches[0]) {
 		return errors.New("what SOPS wrote does not decrypt to what it was given")
+	}
+	mac, err := cipher.Decrypt(metadata.MessageAuthenticationCode, key, metadata.LastModified.Format(time.RFC3339))
+	if err != nil || mac != computed {
+		return errors.New("what SOPS wrote has a MAC that does not fit")
 	}
 	return nil
 }
 
 // compare says whether a manifest was encrypted where it has to be, and nowhere else.
 func compare(plain, encrypted sopsapi.TreeBranch) error {
-	plain, encrypted = withoutComments(plain), withoutComments(encrypted)
 	if len(plain) != len(encrypted) {
 		return errors.New("what SOPS wrote has other keys than what it was given")
 	}
@@ -78,62 +87,4 @@ func compareValues(want, got sopsapi.TreeItem) error {
 		}
 	}
 	return nil
-}
-
-// withoutComments returns a mapping and what is below it without comments, whose places YAML does not keep exactly.
-func withoutComments(branch sopsapi.TreeBranch) sopsapi.TreeBranch {
-	out := sopsapi.TreeBranch{}
-	for _, item := range branch {
-		if _, isComment := item.Key.(sopsapi.Comment); !isComment {
-			out = append(out, sopsapi.TreeItem{Key: item.Key, Value: valueWithoutComments(item.Value)})
-		}
-	}
-	return out
-}
-
-// valueWithoutComments is withoutComments for a value of any kind.
-func valueWithoutComments(value any) any {
-	switch value := value.(type) {
-	case sopsapi.TreeBranch:
-		return withoutComments(value)
-	case []any:
-		out := []any{}
-		for _, item := range value {
-			if _, isComment := item.(sopsapi.Comment); !isComment {
-				out = append(out, valueWithoutComments(item))
-			}
-		}
-		return out
-	default:
-		return value
-	}
-}
-
-// Decrypt returns the plaintext of a SOPS document of YAML, whose MAC it checks, as the sops command does.
-// Each of the identities is a text with one age identity a line, as an *.agekey of Flux's decryption Secret holds it.
-// The error wraps [ErrUnreadable] when none of them can decrypt; no error holds a value or an identity.
-func Decrypt(data []byte, identities ...[]byte) ([]byte, error) {
-	keys, err := parseIdentities(identities)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := parseDocument(data); err != nil {
-		return nil, fmt.Errorf("cannot decrypt manifest: %w", err)
-	}
-	store := yamlstore.NewStore(&config.YAMLStoreConfig{})
-	tree, err := store.LoadEncryptedFile(data)
-	if err != nil {
-		return nil, errors.New("cannot decrypt manifest: it is not a SOPS document")
-	}
-	if _, err := tree.Metadata.GetDataKeyWithKeyServices([]keyservice.KeyServiceClient{ageService{keys}}, nil); err != nil {
-		return nil, fmt.Errorf("cannot decrypt manifest: %w", ErrUnreadable)
-	}
-	if _, err := common.DecryptTree(common.DecryptTreeOpts{Tree: &tree, Cipher: aes.NewCipher()}); err != nil {
-		return nil, errors.New("cannot decrypt manifest: it was changed after it was encrypted: take the one that was committed, or encrypt it again")
-	}
-	out, err := store.EmitPlainFile(tree.Branches)
-	if err != nil {
-		return nil, errors.New("cannot decrypt manifest: SOPS cannot write it as YAML")
-	}
-	return out, nil
 }

@@ -15,6 +15,7 @@ import (
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/sops"
 	"threescale.dev/backup/test/dataset"
+	"threescale.dev/backup/test/decrypt"
 )
 
 // export is the command line of an export.
@@ -59,7 +60,7 @@ func TestExport(t *testing.T) {
 				secret := strings.HasPrefix(filepath.Base(name), "secret-") || filepath.Base(name) == "configmap-system.yaml"
 				assert.Equal(t, secret, sops.Encrypted(data), name)
 				if secret {
-					_, err := sops.Decrypt(data, i.identity)
+					_, err := decrypt.Document(data, i.identity)
 					require.NoError(t, err, name)
 				}
 				files = append(files, overlay.File{Path: name, Data: data})

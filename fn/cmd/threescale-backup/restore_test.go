@@ -16,8 +16,8 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/overlay"
-	"threescale.dev/backup/fn/sops"
 	"threescale.dev/backup/test/dataset"
+	"threescale.dev/backup/test/decrypt"
 )
 
 const otherDomain = "apps.other.example"
@@ -86,7 +86,7 @@ func assertRestored(t *testing.T, i *installed, s *site, answer *restored) {
 		require.True(t, ours, name)
 		secrets++
 		file := slices.IndexFunc(files, func(f overlay.File) bool { return strings.HasSuffix(f.Path, "/secret-"+name+".yaml") })
-		plain, err := sops.Decrypt(files[file].Data, i.identity)
+		plain, err := decrypt.Document(files[file].Data, i.identity)
 		require.NoError(t, err, name)
 		want, _ := object["data"].(map[string]any)
 		if name == "backend-listener" {
