@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/commit/githubapp"
 	"threescale.dev/backup/fn/publish"
 	"threescale.dev/backup/test/canary"
 	"threescale.dev/backup/test/gitserver"
@@ -78,7 +79,7 @@ func TestCanaries(t *testing.T) {
 					continue // what is behind a slash is no login
 				}
 				place.Root, place.Name, place.Namespace = ".", "dr", "3scale"
-				answer := commit.Do(t.Context(), commit.Request{Inspect: &place})
+				answer := commit.Worker{GitHubApp: githubapp.Login}.Do(t.Context(), commit.Request{Inspect: &place})
 				failures := []*commit.Failure{answer.Failure}
 				if answer.Branch != nil {
 					failures = append(failures, answer.Branch.Problem, answer.Branch.Unsigned)

@@ -7,20 +7,28 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"path"
 	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/fluxcd/pkg/auth/githubapp"
 	"github.com/fluxcd/pkg/git/signature"
 
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
 )
 
+// Login returns what to log in with at a Git server, by the data of a GitHub App and maybe through a proxy.
+type Login func(ctx context.Context, data map[string][]byte, proxy *url.URL) (username, password string, err error)
+
+// Worker does requests.
+type Worker struct {
+	GitHubApp Login
+}
+
 // Do does what is asked for. It is what a child process runs (see package confine): nothing that it meets on the way bounds it.
-func Do(ctx context.Context, request Request) (answer Answer) {
+func (w Worker) Do(ctx context.Context, request Request) (answer Answer) {
 	defer func() {
 		if recover() != nil { // what was recovered may quote a Secret
 			answer = Answer{Failure: &Failure{Kind: Crashed, Message: "it crashed at " + place()}}
@@ -31,9 +39,9 @@ func Do(ctx context.Context, request Request) (answer Answer) {
 	case request.Build != nil:
 		answer.Tree, err = request.Build.answer()
 	case request.Inspect != nil:
-		answer.Branch, err = request.Inspect.inspect(ctx)
+		answer.Branch, err = request.Inspect.inspect(ctx, w)
 	case request.Publish != nil:
-		answer.Published, err = request.Publish.publish(ctx)
+		answer.Published, err = request.Publish.publish(ctx, w)
 	default:
 		err = errors.New("nothing is asked for")
 	}
@@ -52,7 +60,7 @@ func place() string {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(4, callers)])
 	for {
 		frame, more := frames.Next()
-		if strings.Contains(frame.Function, "/backup/fn/") && !strings.Contains(frame.Function, "commit.Do.") {
+		if strings.Contains(frame.Function, "/backup/fn/") && !strings.Contains(frame.Function, "commit.Worker.Do.") {
 			return fmt.Sprintf("%s, line %d", path.Base(frame.Function), frame.Line)
 		}
 		if !more {
@@ -114,7 +122,7 @@ func (s *Source) answer() (*BuiltTree, error) {
 }
 
 // connect completes the target with what the Secrets' data say.
-func (p *Place) connect(ctx context.Context) (publish.Target, error) {
+func (w Worker) connect(ctx context.Context, p *Place) (publish.Target, error) {
 	target := p.Target
 	if p.Proxy != nil {
 		proxy, err := publish.ProxyURL(p.Proxy)
@@ -126,7 +134,7 @@ func (p *Place) connect(ctx context.Context) (publish.Target, error) {
 	if !p.GitHubApp {
 		return target, nil
 	}
-	username, password, err := githubapp.GetCredentials(ctx, githubapp.WithAppData(target.Auth), githubapp.WithProxyURL(target.ProxyURL))
+	username, password, err := w.GitHubApp(ctx, target.Auth, target.ProxyURL)
 	if err != nil { // its words may quote the key
 		return target, &Failure{Kind: GitFailed, Reason: publish.AuthenticationFailed,
 			Message: "cannot log in as a GitHub App: check githubAppID, githubAppInstallationID or githubAppInstallationOwner, githubAppPrivateKey and githubAppBaseURL of the Secret, and that the App is installed for the repository"}
@@ -137,8 +145,8 @@ func (p *Place) connect(ctx context.Context) (publish.Target, error) {
 }
 
 // inspect looks at a branch.
-func (p *Place) inspect(ctx context.Context) (*Branch, error) {
-	target, err := p.connect(ctx)
+func (p *Place) inspect(ctx context.Context, w Worker) (*Branch, error) {
+	target, err := w.connect(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +179,7 @@ func (k *SigningKey) signer() (signature.Signer, error) {
 }
 
 // publish encrypts, commits and pushes.
-func (p *Publication) publish(ctx context.Context) (*publish.Result, error) {
+func (p *Publication) publish(ctx context.Context, w Worker) (*publish.Result, error) {
 	tree, err := p.tree()
 	if err != nil {
 		return nil, err
@@ -183,7 +191,7 @@ func (p *Publication) publish(ctx context.Context) (*publish.Result, error) {
 	if made.Signer, err = p.Signing.signer(); err != nil {
 		return nil, err
 	}
-	target, err := p.connect(ctx)
+	target, err := w.connect(ctx, &p.Place)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ const child = "child-of-a-test"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == child {
-		os.Exit(confine.Serve(os.Args[2:], os.Stdin, os.Stdout, commit.Do))
+		os.Exit(confine.Serve(os.Args[2:], os.Stdin, os.Stdout, commit.Worker{}.Do))
 	}
 	os.Exit(m.Run())
 }

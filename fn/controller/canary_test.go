@@ -19,6 +19,7 @@ import (
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/commit/githubapp"
 	"threescale.dev/backup/fn/confine"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/test/canary"
@@ -29,7 +30,7 @@ const childOfTest = "child-of-a-test"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == childOfTest {
-		os.Exit(confine.Serve(os.Args[2:], os.Stdin, os.Stdout, commit.Do))
+		os.Exit(confine.Serve(os.Args[2:], os.Stdin, os.Stdout, commit.Worker{GitHubApp: githubapp.Login}.Do))
 	}
 	os.Exit(m.Run())
 }

@@ -22,7 +22,7 @@ import (
 // Children are the processes in which all is done that a tenant controls: Git, the rules of SOPS, templates, kustomize. The controller
 // itself reads none of it.
 type Children struct {
-	// Program is how to start one: it runs commit.Do.
+	// Program is how to start one: it runs the Do of a commit.Worker.
 	Program confine.Program
 	// Limits of each one.
 	Limits confine.Limits

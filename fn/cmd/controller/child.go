@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/commit/githubapp"
 	"threescale.dev/backup/fn/confine"
 )
 
@@ -15,4 +16,6 @@ const childName = "child"
 func isChild() bool { return len(os.Args) > 1 && os.Args[1] == childName }
 
 // child does one thing for the controller, and returns the exit code.
-func child() int { return confine.Serve(os.Args[2:], os.Stdin, os.Stdout, commit.Do) }
+func child() int {
+	return confine.Serve(os.Args[2:], os.Stdin, os.Stdout, commit.Worker{GitHubApp: githubapp.Login}.Do)
+}
