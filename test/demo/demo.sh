@@ -2,7 +2,7 @@
 # The way from a claim to a verified backup, and from there to a commit that Flux
 # applies, with no cluster: the function's own answer is applied to an API server
 # in memory, the composed Job's own command line runs on directories, and git, age
-# and SOPS are the real ones. Everything is made up, the key too, and removed at
+# and the library of SOPS are the real ones. Everything is made up, the key too, and removed at
 # the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,9 +13,8 @@ trap 'rm -rf "$dir"' EXIT
 run() { printf '\n$ %s\n' "$*"; "$@"; }
 
 echo "Building and making up an installation: 3,000 files for 10 tenants, 13 Secrets, 2 ConfigMaps ..."
-CGO_ENABLED=0 go build -o "$dir/bin/" ./fn/cmd/threescale-backup ./test/dataset/generate ./test/demo/kustomized
-CGO_ENABLED=0 go build -o "$dir/bin/" filippo.io/age/cmd/age-keygen
-CGO_ENABLED=0 go build -o "$dir/bin/" github.com/getsops/sops/v3/cmd/sops
+go build -o "$dir/bin/" ./fn/cmd/threescale-backup ./test/dataset/generate ./test/demo/kustomized ./test/demo/decrypted \
+  filippo.io/age/cmd/age-keygen
 "$dir/bin/generate" -set M -seed 1 -out "$dir/files" -manifests "$dir/installation" >/dev/null
 cp test/demo/claim.yaml "$dir"
 PATH="$dir/bin:$PATH"
@@ -59,12 +58,12 @@ echo; echo "# The files are those that were backed up: contents; names, types, m
 run diff -r --no-dereference files restored
 run bash -c 'diff <(cd files && find . -printf "%P %y %m %T@ %l\n" | sort) <(cd restored && find . -printf "%P %y %m %T@ %l\n" | sort) && echo equal'
 
-echo; echo "# What Flux builds of the commit, and a Secret as it is committed. The sops program reads them, with this key only."
+echo; echo "# What Flux builds of the commit, and a Secret as it is committed. SOPS reads them, with this key only."
 run kustomized repository/apps/3scale/overlays/dr
 run git -C repository show HEAD:apps/3scale/base/dr/secret-zync.yaml
-run bash -c 'export SOPS_AGE_KEY_FILE=keys/flux.agekey; for file in repository/apps/3scale/base/dr/secret-*; do sops decrypt "$file" >/dev/null || exit; done; echo decrypted'
+run decrypted keys/flux.agekey repository/apps/3scale/base/dr/secret-*
 age-keygen -o keys/another.agekey 2>/dev/null
-run bash -c 'export SOPS_AGE_KEY_FILE=keys/another.agekey; ! sops decrypt repository/apps/3scale/base/dr/secret-zync.yaml >/dev/null 2>&1 && echo refused'
+run bash -c '! decrypted keys/another.agekey repository/apps/3scale/base/dr/secret-zync.yaml && echo refused'
 
 echo; echo "# The same again makes no second commit."
 run "${restore[@]}" -o json | grep -E '^$|^\$|"(commit|committed|writtenFiles)"'
