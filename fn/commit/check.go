@@ -17,7 +17,7 @@ func (p *Place) check(files fs.FS) *Failure {
 	if err != nil {
 		return encryptionFailure(err)
 	}
-	if err := CheckOwner(files, p.Root, p.Name, p.Namespace); err != nil {
+	if err := checkOwner(files, p.Root, p.Name, p.Namespace); err != nil {
 		return &Failure{Kind: FolderTaken, Message: err.Error()}
 	}
 	for _, key := range p.Sensitive {
@@ -29,7 +29,7 @@ func (p *Place) check(files fs.FS) *Failure {
 			return encryptionFailure(err)
 		}
 	}
-	return ignoredFailure(Ignored(files, p.Ignore, p.written()...))
+	return ignoredFailure(ignored(files, p.Ignore, p.written()...))
 }
 
 func (p *Place) file(key overlay.Key) string { return path.Join(p.Root, overlay.FilePath(p.Name, key)) }

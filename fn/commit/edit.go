@@ -31,7 +31,7 @@ func Encrypter(files fs.FS, recipients []string) (*sops.Encrypter, error) {
 // in it in plain text.
 // Errors are those of packages sops and overlay.
 func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypter) (publish.Edit, error) {
-	if err := CheckOwner(files, root, tree.Name, tree.Namespace); err != nil {
+	if err := checkOwner(files, root, tree.Name, tree.Namespace); err != nil {
 		return publish.Edit{}, err
 	}
 	edit := publish.Edit{Write: make(map[string][]byte, len(tree.Files))}
@@ -57,9 +57,9 @@ func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypte
 	return edit, nil
 }
 
-// CheckOwner returns an *overlay.TakenError if the folders of a restore of that
+// checkOwner returns an *overlay.TakenError if the folders of a restore of that
 // name into that namespace are somebody else's.
-func CheckOwner(files fs.FS, root, name, namespace string) error {
+func checkOwner(files fs.FS, root, name, namespace string) error {
 	err := overlay.CheckOwner(previous(files, root, name), name, namespace)
 	var taken *overlay.TakenError
 	if errors.As(err, &taken) {

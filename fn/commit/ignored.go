@@ -14,16 +14,16 @@ import (
 	"threescale.dev/backup/fn/publish"
 )
 
-// Hidden returns the first file that an edit writes and Flux would not fetch, "" if it fetches them all. See [Ignored].
+// Hidden returns the first file that an edit writes and Flux would not fetch, "" if it fetches them all. See ignored.
 func Hidden(files fs.FS, specIgnore *string, edit publish.Edit) string {
-	return Ignored(files, specIgnore, slices.Sorted(maps.Keys(edit.Write))...)
+	return ignored(files, specIgnore, slices.Sorted(maps.Keys(edit.Write))...)
 }
 
-// Ignored returns the first of some files of a repository that Flux leaves out
+// ignored returns the first of some files of a repository that Flux leaves out
 // of what it fetches, "" if it fetches them all: as source-controller does it, by
 // the .sourceignore files above them and spec.ignore of the GitRepository, which has
 // the last word, or where there are neither by Flux' defaults.
-func Ignored(files fs.FS, specIgnore *string, paths ...string) string {
+func ignored(files fs.FS, specIgnore *string, paths ...string) string {
 	rules := &ignoreRules{files: files, read: map[string][]gitignore.Pattern{}}
 	if specIgnore != nil {
 		rules.spec = sourceignore.ReadPatterns(strings.NewReader(*specIgnore), nil)

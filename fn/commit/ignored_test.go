@@ -31,7 +31,7 @@ func TestIgnored(t *testing.T) {
 			if c.file != "" {
 				files[c.file] = &fstest.MapFile{Data: []byte(c.ignore)}
 			}
-			assert.Equal(t, c.want, Ignored(files, c.spec, secret, built), c.reason)
+			assert.Equal(t, c.want, ignored(files, c.spec, secret, built), c.reason)
 		})
 	}
 }
