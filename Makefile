@@ -74,7 +74,7 @@ fmt: ## Format the code.
 	$(LINT) golangci-lint fmt ./...
 
 .PHONY: generate
-generate: ## Generate deep copies, XRDs, CRDs, the API's reference and the README's reasons from the Go types.
+generate: ## Generate deep copies, XRDs, CRDs, and the API's reference with the reasons from the Go types.
 	@crds=$$(mktemp -d) && trap 'rm -rf "$$crds"' EXIT && \
 	$(GENERATE) controller-gen object paths=./fn/api/... && \
 	$(GENERATE) controller-gen crd paths=./fn/api/v1alpha1 output:crd:dir="$$crds" && \
@@ -82,7 +82,7 @@ generate: ## Generate deep copies, XRDs, CRDs, the API's reference and the READM
 
 .PHONY: verify
 verify: generate ## Fail if `make generate` changes anything.
-	@git diff --exit-code -- fn manifests package README.md || (echo 'error: run make generate and commit the result' >&2; exit 1)
+	@git diff --exit-code -- fn manifests package || (echo 'error: run make generate and commit the result' >&2; exit 1)
 
 .PHONY: peers
 peers: ## Build Kubernetes, etcd, Crossplane, crank, Flux, kube-state-metrics and the 3scale operator for the tests, once.

@@ -231,11 +231,11 @@ func TestXRD(t *testing.T) {
 			want:   finding{"Backups", "XRD", check.Failed, "both flavours are installed", "kubectl describe xrd " + claimXRD + " " + namespacedXRD + " tells which is refused; delete the Configuration of its package (kubectl get configuration.pkg.crossplane.io lists them); only without packages: that XRD", nil},
 		},
 		"None": {
-			reason: "the default flavour is named first, and the package, which the README installs, before the folder",
+			reason: "the default flavour is named first, and the package, which manifests/README.md installs, before the folder",
 			change: func(_ *testing.T, o *check.Observed) { o.XRDs.Value = nil },
 			want: finding{
 				"Backups", "XRD", check.Failed, "no XRD of ThreeScaleBackup is installed",
-				"install, or upgrade, the package configuration-threescale-backup (README, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/claim, with your image and the name of your Function in the Composition; " +
+				"install, or upgrade, the package configuration-threescale-backup (manifests/README.md, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/claim, with your image and the name of your Function in the Composition; " +
 					"for Crossplane 2 without claims, configuration-threescale-backup-namespaced and manifests/namespaced instead", nil,
 			},
 		},
@@ -274,7 +274,7 @@ func TestXRD(t *testing.T) {
 				require.NoError(t, unstructured.SetNestedField(o.Compositions.Value["threescalebackup-claim"].Object, "ThreeScaleBackup", "spec", "compositeTypeRef", "kind"))
 			},
 			want: finding{
-				"Backups", "fields", check.Failed, "it lacks: spec.retention", "upgrade, the package configuration-threescale-backup-namespaced (README, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/namespaced,",
+				"Backups", "fields", check.Failed, "it lacks: spec.retention", "upgrade, the package configuration-threescale-backup-namespaced (manifests/README.md, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/namespaced,",
 				[]string{"spec.retention"},
 			},
 		},

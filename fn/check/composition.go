@@ -53,7 +53,7 @@ func composition(o Observed, f flavour, name string, pipeline []map[string]any) 
 
 // image checks that of the Jobs' pods.
 func image(f flavour, composition, found string) Finding {
-	do := fmt.Sprintf("install the package %s, which has it set (README, Install); %s set input.image to where you host the function's image, by a kustomize patch as in the README (Install)",
+	do := fmt.Sprintf("install the package %s, which has it set (manifests/README.md, Install); %s set input.image to where you host the function's image, by a kustomize patch as in manifests/README.md (Without packages)",
 		f.configuration, withoutPackages)
 	switch {
 	case found == "":
@@ -76,7 +76,7 @@ func function(o Observed, f flavour, composition, called string) Finding {
 			installed = "none"
 		}
 		return inBackups.fail(checkFunction, fmt.Sprintf("Composition %q calls Function %q, which is not installed (installed: %s)", composition, called, installed),
-			fmt.Sprintf("install, or upgrade, the package %s, which brings it (README, Install and Upgrade); %s install the function as a Function called %q, or change the Composition's functionRef.name to the one that is installed",
+			fmt.Sprintf("install, or upgrade, the package %s, which brings it (manifests/README.md, Install and Upgrade); %s install the function as a Function called %q, or change the Composition's functionRef.name to the one that is installed",
 				f.configuration, withoutPackages, called))
 	}
 	if problem := unmet(found, "Installed", "Healthy"); problem != "" {

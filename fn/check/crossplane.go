@@ -94,7 +94,7 @@ type flavour struct {
 // install says how to get a flavour. The folder, applied over a package, would
 // take away the image and the name of the Function that the package has set.
 func (f flavour) install() string {
-	return fmt.Sprintf("install, or upgrade, the package %s (README, Install and Upgrade); %s kubectl apply --server-side -k %s, with your image and the name of your Function in the Composition",
+	return fmt.Sprintf("install, or upgrade, the package %s (manifests/README.md, Install and Upgrade); %s kubectl apply --server-side -k %s, with your image and the name of your Function in the Composition",
 		f.configuration, withoutPackages, f.folder)
 }
 

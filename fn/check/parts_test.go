@@ -25,7 +25,7 @@ func TestComposition(t *testing.T) {
 				composition := o.Compositions.Value["threescalebackup-claim"].Object
 				require.NoError(t, unstructured.SetNestedField(composition, "ThreeScaleBackup", "spec", "compositeTypeRef", "kind"))
 			},
-			want: finding{"Backups", "Composition", check.Failed, "there is no Composition of kind XThreeScaleBackup", "the package configuration-threescale-backup (README, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/claim", nil},
+			want: finding{"Backups", "Composition", check.Failed, "there is no Composition of kind XThreeScaleBackup", "the package configuration-threescale-backup (manifests/README.md, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/claim", nil},
 		},
 		"OtherVersion": {
 			reason: "nor does one of another version",
@@ -43,14 +43,14 @@ func TestComposition(t *testing.T) {
 		"NoImage": {
 			reason: "a Job needs one",
 			change: func(t *testing.T, o *check.Observed) { delete(input(t, o), "image") },
-			want:   finding{"Backups", "Composition", check.Failed, "has no input.image", "only without packages: set input.image to where you host the function's image, by a kustomize patch as in the README (Install)", nil},
+			want:   finding{"Backups", "Composition", check.Failed, "has no input.image", "only without packages: set input.image to where you host the function's image, by a kustomize patch as in manifests/README.md (Without packages)", nil},
 		},
 		"Placeholder": {
 			reason: "the shipped one is to be replaced",
 			change: func(t *testing.T, o *check.Observed) {
 				input(t, o)["image"] = "registry.example.com/threescale-backup/function:v0.1.0"
 			},
-			want: finding{"Backups", "Composition", check.Failed, "the placeholder registry.example.com/", "install the package configuration-threescale-backup, which has it set (README, Install)", nil},
+			want: finding{"Backups", "Composition", check.Failed, "the placeholder registry.example.com/", "install the package configuration-threescale-backup, which has it set (manifests/README.md, Install)", nil},
 		},
 		"Unread": {
 			reason: "other checks go on",
@@ -64,7 +64,7 @@ func TestComposition(t *testing.T) {
 			change: func(_ *testing.T, o *check.Observed) {
 				o.Functions.Value = map[string]check.Object{"org-" + function: o.Functions.Value[function]}
 			},
-			want: finding{"Backups", "Function", check.Failed, `calls Function "function-threescale-backup", which is not installed (installed: org-function-threescale-backup)`, "install, or upgrade, the package configuration-threescale-backup, which brings it (README, Install and Upgrade); only without packages: install the function as a Function called \"function-threescale-backup\", or change the Composition's functionRef.name", nil},
+			want: finding{"Backups", "Function", check.Failed, `calls Function "function-threescale-backup", which is not installed (installed: org-function-threescale-backup)`, "install, or upgrade, the package configuration-threescale-backup, which brings it (manifests/README.md, Install and Upgrade); only without packages: install the function as a Function called \"function-threescale-backup\", or change the Composition's functionRef.name", nil},
 		},
 		"Unhealthy": {
 			reason: "Crossplane knows why",
@@ -166,7 +166,7 @@ func TestRestores(t *testing.T) {
 			change: func(_ *testing.T, o *check.Observed) {
 				o.Controller.Missing.Value = []check.Right{{"patch", "backup.threescale.dev", "threescalerestores", "status", ""}}
 			},
-			want: finding{"Restores", "rights", check.Failed, "may not: patch on threescalerestores.backup.threescale.dev/status", "have Flux apply ./manifests with spec.images as in the README (Install)", []string{"patch threescalerestores.backup.threescale.dev/status"}},
+			want: finding{"Restores", "rights", check.Failed, "may not: patch on threescalerestores.backup.threescale.dev/status", "have Flux apply ./manifests with spec.images as in manifests/README.md (Install)", []string{"patch threescalerestores.backup.threescale.dev/status"}},
 		},
 		"LeaderElection": {
 			reason: "no pod leads without it, and all are available; it is for one namespace only",
@@ -182,7 +182,7 @@ func TestRestores(t *testing.T) {
 		"Images": {
 			reason: "one was upgraded and the other forgotten",
 			change: deployment(`{name: controller, image: "r/c:v0.2.0", env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0"}]}`),
-			want:   finding{"Restores", "images", check.Warning, "r/c:v0.2.0 and its MOVER_IMAGE r/f:v0.1.0 are of different versions", "set both to the same version: have Flux apply ./manifests with spec.images as in the README (Install)", nil},
+			want:   finding{"Restores", "images", check.Warning, "r/c:v0.2.0 and its MOVER_IMAGE r/f:v0.1.0 are of different versions", "set both to the same version: have Flux apply ./manifests with spec.images as in manifests/README.md (Install)", nil},
 		},
 		"Flag": {
 			reason: "the flag goes before the variable",

@@ -10,7 +10,7 @@ import (
 
 const (
 	inRestores      = area("Restores")
-	applyController = "have Flux apply ./manifests with spec.images as in the README (Install)"
+	applyController = "have Flux apply ./manifests with spec.images as in manifests/README.md (Install)"
 )
 
 // restores checks the controller and its kind.

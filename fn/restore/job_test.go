@@ -17,7 +17,7 @@ func TestCheckJob(t *testing.T) {
 		want []string
 	}{
 		"Nothing": {"what most restores have", v1alpha1.JobSettings{}, nil},
-		"Groups": {"as the README has it for a volume of a former namespace", v1alpha1.JobSettings{
+		"Groups": {"as manifests/README.md has it for a volume of a former namespace", v1alpha1.JobSettings{
 			PodSecurityContext: &corev1.PodSecurityContext{SupplementalGroups: []int64{1000650000}},
 		}, nil},
 		"Root": {"the controller may make any pod", v1alpha1.JobSettings{

@@ -43,14 +43,14 @@ func copies(o *Observed, notes Notes) bool {
 
 // domainWarning: Zync makes the Routes that System's database names.
 func domainWarning(o *Observed) string {
-	return fmt.Sprintf(`System's database holds the domains of the tenants, and Zync makes Routes for those, while the operator waits for Routes below %q: change them in the database before the restore, as "Another domain" in the README shows`, o.Restore.Spec.Target.WildcardDomain)
+	return fmt.Sprintf(`System's database holds the domains of the tenants, and Zync makes Routes for those, while the operator waits for Routes below %q: change them in the database before the restore, as "Another domain" in examples/restore/README.md shows`, o.Restore.Spec.Target.WildcardDomain)
 }
 
 // copyWarnings tell what a copy of a living installation does in its place.
 func copyWarnings(o *Observed, apiManager Object) []string {
 	from := o.Inspection.Source
 	living := fmt.Sprintf("if APIManager %q of namespace %q still runs", from.APIManager, from.Namespace)
-	out := []string{fmt.Sprintf(`%s, a copy of its System database bills, charges cards, calls web hooks and updates OIDC clients in its place: run the SQL of "Rehearse a restore" in the README in the copy before, and give Zync an empty database and System's Redis an empty one`, living)}
+	out := []string{fmt.Sprintf(`%s, a copy of its System database bills, charges cards, calls web hooks and updates OIDC clients in its place: run the SQL of "Rehearse a restore" in examples/restore/README.md in the copy before, and give Zync an empty database and System's Redis an empty one`, living)}
 	if o.Restore.Spec.Target.Quiet {
 		out = append(out, "Secret system-smtp is committed with empty values (spec.target.quiet): the copy sends no mail until that is false again")
 	} else {

@@ -16,7 +16,7 @@ import (
 	"threescale.dev/backup/test/dataset"
 )
 
-// TestClaimBecomesVerifiedBackup is the way that the README shows, with data
+// TestClaimBecomesVerifiedBackup is the way that the pages show, with data
 // set M, and prints how long it takes. Nothing runs beside it.
 func TestClaimBecomesVerifiedBackup(t *testing.T) {
 	w := newTenant(t, func(o *options) { o.set = dataset.SetM })

@@ -21,7 +21,7 @@ import (
 
 // When the API server refuses one of our objects with anything but "invalid",
 // Crossplane drops the function's whole answer: neither status nor conditions
-// arrive. These tests hold on to what is then seen, which the README tells.
+// arrive. These tests hold on to what is then seen, which the page tells.
 
 // conditions are the conditions of an object as a user reads them.
 func conditions(u *unstructured.Unstructured) string {

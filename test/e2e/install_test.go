@@ -25,7 +25,7 @@ const (
 // flavour is what is installed.
 var flavour string
 
-// overlay is what the README tells a user to write: the shipped base, and where
+// overlay is what the page tells a user to write: the shipped base, and where
 // the image is.
 const overlay = `
 apiVersion: kustomize.config.k8s.io/v1beta1

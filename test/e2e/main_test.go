@@ -70,7 +70,7 @@ func last(t *testing.T) {
 	others.Wait()
 }
 
-// start brings up the cluster with the product installed as the README says.
+// start brings up the cluster with the product installed as the page says.
 func start(ctx context.Context, dir string) (_ *cluster.Cluster, err error) {
 	functionBinary = filepath.Join(dir, "function")
 	if err := peers.Build(ctx, "./fn/cmd/function", functionBinary); err != nil {

@@ -211,7 +211,7 @@ func (d *delivery) onlyCommit(t *testing.T, branch string) []gitserver.Commit {
 	return commits[:1]
 }
 
-// TestRestoreOfALostInstallation is the way that the README shows: the objects
+// TestRestoreOfALostInstallation is the way that the pages show: the objects
 // are deleted and the file storage is empty; one ThreeScaleRestore and one
 // commit later all of it is back. Nothing runs beside it, and it prints how long it takes.
 func TestRestoreOfALostInstallation(t *testing.T) {
@@ -235,7 +235,7 @@ func TestRestoreOfALostInstallation(t *testing.T) {
 	d.show("get", "events", "--field-selector=involvedObject.kind=ThreeScaleRestore", "-o", "custom-columns=TYPE:.type,REASON:.reason,MESSAGE:.message")
 }
 
-// show prints what the README shows.
+// show prints what the page shows.
 func (d *delivery) show(args ...string) {
 	d.t.Helper()
 	out, err := d.kubectl(args...)

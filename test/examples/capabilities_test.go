@@ -51,7 +51,7 @@ func listOf(t *testing.T, text string) (names []string, objects []map[string]any
 	return names, list.Items
 }
 
-// TestSaveCapabilities: what the README's command prints can be applied again,
+// TestSaveCapabilities: what the page's command prints can be applied again,
 // and nothing in it acts.
 func TestSaveCapabilities(t *testing.T) {
 	out, said, calls, err := shell(t, "examples/save-capabilities.sh 3scale")
@@ -92,10 +92,10 @@ func TestSaveCapabilitiesOdd(t *testing.T) {
 	assert.Empty(t, calls)
 }
 
-// TestSaveRoutes runs the README's command for Routes: they can be applied again,
+// TestSaveRoutes runs the page's command for Routes: they can be applied again,
 // with what their user changed, and the marks by which Zync knows its own.
 func TestSaveRoutes(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	readme, err := os.ReadFile(filepath.Join(root, "examples", "README.md"))
 	require.NoError(t, err)
 	_, command, found := strings.Cut(string(readme), "$ kubectl -n 3scale get routes")
 	require.True(t, found)

@@ -18,7 +18,7 @@ import (
 const Dir = "examples/restore"
 
 // Names lists the examples, the folders below Dir, in the order in which the
-// READMEs explain them.
+// page explains them.
 func Names() []string {
 	return []string{"lost-installation", "other-namespace", "other-cluster", "operator-volume", "encrypted", "dry-run", "protected-branch"}
 }

@@ -22,14 +22,14 @@ import (
 const controllerNamespace = "threescale-backup"
 
 // restoreWhileTheLeaderDies loses the installation once more, asks for it as
-// the README says, and kills the leading controller while a pod of the restore
+// the page says, and kills the leading controller while a pod of the restore
 // is at work. The other one, or the leader's next life, ends what was begun.
 func (s *site) restoreWhileTheLeaderDies(r *reader, kept *installation) {
 	s.t.Helper()
 	// While Flux looks at the health of what it has applied, it applies nothing.
 	s.kubectl("wait", "kustomization/3scale", "--for=condition=Ready", "--timeout=1m")
 	s.lose(kept)
-	r.follow("Again")
+	r.follow("examples/restore/README.md", "Re-run a restore")
 	s.until("a Job of the restore", func(context.Context) error {
 		if s.kubectl("get", "jobs", "-l", "backup.threescale.dev/restore=dr", "-o", "name") == "" {
 			return errors.New("there is none")

@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Package install walks through the README on a fresh cluster, as somebody does
-// who has Crossplane and Flux and not yet us: each command of its sections is
+// Package install walks through the documents on a fresh cluster, as somebody does
+// who has Crossplane and Flux and not yet us: each shell block of their pages is
 // run as it stands there. Crossplane's own package manager installs the
 // packages and runs the function, Flux applies manifests/, and all images are
 // pulled from a registry.

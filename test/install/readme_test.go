@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/test/docs"
 )
 
-// A reader has a clone of the repository, a shell, and the README before him.
+// A reader has a clone of the repository, a shell, and a page of the documents
+// before him.
 type reader struct {
 	t *testing.T
 	// clone is his working folder.
@@ -55,42 +58,18 @@ func indent(text string) string {
 	return "$ " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n> ")
 }
 
-// follow runs all blocks of a section of the README, and returns what the last
-// one printed. What is for the reader to choose is replaced by what he chooses.
-func (r *reader) follow(section string, choices ...string) string {
+// follow runs all shell blocks of a section of a page, without those of its
+// subsections, and returns what the last one printed. What is for the reader to
+// choose is replaced by what he chooses.
+func (r *reader) follow(page, section string, choices ...string) string {
 	r.t.Helper()
-	readme, err := os.ReadFile(filepath.Join(r.clone, "README.md"))
+	read, err := docs.Read(r.clone, page)
 	require.NoError(r.t, err)
-	blocks := blocksOf(string(readme), section)
-	require.NotEmpty(r.t, blocks, "commands of section %q", section)
+	blocks := read.Commands(section)
+	require.NotEmpty(r.t, blocks, "commands of section %q of %s", section, page)
 	var out string
 	for _, block := range blocks {
 		out = r.shell(strings.NewReplacer(choices...).Replace(block))
-	}
-	return out
-}
-
-// blocksOf are the shell blocks of a section, without those of its subsections.
-func blocksOf(readme, section string) []string {
-	var out []string
-	var block strings.Builder
-	inSection, inBlock, indentation := false, false, ""
-	for line := range strings.Lines(readme) {
-		switch {
-		case inBlock && strings.TrimSpace(line) == "```":
-			inBlock = false
-			if inSection {
-				out = append(out, block.String())
-			}
-			block.Reset()
-		case inBlock:
-			block.WriteString(strings.TrimPrefix(line, indentation)) // what is in a list is shown without
-		case strings.TrimSpace(line) == "```sh":
-			inBlock = true
-			indentation, _, _ = strings.Cut(line, "`")
-		case strings.HasPrefix(line, "#"):
-			inSection = strings.TrimSpace(strings.TrimLeft(line, "#")) == section
-		}
 	}
 	return out
 }

@@ -33,7 +33,7 @@ import (
 const (
 	// patience bounds every wait of these tests.
 	patience  = 3 * time.Minute
-	namespace = "3scale" // as in the README
+	namespace = "3scale" // as in the documents
 	// dumpVariable names the folder in which a failed test leaves the state of
 	// the cluster.
 	dumpVariable = "THREESCALE_BACKUP_E2E_DUMP"
@@ -123,7 +123,7 @@ func (s *site) environment() []string {
 	}
 }
 
-// choices are what the README leaves to the reader, and what he chooses here.
+// choices are what the pages leave to the reader, and what he chooses here.
 func (s *site) choices() []string {
 	_, password := s.login()
 	return []string{

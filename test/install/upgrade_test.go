@@ -20,7 +20,7 @@ const (
 	backupJobs  = "backup.threescale.dev/run"
 )
 
-// upgradeWhileARunGoes follows the README while the mover waits for a writer of
+// upgradeWhileARunGoes follows the page while the mover waits for a writer of
 // the volume, which the test is: so the run cannot end meanwhile.
 func (s *site) upgradeWhileARunGoes(r *reader) {
 	s.t.Helper()
@@ -35,7 +35,7 @@ func (s *site) upgradeWhileARunGoes(r *reader) {
 		return nil
 	})
 	assert.Equal(s.t, s.imageOf("crossplane-system", "pkg.crossplane.io/function"), s.imageOf(namespace, backupJobs), "the function and its Jobs run the same image")
-	r.follow("Upgrade", s.choices()...)
+	r.follow("manifests/README.md", "Upgrade", s.choices()...)
 	assert.Equal(s.t, before, s.kubectl("get", "jobs", "-l", backupJobs, "-o", imageOfJobs+`{.items[0].metadata.uid}`), "the Job in flight stays as it is")
 	release()
 	first := s.untilHandled("while-upgraded")

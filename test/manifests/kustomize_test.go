@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +18,8 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
+
+	"threescale.dev/backup/test/docs"
 )
 
 // build runs kustomize on a folder of manifests/ and returns the objects by
@@ -54,14 +55,14 @@ func TestKustomize(t *testing.T) {
 	}
 }
 
-// TestImages: the spec.images of the README put both images where they belong,
+// TestImages: the spec.images of the page put both images where they belong,
 // wherever over the controller they are given.
 func TestImages(t *testing.T) {
 	var shown strings.Builder
 	for _, image := range []string{"threescale-backup-controller", "function-threescale-backup"} {
 		fmt.Fprintf(&shown, "  - name: registry.example.com/%[1]s\n    newName: $REGISTRY/%[1]s\n    newTag: $VERSION\n", image)
 	}
-	require.Contains(t, string(read(t, "README.md")), "  images:\n"+shown.String())
+	require.Contains(t, string(read(t, "manifests/README.md")), "  images:\n"+shown.String())
 	images := "images:\n" + strings.NewReplacer("$REGISTRY", "127.0.0.1:5000/backup", "$VERSION", "v1.2.3").Replace(shown.String())
 	for name, tc := range map[string]struct{ reason, folder, kustomization string }{
 		"All":               {"Flux writes them into the kustomization of the folder that it applies", "manifests", ""},
@@ -85,14 +86,16 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// TestPatchOfTheREADME: who installs no packages patches the image into the
-// Composition, by what the README shows.
-func TestPatchOfTheREADME(t *testing.T) {
-	shown := regexp.MustCompile("(?s)  ```yaml\n(.*?resources: \\[threescale-backup/manifests/claim\\].*?)  ```").FindStringSubmatch(string(read(t, "README.md")))
-	require.Len(t, shown, 2)
+// TestPatchOfThePage: who installs no packages patches the image into the
+// Composition, by what the page shows.
+func TestPatchOfThePage(t *testing.T) {
+	page, err := docs.Read(root, "manifests/README.md")
+	require.NoError(t, err)
+	at := slices.IndexFunc(page.Blocks, func(b docs.Block) bool { return b.Section == "Without packages" })
+	require.GreaterOrEqual(t, at, 0)
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(filepath.Join(dir, "threescale-backup", "manifests"), os.DirFS(filepath.Join(root, "manifests"))))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(strings.ReplaceAll(shown[1], "\n  ", "\n")[2:]), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(page.Blocks[at].Text), 0o644))
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
 	require.NoError(t, err)
 	built, err := resources.AsYaml()

@@ -5,9 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,12 +125,12 @@ func TestLedTo(t *testing.T) {
 	}
 }
 
-// documentedReasons are those of a generated table of the README, from the
+// documentedReasons are those of a generated table of the reference, from the
 // column that is called reason, in the order of the table.
 func documentedReasons(t *testing.T, table string) []string {
 	t.Helper()
-	_, text, found := strings.Cut(string(read(t, "README.md")), "<!-- generated: "+table+", by make generate -->\n")
-	require.True(t, found, "the README has the table %q", table)
+	_, text, found := strings.Cut(string(read(t, "fn/api/v1alpha1/README.md")), "<!-- generated: "+table+", by make generate -->\n")
+	require.True(t, found, "the reference has the table %q", table)
 	text, _, found = strings.Cut(text, "<!-- end -->")
 	require.True(t, found)
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -160,10 +158,10 @@ func backupReasons(t *testing.T) []string {
 	return own
 }
 
-// TestREADMEHasReasons holds the README's tables to the reasons that the code
+// TestReferenceHasReasons holds the reference's tables to the reasons that the code
 // leads to: each is there, once, and no other. So one that nothing leads to is
 // not documented in vain, and none is found without an answer.
-func TestREADMEHasReasons(t *testing.T) {
+func TestReferenceHasReasons(t *testing.T) {
 	for table, led := range map[string][]string{
 		"reasons of a backup":  backupReasons(t),
 		"reasons of a restore": ledTo(t, "restore", "controller", "mover"),
@@ -180,66 +178,4 @@ func TestReasonsAreUsed(t *testing.T) {
 	used := ledTo(t, "compose", "function", "restore", "controller", "mover")
 	declared := slices.Sorted(maps.Values(reasonConstants(t, "api/v1alpha1")))
 	assert.Equal(t, declared, used)
-}
-
-// TestREADMELinks: what the README points to is there.
-func TestREADMELinks(t *testing.T) {
-	code := regexp.MustCompile("`[^`\n]*`") // a pattern may look like a link
-	for _, document := range []string{"README.md", "examples/README.md", "fn/api/v1alpha1/README.md"} {
-		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(code.ReplaceAllString(string(read(t, document)), ""), -1) {
-			_, err := os.Stat(filepath.Join(root, filepath.Dir(document), filepath.FromSlash(link[1])))
-			assert.NoError(t, err, "%s points to %s", document, link[1])
-		}
-	}
-}
-
-// TestREADMECommandsAreFollowed: each section with commands for a shell is one
-// that the end-to-end test follows.
-func TestREADMECommandsAreFollowed(t *testing.T) {
-	followed := map[string]bool{}
-	files, err := filepath.Glob(filepath.Join(root, "test", "install", "*.go"))
-	require.NoError(t, err)
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, call := range regexp.MustCompile(`r\.follow\("([^"]+)"`).FindAllStringSubmatch(string(data), -1) {
-			followed[call[1]] = true
-		}
-	}
-	section, withCommands := "", map[string]bool{}
-	for line := range strings.Lines(string(read(t, "README.md"))) {
-		if title, isTitle := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); isTitle && strings.HasPrefix(line, "##") {
-			section = strings.TrimSpace(title)
-		}
-		if strings.TrimSpace(line) == "```sh" {
-			withCommands[section] = true
-		}
-	}
-	assert.Equal(t, followed, withCommands)
-}
-
-// TestREADMEShowsWhatRuns: what the README shows with a prompt is a target of
-// make that CI calls, a command of the demo, or one that needs what no test has:
-// the databases' own tools, in their section, and OpenShift's Routes (of which
-// test/examples runs the one that saves them).
-func TestREADMEShowsWhatRuns(t *testing.T) {
-	ci := string(read(t, ".ci/run"))
-	demo := strings.Join(strings.Fields(strings.ReplaceAll(string(read(t, "test/demo/demo.sh")), "\\\n", " ")), " ")
-	readme := string(read(t, "README.md"))
-	before, databases, found := strings.Cut(readme, "\n### The databases\n")
-	require.True(t, found)
-	_, after, found := strings.Cut(databases, "\n## ")
-	require.True(t, found)
-	shown := regexp.MustCompile(`(?m)^ *\$ (.+)$`).FindAllStringSubmatch(before+"\n## "+after, -1)
-	assert.NotEmpty(t, shown)
-	for _, command := range shown {
-		switch program, _, _ := strings.Cut(command[1], " "); program {
-		case "kubectl":
-			assert.Contains(t, command[1], "routes", "all else of kubectl is run by test/install")
-		case "make":
-			assert.Contains(t, ci, "\n"+command[1]+"\n")
-		default:
-			assert.Contains(t, demo, command[1])
-		}
-	}
 }

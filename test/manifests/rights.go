@@ -39,7 +39,7 @@ type kind struct {
 	resource string
 }
 
-// kinds names those that the roles may speak of, in the order of the README's
+// kinds names those that the roles may speak of, in the order of the pages'
 // tables.
 func kinds() []kind {
 	return []kind{
@@ -130,7 +130,7 @@ func kindOf(group, resource string) (schema.GroupKind, bool) {
 	return schema.GroupKind{}, false
 }
 
-// RightsTable returns the README's table of a ClusterRole or Role: which kinds
+// RightsTable returns the table, for a page, of a ClusterRole or Role: which kinds
 // it lets read, and which it lets write.
 func RightsTable(file []byte) (string, error) {
 	rights, err := ReadRights(file)

@@ -183,14 +183,17 @@ rules:
 `, table)
 }
 
-// TestREADMEHasRightsTable holds the README to the shipped roles.
-func TestREADMEHasRightsTable(t *testing.T) {
-	readme := string(read(t, "README.md"))
-	for _, file := range []string{manifests.ClusterRoleFile, manifests.ControllerRoleFile, manifests.AccountRoleFile} {
+// TestPagesHaveRightsTables holds the pages to the shipped roles.
+func TestPagesHaveRightsTables(t *testing.T) {
+	for file, page := range map[string]string{
+		manifests.ClusterRoleFile:    "manifests/README.md",
+		manifests.ControllerRoleFile: "manifests/README.md",
+		manifests.AccountRoleFile:    "examples/restore/README.md",
+	} {
 		table, err := manifests.RightsTable(read(t, file))
 		require.NoError(t, err)
-		_, _, shown := strings.Cut(readme, table)
-		assert.True(t, shown, "print the table of %s again with: go run ./test/manifests/rights", file)
+		_, _, shown := strings.Cut(string(read(t, page)), table)
+		assert.True(t, shown, "%s: print the table of %s again with: go run ./test/manifests/rights", page, file)
 	}
 }
 

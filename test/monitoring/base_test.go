@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/test/docs"
 	"threescale.dev/backup/test/monitoring"
 )
 
@@ -144,7 +145,7 @@ func TestRulesAreComplete(t *testing.T) {
 	for _, rule := range load(t).Rules {
 		assert.Regexp(t, `^ThreeScale(Backup|Restore)[A-Z]`, rule.Alert)
 		assert.Contains(t, []string{"warning", "critical"}, rule.Labels["severity"], rule.Alert)
-		assert.Equal(t, []string{"description", "summary"}, slices.Sorted(maps.Keys(rule.Annotations)), rule.Alert)
+		assert.Equal(t, []string{"description", "runbook_url", "summary"}, slices.Sorted(maps.Keys(rule.Annotations)), rule.Alert)
 		assert.NotContains(t, rule.Annotations["summary"], "{{", "%s: one summary for all of its objects", rule.Alert)
 	}
 }
@@ -172,10 +173,22 @@ func TestClusterRole(t *testing.T) {
 	assert.Len(t, allowed, 2)
 }
 
-// TestREADMEHasAlerts holds the README to the rules.
-func TestREADMEHasAlerts(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+// TestPageHasAlerts holds the page to the rules: each is in its table, and has a
+// runbook that its annotation names.
+func TestPageHasAlerts(t *testing.T) {
+	const name = "manifests/monitoring/README.md"
+	page, err := docs.Read(root, name)
 	require.NoError(t, err)
-	_, _, shown := strings.Cut(string(readme), load(t).AlertsTable())
-	assert.True(t, shown, "print the table again with: go run ./test/monitoring/alerts")
+	base := load(t)
+	var prose strings.Builder
+	for _, line := range page.Prose {
+		prose.WriteString(line.Text + "\n")
+	}
+	assert.True(t, strings.Contains(prose.String(), base.AlertsTable()), "print the table again with: go run ./test/monitoring/alerts")
+	for _, rule := range base.Rules {
+		at := slices.IndexFunc(page.Headings, func(h docs.Heading) bool { return h.Title == rule.Alert })
+		if assert.GreaterOrEqual(t, at, 0, "%s has a runbook", rule.Alert) {
+			assert.Equal(t, name+"#"+page.Headings[at].Anchor, rule.Annotations["runbook_url"], rule.Alert)
+		}
+	}
 }

@@ -22,7 +22,7 @@ func Expand(text string, labels map[string]string) string {
 	return text
 }
 
-// AlertsTable returns the README's table of the alerts.
+// AlertsTable returns the page's table of the alerts.
 func (b *Base) AlertsTable() string {
 	var out strings.Builder
 	out.WriteString("| alert | severity | after | |\n|---|---|---|---|\n")

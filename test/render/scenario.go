@@ -109,7 +109,7 @@ spec:
 status: {phase: Bound}
 `
 
-// Scenarios lists all examples, in the order in which the README explains them.
+// Scenarios lists all examples, in the order in which examples/README.md explains them.
 func Scenarios() []Scenario {
 	internal := []threescale.Database{threescale.SystemDatabase, threescale.BackendRedis}
 	return []Scenario{

@@ -1,7 +1,7 @@
 package v1alpha1
 
 // The comment of a reason has one form, of which `make generate` makes the
-// tables of the README: what it means; in a line of its own that begins with
+// tables of the README beside it: what it means; in a line of its own that begins with
 // "Do:", what its reader does about it. One that a ThreeScaleRestore can have too
 // says both once more, from a line that begins with "In a restore:". The comment
 // of its block names the conditions.

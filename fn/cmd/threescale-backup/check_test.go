@@ -57,7 +57,7 @@ func TestCheck(t *testing.T) {
 		"Warning": {
 			reason: "backups work without the controller",
 			change: func(s *apiserver.Server) { delete(s.Objects, inController) },
-			stdout: []string{"Warning   Restores", "to do: have Flux apply ./manifests with spec.images as in the README (Install)", "0 failed, 1 warnings"},
+			stdout: []string{"Warning   Restores", "to do: have Flux apply ./manifests with spec.images as in manifests/README.md (Install)", "0 failed, 1 warnings"},
 		},
 		"NotChecked": {
 			reason: "an account that may not see all is told so, and the rest is checked",

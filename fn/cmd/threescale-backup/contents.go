@@ -74,5 +74,5 @@ func (d *contents) printNotes(c *console) {
 	for _, warning := range d.Warnings {
 		c.sayf("warning: %s", warning)
 	}
-	c.sayf("not included: %s (see \"What a backup does not hold\" in the README)", strings.Join(d.NotIncluded, ", "))
+	c.sayf("not included: %s (see \"What a backup does not hold\" in examples/README.md)", strings.Join(d.NotIncluded, ", "))
 }

@@ -1,4 +1,4 @@
-// Command rights prints the README's tables of what the shipped roles allow
+// Command rights prints the pages' tables of what the shipped roles allow
 // Crossplane, the controller of restores, and a ServiceAccount that one names.
 package main
 

@@ -1,4 +1,4 @@
-// Command alerts prints the README's table of the alerts.
+// Command alerts prints the table of the alerts for manifests/monitoring/README.md.
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Command generate turns the CRDs that controller-gen makes of the Go types
 // into the XRDs of both flavours, the CRD of ThreeScaleRestore, that of the
 // function's input, and the reference of the API; and the comments of the
-// reasons into the tables of the README.
+// reasons into the reference's tables.
 package main
 
 import (
@@ -47,10 +47,11 @@ func run(crds, root string) error {
 		dropItemDescriptions(schemaOf(crd), "")
 		narrow(schemaOf(crd))
 	}
-	if err := writeReference(filepath.Join(root, api, "README.md"), backup, restore, input); err != nil {
+	reference := filepath.Join(root, api, "README.md")
+	if err := writeReference(reference, backup, restore, input); err != nil {
 		return err
 	}
-	if err := writeReasons(filepath.Join(root, "README.md"), filepath.Join(root, api)); err != nil {
+	if err := writeReasons(reference, filepath.Join(root, api)); err != nil {
 		return err
 	}
 	for path, object := range map[string]map[string]any{

@@ -7,6 +7,30 @@ import (
 	"strings"
 )
 
+// lineLength is the most that a line of prose has.
+const lineLength = 118
+
+// reasonSections are where writeReasons puts its tables.
+const reasonSections = `
+## Reasons of a backup
+
+The conditions of a ThreeScaleBackup have these reasons. Once you have fixed why a run failed, a new value of
+` + "`spec.trigger`" + ` or the next slot of the schedule starts another.
+
+<!-- generated: reasons of a backup, by make generate -->
+<!-- end -->
+
+## Reasons of a restore
+
+The condition ` + "`Ready`" + ` of a ThreeScaleRestore has these reasons. ` + "`Stalled`" + ` has the same when only you can help;
+the message says how. Then ask again with the annotation
+[` + "`reconcile.fluxcd.io/requestedAt`" + `](../../../examples/restore/README.md#re-run-a-restore), unless the message says that
+the restore goes on by itself.
+
+<!-- generated: reasons of a restore, by make generate -->
+<!-- end -->
+`
+
 // field is a line of the reference.
 type field struct{ path, kind, fallback, allowed, description string }
 
@@ -16,12 +40,12 @@ type field struct{ path, kind, fallback, allowed, description string }
 func writeReference(file string, crds ...map[string]any) error {
 	var out strings.Builder
 	out.WriteString("<!-- Generated from the types in this folder by `make generate`. Do not edit. -->\n\n# API reference\n\n")
-	fmt.Fprintf(&out, "Group `%s`, version `%s`. `kubectl explain` has it too. What the reasons of conditions mean is in the [README](../../../README.md).\n",
+	fmt.Fprintf(&out, "Group `%s`, version `%s`. `kubectl explain` shows the fields too. The reasons of\nconditions, with what to do, are below: those of a [backup](#reasons-of-a-backup) and those of a\n[restore](#reasons-of-a-restore).\n",
 		group, versionOf(crds[0])["name"])
 	var all []field
 	for _, crd := range crds {
 		kind, schema := crd["spec"].(map[string]any)["names"].(map[string]any)["kind"], schemaOf(crd)
-		fmt.Fprintf(&out, "\n## %s\n\n%s\n", kind, markdown(schema["description"]))
+		fmt.Fprintf(&out, "\n## %s\n\n%s\n", kind, wrapped(markdown(schema["description"])))
 		properties := child(schema, "properties")
 		if properties["spec"] == nil {
 			fields := withoutMetadata(fieldsOf(schema, ""))
@@ -30,12 +54,13 @@ func writeReference(file string, crds ...map[string]any) error {
 			continue
 		}
 		for _, part := range []string{"spec", "status"} {
-			fmt.Fprintf(&out, "\n### %s of a %s\n\n%s\n", part, kind, markdown(child(properties, part)["description"]))
+			fmt.Fprintf(&out, "\n### %s of a %s\n\n%s\n", part, kind, wrapped(markdown(child(properties, part)["description"])))
 			fields := fieldsOf(child(properties, part), part)
 			writeTable(&out, fields)
 			all = append(all, fields...)
 		}
 	}
+	out.WriteString(reasonSections)
 	if err := checkFields(all); err != nil {
 		return fmt.Errorf("cannot write %q: %w", file, err)
 	}
@@ -189,6 +214,26 @@ func rangeOf(schema map[string]any, least, most, unit string) []string {
 
 // code is a value in a cell of a table.
 func code(value any) string { return "`" + strings.ReplaceAll(fmt.Sprint(value), "|", `\|`) + "`" }
+
+// wrapped breaks a paragraph into lines.
+func wrapped(text string) string {
+	var out strings.Builder
+	length := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case length+1+len(word) > lineLength:
+			out.WriteString("\n")
+			length = 0
+		default:
+			out.WriteString(" ")
+			length++
+		}
+		out.WriteString(word)
+		length += len(word)
+	}
+	return out.String()
+}
 
 // markdown is a text in a cell of a table.
 func markdown(text any) string {

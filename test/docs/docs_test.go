@@ -1,0 +1,198 @@
+package docs_test
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/test/docs"
+)
+
+// root of the repository, from this package's folder.
+const root = "../.."
+
+const (
+	mostLines      = 200 // of the front door
+	mostWords      = 40  // of a sentence
+	mostCharacters = 120 // of a line of prose
+)
+
+// forDevelopers are the pages that may speak of tests by their names.
+var forDevelopers = []string{"CONTRIBUTING.md", "test/README.md"}
+
+func pages(t *testing.T) []*docs.Page {
+	t.Helper()
+	out, err := docs.Pages(root)
+	require.NoError(t, err)
+	require.NotEmpty(t, out)
+	return out
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	require.NoError(t, err)
+	return string(data)
+}
+
+// TestLinks: each file that a page links to is there, and each heading.
+func TestLinks(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, link := range page.Links() {
+			if strings.Contains(link, "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(link, "#")
+			target := page.Path
+			if file != "" {
+				target = path.Join(path.Dir(page.Path), file)
+			}
+			_, err := os.Stat(filepath.Join(root, filepath.FromSlash(target)))
+			if !assert.NoError(t, err, "%s links to %s", page.Path, link) || anchor == "" {
+				continue
+			}
+			other, err := docs.Read(root, target)
+			require.NoError(t, err)
+			assert.True(t, slices.ContainsFunc(other.Headings, func(h docs.Heading) bool { return h.Anchor == anchor }), "%s links to %s", page.Path, link)
+		}
+	}
+}
+
+// TestSentences: nobody has to read one twice to find its verb.
+func TestSentences(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, sentence := range page.Sentences() {
+			if words := len(strings.Fields(sentence)); words > mostWords {
+				assert.Fail(t, "a long sentence", "%s: %d words: %s", page.Path, words, sentence)
+			}
+		}
+	}
+}
+
+// TestLines: prose can be read, and compared, without scrolling. The cells of a
+// table cannot be broken.
+func TestLines(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, line := range page.Prose {
+			if length := utf8.RuneCountInString(line.Text); length > mostCharacters && !strings.HasPrefix(strings.TrimSpace(line.Text), "|") {
+				assert.Fail(t, "a long line", "%s:%d has %d characters", page.Path, line.Number, length)
+			}
+		}
+	}
+}
+
+// TestNamesOfTests: they mean nothing to a user.
+func TestNamesOfTests(t *testing.T) {
+	name := regexp.MustCompile(`\bTest[A-Z]\w+`)
+	for _, page := range pages(t) {
+		if slices.Contains(forDevelopers, page.Path) {
+			continue
+		}
+		for _, line := range page.Prose {
+			assert.Empty(t, name.FindAllString(line.Text, -1), "%s:%d", page.Path, line.Number)
+		}
+	}
+}
+
+// TestFrontDoor: the README is short, and its commands are those of the pages
+// that it leads to.
+func TestFrontDoor(t *testing.T) {
+	readme, err := docs.Read(root, "README.md")
+	require.NoError(t, err)
+	assert.LessOrEqual(t, readme.Length, mostLines)
+	assert.Contains(t, readme.Blocks, docs.Block{Section: "Test", Language: "console", Text: "$ make test\n"}, "CI runs this command")
+	var elsewhere strings.Builder
+	for _, page := range pages(t) {
+		for _, block := range page.Blocks {
+			if page.Path != readme.Path && block.Language == "sh" {
+				elsewhere.WriteString(block.Text)
+			}
+		}
+	}
+	for _, block := range readme.Blocks {
+		if block.Language == "sh" {
+			assert.True(t, strings.Contains(elsewhere.String(), block.Text), block.Text)
+		}
+	}
+}
+
+// TestPagesAreLinked: each page is one jump from the README.
+func TestPagesAreLinked(t *testing.T) {
+	readme, err := docs.Read(root, "README.md")
+	require.NoError(t, err)
+	linked := []string{readme.Path}
+	for _, link := range readme.Links() {
+		file, _, _ := strings.Cut(link, "#")
+		linked = append(linked, file)
+	}
+	for _, page := range pages(t) {
+		assert.Contains(t, linked, page.Path)
+	}
+}
+
+// TestCommandsAreFollowed: a section has commands for a shell if, and only if,
+// the end-to-end test of the installation follows it.
+func TestCommandsAreFollowed(t *testing.T) {
+	followed := map[string]bool{}
+	files, err := filepath.Glob(filepath.Join(root, "test", "install", "*.go"))
+	require.NoError(t, err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, call := range regexp.MustCompile(`r\.follow\("([^"]+)", "([^"]+)"`).FindAllStringSubmatch(string(data), -1) {
+			followed[call[1]+"#"+call[2]] = true
+		}
+	}
+	withCommands := map[string]bool{}
+	for _, page := range pages(t) {
+		for _, block := range page.Blocks {
+			if block.Language == "sh" && page.Path != "README.md" { // see TestFrontDoor
+				withCommands[page.Path+"#"+block.Section] = true
+			}
+		}
+	}
+	assert.Equal(t, followed, withCommands)
+}
+
+// elsewhere are the sections whose commands, shown with a prompt, need what the
+// tests run in another way, or what they do not have.
+var elsewhere = map[string]string{
+	"examples/README.md#The databases":                         "the databases' own tools",
+	"examples/README.md#Render an example":                     "crossplane render, which test/render calls with these files",
+	"examples/restore/databases/README.md#Another domain":      "test/databases runs the scripts",
+	"examples/restore/databases/README.md#Make the copy quiet": "likewise",
+	"CONTRIBUTING.md#A first change":                           "what a developer runs while at work",
+}
+
+// TestShownCommandsRun: what is shown with a prompt is a target of make that CI
+// calls, a command of the demo, or one about OpenShift's Routes (test/examples
+// runs the one that saves them).
+func TestShownCommandsRun(t *testing.T) {
+	ci := read(t, ".ci/run")
+	demo := strings.Join(strings.Fields(strings.ReplaceAll(read(t, "test/demo/demo.sh"), "\\\n", " ")), " ")
+	for _, page := range pages(t) {
+		for _, block := range page.Blocks {
+			if elsewhere[page.Path+"#"+block.Section] != "" {
+				continue
+			}
+			for _, command := range regexp.MustCompile(`(?m)^\$ (.+)$`).FindAllStringSubmatch(block.Text, -1) {
+				switch program, _, _ := strings.Cut(command[1], " "); program {
+				case "kubectl":
+					assert.Contains(t, command[1], "routes", "test/install runs all else of kubectl")
+				case "make":
+					assert.True(t, strings.Contains(ci, "\n"+command[1]+"\n"), command[1])
+				default:
+					assert.True(t, strings.Contains(demo, command[1]), command[1])
+				}
+			}
+		}
+	}
+}
