@@ -6,15 +6,15 @@ VERSION  ?= v0.1.0
 REGISTRY ?= 127.0.0.1:5000/backup
 
 GO       ?= go
-# One set of flags for tests, tools and images: what one of them has compiled the others find in Go's cache. (The race detector needs cgo,
-# and compiles everything in another way.)
+# One set of flags for tests, tools and images, so that each finds in Go's cache what another has compiled. (The race detector needs
+# cgo, and compiles everything in another way.)
 export CGO_ENABLED := 0
 export GOFLAGS     := $(filter-out -trimpath,$(shell $(GO) env GOFLAGS)) -trimpath
 GENERATE  = $(GO) tool -modfile=test/tools/generate/go.mod
 LINT      = $(GO) tool -modfile=test/tools/lint/go.mod
-# A cache of its own: what one checkout found would be shown in another by the other's paths.
+# Each checkout has its own cache: a shared one would report findings with the paths of another checkout.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/build/golangci-lint
-# The same source, version and Go give the same bytes, in each folder, with or without git, whatever processor `go env` is set to.
+# Builds are reproducible: the same source, version and Go give the same bytes in any folder, with or without git, whatever processor `go env` names.
 GOBUILD   = GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= $(GO) build -buildvcs=false -ldflags '-s -w -X threescale.dev/backup/fn/cmd/internal/version.version=$(VERSION)'
 RELEASE   = $(GO) run ./package/build --registry '$(REGISTRY)' --version '$(VERSION)'
 
@@ -58,11 +58,11 @@ test: ## Run all tests that need neither root nor a cluster.
 	$(GO) -C test/tools/generate test ./...
 
 .PHONY: race
-race: ## Run them with the race detector, which takes three times as long.
+race: ## Run the same tests with the race detector; takes three times as long.
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
 
 .PHONY: check-image
-check-image: image package ## Check the images: sizes, against buildah and the Dockerfile, and the same bytes from a copy of the source.
+check-image: image package ## Check the images: their sizes, against what buildah makes of the Dockerfile, and that a copy of the source gives the same bytes.
 	REGISTRY='$(REGISTRY)' VERSION='$(VERSION)' $(GO) test -count=1 -tags image -v -run 'TestMade|TestDockerfile' ./package/build
 
 .PHONY: lint

@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -165,11 +166,10 @@ func TestCommandsAreFollowed(t *testing.T) {
 // elsewhere are the sections whose commands, shown with a prompt, need what the
 // tests run in another way, or what they do not have.
 var elsewhere = map[string]string{
-	"examples/README.md#The databases":                         "the databases' own tools",
-	"examples/README.md#Render an example":                     "crossplane render, which test/render calls with these files",
-	"examples/restore/databases/README.md#Another domain":      "test/databases runs the scripts",
-	"examples/restore/databases/README.md#Make the copy quiet": "likewise",
-	"CONTRIBUTING.md#A first change":                           "what a developer runs while at work",
+	"examples/README.md#The databases":                    "the databases' own tools",
+	"examples/README.md#Render an example":                "crossplane render, which test/render calls with these files",
+	"examples/restore/databases/README.md#Another domain": "test/databases runs the scripts",
+	"CONTRIBUTING.md#A first change":                      "what a developer runs while at work",
 }
 
 // TestShownCommandsRun: what is shown with a prompt is a target of make that CI
@@ -195,4 +195,32 @@ func TestShownCommandsRun(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestMessagesNamePages: a section that the program, or a comment in a manifest,
+// sends its reader to is there.
+func TestMessagesNamePages(t *testing.T) {
+	named := regexp.MustCompile(`\\?"([A-Z][^"\\]+)\\?" in ([a-z/]+/README\.md)|([a-z/]+/README\.md)(?:, | \()([A-Z][^),;]+?)(?: and ([A-Z]\w+))?\)`)
+	found := 0
+	require.NoError(t, filepath.WalkDir(filepath.Join(root, "fn"), func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(file) != ".go" {
+			return err
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, match := range named.FindAllStringSubmatch(string(source), -1) {
+			page, err := docs.Read(root, match[2]+match[3])
+			require.NoError(t, err, file)
+			for _, title := range []string{match[1], match[4], match[5]} {
+				if title != "" {
+					assert.True(t, slices.ContainsFunc(page.Headings, func(h docs.Heading) bool { return h.Title == title }), "%s names %q of %s", file, title, page.Path)
+					found++
+				}
+			}
+		}
+		return nil
+	}))
+	assert.Greater(t, found, 10)
 }

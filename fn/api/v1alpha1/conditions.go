@@ -23,8 +23,8 @@ const (
 // Reasons of PreflightPassed and BackupCompleted.
 const (
 	// ReasonInternalError: the function cannot answer; nothing is changed.
-	// Do: what the message says. Where it tells of a bug, please report it with the
-	// stack in the log: `kubectl -n crossplane-system logs -l
+	// Do: follow the message. If it reports a bug, please report it with the stack in
+	// the log: `kubectl -n crossplane-system logs -l
 	// pkg.crossplane.io/function --prefix --tail=-1`.
 	ReasonInternalError = "InternalError"
 	// ReasonNamespaceRefused: the composite does not prove which namespace it is for.
@@ -40,7 +40,8 @@ const (
 	// Do: nothing.
 	ReasonPassed = "Passed"
 	// ReasonGathering: what the checks need has not been read yet.
-	// Do: wait; Crossplane asks again at once. If it stays, what the message says.
+	// Do: wait; Crossplane asks again at once. If it stays, follow the
+	// message.
 	ReasonGathering = "Gathering"
 	// ReasonCrossplaneTooOld: Crossplane does not hand over what the checks need.
 	// Do: install Crossplane 2.0 or later.
@@ -78,10 +79,10 @@ const (
 	// Do: move it out of the cluster, and set the field of the APIManager's
 	// `spec.externalComponents` that the message names.
 	ReasonInternalDatabases = "InternalDatabases"
-	// ReasonInvalidReference: the APIManager refers to a Secret by a name that none
-	// can have, or that is too long for that of a file.
+	// ReasonInvalidReference: the APIManager refers to a Secret by a name that is
+	// invalid, or too long for the name of a file.
 	// Do: correct the field of the APIManager that the message names; give a Secret
-	// with too long a name a shorter one.
+	// whose name is too long a shorter one.
 	ReasonInvalidReference = "InvalidReference"
 	// ReasonS3FileStorageUnsupported: the file storage is in S3 and not in a volume,
 	// or the APIManager names both.
@@ -95,9 +96,9 @@ const (
 	ReasonFileStorageNotFound = "FileStorageNotFound"
 	// ReasonFileStorageUnusable: the PersistentVolumeClaim of the file storage is
 	// being deleted, has lost its volume, or may be mounted by one pod only.
-	// Do: make it anew, in the last case with the access mode ReadWriteOnce or
-	// ReadWriteMany in place of ReadWriteOncePod, and bring the files onto it.
-	// `spec.fileStorage: Skip` backs up all else.
+	// Do: bring its files to safety first. Then make it anew, in the last case with the
+	// access mode ReadWriteOnce or ReadWriteMany in place of ReadWriteOncePod, and bring
+	// the files onto it. `spec.fileStorage: Skip` backs up all else.
 	// In a restore: the PersistentVolumeClaim of the file storage has lost its volume
 	// or is being deleted.
 	// Do: delete one that has lost its volume; wait until the other is gone.
@@ -179,12 +180,12 @@ const (
 	// Do: wait; if `status.progress` does not move, look at the Job and its pod with
 	// the command in the message.
 	ReasonRunning = "Running"
-	// ReasonFailed: the newest run failed without a word of its pod, or was not done
-	// in time.
+	// ReasonFailed: the newest run failed and its pod left no result, or it ran out of
+	// time.
 	// Do: look at the Job and its pod with the command in the message; raise
-	// `spec.job.activeDeadlineSeconds` where time was too short.
-	// In a restore: a pod failed without a word, or the API refused a call.
-	// Do: what the message says; look at `kubectl -n 3scale describe job,pod -l
+	// `spec.job.activeDeadlineSeconds` if the time was too short.
+	// In a restore: a pod failed and left no result, or the API server refused a call.
+	// Do: follow the message; look at `kubectl -n 3scale describe job,pod -l
 	// backup.threescale.dev/restore=dr`. It is tried again.
 	ReasonFailed = "Failed"
 	// ReasonReportMissing: the pod ended well but left no result, or none that can be
@@ -207,10 +208,11 @@ const (
 	// Do: restore another run (`restoreSource.run`).
 	ReasonIntegrity = "Integrity"
 	// ReasonNoSpace: the backup volume is full.
-	// Do: raise `resources.requests` if the StorageClass can expand volumes, or make
-	// room on the volume. The message says what the retention would free.
+	// Do: raise `resources.requests` if the StorageClass can expand volumes. Else move
+	// what is no backup off the volume, or make a new ThreeScaleBackup with a larger
+	// volume and keep the old one. The message says what the retention would free.
 	// In a restore: the file storage is full before the run is on it.
-	// Do: make its PersistentVolumeClaim larger, or remove what else lies there.
+	// Do: make its PersistentVolumeClaim larger, or move elsewhere what else lies there.
 	ReasonNoSpace = "NoSpace"
 	// ReasonVolumeNotWritable: the backup volume is read-only, or the pod's user may
 	// not write to it.
@@ -272,7 +274,7 @@ const (
 	ReasonDamaged = "Damaged"
 	// ReasonVerificationFailed: the newest verification could not read the runs to the
 	// end.
-	// Do: what the message says; look at the Job and its pod with the command in it.
+	// Do: follow the message; look at the Job and its pod with the command in it.
 	// The next slot of `spec.verify.schedule` tries again.
 	ReasonVerificationFailed = "VerificationFailed"
 )
@@ -289,17 +291,17 @@ const (
 	// ReasonSlotsMissed: slots of the schedule passed without a run.
 	// Do: find out what happened since `status.schedule.firstMissedSlot`: Crossplane
 	// was down, PreflightPassed was False, runs take longer than the time between two
-	// slots, or `spec.startingDeadlineSeconds` is short. It goes when a run starts on
-	// time.
+	// slots, or `spec.startingDeadlineSeconds` is short. The warning ends when a
+	// run starts on time.
 	ReasonSlotsMissed = "SlotsMissed"
 	// ReasonEncryptionRemoved: the newest run is encrypted, and the next will be
 	// stored readable.
-	// Do: set `spec.encryption` again, unless that is meant; it goes with the next
-	// run.
+	// Do: set `spec.encryption` again, unless you meant to remove it. The warning
+	// ends with the next run.
 	ReasonEncryptionRemoved = "EncryptionRemoved"
 	// ReasonRetentionWaits: a ThreeScaleRestore reads the volume, so that no run is
 	// removed.
-	// Do: wait until it is done. One that is stalled: mend it, or delete it.
+	// Do: wait until it is done. Fix a restore that is stalled, or delete it.
 	ReasonRetentionWaits = "RetentionWaits"
 	// ReasonReclaimPolicyDelete: deleting the PersistentVolumeClaim, or the namespace,
 	// deletes the backups.
@@ -339,7 +341,7 @@ const (
 	ReasonSourcesChanging = "SourcesChanging"
 	// ReasonRunWarnings: the newest run has warnings, or lacks files that it could not
 	// hold.
-	// Do: what the message says; `status.lastRun` has up to 20 of each, the run's
+	// Do: follow the message; `status.lastRun` has up to 20 of each, the run's
 	// `manifest.json` all.
 	ReasonRunWarnings = "RunWarnings"
 )

@@ -75,7 +75,7 @@ const (
 	ReasonFolderTaken = "FolderTaken"
 	// ReasonGitFailed: login, host key, certificate, branch, signing key or network
 	// failed; or the push branch holds somebody else's commits.
-	// Do: what the message says.
+	// Do: follow the message.
 	ReasonGitFailed = "GitFailed"
 	// ReasonPushRejected: the server refused the commit: a protected branch, a hook, a
 	// rule.
@@ -83,8 +83,8 @@ const (
 	// the server.
 	ReasonPushRejected = "PushRejected"
 	// ReasonLimitExceeded: reading the repository or the backup, or making the commit,
-	// took more memory or time than one restore may have of the controller.
-	// Do: what the message says; it is tried again.
+	// took more memory or time than the controller gives one restore.
+	// Do: follow the message; it is tried again.
 	ReasonLimitExceeded = "LimitExceeded"
 	// ReasonKustomizationNotFound: the Kustomization is missing, or the restore may
 	// not read it.
@@ -135,7 +135,7 @@ const (
 	// Do: remove what is large from the installation, back up again.
 	ReasonHandoverTooSmall = "HandoverTooSmall"
 	// ReasonHandoverFailed: the objects could not be handed over to the controller, or
-	// what was is gone or changed.
+	// were deleted or changed after that.
 	// Do: look at the pod, and at who may write Secrets there; the backup is read
 	// again.
 	ReasonHandoverFailed = "HandoverFailed"
