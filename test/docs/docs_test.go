@@ -97,8 +97,11 @@ func TestNamesOfTests(t *testing.T) {
 		if slices.Contains(forDevelopers, page.Path) {
 			continue
 		}
+		for _, heading := range page.Headings {
+			assert.NotRegexp(t, name, heading.Title, page.Path)
+		}
 		for _, line := range page.Prose {
-			assert.Empty(t, name.FindAllString(line.Text, -1), "%s:%d", page.Path, line.Number)
+			assert.NotRegexp(t, name, line.Text, "%s:%d", page.Path, line.Number)
 		}
 	}
 }

@@ -173,9 +173,9 @@ func TestClusterRole(t *testing.T) {
 	assert.Len(t, allowed, 2)
 }
 
-// TestPageHasAlerts holds the page to the rules: each is in its table, and has a
-// runbook that its annotation names.
-func TestPageHasAlerts(t *testing.T) {
+// TestPage holds the page to what is shipped: each metric and each alert is in
+// its table, and each alert has a runbook that its annotation names.
+func TestPage(t *testing.T) {
 	const name = "manifests/monitoring/README.md"
 	page, err := docs.Read(root, name)
 	require.NoError(t, err)
@@ -184,7 +184,9 @@ func TestPageHasAlerts(t *testing.T) {
 	for _, line := range page.Prose {
 		prose.WriteString(line.Text + "\n")
 	}
-	assert.True(t, strings.Contains(prose.String(), base.AlertsTable()), "print the table again with: go run ./test/monitoring/alerts")
+	for _, table := range []string{base.Config.MetricsTable(), base.AlertsTable()} {
+		assert.True(t, strings.Contains(prose.String(), table), "print the tables again with: go run ./test/monitoring/alerts")
+	}
 	for _, rule := range base.Rules {
 		at := slices.IndexFunc(page.Headings, func(h docs.Heading) bool { return h.Title == rule.Alert })
 		if assert.GreaterOrEqual(t, at, 0, "%s has a runbook", rule.Alert) {

@@ -1,6 +1,10 @@
 package monitoring
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Config is the part of kube-state-metrics' format that ours uses.
 type Config struct {
@@ -52,6 +56,18 @@ type Values struct {
 // Values returns the one that is set, or nil.
 func (e Each) Values() *Values {
 	return map[string]*Values{"Gauge": e.Gauge, "Info": e.Info, "StateSet": e.StateSet}[e.Type]
+}
+
+// MetricsTable returns the page's table of the metrics, in the order of the file.
+func (c Config) MetricsTable() string {
+	var out strings.Builder
+	out.WriteString("| metric | what it tells |\n|---|---|\n")
+	for _, resource := range c.Spec.Resources {
+		for _, metric := range resource.Metrics {
+			fmt.Fprintf(&out, "| `%s_%s` | %s |\n", resource.MetricNamePrefix, metric.Name, metric.Help)
+		}
+	}
+	return out.String()
 }
 
 // MetricNames are the full names of all metrics, sorted.

@@ -1,4 +1,5 @@
-// Command alerts prints the table of the alerts for manifests/monitoring/README.md.
+// Command alerts prints the tables of the metrics and of the alerts for
+// manifests/monitoring/README.md.
 package main
 
 import (
@@ -23,6 +24,6 @@ func run(root string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Print(base.AlertsTable())
+	fmt.Printf("%s\n%s", base.Config.MetricsTable(), base.AlertsTable())
 	return nil
 }
