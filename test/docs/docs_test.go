@@ -67,6 +67,17 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestHeadings: a link, and the walk of test/install, names a section by its title.
+func TestHeadings(t *testing.T) {
+	for _, page := range pages(t) {
+		seen := map[string]bool{}
+		for _, heading := range page.Headings {
+			assert.False(t, seen[heading.Title], "%s has %q twice", page.Path, heading.Title)
+			seen[heading.Title] = true
+		}
+	}
+}
+
 // TestSentences: nobody has to read one twice to find its verb.
 func TestSentences(t *testing.T) {
 	for _, page := range pages(t) {
