@@ -53,7 +53,7 @@ func TestClassOfFileStorage(t *testing.T) {
 			inspection := &job.Inspection{Source: job.Source{FileStorage: &job.Claim{StorageClass: new("files"), Size: "1Gi"}}}
 			w := &work{restore: r, observed: restore.Observed{FileStorage: tc.existing, Inspection: inspection}}
 			apiManager := overlay.Key{Kind: threescale.APIManagerKind, Name: "apimanager"}
-			answer := commit.Do(t.Context(), commit.Request{Build: &commit.Source{
+			answer := commit.Worker{}.Do(t.Context(), commit.Request{Build: &commit.Source{
 				Input:   w.input([]overlay.Key{apiManager}),
 				Objects: []json.RawMessage{[]byte(`{"apiVersion":"apps.3scale.net/v1alpha1","kind":"APIManager","metadata":{"name":"apimanager"},"spec":{"wildcardDomain":"a.example"}}`)},
 			}})
