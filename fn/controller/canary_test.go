@@ -88,7 +88,7 @@ func TestCanaries(t *testing.T) {
 					kind.prepare(repository, obj)
 					recorder := kuberecorder.NewFakeRecorder(8)
 					w := &work{Reconciler: &Reconciler{Client: c, EventRecorder: recorder, Now: time.Now, Children: children, Identities: identities}, restore: obj, tenant: c}
-					w.observed = restore.Observed{Restore: obj, Repository: repository}
+					w.state = restore.State{Facts: restore.Facts{Restore: obj, Repository: repository}}
 
 					before := obj.DeepCopy()
 					err := w.readBranch(t.Context())
@@ -100,7 +100,7 @@ func TestCanaries(t *testing.T) {
 							d.Problem = &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: other.Error()}
 						}
 					} else {
-						d.Problem = w.observed.Branch.Problem
+						d.Problem = w.state.Branch.Problem
 					}
 					require.NotNil(t, d.Problem, "%s cannot be used", key)
 					conclude(obj, d)
@@ -124,7 +124,7 @@ func TestCanaries(t *testing.T) {
 func TestLimitExceeded(t *testing.T) {
 	children := newTestChildren(t, confine.Limits{Memory: 8 << 20, Time: time.Minute})
 	obj := someRestore()
-	w := &work{Reconciler: &Reconciler{Children: children}, restore: obj, observed: restore.Observed{Restore: obj, Repository: &sourcev1.GitRepository{}}}
+	w := &work{Reconciler: &Reconciler{Children: children}, restore: obj, state: restore.State{Facts: restore.Facts{Restore: obj, Repository: &sourcev1.GitRepository{}}}}
 	_, err := w.ask(t.Context(), "read it", commit.Request{Inspect: &commit.Place{Root: strings.Repeat("x", 24<<20)}})
 	w.endTurn()
 	var problem *restore.Problem

@@ -20,7 +20,7 @@ const claimKind = "PersistentVolumeClaim"
 // makeSourceClaim makes a claim that binds to the named PersistentVolume. It
 // stays when the restore goes: whoever deletes it may lose the volume.
 func (w *work) makeSourceClaim(ctx context.Context) error {
-	volume := w.observed.SourceVolume
+	volume := w.state.SourceVolume
 	claim := &corev1.PersistentVolumeClaim{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: claimKind},
 		ObjectMeta: metav1.ObjectMeta{

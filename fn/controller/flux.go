@@ -14,12 +14,12 @@ import (
 // askFlux has source-controller look at the repository now, and not at its
 // next interval.
 func (w *work) askFlux(ctx context.Context) error {
-	repository := w.observed.Repository.DeepCopy()
+	repository := w.state.Repository.DeepCopy()
 	body := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, restore.FluxRequest(w.Now()))
 	err := w.Patch(ctx, repository, client.RawPatch(types.MergePatchType, []byte(body)), client.FieldOwner(ControllerName))
 	if err != nil {
 		return fmt.Errorf("cannot ask Flux to look at GitRepository %q: %w", repository.Name, err)
 	}
-	w.observed.Asked = true
+	w.state.Asked = true
 	return nil
 }

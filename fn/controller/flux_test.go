@@ -39,14 +39,14 @@ func TestFluxIsAskedUntilItWas(t *testing.T) {
 	r.Spec.SourceRef.Name = "apps"
 	r.Status.LastPushCommit = "0123456789abcdef0123456789abcdef01234567"
 	now := time.Date(2026, 11, 22, 12, 0, 0, 5, time.UTC)
-	w := &work{Reconciler: &Reconciler{Client: c, Now: func() time.Time { return now }}, restore: r, observed: restore.Observed{Restore: r}}
+	w := &work{Reconciler: &Reconciler{Client: c, Now: func() time.Time { return now }}, restore: r, state: restore.State{Facts: restore.Facts{Restore: r}}}
 	require.NoError(t, w.observeFlux(t.Context()))
 
 	require.ErrorIs(t, w.act(t.Context(), restore.AskFlux), refused)
-	assert.False(t, w.observed.Asked, "the next decision is to ask again")
+	assert.False(t, w.state.Asked, "the next decision is to ask again")
 
 	require.NoError(t, w.act(t.Context(), restore.AskFlux))
-	assert.True(t, w.observed.Asked, "what is read next may be older")
+	assert.True(t, w.state.Asked, "what is read next may be older")
 	require.NoError(t, w.observeFlux(t.Context()))
-	assert.Equal(t, restore.FluxRequest(now), w.observed.Repository.Annotations[meta.ReconcileRequestAnnotation], "later calls know it by this")
+	assert.Equal(t, restore.FluxRequest(now), w.state.Repository.Annotations[meta.ReconcileRequestAnnotation], "later calls know it by this")
 }

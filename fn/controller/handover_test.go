@@ -44,9 +44,9 @@ func TestHandedOverOnce(t *testing.T) {
 	w.tenant = reconcilingOf(t, stored, interceptor.Funcs{}, objects...).Client
 	for times, want := range map[int]string{1: "", 2: v1alpha1.ReasonUnexpectedObject, 500: v1alpha1.ReasonUnexpectedObject} {
 		t.Run(fmt.Sprint(times), func(t *testing.T) {
-			w.observed = restore.Observed{Inspection: &job.Inspection{HandoverSHA256: job.HandoverDigest(parts)}}
+			w.state = restore.State{Facts: restore.Facts{Inspection: &job.Inspection{HandoverSHA256: job.HandoverDigest(parts)}}}
 			for range times {
-				w.observed.Inspection.Objects = append(w.observed.Inspection.Objects, large)
+				w.state.Inspection.Objects = append(w.state.Inspection.Objects, large)
 			}
 			got, _, err := w.handedOver(t.Context())
 			if want == "" {

@@ -25,7 +25,7 @@ func TestInspectIsToldTheDigest(t *testing.T) {
 	r.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}, Run: job.Latest}
 	c := fake.NewClientBuilder().WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.Namespace}}).Build()
 	w := &work{Reconciler: &Reconciler{Client: c}, restore: r, tenant: c}
-	w.observed = restore.Observed{Restore: r, Backup: restore.Object{"status": map[string]any{"lastRun": map[string]any{"id": run, "manifestSHA256": digest}}}}
+	w.state = restore.State{Facts: restore.Facts{Restore: r, Backup: restore.Object{"status": map[string]any{"lastRun": map[string]any{"id": run, "manifestSHA256": digest}}}}}
 	require.NoError(t, w.startInspect(t.Context()))
 	var jobs batchv1.JobList
 	require.NoError(t, c.List(t.Context(), &jobs))
@@ -52,7 +52,7 @@ func TestJobByOwnRights(t *testing.T) {
 			r.Spec.Job, r.Spec.ServiceAccountName = tc.job, tc.account
 			c := fake.NewClientBuilder().WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.Namespace}}).Build()
 			w := &work{Reconciler: &Reconciler{Client: c, DefaultServiceAccount: tc.defaultAccount}, restore: r, tenant: c}
-			w.observed.Restore = r
+			w.state.Restore = r
 			err := w.startInspect(t.Context())
 			var jobs batchv1.JobList
 			require.NoError(t, c.List(t.Context(), &jobs))

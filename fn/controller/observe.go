@@ -33,22 +33,13 @@ const (
 	labelComponentVersion = "rht.comp_ver"
 )
 
-// observe reads what the next decision is made from. What only Git knows stays
-// as it was read.
+// observe reads the facts that the next decision is made from.
 func (w *work) observe(ctx context.Context) error {
-	previous := w.observed
-	w.observed = restore.Observed{
+	w.state.Facts = restore.Facts{
 		Restore:              w.restore,
 		Now:                  w.Now(),
 		NoCrossNamespaceRefs: w.NoCrossNamespaceRefs,
 		Account:              w.account(),
-		RightsAsked:          previous.RightsAsked,
-		RightsMissing:        previous.RightsMissing,
-		Branch:               previous.Branch,
-		Planned:              previous.Planned,
-		Asked:                previous.Asked,
-		Compared:             previous.Compared,
-		CleanedUp:            previous.CleanedUp,
 	}
 	for _, read := range []func(context.Context) error{w.observeSource, w.observeFlux, w.observePods, w.observeInstallation} {
 		if err := read(ctx); err != nil {
@@ -71,7 +62,7 @@ func get(ctx context.Context, c client.Client, namespace, name string, into clie
 }
 
 func (w *work) observeSource(ctx context.Context) error {
-	o, namespace := &w.observed, w.restore.Namespace
+	o, namespace := &w.state, w.restore.Namespace
 	if ref := w.restore.Spec.RestoreSource.BackupRef; ref != nil {
 		backup := &unstructured.Unstructured{}
 		backup.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup))
@@ -118,7 +109,7 @@ func (w *work) observeFlux(ctx context.Context) error {
 		return err
 	}
 	if ok {
-		w.observed.Repository = repository
+		w.state.Repository = repository
 	}
 	if w.restore.Spec.KustomizationRef == nil {
 		return nil
@@ -129,7 +120,7 @@ func (w *work) observeFlux(ctx context.Context) error {
 		return err
 	}
 	if ok {
-		w.observed.Kustomization = kustomization
+		w.state.Kustomization = kustomization
 	}
 	return nil
 }
@@ -150,7 +141,7 @@ func (w *work) readFlux(ctx context.Context, ref v1alpha1.NamespacedReference, r
 }
 
 func (w *work) observePods(ctx context.Context) error {
-	o := &w.observed
+	o := &w.state
 	data, err := w.observePod(ctx, specs.Inspecting, &o.Inspect)
 	if err != nil {
 		return err
@@ -212,8 +203,8 @@ func (w *work) observeInstallation(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.observed.FileStorage = claim
-	if w.observed.FileStorageDoomed, err = w.doomed(ctx, claim); err != nil {
+	w.state.FileStorage = claim
+	if w.state.FileStorageDoomed, err = w.doomed(ctx, claim); err != nil {
 		return err
 	}
 	for _, object := range w.restore.Status.Inventory {
@@ -224,7 +215,7 @@ func (w *work) observeInstallation(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.observed.APIManager = live
+		w.state.APIManager = live
 	}
 	if w.restore.Status.Plan == nil || w.restore.Status.LastPushCommit != "" {
 		return nil
@@ -260,7 +251,7 @@ func (w *work) observeOperator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.observed.OperatorVersion = operatorVersion(pods)
+	w.state.OperatorVersion = operatorVersion(pods)
 	return nil
 }
 

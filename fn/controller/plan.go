@@ -35,7 +35,7 @@ func (w *work) makePlan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		judged = append(judged, restore.Judge(&w.observed, object, live))
+		judged = append(judged, restore.Judge(&w.state, object, live))
 	}
 	var notes restore.Notes
 	for _, place := range w.tree.Rewritten {
@@ -48,10 +48,10 @@ func (w *work) makePlan(ctx context.Context) error {
 		notes.Warnings = append(notes.Warnings, fmt.Sprintf("%s names a PersistentVolume and is left out", place))
 	}
 	status := &w.restore.Status
-	status.Plan = restore.PlanOf(&w.observed, desired, judged, notes)
-	status.RestoredRun = w.observed.Inspection.Run
-	status.ManifestSHA256 = w.observed.Inspection.ManifestSHA256
-	w.observed.Planned = true
+	status.Plan = restore.PlanOf(&w.state, desired, judged, notes)
+	status.RestoredRun = w.state.Inspection.Run
+	status.ManifestSHA256 = w.state.Inspection.ManifestSHA256
+	w.state.Planned = true
 	return nil
 }
 
@@ -98,7 +98,7 @@ func (w *work) source(ctx context.Context) (*commit.Source, error) {
 
 // input is what is asked for of the tree.
 func (w *work) input(admitted []overlay.Key) overlay.Input {
-	spec, recorded := w.restore.Spec, w.observed.Inspection
+	spec, recorded := w.restore.Spec, w.state.Inspection
 	return overlay.Input{
 		Name:                w.restore.Name,
 		Namespace:           w.restore.Namespace,
@@ -114,7 +114,7 @@ func (w *work) input(admitted []overlay.Key) overlay.Input {
 
 // fileStorage is the claim of the file storage that is there. It is committed as it is, since a claim cannot be changed.
 func (w *work) fileStorage() *overlay.FileStorage {
-	claim := w.observed.FileStorage
+	claim := w.state.FileStorage
 	if claim == nil {
 		return nil
 	}
@@ -158,7 +158,7 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 		}
 		parts[part] = secret.Data
 	}
-	if job.HandoverDigest(parts) != w.observed.Inspection.HandoverSHA256 {
+	if job.HandoverDigest(parts) != w.state.Inspection.HandoverSHA256 {
 		return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: "The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace; the backup is read again"}, w.dropInspect(ctx))
 	}
 	left := 0 // a report that lists an object again and again would have it copied as often
@@ -169,7 +169,7 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 	}
 	var objects []json.RawMessage
 	var admitted []overlay.Key
-	for _, handed := range w.observed.Inspection.Objects {
+	for _, handed := range w.state.Inspection.Objects {
 		data, err := handed.Handed(parts)
 		if err != nil {
 			return nil, nil, err
@@ -189,8 +189,8 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 // compareLive notes in the status that the live objects are what was committed.
 // It reads the commit's objects from the hand-over where that is still there.
 func (w *work) compareLive(ctx context.Context) error {
-	w.observed.Compared = true
-	if w.observed.Inspection == nil || !w.observed.Inspection.Completed {
+	w.state.Compared = true
+	if w.state.Inspection == nil || !w.state.Inspection.Completed {
 		w.applied()
 		return nil
 	}
@@ -228,6 +228,6 @@ func (w *work) sameLive(ctx context.Context) (bool, error) {
 
 // applied notes that Flux has applied the commit.
 func (w *work) applied() {
-	w.restore.Status.LastAppliedRevision = w.observed.Kustomization.Status.LastAttemptedRevision
+	w.restore.Status.LastAppliedRevision = w.state.Kustomization.Status.LastAttemptedRevision
 	w.restore.Status.WaitingSince = w.now()
 }

@@ -51,7 +51,7 @@ func TestClassOfFileStorage(t *testing.T) {
 			r := someRestore()
 			r.Spec.Target.StorageClass = tc.asked
 			inspection := &job.Inspection{Source: job.Source{FileStorage: &job.Claim{StorageClass: new("files"), Size: "1Gi"}}}
-			w := &work{restore: r, observed: restore.Observed{FileStorage: tc.existing, Inspection: inspection}}
+			w := &work{restore: r, state: restore.State{Facts: restore.Facts{FileStorage: tc.existing, Inspection: inspection}}}
 			apiManager := overlay.Key{Kind: threescale.APIManagerKind, Name: "apimanager"}
 			answer := commit.Worker{}.Do(t.Context(), commit.Request{Build: &commit.Source{
 				Input:   w.input([]overlay.Key{apiManager}),
@@ -87,7 +87,7 @@ func TestHugeAPIManager(t *testing.T) {
 	}
 	of := someRestore()
 	w := &work{Reconciler: &Reconciler{Children: newTestChildren(t, confine.Limits{Memory: 112 << 20, Time: time.Minute})}, restore: of}
-	w.observed = restore.Observed{Inspection: &job.Inspection{HandoverSHA256: job.HandoverDigest(parts), Objects: []job.HandedObject{handed}}}
+	w.state = restore.State{Facts: restore.Facts{Inspection: &job.Inspection{HandoverSHA256: job.HandoverDigest(parts), Objects: []job.HandedObject{handed}}}}
 	secrets := map[string]map[string][]byte{}
 	for part := range handoverParts {
 		secrets[specs.HandoverName(w.step(specs.Inspecting), part)] = parts[part]

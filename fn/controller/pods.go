@@ -41,8 +41,8 @@ func (w *work) startInspect(ctx context.Context) error {
 	if in.StepInput, err = w.stepInput(ctx, specs.Inspecting); err != nil {
 		return err
 	}
-	in.Run = restore.WantedRun(&w.observed)
-	in.ManifestSHA256 = restore.WantedManifest(&w.observed, in.Run)
+	in.Run = restore.WantedRun(&w.state)
+	in.ManifestSHA256 = restore.WantedManifest(&w.state, in.Run)
 	w.restore.Status.Plan = nil // one of before, as of a dry run, was made of what is there no more
 	objects := helpers(in.Step, handoverParts)
 	for part := range handoverParts {
@@ -60,7 +60,7 @@ func (w *work) startRefill(ctx context.Context) error {
 	in.Run = w.restore.Status.Plan.Run
 	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
 	in.FileStorageClaim = threescale.FileStorageClaimName
-	if claim := w.observed.FileStorage; claim != nil {
+	if claim := w.state.FileStorage; claim != nil {
 		in.FileStorageUID = claim.UID
 	}
 	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
@@ -89,12 +89,12 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 	in := specs.StepInput{
 		Step:        w.step(action),
 		Image:       w.Image,
-		VolumeClaim: restore.SourceClaimName(w.restore, w.observed.Backup),
+		VolumeClaim: restore.SourceClaimName(w.restore, w.state.Backup),
 		Settings:    w.restore.Spec.Job,
 
-		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.observed.SourceClaim),
+		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.state.SourceClaim),
 	}
-	if claim := w.observed.FileStorage; claim != nil {
+	if claim := w.state.FileStorage; claim != nil {
 		in.FileStorageClaim = claim.Name
 		if specs.SingleNode(claim.Spec.AccessModes) {
 			var err error
@@ -234,7 +234,7 @@ func (w *work) cleanUp(ctx context.Context) error {
 			return err
 		}
 	}
-	w.observed.CleanedUp = true
+	w.state.CleanedUp = true
 	return nil
 }
 
@@ -248,7 +248,7 @@ func (w *work) observeLeftovers(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("cannot list %ss: %w", kind.Kind, err)
 		}
-		w.observed.Leftovers = w.observed.Leftovers || len(list.Items) > 0
+		w.state.Leftovers = w.state.Leftovers || len(list.Items) > 0
 	}
 	return nil
 }

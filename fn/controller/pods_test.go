@@ -107,7 +107,7 @@ func TestOperatorVersion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &work{restore: someRestore(), tenant: serving(t, tc.pods)}
 			require.NoError(t, w.observeOperator(t.Context()))
-			assert.Equal(t, tc.want, w.observed.OperatorVersion, tc.reason)
+			assert.Equal(t, tc.want, w.state.OperatorVersion, tc.reason)
 		})
 	}
 }

@@ -62,7 +62,7 @@ func (w *work) readBranch(ctx context.Context) error {
 		read.Problem = &restore.Problem{
 			Reason: v1alpha1.ReasonRepositoryUnusable, Terminal: true,
 			Message: fmt.Sprintf("The folders of this restore are in GitRepository %q, but its newest %d commits do not tell whether by this very restore, and its server does not send older ones alone; to restore in any case, annotate it with the same new value for %s and %s",
-				w.observed.Repository.Name, branch.Looked, meta.ForceRequestAnnotation, meta.ReconcileRequestAnnotation),
+				w.state.Repository.Name, branch.Looked, meta.ForceRequestAnnotation, meta.ReconcileRequestAnnotation),
 		}
 	}
 	if read.Problem == nil {
@@ -71,20 +71,20 @@ func (w *work) readBranch(ctx context.Context) error {
 	if read.Problem == nil {
 		read.Problem = w.problemOf(branch.Unsigned)
 	}
-	w.observed.Branch = read
+	w.state.Branch = read
 	return nil
 }
 
 // doing says what is done to the repository, for messages.
 func (w *work) doing(verb string) string {
-	return fmt.Sprintf("%s branch %q of GitRepository %q", verb, restore.BranchOf(w.restore, w.observed.Repository), w.observed.Repository.Name)
+	return fmt.Sprintf("%s branch %q of GitRepository %q", verb, restore.BranchOf(w.restore, w.state.Repository), w.state.Repository.Name)
 }
 
 // place is where the commit goes, with what is known of its files.
 func (w *work) place(ctx context.Context) (*commit.Place, error) {
 	place := &commit.Place{
 		Root: restore.Root(w.restore), Name: w.restore.Name, Namespace: w.restore.Namespace,
-		Ignore: w.observed.Repository.Spec.Ignore,
+		Ignore: w.state.Repository.Spec.Ignore,
 	}
 	if e := w.restore.Spec.Encryption; e != nil {
 		place.Recipients = e.Age.Recipients
@@ -110,7 +110,7 @@ func (w *work) problemOf(failure *commit.Failure) *restore.Problem {
 	if failure == nil {
 		return nil
 	}
-	name := w.observed.Repository.Name
+	name := w.state.Repository.Name
 	problem := &restore.Problem{Reason: v1alpha1.ReasonEncryptionRefused, Message: failure.Message, Terminal: true}
 	switch failure.Kind {
 	case commit.NoRecipients:
@@ -145,11 +145,11 @@ func (w *work) gitProblem(failed *commit.Failure) *restore.Problem {
 	if failed.Reason == publish.PushRejected {
 		reason = v1alpha1.ReasonPushRejected
 	}
-	problem := &restore.Problem{Reason: reason, Message: fmt.Sprintf("GitRepository %q: %s", w.observed.Repository.Name, failed.Message), Terminal: failed.Reason.Terminal()}
+	problem := &restore.Problem{Reason: reason, Message: fmt.Sprintf("GitRepository %q: %s", w.state.Repository.Name, failed.Message), Terminal: failed.Reason.Terminal()}
 	if failed.Reason == publish.Timeout {
 		problem.Message += fmt.Sprintf(" (spec.timeout of the GitRepository, and at most %s)", w.Children.Limits.Time)
 	}
-	if ref := w.observed.Repository.Spec.SecretRef; ref != nil && failed.Reason.Login() && w.observed.Repository.Namespace == w.restore.Namespace {
+	if ref := w.state.Repository.Spec.SecretRef; ref != nil && failed.Reason.Login() && w.state.Repository.Namespace == w.restore.Namespace {
 		problem.Message += fmt.Sprintf(" (its Secret is %q)", ref.Name)
 	}
 	if problem.Terminal {
@@ -181,7 +181,7 @@ func (w *work) publish(ctx context.Context) error {
 		return err
 	}
 	before := ""
-	if artifact := w.observed.Repository.Status.Artifact; artifact != nil {
+	if artifact := w.state.Repository.Status.Artifact; artifact != nil {
 		before = artifact.Revision
 	}
 	answer, err := w.ask(ctx, w.doing("commit to"), commit.Request{Publish: publication})

@@ -149,7 +149,7 @@ func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestor
 		}
 	}
 	if obj.Status.Completed {
-		return restore.Next(&restore.Observed{Restore: obj}), nil
+		return restore.Next(&restore.State{Facts: restore.Facts{Restore: obj}}), nil
 	}
 	return w.proceed(ctx)
 }

@@ -270,7 +270,7 @@ func TestLeftoversByName(t *testing.T) {
 	}, secret)
 	w := &work{Reconciler: r.Reconciler, restore: someRestore(), tenant: r.Client}
 	require.NoError(t, w.observeLeftovers(t.Context()))
-	assert.True(t, w.observed.Leftovers)
+	assert.True(t, w.state.Leftovers)
 	require.Len(t, asked, 2)
 	for _, o := range asked {
 		assert.Equal(t, int64(1), o.Limit)

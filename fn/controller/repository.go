@@ -20,7 +20,7 @@ import (
 
 // reach says where the commit goes, with the logins that the GitRepository has. What their Secrets hold is read by a child process.
 func (w *work) reach(ctx context.Context, place *commit.Place) error {
-	repository := w.observed.Repository
+	repository := w.state.Repository
 	place.Target = publish.Target{URL: repository.Spec.URL, Branch: restore.BranchOf(w.restore, repository)}
 	if t := repository.Spec.Timeout; t != nil && t.Duration > 0 {
 		place.Target.Timeout = min(t.Duration, w.Children.Limits.Time)

@@ -61,7 +61,7 @@ func (w *work) sidekiqTemplate(ctx context.Context) (corev1.PodTemplateSpec, err
 		if err != nil {
 			return corev1.PodTemplateSpec{}, err
 		}
-		if found != nil && restore.OwnedBy(found, w.observed.APIManager) {
+		if found != nil && restore.OwnedBy(found, w.state.APIManager) {
 			return templateOf(found)
 		}
 	}

@@ -39,7 +39,7 @@ func worldOf(t *testing.T, kinds []schema.GroupVersionKind, objects ...client.Ob
 	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(objects...).Build()
 	w := &work{Reconciler: &Reconciler{Client: c}, tenant: c}
 	w.restore = &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: "3scale"}}
-	w.observed.APIManager = restore.Object{"metadata": map[string]any{"uid": "a"}}
+	w.state.APIManager = restore.Object{"metadata": map[string]any{"uid": "a"}}
 	return w
 }
 
@@ -149,10 +149,10 @@ func TestAskRights(t *testing.T) {
 		},
 	})
 	require.NoError(t, w.askRights(t.Context()))
-	assert.True(t, w.observed.RightsAsked)
-	assert.Equal(t, []string{"get apimanagers.apps.3scale.net", "get deployments.apps"}, w.observed.RightsMissing)
-	w.observed.RightsMissing = nil
+	assert.True(t, w.state.RightsAsked)
+	assert.Equal(t, []string{"get apimanagers.apps.3scale.net", "get deployments.apps"}, w.state.RightsMissing)
+	w.state.RightsMissing = nil
 	w.restore.Spec.PostRestore.ResyncZyncDomains = &no
 	require.NoError(t, w.askRights(t.Context()))
-	assert.Equal(t, []string{"get apimanagers.apps.3scale.net"}, w.observed.RightsMissing, "what is not done needs no right")
+	assert.Equal(t, []string{"get apimanagers.apps.3scale.net"}, w.state.RightsMissing, "what is not done needs no right")
 }

@@ -25,7 +25,7 @@ func (r right) String() string {
 // askRights finds out which rights for the last steps are missing, before the
 // first pod runs: they are needed after the commit, when it is late to learn of it.
 func (w *work) askRights(ctx context.Context) error {
-	w.observed.RightsAsked = true
+	w.state.RightsAsked = true
 	needed := []right{{"get", threescale.APIManagerGroup, "apimanagers"}}
 	if w.restore.ResyncsZyncDomains() {
 		resync, err := w.resyncRights()
@@ -40,7 +40,7 @@ func (w *work) askRights(ctx context.Context) error {
 			return err
 		}
 		if !allowed {
-			w.observed.RightsMissing = append(w.observed.RightsMissing, r.String())
+			w.state.RightsMissing = append(w.state.RightsMissing, r.String())
 		}
 	}
 	return nil

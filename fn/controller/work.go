@@ -26,7 +26,7 @@ type work struct {
 	// tenant acts in the restore's namespace, as its ServiceAccount.
 	tenant client.Client
 
-	observed restore.Observed
+	state restore.State
 	// tree is made of what was handed over, without its files; nil until it is needed.
 	tree *overlay.Tree
 	// leave gives the place of a child process back; nil without one.
@@ -63,7 +63,7 @@ func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
 		if err := w.observe(ctx); err != nil {
 			return w.stopped("Observe", err)
 		}
-		d := restore.Next(&w.observed)
+		d := restore.Next(&w.state)
 		if d.Action == "" {
 			return d, nil
 		}

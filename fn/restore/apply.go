@@ -13,7 +13,7 @@ import (
 )
 
 // publish makes the commit.
-func publish(o *Observed) Decision {
+func publish(o *State) Decision {
 	if pushed(o) {
 		return done
 	}
@@ -25,7 +25,7 @@ func publish(o *Observed) Decision {
 
 // refusedBefore is the refusal of a push by the server: it is not asked again
 // for each event, but when somebody asks, or asks for something else.
-func refusedBefore(o *Observed) *Problem {
+func refusedBefore(o *State) *Problem {
 	r := o.Restore
 	stopped := meta.FindStatusCondition(r.Status.Conditions, fluxmeta.StalledCondition)
 	if stopped == nil || stopped.Status != metav1.ConditionTrue || stopped.Reason != v1alpha1.ReasonPushRejected ||
@@ -40,7 +40,7 @@ func refusedBefore(o *Observed) *Problem {
 func FluxRequest(now time.Time) string { return now.Format(time.RFC3339Nano) }
 
 // askFlux has Flux look at the repository, until it was asked after the push.
-func askFlux(o *Observed) Decision {
+func askFlux(o *State) Decision {
 	if askedFlux(o) || o.Restore.Status.LastAppliedRevision != "" {
 		return done
 	}
@@ -50,7 +50,7 @@ func askFlux(o *Observed) Decision {
 // askedFlux tells that Flux was asked after the push, or has found the commit by
 // itself. Another restore into the same repository may have asked: who wanted
 // his own request there would take turns with it for ever.
-func askedFlux(o *Observed) bool {
+func askedFlux(o *State) bool {
 	status := o.Repository.Status
 	if o.Asked || status.Artifact != nil && strings.HasSuffix(status.Artifact.Revision, ":"+o.Restore.Status.LastPushCommit) {
 		return true
@@ -59,13 +59,13 @@ func askedFlux(o *Observed) bool {
 }
 
 // requestedAfterPush tells whether a request is younger than the push.
-func requestedAfterPush(o *Observed, request string) bool {
+func requestedAfterPush(o *State, request string) bool {
 	at, err := time.Parse(time.RFC3339Nano, request)
 	return err == nil && o.Restore.Status.LastPushTime != nil && !at.Before(o.Restore.Status.LastPushTime.Time)
 }
 
 // apply waits until the Kustomization has applied the commit.
-func apply(o *Observed) Decision {
+func apply(o *State) Decision {
 	if o.Restore.Spec.KustomizationRef == nil || o.Restore.Status.LastAppliedRevision != "" {
 		return done
 	}
@@ -87,7 +87,7 @@ func apply(o *Observed) Decision {
 
 // saying quotes why one of Flux' objects is not ready; of an object of another
 // namespace only that it is not, since its message may name what is there.
-func saying(o *Observed, ref v1alpha1.NamespacedReference, who string, conditions []metav1.Condition) string {
+func saying(o *State, ref v1alpha1.NamespacedReference, who string, conditions []metav1.Condition) string {
 	ready := meta.FindStatusCondition(conditions, fluxmeta.ReadyCondition)
 	switch {
 	case ready == nil || ready.Status == metav1.ConditionTrue || ready.Message == "":
@@ -102,7 +102,7 @@ func short(commit string) string { return commit[:min(len(commit), 12)] }
 
 // inTime turns a wait for others into a problem once it has taken too long. It
 // ends by itself if they come round later.
-func inTime(o *Observed, reason string, d Decision) Decision {
+func inTime(o *State, reason string, d Decision) Decision {
 	since := o.Restore.Status.WaitingSince
 	if since == nil || RequestedAgain(o.Restore) {
 		return d
@@ -116,7 +116,7 @@ func inTime(o *Observed, reason string, d Decision) Decision {
 }
 
 // lasting ends the retries of a problem once they have taken too long.
-func lasting(o *Observed, d Decision) Decision {
+func lasting(o *State, d Decision) Decision {
 	since := o.Restore.Status.WaitingSince
 	if since == nil || RequestedAgain(o.Restore) || o.Now.Before(since.Add(o.Restore.GetTimeout())) {
 		return d
@@ -125,7 +125,7 @@ func lasting(o *Observed, d Decision) Decision {
 }
 
 // cleanUp removes what only the restore needed.
-func cleanUp(o *Observed) Decision {
+func cleanUp(o *State) Decision {
 	if leaves(o) {
 		return act(CleanUp, "Removing Jobs and hand-over Secrets")
 	}
@@ -134,6 +134,6 @@ func cleanUp(o *Observed) Decision {
 
 // leaves tells whether something is there that only the restore needed. What
 // stays after its removal was asked for, something else holds.
-func leaves(o *Observed) bool {
+func leaves(o *State) bool {
 	return !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Resync.Exists || o.Leftovers)
 }

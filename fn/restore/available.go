@@ -10,7 +10,7 @@ import (
 )
 
 // available waits until the operator says that the installation is available.
-func available(o *Observed) Decision {
+func available(o *State) Decision {
 	if o.Restore.Spec.KustomizationRef == nil || isAvailable(o.APIManager) {
 		return done
 	}

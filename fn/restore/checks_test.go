@@ -17,8 +17,8 @@ import (
 )
 
 // foreignPush is a restore that may write to the repository, by its path.
-func foreignPush(checkout string, push *v1alpha1.GitPush) func(*Observed) {
-	return func(o *Observed) {
+func foreignPush(checkout string, push *v1alpha1.GitPush) func(*State) {
+	return func(o *State) {
 		foreign("3scale=./apps")(o)
 		o.Restore.Spec.Git.Push = push
 		if checkout != "" {
@@ -27,8 +27,8 @@ func foreignPush(checkout string, push *v1alpha1.GitPush) func(*Observed) {
 	}
 }
 
-func foreign(writers string) func(*Observed) {
-	return func(o *Observed) {
+func foreign(writers string) func(*State) {
+	return func(o *State) {
 		o.Restore.Spec.SourceRef.Namespace = "flux-system"
 		o.Repository.Namespace = "flux-system"
 		if o.Repository.Annotations == nil {
@@ -39,36 +39,36 @@ func foreign(writers string) func(*Observed) {
 	}
 }
 
-func reference(ref sourcev1.GitRepositoryRef) func(*Observed) {
-	return func(o *Observed) { o.Repository.Spec.Reference = &ref }
+func reference(ref sourcev1.GitRepositoryRef) func(*State) {
+	return func(o *State) { o.Repository.Spec.Reference = &ref }
 }
 
 func TestRepositoryAndKustomization(t *testing.T) {
 	cases := map[string]struct {
 		reason   string
-		edit     func(*Observed)
+		edit     func(*State)
 		want     string // "" passes
 		terminal bool
 		says     string
 	}{
-		"Fine":          {"", func(*Observed) {}, "", false, ""},
-		"DefaultBranch": {"Flux has a default", func(o *Observed) { o.Repository.Spec.Reference = nil }, "", false, ""},
+		"Fine":          {"", func(*State) {}, "", false, ""},
+		"DefaultBranch": {"Flux has a default", func(o *State) { o.Repository.Spec.Reference = nil }, "", false, ""},
 		"NamedBranch":   {"A full name of a branch is one", reference(sourcev1.GitRepositoryRef{Name: "refs/heads/main"}), "", false, ""},
-		"Missing":       {"It may be made later", func(o *Observed) { o.Repository = nil }, "RepositoryNotFound", false, `"3scale/apps"`},
-		"Suspended":     {"It may be resumed", func(o *Observed) { o.Repository.Spec.Suspend = true }, "RepositorySuspended", false, "flux resume source git apps -n 3scale"},
+		"Missing":       {"It may be made later", func(o *State) { o.Repository = nil }, "RepositoryNotFound", false, `"3scale/apps"`},
+		"Suspended":     {"It may be resumed", func(o *State) { o.Repository.Spec.Suspend = true }, "RepositorySuspended", false, "flux resume source git apps -n 3scale"},
 		"Tag":           {"A push does not move it", reference(sourcev1.GitRepositoryRef{Tag: "v1"}), "RepositoryUnusable", true, "is a branch"},
 		"SemVer":        {"Nor this", reference(sourcev1.GitRepositoryRef{SemVer: "1.x"}), "RepositoryUnusable", true, "is a branch"},
 		"Commit":        {"Nor a commit, on whatever branch", reference(sourcev1.GitRepositoryRef{Branch: "main", Commit: commit}), "RepositoryUnusable", true, "is a branch"},
 		"PullRequest":   {"Nor another kind of reference", reference(sourcev1.GitRepositoryRef{Name: "refs/pull/1/head"}), "RepositoryUnusable", true, "is a branch"},
-		"Signed":        {"An unsigned commit would stop Flux", func(o *Observed) { o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "HEAD"} }, "RepositoryUnusable", true, "signingKey"},
-		"SignedAndKey": {"With a key it is fine", func(o *Observed) {
+		"Signed":        {"An unsigned commit would stop Flux", func(o *State) { o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "HEAD"} }, "RepositoryUnusable", true, "signingKey"},
+		"SignedAndKey": {"With a key it is fine", func(o *State) {
 			o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "HEAD"}
 			o.Restore.Spec.Git.Commit.SigningKey = &v1alpha1.GitSigningKey{}
 		}, "", false, ""},
-		"TagSigned":              {"Tags are not ours", func(o *Observed) { o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "Tag"} }, "", false, ""},
-		"Sparse":                 {"Flux would not see the folders", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"clusters"} }, "RepositoryUnusable", true, "sparseCheckout"},
-		"SparseWithUs":           {"", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"clusters", "./apps/"} }, "", false, ""},
-		"SparseBeside":           {"A name that begins alike is another folder", func(o *Observed) { o.Repository.Spec.SparseCheckout = []string{"app", "apps/3scal"} }, "RepositoryUnusable", true, "sparseCheckout"},
+		"TagSigned":              {"Tags are not ours", func(o *State) { o.Repository.Spec.Verification = &sourcev1.GitRepositoryVerification{Mode: "Tag"} }, "", false, ""},
+		"Sparse":                 {"Flux would not see the folders", func(o *State) { o.Repository.Spec.SparseCheckout = []string{"clusters"} }, "RepositoryUnusable", true, "sparseCheckout"},
+		"SparseWithUs":           {"", func(o *State) { o.Repository.Spec.SparseCheckout = []string{"clusters", "./apps/"} }, "", false, ""},
+		"SparseBeside":           {"A name that begins alike is another folder", func(o *State) { o.Repository.Spec.SparseCheckout = []string{"app", "apps/3scal"} }, "RepositoryUnusable", true, "sparseCheckout"},
 		"Foreign":                {"A repository lends its credentials to whoever may name it", foreign(""), "AccessDenied", true, "an entry 3scale=./apps/3scale in its annotation backup.threescale.dev/writers"},
 		"ForeignToOthers":        {"Who else may write is nobody's business", foreign("other=./secret-project"), "AccessDenied", true, "an entry 3scale=./apps/3scale in its annotation"},
 		"ForeignCheckout":        {"Another branch could be brought over the one that Flux follows", foreignPush("feature", nil), "AccessDenied", true, "spec.git.checkout"},
@@ -85,21 +85,21 @@ func TestRepositoryAndKustomization(t *testing.T) {
 		"ForeignUp":              {"No way up", foreign("3scale=./apps/../.."), "AccessDenied", true, ""},
 		"ForeignMalformed":       {"What does not parse gives nothing", foreign("3scale"), "AccessDenied", true, ""},
 		"ForeignOther":           {"For another namespace", foreign("3scale-prod=./apps"), "AccessDenied", true, ""},
-		"ForeignForbidden":       {"The administrator forbids it whatever the owner says", func(o *Observed) { foreign("3scale=.")(o); o.NoCrossNamespaceRefs = true }, "AccessDenied", true, "--no-cross-namespace-refs"},
-		"NoKustomization":        {"It may be made later", func(o *Observed) { o.Kustomization = nil }, "KustomizationNotFound", false, `"3scale/apps"`},
-		"ElseKustomization":      {"It applies something else", func(o *Observed) { o.Kustomization.Spec.SourceRef.Name = "infra" }, "KustomizationUnusable", true, `"3scale/infra"`},
-		"OCIKustomization":       {"A commit never reaches it", func(o *Observed) { o.Kustomization.Spec.SourceRef.Kind = "OCIRepository" }, "KustomizationUnusable", true, "OCIRepository"},
-		"ElsePath":               {"It does not hold the overlay", func(o *Observed) { o.Kustomization.Spec.Path = "./apps/3scale/base" }, "KustomizationUnusable", true, "./apps/3scale/overlays/dr"},
-		"PathAbove":              {"A kustomization above may include it", func(o *Observed) { o.Kustomization.Spec.Path = "./" }, "", false, ""},
-		"NoDecryption":           {"It could not apply Secrets", func(o *Observed) { o.Kustomization.Spec.Decryption = nil }, "KustomizationUnusable", true, "spec.decryption"},
-		"ElseNamespace":          {"It moves everything", func(o *Observed) { o.Kustomization.Spec.TargetNamespace = "other" }, "KustomizationUnusable", true, "targetNamespace"},
-		"SuspendedKustomization": {"It may be resumed", func(o *Observed) { o.Kustomization.Spec.Suspend = true }, "KustomizationUnusable", false, "flux resume kustomization apps -n 3scale"},
-		"ForeignMissing":         {"Whether it exists is its owner's to say", func(o *Observed) { foreign("")(o); o.Repository = nil }, "AccessDenied", true, "does not exist, or does not let"},
-		"ForeignKustomizationOfElse": {"What it applies is not for this namespace to know", func(o *Observed) {
+		"ForeignForbidden":       {"The administrator forbids it whatever the owner says", func(o *State) { foreign("3scale=.")(o); o.NoCrossNamespaceRefs = true }, "AccessDenied", true, "--no-cross-namespace-refs"},
+		"NoKustomization":        {"It may be made later", func(o *State) { o.Kustomization = nil }, "KustomizationNotFound", false, `"3scale/apps"`},
+		"ElseKustomization":      {"It applies something else", func(o *State) { o.Kustomization.Spec.SourceRef.Name = "infra" }, "KustomizationUnusable", true, `"3scale/infra"`},
+		"OCIKustomization":       {"A commit never reaches it", func(o *State) { o.Kustomization.Spec.SourceRef.Kind = "OCIRepository" }, "KustomizationUnusable", true, "OCIRepository"},
+		"ElsePath":               {"It does not hold the overlay", func(o *State) { o.Kustomization.Spec.Path = "./apps/3scale/base" }, "KustomizationUnusable", true, "./apps/3scale/overlays/dr"},
+		"PathAbove":              {"A kustomization above may include it", func(o *State) { o.Kustomization.Spec.Path = "./" }, "", false, ""},
+		"NoDecryption":           {"It could not apply Secrets", func(o *State) { o.Kustomization.Spec.Decryption = nil }, "KustomizationUnusable", true, "spec.decryption"},
+		"ElseNamespace":          {"It moves everything", func(o *State) { o.Kustomization.Spec.TargetNamespace = "other" }, "KustomizationUnusable", true, "targetNamespace"},
+		"SuspendedKustomization": {"It may be resumed", func(o *State) { o.Kustomization.Spec.Suspend = true }, "KustomizationUnusable", false, "flux resume kustomization apps -n 3scale"},
+		"ForeignMissing":         {"Whether it exists is its owner's to say", func(o *State) { foreign("")(o); o.Repository = nil }, "AccessDenied", true, "does not exist, or does not let"},
+		"ForeignKustomizationOfElse": {"What it applies is not for this namespace to know", func(o *State) {
 			o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
 			o.Kustomization.Spec.SourceRef.Name, o.Kustomization.Spec.Path = "secret-project", "./secret-project"
 		}, "KustomizationNotFound", false, `does not exist, or does not apply ./apps/3scale/overlays/dr of GitRepository "3scale/apps"`},
-		"ForeignKustomization": {"Forbidden by the administrator", func(o *Observed) {
+		"ForeignKustomization": {"Forbidden by the administrator", func(o *State) {
 			o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
 			o.NoCrossNamespaceRefs = true
 		}, "AccessDenied", true, "--no-cross-namespace-refs"},
@@ -163,8 +163,8 @@ func TestVersions(t *testing.T) {
 }
 
 func TestSource(t *testing.T) {
-	volume := func(edits ...func(*corev1.PersistentVolume)) func(*Observed) {
-		return func(o *Observed) {
+	volume := func(edits ...func(*corev1.PersistentVolume)) func(*State) {
+		return func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
 			o.SourceClaim = nil
 			o.SourceVolume = &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-1"}}
@@ -180,31 +180,31 @@ func TestSource(t *testing.T) {
 	}
 	cases := map[string]struct {
 		reason   string
-		edit     func(*Observed)
+		edit     func(*State)
 		want     string // "" passes
 		terminal bool
 		says     string
 	}{
-		"NoClaim":   {"It may be made later", func(o *Observed) { o.SourceClaim = nil }, "SourceNotFound", false, `"nightly-backup"`},
-		"Lost":      {"Its volume is gone", func(o *Observed) { o.SourceClaim.Status.Phase = corev1.ClaimLost }, "SourceUnusable", true, "lost"},
-		"GoingAway": {"", func(o *Observed) { o.SourceClaim.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "deleted"},
-		"Itself": {"The target is no source", func(o *Observed) {
+		"NoClaim":   {"It may be made later", func(o *State) { o.SourceClaim = nil }, "SourceNotFound", false, `"nightly-backup"`},
+		"Lost":      {"Its volume is gone", func(o *State) { o.SourceClaim.Status.Phase = corev1.ClaimLost }, "SourceUnusable", true, "lost"},
+		"GoingAway": {"", func(o *State) { o.SourceClaim.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "deleted"},
+		"Itself": {"The target is no source", func(o *State) {
 			o.Restore.Spec.RestoreSource.PersistentVolumeClaim.ClaimSource.ClaimName = "system-storage"
 		}, "SourceUnusable", true, "file storage itself"},
-		"NoVolume":  {"", func(o *Observed) { volume()(o); o.SourceVolume = nil }, "SourceNotFound", false, `"pv-1"`},
+		"NoVolume":  {"", func(o *State) { volume()(o); o.SourceVolume = nil }, "SourceNotFound", false, `"pv-1"`},
 		"Volume":    {"A claim is made for it", volume(), "", false, ""},
 		"Released":  {"Its last claim went with the namespace", volume(func(v *corev1.PersistentVolume) { v.Status.Phase = corev1.VolumeReleased }), "SourceUnusable", false, "kubectl patch pv pv-1"},
 		"BoundElse": {"It is somebody's", volume(bound("other", "data")), "SourceUnusable", true, "bound in another namespace"},
 		"BoundHere": {"It may be named by itself", volume(bound(namespace, "data")), "SourceUnusable", true, `"data"`},
 		"Reserved":  {"It is kept for us", volume(bound(namespace, "dr-source")), "", false, ""},
-		"ClaimForOther": {"The name is taken", func(o *Observed) {
+		"ClaimForOther": {"The name is taken", func(o *State) {
 			volume()(o)
 			o.SourceClaim = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "dr-source"}}
 		}, "SourceUnusable", true, "rename"},
-		"NoBackup": {"", func(o *Observed) {
+		"NoBackup": {"", func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
 		}, "SourceNotFound", false, `"nightly"`},
-		"NoBackupYet": {"", func(o *Observed) {
+		"NoBackupYet": {"", func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
 			o.Backup = Object{}
 		}, "SourceNotFound", false, "no volume yet"},
@@ -240,21 +240,21 @@ func TestAppliedByFlux(t *testing.T) {
 		reason            string
 		attempted, handed string // the revisions of the Kustomization and of the GitRepository
 		handled           string // the newest request that source-controller has handled
-		edit              func(*Observed)
+		edit              func(*State)
 		want              bool
 	}{
 		"Ours":       {"", "main@sha1:" + commit, "main@sha1:" + commit, "", nil, true},
 		"OursBefore": {"Flux saw it before it was asked", "main@sha1:" + commit, "main@sha1:feed", "", nil, true},
 		"Later":      {"Somebody pushed on top", "main@sha1:feed", "main@sha1:feed", handled, nil, true},
 		"Between":    {"Somebody pushed before us, and Flux fetched that before it was asked", "main@sha1:feed", "main@sha1:feed", noon.Add(-time.Second).Format(time.RFC3339Nano), nil, false},
-		"Fetching": {"It has seen the request, and is at work", "main@sha1:feed", "main@sha1:feed", handled, func(o *Observed) {
+		"Fetching": {"It has seen the request, and is at work", "main@sha1:feed", "main@sha1:feed", handled, func(o *State) {
 			apimeta.SetStatusCondition(&o.Repository.Status.Conditions, metav1.Condition{Type: meta.ReconcilingCondition, Status: metav1.ConditionTrue})
 		}, false},
-		"FetchFailed": {"What it has is what it had before", "main@sha1:feed", "main@sha1:feed", handled, func(o *Observed) {
+		"FetchFailed": {"What it has is what it had before", "main@sha1:feed", "main@sha1:feed", handled, func(o *State) {
 			apimeta.SetStatusCondition(&o.Repository.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionFalse})
 		}, false},
 		"Behind":     {"It has not looked yet", "main@sha1:feed", "main@sha1:beef", handled, nil, false},
-		"Unmerged":   {"It went to a branch that is yet to be merged", "main@sha1:feed", "main@sha1:feed", handled, func(o *Observed) { o.Restore.Status.RevisionBefore = "main@sha1:feed" }, false},
+		"Unmerged":   {"It went to a branch that is yet to be merged", "main@sha1:feed", "main@sha1:feed", handled, func(o *State) { o.Restore.Status.RevisionBefore = "main@sha1:feed" }, false},
 		"Never":      {"Nor ever", "", "main@sha1:feed", handled, nil, false},
 		"NoArtifact": {"", "main@sha1:feed", "", handled, nil, false},
 	}
@@ -284,27 +284,27 @@ func TestAppliedByFlux(t *testing.T) {
 func TestNothingOfOthersIsTold(t *testing.T) {
 	const canary = "secret-project"
 	notReady := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Message: canary}}
-	elsewhere := func(o *Observed) {
+	elsewhere := func(o *State) {
 		foreign("3scale=./apps," + canary + "=./" + canary)(o)
 		o.Restore.Spec.KustomizationRef.Namespace = "flux-system"
 		o.Kustomization.Namespace = "flux-system"
 	}
-	for name, edits := range map[string][]func(*Observed){
-		"RepositoryFails":    {published, elsewhere, func(o *Observed) { o.Repository.Status.Conditions = notReady }},
-		"KustomizationFails": {published, fluxApplied, elsewhere, func(o *Observed) { o.Kustomization.Status.Conditions, o.Kustomization.Status.Inventory = notReady, nil }},
-		"NotLetIn":           {elsewhere, func(o *Observed) { o.Repository.Annotations[WritersAnnotation] = canary + "=." }},
-		"OtherSource":        {elsewhere, func(o *Observed) { o.Kustomization.Spec.SourceRef.Name, o.Kustomization.Spec.Path = canary, canary }},
-		"OtherKind": {elsewhere, func(o *Observed) {
+	for name, edits := range map[string][]func(*State){
+		"RepositoryFails":    {published, elsewhere, func(o *State) { o.Repository.Status.Conditions = notReady }},
+		"KustomizationFails": {published, fluxApplied, elsewhere, func(o *State) { o.Kustomization.Status.Conditions, o.Kustomization.Status.Inventory = notReady, nil }},
+		"NotLetIn":           {elsewhere, func(o *State) { o.Repository.Annotations[WritersAnnotation] = canary + "=." }},
+		"OtherSource":        {elsewhere, func(o *State) { o.Kustomization.Spec.SourceRef.Name, o.Kustomization.Spec.Path = canary, canary }},
+		"OtherKind": {elsewhere, func(o *State) {
 			o.Kustomization.Spec.SourceRef.Kind, o.Kustomization.Spec.TargetNamespace = "OCIRepository", canary
 		}},
-		"OtherPath":      {elsewhere, func(o *Observed) { o.Kustomization.Spec.Path = "./tenants/" + canary }},
-		"OtherNamespace": {elsewhere, func(o *Observed) { o.Kustomization.Spec.TargetNamespace = canary }},
-		"Volume": {func(o *Observed) {
+		"OtherPath":      {elsewhere, func(o *State) { o.Kustomization.Spec.Path = "./tenants/" + canary }},
+		"OtherNamespace": {elsewhere, func(o *State) { o.Kustomization.Spec.TargetNamespace = canary }},
+		"Volume": {func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
 			o.SourceClaim = nil
 			o.SourceVolume = &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: canary, Name: canary, UID: canary}}}
 		}},
-		"VolumeReleased": {func(o *Observed) {
+		"VolumeReleased": {func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
 			o.SourceClaim = nil
 			o.SourceVolume = &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: canary, Name: canary, UID: canary}}, Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeReleased}}
@@ -323,36 +323,36 @@ func TestNothingOfOthersIsTold(t *testing.T) {
 }
 
 func TestAttempt(t *testing.T) {
-	digest := func(edits ...func(*Observed)) string {
+	digest := func(edits ...func(*State)) string {
 		attempt, err := Attempt(observed(edits...).Restore)
 		require.NoError(t, err)
 		return attempt
 	}
 	base := digest()
 	assert.Len(t, base, 64)
-	same := map[string]func(*Observed){
-		"Interval":   func(o *Observed) { o.Restore.Spec.Interval.Duration = 1 },
-		"Key":        func(o *Observed) { o.Restore.Spec.Decryption = &v1alpha1.Decryption{} },
-		"Suspend":    func(o *Observed) { o.Restore.Spec.Suspend = true },
-		"DryRun":     func(o *Observed) { o.Restore.Spec.DryRun = true },
+	same := map[string]func(*State){
+		"Interval":   func(o *State) { o.Restore.Spec.Interval.Duration = 1 },
+		"Key":        func(o *State) { o.Restore.Spec.Decryption = &v1alpha1.Decryption{} },
+		"Suspend":    func(o *State) { o.Restore.Spec.Suspend = true },
+		"DryRun":     func(o *State) { o.Restore.Spec.DryRun = true },
 		"Requested":  requested("now"),
 		"ForcedOnly": annotated(meta.ForceRequestAnnotation, "now"),
-		"Message":    func(o *Observed) { o.Restore.Spec.Git.Commit.MessageTemplate = "x" },
+		"Message":    func(o *State) { o.Restore.Spec.Git.Commit.MessageTemplate = "x" },
 	}
 	for name, edit := range same {
 		assert.Equal(t, base, digest(edit), "%s asks for nothing else", name)
 	}
-	other := map[string]func(*Observed){
-		"Run":    func(o *Observed) { o.Restore.Spec.RestoreSource.Run = run },
-		"Domain": func(o *Observed) { o.Restore.Spec.Target.WildcardDomain = "example.com" },
+	other := map[string]func(*State){
+		"Run":    func(o *State) { o.Restore.Spec.RestoreSource.Run = run },
+		"Domain": func(o *State) { o.Restore.Spec.Target.WildcardDomain = "example.com" },
 		"Forced": annotated(meta.ForceRequestAnnotation, "now", meta.ReconcileRequestAnnotation, "now"),
-		"Branch": func(o *Observed) { o.Restore.Spec.Git.Push = &v1alpha1.GitPush{Branch: "x"} },
+		"Branch": func(o *State) { o.Restore.Spec.Git.Push = &v1alpha1.GitPush{Branch: "x"} },
 	}
 	for name, edit := range other {
 		assert.NotEqual(t, base, digest(edit), "%s asks for another", name)
 	}
 	forced := digest(annotated(meta.ForceRequestAnnotation, "now", meta.ReconcileRequestAnnotation, "now"))
-	assert.Equal(t, forced, digest(func(o *Observed) { o.Restore.Status.LastHandledForceAt = "now" }), "it stays the same once it is handled")
+	assert.Equal(t, forced, digest(func(o *State) { o.Restore.Status.LastHandledForceAt = "now" }), "it stays the same once it is handled")
 }
 
 // TestSourceReadOnly: on OpenShift the kubelet has to give the volume of a lost

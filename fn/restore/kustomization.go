@@ -14,7 +14,7 @@ import (
 )
 
 // checkKustomization tells why the Kustomization would never apply the overlay.
-func checkKustomization(o *Observed) *Problem {
+func checkKustomization(o *State) *Problem {
 	r := o.Restore
 	if r.Spec.KustomizationRef == nil {
 		return nil
@@ -67,7 +67,7 @@ func kustomizationSource(k *kustomizev1.Kustomization) string {
 	return namespace + "/" + k.Spec.SourceRef.Name
 }
 
-func fromRepository(o *Observed) bool {
+func fromRepository(o *State) bool {
 	return o.Kustomization.Spec.SourceRef.Kind == sourcev1.GitRepositoryKind && kustomizationSource(o.Kustomization) == repositoryName(o.Restore)
 }
 
@@ -76,7 +76,7 @@ func fromRepository(o *Observed) bool {
 // source-controller fetched after the push: it has then handled a request that was
 // made after the push, and works at none. What it had before the push, as where that
 // went to a branch that is yet to be merged, is not.
-func attempted(o *Observed) bool {
+func attempted(o *State) bool {
 	revision, artifact := o.Kustomization.Status.LastAttemptedRevision, o.Repository.Status.Artifact
 	if strings.HasSuffix(revision, ":"+o.Restore.Status.LastPushCommit) {
 		return true

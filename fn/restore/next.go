@@ -20,9 +20,9 @@ type Action string
 const (
 	// MakeSourceClaim makes the claim that binds to the named PersistentVolume.
 	MakeSourceClaim Action = "MakeSourceClaim"
-	// AskRights asks which rights for the last steps are missing: Observed.RightsMissing.
+	// AskRights asks which rights for the last steps are missing: State.RightsMissing.
 	AskRights Action = "AskRights"
-	// ReadBranch reads the branch: Observed.Branch.
+	// ReadBranch reads the branch: State.Branch.
 	ReadBranch Action = "ReadBranch"
 	// StartInspect makes the inspect Job with its helpers and empty hand-over Secrets.
 	StartInspect Action = "StartInspect"
@@ -92,7 +92,7 @@ func wait(format string, args ...any) Decision {
 // step is one step of a restore.
 type step struct {
 	name   string
-	decide func(*Observed) Decision
+	decide func(*State) Decision
 }
 
 // steps in their order. A step that is done is passed over.
@@ -119,7 +119,7 @@ func steps() []step {
 
 // Next returns what to do next; a Decision without action, problem and wait
 // when there is nothing more to do.
-func Next(o *Observed) Decision {
+func Next(o *State) Decision {
 	if o.Restore.Status.Completed {
 		return Decision{Step: "Completed"}
 	}
@@ -150,11 +150,11 @@ func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 }
 
 // pushed tells that the commit is on the branch, by this attempt's own status.
-func pushed(o *Observed) bool { return o.Restore.Status.LastPushCommit != "" }
+func pushed(o *State) bool { return o.Restore.Status.LastPushCommit != "" }
 
 // repository checks what the commit needs before any pod runs.
-func repository(o *Observed) Decision {
-	for _, check := range []func(*Observed) *Problem{checkRepository, checkKustomization} {
+func repository(o *State) Decision {
+	for _, check := range []func(*State) *Problem{checkRepository, checkKustomization} {
 		if p := check(o); p != nil {
 			return Decision{Problem: p}
 		}
@@ -164,7 +164,7 @@ func repository(o *Observed) Decision {
 
 // rights asks before the first pod whether the restore may do what its last steps
 // need. Without a Kustomization, it ends before those.
-func rights(o *Observed) Decision {
+func rights(o *State) Decision {
 	switch {
 	case o.Inspect.Exists || pushed(o) || planEnds(o) || o.Restore.Spec.KustomizationRef == nil:
 		return done
@@ -180,7 +180,7 @@ func rights(o *Observed) Decision {
 // branch reads the branch once before the first pod: an attempt that is
 // recorded there makes no second commit, and one that cannot be committed
 // starts no pod.
-func branch(o *Observed) Decision {
+func branch(o *State) Decision {
 	switch {
 	case o.Inspect.Exists || pushed(o) || planEnds(o):
 		return done
@@ -193,15 +193,15 @@ func branch(o *Observed) Decision {
 }
 
 // branchName is the branch by the observed GitRepository.
-func branchName(o *Observed) string { return BranchOf(o.Restore, o.Repository) }
+func branchName(o *State) string { return BranchOf(o.Restore, o.Repository) }
 
 // planEnds tells that a dry run has its plan.
-func planEnds(o *Observed) bool {
+func planEnds(o *State) bool {
 	return o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil && !pushed(o)
 }
 
 // dryRun ends a dry run behind its plan.
-func dryRun(o *Observed) Decision {
+func dryRun(o *State) Decision {
 	if !planEnds(o) {
 		return done
 	}

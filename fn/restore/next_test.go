@@ -17,24 +17,24 @@ import (
 func TestWay(t *testing.T) {
 	o := observed()
 	way := []struct {
-		reached func(*Observed)
+		reached func(*State)
 		step    string
 		action  Action
 		waits   bool
 	}{
-		{func(*Observed) {}, "Rights", AskRights, false},
-		{func(o *Observed) { o.RightsAsked = true }, "Branch", ReadBranch, false},
+		{func(*State) {}, "Rights", AskRights, false},
+		{func(o *State) { o.RightsAsked = true }, "Branch", ReadBranch, false},
 		{branchRead, "Inspect", StartInspect, false},
 		{inspecting, "Inspect", "", true},
 		{inspected, "Plan", MakePlan, false},
 		{planned, "FileStorage", MakeFileStorage, false},
 		{storageMade, "Refill", StartRefill, false},
-		{func(o *Observed) { o.Refill = Pod{Exists: true} }, "Refill", "", true},
+		{func(o *State) { o.Refill = Pod{Exists: true} }, "Refill", "", true},
 		{refilled, "Publish", Publish, false},
 		{justPushed, "AskFlux", AskFlux, false},
 		{fluxAsked, "Apply", "", true},
 		{fluxApplied, "Apply", CompareLive, false},
-		{func(o *Observed) { o.Compared = true }, "Apply", "", true},
+		{func(o *State) { o.Compared = true }, "Apply", "", true},
 		{applied, "Resync", "", true},
 		{sidekiqRuns, "Resync", StartResync, false},
 		{resyncing, "Resync", "", true},
@@ -42,7 +42,7 @@ func TestWay(t *testing.T) {
 		{resynced, "Available", "", true},
 		{running, "CleanUp", CleanUp, false},
 		{cleaned, "Completed", Complete, false},
-		{func(o *Observed) { o.Restore.Status.Completed = true }, "Completed", "", false},
+		{func(o *State) { o.Restore.Status.Completed = true }, "Completed", "", false},
 	}
 	for i, stage := range way {
 		stage.reached(o)
@@ -66,10 +66,10 @@ func TestStatusAloneLeadsOn(t *testing.T) {
 
 // TestSourceGoesAfterwards: once nothing more is read from it, a backup may go.
 func TestSourceGoesAfterwards(t *testing.T) {
-	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	dry := func(o *State) { o.Restore.Spec.DryRun = true }
 	cases := map[string]struct {
 		reason  string
-		reached []func(*Observed)
+		reached []func(*State)
 		step    string
 		action  Action
 	}{
@@ -79,9 +79,9 @@ func TestSourceGoesAfterwards(t *testing.T) {
 		"PlanMade":   {"What the dry run made goes", stages(dry, inspected, planned), "DryRun", CleanUp},
 		"Planned":    {"The plan is what was asked for", stages(dry, inspected, planned, cleaned), "DryRun", ""},
 	}
-	gone := map[string]func(*Observed){
-		"Claim": func(o *Observed) { o.SourceClaim = nil },
-		"Backup": func(o *Observed) {
+	gone := map[string]func(*State){
+		"Claim": func(o *State) { o.SourceClaim = nil },
+		"Backup": func(o *State) {
 			o.SourceClaim = nil
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
 		},
@@ -101,20 +101,20 @@ func TestSourceGoesAfterwards(t *testing.T) {
 
 // TestSourceIsLookedAtAgain: what asks for more than was done needs the backup.
 func TestSourceIsLookedAtAgain(t *testing.T) {
-	another := func(o *Observed) {
+	another := func(o *State) {
 		o.Restore.Spec.RestoreSource.Run = run
 		attempt, err := Attempt(o.Restore)
 		require.NoError(t, err)
 		require.True(t, Begin(o.Restore, attempt, noon))
 	}
-	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	dry := func(o *State) { o.Restore.Spec.DryRun = true }
 	cases := map[string]struct {
 		reason  string
-		reached []func(*Observed)
+		reached []func(*State)
 	}{
 		"AnotherRun":  {"It is another attempt", stages(published, another)},
 		"AnotherPlan": {"Likewise", stages(dry, inspected, planned, cleaned, another)},
-		"InEarnest":   {"A plan restores nothing", stages(dry, inspected, planned, cleaned, func(o *Observed) { o.Restore.Spec.DryRun = false })},
+		"InEarnest":   {"A plan restores nothing", stages(dry, inspected, planned, cleaned, func(o *State) { o.Restore.Spec.DryRun = false })},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -128,13 +128,13 @@ func TestSourceIsLookedAtAgain(t *testing.T) {
 }
 
 func TestCompletedLooksAtNothing(t *testing.T) {
-	o := &Observed{Restore: &v1alpha1.ThreeScaleRestore{}}
+	o := &State{Facts: Facts{Restore: &v1alpha1.ThreeScaleRestore{}}}
 	o.Restore.Status.Completed = true
 	assert.Equal(t, Decision{Step: "Completed"}, Next(o))
 }
 
 func TestDryRun(t *testing.T) {
-	dry := func(o *Observed) { o.Restore.Spec.DryRun = true }
+	dry := func(o *State) { o.Restore.Spec.DryRun = true }
 	o := observed(dry, branchRead, inspected)
 	assert.Equal(t, MakePlan, Next(o).Action)
 	planned(o)
@@ -150,14 +150,14 @@ func TestDryRun(t *testing.T) {
 // TestAskFlux: a commit that Flux is not asked to look at waits for the interval
 // of the GitRepository, and what Flux attempts meanwhile would be taken for later.
 func TestAskFlux(t *testing.T) {
-	requestedOf := func(token string) func(*Observed) {
-		return func(o *Observed) {
+	requestedOf := func(token string) func(*State) {
+		return func(o *State) {
 			o.Repository.Annotations = map[string]string{meta.ReconcileRequestAnnotation: token}
 		}
 	}
 	cases := map[string]struct {
 		reason string
-		edits  []func(*Observed)
+		edits  []func(*State)
 		asks   bool
 	}{
 		"Never":      {"The request failed, or the controller was killed before it", nil, true},
@@ -165,12 +165,12 @@ func TestAskFlux(t *testing.T) {
 		"NoTime":     {"It is not known when somebody asked", stages(requestedOf("1795348800")), true},
 		"Another":    {"A restore into the same repository asked since", stages(requestedOf(FluxRequest(noon.Add(time.Minute)))), false},
 		"Asked":      {"Once is enough", stages(fluxAsked), false},
-		"Handled":    {"Flux has looked, and somebody asked since", stages(requestedOf("later"), func(o *Observed) { o.Repository.Status.LastHandledReconcileAt = FluxRequest(noon) }), false},
-		"Fetched":    {"It found the commit by itself", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + commit} }), false},
-		"OldFetched": {"It has not looked yet", stages(func(o *Observed) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:feed"} }), true},
-		"InThisCall": {"What was read may be older", stages(func(o *Observed) { o.Asked = true }), false},
+		"Handled":    {"Flux has looked, and somebody asked since", stages(requestedOf("later"), func(o *State) { o.Repository.Status.LastHandledReconcileAt = FluxRequest(noon) }), false},
+		"Fetched":    {"It found the commit by itself", stages(func(o *State) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + commit} }), false},
+		"OldFetched": {"It has not looked yet", stages(func(o *State) { o.Repository.Status.Artifact = &meta.Artifact{Revision: "main@sha1:feed"} }), true},
+		"InThisCall": {"What was read may be older", stages(func(o *State) { o.Asked = true }), false},
 		"Applied":    {"It has looked, whatever was asked since", stages(applied, requestedOf("later")), false},
-		"NobodyWaits": {"Flux applies it, though no Kustomization is named", stages(func(o *Observed) {
+		"NobodyWaits": {"Flux applies it, though no Kustomization is named", stages(func(o *State) {
 			o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil
 		}), true},
 	}
@@ -184,14 +184,14 @@ func TestAskFlux(t *testing.T) {
 }
 
 func TestWithoutKustomization(t *testing.T) {
-	o := observed(func(o *Observed) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil }, published)
+	o := observed(func(o *State) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil }, published)
 	assert.Equal(t, "Completed", Next(o).Step, "nobody tells when it is applied")
 }
 
 // TestRecorded is a restore whose status was lost, or that was applied again
 // in another cluster: its commit is on the branch.
 func TestRecorded(t *testing.T) {
-	o := observed(func(o *Observed) {
+	o := observed(func(o *State) {
 		o.RightsAsked, o.Branch = true, &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")}
 	})
 	o.Restore.Status.FoundCommit = commit
@@ -213,26 +213,26 @@ func TestRecorded(t *testing.T) {
 func TestStorageAction(t *testing.T) {
 	cases := map[string]struct {
 		reason string
-		edit   func(*Observed)
+		edit   func(*State)
 		want   string
 	}{
-		"Absent": {"There is none yet", func(*Observed) {}, StorageFill},
-		"Empty":  {"It was just made", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Empty = true, true }, StorageFill},
-		"MirrorOn": {"An interrupted one goes on with what it was to remove", func(o *Observed) {
+		"Absent": {"There is none yet", func(*State) {}, StorageFill},
+		"Empty":  {"It was just made", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Empty = true, true }, StorageFill},
+		"MirrorOn": {"An interrupted one goes on with what it was to remove", func(o *State) {
 			o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true
 			existing(v1alpha1.ExistingMirror)(o)
 		}, StorageMirror},
-		"OverwriteOn": {"Likewise", func(o *Observed) {
+		"OverwriteOn": {"Likewise", func(o *State) {
 			o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true
 			existing(v1alpha1.ExistingOverwrite)(o)
 		}, StorageOverwrite},
-		"Interrupted": {"An earlier pod of ours was killed", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true }, StorageFill},
-		"Same":        {"Somebody restored it already", func(o *Observed) { o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true }, StorageUnchanged},
-		"NotEmpty":    {"By default nothing is overwritten", func(o *Observed) { o.Inspection.Existing.Present = true }, StorageConflict},
+		"Interrupted": {"An earlier pod of ours was killed", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true }, StorageFill},
+		"Same":        {"Somebody restored it already", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true }, StorageUnchanged},
+		"NotEmpty":    {"By default nothing is overwritten", func(o *State) { o.Inspection.Existing.Present = true }, StorageConflict},
 		"Overwrite":   {"On request it is", existing(v1alpha1.ExistingOverwrite), StorageOverwrite},
 		"Mirror":      {"And made the same", existing(v1alpha1.ExistingMirror), StorageMirror},
 		"Skip":        {"Or left alone", existing(v1alpha1.ExistingSkip), StorageSkip},
-		"NotStored":   {"The backup skipped it", func(o *Observed) { o.Inspection.FileStorage.Stored = false }, StorageSkip},
+		"NotStored":   {"The backup skipped it", func(o *State) { o.Inspection.FileStorage.Stored = false }, StorageSkip},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -241,8 +241,8 @@ func TestStorageAction(t *testing.T) {
 	}
 }
 
-func existing(policy v1alpha1.ExistingPolicy) func(*Observed) {
-	return func(o *Observed) {
+func existing(policy v1alpha1.ExistingPolicy) func(*State) {
+	return func(o *State) {
 		o.Inspection.Existing.Present = true
 		o.Restore.Spec.FileStorage.Existing = policy
 	}
@@ -256,7 +256,7 @@ func TestSkippedStorageStartsNoPod(t *testing.T) {
 func TestFailedPods(t *testing.T) {
 	cases := map[string]struct {
 		reason   string
-		edits    []func(*Observed)
+		edits    []func(*State)
 		want     string
 		terminal bool
 	}{
@@ -264,7 +264,7 @@ func TestFailedPods(t *testing.T) {
 		"WrongKey":       {"So does a key that does not fit", stages(branchRead, failedInspect("DecryptionFailed")), "DecryptionFailed", true},
 		"IO":             {"A disk may come back", stages(branchRead, failedInspect("IO")), "IO", false},
 		"Silent":         {"A pod that was never started says nothing", stages(branchRead, failedInspect("")), "Failed", false},
-		"NoReport":       {"It ended well and told nothing", stages(branchRead, func(o *Observed) { o.Inspect = Pod{Exists: true, Complete: true, EndedAt: noon} }), "ReportMissing", false},
+		"NoReport":       {"It ended well and told nothing", stages(branchRead, func(o *State) { o.Inspect = Pod{Exists: true, Complete: true, EndedAt: noon} }), "ReportMissing", false},
 		"RefillNoSpace":  {"It does not grow by itself", stages(branchRead, inspected, planned, storageMade, failedRefill("NoSpace")), "NoSpace", true},
 		"RefillIO":       {"A disk may come back", stages(branchRead, inspected, planned, storageMade, failedRefill("IO")), "IO", false},
 		"RefillNotEmpty": {"Somebody wrote to it meanwhile", stages(branchRead, inspected, planned, storageMade, failedRefill("NotEmpty")), "NotEmpty", true},
@@ -303,14 +303,14 @@ func TestRecordedRunIsGone(t *testing.T) {
 	)
 	cases := map[string]struct {
 		reason string
-		edit   func(*Observed)
+		edit   func(*State)
 		want   string
 	}{
-		"Recorded": {"The record leads to it, whatever is the newest", func(*Observed) {}, newest},
-		"Named":    {"The newest is not what the spec asks for", func(o *Observed) { o.Restore.Spec.RestoreSource.Run = run }, "which is on the volume no more; name another run, or latest, in spec.restoreSource.run"},
-		"NotFound": {"Nothing is recorded: the name is mistaken, or the run not there yet", func(o *Observed) { o.Restore.Status.FoundCommit = "" }, again},
-		"Damaged":  {"The run is there", func(o *Observed) { o.Inspection.Reason = "Integrity" }, again},
-		"NoRuns":   {"The record names no run, and no volume is newer than an empty one", func(o *Observed) { o.Inspection.Run = "latest" }, again},
+		"Recorded": {"The record leads to it, whatever is the newest", func(*State) {}, newest},
+		"Named":    {"The newest is not what the spec asks for", func(o *State) { o.Restore.Spec.RestoreSource.Run = run }, "which is on the volume no more; name another run, or latest, in spec.restoreSource.run"},
+		"NotFound": {"Nothing is recorded: the name is mistaken, or the run not there yet", func(o *State) { o.Restore.Status.FoundCommit = "" }, again},
+		"Damaged":  {"The run is there", func(o *State) { o.Inspection.Reason = "Integrity" }, again},
+		"NoRuns":   {"The record names no run, and no volume is newer than an empty one", func(o *State) { o.Inspection.Run = "latest" }, again},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -331,16 +331,16 @@ func TestRecordedRunIsGone(t *testing.T) {
 	assert.Equal(t, "latest", WantedRun(o), "the command has it restore the newest")
 }
 
-func failedInspect(reason string) func(*Observed) {
-	return func(o *Observed) {
+func failedInspect(reason string) func(*State) {
+	return func(o *State) {
 		inspected(o)
 		o.Inspect = Pod{Exists: true, Failed: true, EndedAt: noon, Message: "BackoffLimitExceeded"}
 		o.Inspection.Completed, o.Inspection.Reason, o.Inspection.Message = false, reason, "what it says"
 	}
 }
 
-func failedRefill(reason string) func(*Observed) {
-	return func(o *Observed) {
+func failedRefill(reason string) func(*State) {
+	return func(o *State) {
 		refilled(o)
 		o.Refill = Pod{Exists: true, Failed: true, EndedAt: noon}
 		o.Refilled.Completed, o.Refilled.Reason, o.Refilled.Message = false, reason, "what it says"
@@ -350,12 +350,12 @@ func failedRefill(reason string) func(*Observed) {
 // TestDeadlines: no wait for others is for ever, and none ends for good.
 func TestDeadlines(t *testing.T) {
 	cases := map[string]struct {
-		reached []func(*Observed)
+		reached []func(*State)
 		reason  string
-		mended  func(*Observed)
+		mended  func(*State)
 	}{
-		"NotApplied":   {stages(published), "NotApplied", func(o *Observed) { applied(o); o.Restore.Status.WaitingSince = &metav1.Time{Time: o.Now} }},
-		"NoSidekiq":    {stages(published, applied), "ResyncFailed", func(o *Observed) { resynced(o); running(o) }},
+		"NotApplied":   {stages(published), "NotApplied", func(o *State) { applied(o); o.Restore.Status.WaitingSince = &metav1.Time{Time: o.Now} }},
+		"NoSidekiq":    {stages(published, applied), "ResyncFailed", func(o *State) { resynced(o); running(o) }},
 		"NotAvailable": {stages(published, applied, resynced), "NotAvailable", running},
 	}
 	for name, tc := range cases {

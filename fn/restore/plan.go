@@ -10,7 +10,7 @@ import (
 )
 
 // plan says what becomes of each object, and stops before a conflict.
-func plan(o *Observed) Decision {
+func plan(o *State) Decision {
 	status := o.Restore.Status
 	if pushed(o) {
 		return done
@@ -34,7 +34,7 @@ func plan(o *Observed) Decision {
 }
 
 // checkObjects tells what stands in the way of the plan.
-func checkObjects(o *Observed) *Problem {
+func checkObjects(o *State) *Problem {
 	status := o.Restore.Status
 	if p := checkVersion(status.Plan.Source.ThreeScaleVersion, o.OperatorVersion); p != nil {
 		return p
@@ -71,7 +71,7 @@ type Notes struct {
 
 // PlanOf says what becomes of each object and of the files. Desired and live
 // are in the order of the commit; a live one is nil where there is none.
-func PlanOf(o *Observed, desired []Object, judged []v1alpha1.PlannedObject, notes Notes) *v1alpha1.Plan {
+func PlanOf(o *State, desired []Object, judged []v1alpha1.PlannedObject, notes Notes) *v1alpha1.Plan {
 	i := o.Inspection
 	plan := &v1alpha1.Plan{
 		Run: i.Run,

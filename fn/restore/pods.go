@@ -12,7 +12,7 @@ import (
 )
 
 // inspect reads the run and hands its objects over.
-func inspect(o *Observed) Decision {
+func inspect(o *State) Decision {
 	if pushed(o) || planEnds(o) {
 		return done
 	}
@@ -38,7 +38,7 @@ func inspect(o *Observed) Decision {
 // WantedRun is the run that the inspect Job is told to read: the one that an
 // earlier commit recorded, whatever is the latest by now. The latest of a
 // ThreeScaleBackup is what its status says: a volume can be written by others.
-func WantedRun(o *Observed) string {
+func WantedRun(o *State) string {
 	if o.Branch != nil && o.Branch.Run != "" {
 		return o.Branch.Run
 	}
@@ -51,7 +51,7 @@ func WantedRun(o *Observed) string {
 // WantedManifest is what the digest of a run's manifest must be: as the spec has it,
 // else as the status of the ThreeScaleBackup has it of that run; "" where nobody
 // says.
-func WantedManifest(o *Observed, run string) string {
+func WantedManifest(o *State, run string) string {
 	if want := o.Restore.Spec.RestoreSource.ManifestSHA256; want != "" {
 		return want
 	}
@@ -59,7 +59,7 @@ func WantedManifest(o *Observed, run string) string {
 }
 
 // refill writes the file storage.
-func refill(o *Observed) Decision {
+func refill(o *State) Decision {
 	if pushed(o) || !fills(o) {
 		return done
 	}
@@ -84,7 +84,7 @@ type work struct {
 }
 
 // decide starts the pod, waits for it, and tells why it failed.
-func (w work) decide(o *Observed) Decision {
+func (w work) decide(o *State) Decision {
 	switch {
 	case w.pod.Ending:
 		return wait("Waiting for the pod before to be gone; if it takes long, look at: %s", look(o))
@@ -102,7 +102,7 @@ func (w work) decide(o *Observed) Decision {
 	return done
 }
 
-func look(o *Observed) string {
+func look(o *State) string {
 	return fmt.Sprintf("kubectl -n %s describe job,pod -l %s=%s", o.Restore.Namespace, v1alpha1.LabelRestore, o.Restore.Name)
 }
 
@@ -128,7 +128,7 @@ func advice(reason string) string {
 }
 
 // remedy says how somebody gets a restore on whose pod would fail again.
-func remedy(o *Observed, reason string) string {
+func remedy(o *State, reason string) string {
 	found := o.Restore.Status.FoundCommit
 	if source := o.Restore.Spec.RestoreSource; reason == v1alpha1.ReasonRunNotFound && found == "" && source.BackupRef != nil && source.Run == job.Latest {
 		return "it is the newest by status.lastRun of the ThreeScaleBackup; name one of its earlier runs in spec.restoreSource.run, or the volume itself in persistentVolumeClaim"
@@ -146,7 +146,7 @@ func remedy(o *Observed, reason string) string {
 
 // failedPod tells why a pod failed. One that may fare better runs again after
 // the retry interval; the others when somebody asks for it.
-func failedPod(o *Observed, pod Pod, drop Action, doing, reason, message string) Decision {
+func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) Decision {
 	if RequestedAgain(o.Restore) {
 		return act(drop, "Trying again, as requested")
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // fromBackup restores from a ThreeScaleBackup whose status knows one run.
-func fromBackup(id, digest string) func(*Observed) {
-	return func(o *Observed) {
+func fromBackup(id, digest string) func(*State) {
+	return func(o *State) {
 		source := &o.Restore.Spec.RestoreSource
 		source.PersistentVolumeClaim, source.BackupRef = nil, &meta.LocalObjectReference{Name: "nightly"}
 		o.Backup = Object{"status": map[string]any{
@@ -27,15 +27,15 @@ func fromBackup(id, digest string) func(*Observed) {
 var other = strings.Repeat("f", 64)
 
 func TestWantedRunAndManifest(t *testing.T) {
-	named := func(id string) func(*Observed) { return func(o *Observed) { o.Restore.Spec.RestoreSource.Run = id } }
-	spec := func(o *Observed) { o.Restore.Spec.RestoreSource.ManifestSHA256 = other }
-	earlier := func(o *Observed) { delete(o.Backup["status"].(map[string]any), "manifests") }
-	lost := func(o *Observed) {
+	named := func(id string) func(*State) { return func(o *State) { o.Restore.Spec.RestoreSource.Run = id } }
+	spec := func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = other }
+	earlier := func(o *State) { delete(o.Backup["status"].(map[string]any), "manifests") }
+	lost := func(o *State) {
 		o.Backup["status"] = map[string]any{"backupPersistentVolumeClaimName": "nightly-backup"}
 	}
 	for name, tc := range map[string]struct {
 		why         string
-		edits       []func(*Observed)
+		edits       []func(*State)
 		run, digest string
 	}{
 		"Volume":         {"a volume by itself tells nothing", nil, "latest", ""},
@@ -48,7 +48,7 @@ func TestWantedRunAndManifest(t *testing.T) {
 		"NoRunYet":       {"the status was lost, and the volume has runs", stages(fromBackup(run, manifestDigest), lost), "latest", ""},
 		"NoDigest":       {"what was forged is none", stages(fromBackup(run, "$(HOME)"), earlier), run, ""},
 		"NoID":           {"likewise", stages(fromBackup("../x", manifestDigest)), "latest", ""},
-		"Recorded": {"what the commit restored", stages(fromBackup(run, manifestDigest), func(o *Observed) {
+		"Recorded": {"what the commit restored", stages(fromBackup(run, manifestDigest), func(o *State) {
 			o.Branch = &Branch{Commit: commit, Run: "20261101t020000z-00000000"}
 		}), "20261101t020000z-00000000", other},
 	} {
@@ -63,15 +63,15 @@ func TestWantedRunAndManifest(t *testing.T) {
 
 // TestReplacedRunStops: whatever the pod says, its result is of the run that is known.
 func TestReplacedRunStops(t *testing.T) {
-	branchRead := func(o *Observed) { o.Branch, o.RightsAsked = &Branch{}, true }
-	claim := func(o *Observed) { o.Inspection.ManifestSHA256 = other }
-	newer := func(o *Observed) {
+	branchRead := func(o *State) { o.Branch, o.RightsAsked = &Branch{}, true }
+	claim := func(o *State) { o.Inspection.ManifestSHA256 = other }
+	newer := func(o *State) {
 		set := o.Backup["status"].(map[string]any)
 		set["lastRun"] = map[string]any{"id": "20261123t020000z-00000001", "manifestSHA256": other}
 	}
 	for name, tc := range map[string]struct {
 		why     string
-		edits   []func(*Observed)
+		edits   []func(*State)
 		stopped bool
 	}{
 		"Known":    {"it is what was written", stages(fromBackup(run, manifestDigest), inspected), false},
@@ -95,7 +95,7 @@ func TestReplacedRunStops(t *testing.T) {
 
 // TestLatestOfABackupThatIsGone: its status is believed, and not the volume.
 func TestLatestOfABackupThatIsGone(t *testing.T) {
-	gone := func(o *Observed) {
+	gone := func(o *State) {
 		o.Branch, o.RightsAsked = &Branch{}, true
 		o.Inspect.Complete, o.Inspect.Failed = false, true
 		o.Inspection.Completed, o.Inspection.Reason, o.Inspection.Message = false, v1alpha1.ReasonRunNotFound, `run "`+run+`" is not on the volume`

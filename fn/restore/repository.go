@@ -69,7 +69,7 @@ var foreignPushOptions = []string{"merge_request.create", "merge_request.title",
 // checkForeignBranches keeps a restore to the branch that Flux follows, and to
 // branches of its own: by any other, the owner's login could be made to bring
 // what others wrote to where it does not belong, whatever the path.
-func checkForeignBranches(o *Observed) *Problem {
+func checkForeignBranches(o *State) *Problem {
 	r, followed, name := o.Restore, sourceBranch(o.Repository), repositoryName(o.Restore)
 	if BranchOf(r, o.Repository) != followed {
 		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.checkout may only name the branch that it follows, %q", name, followed)
@@ -100,7 +100,7 @@ func below(p, dir string) bool {
 
 // checkRepository tells why a commit to the repository is not allowed, or would
 // never reach what Flux applies.
-func checkRepository(o *Observed) *Problem {
+func checkRepository(o *State) *Problem {
 	r, repository := o.Restore, o.Repository
 	name := repositoryName(r)
 	if p := checkWriter(o); p != nil {
@@ -146,7 +146,7 @@ func crossesNamespace(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedRefe
 // checkWriter keeps a restore out of repositories whose owner did not let its
 // namespace in: a GitRepository lends its credentials to whoever may name it. It
 // says the same of one that is not there, or anybody could find out what is.
-func checkWriter(o *Observed) *Problem {
+func checkWriter(o *State) *Problem {
 	r := o.Restore
 	if !crossesNamespace(r, r.Spec.SourceRef.NamespacedReference) {
 		return nil

@@ -14,7 +14,7 @@ import (
 // makes, and a database that is there already sends Zync no events. The
 // operator's own restore does the same at this point
 // (controllers/apps/apimanagerrestore_logic_reconciler.go:156-161).
-func resync(o *Observed) Decision {
+func resync(o *State) Decision {
 	if !resyncs(o) || o.Restore.Status.Resynced {
 		return done
 	}
@@ -45,7 +45,7 @@ const leastBetweenResyncs = time.Minute
 // succeeds even where it could not enqueue anything (3scale/porta:
 // app/lib/event_store/repository.rb), and System's database may have been given
 // its new domains only now.
-func resyncAgain(o *Observed, d Decision) Decision {
+func resyncAgain(o *State, d Decision) Decision {
 	if !resyncs(o) || !o.Restore.Status.Resynced || !routesMissing(o.APIManager) {
 		return d
 	}
@@ -61,7 +61,7 @@ func resyncAgain(o *Observed, d Decision) Decision {
 }
 
 // resyncs reports whether Zync has Routes to make that the restore waits for.
-func resyncs(o *Observed) bool {
+func resyncs(o *State) bool {
 	return o.Restore.Spec.KustomizationRef != nil && o.Restore.ResyncsZyncDomains() && threescale.ZyncIsEnabled(o.APIManager)
 }
 

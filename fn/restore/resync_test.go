@@ -12,8 +12,8 @@ import (
 )
 
 // conditionsOf gives the APIManager conditions: type, status and message of each.
-func conditionsOf(of ...[3]string) func(*Observed) {
-	return func(o *Observed) {
+func conditionsOf(of ...[3]string) func(*State) {
+	return func(o *State) {
 		sidekiqRuns(o)
 		conditions := make([]any, 0, len(of))
 		for _, c := range of {
@@ -23,8 +23,8 @@ func conditionsOf(of ...[3]string) func(*Observed) {
 	}
 }
 
-func deploymentsOf(lists map[string]any) func(*Observed) {
-	return func(o *Observed) {
+func deploymentsOf(lists map[string]any) func(*State) {
+	return func(o *State) {
 		sidekiqRuns(o)
 		o.APIManager["status"].(map[string]any)["deployments"] = lists
 	}
@@ -34,13 +34,13 @@ func TestResyncIsLeftOut(t *testing.T) {
 	no := false
 	cases := map[string]struct {
 		reason string
-		edit   func(*Observed)
+		edit   func(*State)
 		step   string
 	}{
-		"ByDefault":    {"five of the six Routes are Zync's, and nothing else has it make them", func(*Observed) {}, "Resync"},
-		"Refused":      {"somebody else makes the Routes", func(o *Observed) { o.Restore.Spec.PostRestore.ResyncZyncDomains = &no }, "Available"},
-		"WithoutZync":  {"the operator then waits for no Route of Zync's", func(o *Observed) { o.APIManager["spec"] = map[string]any{"zync": map[string]any{"enabled": false}} }, "Available"},
-		"NobodyWaits":  {"without a Kustomization, nothing tells when sidekiq is there", func(o *Observed) { o.Restore.Spec.KustomizationRef = nil }, "Completed"},
+		"ByDefault":    {"five of the six Routes are Zync's, and nothing else has it make them", func(*State) {}, "Resync"},
+		"Refused":      {"somebody else makes the Routes", func(o *State) { o.Restore.Spec.PostRestore.ResyncZyncDomains = &no }, "Available"},
+		"WithoutZync":  {"the operator then waits for no Route of Zync's", func(o *State) { o.APIManager["spec"] = map[string]any{"zync": map[string]any{"enabled": false}} }, "Available"},
+		"NobodyWaits":  {"without a Kustomization, nothing tells when sidekiq is there", func(o *State) { o.Restore.Spec.KustomizationRef = nil }, "Completed"},
 		"AlreadyThere": {"what was done is not done again", resynced, "Available"},
 	}
 	for name, tc := range cases {
@@ -55,12 +55,12 @@ func TestResyncIsLeftOut(t *testing.T) {
 func TestResyncWaitsForSidekiq(t *testing.T) {
 	cases := map[string]struct {
 		reason string
-		edit   func(*Observed)
+		edit   func(*State)
 		want   string
 	}{
-		"NoAPIManager": {"Flux has applied it, and somebody deleted it", func(o *Observed) { o.APIManager = nil }, "; it does not exist"},
-		"NoOperator":   {"nobody reconciles this namespace", func(o *Observed) { o.APIManager = Object{"spec": map[string]any{}} }, "no operator has looked at it"},
-		"Preflights": {"the database is too old, so that nothing is made", func(o *Observed) {
+		"NoAPIManager": {"Flux has applied it, and somebody deleted it", func(o *State) { o.APIManager = nil }, "; it does not exist"},
+		"NoOperator":   {"nobody reconciles this namespace", func(o *State) { o.APIManager = Object{"spec": map[string]any{}} }, "no operator has looked at it"},
+		"Preflights": {"the database is too old, so that nothing is made", func(o *State) {
 			conditionsOf([3]string{"Available", "False", ""}, [3]string{"Preflights", "False", "PostgreSQL 10 is not supported"})(o)
 			o.APIManager["status"].(map[string]any)["deployments"] = map[string]any{}
 		}, "; the operator says: Preflights is false: PostgreSQL 10 is not supported"},
@@ -85,7 +85,7 @@ func TestResyncWaitsForSidekiq(t *testing.T) {
 func TestAvailableQuotesTheOperator(t *testing.T) {
 	cases := map[string]struct {
 		reason string
-		edit   func(*Observed)
+		edit   func(*State)
 		want   string
 	}{
 		"Routes": {
@@ -120,7 +120,7 @@ func TestResyncIsRepeated(t *testing.T) {
 	waiting := conditionsOf([3]string{"Available", "False", ""}, [3]string{"RoutesReady", "True", ""}, [3]string{"DeploymentsAvailable", "False", "system-app"})
 	cases := map[string]struct {
 		reason string
-		edits  []func(*Observed)
+		edits  []func(*State)
 		later  time.Duration
 		want   Action
 	}{
@@ -129,7 +129,7 @@ func TestResyncIsRepeated(t *testing.T) {
 		"Older":       {"an operator before 2.16 names no Routes", stages(sidekiqRuns), 10 * time.Minute, DropResync},
 		"Asked":       {"System's database has its new domains now", stages(missing, requested("now")), 0, DropResync},
 		"Deployments": {"Routes are not what is missing", stages(waiting), 10 * time.Minute, ""},
-		"Impatient":   {"each is a start of Rails", stages(missing, func(o *Observed) { o.Restore.Spec.RetryInterval = &metav1.Duration{Duration: time.Millisecond} }), 59 * time.Second, ""},
+		"Impatient":   {"each is a start of Rails", stages(missing, func(o *State) { o.Restore.Spec.RetryInterval = &metav1.Duration{Duration: time.Millisecond} }), 59 * time.Second, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestResyncIsRepeated(t *testing.T) {
 
 // TestResyncFails: it is tried again until the timeout has passed.
 func TestResyncFails(t *testing.T) {
-	failed := func(o *Observed) {
+	failed := func(o *State) {
 		o.Resync = Pod{Name: "dr-resync-0123abcd", Exists: true, Failed: true, EndedAt: noon, Message: "BackoffLimitExceeded"}
 	}
 	o := observed(published, applied, sidekiqRuns, failed)
@@ -173,7 +173,7 @@ func TestRightsAreAskedFirst(t *testing.T) {
 	assert.Contains(t, d.Problem.Message, `The controller may not get deployments.apps, nor create jobs.batch in namespace "3scale"`)
 	o.Inspect.Exists = true
 	assert.NotEqual(t, "Rights", Next(o).Step, "it is not asked for each event")
-	o = observed(func(o *Observed) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil })
+	o = observed(func(o *State) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil })
 	assert.Equal(t, "Branch", Next(o).Step, "the restore ends with the commit")
 }
 

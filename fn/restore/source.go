@@ -70,7 +70,7 @@ func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, claim *corev1.PersistentVolum
 
 // source waits until the claim of the backup can be mounted, as long as
 // something is to be read from it.
-func source(o *Observed) Decision {
+func source(o *State) Decision {
 	if pushed(o) || planEnds(o) {
 		return done
 	}
@@ -84,7 +84,7 @@ func source(o *Observed) Decision {
 	return done
 }
 
-func checkSource(o *Observed) *Problem {
+func checkSource(o *State) *Problem {
 	spec := o.Restore.Spec.RestoreSource
 	name := SourceClaimName(o.Restore, o.Backup)
 	switch {
@@ -113,7 +113,7 @@ func checkSourceClaim(claim *corev1.PersistentVolumeClaim) *Problem {
 }
 
 // checkSourceVolume tells why no claim can be bound to the named volume.
-func checkSourceVolume(o *Observed) *Problem {
+func checkSourceVolume(o *State) *Problem {
 	name := o.Restore.Spec.RestoreSource.PersistentVolume.VolumeName
 	volume := o.SourceVolume
 	if volume == nil {

@@ -22,7 +22,7 @@ const (
 )
 
 // storageAction says what becomes of the file storage.
-func storageAction(o *Observed) string {
+func storageAction(o *State) string {
 	existing := o.Inspection.Existing
 	switch {
 	case !o.Inspection.FileStorage.Stored:
@@ -56,7 +56,7 @@ func storageAction(o *Observed) string {
 }
 
 // fills tells whether the plan has the file storage written.
-func fills(o *Observed) bool {
+func fills(o *State) bool {
 	switch o.Restore.Status.Plan.FileStorage.Action {
 	case StorageFill, StorageOverwrite, StorageMirror:
 		return true
@@ -65,7 +65,7 @@ func fills(o *Observed) bool {
 }
 
 // fileStorage makes the claim of the file storage, unless there is one.
-func fileStorage(o *Observed) Decision {
+func fileStorage(o *State) Decision {
 	if pushed(o) {
 		return done
 	}
@@ -99,7 +99,7 @@ const doomedRetry = 5 * time.Second
 
 // checkDoomed tells that the claim of the file storage is about to be deleted:
 // its owner, an APIManager, is gone. What is written to it would be lost.
-func checkDoomed(o *Observed) *Problem {
+func checkDoomed(o *State) *Problem {
 	if !o.FileStorageDoomed {
 		return nil
 	}
@@ -113,14 +113,14 @@ func checkDoomed(o *Observed) *Problem {
 
 // replaced reports whether the claim that a refill filled, or fills, is not the
 // one that is there.
-func replaced(o *Observed) bool {
+func replaced(o *State) bool {
 	filled := o.Refill.FileStorage
 	return filled != "" && (o.FileStorage == nil || string(o.FileStorage.UID) != filled)
 }
 
 // keptFiles watches, until the restore has completed, that the claim that was
 // filled is still there: Flux would make an empty one in its place.
-func keptFiles(o *Observed) Decision {
+func keptFiles(o *State) Decision {
 	if !pushed(o) || !replaced(o) && (o.FileStorage == nil || o.FileStorage.DeletionTimestamp == nil || o.Refill.FileStorage == "") {
 		return done
 	}

@@ -9,30 +9,30 @@ import (
 )
 
 // refilling is a claim and the Job that fills it.
-func refilling(o *Observed) {
+func refilling(o *State) {
 	storageMade(o)
 	o.FileStorage.UID = "a"
 	o.Refill = Pod{Exists: true, FileStorage: "a"}
 }
 
-func replacedClaim(o *Observed) { o.FileStorage.UID = "b" }
+func replacedClaim(o *State) { o.FileStorage.UID = "b" }
 
 // TestFileStorageIsTakenAway: the garbage collector takes the claim along with
 // the APIManager that owned it, whenever it gets to it.
 func TestFileStorageIsTakenAway(t *testing.T) {
-	doomed := func(o *Observed) { o.FileStorageDoomed = true }
-	withoutFiles := func(o *Observed) { o.Inspection.FileStorage.Stored = false }
-	same := func(o *Observed) {
+	doomed := func(o *State) { o.FileStorageDoomed = true }
+	withoutFiles := func(o *State) { o.Inspection.FileStorage.Stored = false }
+	same := func(o *State) {
 		o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true
 		o.Restore.Status.Plan.FileStorage.Action = StorageUnchanged
 	}
-	gone := func(o *Observed) { o.FileStorage = nil }
-	going := func(o *Observed) { o.FileStorage.DeletionTimestamp = &metav1.Time{Time: noon} }
+	gone := func(o *State) { o.FileStorage = nil }
+	going := func(o *State) { o.FileStorage.DeletionTimestamp = &metav1.Time{Time: noon} }
 	before := stages(branchRead, inspected, planned, refilling)
 	after := append(stages(branchRead, inspected, planned, refilling, refilledIt), published)
 	cases := map[string]struct {
 		reason  string
-		reached []func(*Observed)
+		reached []func(*State)
 		action  Action
 		problem string
 	}{
@@ -46,7 +46,7 @@ func TestFileStorageIsTakenAway(t *testing.T) {
 		"GoneSince":     {"or is about to", append(after, gone), "", "FileStorageUnusable"},
 		"GoingSince":    {"a pod holds it a moment longer", append(after, going), "", "FileStorageUnusable"},
 		"Kept":          {"the usual case", after, "", ""},
-		"OlderJob":      {"a Job of an earlier version does not say what it fills", append(before, replacedClaim, func(o *Observed) { o.Refill.FileStorage = "" }), "", ""},
+		"OlderJob":      {"a Job of an earlier version does not say what it fills", append(before, replacedClaim, func(o *State) { o.Refill.FileStorage = "" }), "", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestFileStorageIsTakenAway(t *testing.T) {
 	}
 }
 
-func refilledIt(o *Observed) {
+func refilledIt(o *State) {
 	refilled(o)
 	o.Refill.FileStorage = "a"
 }

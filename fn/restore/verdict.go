@@ -26,7 +26,7 @@ type Object = map[string]any
 
 // Judge compares an object that would be committed with what there is of it, nil
 // where there is none.
-func Judge(o *Observed, want, have Object) v1alpha1.PlannedObject {
+func Judge(o *State, want, have Object) v1alpha1.PlannedObject {
 	planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
 	planned.Verdict, planned.Message = verdict(o, want, have)
 	return planned
@@ -38,7 +38,7 @@ func ReferenceOf(object Object) v1alpha1.ObjectReference {
 }
 
 // verdict says what becomes of one object, and why if it cannot be.
-func verdict(o *Observed, want, have Object) (v1alpha1.Verdict, string) {
+func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
 	if have == nil {
 		return v1alpha1.VerdictCreate, ""
 	}
@@ -67,7 +67,7 @@ func verdict(o *Observed, want, have Object) (v1alpha1.Verdict, string) {
 // for the one of the backup, and how to keep it. The operator (seen with v0.11.0)
 // goes on while the garbage collector takes its owner references away, and sets
 // them again: the objects that it had left would then be deleted after all.
-func deleting(o *Observed, apiManager Object) string {
+func deleting(o *State, apiManager Object) string {
 	files := ""
 	if i := o.Inspection; i != nil && !i.FileStorage.Stored {
 		files = ", which this run does not hold"
@@ -77,7 +77,7 @@ func deleting(o *Observed, apiManager Object) string {
 }
 
 // foreignOwner names who else would put an object back to what it was.
-func foreignOwner(o *Observed, have Object) string {
+func foreignOwner(o *State, have Object) string {
 	if name := text(have, "metadata", "labels", labelKustomizationName); name != "" {
 		owner := text(have, "metadata", "labels", labelKustomizationNamespace) + "/" + name
 		ref := o.Restore.Spec.KustomizationRef

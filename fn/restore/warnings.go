@@ -9,7 +9,7 @@ import (
 
 // warnings are what the plan tells that stops nothing. APIManager is the one to
 // be committed.
-func warnings(o *Observed, apiManager Object, notes Notes) []string {
+func warnings(o *State, apiManager Object, notes Notes) []string {
 	out := append([]string{}, o.Inspection.Warnings...)
 	out = append(out, notes.Warnings...)
 	if !o.Inspection.Verified {
@@ -30,24 +30,24 @@ func warnings(o *Observed, apiManager Object, notes Notes) []string {
 }
 
 // moves reports whether the installation gets another domain.
-func moves(o *Observed, notes Notes) bool {
+func moves(o *State, notes Notes) bool {
 	return o.Restore.Spec.Target.WildcardDomain != "" && len(notes.Rewritten) > 0
 }
 
 // copies reports whether the installation that was backed up may go on beside
 // the restored one. Whether it does is not looked up: its name comes from a volume
 // that others can write, and the answer would tell of another namespace.
-func copies(o *Observed, notes Notes) bool {
+func copies(o *State, notes Notes) bool {
 	return o.Inspection.Source.Namespace != o.Restore.Namespace || moves(o, notes)
 }
 
 // domainWarning: Zync makes the Routes that System's database names.
-func domainWarning(o *Observed) string {
+func domainWarning(o *State) string {
 	return fmt.Sprintf(`System's database holds the domains of the tenants, and Zync makes Routes for those, while the operator waits for Routes below %q: change them in the database before the restore, as "Another domain" in examples/restore/README.md shows`, o.Restore.Spec.Target.WildcardDomain)
 }
 
 // copyWarnings tell what a copy of a living installation does in its place.
-func copyWarnings(o *Observed, apiManager Object) []string {
+func copyWarnings(o *State, apiManager Object) []string {
 	from := o.Inspection.Source
 	living := fmt.Sprintf("if APIManager %q of namespace %q still runs", from.APIManager, from.Namespace)
 	out := []string{fmt.Sprintf(`%s, a copy of its System database bills, charges cards, calls web hooks and updates OIDC clients in its place: run the SQL of "Rehearse a restore" in examples/restore/README.md in the copy before, and give Zync an empty database and System's Redis an empty one`, living)}

@@ -11,19 +11,19 @@ import (
 
 func TestWarnings(t *testing.T) {
 	moved := Notes{Rewritten: []string{"APIManager example spec.wildcardDomain"}}
-	from := func(namespace string) func(*Observed) {
-		return func(o *Observed) {
+	from := func(namespace string) func(*State) {
+		return func(o *State) {
 			o.Inspection.Source.Namespace, o.Inspection.Source.APIManager = namespace, "example"
 		}
 	}
-	domain := func(o *Observed) { o.Restore.Spec.Target.WildcardDomain = "dr.example.com" }
-	quiet := func(o *Observed) { o.Restore.Spec.Target.Quiet = true }
-	omit := func(o *Observed) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }
+	domain := func(o *State) { o.Restore.Spec.Target.WildcardDomain = "dr.example.com" }
+	quiet := func(o *State) { o.Restore.Spec.Target.Quiet = true }
+	omit := func(o *State) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }
 	inS3 := Object{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}
-	unknown := func(o *Observed) { o.Restore.Spec.RestoreSource.ManifestSHA256 = "" }
+	unknown := func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = "" }
 	cases := map[string]struct {
 		reason     string
-		edits      []func(*Observed)
+		edits      []func(*State)
 		apiManager Object
 		notes      Notes
 		want       []string
@@ -34,16 +34,16 @@ func TestWarnings(t *testing.T) {
 		"SharedBucket": {"files of production would be deleted", stages(from("prod"), quiet, omit), inS3, Notes{}, []string{"bills", "no mail", "writes to its S3 bucket"}},
 		"Domain":       {"Zync makes the Routes that the database names, wherever the former installation is", stages(from(namespace), domain, quiet, omit), nil, moved, []string{`the operator waits for Routes below "dr.example.com"`, "bills", "no mail"}},
 		"SameDomain":   {"nothing was rewritten", stages(from(namespace), domain), nil, Notes{}, nil},
-		"NoFiles":      {"it would come up without any", stages(from(namespace), func(o *Observed) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, []string{"comes up with an empty file storage"}},
-		"FilesThere":   {"those that are there stay", stages(from(namespace), storageMade, func(o *Observed) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, nil},
+		"NoFiles":      {"it would come up without any", stages(from(namespace), func(o *State) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, []string{"comes up with an empty file storage"}},
+		"FilesThere":   {"those that are there stay", stages(from(namespace), storageMade, func(o *State) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, nil},
 		"Unknown":      {"whoever can write to the volume can replace the run", stages(from(namespace), unknown), nil, Notes{}, []string{"name what is known of it in spec.restoreSource.manifestSHA256"}},
 		"KnownBackup":  {"the ThreeScaleBackup knows it", stages(from(namespace), unknown, fromBackup(run, manifestDigest)), nil, Notes{}, nil},
 		"OtherBackup":  {"it knows another run", stages(from(namespace), unknown, fromBackup("20261121t020000z-1a2b3c4d", manifestDigest)), nil, Notes{}, []string{"nothing proves that it is the one that was written"}},
-		"Unverified":   {"the operator's backup has no digests", stages(from(namespace), func(o *Observed) { o.Inspection.Verified = false }), nil, Notes{}, []string{"nothing proves that it is whole"}},
+		"Unverified":   {"the operator's backup has no digests", stages(from(namespace), func(o *State) { o.Inspection.Verified = false }), nil, Notes{}, []string{"nothing proves that it is whole"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			known := func(o *Observed) { o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest }
+			known := func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest }
 			o := observed(append(stages(inspected, known), tc.edits...)...)
 			got := warnings(o, tc.apiManager, tc.notes)
 			assert.Len(t, got, len(tc.want), "%s:\n%s", tc.reason, strings.Join(got, "\n"))

@@ -27,7 +27,7 @@ const (
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // observed is a restore that nothing was done for, in a world where all can be done.
-func observed(edits ...func(*Observed)) *Observed {
+func observed(edits ...func(*State)) *State {
 	r := &v1alpha1.ThreeScaleRestore{
 		ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: namespace},
 		Spec: v1alpha1.ThreeScaleRestoreSpec{
@@ -43,7 +43,7 @@ func observed(edits ...func(*Observed)) *Observed {
 			Timeout:          metav1.Duration{Duration: time.Hour},
 		},
 	}
-	o := &Observed{
+	o := &State{Facts: Facts{
 		Account:     "the controller",
 		Restore:     r,
 		Now:         noon,
@@ -60,7 +60,7 @@ func observed(edits ...func(*Observed)) *Observed {
 				Decryption: &kustomizev1.Decryption{Provider: "sops"},
 			},
 		},
-	}
+	}}
 	for _, edit := range edits {
 		edit(o)
 	}
@@ -68,8 +68,8 @@ func observed(edits ...func(*Observed)) *Observed {
 }
 
 // annotated sets annotations of the restore.
-func annotated(pairs ...string) func(*Observed) {
-	return func(o *Observed) {
+func annotated(pairs ...string) func(*State) {
+	return func(o *State) {
 		if o.Restore.Annotations == nil {
 			o.Restore.Annotations = map[string]string{}
 		}
@@ -79,17 +79,17 @@ func annotated(pairs ...string) func(*Observed) {
 	}
 }
 
-func requested(token string) func(*Observed) {
+func requested(token string) func(*State) {
 	return annotated(meta.ReconcileRequestAnnotation, token)
 }
 
 // The stages of a restore, each on top of the one before.
 
-func branchRead(o *Observed) { o.RightsAsked, o.Branch = true, &Branch{} }
+func branchRead(o *State) { o.RightsAsked, o.Branch = true, &Branch{} }
 
-func inspecting(o *Observed) { o.Inspect = Pod{Exists: true} }
+func inspecting(o *State) { o.Inspect = Pod{Exists: true} }
 
-func inspected(o *Observed) {
+func inspected(o *State) {
 	o.Inspect = Pod{Exists: true, Complete: true, EndedAt: noon}
 	o.Inspection = &job.Inspection{
 		Run: run, Completed: true, Verified: true, ManifestSHA256: manifestDigest,
@@ -97,7 +97,7 @@ func inspected(o *Observed) {
 	}
 }
 
-func planned(o *Observed) {
+func planned(o *State) {
 	o.Restore.Status.Plan = &v1alpha1.Plan{
 		Run: run,
 		Objects: []v1alpha1.PlannedObject{
@@ -108,27 +108,27 @@ func planned(o *Observed) {
 	}
 }
 
-func storageMade(o *Observed) {
+func storageMade(o *State) {
 	o.FileStorage = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "system-storage", Namespace: namespace}}
 }
 
-func capacity(size string) func(*Observed) {
-	return func(o *Observed) {
+func capacity(size string) func(*State) {
+	return func(o *State) {
 		o.FileStorage.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
 	}
 }
 
-func refilled(o *Observed) {
+func refilled(o *State) {
 	o.Refill = Pod{Exists: true, Complete: true, EndedAt: noon}
 	o.Refilled = &job.RefillResult{Run: run, Completed: true}
 }
 
-func published(o *Observed) {
+func published(o *State) {
 	justPushed(o)
 	fluxAsked(o)
 }
 
-func justPushed(o *Observed) {
+func justPushed(o *State) {
 	status := &o.Restore.Status
 	status.LastPushCommit = commit
 	status.LastPushTime = &metav1.Time{Time: noon}
@@ -136,11 +136,11 @@ func justPushed(o *Observed) {
 	status.Inventory = []v1alpha1.ObjectReference{{Kind: "APIManager", Name: "example"}, {Kind: "Secret", Name: "system-seed"}}
 }
 
-func fluxAsked(o *Observed) {
+func fluxAsked(o *State) {
 	o.Repository.Annotations = map[string]string{meta.ReconcileRequestAnnotation: FluxRequest(noon.Add(time.Millisecond))}
 }
 
-func fluxApplied(o *Observed) {
+func fluxApplied(o *State) {
 	o.Kustomization.Status.LastAttemptedRevision = "main@sha1:" + commit
 	o.Kustomization.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
 		{ID: namespace + "_example_apps.3scale.net_APIManager", Version: "v1alpha1"},
@@ -148,15 +148,15 @@ func fluxApplied(o *Observed) {
 	}}
 }
 
-func applied(o *Observed) { o.Restore.Status.LastAppliedRevision = "main@sha1:" + commit }
+func applied(o *State) { o.Restore.Status.LastAppliedRevision = "main@sha1:" + commit }
 
-func running(o *Observed) {
+func running(o *State) {
 	o.APIManager = Object{"status": map[string]any{"conditions": []any{map[string]any{"type": "Available", "status": "True"}}}}
 }
 
 // sidekiqRuns is an installation whose Deployments are ready, and whose Routes
 // have not come.
-func sidekiqRuns(o *Observed) {
+func sidekiqRuns(o *State) {
 	o.APIManager = Object{
 		"spec": map[string]any{"wildcardDomain": "apps.example.com"},
 		"status": map[string]any{
@@ -166,16 +166,16 @@ func sidekiqRuns(o *Observed) {
 	}
 }
 
-func resyncing(o *Observed) { o.Resync = Pod{Name: "dr-resync-0123abcd", Exists: true} }
+func resyncing(o *State) { o.Resync = Pod{Name: "dr-resync-0123abcd", Exists: true} }
 
-func resyncDone(o *Observed) { o.Resync.Complete, o.Resync.EndedAt = true, noon }
+func resyncDone(o *State) { o.Resync.Complete, o.Resync.EndedAt = true, noon }
 
-func resynced(o *Observed) { o.Restore.Status.Resynced = true }
+func resynced(o *State) { o.Restore.Status.Resynced = true }
 
-func cleaned(o *Observed) { o.Inspect, o.Refill, o.Resync = Pod{}, Pod{}, Pod{} }
+func cleaned(o *State) { o.Inspect, o.Refill, o.Resync = Pod{}, Pod{}, Pod{} }
 
 // stages returns the edits up to and with the last one given.
-func stages(edits ...func(*Observed)) []func(*Observed) { return edits }
+func stages(edits ...func(*State)) []func(*State) { return edits }
 
 func requireProblem(t *testing.T, d Decision, reason string, terminal bool) {
 	t.Helper()

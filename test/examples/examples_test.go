@@ -193,7 +193,7 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 		assert.Equal(t, examples.URL, e.repository.Spec.URL)
 		assert.Equal(t, "main", restore.BranchOf(e.restore, e.repository))
 		assert.NotNil(t, e.repository.Spec.SecretRef)
-		observed := &restore.Observed{Restore: e.restore, Repository: e.repository, Kustomization: e.kustomization}
+		observed := &restore.State{Facts: restore.Facts{Restore: e.restore, Repository: e.repository, Kustomization: e.kustomization}}
 		observed.SourceClaim = &corev1.PersistentVolumeClaim{}
 		observed.Backup = restore.Object{"status": map[string]any{"backupPersistentVolumeClaimName": "nightly-backup"}}
 		if source := e.restore.Spec.RestoreSource.PersistentVolume; source != nil {

@@ -11,13 +11,20 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// Observed is all that a decision is made from. What is nil does not exist, or
-// was not read yet where a comment says so.
-type Observed struct {
+// State is all that a decision is made from.
+type State struct {
+	Facts
+	Progress
+}
+
+// Facts are what the cluster shows. They are read anew for each decision. What is nil does not exist.
+type Facts struct {
 	Restore *v1alpha1.ThreeScaleRestore
 	Now     time.Time
 	// NoCrossNamespaceRefs forbids names of other namespaces.
 	NoCrossNamespaceRefs bool
+	// Account is as whom the restore acts in its namespace, in words.
+	Account string
 
 	// Backup is what spec.restoreSource.backupRef names.
 	Backup Object
@@ -35,13 +42,6 @@ type Observed struct {
 	Kustomization *kustomizev1.Kustomization
 	// APIManager is that of the backup, as it is now.
 	APIManager Object
-	// Account is as whom the restore acts in its namespace, in words.
-	Account string
-	// RightsAsked tells that it was asked which rights for the last steps are missing.
-	RightsAsked   bool
-	RightsMissing []string
-	// Branch is what the branch says; nil until it was read.
-	Branch *Branch
 
 	Inspect Pod
 	Refill  Pod
@@ -53,18 +53,27 @@ type Observed struct {
 
 	// OperatorVersion is the 3scale version that the namespace's operator is for; "" if unknown.
 	OperatorVersion string
-	// Planned tells that the plan was made in this call, from the objects handed over.
-	Planned bool
 	// Leftovers tells that helpers or hand-over Secrets of this restore are there.
 	Leftovers bool
-	// Asked tells that Flux was asked in this call to look at the repository, which
-	// may be read as it was before.
+}
+
+// Progress is what was done and learnt since the controller began to work on the restore, and no fact shows. It ends with the call.
+type Progress struct {
+	// RightsAsked tells that it was asked which rights for the last steps are missing.
+	RightsAsked   bool
+	RightsMissing []string
+	// Branch is what the branch says; nil until it was read.
+	Branch *Branch
+	// Planned tells that the plan was made, from the objects handed over.
+	Planned bool
+	// Asked tells that Flux was asked to look at the repository, which may be
+	// read as it was before.
 	Asked bool
-	// Compared tells that the live objects were compared in this call with what
-	// was committed. Where they held it, status.lastAppliedRevision says so.
+	// Compared tells that the live objects were compared with what was committed.
+	// Where they held it, status.lastAppliedRevision says so.
 	Compared bool
-	// CleanedUp tells that what only the restore needed was removed in this
-	// call. What is still there then, something else holds.
+	// CleanedUp tells that what only the restore needed was removed. What is
+	// still there then, something else holds.
 	CleanedUp bool
 }
 
