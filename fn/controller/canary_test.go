@@ -91,7 +91,7 @@ func TestCanaries(t *testing.T) {
 					w.state = restore.State{Facts: restore.Facts{Restore: obj, Repository: repository}}
 
 					before := obj.DeepCopy()
-					err := w.readBranch(t.Context())
+					branch, err := w.readBranch(t.Context())
 					w.endTurn()
 					d := restore.Decision{}
 					if err != nil {
@@ -100,7 +100,7 @@ func TestCanaries(t *testing.T) {
 							d.Problem = &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: other.Error()}
 						}
 					} else {
-						d.Problem = w.state.Branch.Problem
+						d.Problem = branch.Problem
 					}
 					require.NotNil(t, d.Problem, "%s cannot be used", key)
 					conclude(obj, d)

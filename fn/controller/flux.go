@@ -20,6 +20,5 @@ func (w *work) askFlux(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot ask Flux to look at GitRepository %q: %w", repository.Name, err)
 	}
-	w.state.Asked = true
 	return nil
 }

@@ -21,19 +21,17 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// makePlan says in the status what the restore does to each object.
-func (w *work) makePlan(ctx context.Context) error {
+// makePlan says what the restore does to each object.
+func (w *work) makePlan(ctx context.Context) (*v1alpha1.Plan, error) {
 	if err := w.build(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	desired := w.desired()
 	judged := make([]v1alpha1.PlannedObject, 0, len(desired))
 	for _, object := range desired { // of the live ones, one at a time is held
-		reference := restore.ReferenceOf(object)
-		apiVersion, _ := object["apiVersion"].(string)
-		live, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
+		live, err := w.liveOf(ctx, object)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		judged = append(judged, restore.Judge(&w.state, object, live))
 	}
@@ -47,12 +45,13 @@ func (w *work) makePlan(ctx context.Context) error {
 	for _, place := range w.tree.Dropped {
 		notes.Warnings = append(notes.Warnings, fmt.Sprintf("%s names a PersistentVolume and is left out", place))
 	}
-	status := &w.restore.Status
-	status.Plan = restore.PlanOf(&w.state, desired, judged, notes)
-	status.RestoredRun = w.state.Inspection.Run
-	status.ManifestSHA256 = w.state.Inspection.ManifestSHA256
-	w.state.Planned = true
-	return nil
+	return restore.PlanOf(&w.state, desired, judged, notes), nil
+}
+
+// liveOf reads what there is of an object of the commit; nil if there is none.
+func (w *work) liveOf(ctx context.Context, want restore.Object) (restore.Object, error) {
+	reference := restore.ReferenceOf(want)
+	return w.live(ctx, apiVersions()[reference.Kind], reference.Kind, reference.Name)
 }
 
 // desired are the objects of the commit, in the order of their kinds and names.
@@ -151,7 +150,7 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 			return nil, nil, err
 		}
 		if !ok {
-			return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf("Hand-over Secret %q is gone; the backup is read again", name)}, w.dropInspect(ctx))
+			return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf("Hand-over Secret %q is gone; the backup is read again", name)}, w.drop(ctx, step.Action))
 		}
 		if !metav1.IsControlledBy(secret, w.restore) {
 			return nil, nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Secret %q exists and is not of this restore; delete it, or rename the restore", name), Terminal: true}
@@ -159,7 +158,7 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 		parts[part] = secret.Data
 	}
 	if job.HandoverDigest(parts) != w.state.Inspection.HandoverSHA256 {
-		return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: "The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace; the backup is read again"}, w.dropInspect(ctx))
+		return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: "The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace; the backup is read again"}, w.drop(ctx, step.Action))
 	}
 	left := 0 // a report that lists an object again and again would have it copied as often
 	for _, part := range parts {
@@ -186,48 +185,28 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 	return objects, admitted, nil
 }
 
-// compareLive notes in the status that the live objects are what was committed.
-// It reads the commit's objects from the hand-over where that is still there.
-func (w *work) compareLive(ctx context.Context) error {
-	w.state.Compared = true
+// compareLive reports whether the live objects hold what was committed. It reads the commit's objects from the hand-over; where that is
+// gone, nothing can be compared, and they count as held.
+func (w *work) compareLive(ctx context.Context) (bool, error) {
 	if w.state.Inspection == nil || !w.state.Inspection.Completed {
-		w.applied()
-		return nil
+		return true, nil
 	}
 	err := w.build(ctx)
 	var problem *restore.Problem
 	if errors.As(err, &problem) && problem.Reason == v1alpha1.ReasonHandoverFailed {
-		w.applied() // what is not handed over any more cannot be compared
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	same, err := w.sameLive(ctx)
-	if same {
-		w.applied()
-	}
-	return err
-}
-
-// sameLive tells whether each live object holds what the commit has of it.
-func (w *work) sameLive(ctx context.Context) (bool, error) {
 	for _, want := range w.desired() {
-		reference := restore.ReferenceOf(want)
-		if threescale.IsRewritten(reference.Kind, reference.Name) {
+		if reference := restore.ReferenceOf(want); threescale.IsRewritten(reference.Kind, reference.Name) {
 			continue
 		}
-		apiVersion, _ := want["apiVersion"].(string)
-		live, err := w.live(ctx, apiVersion, reference.Kind, reference.Name)
+		live, err := w.liveOf(ctx, want)
 		if err != nil || live == nil || !restore.Holds(want, live) {
 			return false, err
 		}
 	}
 	return true, nil
-}
-
-// applied notes that Flux has applied the commit.
-func (w *work) applied() {
-	w.restore.Status.LastAppliedRevision = w.state.Kustomization.Status.LastAttemptedRevision
-	w.restore.Status.WaitingSince = w.now()
 }

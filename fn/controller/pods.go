@@ -43,7 +43,6 @@ func (w *work) startInspect(ctx context.Context) error {
 	}
 	in.Run = restore.WantedRun(&w.state)
 	in.ManifestSHA256 = restore.WantedManifest(&w.state, in.Run)
-	w.restore.Status.Plan = nil // one of before, as of a dry run, was made of what is there no more
 	objects := helpers(in.Step, handoverParts)
 	for part := range handoverParts {
 		objects = append(objects, specs.HandoverSecret(in.Step, part))
@@ -205,9 +204,6 @@ func (w *work) checkOwn(ctx context.Context, object client.Object) error {
 
 func kindOf(object client.Object) string { return object.GetObjectKind().GroupVersionKind().Kind }
 
-func (w *work) dropInspect(ctx context.Context) error { return w.drop(ctx, specs.Inspecting) }
-func (w *work) dropRefill(ctx context.Context) error  { return w.drop(ctx, specs.Refilling) }
-
 // drop deletes all of a step: its report tells of the try that failed.
 func (w *work) drop(ctx context.Context, action specs.Action) error {
 	step := w.step(action)
@@ -234,7 +230,6 @@ func (w *work) cleanUp(ctx context.Context) error {
 			return err
 		}
 	}
-	w.state.CleanedUp = true
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/commit"
@@ -37,27 +36,26 @@ func (w *work) trailer() (publish.Trailer, error) {
 
 // readBranch looks whether this attempt is on the branch already, and whether
 // a commit of it could be made and would be seen.
-func (w *work) readBranch(ctx context.Context) error {
+func (w *work) readBranch(ctx context.Context) (*restore.Branch, error) {
 	place, err := w.place(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	signing, unsigned := w.signing(ctx)
 	var problem *restore.Problem
 	if unsigned != nil && !errors.As(unsigned, &problem) {
-		return unsigned
+		return nil, unsigned
 	}
 	place.Signing = signing
 	answer, err := w.ask(ctx, w.doing("read"), commit.Request{Inspect: place})
 	if err != nil {
-		return w.failed(err)
+		return nil, w.failed(err)
 	}
 	branch := answer.Branch
 	read := &restore.Branch{Problem: w.problemOf(branch.Problem)}
 	switch {
 	case branch.Found:
 		read.Commit, read.Run = branch.Commit, branch.Note
-		w.restore.Status.FoundCommit = branch.Commit
 	case branch.Written && !branch.Whole && !restore.Forced(w.restore) && read.Problem == nil:
 		read.Problem = &restore.Problem{
 			Reason: v1alpha1.ReasonRepositoryUnusable, Terminal: true,
@@ -71,8 +69,7 @@ func (w *work) readBranch(ctx context.Context) error {
 	if read.Problem == nil {
 		read.Problem = w.problemOf(branch.Unsigned)
 	}
-	w.state.Branch = read
-	return nil
+	return read, nil
 }
 
 // doing says what is done to the repository, for messages.
@@ -172,37 +169,24 @@ func (w *work) signing(ctx context.Context) (*commit.SigningKey, error) {
 }
 
 // publish encrypts, commits and pushes.
-func (w *work) publish(ctx context.Context) error {
+func (w *work) publish(ctx context.Context) (*restore.Push, error) {
 	if err := w.build(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	publication, err := w.publication(ctx)
 	if err != nil {
-		return err
-	}
-	before := ""
-	if artifact := w.state.Repository.Status.Artifact; artifact != nil {
-		before = artifact.Revision
+		return nil, err
 	}
 	answer, err := w.ask(ctx, w.doing("commit to"), commit.Request{Publish: publication})
 	if err != nil {
-		return w.failed(err)
+		return nil, w.failed(err)
 	}
-	result, status := answer.Published, &w.restore.Status
-	status.LastPushCommit = result.Commit
-	if status.RevisionBefore = before; result.Found {
-		status.RevisionBefore = "" // it was pushed long ago, and what Flux has may be later
-	}
-	status.LastPushTime = w.now()
-	status.WaitingSince = w.now()
-	status.Inventory = nil
+	push := &restore.Push{Commit: answer.Published.Commit, Found: answer.Published.Found}
 	for _, object := range w.desired() {
-		status.Inventory = append(status.Inventory, restore.ReferenceOf(object))
+		push.Inventory = append(push.Inventory, restore.ReferenceOf(object))
 	}
-	return nil
+	return push, nil
 }
-
-func (w *work) now() *metav1.Time { return &metav1.Time{Time: w.Now()} }
 
 // publication is the commit, with all that it is made of.
 func (w *work) publication(ctx context.Context) (*commit.Publication, error) {

@@ -36,21 +36,6 @@ func (w *work) startResync(ctx context.Context) error {
 	}))
 }
 
-// dropResync deletes that Job, so that another one is made.
-func (w *work) dropResync(ctx context.Context) error {
-	w.restore.Status.Resynced = false
-	if restore.RequestedAgain(w.restore) {
-		w.restore.Status.WaitingSince = w.now()
-	}
-	return w.drop(ctx, specs.Resyncing)
-}
-
-// noteResync notes that Zync was told.
-func (w *work) noteResync(context.Context) error {
-	w.restore.Status.Resynced = true
-	return nil
-}
-
 // sidekiqTemplate reads the pod template of sidekiq. Only a workload that the
 // operator made for this APIManager counts, as for the operator's own status: the
 // Job is made with the rights of the restore, and must not run what somebody else

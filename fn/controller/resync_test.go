@@ -148,11 +148,11 @@ func TestAskRights(t *testing.T) {
 			return nil
 		},
 	})
-	require.NoError(t, w.askRights(t.Context()))
-	assert.True(t, w.state.RightsAsked)
-	assert.Equal(t, []string{"get apimanagers.apps.3scale.net", "get deployments.apps"}, w.state.RightsMissing)
-	w.state.RightsMissing = nil
+	missing, err := w.askRights(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"get apimanagers.apps.3scale.net", "get deployments.apps"}, missing)
 	w.restore.Spec.PostRestore.ResyncZyncDomains = &no
-	require.NoError(t, w.askRights(t.Context()))
-	assert.Equal(t, []string{"get apimanagers.apps.3scale.net"}, w.state.RightsMissing, "what is not done needs no right")
+	missing, err = w.askRights(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"get apimanagers.apps.3scale.net"}, missing, "what is not done needs no right")
 }

@@ -24,26 +24,25 @@ func (r right) String() string {
 
 // askRights finds out which rights for the last steps are missing, before the
 // first pod runs: they are needed after the commit, when it is late to learn of it.
-func (w *work) askRights(ctx context.Context) error {
-	w.state.RightsAsked = true
+func (w *work) askRights(ctx context.Context) (missing []string, err error) {
 	needed := []right{{"get", threescale.APIManagerGroup, "apimanagers"}}
 	if w.restore.ResyncsZyncDomains() {
 		resync, err := w.resyncRights()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		needed = append(needed, resync...)
 	}
 	for _, r := range needed {
 		allowed, err := w.may(ctx, r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !allowed {
-			w.state.RightsMissing = append(w.state.RightsMissing, r.String())
+			missing = append(missing, r.String())
 		}
 	}
-	return nil
+	return missing, nil
 }
 
 // resyncRights are needed to have Zync make the Routes again. What the cluster

@@ -7,7 +7,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -60,8 +59,8 @@ func TestFinish(t *testing.T) {
 	r := someRestore()
 	r.Status.RestoredRun, r.Status.LastPushCommit = "r1", "c1"
 	r.Status.WaitingSince = r.Status.StartTime
-	w := &work{Reconciler: &Reconciler{Now: func() time.Time { return noon }}, restore: r}
-	require.NoError(t, w.complete(t.Context()))
+	state := restore.State{Facts: restore.Facts{Restore: r}}
+	state.Note(restore.Complete, restore.Result{}, noon)
 	assert.True(t, r.Status.Completed)
 	conclude(r, restore.Decision{})
 	assert.Equal(t, noon, r.Status.CompletionTime.Time)

@@ -13,6 +13,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/restore"
+	"threescale.dev/backup/fn/specs"
 )
 
 // maxActions bounds what one call does: more than there are steps is a mistake.
@@ -67,9 +68,11 @@ func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
 		if d.Action == "" {
 			return d, nil
 		}
-		if err := w.act(ctx, d.Action); err != nil {
+		result, err := w.act(ctx, d.Action)
+		if err != nil {
 			return w.stopped(d.Step, err)
 		}
+		w.state.Note(d.Action, result, w.Now())
 		if err := w.save(ctx, w.patcher, w.restore); err != nil {
 			return restore.Decision{}, err
 		}
@@ -89,37 +92,40 @@ func (w *work) stopped(step string, err error) (restore.Decision, error) {
 	return restore.Decision{}, err
 }
 
-// act does one action.
-func (w *work) act(ctx context.Context, action restore.Action) error {
-	actions := map[restore.Action]func(context.Context) error{
-		restore.MakeSourceClaim: w.makeSourceClaim,
-		restore.AskRights:       w.askRights,
-		restore.ReadBranch:      w.readBranch,
-		restore.StartInspect:    w.startInspect,
-		restore.DropInspect:     w.dropInspect,
-		restore.MakePlan:        w.makePlan,
-		restore.MakeFileStorage: w.makeFileStorage,
-		restore.StartRefill:     w.startRefill,
-		restore.DropRefill:      w.dropRefill,
-		restore.Publish:         w.publish,
-		restore.AskFlux:         w.askFlux,
-		restore.CompareLive:     w.compareLive,
-		restore.StartResync:     w.startResync,
-		restore.DropResync:      w.dropResync,
-		restore.NoteResync:      w.noteResync,
-		restore.CleanUp:         w.cleanUp,
-		restore.Complete:        w.complete,
+// act does one action. What it returns is noted.
+func (w *work) act(ctx context.Context, action restore.Action) (result restore.Result, err error) {
+	switch action {
+	case restore.MakeSourceClaim:
+		err = w.makeSourceClaim(ctx)
+	case restore.AskRights:
+		result.RightsMissing, err = w.askRights(ctx)
+	case restore.ReadBranch:
+		result.Branch, err = w.readBranch(ctx)
+	case restore.StartInspect:
+		err = w.startInspect(ctx)
+	case restore.DropInspect:
+		err = w.drop(ctx, specs.Inspecting)
+	case restore.MakePlan:
+		result.Plan, err = w.makePlan(ctx)
+	case restore.MakeFileStorage:
+		err = w.makeFileStorage(ctx)
+	case restore.StartRefill:
+		err = w.startRefill(ctx)
+	case restore.DropRefill:
+		err = w.drop(ctx, specs.Refilling)
+	case restore.Publish:
+		result.Push, err = w.publish(ctx)
+	case restore.AskFlux:
+		err = w.askFlux(ctx)
+	case restore.CompareLive:
+		result.Holds, err = w.compareLive(ctx)
+	case restore.StartResync:
+		err = w.startResync(ctx)
+	case restore.DropResync:
+		err = w.drop(ctx, specs.Resyncing)
+	case restore.CleanUp:
+		err = w.cleanUp(ctx)
+	case restore.NoteResync, restore.Complete: // there is no more to them than their note
 	}
-	return actions[action](ctx)
-}
-
-// complete notes the end of the restore, before the conditions tell of it.
-func (w *work) complete(context.Context) error {
-	status := &w.restore.Status
-	status.Completed = true
-	status.CompletionTime = w.now()
-	status.WaitingSince = nil
-	status.History.Upsert(status.Attempt, w.Now(), w.Now().Sub(status.StartTime.Time), v1alpha1.ReasonRestored,
-		map[string]string{"run": status.RestoredRun, "commit": status.LastPushCommit})
-	return nil
+	return result, err
 }

@@ -1,0 +1,81 @@
+package restore
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// Result is what an action found out or made. Most have nothing to tell.
+type Result struct {
+	RightsMissing []string       // AskRights
+	Branch        *Branch        // ReadBranch
+	Plan          *v1alpha1.Plan // MakePlan
+	Push          *Push          // Publish
+	Holds         bool           // CompareLive: the live objects hold what was committed
+}
+
+// Push is a commit on the branch.
+type Push struct {
+	Commit string
+	// Found tells that it was there already.
+	Found bool
+	// Inventory is what the commit holds.
+	Inventory []v1alpha1.ObjectReference
+}
+
+// Note writes what an action did into the status, and into the progress of the call. Besides Begin nothing else writes the status, but
+// for its conditions.
+func (s *State) Note(action Action, result Result, now time.Time) {
+	status := &s.Restore.Status
+	switch action {
+	case AskRights:
+		s.RightsAsked, s.RightsMissing = true, result.RightsMissing
+	case ReadBranch:
+		if s.Branch = result.Branch; s.Branch.Commit != "" {
+			status.FoundCommit = s.Branch.Commit
+		}
+	case StartInspect:
+		status.Plan = nil // one of before, as of a dry run, was made of what is there no more
+	case MakePlan:
+		s.Planned, status.Plan = true, result.Plan
+		status.RestoredRun, status.ManifestSHA256 = s.Inspection.Run, s.Inspection.ManifestSHA256
+	case Publish:
+		s.notePush(result.Push, now)
+	case AskFlux:
+		s.Asked = true
+	case CompareLive:
+		if s.Compared = true; result.Holds {
+			status.LastAppliedRevision, status.WaitingSince = s.Kustomization.Status.LastAttemptedRevision, &metav1.Time{Time: now}
+		}
+	case DropResync:
+		if status.Resynced = false; RequestedAgain(s.Restore) {
+			status.WaitingSince = &metav1.Time{Time: now}
+		}
+	case NoteResync:
+		status.Resynced = true
+	case CleanUp:
+		s.CleanedUp = true
+	case Complete:
+		s.complete(now)
+	}
+}
+
+func (s *State) notePush(push *Push, now time.Time) {
+	status := &s.Restore.Status
+	status.LastPushCommit, status.Inventory, status.RevisionBefore = push.Commit, push.Inventory, ""
+	if artifact := s.Repository.Status.Artifact; artifact != nil && !push.Found { // what was pushed long ago may be earlier than what Flux has
+		status.RevisionBefore = artifact.Revision
+	}
+	status.LastPushTime, status.WaitingSince = &metav1.Time{Time: now}, &metav1.Time{Time: now}
+}
+
+// complete notes the end of the restore, before the conditions tell of it.
+func (s *State) complete(now time.Time) {
+	status := &s.Restore.Status
+	status.Completed, status.CompletionTime, status.WaitingSince = true, &metav1.Time{Time: now}, nil
+	status.History.Upsert(status.Attempt, now, now.Sub(status.StartTime.Time), v1alpha1.ReasonRestored,
+		map[string]string{"run": status.RestoredRun, "commit": status.LastPushCommit})
+}
