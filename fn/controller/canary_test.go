@@ -93,14 +93,13 @@ func TestCanaries(t *testing.T) {
 					before := obj.DeepCopy()
 					branch, err := w.readBranch(t.Context())
 					w.endTurn()
-					d := restore.Decision{}
-					if err != nil {
-						var other error
-						if d, other = w.stopped("Branch", err); other != nil { // as it is logged, too
-							d.Problem = &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: other.Error()}
-						}
-					} else {
+					d := restore.Stop{}
+					if err == nil {
 						d.Problem = branch.Problem
+					} else if stopped, other := w.stopped(err); other == nil {
+						d = stopped.(restore.Stop)
+					} else {
+						d.Problem = &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: other.Error()} // as it is logged, too
 					}
 					require.NotNil(t, d.Problem, "%s cannot be used", key)
 					conclude(obj, d)
@@ -144,11 +143,12 @@ func TestWaitsForItsTurn(t *testing.T) {
 	b := &work{Reconciler: &Reconciler{Children: children}, restore: second}
 	require.NoError(t, a.takeTurn())
 	require.NoError(t, a.takeTurn(), "it has one")
-	decision, err := b.stopped("Branch", b.takeTurn())
+	decision, err := b.stopped(b.takeTurn())
 	require.NoError(t, err)
-	assert.True(t, decision.Waits)
-	assert.Contains(t, decision.Message, "its turn")
-	assert.LessOrEqual(t, decision.Retry, time.Minute)
+	waits, ok := decision.(restore.Wait)
+	require.True(t, ok)
+	assert.Contains(t, waits.Message, "its turn")
+	assert.LessOrEqual(t, waits.Retry, time.Minute)
 	a.endTurn()
 	woken := <-children.woken
 	assert.Equal(t, "two", woken.Object.Namespace)

@@ -52,8 +52,11 @@ const notYourTurn = 30 * time.Second
 // turnError says that a restore has to wait for its turn.
 type turnError struct{}
 
-func (turnError) Error() string {
-	return "Waiting for its turn: other restores read and write Git repositories"
+func (turnError) Error() string { return queued().Message }
+
+// queued is the decision of a restore that waits for its turn.
+func queued() restore.Wait {
+	return restore.Wait{Message: "Waiting for its turn: other restores read and write Git repositories", Retry: notYourTurn}
 }
 
 // takeTurn takes a place for a child process until endTurn; it has what it had.

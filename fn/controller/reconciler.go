@@ -59,8 +59,7 @@ type Reconciler struct {
 // Reconcile takes a restore as far as it goes now. It never waits: what others
 // do wakes it. An error is one that is tried again with the backoff of the
 // controller's flags, or a terminal one; both are logged and counted.
-func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
-	start := time.Now()
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	if !r.Pace.mayLook(req.Namespace, r.Now()) {
 		return ctrl.Result{RequeueAfter: wait.Jitter(time.Second, 1)}, nil
 	}
@@ -82,14 +81,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if after := r.Pace.wait(obj, r.Now()); after > 0 {
 		return ctrl.Result{RequeueAfter: after}, nil
 	}
-	before, patcher := obj.DeepCopy(), patch.NewSerialPatcher(obj, r.Client)
+	return r.reconcile(ctx, obj)
+}
+
+// reconcile takes a restore as far as it goes now, and tells how far that is.
+func (r *Reconciler) reconcile(ctx context.Context, obj *v1alpha1.ThreeScaleRestore) (ctrl.Result, error) {
+	start, before, patcher := time.Now(), obj.DeepCopy(), patch.NewSerialPatcher(obj, r.Client)
 	decision, err := r.proceed(ctx, obj, patcher)
 	if err != nil {
-		decision = restore.Decision{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
+		decision = restore.Stop{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
 	}
-	queued := decision.Queued && conditions.IsFalse(obj, meta.ReadyCondition)
-	if ctx.Err() == nil && !queued {
-		conclude(obj, decision) // else nothing was done, and what was said still holds
+	untouched := ctx.Err() != nil || decision == queued() && conditions.IsFalse(obj, meta.ReadyCondition)
+	if !untouched { // else what was said still holds
+		conclude(obj, decision)
 	}
 	r.RecordDuration(ctx, obj, start)
 	if saved := r.saveLast(ctx, patcher, obj); saved != nil {
@@ -104,16 +108,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 }
 
 // again is when a restore is looked at again, if nothing wakes it before.
-func (r *Reconciler) again(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, d restore.Decision) (ctrl.Result, error) {
-	switch {
-	case d.Problem != nil && d.Problem.Terminal:
-		r.Pace.failed(obj, 0, r.Now())
-		return ctrl.Result{}, reconcile.TerminalError(d.Problem)
-	case d.Problem != nil:
+func (r *Reconciler) again(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, decision restore.Decision) (ctrl.Result, error) {
+	switch d := decision.(type) {
+	case restore.Stop:
 		after := r.Pace.failed(obj, d.Retry, r.Now())
+		if d.Problem.Terminal {
+			return ctrl.Result{}, reconcile.TerminalError(d.Problem)
+		}
 		ctrl.LoggerFrom(ctx).Error(d.Problem, "The restore is tried again", "after", after.String())
-		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: after}), nil //nolint:nilerr // it was logged, and has a time of its own
-	case d.Waits:
+		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: after}), nil
+	case restore.Wait:
 		return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: until(d.Retry, max(obj.GetRequeueAfter(), leastInterval))}), nil
 	}
 	return ctrl.Result{}, nil
@@ -132,24 +136,24 @@ func (r *Reconciler) forget(ctx context.Context, req ctrl.Request) {
 func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, patcher *patch.SerialPatcher) (restore.Decision, error) {
 	attempt, err := restore.Attempt(obj)
 	if err != nil {
-		return restore.Decision{}, err
+		return nil, err
 	}
 	w, err := r.newWork(obj, patcher)
 	if err != nil {
-		return restore.Decision{}, err
+		return nil, err
 	}
 	if restore.Abandoned(obj, attempt) {
 		if err := w.cleanUp(ctx); err != nil { // its names are those of the former attempt
-			return restore.Decision{}, err
+			return nil, err
 		}
 	}
 	if restore.Begin(obj, attempt, r.Now()) {
 		if err := r.save(ctx, patcher, obj); err != nil {
-			return restore.Decision{}, err
+			return nil, err
 		}
 	}
 	if obj.Status.Completed {
-		return restore.Next(&restore.State{Facts: restore.Facts{Restore: obj}}), nil
+		return restore.End{}, nil
 	}
 	return w.proceed(ctx)
 }

@@ -22,30 +22,31 @@ const (
 // conclude writes a decision into the conditions, by the rules of kstatus that
 // Flux has: Reconciling and Stalled are there only while they are true, and
 // never with a Ready that is true.
-func conclude(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) {
+func conclude(obj *v1alpha1.ThreeScaleRestore, decision restore.Decision) {
 	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok {
 		obj.Status.LastHandledReconcileAt = token
 	}
-	switch {
-	case d.Problem != nil && d.Problem.Terminal:
-		conditions.Delete(obj, meta.ReconcilingCondition)
-		conditions.MarkStalled(obj, d.Problem.Reason, "%s", d.Problem.Message)
+	switch d := decision.(type) {
+	case restore.Stop:
+		if d.Problem.Terminal {
+			conditions.Delete(obj, meta.ReconcilingCondition)
+			conditions.MarkStalled(obj, d.Problem.Reason, "%s", d.Problem.Message)
+		} else {
+			conditions.Delete(obj, meta.StalledCondition)
+			conditions.MarkReconciling(obj, v1alpha1.ReasonProgressingWithRetry, "%s", d.Problem.Message)
+		}
 		conditions.MarkFalse(obj, meta.ReadyCondition, d.Problem.Reason, "%s", d.Problem.Message)
-	case d.Problem != nil:
-		conditions.Delete(obj, meta.StalledCondition)
-		conditions.MarkReconciling(obj, v1alpha1.ReasonProgressingWithRetry, "%s", d.Problem.Message)
-		conditions.MarkFalse(obj, meta.ReadyCondition, d.Problem.Reason, "%s", d.Problem.Message)
-	case d.Waits:
+	case restore.Wait:
 		conditions.Delete(obj, meta.StalledCondition)
 		conditions.MarkReconciling(obj, v1alpha1.ReasonProgressing, "%s", d.Message)
 		conditions.MarkUnknown(obj, meta.ReadyCondition, v1alpha1.ReasonProgressing, "%s", d.Message)
-	default:
+	case restore.End:
 		finish(obj, d)
 	}
 }
 
 // finish writes the conditions of a restore, or of a dry run, that has ended.
-func finish(obj *v1alpha1.ThreeScaleRestore, d restore.Decision) {
+func finish(obj *v1alpha1.ThreeScaleRestore, d restore.End) {
 	conditions.Delete(obj, meta.StalledCondition)
 	conditions.Delete(obj, meta.ReconcilingCondition)
 	if obj.Spec.DryRun && !obj.Status.Completed {

@@ -33,10 +33,10 @@ func TestConclude(t *testing.T) {
 		reconciling bool
 		stalled     bool
 	}{
-		"Waits":   {"Others wake it", restore.Decision{Waits: true, Message: "m"}, metav1.ConditionUnknown, meta.ProgressingReason, true, false},
-		"Failing": {"It tries again", restore.Decision{Problem: &restore.Problem{Reason: "IO", Message: "m"}}, metav1.ConditionFalse, "IO", true, false},
-		"Stalled": {"Somebody has to do something", restore.Decision{Problem: &restore.Problem{Reason: "Integrity", Message: "m", Terminal: true}}, metav1.ConditionFalse, "Integrity", false, true},
-		"Done":    {"Nothing is left", restore.Decision{}, metav1.ConditionTrue, v1alpha1.ReasonRestored, false, false},
+		"Waits":   {"Others wake it", restore.Wait{Message: "m"}, metav1.ConditionUnknown, meta.ProgressingReason, true, false},
+		"Failing": {"It tries again", restore.Stop{Problem: &restore.Problem{Reason: "IO", Message: "m"}}, metav1.ConditionFalse, "IO", true, false},
+		"Stalled": {"Somebody has to do something", restore.Stop{Problem: &restore.Problem{Reason: "Integrity", Message: "m", Terminal: true}}, metav1.ConditionFalse, "Integrity", false, true},
+		"Done":    {"Nothing is left", restore.End{}, metav1.ConditionTrue, v1alpha1.ReasonRestored, false, false},
 	}
 	for from, before := range decisions {
 		for to, tc := range decisions {
@@ -62,16 +62,16 @@ func TestFinish(t *testing.T) {
 	state := restore.State{Facts: restore.Facts{Restore: r}}
 	state.Note(restore.Complete, restore.Result{}, noon)
 	assert.True(t, r.Status.Completed)
-	conclude(r, restore.Decision{})
+	conclude(r, restore.End{})
 	assert.Equal(t, noon, r.Status.CompletionTime.Time)
 	assert.Nil(t, r.Status.WaitingSince)
 	assert.Len(t, r.Status.History, 1)
 	before := r.DeepCopy()
-	conclude(r, restore.Decision{})
+	conclude(r, restore.End{})
 	assert.Equal(t, before.Status, r.Status, "a finished restore writes nothing again")
 
 	r.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
-	conclude(r, restore.Decision{})
+	conclude(r, restore.End{})
 	before.Status.LastHandledReconcileAt = "now"
 	assert.Equal(t, before.Status, r.Status, "it only answers a request")
 }
@@ -79,7 +79,7 @@ func TestFinish(t *testing.T) {
 func TestFinishedDryRun(t *testing.T) {
 	r := someRestore()
 	r.Spec.DryRun = true
-	conclude(r, restore.Decision{Message: "Planned: all"})
+	conclude(r, restore.End{Message: "Planned: all"})
 	assert.False(t, r.Status.Completed)
 	assert.Equal(t, v1alpha1.ReasonPlanned, conditions.GetReason(r, meta.ReadyCondition))
 	assert.Equal(t, "Planned: all", conditions.GetMessage(r, meta.ReadyCondition))

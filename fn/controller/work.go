@@ -62,34 +62,35 @@ func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
 	defer w.endTurn()
 	for range maxActions {
 		if err := w.observe(ctx); err != nil {
-			return w.stopped("Observe", err)
+			return w.stopped(err)
 		}
-		d := restore.Next(&w.state)
-		if d.Action == "" {
-			return d, nil
+		decision := restore.Next(&w.state)
+		due, acts := decision.(restore.Act)
+		if !acts {
+			return decision, nil
 		}
-		result, err := w.act(ctx, d.Action)
+		result, err := w.act(ctx, due.Action)
 		if err != nil {
-			return w.stopped(d.Step, err)
+			return w.stopped(err)
 		}
-		w.state.Note(d.Action, result, w.Now())
+		w.state.Note(due.Action, result, w.Now())
 		if err := w.save(ctx, w.patcher, w.restore); err != nil {
-			return restore.Decision{}, err
+			return nil, err
 		}
 	}
-	return restore.Decision{}, errors.New("too many actions in one call: this is a bug, please report it")
+	return nil, errors.New("too many actions in one call: this is a bug, please report it")
 }
 
-// stopped tells problems, which have a reason of their own, from other errors.
-func (w *work) stopped(step string, err error) (restore.Decision, error) {
+// stopped makes a decision of a problem. Other errors stay what they are.
+func (w *work) stopped(err error) (restore.Decision, error) {
 	var problem *restore.Problem
 	if errors.As(err, &problem) {
-		return restore.Decision{Step: step, Problem: restore.WithCommand(w.restore, problem)}, nil
+		return restore.Stop{Problem: restore.WithCommand(w.restore, problem)}, nil
 	}
-	if turn := (turnError{}); errors.As(err, &turn) {
-		return restore.Decision{Step: step, Waits: true, Queued: true, Message: turn.Error(), Retry: notYourTurn}, nil
+	if errors.As(err, new(turnError)) {
+		return queued(), nil
 	}
-	return restore.Decision{}, err
+	return nil, err
 }
 
 // act does one action. What it returns is noted.

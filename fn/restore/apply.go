@@ -15,12 +15,12 @@ import (
 // publish makes the commit.
 func publish(o *State) Decision {
 	if pushed(o) {
-		return done
+		return nil
 	}
 	if p := refusedBefore(o); p != nil {
-		return Decision{Problem: p}
+		return Stop{Problem: p}
 	}
-	return act(Publish, "Committing to branch %q of GitRepository %q", branchName(o), repositoryName(o.Restore))
+	return Act{Publish}
 }
 
 // refusedBefore is the refusal of a push by the server: it is not asked again
@@ -42,9 +42,9 @@ func FluxRequest(now time.Time) string { return now.Format(time.RFC3339Nano) }
 // askFlux has Flux look at the repository, until it was asked after the push.
 func askFlux(o *State) Decision {
 	if askedFlux(o) || o.Restore.Status.LastAppliedRevision != "" {
-		return done
+		return nil
 	}
-	return act(AskFlux, "Asking Flux to look at GitRepository %q", repositoryName(o.Restore))
+	return Act{AskFlux}
 }
 
 // askedFlux tells that Flux was asked after the push, or has found the commit by
@@ -67,7 +67,7 @@ func requestedAfterPush(o *State, request string) bool {
 // apply waits until the Kustomization has applied the commit.
 func apply(o *State) Decision {
 	if o.Restore.Spec.KustomizationRef == nil || o.Restore.Status.LastAppliedRevision != "" {
-		return done
+		return nil
 	}
 	k, status := o.Kustomization, o.Restore.Status
 	name := qualified(o.Restore, *o.Restore.Spec.KustomizationRef)
@@ -80,7 +80,7 @@ func apply(o *State) Decision {
 		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying(o, *o.Restore.Spec.KustomizationRef, "it", k.Status.Conditions)))
 	}
 	if !o.Compared {
-		return act(CompareLive, "Comparing the live objects with commit %s", commit)
+		return Act{CompareLive}
 	}
 	return inTime(o, v1alpha1.ReasonNotApplied, wait("Kustomization %q has applied commit %s, but not all live objects are as it has them; somebody else may be changing them", name, commit))
 }
@@ -102,7 +102,7 @@ func short(commit string) string { return commit[:min(len(commit), 12)] }
 
 // inTime turns a wait for others into a problem once it has taken too long. It
 // ends by itself if they come round later.
-func inTime(o *State, reason string, d Decision) Decision {
+func inTime(o *State, reason string, d Wait) Decision {
 	since := o.Restore.Status.WaitingSince
 	if since == nil || RequestedAgain(o.Restore) {
 		return d
@@ -112,24 +112,24 @@ func inTime(o *State, reason string, d Decision) Decision {
 		d.Retry = max(deadline.Sub(o.Now), time.Second)
 		return d
 	}
-	return Decision{Problem: stalled(reason, "%s; not within %s (spec.timeout): it goes on by itself when that happens, or ask again: %s", d.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
+	return Stop{Problem: stalled(reason, "%s; not within %s (spec.timeout): it goes on by itself when that happens, or ask again: %s", d.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
 }
 
 // lasting ends the retries of a problem once they have taken too long.
-func lasting(o *State, d Decision) Decision {
+func lasting(o *State, d Stop) Decision {
 	since := o.Restore.Status.WaitingSince
 	if since == nil || RequestedAgain(o.Restore) || o.Now.Before(since.Add(o.Restore.GetTimeout())) {
 		return d
 	}
-	return Decision{Problem: stalled(d.Problem.Reason, "%s; not within %s (spec.timeout): mend it, then ask again: %s", d.Problem.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
+	return Stop{Problem: stalled(d.Problem.Reason, "%s; not within %s (spec.timeout): mend it, then ask again: %s", d.Problem.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
 }
 
 // cleanUp removes what only the restore needed.
 func cleanUp(o *State) Decision {
 	if leaves(o) {
-		return act(CleanUp, "Removing Jobs and hand-over Secrets")
+		return Act{CleanUp}
 	}
-	return done
+	return nil
 }
 
 // leaves tells whether something is there that only the restore needed. What

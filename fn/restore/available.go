@@ -12,13 +12,13 @@ import (
 // available waits until the operator says that the installation is available.
 func available(o *State) Decision {
 	if o.Restore.Spec.KustomizationRef == nil || isAvailable(o.APIManager) {
-		return done
+		return nil
 	}
 	d := inTime(o, v1alpha1.ReasonNotAvailable, wait("Waiting for APIManager %q to be available%s", apiManagerOf(o.Restore.Status.Inventory), operatorSays(o.APIManager)))
-	if d.Problem != nil {
-		return d
+	if waits, ok := d.(Wait); ok {
+		return resyncAgain(o, waits)
 	}
-	return resyncAgain(o, d)
+	return d
 }
 
 // routesMissing reports whether Routes are what Available waits for.

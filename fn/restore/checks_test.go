@@ -106,7 +106,7 @@ func TestRepositoryAndKustomization(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := Next(observed(tc.edit))
+			d := told(observed(tc.edit))
 			if tc.want == "" {
 				assert.Nil(t, d.Problem, tc.reason)
 				return
@@ -159,7 +159,7 @@ func TestVersions(t *testing.T) {
 	o.OperatorVersion = "2.16"
 	o.Restore.Status.Plan.Source.ThreeScaleVersion = "2.13"
 	o.Planned = true
-	requireProblem(t, Next(o), v1alpha1.ReasonVersionRefused, true)
+	requireProblem(t, told(o), v1alpha1.ReasonVersionRefused, true)
 }
 
 func TestSource(t *testing.T) {
@@ -211,7 +211,7 @@ func TestSource(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := Next(observed(tc.edit))
+			d := told(observed(tc.edit))
 			if tc.want == "" {
 				assert.Equal(t, MakeSourceClaim, d.Action, tc.reason)
 				return
@@ -227,11 +227,11 @@ func TestSource(t *testing.T) {
 
 func TestCapacity(t *testing.T) {
 	o := observed(branchRead, inspected, planned, storageMade, capacity("50Mi"))
-	requireProblem(t, Next(o), v1alpha1.ReasonVolumeTooSmall, true)
+	requireProblem(t, told(o), v1alpha1.ReasonVolumeTooSmall, true)
 	capacity("100Mi")(o)
-	assert.Equal(t, StartRefill, Next(o).Action)
+	assert.Equal(t, StartRefill, told(o).Action)
 	o.FileStorage.Status.Phase = corev1.ClaimLost
-	requireProblem(t, Next(o), v1alpha1.ReasonFileStorageUnusable, true)
+	requireProblem(t, told(o), v1alpha1.ReasonFileStorageUnusable, true)
 }
 
 func TestAppliedByFlux(t *testing.T) {
@@ -276,7 +276,7 @@ func TestAppliedByFlux(t *testing.T) {
 	}
 	o := observed(published, fluxApplied)
 	o.Kustomization.Status.Inventory.Entries = o.Kustomization.Status.Inventory.Entries[:1]
-	assert.True(t, Next(o).Waits, "an object of ours is not among what it applied")
+	assert.True(t, told(o).Waits, "an object of ours is not among what it applied")
 }
 
 // TestNothingOfOthersIsTold: what is in another namespace, its owner may see; the
@@ -311,7 +311,7 @@ func TestNothingOfOthersIsTold(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := Next(observed(edits...))
+			d := told(observed(edits...))
 			said := d.Message
 			if d.Problem != nil {
 				said += d.Problem.Message

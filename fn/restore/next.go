@@ -5,9 +5,9 @@
 package restore
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -55,47 +55,13 @@ const (
 	Complete Action = "Complete"
 )
 
-// Decision is what to do next: one of an action, a problem, a wait, or nothing
-// more at all.
-type Decision struct {
-	// Step is the name of the step that decided.
-	Step string
-	// Action to do now; "" for none.
-	Action Action
-	// Problem that stops the restore for now.
-	Problem *Problem
-	// Waits tells that others have to do something; a watch wakes the restore.
-	Waits bool
-	// Retry is when to look again at a problem, if nothing else wakes the
-	// restore; zero for the usual interval.
-	Retry time.Duration
-	// Queued tells that nothing was done, since it is not the restore's turn: what its
-	// conditions say of a failure still holds.
-	Queued bool
-	// Message says what goes on, for the condition.
-	Message string
-	// finished tells that a step has nothing left to do.
-	finished bool
-}
-
-// done is the decision of a step that has nothing left to do.
-var done = Decision{finished: true}
-
-func act(action Action, format string, args ...any) Decision {
-	return Decision{Action: action, Message: fmt.Sprintf(format, args...)}
-}
-
-func wait(format string, args ...any) Decision {
-	return Decision{Waits: true, Message: fmt.Sprintf(format, args...)}
-}
-
 // step is one step of a restore.
 type step struct {
 	name   string
 	decide func(*State) Decision
 }
 
-// steps in their order. A step that is done is passed over.
+// steps in their order. One that has nothing left to do decides nothing.
 func steps() []step {
 	return []step{
 		{"Source", source},
@@ -117,25 +83,34 @@ func steps() []step {
 	}
 }
 
-// Next returns what to do next; a Decision without action, problem and wait
-// when there is nothing more to do.
-func Next(o *State) Decision {
-	if o.Restore.Status.Completed {
-		return Decision{Step: "Completed"}
-	}
-	for _, s := range steps() {
-		if d := s.decide(o); !d.finished {
-			d.Step = s.name
-			d.Problem = WithCommand(o.Restore, d.Problem)
-			return d
-		}
-	}
-	return Decision{Step: "Completed", Action: Complete}
+// Next returns what to do next.
+func Next(s *State) Decision {
+	_, d := next(s)
+	return d
 }
 
-// WithCommand adds to a problem that nothing tells us the end of how to tell us.
+// next returns the step that is due, too.
+func next(s *State) (string, Decision) {
+	const completed = "Completed"
+	if s.Restore.Status.Completed {
+		return completed, End{}
+	}
+	for _, step := range steps() {
+		switch d := step.decide(s).(type) {
+		case nil:
+		case Stop:
+			d.Problem = WithCommand(s.Restore, d.Problem)
+			return step.name, d
+		default:
+			return step.name, d
+		}
+	}
+	return completed, Act{Complete}
+}
+
+// WithCommand appends the command that asks for another look, where the controller cannot see by itself that a problem is mended.
 func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
-	if p == nil || !p.Terminal {
+	if !p.Terminal {
 		return p
 	}
 	switch p.Reason {
@@ -154,12 +129,10 @@ func pushed(o *State) bool { return o.Restore.Status.LastPushCommit != "" }
 
 // repository checks what the commit needs before any pod runs.
 func repository(o *State) Decision {
-	for _, check := range []func(*State) *Problem{checkRepository, checkKustomization} {
-		if p := check(o); p != nil {
-			return Decision{Problem: p}
-		}
+	if p := cmp.Or(checkRepository(o), checkKustomization(o)); p != nil {
+		return Stop{Problem: p}
 	}
-	return done
+	return nil
 }
 
 // rights asks before the first pod whether the restore may do what its last steps
@@ -167,14 +140,14 @@ func repository(o *State) Decision {
 func rights(o *State) Decision {
 	switch {
 	case o.Inspect.Exists || pushed(o) || planEnds(o) || o.Restore.Spec.KustomizationRef == nil:
-		return done
+		return nil
 	case !o.RightsAsked:
-		return act(AskRights, "Asking for the rights that the last steps need")
+		return Act{AskRights}
 	case len(o.RightsMissing) > 0:
-		return Decision{Problem: failing(v1alpha1.ReasonRightsMissing, "%s may not %s in namespace %q, which the last steps of the restore need; grant it, as examples/restore/other-namespace/account.yaml does",
+		return Stop{Problem: failing(v1alpha1.ReasonRightsMissing, "%s may not %s in namespace %q, which the last steps of the restore need; grant it, as examples/restore/other-namespace/account.yaml does",
 			job.Sentence(o.Account), strings.Join(o.RightsMissing, ", nor "), o.Restore.Namespace)}
 	}
-	return done
+	return nil
 }
 
 // branch reads the branch once before the first pod: an attempt that is
@@ -183,13 +156,13 @@ func rights(o *State) Decision {
 func branch(o *State) Decision {
 	switch {
 	case o.Inspect.Exists || pushed(o) || planEnds(o):
-		return done
+		return nil
 	case o.Branch == nil:
-		return act(ReadBranch, "Reading branch %q of GitRepository %q", branchName(o), repositoryName(o.Restore))
+		return Act{ReadBranch}
 	case o.Branch.Problem != nil && o.Branch.Commit == "":
-		return Decision{Problem: o.Branch.Problem}
+		return Stop{Problem: o.Branch.Problem}
 	}
-	return done
+	return nil
 }
 
 // branchName is the branch by the observed GitRepository.
@@ -203,16 +176,16 @@ func planEnds(o *State) bool {
 // dryRun ends a dry run behind its plan.
 func dryRun(o *State) Decision {
 	if !planEnds(o) {
-		return done
+		return nil
 	}
 	if leaves(o) {
-		return act(CleanUp, "Removing what the dry run made")
+		return Act{CleanUp}
 	}
 	message := fmt.Sprintf("Planned: %s", Summary(o.Restore.Status.Plan))
 	if p := checkObjects(o); p != nil {
 		message += "; a restore would stop with " + p.Error()
 	}
-	return Decision{Message: message}
+	return End{message}
 }
 
 // Summary counts the verdicts of a plan.

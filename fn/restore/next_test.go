@@ -46,7 +46,7 @@ func TestWay(t *testing.T) {
 	}
 	for i, stage := range way {
 		stage.reached(o)
-		d := Next(o)
+		d := told(o)
 		assert.Equal(t, stage.step, d.Step, "stage %d", i)
 		assert.Equal(t, stage.action, d.Action, "stage %d", i)
 		assert.Equal(t, stage.waits, d.Waits, "stage %d", i)
@@ -57,11 +57,11 @@ func TestWay(t *testing.T) {
 // TestStatusAloneLeadsOn: after the push, what led there may be gone.
 func TestStatusAloneLeadsOn(t *testing.T) {
 	o := observed(published)
-	assert.Equal(t, "Apply", Next(o).Step)
+	assert.Equal(t, "Apply", told(o).Step)
 	applied(o)
 	resynced(o)
 	running(o)
-	assert.Equal(t, "Completed", Next(o).Step)
+	assert.Equal(t, "Completed", told(o).Step)
 }
 
 // TestSourceGoesAfterwards: once nothing more is read from it, a backup may go.
@@ -90,7 +90,7 @@ func TestSourceGoesAfterwards(t *testing.T) {
 		for what, goes := range gone {
 			t.Run(name+what, func(t *testing.T) {
 				o := observed(append(tc.reached, goes)...)
-				d := Next(o)
+				d := told(o)
 				assert.Nil(t, d.Problem, tc.reason)
 				assert.Equal(t, tc.step, d.Step, tc.reason)
 				assert.Equal(t, tc.action, d.Action, tc.reason)
@@ -120,7 +120,7 @@ func TestSourceIsLookedAtAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := observed(tc.reached...)
 			o.SourceClaim = nil
-			d := Next(o)
+			d := told(o)
 			requireProblem(t, d, v1alpha1.ReasonSourceNotFound, false)
 			assert.Equal(t, "Source", d.Step, tc.reason)
 		})
@@ -130,18 +130,18 @@ func TestSourceIsLookedAtAgain(t *testing.T) {
 func TestCompletedLooksAtNothing(t *testing.T) {
 	o := &State{Facts: Facts{Restore: &v1alpha1.ThreeScaleRestore{}}}
 	o.Restore.Status.Completed = true
-	assert.Equal(t, Decision{Step: "Completed"}, Next(o))
+	assert.Equal(t, decided{Step: "Completed"}, told(o))
 }
 
 func TestDryRun(t *testing.T) {
 	dry := func(o *State) { o.Restore.Spec.DryRun = true }
 	o := observed(dry, branchRead, inspected)
-	assert.Equal(t, MakePlan, Next(o).Action)
+	assert.Equal(t, MakePlan, told(o).Action)
 	planned(o)
 	o.Restore.Status.Plan.Objects[1].Verdict = v1alpha1.VerdictConflict
-	assert.Equal(t, CleanUp, Next(o).Action, "a conflict is told, and stops nothing")
+	assert.Equal(t, CleanUp, told(o).Action, "a conflict is told, and stops nothing")
 	cleaned(o)
-	d := Next(o)
+	d := told(o)
 	assert.Equal(t, "DryRun", d.Step)
 	assert.Empty(t, d.Action)
 	assert.Contains(t, d.Message, "Planned: 1 to create, 0 to replace, 0 unchanged, 1 in conflict; a restore would stop with ObjectConflict: Secret \"system-seed\"")
@@ -176,7 +176,7 @@ func TestAskFlux(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := Next(observed(append(stages(justPushed), tc.edits...)...))
+			d := told(observed(append(stages(justPushed), tc.edits...)...))
 			assert.Equal(t, tc.asks, d.Action == AskFlux, "%s: %+v", tc.reason, d)
 			assert.Nil(t, d.Problem)
 		})
@@ -185,7 +185,7 @@ func TestAskFlux(t *testing.T) {
 
 func TestWithoutKustomization(t *testing.T) {
 	o := observed(func(o *State) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil }, published)
-	assert.Equal(t, "Completed", Next(o).Step, "nobody tells when it is applied")
+	assert.Equal(t, "Completed", told(o).Step, "nobody tells when it is applied")
 }
 
 // TestRecorded is a restore whose status was lost, or that was applied again
@@ -195,7 +195,7 @@ func TestRecorded(t *testing.T) {
 		o.RightsAsked, o.Branch = true, &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")}
 	})
 	o.Restore.Status.FoundCommit = commit
-	assert.Equal(t, StartInspect, Next(o).Action, "the file storage may be gone; what a new commit would need is not")
+	assert.Equal(t, StartInspect, told(o).Action, "the file storage may be gone; what a new commit would need is not")
 	assert.Equal(t, run, WantedRun(o), "the recorded run, whatever is the latest by now")
 	inspected(o)
 	o.Inspection.Existing.Present = true
@@ -203,11 +203,11 @@ func TestRecorded(t *testing.T) {
 	assert.Equal(t, StorageSkip, storageAction(o), "3scale may have written to it since")
 	planned(o)
 	o.Restore.Status.Plan.Objects[0].Verdict = v1alpha1.VerdictConflict
-	assert.Equal(t, Publish, Next(o).Action, "what is there is its own; publishing finds the commit")
+	assert.Equal(t, Publish, told(o).Action, "what is there is its own; publishing finds the commit")
 	o.Inspection.Existing.Empty = true
 	planned(o)
 	o.FileStorage = nil
-	assert.Equal(t, MakeFileStorage, Next(o).Action)
+	assert.Equal(t, MakeFileStorage, told(o).Action)
 }
 
 func TestStorageAction(t *testing.T) {
@@ -250,7 +250,7 @@ func existing(policy v1alpha1.ExistingPolicy) func(*State) {
 
 func TestSkippedStorageStartsNoPod(t *testing.T) {
 	o := observed(branchRead, inspected, storageMade, existing(v1alpha1.ExistingSkip), planned)
-	assert.Equal(t, Publish, Next(o).Action)
+	assert.Equal(t, Publish, told(o).Action)
 }
 
 func TestFailedPods(t *testing.T) {
@@ -272,13 +272,13 @@ func TestFailedPods(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := observed(tc.edits...)
-			d := Next(o)
+			d := told(o)
 			requireProblem(t, d, tc.want, tc.terminal)
 			if !tc.terminal {
 				assert.Equal(t, 10*time.Minute, d.Retry, tc.reason)
 			}
 			o.Now = noon.Add(11 * time.Minute)
-			later := Next(o)
+			later := told(o)
 			if tc.terminal {
 				requireProblem(t, later, tc.want, true)
 			} else {
@@ -286,9 +286,9 @@ func TestFailedPods(t *testing.T) {
 			}
 			o.Now = noon
 			requested("now")(o)
-			assert.Contains(t, []Action{DropInspect, DropRefill}, Next(o).Action, "on request it is tried at once")
+			assert.Contains(t, []Action{DropInspect, DropRefill}, told(o).Action, "on request it is tried at once")
 			o.Restore.Status.LastHandledReconcileAt = "now"
-			requireProblem(t, Next(o), tc.want, tc.terminal)
+			requireProblem(t, told(o), tc.want, tc.terminal)
 		})
 	}
 }
@@ -317,7 +317,7 @@ func TestRecordedRunIsGone(t *testing.T) {
 			o := observed(branchRead, failedInspect("RunNotFound"))
 			o.Restore.Status.FoundCommit = commit
 			tc.edit(o)
-			d := Next(o)
+			d := told(o)
 			requireProblem(t, d, o.Inspection.Reason, true)
 			assert.Contains(t, d.Problem.Message, tc.want, tc.reason)
 			assert.Equal(t, tc.want == again, strings.Contains(d.Problem.Message, again), tc.reason)
@@ -361,16 +361,16 @@ func TestDeadlines(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := observed(tc.reached...)
-			d := Next(o)
+			d := told(o)
 			assert.True(t, d.Waits)
 			assert.Equal(t, time.Hour, d.Retry)
 			o.Now = noon.Add(2 * time.Hour)
-			requireProblem(t, Next(o), tc.reason, true)
+			requireProblem(t, told(o), tc.reason, true)
 			requested("now")(o)
-			assert.True(t, Next(o).Waits, "on request it waits again")
+			assert.True(t, told(o).Waits, "on request it waits again")
 			o.Restore.Annotations = nil
 			tc.mended(o)
-			assert.Nil(t, Next(o).Problem)
+			assert.Nil(t, told(o).Problem)
 		})
 	}
 }
@@ -378,53 +378,53 @@ func TestDeadlines(t *testing.T) {
 func TestKustomizationSaysWhy(t *testing.T) {
 	o := observed(published)
 	o.Kustomization.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "kustomize build failed"}}
-	assert.NotContains(t, Next(o).Message, "kustomize build failed", "that is of an earlier commit")
+	assert.NotContains(t, told(o).Message, "kustomize build failed", "that is of an earlier commit")
 	o.Kustomization.Status.LastAttemptedRevision = "main@sha1:" + commit
-	assert.Contains(t, Next(o).Message, "it says: kustomize build failed")
+	assert.Contains(t, told(o).Message, "it says: kustomize build failed")
 }
 
 func TestRepositorySaysWhy(t *testing.T) {
 	o := observed(published)
 	o.Repository.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "authentication required"}}
-	assert.Contains(t, Next(o).Message, "the GitRepository says: authentication required")
+	assert.Contains(t, told(o).Message, "the GitRepository says: authentication required")
 }
 
 func TestDryRunLeavesNothing(t *testing.T) {
 	o := observed(branchRead, inspected, planned)
 	o.Inspect = Pod{}
 	o.Restore.Spec.DryRun, o.Leftovers = true, true
-	assert.Equal(t, CleanUp, Next(o).Action, "its Job is gone, what was handed over is not")
+	assert.Equal(t, CleanUp, told(o).Action, "its Job is gone, what was handed over is not")
 	o.CleanedUp = true
-	assert.Empty(t, Next(o).Action, "what is held by somebody else does not keep it from ending")
+	assert.Empty(t, told(o).Action, "what is held by somebody else does not keep it from ending")
 }
 
 func TestDryRunTooLate(t *testing.T) {
 	o := observed(inspected, planned, published)
 	o.Restore.Spec.DryRun = true
-	assert.Equal(t, "Apply", Next(o).Step, "what is pushed cannot be planned any more")
+	assert.Equal(t, "Apply", told(o).Step, "what is pushed cannot be planned any more")
 }
 
 func TestPodThatIsGoing(t *testing.T) {
 	o := observed(branchRead)
 	o.Inspect.Ending = true
-	assert.True(t, Next(o).Waits, "one of its name cannot be made yet")
+	assert.True(t, told(o).Waits, "one of its name cannot be made yet")
 	o = observed(branchRead, inspected, planned, storageMade)
 	o.Refill.Ending = true
-	assert.True(t, Next(o).Waits)
+	assert.True(t, told(o).Waits)
 }
 
 // TestRefusedPushRests: each event would be one more line in the log of the
 // server's owner.
 func TestRefusedPushRests(t *testing.T) {
 	o := observed(branchRead, inspected, planned, storageMade, refilled)
-	assert.Equal(t, Publish, Next(o).Action)
+	assert.Equal(t, Publish, told(o).Action)
 	o.Restore.Generation = 3
 	o.Restore.Status.Conditions = []metav1.Condition{{Type: "Stalled", Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPushRejected, Message: "hook declined", ObservedGeneration: 3}}
-	d := Next(o)
+	d := told(o)
 	requireProblem(t, d, v1alpha1.ReasonPushRejected, true)
 	assert.Equal(t, "hook declined", d.Problem.Message)
 	requested("now")(o)
-	assert.Equal(t, Publish, Next(o).Action, "somebody asks")
+	assert.Equal(t, Publish, told(o).Action, "somebody asks")
 	o.Restore.Annotations, o.Restore.Generation = nil, 4
-	assert.Equal(t, Publish, Next(o).Action, "somebody asks for something else")
+	assert.Equal(t, Publish, told(o).Action, "somebody asks for something else")
 }

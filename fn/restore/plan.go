@@ -13,24 +13,24 @@ import (
 func plan(o *State) Decision {
 	status := o.Restore.Status
 	if pushed(o) {
-		return done
+		return nil
 	}
 	if status.Plan == nil {
-		return act(MakePlan, "Comparing the backup with the namespace")
+		return Act{MakePlan}
 	}
 	if o.Restore.Spec.DryRun {
-		return done
+		return nil
 	}
 	if p := checkObjects(o); p != nil {
 		if p.Reason == v1alpha1.ReasonNotEmpty && RequestedAgain(o.Restore) {
-			return act(DropInspect, "Looking at the files again, as requested")
+			return Act{DropInspect} // to look at the files again
 		}
 		if !o.Planned {
-			return act(MakePlan, "Comparing again: it may have been mended")
+			return Act{MakePlan} // it may have been mended
 		}
-		return Decision{Problem: p}
+		return Stop{Problem: p}
 	}
-	return done
+	return nil
 }
 
 // checkObjects tells what stands in the way of the plan.

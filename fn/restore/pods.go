@@ -8,31 +8,28 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/threescale"
 )
 
 // inspect reads the run and hands its objects over.
 func inspect(o *State) Decision {
 	if pushed(o) || planEnds(o) {
-		return done
+		return nil
 	}
 	reading := work{pod: o.Inspect, start: StartInspect, drop: DropInspect, doing: "reading the backup"}
-	reading.starting = fmt.Sprintf("Starting to read run %q from PersistentVolumeClaim %q", WantedRun(o), SourceClaimName(o.Restore, o.Backup))
 	if p := checkDoomed(o); p != nil && !o.Inspect.Exists {
-		return Decision{Problem: p, Retry: doomedRetry}
+		return Stop{Problem: p, Retry: doomedRetry}
 	}
 	if i := o.Inspection; i != nil {
 		reading.completed, reading.reason, reading.message = i.Completed, i.Reason, i.Message
 	}
-	d := reading.decide(o)
-	if !d.finished {
+	if d := reading.decide(o); d != nil {
 		return d
 	}
 	i := o.Inspection
 	if want := WantedManifest(o, i.Run); want != "" && i.ManifestSHA256 != want {
 		return failedPod(o, o.Inspect, DropInspect, reading.doing, v1alpha1.ReasonRunReplaced, fmt.Sprintf("manifest.json of run %q has SHA-256 %s, and must have %s", i.Run, i.ManifestSHA256, want))
 	}
-	return d
+	return nil
 }
 
 // WantedRun is the run that the inspect Job is told to read: the one that an
@@ -61,12 +58,12 @@ func WantedManifest(o *State, run string) string {
 // refill writes the file storage.
 func refill(o *State) Decision {
 	if pushed(o) || !fills(o) {
-		return done
+		return nil
 	}
 	if o.Refill.Exists && replaced(o) {
-		return act(DropRefill, "Filling again: PersistentVolumeClaim %q was replaced", threescale.FileStorageClaimName)
+		return Act{DropRefill}
 	}
-	writing := work{pod: o.Refill, start: StartRefill, drop: DropRefill, doing: "writing the file storage", starting: "Starting to write the file storage"}
+	writing := work{pod: o.Refill, start: StartRefill, drop: DropRefill, doing: "writing the file storage"}
 	if r := o.Refilled; r != nil {
 		writing.completed, writing.reason, writing.message = r.Completed, r.Reason, r.Message
 	}
@@ -75,9 +72,9 @@ func refill(o *State) Decision {
 
 // work is what a pod does for a restore.
 type work struct {
-	pod             Pod
-	start, drop     Action
-	starting, doing string
+	pod         Pod
+	start, drop Action
+	doing       string
 	// What its report says, if there is one.
 	completed       bool
 	reason, message string
@@ -89,7 +86,7 @@ func (w work) decide(o *State) Decision {
 	case w.pod.Ending:
 		return wait("Waiting for the pod before to be gone; if it takes long, look at: %s", look(o))
 	case !w.pod.Exists:
-		return act(w.start, "%s", w.starting)
+		return Act{w.start}
 	case w.pod.Failed && w.reason != "":
 		return failedPod(o, w.pod, w.drop, w.doing, w.reason, w.message)
 	case w.pod.Failed:
@@ -99,7 +96,7 @@ func (w work) decide(o *State) Decision {
 	case !w.completed:
 		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonReportMissing, "it ended well but left no result")
 	}
-	return done
+	return nil
 }
 
 func look(o *State) string {
@@ -148,17 +145,17 @@ func remedy(o *State, reason string) string {
 // the retry interval; the others when somebody asks for it.
 func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) Decision {
 	if RequestedAgain(o.Restore) {
-		return act(drop, "Trying again, as requested")
+		return Act{drop}
 	}
 	text := fmt.Sprintf("%s failed: %s%s", job.Sentence(doing), message, advice(reason))
 	if final(reason) {
-		return Decision{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; " + remedy(o, reason)}}
+		return Stop{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; " + remedy(o, reason)}}
 	}
 	after := pod.EndedAt.Add(o.Restore.GetRetryInterval()).Sub(o.Now)
 	if after <= 0 {
-		return act(drop, "Trying again")
+		return Act{drop}
 	}
-	return Decision{
+	return Stop{
 		Problem: &Problem{Reason: reason, Message: fmt.Sprintf("%s; look at: %s; it is tried again", text, look(o))},
 		Retry:   max(after, time.Second),
 	}

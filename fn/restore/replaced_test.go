@@ -80,7 +80,7 @@ func TestReplacedRunStops(t *testing.T) {
 		"Unknown":  {"the plan tells", stages(inspected, claim), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := Next(observed(append(stages(branchRead), tc.edits...)...))
+			d := told(observed(append(stages(branchRead), tc.edits...)...))
 			if !tc.stopped {
 				assert.Equal(t, MakePlan, d.Action, "%s: %+v", tc.why, d)
 				return
@@ -100,7 +100,7 @@ func TestLatestOfABackupThatIsGone(t *testing.T) {
 		o.Inspect.Complete, o.Inspect.Failed = false, true
 		o.Inspection.Completed, o.Inspection.Reason, o.Inspection.Message = false, v1alpha1.ReasonRunNotFound, `run "`+run+`" is not on the volume`
 	}
-	d := Next(observed(fromBackup(run, manifestDigest), inspected, gone))
+	d := told(observed(fromBackup(run, manifestDigest), inspected, gone))
 	require.NotNil(t, d.Problem)
 	assert.True(t, d.Problem.Terminal)
 	assert.Contains(t, d.Problem.Message, "status.lastRun")

@@ -16,26 +16,26 @@ import (
 // (controllers/apps/apimanagerrestore_logic_reconciler.go:156-161).
 func resync(o *State) Decision {
 	if !resyncs(o) || o.Restore.Status.Resynced {
-		return done
+		return nil
 	}
 	if !o.Resync.Exists && !o.Resync.Ending && !sidekiqReady(o.APIManager) {
 		return inTime(o, v1alpha1.ReasonResyncFailed, wait("Waiting for %s to be ready, which has Zync make the Routes%s", threescale.Sidekiq, operatorSays(o.APIManager)))
 	}
 	telling := work{
 		pod: o.Resync, start: StartResync, drop: DropResync,
-		doing: "having Zync make the Routes", starting: "Having Zync make the Routes again",
+		doing:     "having Zync make the Routes",
 		completed: o.Resync.Complete,
 		reason:    v1alpha1.ReasonResyncFailed,
 		message:   fmt.Sprintf("%s; its log says why: kubectl -n %s logs job/%s", o.Resync.Message, o.Restore.Namespace, o.Resync.Name),
 	}
-	d := telling.decide(o)
-	if d.finished {
-		return act(NoteResync, "Zync was told to make the Routes again")
-	}
-	if d.Problem != nil {
+	switch d := telling.decide(o).(type) {
+	case nil:
+		return Act{NoteResync}
+	case Stop:
 		return lasting(o, d)
+	default:
+		return d
 	}
-	return d
 }
 
 // leastBetweenResyncs keeps Zync from being told again and again while it works.
@@ -45,16 +45,16 @@ const leastBetweenResyncs = time.Minute
 // succeeds even where it could not enqueue anything (3scale/porta:
 // app/lib/event_store/repository.rb), and System's database may have been given
 // its new domains only now.
-func resyncAgain(o *State, d Decision) Decision {
+func resyncAgain(o *State, d Wait) Decision {
 	if !resyncs(o) || !o.Restore.Status.Resynced || !routesMissing(o.APIManager) {
 		return d
 	}
 	if RequestedAgain(o.Restore) {
-		return act(DropResync, "Having Zync make the Routes once more, as requested")
+		return Act{DropResync}
 	}
 	after := o.Resync.EndedAt.Add(max(o.Restore.GetRetryInterval(), leastBetweenResyncs)).Sub(o.Now)
 	if after <= 0 {
-		return act(DropResync, "Having Zync make the Routes once more, since they have not come")
+		return Act{DropResync}
 	}
 	d.Retry = min(d.Retry, max(after, time.Second))
 	return d

@@ -46,7 +46,7 @@ func TestResyncIsLeftOut(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := observed(published, applied, sidekiqRuns, tc.edit)
-			assert.Equal(t, tc.step, Next(o).Step, tc.reason)
+			assert.Equal(t, tc.step, told(o).Step, tc.reason)
 		})
 	}
 }
@@ -70,13 +70,13 @@ func TestResyncWaitsForSidekiq(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := observed(published, applied, sidekiqRuns, tc.edit)
-			d := Next(o)
+			d := told(o)
 			assert.Equal(t, "Resync", d.Step, tc.reason)
 			assert.True(t, d.Waits, tc.reason)
 			assert.Contains(t, d.Message, "Waiting for system-sidekiq to be ready")
 			assert.Contains(t, d.Message, tc.want, tc.reason)
 			o.Now = noon.Add(2 * time.Hour)
-			requireProblem(t, Next(o), v1alpha1.ReasonResyncFailed, true)
+			requireProblem(t, told(o), v1alpha1.ReasonResyncFailed, true)
 		})
 	}
 }
@@ -103,11 +103,11 @@ func TestAvailableQuotesTheOperator(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := observed(published, applied, resyncing, resyncDone, resynced, tc.edit)
-			d := Next(o)
+			d := told(o)
 			assert.True(t, d.Waits)
 			assert.Contains(t, d.Message, tc.want, tc.reason)
 			o.Now = noon.Add(2 * time.Hour)
-			d = Next(o)
+			d = told(o)
 			requireProblem(t, d, v1alpha1.ReasonNotAvailable, true)
 			assert.Contains(t, d.Problem.Message, tc.want, tc.reason)
 		})
@@ -135,12 +135,12 @@ func TestResyncIsRepeated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := observed(append(stages(published, applied, resyncing, resyncDone, resynced), tc.edits...)...)
 			o.Now = noon.Add(tc.later)
-			assert.Equal(t, tc.want, Next(o).Action, tc.reason)
+			assert.Equal(t, tc.want, told(o).Action, tc.reason)
 		})
 	}
 	o := observed(published, applied, resyncing, resyncDone, resynced, missing)
 	o.Now = noon.Add(2 * time.Hour)
-	requireProblem(t, Next(o), v1alpha1.ReasonNotAvailable, true)
+	requireProblem(t, told(o), v1alpha1.ReasonNotAvailable, true)
 }
 
 // TestResyncFails: it is tried again until the timeout has passed.
@@ -149,32 +149,32 @@ func TestResyncFails(t *testing.T) {
 		o.Resync = Pod{Name: "dr-resync-0123abcd", Exists: true, Failed: true, EndedAt: noon, Message: "BackoffLimitExceeded"}
 	}
 	o := observed(published, applied, sidekiqRuns, failed)
-	d := Next(o)
+	d := told(o)
 	requireProblem(t, d, v1alpha1.ReasonResyncFailed, false)
 	assert.Contains(t, d.Problem.Message, "kubectl -n 3scale logs job/dr-resync-0123abcd")
 	o.Now = noon.Add(11 * time.Minute)
-	assert.Equal(t, DropResync, Next(o).Action)
+	assert.Equal(t, DropResync, told(o).Action)
 	o = observed(published, applied, sidekiqRuns, failed)
 	o.Now, o.Resync.EndedAt = noon.Add(2*time.Hour), noon.Add(2*time.Hour)
-	d = Next(o)
+	d = told(o)
 	requireProblem(t, d, v1alpha1.ReasonResyncFailed, true)
 	assert.Contains(t, d.Problem.Message, "not within 1h0m0s (spec.timeout)")
 	requested("now")(o)
-	assert.Equal(t, DropResync, Next(o).Action)
+	assert.Equal(t, DropResync, told(o).Action)
 }
 
 // TestRightsAreAskedFirst: it is late to learn of a missing one after the commit.
 func TestRightsAreAskedFirst(t *testing.T) {
 	o := observed()
-	assert.Equal(t, AskRights, Next(o).Action)
+	assert.Equal(t, AskRights, told(o).Action)
 	o.RightsAsked, o.RightsMissing = true, []string{"get deployments.apps", "create jobs.batch"}
-	d := Next(o)
+	d := told(o)
 	requireProblem(t, d, v1alpha1.ReasonRightsMissing, false)
 	assert.Contains(t, d.Problem.Message, `The controller may not get deployments.apps, nor create jobs.batch in namespace "3scale"`)
 	o.Inspect.Exists = true
-	assert.NotEqual(t, "Rights", Next(o).Step, "it is not asked for each event")
+	assert.NotEqual(t, "Rights", told(o).Step, "it is not asked for each event")
 	o = observed(func(o *State) { o.Restore.Spec.KustomizationRef, o.Kustomization = nil, nil })
-	assert.Equal(t, "Branch", Next(o).Step, "the restore ends with the commit")
+	assert.Equal(t, "Branch", told(o).Step, "the restore ends with the commit")
 }
 
 func TestOwnedBy(t *testing.T) {

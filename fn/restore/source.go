@@ -72,16 +72,15 @@ func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, claim *corev1.PersistentVolum
 // something is to be read from it.
 func source(o *State) Decision {
 	if pushed(o) || planEnds(o) {
-		return done
+		return nil
 	}
-	r := o.Restore
 	if p := checkSource(o); p != nil {
-		return Decision{Problem: p}
+		return Stop{Problem: p}
 	}
 	if o.SourceClaim == nil {
-		return act(MakeSourceClaim, "Making PersistentVolumeClaim %q for PersistentVolume %q", SourceClaimName(r, o.Backup), r.Spec.RestoreSource.PersistentVolume.VolumeName)
+		return Act{MakeSourceClaim}
 	}
-	return done
+	return nil
 }
 
 func checkSource(o *State) *Problem {

@@ -67,31 +67,31 @@ func fills(o *State) bool {
 // fileStorage makes the claim of the file storage, unless there is one.
 func fileStorage(o *State) Decision {
 	if pushed(o) {
-		return done
+		return nil
 	}
 	if p := checkDoomed(o); p != nil {
-		return Decision{Problem: p, Retry: doomedRetry}
+		return Stop{Problem: p, Retry: doomedRetry}
 	}
 	claim := o.FileStorage
 	if i := o.Inspection; claim == nil && !fills(o) && i != nil && i.FileStorage.Stored && i.Existing.Present {
-		return act(DropInspect, "Looking again: PersistentVolumeClaim %q is gone since the backup was read", threescale.FileStorageClaimName)
+		return Act{DropInspect} // the claim is gone since the backup was read
 	}
 	if !fills(o) {
-		return done
+		return nil
 	}
 	if claim == nil {
-		return act(MakeFileStorage, "Making PersistentVolumeClaim %q", threescale.FileStorageClaimName)
+		return Act{MakeFileStorage}
 	}
 	switch {
 	case claim.DeletionTimestamp != nil:
-		return Decision{Problem: failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q is being deleted", claim.Name)}
+		return Stop{Problem: failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q is being deleted", claim.Name)}
 	case claim.Status.Phase == corev1.ClaimLost:
-		return Decision{Problem: stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; delete it", claim.Name, claim.Spec.VolumeName)}
+		return Stop{Problem: stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; delete it", claim.Name, claim.Spec.VolumeName)}
 	}
 	if p := checkCapacity(claim, o.Restore.Status.Plan.FileStorage.Bytes); p != nil {
-		return Decision{Problem: p}
+		return Stop{Problem: p}
 	}
-	return done
+	return nil
 }
 
 // doomedRetry is how soon to look whether the garbage collector has done its work.
@@ -122,9 +122,9 @@ func replaced(o *State) bool {
 // filled is still there: Flux would make an empty one in its place.
 func keptFiles(o *State) Decision {
 	if !pushed(o) || !replaced(o) && (o.FileStorage == nil || o.FileStorage.DeletionTimestamp == nil || o.Refill.FileStorage == "") {
-		return done
+		return nil
 	}
-	return Decision{Problem: stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q, which this restore filled, was deleted since, and the files with it; find out by whom (the garbage collector does it when an APIManager is deleted), then restore again: %s",
+	return Stop{Problem: stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q, which this restore filled, was deleted since, and the files with it; find out by whom (the garbage collector does it when an APIManager is deleted), then restore again: %s",
 		threescale.FileStorageClaimName, forceAgain(o.Restore))}
 }
 

@@ -50,7 +50,7 @@ func TestFileStorageIsTakenAway(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := Next(observed(tc.reached...))
+			d := told(observed(tc.reached...))
 			assert.Equal(t, tc.action, d.Action, tc.reason)
 			if tc.problem == "" {
 				assert.Nil(t, d.Problem, tc.reason)

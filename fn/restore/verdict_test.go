@@ -135,16 +135,16 @@ func TestVerdicts(t *testing.T) {
 func TestConflictsStop(t *testing.T) {
 	o := observed(branchRead, inspected, planned)
 	o.Restore.Status.Plan.Objects[1].Verdict = v1alpha1.VerdictConflict
-	assert.Equal(t, MakePlan, Next(o).Action, "whatever woke it may have mended it")
+	assert.Equal(t, MakePlan, told(o).Action, "whatever woke it may have mended it")
 	o.Planned = true
-	requireProblem(t, Next(o), v1alpha1.ReasonObjectConflict, true)
+	requireProblem(t, told(o), v1alpha1.ReasonObjectConflict, true)
 	o.Restore.Status.Plan.Objects[0].Verdict = v1alpha1.VerdictConflict
-	d := Next(o)
+	d := told(o)
 	requireProblem(t, d, v1alpha1.ReasonAPIManagerExists, true)
 	assert.Contains(t, d.Problem.Message, "annotate --overwrite threescalerestore", "how to tell that it is mended")
 	existing(v1alpha1.ExistingFail)(o)
 	planned(o)
-	requireProblem(t, Next(o), v1alpha1.ReasonNotEmpty, true)
+	requireProblem(t, told(o), v1alpha1.ReasonNotEmpty, true)
 	requested("now")(o)
-	assert.Equal(t, DropInspect, Next(o).Action, "what is in the storage only a pod can tell")
+	assert.Equal(t, DropInspect, told(o).Action, "what is in the storage only a pod can tell")
 }

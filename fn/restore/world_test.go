@@ -177,10 +177,36 @@ func cleaned(o *State) { o.Inspect, o.Refill, o.Resync = Pod{}, Pod{}, Pod{} }
 // stages returns the edits up to and with the last one given.
 func stages(edits ...func(*State)) []func(*State) { return edits }
 
-func requireProblem(t *testing.T, d Decision, reason string, terminal bool) {
+func requireProblem(t *testing.T, d decided, reason string, terminal bool) {
 	t.Helper()
 	require.NotNil(t, d.Problem, "%+v", d)
 	require.Equal(t, reason, d.Problem.Reason, d.Problem.Message)
 	require.Equal(t, terminal, d.Problem.Terminal, d.Problem.Message)
 	require.NotEmpty(t, d.Problem.Message)
+}
+
+// decided is a decision of whatever kind, and the step that made it.
+type decided struct {
+	Step    string
+	Action  Action
+	Waits   bool
+	Problem *Problem
+	Message string
+	Retry   time.Duration
+}
+
+// told decides what to do next.
+func told(s *State) decided {
+	step, decision := next(s)
+	switch d := decision.(type) {
+	case Act:
+		return decided{Step: step, Action: d.Action}
+	case Wait:
+		return decided{Step: step, Waits: true, Message: d.Message, Retry: d.Retry}
+	case Stop:
+		return decided{Step: step, Problem: d.Problem, Retry: d.Retry}
+	case End:
+		return decided{Step: step, Message: d.Message}
+	}
+	panic("no decision")
 }

@@ -201,20 +201,18 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 			observed.SourceClaim.Spec.VolumeName = source.VolumeName
 		}
 		observed.RightsAsked = true
-		d := restore.Next(observed)
-		assert.Nil(t, d.Problem)
-		assert.Equal(t, restore.ReadBranch, d.Action, "the source and the repository can be used")
+		assert.Equal(t, restore.Act{Action: restore.ReadBranch}, restore.Next(observed), "the source and the repository can be used")
 
 		if e.repository.Namespace == e.restore.Namespace {
 			assert.Empty(t, e.repository.Annotations, "there is nobody else to let in")
 			observed.NoCrossNamespaceRefs = true
-			assert.Equal(t, restore.ReadBranch, restore.Next(observed).Action)
+			assert.Equal(t, restore.Act{Action: restore.ReadBranch}, restore.Next(observed))
 			return
 		}
 		e.repository.Annotations = nil
-		d = restore.Next(observed)
-		require.NotNil(t, d.Problem, "without the annotation it is refused")
-		assert.Equal(t, v1alpha1.ReasonAccessDenied, d.Problem.Reason)
+		refused, ok := restore.Next(observed).(restore.Stop)
+		require.True(t, ok, "without the annotation it is refused")
+		assert.Equal(t, v1alpha1.ReasonAccessDenied, refused.Problem.Reason)
 	})
 }
 
