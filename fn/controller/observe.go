@@ -61,30 +61,30 @@ func get(ctx context.Context, c client.Client, namespace, name string, into clie
 	return true, nil
 }
 
-func (w *work) observeSource(ctx context.Context) error {
-	o, namespace := &w.state, w.restore.Namespace
-	if ref := w.restore.Spec.RestoreSource.BackupRef; ref != nil {
-		backup := &unstructured.Unstructured{}
-		backup.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup))
-		ok, err := get(ctx, w.tenant, namespace, ref.Name, backup)
-		if err != nil {
+// find reads an object; nil if there is none.
+func find[T any, Object interface {
+	*T
+	client.Object
+}](ctx context.Context, c client.Client, namespace, name string) (Object, error) {
+	into := Object(new(T))
+	if ok, err := get(ctx, c, namespace, name, into); !ok {
+		return nil, err
+	}
+	return into, nil
+}
+
+func (w *work) observeSource(ctx context.Context) (err error) {
+	o, source := &w.state, w.restore.Spec.RestoreSource
+	if ref := source.BackupRef; ref != nil {
+		if o.Backup, err = w.live(ctx, v1alpha1.GroupVersion.String(), v1alpha1.KindBackup, ref.Name); err != nil {
 			return err
 		}
-		if ok {
-			o.Backup = backup.Object
-		}
 	}
-	if source := w.restore.Spec.RestoreSource.PersistentVolume; source != nil {
-		volume := &corev1.PersistentVolume{}
-		ok, err := get(ctx, w.Client, "", source.VolumeName, volume)
-		if err != nil {
+	if volume := source.PersistentVolume; volume != nil {
+		if o.SourceVolume, err = find[corev1.PersistentVolume](ctx, w.Client, "", volume.VolumeName); err != nil {
 			return err
 		}
-		if ok {
-			o.SourceVolume = volume
-		}
 	}
-	var err error
 	o.SourceClaim, err = w.claim(ctx, restore.SourceClaimName(w.restore, o.Backup))
 	return err
 }
@@ -94,35 +94,23 @@ func (w *work) claim(ctx context.Context, name string) (*corev1.PersistentVolume
 	if name == "" {
 		return nil, nil
 	}
-	claim := &corev1.PersistentVolumeClaim{}
-	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, claim)
-	if !ok {
-		return nil, err
-	}
-	return claim, nil
+	return find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, name)
 }
 
 func (w *work) observeFlux(ctx context.Context) error {
-	repository := &sourcev1.GitRepository{}
+	repository, kustomization := &sourcev1.GitRepository{}, &kustomizev1.Kustomization{}
 	ok, err := w.readFlux(ctx, w.restore.Spec.SourceRef.NamespacedReference, v1alpha1.ReasonRepositoryUnusable, repository)
-	if err != nil {
-		return err
-	}
 	if ok {
 		w.state.Repository = repository
 	}
-	if w.restore.Spec.KustomizationRef == nil {
-		return nil
-	}
-	kustomization := &kustomizev1.Kustomization{}
-	ok, err = w.readFlux(ctx, *w.restore.Spec.KustomizationRef, v1alpha1.ReasonKustomizationUnusable, kustomization)
-	if err != nil {
+	if err != nil || w.restore.Spec.KustomizationRef == nil {
 		return err
 	}
+	ok, err = w.readFlux(ctx, *w.restore.Spec.KustomizationRef, v1alpha1.ReasonKustomizationUnusable, kustomization)
 	if ok {
 		w.state.Kustomization = kustomization
 	}
-	return nil
+	return err
 }
 
 // readFlux reads an object of Flux. One of another namespace that does not decode is

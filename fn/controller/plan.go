@@ -139,26 +139,10 @@ func treeProblem(err error) error {
 
 // handedOver reads the objects that the inspect Job handed over: exactly those
 // that its report lists.
-func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key, error) {
-	step := w.step(specs.Inspecting)
-	parts := make([]map[string][]byte, handoverParts)
-	for part := range handoverParts {
-		secret := &corev1.Secret{}
-		name := specs.HandoverName(step, part)
-		ok, err := get(ctx, w.tenant, step.Namespace, name, secret)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !ok {
-			return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf("Hand-over Secret %q is gone; the backup is read again", name)}, w.drop(ctx, step.Action))
-		}
-		if !metav1.IsControlledBy(secret, w.restore) {
-			return nil, nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Secret %q exists and is not of this restore; delete it, or rename the restore", name), Terminal: true}
-		}
-		parts[part] = secret.Data
-	}
-	if job.HandoverDigest(parts) != w.state.Inspection.HandoverSHA256 {
-		return nil, nil, errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: "The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace; the backup is read again"}, w.drop(ctx, step.Action))
+func (w *work) handedOver(ctx context.Context) (objects []json.RawMessage, admitted []overlay.Key, err error) {
+	parts, err := w.handover(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	left := 0 // a report that lists an object again and again would have it copied as often
 	for _, part := range parts {
@@ -166,8 +150,6 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 			left += len(data)
 		}
 	}
-	var objects []json.RawMessage
-	var admitted []overlay.Key
 	for _, handed := range w.state.Inspection.Objects {
 		data, err := handed.Handed(parts)
 		if err != nil {
@@ -183,6 +165,33 @@ func (w *work) handedOver(ctx context.Context) ([]json.RawMessage, []overlay.Key
 		admitted = append(admitted, overlay.Key{Kind: handed.Kind, Name: handed.Name})
 	}
 	return objects, admitted, nil
+}
+
+// handover reads the data of the hand-over Secrets, which is what the report has the digest of. Else the backup is read again.
+func (w *work) handover(ctx context.Context) ([]map[string][]byte, error) {
+	step := w.step(specs.Inspecting)
+	again := func(format string, args ...any) error {
+		return errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf(format, args...) + "; the backup is read again"}, w.drop(ctx, step.Action))
+	}
+	parts := make([]map[string][]byte, handoverParts)
+	for part := range parts {
+		secret := &corev1.Secret{}
+		name := specs.HandoverName(step, part)
+		ok, err := get(ctx, w.tenant, step.Namespace, name, secret)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, again("Hand-over Secret %q is gone", name)
+		case !metav1.IsControlledBy(secret, w.restore):
+			return nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Secret %q exists and is not of this restore; delete it, or rename the restore", name), Terminal: true}
+		}
+		parts[part] = secret.Data
+	}
+	if job.HandoverDigest(parts) != w.state.Inspection.HandoverSHA256 {
+		return nil, again("The hand-over Secrets were changed since the backup was read; find out who may write Secrets in this namespace")
+	}
+	return parts, nil
 }
 
 // compareLive reports whether the live objects hold what was committed. It reads the commit's objects from the hand-over; where that is

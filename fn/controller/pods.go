@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/specs"
@@ -51,7 +52,7 @@ func (w *work) startInspect(ctx context.Context) error {
 }
 
 func (w *work) startRefill(ctx context.Context) error {
-	in := specs.RefillInput{Existing: existing(w.restore)}
+	in := specs.RefillInput{Existing: restore.Existing(w.restore.Status.Plan)}
 	var err error
 	if in.StepInput, err = w.stepInput(ctx, specs.Refilling); err != nil {
 		return err
@@ -63,18 +64,6 @@ func (w *work) startRefill(ctx context.Context) error {
 		in.FileStorageUID = claim.UID
 	}
 	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
-}
-
-// existing is what the refill does with files that are there: where the plan
-// fills an empty storage, none may have come since.
-func existing(r *v1alpha1.ThreeScaleRestore) string {
-	switch r.Status.Plan.FileStorage.Action {
-	case restore.StorageOverwrite:
-		return job.ExistingOverwrite
-	case restore.StorageMirror:
-		return job.ExistingMirror
-	}
-	return job.ExistingFail
 }
 
 // helpers are the objects that a Job needs beside it, in the order in which
@@ -112,18 +101,21 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 			return in, p
 		}
 	}
+	err := w.identities(ctx, &in)
+	return in, err
+}
+
+// identities names the Secret of what decrypts the backup, and its keys.
+func (w *work) identities(ctx context.Context, in *specs.StepInput) error {
 	if w.restore.Spec.Decryption == nil {
-		return in, nil
+		return nil
 	}
 	secret, err := w.tenantSecret(ctx, w.restore.Spec.Decryption.SecretRef.Name, v1alpha1.ReasonDecryptionFailed, "spec.decryption.secretRef")
 	if err != nil {
-		return in, err
+		return err
 	}
-	in.Identities.Secret = secret.Name
-	for key := range secret.Data {
-		in.Identities.Keys = append(in.Identities.Keys, key)
-	}
-	return in, nil
+	in.Identities.Secret, in.Identities.Keys = secret.Name, slices.Sorted(maps.Keys(secret.Data))
+	return nil
 }
 
 // mounting selects the pods that mount the file storage; nil if there are none,

@@ -29,7 +29,7 @@ func refusedBefore(o *State) *Problem {
 	r := o.Restore
 	stopped := meta.FindStatusCondition(r.Status.Conditions, fluxmeta.StalledCondition)
 	if stopped == nil || stopped.Status != metav1.ConditionTrue || stopped.Reason != v1alpha1.ReasonPushRejected ||
-		stopped.ObservedGeneration != r.Generation || RequestedAgain(r) {
+		stopped.ObservedGeneration != r.Generation || requestedAgain(r) {
 		return nil
 	}
 	return &Problem{Reason: stopped.Reason, Message: stopped.Message, Terminal: true}
@@ -104,7 +104,7 @@ func short(commit string) string { return commit[:min(len(commit), 12)] }
 // ends by itself if they come round later.
 func inTime(o *State, reason string, d Wait) Decision {
 	since := o.Restore.Status.WaitingSince
-	if since == nil || RequestedAgain(o.Restore) {
+	if since == nil || requestedAgain(o.Restore) {
 		return d
 	}
 	deadline := since.Add(o.Restore.GetTimeout())
@@ -118,7 +118,7 @@ func inTime(o *State, reason string, d Wait) Decision {
 // lasting ends the retries of a problem once they have taken too long.
 func lasting(o *State, d Stop) Decision {
 	since := o.Restore.Status.WaitingSince
-	if since == nil || RequestedAgain(o.Restore) || o.Now.Before(since.Add(o.Restore.GetTimeout())) {
+	if since == nil || requestedAgain(o.Restore) || o.Now.Before(since.Add(o.Restore.GetTimeout())) {
 		return d
 	}
 	return Stop{Problem: stalled(d.Problem.Reason, "%s; not within %s (spec.timeout): mend it, then ask again: %s", d.Problem.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}

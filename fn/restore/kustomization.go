@@ -23,18 +23,14 @@ func checkKustomization(o *State) *Problem {
 	if o.NoCrossNamespaceRefs && crossesNamespace(r, *r.Spec.KustomizationRef) {
 		return stalled(v1alpha1.ReasonAccessDenied, "Kustomization %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
 	}
-	k := o.Kustomization
+	k, overlay := o.Kustomization, overlayFolder(r)
 	switch {
 	case crossesNamespace(r, *r.Spec.KustomizationRef) && (k == nil || !fromRepository(o) || !appliesOverlay(r, k)):
 		// Of others the restore tells only those that apply what its namespace was let
 		// write.
-		_, overlay := Folders(r)
 		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or does not apply ./%s of GitRepository %q to namespace %q; create it, or correct spec.kustomizationRef", name, overlay, repositoryName(r), r.Namespace)
 	case k == nil:
 		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist; create it, or correct spec.kustomizationRef", name)
-	}
-	_, overlay := Folders(r)
-	switch {
 	case !fromRepository(o):
 		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies %s and not GitRepository %q; correct its spec.sourceRef, or spec.sourceRef here", name, sourceOf(k), repositoryName(r))
 	case !below(overlay, cleanPath(k.Spec.Path)):
@@ -51,8 +47,7 @@ func checkKustomization(o *State) *Problem {
 
 // appliesOverlay tells whether a Kustomization applies the overlay to the restore's namespace.
 func appliesOverlay(r *v1alpha1.ThreeScaleRestore, k *kustomizev1.Kustomization) bool {
-	_, overlay := Folders(r)
-	return below(overlay, cleanPath(k.Spec.Path)) && (k.Spec.TargetNamespace == "" || k.Spec.TargetNamespace == r.Namespace)
+	return below(overlayFolder(r), cleanPath(k.Spec.Path)) && (k.Spec.TargetNamespace == "" || k.Spec.TargetNamespace == r.Namespace)
 }
 
 func sourceOf(k *kustomizev1.Kustomization) string {

@@ -165,9 +165,6 @@ func branch(o *State) Decision {
 	return nil
 }
 
-// branchName is the branch by the observed GitRepository.
-func branchName(o *State) string { return BranchOf(o.Restore, o.Repository) }
-
 // planEnds tells that a dry run has its plan.
 func planEnds(o *State) bool {
 	return o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil && !pushed(o)
@@ -181,15 +178,15 @@ func dryRun(o *State) Decision {
 	if leaves(o) {
 		return Act{CleanUp}
 	}
-	message := fmt.Sprintf("Planned: %s", Summary(o.Restore.Status.Plan))
+	message := fmt.Sprintf("Planned: %s", summary(o.Restore.Status.Plan))
 	if p := checkObjects(o); p != nil {
 		message += "; a restore would stop with " + p.Error()
 	}
 	return End{message}
 }
 
-// Summary counts the verdicts of a plan.
-func Summary(p *v1alpha1.Plan) string {
+// summary counts the verdicts of a plan.
+func summary(p *v1alpha1.Plan) string {
 	counts := map[v1alpha1.Verdict]int{}
 	for _, object := range p.Objects {
 		counts[object.Verdict]++

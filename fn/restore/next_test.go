@@ -200,7 +200,7 @@ func TestRecorded(t *testing.T) {
 	inspected(o)
 	o.Inspection.Existing.Present = true
 	storageMade(o)
-	assert.Equal(t, StorageSkip, storageAction(o), "3scale may have written to it since")
+	assert.Equal(t, storageSkip, storageAction(o), "3scale may have written to it since")
 	planned(o)
 	o.Restore.Status.Plan.Objects[0].Verdict = v1alpha1.VerdictConflict
 	assert.Equal(t, Publish, told(o).Action, "what is there is its own; publishing finds the commit")
@@ -216,23 +216,23 @@ func TestStorageAction(t *testing.T) {
 		edit   func(*State)
 		want   string
 	}{
-		"Absent": {"There is none yet", func(*State) {}, StorageFill},
-		"Empty":  {"It was just made", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Empty = true, true }, StorageFill},
+		"Absent": {"There is none yet", func(*State) {}, storageFill},
+		"Empty":  {"It was just made", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Empty = true, true }, storageFill},
 		"MirrorOn": {"An interrupted one goes on with what it was to remove", func(o *State) {
 			o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true
 			existing(v1alpha1.ExistingMirror)(o)
-		}, StorageMirror},
+		}, storageMirror},
 		"OverwriteOn": {"Likewise", func(o *State) {
 			o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true
 			existing(v1alpha1.ExistingOverwrite)(o)
-		}, StorageOverwrite},
-		"Interrupted": {"An earlier pod of ours was killed", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true }, StorageFill},
-		"Same":        {"Somebody restored it already", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true }, StorageUnchanged},
-		"NotEmpty":    {"By default nothing is overwritten", func(o *State) { o.Inspection.Existing.Present = true }, StorageConflict},
-		"Overwrite":   {"On request it is", existing(v1alpha1.ExistingOverwrite), StorageOverwrite},
-		"Mirror":      {"And made the same", existing(v1alpha1.ExistingMirror), StorageMirror},
-		"Skip":        {"Or left alone", existing(v1alpha1.ExistingSkip), StorageSkip},
-		"NotStored":   {"The backup skipped it", func(o *State) { o.Inspection.FileStorage.Stored = false }, StorageSkip},
+		}, storageOverwrite},
+		"Interrupted": {"An earlier pod of ours was killed", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Interrupted = true, true }, storageFill},
+		"Same":        {"Somebody restored it already", func(o *State) { o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true }, storageUnchanged},
+		"NotEmpty":    {"By default nothing is overwritten", func(o *State) { o.Inspection.Existing.Present = true }, storageConflict},
+		"Overwrite":   {"On request it is", existing(v1alpha1.ExistingOverwrite), storageOverwrite},
+		"Mirror":      {"And made the same", existing(v1alpha1.ExistingMirror), storageMirror},
+		"Skip":        {"Or left alone", existing(v1alpha1.ExistingSkip), storageSkip},
+		"NotStored":   {"The backup skipped it", func(o *State) { o.Inspection.FileStorage.Stored = false }, storageSkip},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

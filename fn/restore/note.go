@@ -51,7 +51,7 @@ func (s *State) Note(action Action, result Result, now time.Time) {
 			status.LastAppliedRevision, status.WaitingSince = s.Kustomization.Status.LastAttemptedRevision, &metav1.Time{Time: now}
 		}
 	case DropResync:
-		if status.Resynced = false; RequestedAgain(s.Restore) {
+		if status.Resynced = false; requestedAgain(s.Restore) {
 			status.WaitingSince = &metav1.Time{Time: now}
 		}
 	case NoteResync:

@@ -22,7 +22,7 @@ func plan(o *State) Decision {
 		return nil
 	}
 	if p := checkObjects(o); p != nil {
-		if p.Reason == v1alpha1.ReasonNotEmpty && RequestedAgain(o.Restore) {
+		if p.Reason == v1alpha1.ReasonNotEmpty && requestedAgain(o.Restore) {
 			return Act{DropInspect} // to look at the files again
 		}
 		if !o.Planned {
@@ -39,7 +39,7 @@ func checkObjects(o *State) *Problem {
 	if p := checkVersion(status.Plan.Source.ThreeScaleVersion, o.OperatorVersion); p != nil {
 		return p
 	}
-	if status.Plan.FileStorage.Action == StorageConflict {
+	if status.Plan.FileStorage.Action == storageConflict {
 		return stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds files already; set spec.fileStorage.existing to Overwrite, Mirror or Skip, or restore into another namespace", threescale.FileStorageClaimName)
 	}
 	if status.FoundCommit != "" {

@@ -144,7 +144,7 @@ func remedy(o *State, reason string) string {
 // failedPod tells why a pod failed. One that may fare better runs again after
 // the retry interval; the others when somebody asks for it.
 func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) Decision {
-	if RequestedAgain(o.Restore) {
+	if requestedAgain(o.Restore) {
 		return Act{drop}
 	}
 	text := fmt.Sprintf("%s failed: %s%s", job.Sentence(doing), message, advice(reason))
@@ -161,8 +161,8 @@ func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) De
 	}
 }
 
-// RequestedAgain tells that somebody asked for another look since the last one.
-func RequestedAgain(r *v1alpha1.ThreeScaleRestore) bool {
+// requestedAgain tells that somebody asked for another look since the last one.
+func requestedAgain(r *v1alpha1.ThreeScaleRestore) bool {
 	token, ok := meta.ReconcileAnnotationValue(r.GetAnnotations())
 	return ok && token != r.Status.LastHandledReconcileAt
 }

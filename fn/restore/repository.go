@@ -47,14 +47,13 @@ func sourceBranch(repository *sourcev1.GitRepository) string {
 	return defaultBranch
 }
 
-// Folders are the two folders that a restore writes, relative to the root of
-// the repository: base and overlay.
-func Folders(r *v1alpha1.ThreeScaleRestore) (base, overlay string) {
-	root := Root(r)
-	return path.Join(root, "base", r.Name), path.Join(root, "overlays", r.Name)
+// baseFolder and overlayFolder are what a restore writes, relative to the root of the repository.
+func baseFolder(r *v1alpha1.ThreeScaleRestore) string { return path.Join(Root(r), "base", r.Name) }
+func overlayFolder(r *v1alpha1.ThreeScaleRestore) string {
+	return path.Join(Root(r), "overlays", r.Name)
 }
 
-// Root is the folder that both lie below, "." for the repository's own.
+// Root is the folder that both lie in, "." for the repository's own.
 func Root(r *v1alpha1.ThreeScaleRestore) string { return cleanPath(r.Spec.Path) }
 
 // cleanPath makes a path relative to the root of the repository, "." for it.
@@ -185,9 +184,8 @@ func inSparseCheckout(r *v1alpha1.ThreeScaleRestore, repository *sourcev1.GitRep
 	if len(repository.Spec.SparseCheckout) == 0 {
 		return true
 	}
-	base, overlay := Folders(r)
 	covered := func(folder string) bool {
 		return slices.ContainsFunc(repository.Spec.SparseCheckout, func(dir string) bool { return below(folder, cleanPath(dir)) })
 	}
-	return covered(base) && covered(overlay)
+	return covered(baseFolder(r)) && covered(overlayFolder(r))
 }

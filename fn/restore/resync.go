@@ -49,7 +49,7 @@ func resyncAgain(o *State, d Wait) Decision {
 	if !resyncs(o) || !o.Restore.Status.Resynced || !routesMissing(o.APIManager) {
 		return d
 	}
-	if RequestedAgain(o.Restore) {
+	if requestedAgain(o.Restore) {
 		return Act{DropResync}
 	}
 	after := o.Resync.EndedAt.Add(max(o.Restore.GetRetryInterval(), leastBetweenResyncs)).Sub(o.Now)

@@ -7,18 +7,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
 
 // Actions of a plan for the file storage.
 const (
-	StorageFill      = "Fill"
-	StorageOverwrite = "Overwrite"
-	StorageMirror    = "Mirror"
-	StorageSkip      = "Skip"
-	StorageUnchanged = "Unchanged"
-	StorageConflict  = "Conflict"
+	storageFill      = "Fill"
+	storageOverwrite = "Overwrite"
+	storageMirror    = "Mirror"
+	storageSkip      = "Skip"
+	storageUnchanged = "Unchanged"
+	storageConflict  = "Conflict"
 )
 
 // storageAction says what becomes of the file storage.
@@ -26,39 +27,51 @@ func storageAction(o *State) string {
 	existing := o.Inspection.Existing
 	switch {
 	case !o.Inspection.FileStorage.Stored:
-		return StorageSkip
+		return storageSkip
 	case existing.Same:
-		return StorageUnchanged
+		return storageUnchanged
 	case !existing.Present, existing.Empty:
-		return StorageFill
+		return storageFill
 	case existing.Interrupted:
 		// Beside what it left there may be what it was to replace or remove.
 		switch o.Restore.Spec.FileStorage.Existing {
 		case v1alpha1.ExistingOverwrite:
-			return StorageOverwrite
+			return storageOverwrite
 		case v1alpha1.ExistingMirror:
-			return StorageMirror
+			return storageMirror
 		}
-		return StorageFill
+		return storageFill
 	case o.Restore.Status.FoundCommit != "":
 		// It was restored before, and 3scale has written to it since.
-		return StorageSkip
+		return storageSkip
 	}
 	switch o.Restore.Spec.FileStorage.Existing {
 	case v1alpha1.ExistingOverwrite:
-		return StorageOverwrite
+		return storageOverwrite
 	case v1alpha1.ExistingMirror:
-		return StorageMirror
+		return storageMirror
 	case v1alpha1.ExistingSkip:
-		return StorageSkip
+		return storageSkip
 	}
-	return StorageConflict
+	return storageConflict
+}
+
+// Existing is what the refill Job does with files that are there: where the plan
+// fills an empty storage, none may have come since.
+func Existing(p *v1alpha1.Plan) string {
+	switch p.FileStorage.Action {
+	case storageOverwrite:
+		return job.ExistingOverwrite
+	case storageMirror:
+		return job.ExistingMirror
+	}
+	return job.ExistingFail
 }
 
 // fills tells whether the plan has the file storage written.
 func fills(o *State) bool {
 	switch o.Restore.Status.Plan.FileStorage.Action {
-	case StorageFill, StorageOverwrite, StorageMirror:
+	case storageFill, storageOverwrite, storageMirror:
 		return true
 	}
 	return false

@@ -24,7 +24,7 @@ func TestFileStorageIsTakenAway(t *testing.T) {
 	withoutFiles := func(o *State) { o.Inspection.FileStorage.Stored = false }
 	same := func(o *State) {
 		o.Inspection.Existing.Present, o.Inspection.Existing.Same = true, true
-		o.Restore.Status.Plan.FileStorage.Action = StorageUnchanged
+		o.Restore.Status.Plan.FileStorage.Action = storageUnchanged
 	}
 	gone := func(o *State) { o.FileStorage = nil }
 	going := func(o *State) { o.FileStorage.DeletionTimestamp = &metav1.Time{Time: noon} }
