@@ -78,7 +78,8 @@ generate: ## Generate deep copies, XRDs, CRDs, and the API's reference with the 
 	@crds=$$(mktemp -d) && trap 'rm -rf "$$crds"' EXIT && \
 	$(GENERATE) controller-gen object paths=./fn/api/... && \
 	$(GENERATE) controller-gen crd paths=./fn/api/v1alpha1 output:crd:dir="$$crds" && \
-	$(GO) -C test/tools/generate run . -crds "$$crds" -root "$(CURDIR)"
+	$(GO) run ./test/tools/failures > "$$crds/failures.json" && \
+	$(GO) -C test/tools/generate run . -crds "$$crds" -failures "$$crds/failures.json" -root "$(CURDIR)"
 
 .PHONY: verify
 verify: generate ## Fail if `make generate` changes anything.

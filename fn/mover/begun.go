@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 )
 
@@ -36,7 +37,7 @@ func (w *witness) Begun(ctx context.Context) (begun bool, err error) {
 		return err
 	})
 	if err != nil {
-		return false, &failure{unreported, fmt.Errorf("cannot tell from the report whether run %q has begun: %w", w.run, err)}
+		return false, &failure{v1alpha1.ReasonReportMissing, fmt.Errorf("cannot tell from the report whether run %q has begun: %w", w.run, err)}
 	}
 	return begun, nil
 }
@@ -46,7 +47,7 @@ func (w *witness) Begin(ctx context.Context) error {
 	note := job.Begun{Run: w.run, At: w.now().UTC()}
 	err := persist(ctx, func(ctx context.Context) error { return w.reporter.Report(ctx, job.KeyBegun, note) })
 	if err != nil {
-		return &failure{unreported, fmt.Errorf("cannot note in the report that run %q begins: %w", w.run, err)}
+		return &failure{v1alpha1.ReasonReportMissing, fmt.Errorf("cannot note in the report that run %q begins: %w", w.run, err)}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -25,26 +26,26 @@ type checkedObject struct {
 // also returns the APIManager.
 func checkObjects(objects []archive.Object, m *archive.Manifest) ([]checkedObject, map[string]any, error) {
 	if len(objects) > job.MaxObjects {
-		return nil, nil, &failure{unexpected, fmt.Errorf("run holds %d objects, more than the %d that a backup of 3scale can hold", len(objects), job.MaxObjects)}
+		return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d objects, more than the %d that a backup of 3scale can hold", len(objects), job.MaxObjects)}
 	}
 	var apiManager map[string]any
 	checked := make([]checkedObject, 0, len(objects))
 	for _, o := range objects {
 		kind, decoded, err := checkObject(o)
 		if err != nil {
-			return nil, nil, &failure{unexpected, fmt.Errorf("run holds an object %q that no backup of 3scale holds: %w", o.Path, err)}
+			return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds an object %q that no backup of 3scale holds: %w", o.Path, err)}
 		}
 		name := nameOf(decoded)
 		if kind == threescale.APIManagerKind {
 			if apiManager != nil || m != nil && m.Source.APIManager != "" && m.Source.APIManager != name {
-				return nil, nil, &failure{unexpected, fmt.Errorf("run holds another APIManager than that of its manifest: %q", o.Path)}
+				return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds another APIManager than that of its manifest: %q", o.Path)}
 			}
 			apiManager = decoded
 		}
 		checked = append(checked, checkedObject{job.HandedObject{Kind: kind, Name: name}, o.Data})
 	}
 	if apiManager == nil {
-		return nil, nil, &failure{unexpected, fmt.Errorf("run holds no APIManager")}
+		return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds no APIManager")}
 	}
 	return checked, apiManager, nil
 }

@@ -11,40 +11,18 @@ import (
 	"threescale.dev/backup/fn/archive"
 )
 
-// failure is an error whose kind package archive does not tell.
+// failure is an error whose reason package archive does not tell.
 type failure struct {
-	kind kind
-	err  error
+	reason string
+	err    error
 }
 
 func (e *failure) Error() string { return e.err.Error() }
 func (e *failure) Unwrap() error { return e.err }
 
-// kind is one way in which a run fails.
-type kind struct {
-	reason string
-	exit   int
-}
-
-// The kinds of failure that are the mover's own.
-var (
-	// unreported: the run is on the volume but nobody was told.
-	unreported = kind{v1alpha1.ReasonReportMissing, job.ExitTemporary}
-	// undecryptable: a run cannot be decrypted with what was given.
-	undecryptable = kind{v1alpha1.ReasonDecryptionFailed, job.ExitNoPermission}
-	// unexpected: a run holds what no backup of 3scale holds.
-	unexpected = kind{v1alpha1.ReasonUnexpectedObject, job.ExitIntegrity}
-	// runReplaced: a run is not the one that its digest is known of.
-	runReplaced = kind{v1alpha1.ReasonRunReplaced, job.ExitIntegrity}
-	// handoverTooSmall: the objects take more hand-over Secrets than there are.
-	handoverTooSmall = kind{v1alpha1.ReasonHandoverTooSmall, job.ExitUsage}
-	// handoverFailed: a hand-over Secret could not be written.
-	handoverFailed = kind{v1alpha1.ReasonHandoverFailed, job.ExitTemporary}
-	// unreadable: this process may not read the backup volume, or the file storage.
-	unreadable = kind{v1alpha1.ReasonUnreadable, job.ExitNoPermission}
-)
-
-func kindOf(err error) kind {
+// Reason returns the reason for an error of Backup, Inspect, Refill or Verify: one
+// of [job.Failures].
+func Reason(err error) string {
 	var (
 		own        *failure
 		notEmpty   *archive.NotEmptyError
@@ -57,35 +35,32 @@ func kindOf(err error) kind {
 	)
 	switch {
 	case errors.As(err, &own):
-		return own.kind
+		return own.reason
 	case errors.Is(err, archive.ErrRunNotFound):
-		return kind{v1alpha1.ReasonRunNotFound, job.ExitUsage}
+		return v1alpha1.ReasonRunNotFound
 	case errors.Is(err, archive.ErrNoIdentity):
-		return undecryptable
+		return v1alpha1.ReasonDecryptionFailed
 	case errors.As(err, &notEmpty):
-		return kind{v1alpha1.ReasonNotEmpty, job.ExitCannotCreate}
+		return v1alpha1.ReasonNotEmpty
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return kind{v1alpha1.ReasonInterrupted, job.ExitTemporary}
+		return v1alpha1.ReasonInterrupted
 	case errors.As(err, &usage):
-		return kind{v1alpha1.ReasonUsage, job.ExitUsage}
+		return v1alpha1.ReasonUsage
 	case errors.As(err, &version):
-		return kind{v1alpha1.ReasonUnsupportedFormat, job.ExitUsage}
+		return v1alpha1.ReasonUnsupportedFormat
 	case errors.As(err, &locked):
-		return kind{v1alpha1.ReasonLocked, job.ExitTemporary}
+		return v1alpha1.ReasonLocked
 	case errors.As(err, &noSpace):
-		return kind{v1alpha1.ReasonNoSpace, job.ExitCannotCreate}
+		return v1alpha1.ReasonNoSpace
 	case errors.As(err, &integrity):
-		return kind{v1alpha1.ReasonIntegrity, job.ExitIntegrity}
+		return v1alpha1.ReasonIntegrity
 	case errors.As(err, &cannotRead):
-		return unreadable
+		return v1alpha1.ReasonUnreadable
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
-		return kind{v1alpha1.ReasonVolumeNotWritable, job.ExitCannotCreate}
+		return v1alpha1.ReasonVolumeNotWritable
 	}
-	return kind{v1alpha1.ReasonIO, job.ExitIO}
+	return v1alpha1.ReasonIO
 }
-
-// Reason returns the reason for an error of Backup, Inspect, Refill or Verify.
-func Reason(err error) string { return kindOf(err).reason }
 
 // ExitCode returns the exit code for an error of Backup, Inspect, Refill or
 // Verify; 0 without one.
@@ -93,5 +68,5 @@ func ExitCode(err error) int {
 	if err == nil {
 		return job.ExitOK
 	}
-	return kindOf(err).exit
+	return job.FailureOf(Reason(err)).ExitCode
 }

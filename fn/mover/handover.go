@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // Handover takes the objects of a run, in parts of at most job.MaxHandoverBytes.
@@ -61,7 +62,7 @@ func handOver(ctx context.Context, h Handover, parts []map[string][]byte) error 
 		case err != nil && ctx.Err() != nil:
 			return fmt.Errorf("cannot hand over part %d of %d before the end: %w; the last try: %w", i+1, len(parts), ctx.Err(), err)
 		case err != nil:
-			return &failure{handoverFailed, fmt.Errorf("cannot hand over part %d of %d: %w", i+1, len(parts), err)}
+			return &failure{v1alpha1.ReasonHandoverFailed, fmt.Errorf("cannot hand over part %d of %d: %w", i+1, len(parts), err)}
 		}
 	}
 	return nil

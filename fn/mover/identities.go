@@ -10,6 +10,7 @@ import (
 	"filippo.io/age"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 )
 
@@ -34,7 +35,7 @@ func readIdentities(dir string) ([]age.Identity, error) {
 		}
 		parsed, err := age.ParseIdentities(f)
 		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, &failure{undecryptable, fmt.Errorf("cannot read age identities %q: it does not hold AGE-SECRET-KEY lines only", name)}
+			return nil, &failure{v1alpha1.ReasonDecryptionFailed, fmt.Errorf("cannot read age identities %q: it does not hold AGE-SECRET-KEY lines only", name)}
 		}
 		identities = append(identities, parsed...)
 	}
@@ -49,6 +50,6 @@ func explainDecryption(err error, m *archive.Manifest, identities []age.Identity
 	}
 	const named = 5
 	recipients := m.Encryption.Recipients
-	return &failure{undecryptable, fmt.Errorf("run %q is encrypted for %s, and none of the %d age identities in *%s decrypts it: give the identity of a recipient",
+	return &failure{v1alpha1.ReasonDecryptionFailed, fmt.Errorf("run %q is encrypted for %s, and none of the %d age identities in *%s decrypts it: give the identity of a recipient",
 		m.Run, strings.Join(recipients[:min(named, len(recipients))], ", "), len(identities), job.IdentitySuffix)}
 }

@@ -8,6 +8,7 @@ import (
 	"filippo.io/age"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -95,9 +96,9 @@ func checkManifest(info archive.RunInfo, want string) error {
 	case want == "" || info.ManifestSHA256 == want:
 		return nil
 	case info.ManifestSHA256 == "":
-		return &failure{runReplaced, fmt.Errorf("run %q is not the one that is meant: it has no manifest.json, whose SHA-256 must be %s", info.ID, want)}
+		return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: it has no manifest.json, whose SHA-256 must be %s", info.ID, want)}
 	}
-	return &failure{runReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced on the volume, or another run is meant", info.ID, info.ManifestSHA256, want)}
+	return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced on the volume, or another run is meant", info.ID, info.ManifestSHA256, want)}
 }
 
 // resolve returns the run that is meant. A newest run that was damaged is not
@@ -168,7 +169,7 @@ func (i *inspector) countFiles(ctx context.Context, run *archive.Run) error {
 func (i *inspector) readObjects(run *archive.Run) ([]checkedObject, error) {
 	m := run.Info().Manifest
 	if m != nil && m.Totals.ObjectBytes > job.MaxHandoverParts*job.MaxHandoverBytes {
-		return nil, &failure{unexpected, fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
+		return nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
 	}
 	objects, err := run.Objects(i.identities...)
 	if err != nil {
@@ -208,7 +209,7 @@ func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error
 	i.result.HandoverParts = len(parts)
 	if i.env.Handover != nil {
 		if have := i.env.Handover.Parts(); have < len(parts) {
-			return &failure{handoverTooSmall, fmt.Errorf("cannot hand the objects over: they take %d Secrets of %d bytes, and there are %d: give more", len(parts), job.MaxHandoverBytes, have)}
+			return &failure{v1alpha1.ReasonHandoverTooSmall, fmt.Errorf("cannot hand the objects over: they take %d Secrets of %d bytes, and there are %d: give more", len(parts), job.MaxHandoverBytes, have)}
 		}
 		if err := handOver(ctx, i.env.Handover, parts); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 const (
@@ -88,7 +89,7 @@ func report(ctx context.Context, r Reporter, run, key string, value any) error {
 	}
 	err := persist(ctx, func(ctx context.Context) error { return r.Report(ctx, key, value) })
 	if err != nil {
-		return &failure{unreported, fmt.Errorf("cannot report the result of run %q: %w", run, err)}
+		return &failure{v1alpha1.ReasonReportMissing, fmt.Errorf("cannot report the result of run %q: %w", run, err)}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 )
 
@@ -90,7 +91,7 @@ func expected(runs []archive.RunInfo, o job.VerifyOptions) map[string]string {
 // is written.
 func denied(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return &failure{unreadable, err}
+		return &failure{v1alpha1.ReasonUnreadable, err}
 	}
 	return err
 }

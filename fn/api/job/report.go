@@ -27,32 +27,6 @@ const (
 	maxText = 1 << 10
 )
 
-// Exit codes of the mover, after sysexits(3).
-const (
-	// ExitOK: the run is on the volume, and reported.
-	ExitOK = 0
-	// ExitUsage: options that cannot be used.
-	ExitUsage = 64
-	// ExitIntegrity: stored data do not match their digests.
-	ExitIntegrity = 65
-	// ExitCannotCreate: the volume is full, read-only or not empty.
-	ExitCannotCreate = 73
-	// ExitIO: reading or writing failed; a retry may help.
-	ExitIO = 74
-	// ExitTemporary: interrupted, locked, or the report could not be written.
-	ExitTemporary = 75
-	// ExitNoPermission: a file of the file storage cannot be read, or no age
-	// identity decrypts the run.
-	ExitNoPermission = 77
-	// ExitConfig: an installation in a cluster lacks something. No Job ends so.
-	ExitConfig = 78
-)
-
-// FinalExitCodes are those after which a retry cannot help.
-func FinalExitCodes() []int32 {
-	return []int32{ExitUsage, ExitIntegrity, ExitCannotCreate, ExitNoPermission}
-}
-
 // Progress of a run. Bytes are those of the file storage.
 type Progress struct {
 	Phase      string `json:"phase"`

@@ -1,7 +1,7 @@
 // Command generate turns the CRDs that controller-gen makes of the Go types
 // into the XRDs of both flavours, the CRD of ThreeScaleRestore, that of the
 // function's input, and the reference of the API; and the comments of the
-// reasons into the reference's tables.
+// reasons, and what is known of the mover's failures, into the reference's tables.
 package main
 
 import (
@@ -22,15 +22,16 @@ const (
 
 func main() {
 	crds := flag.String("crds", "", "folder with the CRDs of controller-gen")
+	failures := flag.String("failures", "", "file with what test/tools/failures prints")
 	root := flag.String("root", ".", "root of the repository")
 	flag.Parse()
-	if err := run(*crds, *root); err != nil {
+	if err := run(*crds, *failures, *root); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(crds, root string) error {
+func run(crds, failures, root string) error {
 	backup, err := load(filepath.Join(crds, group+"_threescalebackups.yaml"))
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func run(crds, root string) error {
 	if err := writeReference(reference, backup, restore, input); err != nil {
 		return err
 	}
-	if err := writeReasons(reference, filepath.Join(root, api)); err != nil {
+	if err := writeReasons(reference, filepath.Join(root, api), failures); err != nil {
 		return err
 	}
 	for path, object := range map[string]map[string]any{

@@ -149,8 +149,16 @@ func oneLine(text string) string {
 }
 
 // writeReasons puts the tables between the marks of a document.
-func writeReasons(file, api string) error {
+func writeReasons(file, api, failuresFile string) error {
 	reasons, err := readReasons(api)
+	if err != nil {
+		return err
+	}
+	failures, err := readFailures(failuresFile)
+	if err != nil {
+		return err
+	}
+	exitCodes, err := exitCodeTable(failures)
 	if err != nil {
 		return err
 	}
@@ -159,7 +167,7 @@ func writeReasons(file, api string) error {
 		return fmt.Errorf("cannot read %q: %w", file, err)
 	}
 	text := string(document)
-	for of, table := range map[string]string{"reasons of a backup": backupTable(reasons), "reasons of a restore": restoreTable(reasons)} {
+	for of, table := range map[string]string{"reasons of a backup": backupTable(reasons), "reasons of a restore": restoreTable(reasons), "exit codes of a pod": exitCodes} {
 		if text, err = replaceMarked(text, of, table); err != nil {
 			return fmt.Errorf("cannot write the %s into %q: %w", of, file, err)
 		}

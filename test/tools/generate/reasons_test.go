@@ -95,22 +95,27 @@ func TestWriteReasons(t *testing.T) {
 	write("a.go", block("// Reasons of Warning.", inBoth+"\t// ReasonA: first.\n\t// Do: nothing.\n\tReasonA = \"A\"\n"))
 	write("a_test.go", "no Go at all")
 	const backups, restores = "<!-- generated: reasons of a backup, by make generate -->\n", "<!-- generated: reasons of a restore, by make generate -->\n"
-	document := write("README.md", "before\n"+backups+"old\n<!-- end -->\nbetween\n"+restores+"<!-- end -->\nafter\n")
+	const exitCodes = "<!-- generated: exit codes of a pod, by make generate -->\n"
+	failures := write("failures.json", `[{"Reason":"IO","ExitCode":74,"Retry":"AtOnce"}]`)
+	document := write("README.md", "before\n"+backups+"old\n<!-- end -->\nbetween\n"+restores+"<!-- end -->\nafter\n"+exitCodes+"<!-- end -->\n")
 	want := "before\n" + backups +
 		"| condition | reason | what it means | what to do |\n|---|---|---|---|\n" +
 		"| `Warning` | `A` | first | nothing |\n| `Warning` | `IO` | a backup failed | this |\n" +
 		"<!-- end -->\nbetween\n" + restores +
 		"| reason | what it means | what to do |\n|---|---|---|\n| `IO` | a restore failed | that |\n" +
-		"<!-- end -->\nafter\n"
+		"<!-- end -->\nafter\n" + exitCodes +
+		"| exit code | reason | another pod of the Job | a restore |\n|---|---|---|---|\n" +
+		"| 74 | `IO` | yes, up to `spec.job.backoffLimit` times | it is tried again after `retryInterval` |\n" +
+		"<!-- end -->\n"
 	for range 2 { // the second changes nothing
-		require.NoError(t, writeReasons(document, dir))
+		require.NoError(t, writeReasons(document, dir, failures))
 		got, err := os.ReadFile(document)
 		require.NoError(t, err)
 		assert.Equal(t, want, string(got))
 	}
 	for name, text := range map[string]string{"NoMark": "<!-- end -->\n", "NoEnd": backups + restores} {
 		t.Run(name, func(t *testing.T) {
-			assert.ErrorContains(t, writeReasons(write(name, text), dir), "there is no line")
+			assert.ErrorContains(t, writeReasons(write(name, text), dir, failures), "there is no line")
 		})
 	}
 }

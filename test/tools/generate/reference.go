@@ -29,6 +29,13 @@ the restore goes on by itself.
 
 <!-- generated: reasons of a restore, by make generate -->
 <!-- end -->
+
+## Exit codes of a pod
+
+The pods of a backup and of a restore end with these exit codes, and leave the reason in their report:
+
+<!-- generated: exit codes of a pod, by make generate -->
+<!-- end -->
 `
 
 // field is a line of the reference.

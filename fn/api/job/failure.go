@@ -1,0 +1,118 @@
+package job
+
+import (
+	"slices"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
+
+// Exit codes of the mover, after sysexits(3).
+const (
+	// ExitOK: the run is on the volume, and reported.
+	ExitOK = 0
+	// ExitUsage: options that cannot be used.
+	ExitUsage = 64
+	// ExitIntegrity: stored data do not match their digests.
+	ExitIntegrity = 65
+	// ExitCannotCreate: the volume is full, read-only or not empty.
+	ExitCannotCreate = 73
+	// ExitIO: reading or writing failed; a retry may help.
+	ExitIO = 74
+	// ExitTemporary: interrupted, locked, or the report could not be written.
+	ExitTemporary = 75
+	// ExitNoPermission: a file of the file storage cannot be read, or no age
+	// identity decrypts the run.
+	ExitNoPermission = 77
+	// ExitConfig: an installation in a cluster lacks something. No Job ends so.
+	ExitConfig = 78
+)
+
+// Retry says when it may help to try again what failed.
+type Retry string
+
+const (
+	// RetryAtOnce: the Job starts another pod, as often as its backoffLimit allows.
+	RetryAtOnce Retry = "AtOnce"
+	// RetryLater: another pod would fail too, and so the Job does. Somebody may put
+	// right what is wrong, which nothing watches: a restore tries again now and then.
+	RetryLater Retry = "Later"
+	// RetryOnRequest: it stays as it is until somebody changes it, and asks again.
+	RetryOnRequest Retry = "OnRequest"
+)
+
+// Failure is what is known of one way in which the mover fails. The exit code, the
+// Job's podFailurePolicy, what a restore does next, the messages and the documents
+// all follow from it.
+type Failure struct {
+	Reason   string // one of package v1alpha1
+	ExitCode int
+	Retry    Retry
+	// BackupAdvice and RestoreAdvice are what the messages of a backup and a restore
+	// say that somebody should do; "" where what the mover says is enough, or what to
+	// do depends on more than the reason.
+	BackupAdvice, RestoreAdvice string
+}
+
+// Failures returns the ways in which the mover fails, by exit code and reason.
+func Failures() []Failure {
+	return []Failure{
+		{Reason: v1alpha1.ReasonHandoverTooSmall, ExitCode: ExitUsage, Retry: RetryOnRequest},
+		{Reason: v1alpha1.ReasonRunNotFound, ExitCode: ExitUsage, Retry: RetryOnRequest},
+		{Reason: v1alpha1.ReasonUnsupportedFormat, ExitCode: ExitUsage, Retry: RetryOnRequest},
+		{Reason: v1alpha1.ReasonUsage, ExitCode: ExitUsage, Retry: RetryOnRequest},
+		{
+			Reason: v1alpha1.ReasonIntegrity, ExitCode: ExitIntegrity, Retry: RetryOnRequest,
+			BackupAdvice: "the storage of the backup volume changed or lost data: check it, and verify the other runs",
+		},
+		{Reason: v1alpha1.ReasonRunReplaced, ExitCode: ExitIntegrity, Retry: RetryOnRequest},
+		{Reason: v1alpha1.ReasonUnexpectedObject, ExitCode: ExitIntegrity, Retry: RetryOnRequest},
+		{
+			Reason: v1alpha1.ReasonNoSpace, ExitCode: ExitCannotCreate, Retry: RetryOnRequest,
+			BackupAdvice: "raise resources.requests if the StorageClass can expand volumes, or make room on the volume",
+		},
+		{Reason: v1alpha1.ReasonNotEmpty, ExitCode: ExitCannotCreate, Retry: RetryOnRequest},
+		{
+			Reason: v1alpha1.ReasonVolumeNotWritable, ExitCode: ExitCannotCreate, Retry: RetryLater,
+			BackupAdvice:  "make the backup volume writable, or set spec.job.podSecurityContext to a user and group that may write",
+			RestoreAdvice: "make the volume writable, or set spec.job.podSecurityContext to supplementalGroups or a user that may write",
+		},
+		{Reason: v1alpha1.ReasonIO, ExitCode: ExitIO, Retry: RetryAtOnce},
+		{Reason: v1alpha1.ReasonHandoverFailed, ExitCode: ExitTemporary, Retry: RetryAtOnce},
+		{Reason: v1alpha1.ReasonInterrupted, ExitCode: ExitTemporary, Retry: RetryAtOnce},
+		{
+			Reason: v1alpha1.ReasonLocked, ExitCode: ExitTemporary, Retry: RetryAtOnce,
+			BackupAdvice: "wait until the other backup to this volume has ended",
+		},
+		{Reason: v1alpha1.ReasonReportMissing, ExitCode: ExitTemporary, Retry: RetryAtOnce},
+		{Reason: v1alpha1.ReasonDecryptionFailed, ExitCode: ExitNoPermission, Retry: RetryOnRequest},
+		{
+			Reason: v1alpha1.ReasonUnreadable, ExitCode: ExitNoPermission, Retry: RetryLater,
+			BackupAdvice:  "let the pod's user read it, or set spec.job.podSecurityContext to a user and group that may",
+			RestoreAdvice: "let the pod's user read the volume, or set spec.job.podSecurityContext to supplementalGroups or a user that may",
+		},
+	}
+}
+
+// FailureOf returns what is known of a reason. A report may hold any text as one,
+// whoever wrote it: of those that are not in the table nothing is known, and they
+// are tried again.
+func FailureOf(reason string) Failure {
+	for _, f := range Failures() {
+		if f.Reason == reason {
+			return f
+		}
+	}
+	return Failure{Reason: reason, ExitCode: ExitIO, Retry: RetryAtOnce}
+}
+
+// FinalExitCodes are those after which another pod would fail too, sorted.
+func FinalExitCodes() []int32 {
+	var codes []int32
+	for _, f := range Failures() {
+		if f.Retry != RetryAtOnce {
+			codes = append(codes, int32(f.ExitCode))
+		}
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
+}
