@@ -124,29 +124,12 @@ func failure(r *run, result *job.Result) (reason, message string) {
 	case why.text("reason") == "DeadlineExceeded":
 		return v1alpha1.ReasonFailed, fmt.Sprintf("Job %q was not done within spec.job.activeDeadlineSeconds; raise it, or %s; %s", r.job.name(), look, again)
 	case result != nil && !result.Completed && result.Reason != "":
-		return result.Reason, fmt.Sprintf("%s; %s; %s", job.Sentence(result.Message), advice(result.Reason, look), again)
+		return result.Reason, fmt.Sprintf("%s; %s; %s", job.Sentence(result.Message), cmp.Or(job.FailureOf(result.Reason).BackupAdvice, look), again)
 	}
 	return v1alpha1.ReasonFailed, fmt.Sprintf("Job %q failed (%s: %s); %s; %s", r.job.name(), why.text("reason"), why.text("message"), look, again)
 }
 
 const again = "then start another run with a new spec.trigger"
-
-// advice says what mends a failure that the mover reported.
-func advice(reason, otherwise string) string {
-	switch reason {
-	case v1alpha1.ReasonNoSpace:
-		return "raise resources.requests if the StorageClass can expand volumes, or make room on the volume"
-	case v1alpha1.ReasonUnreadable:
-		return "let the pod's user read it, or set spec.job.podSecurityContext to a user and group that may"
-	case v1alpha1.ReasonVolumeNotWritable:
-		return "make the backup volume writable, or set spec.job.podSecurityContext to a user and group that may write"
-	case v1alpha1.ReasonIntegrity:
-		return "the storage of the backup volume changed or lost data: check it, and verify the other runs"
-	case v1alpha1.ReasonLocked:
-		return "wait until the other backup to this volume has ended"
-	}
-	return otherwise
-}
 
 // timeOf is t for a status; nil for what a status cannot hold, which whoever may
 // write a report can write there.

@@ -103,27 +103,6 @@ func look(o *State) string {
 	return fmt.Sprintf("kubectl -n %s describe job,pod -l %s=%s", o.Restore.Namespace, v1alpha1.LabelRestore, o.Restore.Name)
 }
 
-// final are the reasons with which a pod would fail again.
-func final(reason string) bool {
-	switch reason {
-	case v1alpha1.ReasonIntegrity, v1alpha1.ReasonDecryptionFailed, v1alpha1.ReasonRunNotFound, v1alpha1.ReasonRunReplaced,
-		v1alpha1.ReasonUnexpectedObject, v1alpha1.ReasonUnsupportedFormat, v1alpha1.ReasonHandoverTooSmall, v1alpha1.ReasonUsage, v1alpha1.ReasonNotEmpty, v1alpha1.ReasonNoSpace:
-		return true
-	}
-	return false
-}
-
-// advice says what mends a failure whose message alone does not.
-func advice(reason string) string {
-	switch reason {
-	case v1alpha1.ReasonUnreadable:
-		return "; let the pod's user read the volume, or set spec.job.podSecurityContext to supplementalGroups or a user that may"
-	case v1alpha1.ReasonVolumeNotWritable:
-		return "; make the volume writable, or set spec.job.podSecurityContext to supplementalGroups or a user that may write"
-	}
-	return ""
-}
-
 // remedy says how somebody gets a restore on whose pod would fail again.
 func remedy(o *State, reason string) string {
 	found := o.Restore.Status.FoundCommit
@@ -147,8 +126,12 @@ func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) De
 	if requestedAgain(o.Restore) {
 		return Act{drop}
 	}
-	text := fmt.Sprintf("%s failed: %s%s", job.Sentence(doing), message, advice(reason))
-	if final(reason) {
+	failure := job.FailureOf(reason)
+	text := fmt.Sprintf("%s failed: %s", job.Sentence(doing), message)
+	if failure.RestoreAdvice != "" {
+		text += "; " + failure.RestoreAdvice
+	}
+	if failure.Retry == job.RetryOnRequest {
 		return Stop{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; " + remedy(o, reason)}}
 	}
 	after := pod.EndedAt.Add(o.Restore.GetRetryInterval()).Sub(o.Now)
