@@ -37,8 +37,8 @@ func (w *writer) begin(ctx context.Context) error {
 	}
 	aside, err := w.volume.aside()
 	for _, name := range aside {
-		w.Warn(fmt.Sprintf("%s/%s was on the volume before run %q began: somebody else put it there, or the report of the run was deleted; it is kept, and is no run: look at it, then remove it",
-			runsDir, name, asideRun(name)))
+		w.Warn(fmt.Sprintf("before run %q began, something had its name on the volume, and is kept as %s/%s: somebody put it there, or the report of that run was deleted; look at it, then remove it",
+			asideRun(name), runsDir, name))
 	}
 	return err
 }
@@ -64,7 +64,7 @@ func (w *writer) setAside() error {
 		partial = partial || moved
 	}
 	if partial {
-		w.Warn(fmt.Sprintf("the beginning of a run was on the volume before run %q began, and is not used", w.opts.Run))
+		w.Warn(fmt.Sprintf("before run %q began, the beginning of one was on the volume under its name, and is not used", w.opts.Run))
 	}
 	if !run && !partial {
 		return nil

@@ -140,24 +140,54 @@ func TestPodKilledAfterItsRun(t *testing.T) {
 	i.untilJob()
 	first, _, err := i.RunJob(t.Context(), i.World)
 	require.NoError(t, err)
-	for name, o := range i.Composed() {
-		switch {
-		case strings.HasPrefix(name, "job/"):
-			again := o.DeepCopy()
-			delete(again.Object, "status")
-			i.Put(again)
-		case strings.HasPrefix(name, "report/"):
-			again := o.DeepCopy()
-			unstructured.RemoveNestedField(again.Object, "data", job.KeyResult)
-			i.Put(again)
-		}
-	}
+	i.forget(job.KeyResult)
 	second, ran, err := i.RunJob(t.Context(), i.World)
 	require.NoError(t, err)
 	require.True(t, ran)
 	assert.Equal(t, first, second)
 	i.reconcile()
 	assert.Equal(t, true, i.status("completed"))
+}
+
+// forget makes the run's Job one that has not ended, and its report one without
+// some keys.
+func (i *installation) forget(keys ...string) {
+	i.t.Helper()
+	for name, o := range i.Composed() {
+		again := o.DeepCopy()
+		switch {
+		case strings.HasPrefix(name, "job/"):
+			delete(again.Object, "status")
+		case strings.HasPrefix(name, "report/"):
+			for _, key := range keys {
+				unstructured.RemoveNestedField(again.Object, "data", key)
+			}
+		default:
+			continue
+		}
+		i.Put(again)
+	}
+}
+
+// TestPlantedRun: a run that was on the volume before ours began is not taken for
+// ours, and the status vouches for none but ours.
+func TestPlantedRun(t *testing.T) {
+	i := newInstallation(t, "")
+	i.untilJob()
+	planted, _, err := i.RunJob(t.Context(), i.World)
+	require.NoError(t, err)
+	i.forget(job.KeyBegun, job.KeyResult)
+	own, ran, err := i.RunJob(t.Context(), i.World)
+	require.NoError(t, err)
+	require.True(t, ran)
+	require.Equal(t, planted.Run, own.Run)
+	require.NotEqual(t, planted.ManifestSHA256, own.ManifestSHA256)
+	i.reconcile()
+	assert.Equal(t, []any{map[string]any{"run": own.Run, "sha256": own.ManifestSHA256}}, i.status("manifests"))
+	assert.Equal(t, own.ManifestSHA256, i.status("lastRun", "manifestSHA256"))
+	conditions, err := json.Marshal(i.status("conditions"))
+	require.NoError(t, err)
+	assert.Contains(t, string(conditions), "runs/.aside-"+own.Run)
 }
 
 // TestJobFails: what the mover says becomes the condition, and no Secret's
