@@ -1,5 +1,5 @@
-// Package podpolicy says what somebody who may make no pods may ask of one that
-// is made for him. It is pure.
+// Package podpolicy decides what users who may not create pods may ask for in a
+// pod that is created for them. It is pure.
 package podpolicy
 
 import (
@@ -25,7 +25,7 @@ const maxPodBytes = 16 << 10
 // Everywhere allows all namespaces in Allow.AffinityNamespaces.
 const Everywhere = "*"
 
-// Refusal is one thing that was asked for and is not allowed.
+// Refusal is one setting that was asked for and is not allowed.
 type Refusal struct {
 	// Field of spec.job, such as affinity.
 	Field string
@@ -35,8 +35,8 @@ type Refusal struct {
 	Leave string
 }
 
-// Check returns all that is not allowed in a pod of the namespace; nil when all
-// of it is.
+// Check returns what is not allowed in a pod of the namespace; nil if everything
+// is allowed.
 func Check(allow v1alpha1.Allow, namespace string, pod corev1.PodTemplateSpec) []Refusal {
 	out := checkSecurity(allow.PodSecurity, pod)
 	out = append(out, checkPriority(allow.PriorityClassNames, pod.Spec.PriorityClassName)...)
@@ -46,10 +46,10 @@ func Check(allow v1alpha1.Allow, namespace string, pod corev1.PodTemplateSpec) [
 	return append(out, checkSize(pod.Spec)...)
 }
 
-// evaluator is of the checks of the admission controller.
+// evaluator holds the checks of the Pod Security admission controller.
 var evaluator = sync.OnceValues(func() (policy.Evaluator, error) { return policy.NewEvaluator(policy.DefaultChecks(), nil) })
 
-// checkSecurity asks the admission controller's own checks.
+// checkSecurity runs the checks of the Pod Security admission controller.
 func checkSecurity(level v1alpha1.PodSecurityLevel, pod corev1.PodTemplateSpec) []Refusal {
 	evaluate, err := evaluator()
 	if err != nil {
@@ -67,7 +67,7 @@ func checkSecurity(level v1alpha1.PodSecurityLevel, pod corev1.PodTemplateSpec) 
 		}
 	}
 	if o := pod.Spec.SecurityContext; known != psa.LevelPrivileged && o != nil && o.SELinuxOptions != nil && o.SELinuxOptions.Level != "" {
-		// All levels of the standards take it, though it is what keeps pods apart.
+		// Every level of the standards allows it, although it is what keeps pods apart.
 		broken = append(broken, fmt.Sprintf("seLinuxOptions: a level of its own, %q", o.SELinuxOptions.Level))
 	}
 	if len(broken) == 0 {
@@ -95,7 +95,7 @@ func checkTolerations(allowed, wanted []corev1.Toleration) []Refusal {
 	return out
 }
 
-// covers tells whether b tolerates no taint that a does not.
+// covers reports whether a tolerates every taint that b does.
 func covers(a, b corev1.Toleration) bool {
 	if a.Effect != "" && a.Effect != b.Effect {
 		return false
@@ -128,8 +128,8 @@ func taints(t corev1.Toleration) string {
 	return text
 }
 
-// checkAffinity lets pods of the own namespace be named. Nodes are free: one
-// without a taint takes every pod.
+// checkAffinity allows terms about pods of the own namespace. Terms about nodes
+// are always allowed, since a node without a taint takes every pod.
 func checkAffinity(allowed []string, namespace string, a *corev1.Affinity) []Refusal {
 	if slices.Contains(allowed, Everywhere) {
 		return nil
@@ -195,8 +195,8 @@ func checkResources(most corev1.ResourceList, pod corev1.PodSpec) []Refusal {
 	return out
 }
 
-// checkQuantity says what is wrong with the asked quantity of a resource; "":
-// nothing is.
+// checkQuantity says what is wrong with the requested quantity of a resource; ""
+// if nothing is.
 func checkQuantity(most corev1.ResourceList, name corev1.ResourceName, asked corev1.ResourceList) string {
 	quantity := asked[name]
 	limit, bounded := most[name]

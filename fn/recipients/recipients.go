@@ -1,5 +1,6 @@
-// Package recipients decides for whom a backup can be encrypted: who checks a
-// claim, and who encrypts, ask the same.
+// Package recipients parses the age recipients that a backup can be encrypted for.
+// The check of a claim and the encryption both use it, so that they never
+// disagree.
 package recipients
 
 import (
@@ -66,7 +67,8 @@ func isPrivate(text string) bool {
 	return strings.HasPrefix(upper, "AGE-SECRET-KEY-") || strings.HasPrefix(upper, "AGE-PLUGIN-") || strings.Contains(upper, "PRIVATE KEY")
 }
 
-// isPlugin tells a plugin's recipient, age1<name>1<data>: the data of Bech32 holds no 1.
+// isPlugin reports whether text is the recipient of a plugin, age1<name>1<data>:
+// Bech32 has no 1 in its data.
 func isPlugin(text string) bool {
 	return strings.HasPrefix(text, "age1") && strings.Count(text, "1") > 1
 }

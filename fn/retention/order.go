@@ -6,17 +6,20 @@ import (
 	"time"
 )
 
-// clockTolerance is how far clocks may be apart before one is taken to be wrong.
+// clockTolerance is by how much two clocks may differ before one of them is taken
+// to be wrong.
 const clockTolerance = 5 * time.Minute
 
-// ApplyInOrder is Apply for runs in the order of writing, oldest first, which is
-// known whatever clocks said, and the time it is now, which may be wrong itself.
+// ApplyInOrder is Apply for runs whose dates may be wrong. It takes them in the
+// order in which they were written, oldest first, and the present time, which may
+// be wrong as well.
 //
-// A start that contradicts the order was read from a clock that was wrong; whose,
-// there are two ways to read: most are right, or what was written last is. Each
-// dates the other runs evenly between those that it takes to be right, and a run
-// goes only if it goes by both. So no run takes the place of a good one because a
-// clock was ahead or behind; meanwhile up to twice as many are kept.
+// A start that contradicts the order was read from a wrong clock. Which clock was
+// wrong can be read in two ways: most dates are right, or the dates that were
+// written last are. Either way, the other runs are dated evenly between those that
+// are taken to be right. A run goes only if it goes both ways. So a clock that is
+// ahead or behind never costs a good run; meanwhile up to twice as many runs are
+// kept.
 func (p Policy) ApplyInOrder(runs []Run, now time.Time) []Decision {
 	ordered := slices.Clone(runs)
 	for i := range ordered {
@@ -35,10 +38,10 @@ func (p Policy) ApplyInOrder(runs []Run, now time.Time) []Decision {
 	return decisions
 }
 
-// agreeing returns the indexes of the longest list of runs of which none is dated
-// after a later one; of several, of one with the earliest dates.
+// agreeing returns the indexes of the longest subsequence of runs whose dates do
+// not decrease; of several, the one with the earliest dates.
 func agreeing(runs []Run) []int {
-	var ends []int // for each length, the run that the list with the earliest end ends in
+	var ends []int // for each length, the last run of the subsequence with the earliest end
 	before := make([]int, len(runs))
 	for i, run := range runs {
 		n := sort.Search(len(ends), func(n int) bool { return runs[ends[n]].Start.After(run.Start) })
@@ -77,8 +80,9 @@ func notAfterLater(runs []Run, now time.Time) []int {
 	return list
 }
 
-// redated dates the runs that are not sure evenly between those that are: those
-// before the first as that one, and the newest as of now.
+// redated dates the runs that are not sure evenly between those that are. Those
+// before the first sure run get its date, and the newest run gets the present
+// time.
 func redated(runs []Run, sure []int, now time.Time) []Run {
 	out := slices.Clone(runs)
 	if newest := len(out) - 1; newest >= 0 && !slices.Contains(sure, newest) {

@@ -8,8 +8,7 @@ import (
 )
 
 // Parse reads a policy from text such as keepLast=7,keepDaily=14, with the names
-// of spec.retention. Like the resource definition, it refuses a policy that would
-// keep nothing.
+// of spec.retention. Like the schema, it refuses a policy that would keep nothing.
 func Parse(text string) (Policy, error) {
 	var p Policy
 	seen := make(map[string]bool)

@@ -1,5 +1,5 @@
-// Package retention decides which runs of a backup are kept, by the rules that
-// restic's forget has. It is pure: it knows IDs and times, and removes nothing.
+// Package retention decides which runs of a backup are kept, by the rules of
+// restic forget. It is pure: it knows IDs and times, and removes nothing.
 package retention
 
 import (
@@ -36,7 +36,7 @@ type Decision struct {
 	Rules []string
 }
 
-// Kept tells if a rule keeps the run.
+// Kept reports whether a rule keeps the run.
 func (d Decision) Kept() bool { return len(d.Rules) > 0 }
 
 // noRules is why a policy without rules keeps a run.
@@ -46,17 +46,17 @@ const noRules = "all"
 // newest first. Of runs that started at the same time, the one with the greater
 // Order counts as newer, and then the one with the greater ID.
 //
-// It does exactly what restic's forget does, of version 0.16 and later. Going
-// from the newest run to the oldest, each rule keeps a run that is of another
-// period than the last one that it kept, until it has kept as many as it may. A
-// rule that may keep more when it has come to the oldest run keeps that one too,
-// whatever its period: so a history grows to the length that is asked for, and
-// "yearly" has something to keep from the first year on.
+// It does exactly what restic forget does since version 0.16. From the newest run
+// to the oldest, each rule keeps a run if its period differs from that of the last
+// run that the rule kept, until the rule has kept as many as it may. A rule that
+// may still keep one at the oldest run keeps that too, whatever its period. So a
+// history grows to the length that was asked for, and "yearly" keeps a run from
+// the first year on.
 //
-// An hour that comes twice, when clocks are set back, is one hour. The newest
-// run is always kept, by whatever rule there is. Which time it is now does not
-// matter here: ApplyInOrder is for clocks that may be wrong. To apply a policy to what
-// it has kept changes nothing.
+// An hour that comes twice, when clocks are set back, counts as one. Every rule
+// keeps the newest run. The present time does not matter; ApplyInOrder is for
+// clocks that may be wrong. Applying a policy again to the runs that it kept
+// changes nothing.
 func (p Policy) Apply(runs []Run) []Decision {
 	decisions := make([]Decision, 0, len(runs))
 	for _, run := range runs {
@@ -80,10 +80,10 @@ func (p Policy) Apply(runs []Run) []Decision {
 	return decisions
 }
 
-// KeepsAll tells if the policy has no rule, so that it lets nothing go.
+// KeepsAll reports whether the policy has no rule, and so keeps all runs.
 func (p Policy) KeepsAll() bool { return len(p.rules()) == 0 }
 
-// Validate returns an error for a count that means nothing.
+// Validate returns an error if a count is negative.
 func (p Policy) Validate() error {
 	for _, rule := range p.all() {
 		if rule.left < 0 {
@@ -93,7 +93,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// rule is one of the policy's while it is applied.
+// rule is one rule of the policy while it is applied.
 type rule struct {
 	name   string
 	left   int // how many runs it may still keep
@@ -101,7 +101,7 @@ type rule struct {
 	last   string // period of the run that it kept last
 }
 
-// keep tells if the rule keeps the next run, and why.
+// keep reports whether the rule keeps the next run, and why.
 func (r *rule) keep(start time.Time, oldest bool) (why string, kept bool) {
 	if r.left == 0 {
 		return "", false
@@ -119,7 +119,7 @@ func (r *rule) keep(start time.Time, oldest bool) (why string, kept bool) {
 	return why, true
 }
 
-// rules returns those that keep something.
+// rules returns the rules that keep something.
 func (p Policy) rules() []rule {
 	return slices.DeleteFunc(p.all(), func(r rule) bool { return r.left <= 0 })
 }

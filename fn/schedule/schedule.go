@@ -111,15 +111,15 @@ func (s *Schedule) instant(clock time.Time) time.Time {
 // MaxCounted is where Passed stops counting.
 const MaxCounted = 1000
 
-// Passed are the slots of a time that has passed.
+// Passed describes the slots of a span of time.
 type Passed struct {
 	First  time.Time
 	Newest time.Time
 	Count  int // at most MaxCounted
 }
 
-// Passed returns the slots after a moment and not after another; the zero value
-// if there are none.
+// Passed returns the slots after one moment and up to another, inclusive; the zero
+// value if there are none.
 func (s *Schedule) Passed(after, until time.Time) Passed {
 	p := Passed{First: s.Next(after)}
 	if p.First.IsZero() || p.First.After(until) {
@@ -135,7 +135,7 @@ func (s *Schedule) Passed(after, until time.Time) Passed {
 	return p
 }
 
-// newest returns the newest slot not after a moment; from is one.
+// newest returns the newest slot up to a moment; from is a slot before it.
 func (s *Schedule) newest(from, until time.Time) time.Time {
 	for _, window := range []time.Duration{time.Hour, 32 * 24 * time.Hour, 367 * 24 * time.Hour} {
 		if begin := until.Add(-window); begin.After(from) {

@@ -22,16 +22,16 @@ const (
 	nonRootID           int64 = 65532
 	snapshotMode        int32 = 0o440
 
-	// UIDRangeAnnotation is that of a namespace in whose pods OpenShift assigns UIDs.
+	// UIDRangeAnnotation is on the namespaces to whose pods OpenShift assigns UIDs.
 	UIDRangeAnnotation = "openshift.io/sa.scc.uid-range"
 
-	// VolumeBackup is the pod's volume that runs are written to.
+	// VolumeBackup is the name of the pod's volume that holds the runs.
 	VolumeBackup      = "backup"
 	volumeObjects     = "objects"
 	volumeFileStorage = "file-storage"
 )
 
-// JobInput is all that a run's Job is made of.
+// JobInput is what a run's Job is built from.
 type JobInput struct {
 	Run   Run
 	Image string
@@ -47,17 +47,17 @@ type JobInput struct {
 	// Copies are the Secrets of the snapshot.
 	Copies     []Copy
 	Recipients []string
-	// Known are texts of job.KnownManifest of the earlier runs.
+	// Known has the job.KnownManifest of each earlier run.
 	Known []string
-	// ProveLinks has stored files read before they are linked to.
+	// ProveLinks makes the mover read a stored file before it links to it.
 	ProveLinks bool
-	// Retention thins out the runs once this one has verified.
+	// Retention is applied once this run has verified.
 	Retention job.Retention
 	Settings  v1alpha1.JobSettings
-	// Inconsistent tells that the snapshot is of different moments.
+	// Inconsistent: the objects of the snapshot are of different moments.
 	Inconsistent bool
-	// AssignsUID tells that the cluster assigns UIDs and groups to the pods
-	// of the namespace (OpenShift), so that none may be set.
+	// AssignsUID: the cluster assigns UIDs and groups to the pods of the namespace
+	// (OpenShift), so that the Job must set none.
 	AssignsUID bool
 }
 
@@ -68,8 +68,8 @@ type Copy struct {
 	Keys   []string
 }
 
-// Job returns the Job of a run. It never has ttlSecondsAfterFinished:
-// Crossplane would make a Job that is gone again, and so run it again.
+// Job returns the Job of a run. It has no ttlSecondsAfterFinished: once Kubernetes
+// had deleted the Job, Crossplane would create it again, and it would run again.
 func Job(in JobInput) *batchv1.Job {
 	labels := in.Run.Labels()
 	if in.Inconsistent {
@@ -89,7 +89,7 @@ func Job(in JobInput) *batchv1.Job {
 	})
 }
 
-// work is what the Jobs of the mover differ in.
+// work holds what differs between the Jobs of the mover.
 type work struct {
 	meta           metav1.ObjectMeta
 	podLabels      map[string]string
@@ -103,7 +103,7 @@ type work struct {
 	assignsUID     bool
 }
 
-// moverJob returns a Job that runs the mover once, and again when that may help.
+// moverJob returns a Job that runs the mover, and retries where that may help.
 func moverJob(w work) *batchv1.Job {
 	return &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
@@ -127,8 +127,8 @@ func orDefault[T any](value *T, otherwise T) *T {
 	return &otherwise
 }
 
-// failurePolicy does not count a pod that the cluster took away, and ends a
-// run at once when a retry cannot help.
+// failurePolicy does not count pods that the cluster evicted, and fails the Job at
+// once where a retry cannot help.
 func failurePolicy() *batchv1.PodFailurePolicy {
 	container := ContainerName
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
@@ -194,7 +194,7 @@ func container(w work) corev1.Container {
 	return c
 }
 
-// Options returns the mover's options in the Job of in.
+// Options returns the mover's options in the Job that is built from in.
 func Options(in JobInput) job.Options {
 	o := job.Options{
 		Run:        in.Run.ID,

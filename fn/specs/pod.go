@@ -9,15 +9,16 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// SettingsPod returns the pod of a Job of the mover with these settings and no
-// volume: what of the settings reaches a pod, for those who check it.
+// SettingsPod returns a pod of the mover with these settings and without volumes.
+// Checks of spec.job look at it, since it shows which settings reach a pod.
 func SettingsPod(settings v1alpha1.JobSettings, assignsUID bool) corev1.PodTemplateSpec {
 	return moverJob(work{settings: settings, assignsUID: assignsUID}).Spec.Template
 }
 
 // podSecurityContext meets Pod Security "restricted" and OpenShift's
-// restricted-v2. Where the cluster assigns UIDs it sets none; also there, a
-// volume that has the group already is not walked through at each start.
+// restricted-v2. It sets no UID and no group where the cluster assigns them. The
+// kubelet does not walk through a volume whose root has the group already, in
+// either case.
 func podSecurityContext(w work) *corev1.PodSecurityContext {
 	sc := &corev1.PodSecurityContext{
 		RunAsNonRoot:   new(true),
@@ -34,7 +35,7 @@ func podSecurityContext(w work) *corev1.PodSecurityContext {
 	return sc
 }
 
-// overlay replaces in sc what the user set.
+// overlay overwrites the fields of sc that the user set.
 func overlay(sc, user *corev1.PodSecurityContext) {
 	if user == nil {
 		return
@@ -63,7 +64,7 @@ func set[T any](field **T, value *T) {
 	}
 }
 
-// mount is a volume of the pod and where its container has it.
+// mount is a volume of the pod and its place in the container.
 type mount struct {
 	name     string
 	path     string
@@ -82,17 +83,17 @@ func mounts(in JobInput) []mount {
 	return out
 }
 
-// claimMount mounts a PersistentVolumeClaim. What is read-only is so in the
-// claim and not only in the mount: else the kubelet would change the owners of
+// claimMount mounts a PersistentVolumeClaim. Where it is read-only, the volume
+// says so and not only the mount: otherwise the kubelet would change the owners of
 // the live volume's files to the pod's fsGroup.
 func claimMount(name, path, claimName string, readOnly bool) mount {
 	return mount{name: name, path: path, readOnly: readOnly, source: claim(claimName, readOnly)}
 }
 
-// sourceMount mounts a backup volume to read it. Where the cluster assigns
-// groups, the volume may still be of another namespace's, and only the kubelet
-// can give it to the pod's, which it does to no claim that is read-only (and so
-// it is with SELinux labels).
+// sourceMount mounts a backup volume for reading. Where the cluster assigns
+// groups, the files may still have the group of another namespace. Only the
+// kubelet can change that, and it leaves a read-only volume as it is. The same
+// goes for SELinux labels.
 func sourceMount(claimName string, assignsUID, readOnlyClaim bool) mount {
 	m := claimMount(VolumeBackup, job.VolumePath, claimName, readOnlyClaim || !assignsUID)
 	m.readOnly = true
@@ -134,8 +135,8 @@ func projection(name string, items []corev1.KeyToPath) corev1.VolumeProjection {
 	}}
 }
 
-// affinity adds to the user's that the pod runs beside one that mounts the
-// file storage.
+// affinity returns the user's affinity, with the further requirement that the pod
+// runs on the node of a pod that mounts the file storage.
 func affinity(w work) *corev1.Affinity {
 	if w.beside == nil {
 		return w.settings.Affinity

@@ -25,9 +25,9 @@ type Volume struct {
 	VolumeName   string
 	StorageClass *string
 	AccessModes  []corev1.PersistentVolumeAccessMode
-	// NamespaceUID, where it is set, makes the Namespace a second owner, so
-	// that the claim outlives its composite. It must be the observed UID: the
-	// garbage collector deletes what names an owner that does not exist.
+	// NamespaceUID makes the Namespace a second owner, if it is set, so that the PVC
+	// outlives its composite. It must be the observed UID: the garbage collector
+	// deletes an object whose owner does not exist.
 	NamespaceUID types.UID
 }
 
@@ -59,8 +59,8 @@ func namespaceOwner(namespace string, uid types.UID) []metav1.OwnerReference {
 	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: namespace, UID: uid}}
 }
 
-// SingleNode tells that a claim with these access modes cannot be mounted on
-// two nodes at once.
+// SingleNode reports whether a PVC with these access modes can be mounted on only
+// one node at a time.
 func SingleNode(modes []corev1.PersistentVolumeAccessMode) bool {
 	return !slices.Contains(modes, corev1.ReadWriteMany) && !slices.Contains(modes, corev1.ReadOnlyMany)
 }

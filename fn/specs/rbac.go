@@ -8,11 +8,12 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// The helpers of a backup outlive its runs. Made and deleted for each run they
-// would cost a fifth of the watch events that Crossplane takes for one composite
-// at once before it stops listening for half a minute.
+// ServiceAccount, Role and RoleBinding of a backup outlive its runs. Creating and
+// deleting them for each run would use up a fifth of the watch events that
+// Crossplane accepts for one composite before it stops listening for half a
+// minute.
 
-// Identity is whose the pods of a backup are: those of its runs and those of its
+// Identity is what the pods of a backup run as, those of its runs and those of its
 // verifications.
 type Identity struct {
 	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
@@ -21,7 +22,7 @@ type Identity struct {
 	Namespace string
 }
 
-// Identity returns that of the run's pods.
+// Identity returns the identity of the run's pods.
 func (r Run) Identity() Identity { return Identity{Backup: r.Backup, Namespace: r.Namespace} }
 
 // ServiceAccount returns the account of a backup's pods.
@@ -65,7 +66,7 @@ func onObjects(resource string, names []string, verbs ...string) rbacv1.PolicyRu
 	return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{resource}, ResourceNames: names, Verbs: verbs}
 }
 
-// roleBinding gives the Role of a name to the ServiceAccount of the same name.
+// roleBinding binds a Role to the ServiceAccount of the same name.
 func roleBinding(meta metav1.ObjectMeta) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "RoleBinding"},

@@ -30,8 +30,8 @@ const (
 	Refilling Action = job.RefillCommand
 )
 
-// Step is one Job of a ThreeScaleRestore with its helpers: what all of their
-// objects have in common.
+// Step is one Job of a ThreeScaleRestore with its helpers. It holds what all of
+// their objects have in common.
 type Step struct {
 	// Restore is the name of the ThreeScaleRestore.
 	Restore string
@@ -74,7 +74,7 @@ func StepReport(s Step) *corev1.ConfigMap {
 // HandoverName returns the name of a hand-over Secret, counted from 0.
 func HandoverName(s Step, part int) string { return s.Name() + "-handover-" + strconv.Itoa(part) }
 
-// HandoverNames returns the names of the first so many hand-over Secrets.
+// HandoverNames returns the names of the given number of hand-over Secrets.
 func HandoverNames(s Step, parts int) []string {
 	names := make([]string, 0, parts)
 	for part := range parts {
@@ -95,8 +95,8 @@ func HandoverSecret(s Step, part int) *corev1.Secret {
 // StepServiceAccount returns the identity of a step's pods.
 func StepServiceAccount(s Step) *corev1.ServiceAccount { return serviceAccount(s.meta(s.Name())) }
 
-// StepRole allows a step's pods to patch its report and so many hand-over
-// Secrets, and to read none of them.
+// StepRole allows a step's pods to patch its report and the given number of
+// hand-over Secrets, and to read none of them.
 func StepRole(s Step, parts int) *rbacv1.Role {
 	rules := []rbacv1.PolicyRule{onObjects("configmaps", []string{StepReportName(s)}, "patch")}
 	if parts > 0 {
@@ -139,14 +139,13 @@ func (i Identities) path() string {
 	return job.IdentitiesPath
 }
 
-// StepInput is what both Jobs of a restore are made of.
+// StepInput is what both Jobs of a restore are built from.
 type StepInput struct {
 	Step  Step
 	Image string
 	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
 	VolumeClaim string
-	// VolumeReadOnly tells that nobody may write to that volume, the kubelet
-	// neither.
+	// VolumeReadOnly: nobody may write to that volume, not even the kubelet.
 	VolumeReadOnly bool
 	// Run is the ID of the run, or job.Latest.
 	Run string
@@ -164,7 +163,7 @@ type StepInput struct {
 	AssignsUID bool
 }
 
-// InspectInput is all that the Job of an inspection is made of.
+// InspectInput is what the Job of an inspection is built from.
 type InspectInput struct {
 	StepInput
 	// HandoverParts is how many hand-over Secrets there are.
@@ -176,7 +175,7 @@ func InspectJob(in InspectInput) *batchv1.Job {
 	return stepJob(in.StepInput, true, InspectOptions(in).Args())
 }
 
-// InspectOptions returns the mover's options in the Job of in.
+// InspectOptions returns the mover's options in the Job that is built from in.
 func InspectOptions(in InspectInput) job.InspectOptions {
 	o := job.InspectOptions{
 		Run:            in.Run,
@@ -193,13 +192,13 @@ func InspectOptions(in InspectInput) job.InspectOptions {
 	return o
 }
 
-// RefillInput is all that the Job of a refill is made of.
+// RefillInput is what the Job of a refill is built from.
 type RefillInput struct {
 	StepInput
 	// Existing is what to do with a file storage that is not empty: job.ExistingFail and so on.
 	Existing string
-	// FileStorageUID is the UID of FileStorageClaim, by which it is noticed later that
-	// another one has taken its place.
+	// FileStorageUID is the UID of FileStorageClaim, which later shows whether another
+	// PVC has taken its place.
 	FileStorageUID types.UID
 }
 
@@ -211,7 +210,7 @@ func RefillJob(in RefillInput) *batchv1.Job {
 	return refill
 }
 
-// RefillOptions returns the mover's options in the Job of in.
+// RefillOptions returns the mover's options in the Job that is built from in.
 func RefillOptions(in RefillInput) job.RefillOptions {
 	return job.RefillOptions{
 		Run:            in.Run,

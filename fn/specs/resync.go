@@ -16,8 +16,8 @@ const Resyncing Action = "resync"
 // own restore runs the same (pkg/restore/apimanager_restore.go:396-406).
 const resyncCommand = "bundle exec rake zync:resync:domains"
 
-// The command only enqueues: most of the time goes into the start of Rails. A
-// pod that cannot start is told of after the deadline.
+// The command only enqueues, and spends most of its time on starting Rails. A pod
+// that cannot start is reported after the deadline.
 const (
 	resyncDeadlineSeconds int64 = 900
 	resyncBackoffLimit    int32 = 2

@@ -17,11 +17,13 @@ const (
 	// A Job's name becomes a label value of its pods.
 	maxJobName = 63
 	hashLength = 8
-	// At the end of an ID; a longer one is not ours, and must not break a name.
+	// The digest at the end of an ID is cut to this: an ID that is not ours may be
+	// longer, and must not break a name.
 	maxDigestOfID = 20
 )
 
-// Run identifies one attempt of one run: what all of its objects have in common.
+// Run identifies one attempt of one run. It holds what all of its objects have in
+// common.
 type Run struct {
 	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
 	Backup string
@@ -62,7 +64,7 @@ func digestOf(id string) string {
 func LabelValue(name string) string { return shorten(name, maxLabelValue) }
 
 // dnsLabel returns name as a DNS label of at most limit characters. Dots become
-// dashes; a name that had to be changed gets a digest, so that two never meet.
+// dashes; a name that had to be changed gets a digest, so that no two collide.
 func dnsLabel(name string, limit int) string {
 	label := strings.ReplaceAll(name, ".", "-")
 	if label == name {

@@ -64,8 +64,9 @@ func immutableSecret(r Run, name string, labels map[string]string) *corev1.Secre
 	}
 }
 
-// ObjectKey returns the key under which a Secret holds the file at path. A key
-// has no slash; an underscore stands in no path, since names of objects have none.
+// ObjectKey returns the key under which a Secret holds the file at path. A key has
+// no slash. An underscore takes its place, which no path has, since names of
+// objects have none.
 func ObjectKey(path string) string { return shorten(strings.ReplaceAll(path, "/", "_"), maxName) }
 
 // AttemptOf reads the attempt from an object's labels; 0 without one.

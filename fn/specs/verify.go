@@ -9,8 +9,8 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// Verification identifies one verification of a backup's volume: what its Job
-// and its report have in common.
+// Verification identifies one verification of a backup's volume. It holds what its
+// Job and its report have in common.
 type Verification struct {
 	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
 	Backup string
@@ -27,8 +27,8 @@ func (v Verification) Name() string {
 	return dnsLabel(v.Backup, maxJobName-len(suffix)) + suffix
 }
 
-// Labels returns a fresh map with the labels of the verification's objects.
-// There is no run among them: a verification is none.
+// Labels returns a fresh map with the labels of the verification's objects. None
+// names a run, since a verification belongs to none.
 func (v Verification) Labels() map[string]string {
 	return map[string]string{
 		v1alpha1.LabelBackup:       LabelValue(v.Backup),
@@ -36,7 +36,7 @@ func (v Verification) Labels() map[string]string {
 	}
 }
 
-// Identity returns that of the verification's pods, which is the backup's.
+// Identity returns the identity of the verification's pods, which is the backup's.
 func (v Verification) Identity() Identity {
 	return Identity{Backup: v.Backup, Namespace: v.Namespace}
 }
@@ -58,7 +58,7 @@ func VerificationReport(v Verification, handled string) *corev1.ConfigMap {
 	}
 }
 
-// VerifyInput is all that the Job of a verification is made of.
+// VerifyInput is what the Job of a verification is built from.
 type VerifyInput struct {
 	Verification Verification
 	Image        string
@@ -70,7 +70,7 @@ type VerifyInput struct {
 	ExpectRun string
 	// ManifestSHA256 is what the digest of that manifest must be.
 	ManifestSHA256 string
-	// Known are texts of job.KnownManifest of the other runs.
+	// Known has the job.KnownManifest of each other run.
 	Known    []string
 	Settings v1alpha1.JobSettings
 	// AssignsUID is as in JobInput.
@@ -94,7 +94,7 @@ func VerifyJob(in VerifyInput) *batchv1.Job {
 	})
 }
 
-// VerifyOptions returns the mover's options in the Job of in.
+// VerifyOptions returns the mover's options in the Job that is built from in.
 func VerifyOptions(in VerifyInput) job.VerifyOptions {
 	return job.VerifyOptions{
 		Run:            in.Run,

@@ -59,7 +59,8 @@ func CleanForRestore(obj map[string]any) map[string]any {
 	return cleaned
 }
 
-// managedByLabel is by what Helm tells its own objects; others set it too.
+// managedByLabel is the label by which Helm knows its own objects; other tools set
+// it too.
 const managedByLabel = "app.kubernetes.io/managed-by"
 
 // isDeploymentMark reports whether a label or annotation is an order to, or a

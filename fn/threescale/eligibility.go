@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Database is a database of 3scale, called as its Secret is.
+// Database is a database of 3scale; its value is the name of its Secret.
 type Database string
 
 const (
@@ -77,9 +77,10 @@ func UsesS3(apiManager map[string]any) bool {
 	return set
 }
 
-// FileStorageProblem says what stands against a backup of the file storage: S3
-// instead of a volume, or both at once; "" if nothing does. Without any field the
-// file storage is a volume (operator/system_options_provider.go:541-560).
+// FileStorageProblem says why the file storage cannot be backed up: it is in S3
+// and not in a volume, or the APIManager names both; "" if it can be. Without any
+// field the file storage is a volume
+// (operator/system_options_provider.go:541-560).
 func FileStorageProblem(apiManager map[string]any) string {
 	if !UsesS3(apiManager) {
 		return ""

@@ -37,7 +37,7 @@ func hostOf(address string) (start, end int) {
 	return start, end
 }
 
-// isBelow reports whether a host name is the domain or ends with a dot and it.
+// isBelow reports whether a host name is the domain or a subdomain of it.
 func isBelow(host, domain string) bool {
 	cut := len(host) - len(domain)
 	if domain == "" || cut < 0 || !strings.EqualFold(host[cut:], domain) {
@@ -71,7 +71,7 @@ func endsInLabel(text string) bool {
 	return text != "" && isLabelByte(text[len(text)-1])
 }
 
-// goesOn reports whether a text, found behind a domain, makes it another one.
+// goesOn reports whether the text that follows a domain makes it a longer one.
 func goesOn(text string) bool {
 	text = strings.TrimPrefix(text, ".")
 	return text != "" && isLabelByte(text[0])

@@ -142,8 +142,8 @@ func NotIncluded() []string {
 	return []string{"databases", "capability resources", "changes to Routes"}
 }
 
-// ZyncIsEnabled reports whether zync runs: it does unless it is switched off in so
-// many words (apimanager_types.go:1376).
+// ZyncIsEnabled reports whether zync runs: it does unless spec.zync.enabled is
+// false (apimanager_types.go:1376).
 func ZyncIsEnabled(apiManager map[string]any) bool {
 	enabled, found := flag(apiManager, "spec", "zync", "enabled")
 	return enabled || !found
