@@ -4,8 +4,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // ThreeScaleBackupStatus is what is known about the runs.
 type ThreeScaleBackupStatus struct {
-	// True when a run has succeeded and the newest finished one did. It stays as it
-	// is while the next run goes.
+	// True when the newest run that has ended succeeded. It does not change while the
+	// next run is in progress.
 	Completed bool `json:"completed"`
 	// Name of the APIManager that is backed up.
 	// +optional
@@ -20,7 +20,7 @@ type ThreeScaleBackupStatus struct {
 	// When the newest run started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// When the newest run ended, well or not; absent while it goes.
+	// When the newest run succeeded or failed; absent while it is in progress.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 	// When the newest successful run was complete.
@@ -37,13 +37,13 @@ type ThreeScaleBackupStatus struct {
 	// should have ended by then.
 	// +optional
 	StaleTime *metav1.Time `json:"staleTime,omitempty"`
-	// How far spec.schedule is.
+	// State of spec.schedule.
 	// +optional
 	Schedule *ScheduleStatus `json:"schedule,omitempty"`
 	// The newest verification that spec.verify started.
 	// +optional
 	Verification *VerificationStatus `json:"verification,omitempty"`
-	// How far the run in flight is; absent without one.
+	// Progress of the run; absent while none is in progress.
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
 	// The newest successful run.
@@ -114,8 +114,7 @@ type LastRun struct {
 	// +optional
 	// +listType=atomic
 	Skipped []string `json:"skipped,omitempty"`
-	// What the run has to say beside its success, at most 20 texts; the run's
-	// manifest.json lists them all.
+	// Warnings of the run, at most 20; the run's manifest.json lists them all.
 	// +optional
 	// +listType=atomic
 	Warnings []string `json:"warnings,omitempty"`
@@ -128,7 +127,7 @@ type LastRun struct {
 	FreedBytes int64 `json:"freedBytes,omitempty"`
 }
 
-// RunManifest says what the manifest.json of a run is.
+// RunManifest identifies the manifest.json of a run.
 type RunManifest struct {
 	// ID of the run.
 	Run string `json:"run"`
@@ -136,7 +135,7 @@ type RunManifest struct {
 	SHA256 string `json:"sha256"`
 }
 
-// ScheduleStatus tells how far a schedule is.
+// ScheduleStatus is the state of a schedule.
 type ScheduleStatus struct {
 	// The cron expression that the other fields are about.
 	Expression string `json:"expression"`
@@ -148,11 +147,10 @@ type ScheduleStatus struct {
 	// True while spec.suspend keeps slots from starting.
 	// +optional
 	Suspended bool `json:"suspended,omitempty"`
-	// The newest slot that started, or that was let pass.
+	// The newest slot that was started or skipped.
 	// +optional
 	LastSlot *metav1.Time `json:"lastSlot,omitempty"`
-	// The slot after the newest one that started or was let pass; absent while
-	// suspended.
+	// The slot after lastSlot; absent while suspended.
 	// +optional
 	NextSlot *metav1.Time `json:"nextSlot,omitempty"`
 	// How many slots passed without a start before the newest one that started, or
@@ -164,7 +162,7 @@ type ScheduleStatus struct {
 	FirstMissedSlot *metav1.Time `json:"firstMissedSlot,omitempty"`
 }
 
-// VerificationStatus tells what a verification found.
+// VerificationStatus says what a verification found.
 type VerificationStatus struct {
 	// ID of the verification, made of its slot.
 	// +optional
@@ -176,13 +174,13 @@ type VerificationStatus struct {
 	// When the verification started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// When the verification ended, well or not; absent while it goes.
+	// When the verification completed or failed; absent while it is in progress.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 	// When the newest verification that found no damage was complete.
 	// +optional
 	LastSuccessfulTime *metav1.Time `json:"lastSuccessfulTime,omitempty"`
-	// How far the verification is while it goes.
+	// Progress of the verification; absent once it has ended.
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
 	// How many runs were verified.
@@ -208,12 +206,12 @@ type VerificationStatus struct {
 	// Why the verification failed, and what to do.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// How far spec.verify.schedule is.
+	// State of spec.verify.schedule.
 	// +optional
 	Schedule *ScheduleStatus `json:"schedule,omitempty"`
 }
 
-// RunState says how far a run is.
+// RunState is the state of a run or a verification.
 // +kubebuilder:validation:Enum=Running;Completed;Failed
 type RunState string
 
@@ -233,7 +231,7 @@ type Run struct {
 	// When the run started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// When the run ended, well or not; absent while it goes.
+	// When the run completed or failed; absent while it is in progress.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 	// Size of the files in the run, in bytes.

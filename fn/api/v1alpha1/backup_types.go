@@ -49,52 +49,51 @@ type ThreeScaleBackupSpec struct {
 	// +required
 	BackupDestination BackupDestination `json:"backupDestination"`
 
-	// Any text of at most 253 bytes. A value other than the last one handled
-	// (status.lastHandledTrigger) starts a run, beside the schedule if there is one.
+	// Any text of at most 253 bytes. A value that differs from
+	// status.lastHandledTrigger starts a run, in addition to those of the schedule.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Trigger string `json:"trigger,omitempty"`
 
 	// Cron expression with five fields, such as "0 2 * * *", or a descriptor such as
-	// @daily. The first run starts at the first slot. Without a schedule the backup
-	// is one run, and one more for each trigger.
+	// @daily. The first run starts at the first slot. Without a schedule, one run
+	// starts at once, and another with each new trigger.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Schedule string `json:"schedule,omitempty"`
 
 	// IANA name of the time zone of the schedules, and of the hours, days, weeks,
-	// months and years of the retention, such as Europe/Berlin; UTC by default. An
-	// hour that a change of the clock leaves out starts its runs when it would have
-	// begun; one that comes twice starts them once, except for schedules of every
-	// hour.
+	// months and years of the retention, such as Europe/Berlin; UTC by default. Runs
+	// of an hour that clocks skip in spring start at the change. Those of an hour that
+	// comes twice start once, unless the schedule is of every hour.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// How late the newest missed slot may still start, in seconds, be it a run's or
-	// a verification's; without it, at any time. Less than 30 counts as 30. Earlier
-	// missed slots are only reported.
+	// How many seconds after its slot a missed run or verification may still start;
+	// without it, at any time. Less than 30 counts as 30. Only the newest missed slot
+	// is made up for; earlier ones are reported.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	StartingDeadlineSeconds *int64 `json:"startingDeadlineSeconds,omitempty"`
 
-	// Stops new scheduled runs and verifications; false by default. One in flight
+	// Stops new scheduled runs and verifications; false by default. One in progress
 	// goes on, and a trigger still starts a run. Slots that pass meanwhile are not
 	// made up for.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
 	// Which of this installation's runs stay on the volume. The others are removed
-	// after a run that verified. Without it, all stay. Each rule keeps the newest
-	// run of each of its periods that has one, for so many of the newest periods, as
-	// restic forget does; a run goes when no rule keeps it. The newest run stays in
-	// any case, and so does the newest that holds the file storage.
+	// after a run that verified. Without it, all stay. Each rule keeps the newest run
+	// of a period, for the given number of newest periods that have runs, as restic
+	// forget does. A run that no rule keeps is removed. The newest run always stays,
+	// and so does the newest one with the file storage.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
 	// Reads stored runs again on a schedule and compares every digest; the condition
-	// Verified tells the result. Without it, a run is verified when it is written
-	// and when it is restored.
+	// Verified has the result. Without it, a run is verified when it is written and
+	// when it is restored.
 	// +optional
 	Verify *Verify `json:"verify,omitempty"`
 
@@ -154,7 +153,7 @@ type BackupVolume struct {
 	// +kubebuilder:validation:MaxLength=253
 	VolumeName string `json:"volumeName,omitempty"`
 
-	// Name of the volume's StorageClass; the cluster's default without it.
+	// Name of the volume's StorageClass; by default the cluster's.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	StorageClass *string `json:"storageClass,omitempty"`
@@ -174,15 +173,15 @@ type BackupVolume struct {
 
 // BackupVolumeResources requests the size of the volume.
 type BackupVolumeResources struct {
-	// The size, such as 10Gi, directly and not in a map, as APIManagerBackup has it.
-	// A larger one later grows the volume where its StorageClass can.
+	// The size, such as 10Gi: a quantity and not a map, as in APIManagerBackup. A
+	// larger value later expands the volume, if its StorageClass allows that.
 	// +required
 	Requests resource.Quantity `json:"requests"`
 }
 
-// Retention says how many runs are kept, by the rules that restic has: each
-// rule keeps the newest run of each of its periods that has one, for so many of
-// the newest periods. A run goes when no rule keeps it. The newest run stays.
+// Retention says how many runs are kept, by the rules of restic forget: each keeps
+// the newest run of a period, for the given number of newest periods that have
+// runs. A run that no rule keeps is removed. The newest run always stays.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.keepLast) ? self.keepLast : 0) + (has(self.keepHourly) ? self.keepHourly : 0) + (has(self.keepDaily) ? self.keepDaily : 0) + (has(self.keepWeekly) ? self.keepWeekly : 0) + (has(self.keepMonthly) ? self.keepMonthly : 0) + (has(self.keepYearly) ? self.keepYearly : 0) > 0",message="set a rule to more than 0; leave retention out to keep everything"
 type Retention struct {
@@ -304,9 +303,9 @@ type JobSettings struct {
 	// Taints of nodes that the pods tolerate; each has to be allowed.
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-	// Which nodes, and pods of the namespace, the pods run beside; other namespaces
-	// have to be allowed. Where the file storage cannot be mounted on two nodes, it is
-	// added that a pod runs beside those that mount it.
+	// Affinity of the pods to nodes, and to other pods of the namespace; other
+	// namespaces have to be allowed. Where only one node can mount the file storage,
+	// the pods also have to run on the node of the pods that mount it.
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 	// Secrets of this namespace with the login for the pods' image.
@@ -318,8 +317,8 @@ type JobSettings struct {
 	// has to be allowed.
 	// +optional
 	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
-	// Name of the pods' PriorityClass, which has to be allowed; the cluster's default
-	// without it.
+	// Name of the pods' PriorityClass, which has to be allowed; by default the
+	// cluster's.
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }

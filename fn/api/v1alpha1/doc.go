@@ -1,6 +1,6 @@
-// Package v1alpha1 holds the types that a user writes and reads: ThreeScaleBackup,
-// its condition types and its reasons. The schemas under manifests/ are generated
-// from these types; `make generate` does it.
+// Package v1alpha1 holds the types that a user writes and reads: ThreeScaleBackup
+// and ThreeScaleRestore, with the types and reasons of their conditions, and the
+// function's Input. `make generate` makes the schemas under manifests/ from them.
 //
 // +kubebuilder:object:generate=true
 // +groupName=backup.threescale.dev

@@ -21,8 +21,8 @@ type Input struct {
 	// +kubebuilder:validation:MinLength=1
 	Image string `json:"image"`
 
-	// What a ThreeScaleBackup may ask for in spec.job beside what is its own
-	// namespace's affair. Nothing by default: pods meet Pod Security "restricted",
+	// What a ThreeScaleBackup may ask for in spec.job beyond what concerns its own
+	// namespace alone. Nothing by default: pods meet Pod Security "restricted",
 	// tolerate no taint, and have no priority.
 	// +optional
 	Allow Allow `json:"allow,omitempty,omitzero"`
@@ -30,9 +30,9 @@ type Input struct {
 
 // Allow says what a ThreeScaleBackup may ask for in spec.job.
 type Allow struct {
-	// Level of the Pod Security Standards that pods must meet: restricted by
-	// default; baseline, which lets them run as root; or privileged, which is
-	// anything. What the namespace itself enforces, holds all the same.
+	// Level of the Pod Security Standards that pods must meet: restricted by default;
+	// baseline, which lets them run as root; or privileged, which is anything. What
+	// the namespace itself enforces applies as well.
 	// +optional
 	PodSecurity PodSecurityLevel `json:"podSecurity,omitempty"`
 
@@ -47,15 +47,16 @@ type Allow struct {
 	// +listType=atomic
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
-	// Other namespaces beside, or away from, whose pods a pod may ask to run; "*" is
-	// all of them, and needed for a namespaceSelector. None by default.
+	// Other namespaces that the affinity and anti-affinity of a pod may name; "*" is
+	// all of them, and is needed for a namespaceSelector. None by default.
 	// +optional
 	// +listType=set
 	AffinityNamespaces []string `json:"affinityNamespaces,omitempty"`
 
-	// How much a pod may request, and have as a limit, of each resource. What is not
-	// named here is free for cpu, memory and ephemeral-storage, which a ResourceQuota
-	// of the namespace can bound, and refused for all others, such as devices.
+	// How much of each resource a pod may have as its request and its limit. Where a
+	// resource is not named here, cpu, memory and ephemeral-storage are free, since a
+	// ResourceQuota of the namespace can bound them, and all others, such as devices,
+	// are refused.
 	// +optional
 	MaxResources corev1.ResourceList `json:"maxResources,omitempty"`
 }

@@ -5,7 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ThreeScaleRestoreStatus is how far the restore is.
+// ThreeScaleRestoreStatus is the state of the restore.
 type ThreeScaleRestoreStatus struct {
 	// The newest generation of the spec that is ready or stalled.
 	// +optional
@@ -14,11 +14,11 @@ type ThreeScaleRestoreStatus struct {
 	meta.ReconcileRequestStatus `json:",inline"`
 	meta.ForceRequestStatus     `json:",inline"`
 
-	// True once the restore has done all of it.
+	// True once the restore is complete.
 	// +optional
 	Completed bool `json:"completed,omitempty"`
-	// What identifies this restore: a digest of what the spec asks for, and of the
-	// request to force it.
+	// Identifies this restore: a digest of what the spec asks for, and of the request
+	// to force it.
 	// +optional
 	Attempt string `json:"attempt,omitempty"`
 	// ID of the run that is restored.
@@ -46,8 +46,8 @@ type ThreeScaleRestoreStatus struct {
 	// Hash of the commit that holds the restored objects.
 	// +optional
 	LastPushCommit string `json:"lastPushCommit,omitempty"`
-	// Hash of a commit of this very restore that was on the branch before the status
-	// knew of it: there is no second one.
+	// Hash of a commit of this restore that was already on the branch, though the
+	// status did not know of it: no second one is made.
 	// +optional
 	FoundCommit string `json:"foundCommit,omitempty"`
 	// When the commit was pushed.
@@ -62,8 +62,8 @@ type ThreeScaleRestoreStatus struct {
 	// The revision with which the Kustomization applied the commit.
 	// +optional
 	LastAppliedRevision string `json:"lastAppliedRevision,omitempty"`
-	// The restores that this object has done, newest first, in the form that Flux'
-	// own objects have.
+	// The restores that this object has done, newest first, in the form of Flux' own
+	// objects.
 	// +optional
 	History meta.History `json:"history,omitempty"`
 	// Those of Flux: Ready, Reconciling and Stalled.
@@ -92,7 +92,7 @@ type Plan struct {
 	// +optional
 	// +listType=atomic
 	Rewritten []string `json:"rewritten,omitempty"`
-	// What does not stop the restore but wants attention.
+	// What does not stop the restore but needs attention.
 	// +optional
 	// +listType=atomic
 	Warnings []string `json:"warnings,omitempty"`

@@ -28,7 +28,7 @@ type ThreeScaleRestore struct {
 	// What to restore, from where, and to which repository.
 	// +required
 	Spec ThreeScaleRestoreSpec `json:"spec"`
-	// How far the restore is.
+	// State of the restore.
 	// +kubebuilder:default:={"observedGeneration":-1}
 	// +optional
 	Status ThreeScaleRestoreStatus `json:"status,omitzero"`
@@ -73,8 +73,8 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(e, e == '..' || e == '.git')",message="path is relative to the root of the repository, without .. and .git"
 	Path string `json:"path,omitempty"`
 
-	// For whom Secrets, and ConfigMap system, are encrypted by SOPS. Without it, the repository's
-	// .sops.yaml says so; with neither, nothing is restored.
+	// Recipients for whom SOPS encrypts the Secrets and ConfigMap system. Without it,
+	// the repository's .sops.yaml names them; with neither, nothing is restored.
 	// +optional
 	Encryption *Encryption `json:"encryption,omitempty"`
 
@@ -91,7 +91,7 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
-	// What is different from the installation that was backed up.
+	// How the restored installation differs from the one that was backed up.
 	// +optional
 	Target Target `json:"target,omitempty,omitzero"`
 
@@ -113,7 +113,7 @@ type ThreeScaleRestoreSpec struct {
 	// +optional
 	DryRun bool `json:"dryRun,omitempty"`
 
-	// What is done once Flux has applied the commit. Needs kustomizationRef.
+	// What happens once Flux has applied the commit. Needs kustomizationRef.
 	// +optional
 	PostRestore PostRestore `json:"postRestore,omitempty,omitzero"`
 
@@ -139,9 +139,9 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:validation:Pattern="^([0-9]{1,5}(\\.[0-9]{1,5})?(ms|s|m|h))+$"
 	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
 
-	// How long the restore waits for what others do before it is stalled, as a
-	// duration such as 1h: for the Kustomization, and then for sidekiq and the
-	// APIManager. It goes on by itself if that happens later.
+	// How long the restore waits before it is stalled, as a duration such as 1h: first
+	// for the Kustomization, then for sidekiq and the APIManager. If they become ready
+	// later, it goes on by itself.
 	// +optional
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
@@ -149,8 +149,8 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:validation:Pattern="^([0-9]{1,5}(\\.[0-9]{1,5})?(ms|s|m|h))+$"
 	Timeout metav1.Duration `json:"timeout,omitempty"`
 
-	// Stops the restore where it is, until it is false again; false by default. A
-	// pod that runs ends what it does.
+	// Stops the restore where it is, until it is false again; false by default. A pod
+	// that is running finishes its work.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -245,7 +245,8 @@ type NamespacedReference struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// Target says what is different from the installation that was backed up.
+// Target says how the restored installation differs from the one that was backed
+// up.
 type Target struct {
 	// Domain that replaces the former one wherever the backed-up objects hold it;
 	// none by default.
@@ -260,9 +261,9 @@ type Target struct {
 	// +kubebuilder:validation:MaxLength=253
 	StorageClass string `json:"storageClass,omitempty"`
 	// For a rehearsal beside a living installation: Secret system-smtp is committed
-	// with empty values, so that the copy sends no mail; false by default. What else
-	// a copy does, status.plan.warnings says. With false again, the restore commits
-	// the Secret as it was backed up.
+	// with empty values, so that the copy sends no mail; false by default.
+	// status.plan.warnings says what else a copy does. With false again, the restore
+	// commits the Secret as it was backed up.
 	// +optional
 	Quiet bool `json:"quiet,omitempty"`
 }
