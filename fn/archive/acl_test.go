@@ -2,6 +2,7 @@ package archive
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -255,4 +256,61 @@ func TestListsAreTheSourcesAndNoOther(t *testing.T) {
 			require.Equal(t, modeOf(t, f.files, e.Path), modeOf(t, dir, e.Path), "%d: %s", i, e.Path)
 		}
 	}
+}
+
+// TestInheritedListsThatStay restores into volumes that pass lists on, and do not let them be removed.
+func TestInheritedListsThatStay(t *testing.T) {
+	cases := map[string]struct {
+		errno  unix.Errno
+		user   int
+		passed int // entries that the root's list is passed on to, and whose list stays
+	}{
+		"Removed":     {0, 65532, 0},
+		"Unsupported": {unix.ENOTSUP, 0, 10},
+		"Unknown":     {unix.ENOSYS, 0, 10},
+		"Invalid":     {unix.EINVAL, 0, 10},
+		"NotAllowed":  {unix.EPERM, 0, 10},
+		"Denied":      {unix.EACCES, 0, 10},
+		"Gone":        {unix.ENODATA, 0, 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.addSome()
+			f.write("r1")
+			shell(t, f.root, "chmod", "-R", "a+rX", ".")
+			openUp(t, f.root)
+			dir := mount(t, "tmpfs")
+			openUp(t, filepath.Dir(dir))
+			setList(t, dir, lists.ACLDefault, inheritedList())
+			shell(t, dir, "sh", "-c", "chgrp 65532 .; chmod 2770 .")
+			args := childArgs{Target: dir, User: tc.user}
+			if tc.errno != 0 {
+				args.Deny = map[int]int{unix.SYS_LREMOVEXATTR: int(tc.errno)}
+			}
+			for range 2 {
+				out := f.restoreInChild(args)
+				assert.Equal(t, tc.passed > 0, strings.Contains(out, fmt.Sprintf("access control lists of %d files and directories could not be removed", tc.passed)), out)
+			}
+			assert.True(t, f.compare(dir, "r1").Same)
+		})
+	}
+}
+
+// TestListOfSomebodyElsesFile restores as a user who may not change a file that is there, which is then made anew.
+func TestListOfSomebodyElsesFile(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.write("r1")
+	shell(t, f.root, "chmod", "-R", "a+rX", ".")
+	openUp(t, f.root)
+	dir := mount(t, "tmpfs")
+	openUp(t, filepath.Dir(dir))
+	shell(t, "/", "cp", "-r", "--preserve=mode,timestamps", f.files+"/.", dir)
+	shell(t, dir, "sh", "-c", "find . -type d -exec chown 65532:65532 {} +")
+	setList(t, filepath.Join(dir, "tenant-002/.htaccess"), lists.ACLAccess, acl(6, 4, 4, 4))
+	out := f.restoreInChild(childArgs{Target: dir, User: 65532})
+	assert.NotContains(t, out, "access control lists")
+	assert.Empty(t, xattrs(t, dir))
+	assert.True(t, f.compare(dir, "r1").Same)
 }

@@ -146,8 +146,8 @@
 // digest, whatever its mtime) is not written again, only its mode, mtime and
 // owner are put right. Extended attributes that the directory cannot hold are
 // told: the mode gives nobody more than they did. An access control list that
-// the source did not have, inherited or there before, is removed; only the root
-// keeps the lists of its volume, and then its mode, as it keeps its owner. A
-// file that belongs to another user than its source did has no setuid bit, and
-// likewise no setgid bit.
+// the source did not have, inherited or there before, is removed, or told where
+// that cannot be; only the root keeps the lists of its volume, and then its mode,
+// as it keeps its owner. A file that belongs to another user than its source did
+// has no setuid bit, and likewise no setgid bit.
 package archive

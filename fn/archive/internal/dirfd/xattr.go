@@ -1,6 +1,7 @@
 package dirfd
 
 import (
+	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -11,9 +12,13 @@ func (d *Dir) SetXattr(name, attribute string, value []byte) error {
 	return d.Fail("setxattr", name, unix.Lsetxattr(d.procPath(name), attribute, value, 0))
 }
 
-// RemoveXattr removes an extended attribute likewise.
+// RemoveXattr removes an extended attribute likewise, if there is one.
 func (d *Dir) RemoveXattr(name, attribute string) error {
-	return d.Fail("removexattr", name, unix.Lremovexattr(d.procPath(name), attribute))
+	err := unix.Lremovexattr(d.procPath(name), attribute)
+	if errors.Is(err, unix.ENODATA) {
+		err = nil
+	}
+	return d.Fail("removexattr", name, err)
 }
 
 // HasXattr reports whether an entry has an extended attribute of that value.

@@ -107,8 +107,8 @@ func dropDefaultList(parent *dirfd.Dir, name string) error {
 		return nil
 	}
 	err := parent.RemoveXattr(name, lists.ACLDefault)
-	if errors.Is(err, unix.EPERM) {
-		return nil // it is somebody else's: what is made in it is put right one by one
+	if mayNotRemove(err) {
+		return nil // what is made in it is put right one by one
 	}
 	return err
 }

@@ -78,6 +78,7 @@ type refused struct {
 
 	mu   sync.Mutex
 	lost walk.Lost // extended attributes
+	kept walk.Lost // access control lists that the run has not
 }
 
 // lose counts an entry whose extended attributes could not be set.
@@ -85,6 +86,13 @@ func (r *refused) lose(path string, attributes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost.Add(path, walk.NameSome(attributes))
+}
+
+// keep counts an entry whose access control lists could not be removed.
+func (r *refused) keep(path string, lists []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept.Add(path, walk.NameSome(lists))
 }
 
 func newRefused() *refused { return &refused{} }
@@ -108,6 +116,9 @@ func (r *refused) warnings() []string {
 	}
 	if lost := r.lost.Warning("extended attributes of %d files and directories could not be set, which gives nobody more rights: %s"); lost != "" {
 		out = append(out, lost)
+	}
+	if kept := r.kept.Warning("access control lists of %d files and directories could not be removed, and may give more rights than the run does: %s"); kept != "" {
+		out = append(out, kept)
 	}
 	return out
 }

@@ -91,9 +91,13 @@ func (w *writer) isThere(ctx context.Context, it *item) (bool, error) {
 // touchUp gives an entry that is there its owner, mode and time. It returns false if that takes a new one, since the
 // entry is somebody else's.
 func (w *writer) touchUp(dir int, name string, it *item) (bool, error) {
+	ours := w.t.owners.isOurs(it.got.UID)
+	if !ours && len(foreignLists(&dirfd.Dir{FD: dir}, name, &it.want, nil)) > 0 {
+		return false, nil
+	}
 	changed, err := w.t.settle(dir, name, &it.want, &it.got)
 	it.written = changed
-	if errors.Is(err, unix.EPERM) && !w.t.owners.isOurs(it.got.UID) {
+	if errors.Is(err, unix.EPERM) && !ours {
 		return false, nil
 	}
 	return true, w.t.refused.note(err)

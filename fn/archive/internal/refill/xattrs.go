@@ -47,8 +47,8 @@ func hasList(dir *dirfd.Dir, name, list string) bool {
 }
 
 // giveXattrs gives an entry the extended attributes of its source, and no other access control list. The entry has its
-// mode already: where its list cannot be set, the mode gives nobody more than the list did. What cannot be set is told;
-// a broken disk is an error, and a list that cannot be removed.
+// mode already: where its list cannot be set, the mode gives nobody more than the list did. What cannot be set is told,
+// and what cannot be removed; only a broken disk is an error.
 func (t *Target) giveXattrs(dir *dirfd.Dir, name string, want *lists.Entry) error {
 	var lost []string
 	for _, x := range want.Xattrs {
@@ -60,11 +60,22 @@ func (t *Target) giveXattrs(dir *dirfd.Dir, name string, want *lists.Entry) erro
 			lost = append(lost, x.Name)
 		}
 	}
-	t.refused.lose(want.Path, lost)
+	var kept []string
 	for _, list := range foreignLists(dir, name, want, lost) {
-		if err := dir.RemoveXattr(name, list); err != nil {
+		err := dir.RemoveXattr(name, list)
+		switch {
+		case mayNotRemove(err):
+			kept = append(kept, list)
+		case err != nil:
 			return err
 		}
 	}
+	t.refused.lose(want.Path, lost)
+	t.refused.keep(want.Path, kept)
 	return nil
+}
+
+// mayNotRemove reports whether an error says that a list stays, and nothing worse.
+func mayNotRemove(err error) bool {
+	return dirfd.Unsupported(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES)
 }
