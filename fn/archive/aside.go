@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
 // Witness remembers, elsewhere than on the volume, that a run has begun. Whoever can write to a volume, and knows the
@@ -36,11 +37,20 @@ func (w *writer) begin(ctx context.Context) error {
 		}
 	}
 	aside, err := w.volume.aside()
-	for _, name := range aside {
-		w.Warn(fmt.Sprintf("before run %q began, something had its name on the volume, and is kept as %s/%s: somebody put it there, or the report of that run was deleted; look at it, then remove it",
-			asideRun(name), runsDir, name))
-	}
+	w.tellAside(aside)
 	return err
+}
+
+// tellAside names some of what was set aside: others make as many such names as they like, and of any bytes.
+func (w *writer) tellAside(names []string) {
+	const most = 5
+	for _, name := range names[:min(len(names), most)] {
+		w.Warn(fmt.Sprintf("before run %q began, something had its name on the volume, and is kept as %s/%s: somebody put it there, or the report of that run was deleted; look at it, then remove it",
+			asideRun(name), runsDir, lists.Escape(name)))
+	}
+	if len(names) > most {
+		w.Warn(fmt.Sprintf("%s has %d such entries in all, whose names begin with %s", runsDir, len(names), asidePrefix))
+	}
 }
 
 // setAside takes the names of the run from what has them. What may be a good run is kept under another name; the

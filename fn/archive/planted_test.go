@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // Who can mount the volume and knows the ID that the next run will have can put
@@ -237,4 +238,23 @@ func TestNoRunBeginsUnnoted(t *testing.T) {
 	// Killed after the note, before anything was written.
 	f.opts.Witness = &noted{begun: true}
 	assert.Empty(t, f.write("r1").Manifest.Warnings)
+}
+
+// TestManySetAside: who can write to the volume makes as many such names as he likes, of any bytes. What else a run
+// warns of is told all the same.
+func TestManySetAside(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	require.NoError(t, os.MkdirAll(f.path("runs"), 0o755))
+	for i := range walk.MaxListed + 1 {
+		require.NoError(t, os.WriteFile(f.path("runs", fmt.Sprintf(".aside-r%d\x1b[2J\n\xff", i)), nil, 0o644))
+	}
+	require.NoError(t, os.Mkdir(f.path("latest"), 0o755))
+	warnings := f.write("r1").Manifest.Warnings
+	require.Len(t, warnings, 7)
+	assert.Contains(t, warnings[0], "no links for APIManagerRestore")
+	assert.Contains(t, warnings[6], "runs has 1001 such entries in all")
+	told := strings.Join(warnings, "")
+	assert.NotContains(t, told, "\x1b")
+	assert.NotContains(t, told, "\n")
 }
