@@ -31,10 +31,10 @@ type local struct {
 	work       bool          // there is a work tree with the branch in it
 }
 
-// Local is [Publish] for a repository on this machine, which it writes
-// to itself: no git program is run, and no hook. A work tree that has the
-// branch checked out gets the files too, as if they had been committed there;
-// files of the edit that differ from the newest commit are not overwritten.
+// Local is [Publish] for a repository on this machine. The git program brings
+// the commit into a work tree that has the branch checked out, as if it had been
+// committed there; files of the edit that differ from the newest commit are not
+// overwritten. No hook is run.
 // Ready is called, unless it is nil, when nothing that is known stands against
 // the commit any more: what cannot be taken back is done there.
 func Local(ctx context.Context, where Repository, folders []string, commit Commit, change Change, ready func(context.Context) error) (Result, error) {
@@ -155,7 +155,7 @@ func (l *local) publish(ctx context.Context, folders []string, commit Commit, ch
 	if err != nil {
 		return none, err
 	}
-	if err := l.check(files, edit); err != nil {
+	if err := l.check(ctx, edit, made); err != nil {
 		return none, err
 	}
 	if ready != nil {
@@ -169,18 +169,20 @@ func (l *local) publish(ctx context.Context, folders []string, commit Commit, ch
 	if !l.work {
 		return made, l.move(made)
 	}
-	w, err := l.openWork(files)
-	if err != nil {
+	ctx = context.WithoutCancel(ctx) // git would leave half of it
+	if err := l.show(ctx, l.head, made); err != nil {
 		return none, err
 	}
-	defer w.close()
-	return made, w.commit(edit, func() error { return l.move(made) })
+	if err := l.move(made); err != nil {
+		return none, errors.Join(err, l.show(ctx, made, l.head))
+	}
+	return made, nil
 }
 
 // check tells whether a work tree could not show a commit with the edit: it
 // would be taken back by its user's next commit.
-func (l *local) check(before *tree, edit Edit) error {
-	linked, err := l.linkedWorkTree()
+func (l *local) check(ctx context.Context, edit Edit, made plumbing.Hash) error {
+	linked, err := l.linkedWorkTree(ctx)
 	if err != nil {
 		return l.broken(err)
 	}
@@ -190,12 +192,7 @@ func (l *local) check(before *tree, edit Edit) error {
 	if !l.work {
 		return nil
 	}
-	w, err := l.openWork(before)
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	return w.check(edit.paths())
+	return l.checkWork(ctx, edit.paths(), made)
 }
 
 // move sets the branch, if nobody else has.

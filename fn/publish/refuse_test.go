@@ -344,7 +344,7 @@ func TestFilesOfACommit(t *testing.T) {
 		_, err := Inspect(t.Context(), s.target(), Trailer{}, func(_ context.Context, files fs.FS) error {
 			for _, name := range []string{"out/passwd", "in/x", "apps/link", "sub/x", "sub"} {
 				_, err := fs.ReadFile(files, name)
-				assert.ErrorIs(t, err, ErrNotRegular, name)
+				assert.ErrorIs(t, err, errNotRegular, name)
 			}
 			for _, name := range []string{"../x", "/etc/passwd", "apps/../file", ""} {
 				_, err := files.Open(name)

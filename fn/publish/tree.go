@@ -17,12 +17,12 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/storer"
 )
 
-// MaxFileSize is the size in bytes from which a file of the repository is not read.
-const MaxFileSize = 16 << 20
+// maxFileSize is the size in bytes from which a file of the repository is not read.
+const maxFileSize = 16 << 20
 
-// ErrNotRegular is wrapped in the errors of a tree when a path is, or passes
+// errNotRegular is wrapped in the errors of a tree when a path is, or passes
 // through, a symlink or a submodule: neither is ever followed.
-var ErrNotRegular = errors.New("is a symlink or a submodule, which is not followed")
+var errNotRegular = errors.New("is a symlink or a submodule, which is not followed")
 
 // tree is one commit's files as an [fs.FS], which also reads whole files and directories.
 type tree struct {
@@ -54,7 +54,7 @@ func (t *tree) lookup(name string) (object.TreeEntry, error) {
 		switch current.Mode {
 		case filemode.Dir:
 		case filemode.Symlink, filemode.Submodule:
-			return current, ErrNotRegular
+			return current, errNotRegular
 		default:
 			return current, fs.ErrNotExist
 		}
@@ -101,7 +101,7 @@ func (t *tree) Open(name string) (fs.File, error) {
 	return &file{info: infoOf(entry, name, int64(len(data))), Reader: strings.NewReader(string(data))}, nil
 }
 
-// ReadFile reads a regular file of at most [MaxFileSize] bytes.
+// ReadFile reads a regular file of at most maxFileSize bytes.
 func (t *tree) ReadFile(name string) ([]byte, error) {
 	entry, err := t.find("read", name)
 	if err != nil {
@@ -120,7 +120,7 @@ func (t *tree) blob(entry object.TreeEntry) ([]byte, error) {
 	case filemode.Dir:
 		return nil, errors.New("is a directory")
 	default:
-		return nil, ErrNotRegular
+		return nil, errNotRegular
 	}
 	found, err := object.GetBlob(t.storer, entry.Hash)
 	if errors.Is(err, plumbing.ErrObjectNotFound) && t.fetch != nil {
@@ -132,8 +132,8 @@ func (t *tree) blob(entry object.TreeEntry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.Size > MaxFileSize {
-		return nil, fmt.Errorf("is too large: %d bytes, at most %d are read", found.Size, MaxFileSize)
+	if found.Size > maxFileSize {
+		return nil, fmt.Errorf("is too large: %d bytes, at most %d are read", found.Size, maxFileSize)
 	}
 	reader, err := found.Reader()
 	if err != nil {

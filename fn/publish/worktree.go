@@ -2,234 +2,101 @@ package publish
 
 import (
 	"bytes"
+	"context"
 	"errors"
-	"io/fs"
+	"fmt"
 	"os"
-	"path"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
-	"github.com/go-git/go-billy/v5/util"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/format/index"
 )
-
-// workTree is the work tree of a local repository, with Git's own lock on its index held.
-type workTree struct {
-	directory string
-	root      *os.Root
-	lock      string // index.lock
-	index     *index.Index
-	before    *tree // the newest commit's files
-	done      bool
-}
 
 // unfinished are what Git keeps while a merge or the like waits for its user.
 var unfinished = []string{"MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply"}
 
-func (l *local) openWork(before *tree) (*workTree, error) {
-	gitDir := filepath.Join(l.Directory, git.GitDirName)
-	for _, name := range unfinished {
-		if _, err := os.Lstat(filepath.Join(gitDir, name)); err == nil {
-			return nil, fail(WorkTreeDirty, "cannot commit to %q: a merge, rebase or the like is not finished (%s); finish it first", l.Directory, name)
-		}
+// emptyTree is the name of a tree without entries, which Git knows without it being stored.
+const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+// git runs the git program in the repository, without hooks, and returns what it prints.
+func (l *local) git(ctx context.Context, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, "git", append([]string{"--literal-pathspecs", "-c", "core.hooksPath=" + os.DevNull}, args...)...)
+	command.Dir = l.Directory
+	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { // of a repository that is meant elsewhere
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX"}, name)
+	})
+	command.Env = append(command.Env, "LC_ALL=C")
+	var out, said bytes.Buffer
+	command.Stdout, command.Stderr = &out, &said
+	if err := command.Run(); err != nil {
+		return "", fmt.Errorf("%w: %s", errors.Join(ctx.Err(), err), said.String())
 	}
-	w := &workTree{directory: l.Directory, lock: filepath.Join(gitDir, "index.lock"), before: before}
-	held, err := os.OpenFile(w.lock, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fail(RaceLost, "cannot lock the work tree %q: another Git command is running in it; wait for it, or remove %s if there is none", l.Directory, w.lock)
-	}
-	if w.index, err = l.storer.Index(); err == nil {
-		w.root, err = os.OpenRoot(l.Directory)
-	}
-	if err = errors.Join(err, held.Close()); err != nil {
-		w.close()
-		return nil, fail(UnsupportedRepository, "cannot read the work tree %q: %v", l.Directory, err)
-	}
-	return w, nil
+	return out.String(), nil
 }
 
 // linkedWorkTree finds the one, made by git worktree, that has the branch
 // checked out; empty without it.
-func (l *local) linkedWorkTree() (string, error) {
-	trees := l.storer.Filesystem()
-	found, err := trees.ReadDir("worktrees")
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
+func (l *local) linkedWorkTree(ctx context.Context) (string, error) {
+	list, err := l.git(ctx, "worktree", "list", "--porcelain")
 	if err != nil {
 		return "", err
 	}
-	for _, tree := range found {
-		head, err := util.ReadFile(trees, trees.Join("worktrees", tree.Name(), "HEAD"))
-		if err != nil || strings.TrimSpace(string(head)) != "ref: "+l.branch.String() {
-			continue
+	trees := strings.Split(list, "\n\n")
+	for _, tree := range trees[1:] { // the first is the repository's own
+		lines := strings.Split(tree, "\n")
+		if slices.Contains(lines, "branch "+l.branch.String()) {
+			return strings.TrimPrefix(lines[0], "worktree "), nil
 		}
-		at, err := util.ReadFile(trees, trees.Join("worktrees", tree.Name(), "gitdir"))
-		if err != nil {
-			return "", err
-		}
-		return filepath.Dir(strings.TrimSpace(string(at))), nil
 	}
 	return "", nil
 }
 
-// close gives the lock back.
-func (w *workTree) close() {
-	if w.root != nil {
-		_ = w.root.Close() // only a handle of a directory
-	}
-	if !w.done {
-		_ = os.Remove(w.lock) // nothing else can be done about it, and Git tells of it
-	}
-}
-
-// commit brings the edit into the work tree, moves the branch, and brings it
-// into the index. When the branch cannot be moved the files are put back.
-func (w *workTree) commit(edit Edit, move func() error) error {
-	names := edit.paths()
-	if err := w.check(names); err != nil {
-		return err
-	}
-	old := map[string][]byte{}
-	for _, name := range names {
-		if data, err := w.root.ReadFile(name); err == nil {
-			old[name] = data
+// checkWork refuses a commit that the work tree could not show without losing
+// changes of its user's. Whoever makes none has the paths checked all the same.
+func (l *local) checkWork(ctx context.Context, paths []string, made plumbing.Hash) error {
+	for _, name := range unfinished {
+		if _, err := os.Lstat(filepath.Join(l.Directory, git.GitDirName, name)); err == nil {
+			return fail(WorkTreeDirty, "cannot commit to %q: a merge, rebase or the like is not finished (%s); finish it first", l.Directory, name)
 		}
 	}
-	err := w.files(names, edit.Write)
-	if err == nil {
-		err = move()
-	}
-	if err != nil {
-		return errors.Join(err, w.files(names, old))
-	}
-	return w.saveIndex(names, edit.Write)
-}
-
-// check refuses paths with changes that a commit would overwrite.
-func (w *workTree) check(names []string) error {
-	for _, name := range names {
-		if err := w.checkClean(name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkClean refuses a path where work tree, index and newest commit are not the same.
-func (w *workTree) checkClean(name string) error {
-	dirty := fail(WorkTreeDirty, "cannot write %q in the work tree %q: it differs from the newest commit; commit it, or put it back, first", name, w.directory)
-	committed, err := w.before.lookup(name)
-	if err != nil {
-		committed.Hash = plumbing.ZeroHash
-	}
-	var staged plumbing.Hash
-	if entry, err := w.index.Entry(name); err == nil {
-		staged = entry.Hash
-	}
-	if staged != committed.Hash {
-		return dirty
-	}
-	parts := strings.Split(name, "/")
-	for i := range parts {
-		found, err := w.root.Lstat(strings.Join(parts[:i+1], "/"))
-		switch last := i == len(parts)-1; {
-		case errors.Is(err, fs.ErrNotExist) && committed.Hash.IsZero():
-			return nil
-		case err != nil, last && !found.Mode().IsRegular(), !last && !found.IsDir():
-			return dirty
-		}
-	}
-	data, err := w.root.ReadFile(name)
-	if err != nil || !sameText(data, committed.Hash) {
-		return dirty
-	}
-	return nil
-}
-
-// sameText reports whether a file of a work tree is a committed one, maybe with the line ends that Git gives it there (eol, core.eol,
-// core.autocrlf), of whose loss nobody takes notice: Git takes one for the other.
-func sameText(data []byte, committed plumbing.Hash) bool {
-	return plumbing.ComputeHash(plumbing.BlobObject, data) == committed ||
-		plumbing.ComputeHash(plumbing.BlobObject, bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))) == committed
-}
-
-// files makes the named files what they should be; one without data is removed, with the directories that it leaves empty.
-func (w *workTree) files(names []string, data map[string][]byte) error {
-	for _, name := range names {
-		err := w.file(name, data)
+	if len(paths) > 0 {
+		changed, err := l.git(ctx, append([]string{"status", "--porcelain", "-z", "--untracked-files=all", "--ignored", "--"}, paths...)...)
 		if err != nil {
-			return fail(WorkTreeDirty, "cannot write %q in the work tree %q: %v", name, w.directory, err)
+			return l.broken(err)
+		}
+		if first, _, found := strings.Cut(changed, "\x00"); found {
+			const state = len("XY ")
+			return fail(WorkTreeDirty, "cannot write %q in the work tree %q: it differs from the newest commit; commit it, or put it back, first", first[state:], l.Directory)
 		}
 	}
-	return nil
+	if made.IsZero() {
+		return nil
+	}
+	return l.show(ctx, l.head, made, "--dry-run")
 }
 
-func (w *workTree) file(name string, data map[string][]byte) error {
-	content, keep := data[name]
-	if keep {
-		mode := fs.FileMode(0o644)
-		if found, err := w.root.Lstat(name); err == nil {
-			mode = found.Mode().Perm()
+// show has the work tree and the index show one commit instead of another; the zero hash has no files.
+func (l *local) show(ctx context.Context, before, after plumbing.Hash, flags ...string) error {
+	args := append([]string{"read-tree", "-m", "-u"}, flags...)
+	for _, commit := range []plumbing.Hash{before, after} {
+		if commit.IsZero() {
+			commit = plumbing.NewHash(emptyTree)
 		}
-		if err := w.root.MkdirAll(path.Dir(name), 0o755); err != nil {
-			return err
-		}
-		temporary := path.Join(path.Dir(name), ".threescale-publish.tmp")
-		if err := w.root.WriteFile(temporary, content, mode); err != nil {
-			return errors.Join(err, w.root.Remove(temporary))
-		}
-		return w.root.Rename(temporary, name)
+		args = append(args, commit.String())
 	}
-	err := w.root.Remove(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	_, err := l.git(ctx, args...)
+	switch {
+	case err == nil:
+		return nil
+	case contextCause(err) != nil:
+		return l.broken(err)
+	case strings.Contains(err.Error(), "index.lock"):
+		return fail(RaceLost, "cannot lock the work tree %q: another Git command is running in it; wait for it, or remove .git/index.lock if there is none", l.Directory)
+	default:
+		return fail(WorkTreeDirty, "cannot bring the commit into the work tree %q: %v", l.Directory, err)
 	}
-	for at := path.Dir(name); err == nil && at != "."; at = path.Dir(at) {
-		if w.root.Remove(at) != nil {
-			break // it is not empty
-		}
-	}
-	return err
-}
-
-// saveIndex brings the files into the index, which takes the place of the old one at once.
-func (w *workTree) saveIndex(names []string, data map[string][]byte) error {
-	for _, name := range names {
-		content, keep := data[name]
-		if !keep {
-			if _, err := w.index.Remove(name); err != nil && !errors.Is(err, index.ErrEntryNotFound) {
-				return w.stale(err)
-			}
-			continue
-		}
-		entry, err := w.index.Entry(name)
-		if err != nil {
-			entry = w.index.Add(name)
-			entry.Mode = filemode.Regular
-		}
-		entry.Hash, entry.Size = plumbing.ComputeHash(plumbing.BlobObject, content), uint32(len(content))
-		if found, err := w.root.Lstat(name); err == nil {
-			entry.ModifiedAt = found.ModTime()
-		}
-	}
-	out, err := os.OpenFile(w.lock, os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return w.stale(err)
-	}
-	if err = errors.Join(index.NewEncoder(out).Encode(w.index), out.Close()); err != nil {
-		return w.stale(err)
-	}
-	if err := os.Rename(w.lock, strings.TrimSuffix(w.lock, ".lock")); err != nil {
-		return w.stale(err)
-	}
-	w.done = true
-	return nil
-}
-
-func (w *workTree) stale(err error) error {
-	return fail(WorkTreeDirty, "the commit is made, but the index of %q could not be written: %v; run git reset there", w.directory, err)
 }

@@ -45,7 +45,8 @@ func (*restoreCommand) Help() string {
 then one commit is made. It touches base/<name> and overlays/<name> only. Nothing is pushed, no hook is run, and the commit is
 not signed.
 
-A work tree that has the branch checked out shows the commit at once: its files and its index are updated. It is refused when
+A work tree that has the branch checked out shows the commit at once: the git program, which must be there, updates its files and
+its index. It is refused when
 what would be written there differs from the newest commit, also by a file that is not tracked; all other changes in it stay
 as they are. A branch that is not checked out is changed without touching the work tree. One that is checked out in another
 work tree, which git worktree made, is refused.
