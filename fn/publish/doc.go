@@ -2,7 +2,7 @@
 // commit, signs it, pushes it, and runs again what lost a race. It knows bytes
 // and paths, and nothing of what they mean or where logins come from. Start at
 // [Publish]; [Inspect] only looks, and [Local] writes to a repository
-// on this machine.
+// on this machine. Package internal/remote is the Git server's side.
 //
 // # Flow
 //
@@ -29,16 +29,6 @@
 // not tell a lost race from a refusal. Its options (git.AuthOptions), its
 // known_hosts, its signatures and its choice of capabilities are; below them
 // are go-git's own transports and pack files.
-//
-// # What is fetched
-//
-// Each request names what is wanted and never what is there already, since
-// answers to that (multi_ack) are where servers differ and go-git is weak.
-// A server that can leave out files (GitHub, GitLab, Gitea, git with
-// uploadpack.allowFilter) sends the newest 50,000 commits without any, and
-// then the directories of one; a file is fetched when it is read, if the
-// server sends single objects (uploadpack.allowAnySHA1InWant). Any other
-// server sends the newest 100 commits with all that they need.
 //
 // # The record
 //

@@ -130,9 +130,7 @@ func (l *local) resolve(bare bool) error {
 }
 
 func (l *local) broken(err error) error {
-	failed := fail(UnsupportedRepository, "cannot read the repository %q: %v", l.Directory, err)
-	failed.cause = contextCause(err)
-	return failed
+	return fail(UnsupportedRepository, "cannot read the repository %q: %v", l.Directory, err).Because(err)
 }
 
 // publish makes the commit and moves the branch; the zero hash when there is nothing to change.

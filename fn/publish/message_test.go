@@ -149,16 +149,3 @@ func TestTheTrailerJoinsOthers(t *testing.T) {
 		})
 	}
 }
-
-func TestPrintable(t *testing.T) {
-	cases := map[string]struct{ text, want string }{
-		"plain":  {"a b", "a b"},
-		"lines":  {"a\r\n\n b\n", "a; b"},
-		"escape": {"\x1b[31mred\x07\tx", "[31mred x"},
-		"binary": {"a\xff\x00b\u202e", "a\uFFFDb"},
-		"long":   {strings.Repeat("ä", maxWords), strings.Repeat("ä", maxWords/2) + "..."},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, printable(tc.text)) })
-	}
-}

@@ -88,8 +88,7 @@ func (t *try) run(ctx context.Context) (Result, error) {
 		select {
 		case <-time.After(pause(number)):
 		case <-ctx.Done():
-			failed.cause = ctx.Err()
-			return result, failed
+			return result, failed.Because(ctx.Err())
 		}
 	}
 }
@@ -111,7 +110,7 @@ func Inspect(ctx context.Context, target Target, trailer Trailer, view func(ctx 
 	if err != nil {
 		return result, err
 	}
-	defer func() { err = errors.Join(err, copied.close()) }()
+	defer func() { err = errors.Join(err, copied.Close()) }()
 	if view == nil {
 		return result, nil
 	}

@@ -194,6 +194,7 @@ func TestTheRecordIsLookedForAsDeepAsTheServerAllows(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "work")
 	gitIn(t, "", "clone", "-q", s.bare, dir)
 	gitIn(t, dir, "commit", "-q", "--allow-empty", "-m", "x\n\n"+commitOf("old").Trailer.String())
+	const plainDepth = 100 // of package remote
 	for i := range plainDepth {
 		gitIn(t, dir, "commit", "-q", "--allow-empty", "-m", fmt.Sprint("later ", i))
 	}

@@ -6,47 +6,49 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"threescale.dev/backup/fn/publish/internal/remote"
 )
 
 // updates lists the references to set, and refuses to overwrite what is not ours.
-func (t *try) updates(ctx context.Context, copied *clone, head plumbing.Hash) ([]update, error) {
-	old := copied.references[t.to.String()]
-	first := update{name: t.to, old: old}
+func (t *try) updates(ctx context.Context, copied *remote.Clone, head plumbing.Hash) ([]remote.Update, error) {
+	old := copied.References[t.to.String()]
+	first := remote.Update{Name: t.to, Old: old}
 	if t.to != t.from && !old.IsZero() {
-		merged, err := reaches(ctx, copied.storer, old, head)
+		merged, err := reaches(ctx, copied.Storer, old, head)
 		if err != nil {
-			return nil, t.connection.explain(ctx, "read the history of", err)
+			return nil, t.connection.Explain(ctx, "read the history of", err)
 		}
 		if !merged && !t.ours(copied, old) {
 			return nil, fail(BranchNotOurs, "cannot push to branch %q of %q: its newest commit %s is somebody else's, and would be lost; merge or delete the branch, or set another push branch (one for each restore)",
-				t.to.Short(), t.connection.shown, old.String()[:12])
+				t.to.Short(), t.connection.URL, old.String()[:12])
 		}
-		first.forced = !merged
+		first.Forced = !merged
 	}
-	second, err := t.refspec(func(name plumbing.ReferenceName) plumbing.Hash { return copied.references[name.String()] })
+	second, err := t.refspec(func(name plumbing.ReferenceName) plumbing.Hash { return copied.References[name.String()] })
 	if err != nil {
 		return nil, err
 	}
-	if second == nil || second.name == first.name {
-		return []update{first}, nil
+	if second == nil || second.Name == first.Name {
+		return []remote.Update{first}, nil
 	}
-	if second.old.IsZero() || second.forced {
-		return []update{first, *second}, nil
+	if second.Old.IsZero() || second.Forced {
+		return []remote.Update{first, *second}, nil
 	}
-	merged, err := reaches(ctx, copied.storer, second.old, head)
+	merged, err := reaches(ctx, copied.Storer, second.Old, head)
 	switch {
 	case err != nil:
-		return nil, t.connection.explain(ctx, "read the history of", err)
+		return nil, t.connection.Explain(ctx, "read the history of", err)
 	case !merged:
-		return nil, fail(BranchNotOurs, "cannot push to %q of %q: its newest commit is not below the new one; merge or delete it, or begin the refspec with +", second.name, t.connection.shown)
+		return nil, fail(BranchNotOurs, "cannot push to %q of %q: its newest commit is not below the new one; merge or delete it, or begin the refspec with +", second.Name, t.connection.URL)
 	default:
-		return []update{first, *second}, nil
+		return []remote.Update{first, *second}, nil
 	}
 }
 
 // ours tells whether a commit has a record of our subject.
-func (t *try) ours(copied *clone, tip plumbing.Hash) bool {
-	commit, err := object.GetCommit(copied.storer, tip)
+func (t *try) ours(copied *remote.Clone, tip plumbing.Hash) bool {
+	commit, err := object.GetCommit(copied.Storer, tip)
 	if err != nil || t.commit.Trailer == (Trailer{}) {
 		return false
 	}
@@ -55,7 +57,7 @@ func (t *try) ours(copied *clone, tip plumbing.Hash) bool {
 }
 
 // refspec reads the target's refspec; nil when there is none.
-func (t *try) refspec(current func(plumbing.ReferenceName) plumbing.Hash) (*update, error) {
+func (t *try) refspec(current func(plumbing.ReferenceName) plumbing.Hash) (*remote.Update, error) {
 	if t.target.Refspec == "" {
 		return nil, nil
 	}
@@ -70,9 +72,9 @@ func (t *try) refspec(current func(plumbing.ReferenceName) plumbing.Hash) (*upda
 	case forced && name == t.from:
 		return nil, fail(InvalidInput, "cannot use the refspec %q: the branch %q is never overwritten", t.target.Refspec, t.from.Short())
 	}
-	second := &update{name: name, forced: forced}
+	second := &remote.Update{Name: name, Forced: forced}
 	if current != nil {
-		second.old = current(name)
+		second.Old = current(name)
 	}
 	return second, nil
 }

@@ -7,11 +7,13 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"threescale.dev/backup/fn/publish/internal/remote"
 )
 
 // try is one Publish, of which each attempt starts from a fresh clone.
 type try struct {
-	connection *connection
+	connection *remote.Connection
 	target     Target
 	folders    []string
 	commit     Commit
@@ -45,7 +47,7 @@ func newTry(target Target, folders []string, commit Commit, change Change) (*try
 		return nil, err
 	}
 	var err error
-	t.connection, err = connect(target)
+	t.connection, err = remote.Connect(target.URL, target.Auth, target.ProxyURL)
 	return t, err
 }
 
@@ -56,7 +58,7 @@ func (t *try) once(ctx context.Context) (result Result, err error) {
 		return result, err
 	}
 	defer func() {
-		if failed := copied.close(); failed != nil && err == nil && !result.Pushed {
+		if failed := copied.Close(); failed != nil && err == nil && !result.Pushed {
 			err = fail(Internal, "cannot remove the clone: %v", failed)
 		}
 	}()
@@ -78,7 +80,7 @@ func (t *try) once(ctx context.Context) (result Result, err error) {
 	}
 	pushing, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	if err := copied.push(pushing, made, objects, updates, t.target.PushOptions); err != nil {
+	if err := copied.Push(pushing, made, objects, updates, t.target.PushOptions); err != nil {
 		return result, err
 	}
 	result.at(t.to, made)
@@ -91,33 +93,33 @@ func (r *Result) at(branch plumbing.ReferenceName, commit plumbing.Hash) {
 }
 
 // look clones what is needed to find the trailer, and looks for it. The caller closes the clone.
-func (t *try) look(ctx context.Context) (_ *clone, result Result, err error) {
+func (t *try) look(ctx context.Context) (_ *remote.Clone, result Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	copied, err := newClone(ctx, t.connection)
+	copied, err := remote.Open(ctx, t.connection)
 	if err != nil {
 		return nil, result, err
 	}
 	kept := false
 	defer func() {
 		if !kept { // also in a panic
-			err = errors.Join(err, copied.close())
+			err = errors.Join(err, copied.Close())
 		}
 	}()
 	result.Whole = true
-	head := copied.references[t.from.String()]
+	head := copied.References[t.from.String()]
 	if head.IsZero() {
-		if len(copied.references) == 0 && t.from == t.to {
+		if len(copied.References) == 0 && t.from == t.to {
 			kept = true
 			return copied, result, nil
 		}
-		return nil, result, fail(BranchNotFound, "cannot clone %q: it has no branch %q; push one, or correct the branch", t.connection.shown, t.from.Short())
+		return nil, result, fail(BranchNotFound, "cannot clone %q: it has no branch %q; push one, or correct the branch", t.connection.URL, t.from.Short())
 	}
 	tips := []plumbing.Hash{head}
-	if pushed := copied.references[t.to.String()]; t.to != t.from && !pushed.IsZero() {
+	if pushed := copied.References[t.to.String()]; t.to != t.from && !pushed.IsZero() {
 		tips = append(tips, pushed)
 	}
-	if t.hasFiles, err = copied.fetchCommits(ctx, tips); err != nil {
+	if t.hasFiles, err = copied.FetchCommits(ctx, tips); err != nil {
 		return nil, result, err
 	}
 	result.Head = head.String()
@@ -130,23 +132,23 @@ func (t *try) look(ctx context.Context) (_ *clone, result Result, err error) {
 }
 
 // search looks for the trailer below the tips, the branch's own first.
-func (t *try) search(ctx context.Context, copied *clone, tips []plumbing.Hash, result *Result) error {
-	walk, err := newHistory(copied.storer, tips...)
+func (t *try) search(ctx context.Context, copied *remote.Clone, tips []plumbing.Hash, result *Result) error {
+	walk, err := newHistory(copied.Storer, tips...)
 	if err != nil {
-		return fail(Internal, "cannot read the history of %q: %v", t.connection.shown, err)
+		return fail(Internal, "cannot read the history of %q: %v", t.connection.URL, err)
 	}
 	found, recorded, err := walk.find(ctx, t.commit.Trailer)
 	if err != nil {
-		return t.connection.explain(ctx, "read the history of", err)
+		return t.connection.Explain(ctx, "read the history of", err)
 	}
 	result.Looked, result.Whole = walk.looked, !walk.missing
 	if found.IsZero() {
 		return nil
 	}
 	result.Found, result.Note = true, recorded.Note
-	merged, err := reaches(ctx, copied.storer, found, tips[0])
+	merged, err := reaches(ctx, copied.Storer, found, tips[0])
 	if err != nil {
-		return t.connection.explain(ctx, "read the history of", err)
+		return t.connection.Explain(ctx, "read the history of", err)
 	}
 	if merged {
 		result.at(t.from, found)
@@ -157,29 +159,29 @@ func (t *try) search(ctx context.Context, copied *clone, tips []plumbing.Hash, r
 }
 
 // files returns the files of the newest commit.
-func (t *try) files(ctx context.Context, copied *clone) (*tree, error) {
-	files := &tree{ctx: ctx, storer: copied.storer}
-	head := copied.references[t.from.String()]
+func (t *try) files(ctx context.Context, copied *remote.Clone) (*tree, error) {
+	files := &tree{ctx: ctx, storer: copied.Storer}
+	head := copied.References[t.from.String()]
 	if head.IsZero() {
 		return files, nil
 	}
 	cloning, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	if !t.hasFiles {
-		if err := copied.fetchFiles(cloning, head); err != nil {
+		if err := copied.FetchFiles(cloning, head); err != nil {
 			return nil, err
 		}
 	}
-	if copied.lazy {
+	if copied.Lazy {
 		files.fetch = func(ctx context.Context, hash plumbing.Hash) error {
 			ctx, cancel := context.WithTimeout(ctx, t.timeout)
 			defer cancel()
-			return copied.fetch(ctx, 0, "", hash)
+			return copied.FetchObject(ctx, hash)
 		}
 	}
-	commit, err := object.GetCommit(copied.storer, head)
+	commit, err := object.GetCommit(copied.Storer, head)
 	if err != nil {
-		return nil, fail(Internal, "cannot read commit %s of %q: %v", head, t.connection.shown, err)
+		return nil, fail(Internal, "cannot read commit %s of %q: %v", head, t.connection.URL, err)
 	}
 	files.root = commit.TreeHash
 	return files, nil

@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"threescale.dev/backup/fn/publish/internal/failure"
 )
 
 // unfinished are what Git keeps while a merge or the like waits for its user.
@@ -92,7 +94,7 @@ func (l *local) show(ctx context.Context, before, after plumbing.Hash, flags ...
 	switch {
 	case err == nil:
 		return nil
-	case contextCause(err) != nil:
+	case failure.ContextCause(err) != nil:
 		return l.broken(err)
 	case strings.Contains(err.Error(), "index.lock"):
 		return fail(RaceLost, "cannot lock the work tree %q: another Git command is running in it; wait for it, or remove .git/index.lock if there is none", l.Directory)

@@ -1,4 +1,4 @@
-package publish
+package remote
 
 import (
 	"context"
@@ -11,27 +11,29 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+
+	"threescale.dev/backup/fn/publish/internal/failure"
 )
 
-// update is one reference to be set to the new commit.
-type update struct {
-	name   plumbing.ReferenceName
-	old    plumbing.Hash // what it must be until then; zero: it must not exist
-	forced bool          // old is not below the new commit
+// Update is one reference to be set to the new commit.
+type Update struct {
+	Name   plumbing.ReferenceName
+	Old    plumbing.Hash // what it must be until then; zero: it must not exist
+	Forced bool          // Old is not below the new commit
 }
 
-// push sends the objects of one commit and sets the references to it, all in
+// Push sends the objects of one commit and sets the references to it, all in
 // one request: on servers that can, all of them or none. Each is set only if
 // it still is what the commit was made from: that is how a lost race shows.
-func (c *clone) push(ctx context.Context, commit plumbing.Hash, objects []plumbing.Hash, updates []update, options map[string]string) error {
+func (c *Clone) Push(ctx context.Context, commit plumbing.Hash, objects []plumbing.Hash, updates []Update, options map[string]string) error {
 	session, advertised, err := open(ctx, c.connection, c.connection.transport.NewReceivePackSession)
 	if err != nil {
-		return c.connection.explain(ctx, "push to", err)
+		return c.connection.Explain(ctx, "push to", err)
 	}
 	defer func() { _ = session.Close() }() // the report says what became of the push
 	for _, each := range updates {
-		if advertised.References[each.name.String()] != each.old {
-			return fail(RaceLost, "cannot push to %q: somebody else pushed to %q at the same time", c.connection.shown, each.name.Short())
+		if advertised.References[each.Name.String()] != each.Old {
+			return failure.New(failure.RaceLost, "cannot push to %q: somebody else pushed to %q at the same time", c.connection.URL, each.Name.Short())
 		}
 	}
 	var said quote
@@ -45,7 +47,7 @@ func (c *clone) push(ctx context.Context, commit plumbing.Hash, objects []plumbi
 	encoded := make(chan struct{})
 	go func() {
 		defer close(encoded)
-		_, err := packfile.NewEncoder(writer, c.storer, true).Encode(objects, 0)
+		_, err := packfile.NewEncoder(writer, c.Storer, true).Encode(objects, 0)
 		_ = writer.CloseWithError(err) // never fails
 	}()
 	defer func() { <-encoded }() // it reads the clone, which goes next
@@ -56,7 +58,7 @@ func (c *clone) push(ctx context.Context, commit plumbing.Hash, objects []plumbi
 }
 
 // request asks for what the server can do: to say why it refuses, to take all or nothing, and to take options.
-func (c *clone) request(advertised *packp.AdvRefs, commit plumbing.Hash, updates []update, options map[string]string) (*packp.ReferenceUpdateRequest, error) {
+func (c *Clone) request(advertised *packp.AdvRefs, commit plumbing.Hash, updates []Update, options map[string]string) (*packp.ReferenceUpdateRequest, error) {
 	request := packp.NewReferenceUpdateRequestFromCapabilities(advertised.Capabilities)
 	var wanted []capability.Capability
 	supports := advertised.Capabilities.Supports
@@ -68,54 +70,54 @@ func (c *clone) request(advertised *packp.AdvRefs, commit plumbing.Hash, updates
 	}
 	if len(options) > 0 {
 		if !supports(capability.PushOptions) {
-			return nil, fail(InvalidInput, "cannot push to %q: the server takes no push options (receive.advertisePushOptions); remove them", c.connection.shown)
+			return nil, failure.New(failure.InvalidInput, "cannot push to %q: the server takes no push options (receive.advertisePushOptions); remove them", c.connection.URL)
 		}
 		wanted = append(wanted, capability.PushOptions)
 	}
 	for _, each := range wanted {
 		if err := request.Capabilities.Set(each); err != nil {
-			return nil, fail(Internal, "cannot ask for %q: %v", each, err)
+			return nil, failure.New(failure.Internal, "cannot ask for %q: %v", each, err)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
 		request.Options = append(request.Options, &packp.Option{Key: key, Value: options[key]})
 	}
 	for _, each := range updates {
-		request.Commands = append(request.Commands, &packp.Command{Name: each.name, Old: each.old, New: commit})
+		request.Commands = append(request.Commands, &packp.Command{Name: each.Name, Old: each.Old, New: commit})
 	}
 	return request, nil
 }
 
 // outcome tells what became of a push. Without a report nobody knows: then the trailer tells the next try.
-func (c *clone) outcome(ctx context.Context, report *packp.ReportStatus, err error, updates []update, said string) error {
+func (c *Clone) outcome(ctx context.Context, report *packp.ReportStatus, err error, updates []Update, said string) error {
 	if report == nil {
 		if err == nil {
 			return nil // the server reports nothing, and has closed without an error
 		}
-		return c.connection.explain(ctx, "push to", err)
+		return c.connection.Explain(ctx, "push to", err)
 	}
 	if report.UnpackStatus != "ok" {
-		refused := fail(Unreachable, "cannot push to %q: the server could not store the commit", c.connection.shown)
-		refused.Server = c.connection.redact.clean(report.UnpackStatus + "\n" + said)
+		refused := failure.New(failure.Unreachable, "cannot push to %q: the server could not store the commit", c.connection.URL)
+		refused.Server = c.connection.redact.Clean(report.UnpackStatus + "\n" + said)
 		return refused
 	}
 	for _, status := range report.CommandStatuses {
 		if status.Status == "ok" {
 			continue
 		}
-		forced := slices.ContainsFunc(updates, func(u update) bool { return u.name == status.ReferenceName && u.forced })
+		forced := slices.ContainsFunc(updates, func(u Update) bool { return u.Name == status.ReferenceName && u.Forced })
 		return c.refused(status, refusal(status.Status, forced), said)
 	}
 	return nil // what failed after the report, failed after the push
 }
 
-func (c *clone) refused(status *packp.CommandStatus, reason Reason, said string) *Error {
-	texts := map[Reason]string{
-		PushRejected: "the server refused the commit: change its rules, sign the commit, or set another push branch",
-		RaceLost:     "somebody else pushed at the same time",
-		Unreachable:  "the server is in trouble",
+func (c *Clone) refused(status *packp.CommandStatus, reason failure.Reason, said string) *failure.Error {
+	texts := map[failure.Reason]string{
+		failure.PushRejected: "the server refused the commit: change its rules, sign the commit, or set another push branch",
+		failure.RaceLost:     "somebody else pushed at the same time",
+		failure.Unreachable:  "the server is in trouble",
 	}
-	refused := fail(reason, "cannot push to %q of %q: %s", status.ReferenceName.Short(), c.connection.shown, texts[reason])
-	refused.Server = c.connection.redact.clean(strings.TrimSpace(status.Status + "\n" + said))
+	refused := failure.New(reason, "cannot push to %q of %q: %s", status.ReferenceName.Short(), c.connection.URL, texts[reason])
+	refused.Server = c.connection.redact.Clean(strings.TrimSpace(status.Status + "\n" + said))
 	return refused
 }

@@ -1,4 +1,4 @@
-package publish
+package remote
 
 import (
 	"context"
@@ -12,26 +12,27 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+
+	"threescale.dev/backup/fn/publish/internal/failure"
 )
 
-// explain turns a transport's error into one for users. doing is what was
+// Explain turns a transport's error into one for users. doing is what was
 // tried, such as "clone", and names no URL.
-func (c *connection) explain(ctx context.Context, doing string, err error) *Error {
-	var done *Error
+func (c *Connection) Explain(ctx context.Context, doing string, err error) *failure.Error {
+	var done *failure.Error
 	if errors.As(err, &done) {
 		return done
 	}
 	reason, advice := classify(err)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		reason, advice = Timeout, "it took longer than the timeout allows: raise it, or look at the server"
+		reason, advice = failure.Timeout, "it took longer than the timeout allows: raise it, or look at the server"
 	}
 	detail := ""
-	if said := strings.Trim(c.redact.clean(words(err)), ": "); said != "" && reason != Timeout && reason != UnsupportedRepository {
+	if said := strings.Trim(c.redact.Clean(words(err)), ": "); said != "" && reason != failure.Timeout && reason != failure.UnsupportedRepository {
 		detail = ": " + said
 	}
-	explained := fail(reason, "cannot %s %q: %s%s", doing, c.shown, advice, detail)
-	explained.cause = contextCause(errors.Join(err, ctx.Err()))
-	return explained
+	explained := failure.New(reason, "cannot %s %q: %s%s", doing, c.URL, advice, detail)
+	return explained.Because(errors.Join(err, ctx.Err()))
 }
 
 // words is the part of a transport's error that comes from the server, else the whole text.
@@ -44,20 +45,20 @@ func words(err error) string {
 }
 
 // classify finds the reason in a transport's error, and what a user can do.
-func classify(err error) (Reason, string) {
+func classify(err error) (failure.Reason, string) {
 	var wrapper *plumbing.UnexpectedError // which does not unwrap
 	if errors.As(err, &wrapper) {
 		return classify(wrapper.Err)
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return Timeout, "it took longer than the timeout allows: raise it, or look at the server"
+		return failure.Timeout, "it took longer than the timeout allows: raise it, or look at the server"
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
-		return AuthenticationFailed, "the server refuses the login: check the Secret, and that it may read and write this repository"
+		return failure.AuthenticationFailed, "the server refuses the login: check the Secret, and that it may read and write this repository"
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return RepositoryNotFound, "there is no such repository, or the login may not see it: check the URL and the Secret"
+		return failure.RepositoryNotFound, "there is no such repository, or the login may not see it: check the URL and the Secret"
 	case isCertificate(err):
-		return CertificateRejected, "the server's certificate is not trusted: put the authority's certificate into the Secret as ca.crt"
+		return failure.CertificateRejected, "the server's certificate is not trusted: put the authority's certificate into the Secret as ca.crt"
 	}
 	var status *githttp.Err
 	if errors.As(err, &status) {
@@ -74,20 +75,20 @@ func isCertificate(err error) bool {
 	return errors.As(err, &authority) || errors.As(err, &name) || errors.As(err, &invalid) || errors.As(err, &verification)
 }
 
-func classifyStatus(code int) (Reason, string) {
+func classifyStatus(code int) (failure.Reason, string) {
 	switch {
 	case code == http.StatusProxyAuthRequired:
-		return AuthenticationFailed, "the proxy refuses the login: check the proxy's Secret"
+		return failure.AuthenticationFailed, "the proxy refuses the login: check the proxy's Secret"
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= http.StatusInternalServerError:
-		return Unreachable, "the server is in trouble or wants to be asked later"
+		return failure.Unreachable, "the server is in trouble or wants to be asked later"
 	case code == http.StatusRequestEntityTooLarge:
-		return PushRejected, "the server takes no commit as large as this: raise its limit"
+		return failure.PushRejected, "the server takes no commit as large as this: raise its limit"
 	default:
-		return InvalidInput, "the server does not answer as a Git server: check the URL"
+		return failure.InvalidInput, "the server does not answer as a Git server: check the URL"
 	}
 }
 
-func classifyText(text string) (Reason, string) {
+func classifyText(text string) (failure.Reason, string) {
 	lower := strings.ToLower(text)
 	has := func(parts ...string) bool {
 		for _, part := range parts {
@@ -99,17 +100,17 @@ func classifyText(text string) (Reason, string) {
 	}
 	switch {
 	case has("knownhosts:", "host key mismatch", "no common algorithm for host key", "no hostkeys available"):
-		return HostKeyRejected, "the server's host key is not the one in known_hosts: compare it with what the server's owner publishes, and correct known_hosts in the Secret"
+		return failure.HostKeyRejected, "the server's host key is not the one in known_hosts: compare it with what the server's owner publishes, and correct known_hosts in the Secret"
 	case has("unable to authenticate", "permission", "denied", "not allowed", "read only", "read-only", "forbidden", "unauthorized"):
-		return AuthenticationFailed, "the server refuses the login: check the Secret, and that it may read and write this repository"
+		return failure.AuthenticationFailed, "the server refuses the login: check the Secret, and that it may read and write this repository"
 	case has("not found", "does not exist", "not appear to be a git repository"):
-		return RepositoryNotFound, "there is no such repository, or the login may not see it: check the URL and the Secret"
+		return failure.RepositoryNotFound, "there is no such repository, or the login may not see it: check the URL and the Secret"
 	case has("unsupported hash algorithm", "object-format=sha256", "sha256"):
-		return UnsupportedRepository, "it names its objects by SHA-256, which Flux cannot read either: use a SHA-1 repository"
+		return failure.UnsupportedRepository, "it names its objects by SHA-256, which Flux cannot read either: use a SHA-1 repository"
 	case has("http redirect"):
-		return InvalidInput, "the server redirects elsewhere: use the URL that it redirects to"
+		return failure.InvalidInput, "the server redirects elsewhere: use the URL that it redirects to"
 	default:
-		return Unreachable, "the server cannot be reached or does not answer as a Git server"
+		return failure.Unreachable, "the server cannot be reached or does not answer as a Git server"
 	}
 }
 
@@ -123,20 +124,20 @@ var races = []string{
 var passing = []string{"internal", "timed out", "timeout", "try again", "temporar", "unavailable", "unpacker error"}
 
 // refusal tells what a server's status of a reference means. forced says that the update was not a fast-forward.
-func refusal(status string, forced bool) Reason {
+func refusal(status string, forced bool) failure.Reason {
 	lower := strings.ToLower(status)
 	if forced && strings.Contains(lower, "non-fast-forward") {
-		return PushRejected
+		return failure.PushRejected
 	}
 	for _, part := range races {
 		if strings.Contains(lower, part) {
-			return RaceLost
+			return failure.RaceLost
 		}
 	}
 	for _, part := range passing {
 		if strings.Contains(lower, part) {
-			return Unreachable
+			return failure.Unreachable
 		}
 	}
-	return PushRejected
+	return failure.PushRejected
 }

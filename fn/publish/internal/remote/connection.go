@@ -1,4 +1,4 @@
-package publish
+package remote
 
 import (
 	"context"
@@ -14,47 +14,50 @@ import (
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"golang.org/x/crypto/ssh"
+
+	"threescale.dev/backup/fn/publish/internal/failure"
 )
 
-// connection is how to reach one repository: no socket is open between two requests.
-type connection struct {
+// Connection is how to reach one repository: no socket is open between two requests.
+type Connection struct {
 	endpoint  transport.Endpoint // copied for each session: a redirect changes it
 	auth      transport.AuthMethod
 	transport transport.Transport
-	shown     string // the URL without credentials
-	redact    redactor
+	URL       string // the URL without credentials
+	redact    failure.Redactor
 }
 
-// connect checks a target's URL and login. Nothing is sent yet.
-func connect(target Target) (*connection, error) {
-	parsed, err := url.Parse(target.URL)
+// Connect checks a URL, a login, which is the data of a Secret of Flux', and a
+// proxy, nil for none. Nothing is sent yet.
+func Connect(address string, login map[string][]byte, proxy *url.URL) (*Connection, error) {
+	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" {
-		return nil, fail(InvalidInput, "cannot use the repository's URL: it must look like https://host/path, http://host/path or ssh://git@host/path")
+		return nil, failure.New(failure.InvalidInput, "cannot use the repository's URL: it must look like https://host/path, http://host/path or ssh://git@host/path")
 	}
 	switch parsed.Scheme {
 	case "http", "https", "ssh":
 	default:
-		return nil, fail(InvalidInput, "cannot use the repository's URL: its scheme must be https, http or ssh") // a user name without one looks like one
+		return nil, failure.New(failure.InvalidInput, "cannot use the repository's URL: its scheme must be https, http or ssh") // a user name without one looks like one
 	}
-	c := &connection{redact: redactorFor(parsed, target)}
-	options, err := git.NewAuthOptions(*parsed, target.Auth)
+	c := &Connection{redact: redactorFor(parsed, login, proxy)}
+	options, err := git.NewAuthOptions(*parsed, login)
 	if err != nil { // as below, its own words may quote the Secret
-		return nil, fail(InvalidInput, "cannot use the repository's login: %s", neededFor(parsed.Scheme))
+		return nil, failure.New(failure.InvalidInput, "cannot use the repository's login: %s", neededFor(parsed.Scheme))
 	}
 	if options.BearerToken != "" && (options.Username != "" || options.Password != "") {
-		return nil, fail(InvalidInput, "cannot use the repository's login: it has both a bearer token and a user name or password; remove one")
+		return nil, failure.New(failure.InvalidInput, "cannot use the repository's login: it has both a bearer token and a user name or password; remove one")
 	}
 	parsed.User = nil // the login is in options
-	c.shown = parsed.String()
-	endpoint, err := transport.NewEndpoint(c.shown)
+	c.URL = parsed.String()
+	endpoint, err := transport.NewEndpoint(c.URL)
 	if err != nil {
-		return nil, fail(InvalidInput, "cannot use the URL %q: it is malformed", c.shown)
+		return nil, failure.New(failure.InvalidInput, "cannot use the URL %q: it is malformed", c.URL)
 	}
 	endpoint.CaBundle, endpoint.ClientCert, endpoint.ClientKey = options.CAFile, options.ClientCert, options.ClientKey
 	if options.Transport == git.SSH {
 		endpoint.User = options.Username
 	}
-	if proxy := target.ProxyURL; proxy != nil {
+	if proxy != nil {
 		password, _ := proxy.User.Password()
 		bare := *proxy
 		bare.User = nil
@@ -64,7 +67,7 @@ func connect(target Target) (*connection, error) {
 		return nil, err
 	}
 	if c.transport, err = client.NewClient(endpoint); err != nil {
-		return nil, fail(InvalidInput, "cannot use the URL %q: its ca.crt, tls.crt or tls.key, or its proxy, cannot be used", c.shown)
+		return nil, failure.New(failure.InvalidInput, "cannot use the URL %q: its ca.crt, tls.crt or tls.key, or its proxy, cannot be used", c.URL)
 	}
 	c.endpoint = *endpoint
 	return c, nil
@@ -81,14 +84,14 @@ func neededFor(scheme string) string {
 // minToken is the length from which a user name may be a token.
 const minToken = 16
 
-func redactorFor(parsed *url.URL, target Target) redactor {
+func redactorFor(parsed *url.URL, login map[string][]byte, proxy *url.URL) failure.Redactor {
 	password, _ := parsed.User.Password()
-	secrets := []string{password, string(target.Auth["password"]), string(target.Auth["bearerToken"])}
-	names := []string{parsed.User.Username(), string(target.Auth["username"])}
-	if target.ProxyURL != nil {
-		proxyPassword, _ := target.ProxyURL.User.Password()
-		secrets = append(secrets, proxyPassword, target.ProxyURL.Host, target.ProxyURL.Hostname())
-		names = append(names, target.ProxyURL.User.Username())
+	secrets := []string{password, string(login["password"]), string(login["bearerToken"])}
+	names := []string{parsed.User.Username(), string(login["username"])}
+	if proxy != nil {
+		proxyPassword, _ := proxy.User.Password()
+		secrets = append(secrets, proxyPassword, proxy.Host, proxy.Hostname())
+		names = append(names, proxy.User.Username())
 	}
 	for _, name := range names {
 		for _, each := range secrets[:2] {
@@ -100,7 +103,7 @@ func redactorFor(parsed *url.URL, target Target) redactor {
 			secrets = append(secrets, name)
 		}
 	}
-	return newRedactor(secrets...)
+	return failure.NewRedactor(secrets...)
 }
 
 // authMethod does what gogit.Client does with the same options, which it keeps to itself.
@@ -109,11 +112,11 @@ func authMethod(options *git.AuthOptions) (transport.AuthMethod, error) {
 	case options.Transport == git.SSH:
 		keys, err := gitssh.NewPublicKeys(options.Username, options.Identity, options.Password)
 		if err != nil {
-			return nil, fail(InvalidInput, "cannot use the repository's login: its Secret's identity is not a usable SSH private key, or its password does not open it")
+			return nil, failure.New(failure.InvalidInput, "cannot use the repository's login: its Secret's identity is not a usable SSH private key, or its password does not open it")
 		}
 		callback, algorithms, err := knownhosts.New(options.KnownHosts)
 		if err != nil {
-			return nil, fail(InvalidInput, "cannot use the repository's login: its Secret's known_hosts is malformed: each line must look like: host ssh-ed25519 AAAA...")
+			return nil, failure.New(failure.InvalidInput, "cannot use the repository's login: its Secret's known_hosts is malformed: each line must look like: host ssh-ed25519 AAAA...")
 		}
 		keys.HostKeyCallback = callback
 		return &sshKeys{PublicKeys: keys, algorithms: algorithms}, nil
@@ -166,7 +169,7 @@ type opened[S transport.Session] struct {
 // the context ends even if the server says nothing: go-git's SSH handshake
 // knows no context, so the attempt is then left behind, to end with its
 // connection.
-func open[S transport.Session](ctx context.Context, c *connection, start func(*transport.Endpoint, transport.AuthMethod) (S, error)) (S, *packp.AdvRefs, error) {
+func open[S transport.Session](ctx context.Context, c *Connection, start func(*transport.Endpoint, transport.AuthMethod) (S, error)) (S, *packp.AdvRefs, error) {
 	endpoint := c.endpoint
 	done := make(chan opened[S], 1)
 	go func() {

@@ -1,4 +1,4 @@
-package publish
+package remote
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"threescale.dev/backup/fn/publish/internal/failure"
 )
 
 const (
@@ -33,41 +35,41 @@ const (
 	largeObject = 1 << 20
 )
 
-// clone is a bare copy of as much of a repository as one commit needs, in a
+// Clone is a bare copy of as much of a repository as one commit needs, in a
 // directory of its own. There is no work tree: what .gitignore, .gitattributes
 // and symlinks could do to files on their way into a commit, they cannot do.
-type clone struct {
-	connection *connection
+type Clone struct {
+	connection *Connection
 	directory  string
-	storer     *filesystem.Storage
-	references map[string]plumbing.Hash
+	Storer     *filesystem.Storage
+	References map[string]plumbing.Hash
 	filters    bool                                 // the server leaves out what it is told to
 	picks      bool                                 // the server sends any object by name
-	lazy       bool                                 // files are fetched when they are read
+	Lazy       bool                                 // files are fetched when they are read
 	left       int64                                // bytes that may still be fetched
 	first      *opened[transport.UploadPackSession] // that of the references, for the first fetch
 }
 
-// newClone reads the references of a repository. The caller closes the clone.
-func newClone(ctx context.Context, c *connection) (*clone, error) {
+// Open reads the references of a repository. The caller closes the clone.
+func Open(ctx context.Context, c *Connection) (*Clone, error) {
 	session, advertised, err := open(ctx, c, c.transport.NewUploadPackSession)
-	copied := &clone{connection: c, references: map[string]plumbing.Hash{}, left: maxFetched}
+	copied := &Clone{connection: c, References: map[string]plumbing.Hash{}, left: maxFetched}
 	switch {
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 	case err != nil:
-		return nil, c.explain(ctx, "read the references of", err)
+		return nil, c.Explain(ctx, "read the references of", err)
 	default:
 		copied.first = &opened[transport.UploadPackSession]{session: session, advertised: advertised}
-		copied.references = advertised.References
+		copied.References = advertised.References
 		supports := advertised.Capabilities.Supports
 		copied.filters = supports(capability.Filter)
 		copied.picks = supports(capability.AllowReachableSHA1InWant) && supports(capability.AllowTipSHA1InWant)
 	}
 	if copied.directory, err = os.MkdirTemp("", "threescale-publish-"); err != nil { // mode 0700
 		copied.hangUp()
-		return nil, fail(Unreachable, "cannot make a temporary directory: %v", err)
+		return nil, failure.New(failure.Unreachable, "cannot make a temporary directory: %v", err)
 	}
-	copied.storer = newStorer(copied.directory)
+	copied.Storer = newStorer(copied.directory)
 	return copied, nil
 }
 
@@ -77,22 +79,22 @@ func newStorer(directory string) *filesystem.Storage {
 }
 
 // hangUp ends the first session if no fetch did.
-func (c *clone) hangUp() {
+func (c *Clone) hangUp() {
 	if c.first != nil {
 		_ = c.first.session.Close() // nothing more is asked of it
 		c.first = nil
 	}
 }
 
-// close removes the clone.
-func (c *clone) close() error {
+// Close removes the clone.
+func (c *Clone) Close() error {
 	c.hangUp()
-	return errors.Join(c.storer.Close(), os.RemoveAll(c.directory))
+	return errors.Join(c.Storer.Close(), os.RemoveAll(c.directory))
 }
 
-// fetchCommits fetches history below the tips, and their files only where
+// FetchCommits fetches history below the tips, and their files only where
 // the server cannot leave them out. It tells whether there are files.
-func (c *clone) fetchCommits(ctx context.Context, tips []plumbing.Hash) (files bool, err error) {
+func (c *Clone) FetchCommits(ctx context.Context, tips []plumbing.Hash) (files bool, err error) {
 	if c.filters {
 		err := c.fetch(ctx, packp.DepthCommits(historyDepth), packp.FilterTreeDepth(0), tips...)
 		if err == nil || ctx.Err() != nil {
@@ -103,11 +105,11 @@ func (c *clone) fetchCommits(ctx context.Context, tips []plumbing.Hash) (files b
 	return true, c.fetch(ctx, packp.DepthCommits(plainDepth), "", tips...)
 }
 
-// fetchFiles fetches one commit's directories, and its files too where they cannot be had later.
-func (c *clone) fetchFiles(ctx context.Context, tip plumbing.Hash) error {
+// FetchFiles fetches one commit's directories, and its files too where they cannot be had later.
+func (c *Clone) FetchFiles(ctx context.Context, tip plumbing.Hash) error {
 	if c.filters && c.picks {
 		err := c.fetch(ctx, packp.DepthCommits(1), packp.FilterBlobNone(), tip)
-		c.lazy = err == nil
+		c.Lazy = err == nil
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -115,12 +117,17 @@ func (c *clone) fetchFiles(ctx context.Context, tip plumbing.Hash) error {
 	return c.fetch(ctx, packp.DepthCommits(1), "", tip)
 }
 
+// FetchObject fetches one object.
+func (c *Clone) FetchObject(ctx context.Context, hash plumbing.Hash) error {
+	return c.fetch(ctx, 0, "", hash)
+}
+
 // fetch fetches objects and what they refer to. It never says what is there
 // already: answers to that are where servers differ and go-git is weak.
-func (c *clone) fetch(ctx context.Context, depth packp.DepthCommits, filter packp.Filter, wants ...plumbing.Hash) error {
+func (c *Clone) fetch(ctx context.Context, depth packp.DepthCommits, filter packp.Filter, wants ...plumbing.Hash) error {
 	session, advertised, err := c.session(ctx)
 	if err != nil {
-		return c.connection.explain(ctx, "clone", err)
+		return c.connection.Explain(ctx, "clone", err)
 	}
 	defer func() { _ = session.Close() }() // a read that failed has said so
 
@@ -136,22 +143,22 @@ func (c *clone) fetch(ctx context.Context, depth packp.DepthCommits, filter pack
 	for _, each := range set {
 		if advertised.Capabilities.Supports(each) {
 			if err := request.Capabilities.Set(each); err != nil {
-				return fail(Internal, "cannot ask for %q: %v", each, err)
+				return failure.New(failure.Internal, "cannot ask for %q: %v", each, err)
 			}
 		}
 	}
 	response, err := session.UploadPack(ctx, request)
 	if err != nil {
-		return c.connection.explain(ctx, "clone", err)
+		return c.connection.Explain(ctx, "clone", err)
 	}
 	defer func() { _ = response.Close() }() // as above
 	if err := c.store(ctx, request, response); err != nil {
-		return c.connection.explain(ctx, "clone", err)
+		return c.connection.Explain(ctx, "clone", err)
 	}
 	return nil
 }
 
-func (c *clone) session(ctx context.Context) (transport.UploadPackSession, *packp.AdvRefs, error) {
+func (c *Clone) session(ctx context.Context) (transport.UploadPackSession, *packp.AdvRefs, error) {
 	if first := c.first; first != nil {
 		c.first = nil
 		return first.session, first.advertised, nil
@@ -159,7 +166,7 @@ func (c *clone) session(ctx context.Context) (transport.UploadPackSession, *pack
 	return open(ctx, c.connection, c.connection.transport.NewUploadPackSession)
 }
 
-func (c *clone) store(ctx context.Context, request *packp.UploadPackRequest, response io.Reader) error {
+func (c *Clone) store(ctx context.Context, request *packp.UploadPackRequest, response io.Reader) error {
 	var said quote
 	pack := response
 	for band, size := range map[capability.Capability]sideband.Type{capability.Sideband: sideband.Sideband, capability.Sideband64k: sideband.Sideband64k} {
@@ -170,9 +177,9 @@ func (c *clone) store(ctx context.Context, request *packp.UploadPackRequest, res
 		}
 	}
 	limited := &io.LimitedReader{R: pack, N: c.left + 1}
-	err := packfile.UpdateObjectStorage(c.storer, limited)
+	err := packfile.UpdateObjectStorage(c.Storer, limited)
 	if c.left = limited.N - 1; c.left < 0 {
-		return fail(TooLarge, "cannot clone %q: the server sends more than %d MiB: use a server that can leave out files, or a smaller repository", c.connection.shown, maxFetched>>20)
+		return failure.New(failure.TooLarge, "cannot clone %q: the server sends more than %d MiB: use a server that can leave out files, or a smaller repository", c.connection.URL, maxFetched>>20)
 	}
 	if err != nil {
 		return fmt.Errorf("%w %s", err, said.String())
@@ -184,7 +191,7 @@ func (c *clone) store(ctx context.Context, request *packp.UploadPackRequest, res
 type quote struct{ data []byte }
 
 func (q *quote) Write(p []byte) (int, error) {
-	const enough = 4 * maxWords // some of it is cleaned away
+	const enough = 4 * failure.MaxWords // some of it is cleaned away
 	if room := enough - len(q.data); room > 0 {
 		q.data = append(q.data, p[:min(room, len(p))]...)
 	}
