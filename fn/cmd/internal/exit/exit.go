@@ -11,17 +11,17 @@ import (
 	"threescale.dev/backup/fn/api/job"
 )
 
-// coded is an error that ends the process with a code.
-type coded struct {
+// codedError ends the process with a code.
+type codedError struct {
 	code int
 	err  error
 }
 
-func (e *coded) Error() string { return e.err.Error() }
-func (e *coded) Unwrap() error { return e.err }
+func (e *codedError) Error() string { return e.err.Error() }
+func (e *codedError) Unwrap() error { return e.err }
 
 // With wraps an error that ends the process with a code.
-func With(code int, err error) error { return &coded{code, err} }
+func With(code int, err error) error { return &codedError{code, err} }
 
 // Usage wraps an error that a different command line or input mends.
 func Usage(err error) error { return With(job.ExitUsage, err) }
@@ -29,7 +29,7 @@ func Usage(err error) error { return With(job.ExitUsage, err) }
 // Code returns the code that an error was wrapped with, and what other says of
 // one that was not.
 func Code(err error, other func(error) int) int {
-	var e *coded
+	var e *codedError
 	if errors.As(err, &e) {
 		return e.code
 	}
