@@ -20,9 +20,9 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// CacheOptions say what is kept of what is watched in all namespaces: of a restore
-// what tells when to wake it, and of anything else the name. All else is read
-// when it is needed, an object at a time. restores selects restores by labels.
+// CacheOptions limits what is cached of the objects that are watched in all namespaces: of a restore
+// the fields that tell when to wake it, and of everything else the metadata. Anything else is read
+// from the API server when it is needed. restores selects restores by their labels.
 func CacheOptions(restores labels.Selector) (cache.Options, error) {
 	ours, err := labels.NewRequirement(v1alpha1.LabelRestore, selection.Exists, nil)
 	if err != nil {
@@ -37,15 +37,15 @@ func CacheOptions(restores labels.Selector) (cache.Options, error) {
 	}, nil
 }
 
-// watchedRestore is a ThreeScaleRestore as it is watched: not as its Go type,
-// which cannot hold all that an API server may have stored.
+// watchedRestore is a ThreeScaleRestore as it is watched: unstructured, since its Go type cannot hold
+// everything that an API server may have stored.
 func watchedRestore() *unstructured.Unstructured {
 	restore := &unstructured.Unstructured{}
 	restore.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindRestore))
 	return restore
 }
 
-// trim leaves of a watched object what its handlers and predicates look at.
+// trim removes from a watched object what handlers and predicates do not look at.
 func trim(in any) (any, error) {
 	object, err := apimeta.Accessor(in)
 	if err != nil {
@@ -68,7 +68,7 @@ func trim(in any) (any, error) {
 	return in, nil
 }
 
-// shortened is a text that differs where the given one does, and is short.
+// shortened returns a short text that differs if the given one does.
 func shortened(text string) string {
 	if len(text) <= sha256.Size*2 {
 		return text
@@ -93,8 +93,8 @@ func trimRestore(restore *unstructured.Unstructured) {
 	restore.Object = trimmed
 }
 
-// referred is the namespace and name that a field of a restore's spec refers to,
-// joined by a slash; "" if it refers to nothing.
+// referred returns the object that a field of a restore's spec refers to, as <namespace>/<name>; "" if
+// it refers to none.
 func referred(object client.Object, field string) string {
 	restore, ok := object.(*unstructured.Unstructured)
 	if !ok {

@@ -19,19 +19,20 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Children are the processes in which all is done that a tenant controls: Git, the rules of SOPS, templates, kustomize. The controller
-// itself reads none of it.
+// Children are the processes that do all work on what a tenant controls: the objects of a backup, Git,
+// SOPS rules, templates and kustomize. The controller itself only decodes their answers, which are
+// bounded.
 type Children struct {
-	// Program is how to start one: it runs the Do of a commit.Worker.
+	// Program starts a child, which runs the Do of a commit.Worker.
 	Program confine.Program
-	// Limits of each one.
+	// Limits apply to each child.
 	Limits confine.Limits
 
 	turns *turns
 	woken chan event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore]
 }
 
-// NewChildren returns children of which so many run at once, and one for each namespace.
+// NewChildren returns children of which atOnce run at the same time, and one for each namespace.
 func NewChildren(program confine.Program, limits confine.Limits, atOnce int) *Children {
 	const many = 1024
 	c := &Children{Program: program, Limits: limits, woken: make(chan event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore], many)}
@@ -46,10 +47,10 @@ func NewChildren(program confine.Program, limits confine.Limits, atOnce int) *Ch
 	return c
 }
 
-// notYourTurn is when a restore that waits for its turn looks by itself, if nobody tells it.
+// notYourTurn is when a restore that waits for its turn looks again, if nobody wakes it.
 const notYourTurn = 30 * time.Second
 
-// turnError says that a restore has to wait for its turn.
+// turnError means that a restore has to wait for its turn.
 type turnError struct{}
 
 func (turnError) Error() string { return queued().Message }
@@ -59,7 +60,7 @@ func queued() restore.Wait {
 	return restore.Wait{Message: "Waiting for its turn: other restores read and write Git repositories", Retry: notYourTurn}
 }
 
-// takeTurn takes a place for a child process until endTurn; it has what it had.
+// takeTurn reserves a place for a child process until endTurn. A restore that has a place keeps it.
 func (w *work) takeTurn() error {
 	if w.leave != nil {
 		return nil
@@ -78,8 +79,8 @@ func (w *work) endTurn() {
 	}
 }
 
-// ask has a child process do something, which doing names. The error is a *commit.Failure if it could not be done, and a Problem if
-// the child did not survive it.
+// ask has a child process answer a request; doing says what it does, for messages. The error is a
+// *commit.Failure if it could not be done, and a *restore.Problem if the child died.
 func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*commit.Answer, error) {
 	if err := w.takeTurn(); err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*
 	return answer, nil
 }
 
-// afterDeath says what to do when a child did not survive.
+// afterDeath says what to do after a child has died.
 func afterDeath(cause confine.Cause) string {
 	switch cause {
 	case confine.OutOfMemory, confine.OutOfSpace:
@@ -116,7 +117,8 @@ func afterDeath(cause confine.Cause) string {
 	}
 }
 
-// built makes a tree of an answer. Its objects, which are small as decoded, are such as a tree of the namespace has.
+// built makes a tree of an answer, whose size is bounded. It refuses objects that do not belong in a
+// tree of the namespace.
 func built(answer *commit.BuiltTree) (*overlay.Tree, error) {
 	tree := answer.Tree
 	tree.Objects = map[overlay.Key]restore.Object{}
@@ -135,7 +137,7 @@ func built(answer *commit.BuiltTree) (*overlay.Tree, error) {
 	return &tree, nil
 }
 
-// apiVersions are those of the kinds that a tree has.
+// apiVersions are the API versions of the kinds in a tree.
 func apiVersions() map[string]string {
 	return map[string]string{threescale.APIManagerKind: threescale.APIManagerAPIVersion, threescale.KindSecret: "v1", "ConfigMap": "v1", claimKind: "v1"}
 }

@@ -17,8 +17,8 @@ import (
 
 const claimKind = "PersistentVolumeClaim"
 
-// makeSourceClaim makes a claim that binds to the named PersistentVolume. It
-// stays when the restore goes: whoever deletes it may lose the volume.
+// makeSourceClaim makes a PersistentVolumeClaim that binds to the named PersistentVolume. It outlives
+// the restore: deleting it may delete the volume.
 func (w *work) makeSourceClaim(ctx context.Context) error {
 	volume := w.state.SourceVolume
 	claim := &corev1.PersistentVolumeClaim{
@@ -44,8 +44,8 @@ func (w *work) makeSourceClaim(ctx context.Context) error {
 	return nil
 }
 
-// makeFileStorage makes the claim of the file storage as the commit has it, so
-// that it can be filled before Flux applies it.
+// makeFileStorage makes the PersistentVolumeClaim of the file storage as the commit has it, so that it
+// can be filled before Flux applies the commit.
 func (w *work) makeFileStorage(ctx context.Context) error {
 	if err := w.build(ctx); err != nil {
 		return err

@@ -19,11 +19,11 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// maxQuoted bounds what is quoted of an error that quotes a field.
+// maxQuoted bounds what is quoted of an error, which may quote a field.
 const maxQuoted = 300
 
-// undecodableError tells that an object holds what its Go type cannot hold, though
-// the schema of its kind admits it: a duration of a million years, say.
+// undecodableError means that an object holds a value that its schema admits and its Go type cannot
+// hold, such as a duration of a million years.
 type undecodableError struct {
 	object *unstructured.Unstructured
 	cause  error
@@ -41,9 +41,8 @@ func (e *undecodableError) quoted() string {
 	return text
 }
 
-// read reads an object of a custom kind as it is stored, and decodes it then, so
-// that one that does not decode is told from an API server that fails. The error is
-// of type [*undecodableError] then. ok is false if there is no such object.
+// read reads an object of a custom kind and decodes it. The error is an [*undecodableError] if it does
+// not decode, unlike those of an API server that fails. ok is false if there is no such object.
 func read(ctx context.Context, c client.Client, namespace, name string, into client.Object) (ok bool, err error) {
 	gvk, err := apiutil.GVKForObject(into, c.Scheme())
 	if err != nil {
@@ -60,8 +59,8 @@ func read(ctx context.Context, c client.Client, namespace, name string, into cli
 	return true, nil
 }
 
-// refuse says in the status of a restore that does not decode what is wrong with
-// it. Nothing else is done with it, until it is changed.
+// refuse writes into the status of a restore that does not decode what is wrong with it. Nothing else
+// happens until it is changed.
 func (r *Reconciler) refuse(ctx context.Context, broken *undecodableError) error {
 	obj := &v1alpha1.ThreeScaleRestore{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindRestore}}
 	obj.Name, obj.Namespace, obj.UID = broken.object.GetName(), broken.object.GetNamespace(), broken.object.GetUID()
@@ -84,7 +83,7 @@ func (r *Reconciler) refuse(ctx context.Context, broken *undecodableError) error
 	return reconcile.TerminalError(broken)
 }
 
-// conditionsOf are those of an object, as far as they can be read.
+// conditionsOf returns the conditions of an object that can be decoded.
 func conditionsOf(object *unstructured.Unstructured) []metav1.Condition {
 	entries, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	var out []metav1.Condition

@@ -1,5 +1,5 @@
-// Package controller is the Flux-style adapter of ThreeScaleRestore: it
-// observes, has package restore decide, and does what that says. It is the only
-// package with a cluster client besides the mover's reporter. Start at
-// Reconciler.Reconcile; work.proceed is the loop, and each action has a file.
+// Package controller is the adapter of ThreeScaleRestore to a cluster, in the manner of Flux'
+// controllers: it observes, has package restore decide, acts, and saves the status. Besides the
+// mover's reporter, no other package has a client of the cluster. Start with Reconciler.Reconcile;
+// work.proceed is the loop.
 package controller

@@ -11,8 +11,7 @@ import (
 	"threescale.dev/backup/fn/restore"
 )
 
-// askFlux has source-controller look at the repository now, and not at its
-// next interval.
+// askFlux has source-controller look at the repository now instead of at its next interval.
 func (w *work) askFlux(ctx context.Context) error {
 	repository := w.state.Repository.DeepCopy()
 	body := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, restore.FluxRequest(w.Now()))

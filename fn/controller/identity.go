@@ -10,19 +10,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Identity lets the GitRepositories of one namespace log in to what lies below one URL as the controller itself, by the workload identity
-// that a cloud's provider gives it. Nothing else may: whoever names a URL would have the controller's own token sent there, or would
-// write with the controller's rights to whatever its identity may write to.
+// Identity lets the GitRepositories of one namespace log in below one URL as the controller itself, by
+// the workload identity that a cloud provider gives it. Nobody else may: who chooses a URL could have
+// the controller's own token sent there, or write with the controller's rights.
 type Identity struct {
 	Namespace string
 	Host      string // maybe with a port
 	Path      string // clean, "/" for all of the host
 }
 
-// Identities are all that the platform lets in.
+// Identities are all that the platform allows.
 type Identities []Identity
 
-// ParseIdentities reads texts such as "flux-system=https://dev.azure.com/contoso".
+// ParseIdentities parses texts such as "flux-system=https://dev.azure.com/contoso".
 func ParseIdentities(texts []string) (Identities, error) {
 	var out Identities
 	for _, text := range texts {
@@ -36,7 +36,7 @@ func ParseIdentities(texts []string) (Identities, error) {
 	return out, nil
 }
 
-// allow reports whether the GitRepositories of a namespace may log in there as the controller.
+// allow reports whether the GitRepositories of a namespace may log in at an address as the controller.
 func (i Identities) allow(namespace string, address *url.URL) bool {
 	return slices.ContainsFunc(i, func(may Identity) bool {
 		return may.Namespace == namespace && address.Scheme == "https" && address.User == nil && strings.ToLower(address.Host) == may.Host &&
@@ -44,7 +44,7 @@ func (i Identities) allow(namespace string, address *url.URL) bool {
 	})
 }
 
-// isBelow reports whether a clean, absolute path is another one, or lies below it.
+// isBelow reports whether the clean absolute path name is folder or lies below it.
 func isBelow(name, folder string) bool {
 	return name == folder || strings.HasPrefix(name, strings.TrimSuffix(folder, "/")+"/")
 }

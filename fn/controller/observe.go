@@ -33,7 +33,7 @@ const (
 	labelComponentVersion = "rht.comp_ver"
 )
 
-// observe reads the facts that the next decision is made from.
+// observe reads the facts for the next decision.
 func (w *work) observe(ctx context.Context) error {
 	w.state.Facts = restore.Facts{
 		Restore:              w.restore,
@@ -49,7 +49,7 @@ func (w *work) observe(ctx context.Context) error {
 	return nil
 }
 
-// get reads an object of the restore's namespace; ok is false if there is none.
+// get reads an object; ok is false if there is none.
 func get(ctx context.Context, c client.Client, namespace, name string, into client.Object) (ok bool, err error) {
 	err = c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, into)
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
@@ -89,7 +89,7 @@ func (w *work) observeSource(ctx context.Context) (err error) {
 	return err
 }
 
-// claim reads a PersistentVolumeClaim; nil if there is none.
+// claim reads a PersistentVolumeClaim of the namespace; nil if there is none.
 func (w *work) claim(ctx context.Context, name string) (*corev1.PersistentVolumeClaim, error) {
 	if name == "" {
 		return nil, nil
@@ -113,8 +113,8 @@ func (w *work) observeFlux(ctx context.Context) error {
 	return err
 }
 
-// readFlux reads an object of Flux. One of another namespace that does not decode is
-// as one that is not there: what is wrong with it is its owner's to read.
+// readFlux reads an object of Flux. If it is of another namespace and does not decode, it counts as
+// missing: its owner can see what is wrong with it.
 func (w *work) readFlux(ctx context.Context, ref v1alpha1.NamespacedReference, reason string, into client.Object) (bool, error) {
 	namespace := restore.NamespaceOf(w.restore, ref)
 	ok, err := read(ctx, w.Client, namespace, ref.Name, into)
@@ -134,7 +134,7 @@ func (w *work) observePods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A report that cannot be read is told as one that is missing.
+	// A report that does not decode counts as missing.
 	o.Inspection, _ = job.ParseInspection(data)
 	data, err = w.observePod(ctx, specs.Refilling, &o.Refill)
 	if err != nil {
@@ -149,7 +149,7 @@ func (w *work) observePods(ctx context.Context) error {
 	return w.observeLeftovers(ctx)
 }
 
-// observePod reads a Job, and its report's data.
+// observePod reads a Job into pod, and returns its report.
 func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore.Pod) (map[string]string, error) {
 	step := w.step(action)
 	found := &batchv1.Job{}
@@ -163,7 +163,7 @@ func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore
 		return nil, err
 	}
 	if !metav1.IsControlledBy(found, w.restore) || reported && !metav1.IsControlledBy(report, w.restore) {
-		// One of a restore of this name that was deleted goes by itself.
+		// The garbage collector deletes that of an earlier restore of this name.
 		return nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Job %q or ConfigMap %q exists and is not of this restore; wait until it is gone, delete it, or rename the restore", found.Name, specs.StepReportName(step))}
 	}
 	if !found.DeletionTimestamp.IsZero() {
@@ -231,8 +231,8 @@ func (w *work) doomed(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	return false, nil
 }
 
-// observeOperator reads which 3scale version the operator of the namespace is
-// for. One that watches from another namespace is not found.
+// observeOperator reads which 3scale version the operator in the namespace installs. An operator that
+// watches from another namespace is not found.
 func (w *work) observeOperator(ctx context.Context) error {
 	const most = 16 // an upgrade runs two
 	pods, err := w.pods(ctx, labels.SelectorFromSet(labels.Set{labelSubcomponent: operatorSubcomponent}), fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning)), most)
@@ -243,8 +243,8 @@ func (w *work) observeOperator(ctx context.Context) error {
 	return nil
 }
 
-// operatorVersion is that of the newest of the pods that run: one that an upgrade
-// of the operator has replaced may be of another.
+// operatorVersion returns the version of the newest running pod: an older one may be on its way out
+// during an upgrade of the operator.
 func operatorVersion(running []metav1.PartialObjectMetadata) string {
 	staying := slices.DeleteFunc(running, func(pod metav1.PartialObjectMetadata) bool { return pod.DeletionTimestamp != nil })
 	if len(staying) == 0 {
@@ -268,7 +268,7 @@ func (w *work) live(ctx context.Context, apiVersion, kind, name string) (restore
 	return object.Object, nil
 }
 
-// step names what a Job of this attempt and its helpers are called.
+// step names a Job of this attempt and its helpers.
 func (w *work) step(action specs.Action) specs.Step {
 	return specs.Step{
 		Restore:   w.restore.Name,

@@ -15,46 +15,45 @@ import (
 )
 
 const (
-	// leastRetry is between a failure and the next try, whatever wakes the restore: a
-	// try may log in to a Git server.
+	// leastRetry passes between a failure and the next try, whatever wakes the restore: a try may log
+	// in to a Git server.
 	leastRetry = v1alpha1.LeastRetryInterval
-	// leastInterval is how often at most a restore looks again by itself.
+	// leastInterval passes at least before a restore looks again by itself.
 	leastInterval = 10 * time.Second
-	// leastCeiling is what the time between two tries may always grow to.
+	// leastCeiling is the least upper bound of the time between two tries.
 	leastCeiling = time.Minute
 )
 
-// What a namespace may have looked at in a second, and at once: a look costs some
-// seventeen requests of the API server, of which all restores together have fifty a
-// second. A restore is done within some twenty looks.
+// How often the restores of a namespace are looked at: per second, and at once. A look takes some
+// seventeen requests to the API server, of which all restores together have fifty a second. A restore
+// needs some twenty looks.
 const (
 	looksPerSecond = 2
 	looksAtOnce    = 120
 )
 
-// Pace holds back restores that fail: each failure doubles the time to the next
-// try, from spec.retryInterval to spec.interval. And it holds back namespaces whose
-// restores are woken all the time. It remembers only what happened since the
-// controller started. It is safe for concurrent use.
+// Pace delays restores that fail: each failure doubles the time to the next try, from
+// spec.retryInterval to spec.interval. It also limits namespaces whose restores are woken all the
+// time. It remembers only what happened since the controller started. It is safe for concurrent use.
 type Pace struct {
 	mu    sync.Mutex
 	of    map[types.NamespacedName]failures
 	looks map[string]*rate.Limiter // by namespace
 }
 
-// failures are those of one restore, of one spec and one request.
+// failures are those of one restore with one generation and one request.
 type failures struct {
 	of    string
 	count int
 	last  time.Time
 }
 
-// NewPace returns one that knows of no failure.
+// NewPace returns a Pace without failures.
 func NewPace() *Pace {
 	return &Pace{of: map[types.NamespacedName]failures{}, looks: map[string]*rate.Limiter{}}
 }
 
-// mayLook reports whether it is within the share of a namespace to be looked at now.
+// mayLook reports whether a namespace has a look left now.
 func (p *Pace) mayLook(namespace string, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,15 +66,15 @@ func (p *Pace) mayLook(namespace string, now time.Time) bool {
 	return limiter.AllowN(now, 1)
 }
 
-// wait is how long a restore that was woken has to wait yet; zero for not at all.
+// wait returns how long a restore that was woken still has to wait; zero if it need not.
 func (p *Pace) wait(obj *v1alpha1.ThreeScaleRestore, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return max(0, p.of[client.ObjectKeyFromObject(obj)].last.Add(leastRetry).Sub(now))
 }
 
-// failed notes a failure and returns the time to the next try: at most retry, if
-// that is not zero.
+// failed notes a failure and returns the time to the next try, which is at most retry if that is not
+// zero.
 func (p *Pace) failed(obj *v1alpha1.ThreeScaleRestore, retry time.Duration, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,14 +91,14 @@ func (p *Pace) failed(obj *v1alpha1.ThreeScaleRestore, retry time.Duration, now 
 	return max(until(retry, backoff(obj, known.count)), leastRetry)
 }
 
-// forget forgets a restore that is gone.
+// forget removes what is known of a restore.
 func (p *Pace) forget(key types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.of, key)
 }
 
-// backoff is the time from the nth failure to the next try.
+// backoff returns the time from the nth failure to the next try.
 func backoff(obj *v1alpha1.ThreeScaleRestore, n int) time.Duration {
 	after := obj.GetRetryInterval()
 	ceiling := max(after, obj.GetRequeueAfter(), leastCeiling)
@@ -109,7 +108,7 @@ func backoff(obj *v1alpha1.ThreeScaleRestore, n int) time.Duration {
 	return after
 }
 
-// until is the sooner of two; zero for retry is never.
+// until returns the shorter time; a retry of zero means never.
 func until(retry, otherwise time.Duration) time.Duration {
 	if retry > 0 {
 		return min(retry, otherwise)

@@ -21,7 +21,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// makePlan says what the restore does to each object.
+// makePlan compares the objects of the commit with the live ones.
 func (w *work) makePlan(ctx context.Context) (*v1alpha1.Plan, error) {
 	if err := w.build(ctx); err != nil {
 		return nil, err
@@ -48,13 +48,13 @@ func (w *work) makePlan(ctx context.Context) (*v1alpha1.Plan, error) {
 	return restore.PlanOf(&w.state, desired, judged, notes), nil
 }
 
-// liveOf reads what there is of an object of the commit; nil if there is none.
+// liveOf reads the live object for one of the commit; nil if there is none.
 func (w *work) liveOf(ctx context.Context, want restore.Object) (restore.Object, error) {
 	reference := restore.ReferenceOf(want)
 	return w.live(ctx, apiVersions()[reference.Kind], reference.Kind, reference.Name)
 }
 
-// desired are the objects of the commit, in the order of their kinds and names.
+// desired returns the objects of the commit, sorted by kind and name.
 func (w *work) desired() []restore.Object {
 	keys := slices.SortedFunc(maps.Keys(w.tree.Objects), func(a, b overlay.Key) int {
 		return strings.Compare(a.String(), b.String())
@@ -66,7 +66,7 @@ func (w *work) desired() []restore.Object {
 	return out
 }
 
-// build makes the tree of what was handed over.
+// build has a child process make the tree of the objects that were handed over, once in a call.
 func (w *work) build(ctx context.Context) error {
 	if w.tree != nil {
 		return nil
@@ -86,7 +86,7 @@ func (w *work) build(ctx context.Context) error {
 	return err
 }
 
-// source is what the tree is made of: what was handed over, and what is asked for.
+// source is what the tree is made of.
 func (w *work) source(ctx context.Context) (*commit.Source, error) {
 	objects, admitted, err := w.handedOver(ctx)
 	if err != nil {
@@ -95,7 +95,7 @@ func (w *work) source(ctx context.Context) (*commit.Source, error) {
 	return &commit.Source{Objects: objects, Input: w.input(admitted)}, nil
 }
 
-// input is what is asked for of the tree.
+// input says how the tree is made.
 func (w *work) input(admitted []overlay.Key) overlay.Input {
 	spec, recorded := w.restore.Spec, w.state.Inspection
 	return overlay.Input{
@@ -111,7 +111,8 @@ func (w *work) input(admitted []overlay.Key) overlay.Input {
 	}
 }
 
-// fileStorage is the claim of the file storage that is there. It is committed as it is, since a claim cannot be changed.
+// fileStorage is the existing PersistentVolumeClaim of the file storage; nil without one. It is
+// committed as it is, since it is immutable.
 func (w *work) fileStorage() *overlay.FileStorage {
 	claim := w.state.FileStorage
 	if claim == nil {
@@ -124,7 +125,7 @@ func (w *work) fileStorage() *overlay.FileStorage {
 	}
 }
 
-// treeProblem tells a backup that cannot be restored from a failure.
+// treeProblem makes a problem of a backup that cannot be restored. Other errors stay what they are.
 func treeProblem(err error) error {
 	var failed *commit.Failure
 	if !errors.As(err, &failed) {
@@ -137,8 +138,8 @@ func treeProblem(err error) error {
 	return &restore.Problem{Reason: reason, Message: failed.Message, Terminal: true}
 }
 
-// handedOver reads the objects that the inspect Job handed over: exactly those
-// that its report lists.
+// handedOver returns the objects that the inspect Job handed over: exactly those that its report
+// lists.
 func (w *work) handedOver(ctx context.Context) (objects []json.RawMessage, admitted []overlay.Key, err error) {
 	parts, err := w.handover(ctx)
 	if err != nil {
@@ -167,7 +168,8 @@ func (w *work) handedOver(ctx context.Context) (objects []json.RawMessage, admit
 	return objects, admitted, nil
 }
 
-// handover reads the data of the hand-over Secrets, which is what the report has the digest of. Else the backup is read again.
+// handover returns the data of the hand-over Secrets. If it is not what the report has the digest of,
+// the backup is read again.
 func (w *work) handover(ctx context.Context) ([]map[string][]byte, error) {
 	step := w.step(specs.Inspecting)
 	again := func(format string, args ...any) error {
@@ -194,8 +196,8 @@ func (w *work) handover(ctx context.Context) ([]map[string][]byte, error) {
 	return parts, nil
 }
 
-// compareLive reports whether the live objects hold what was committed. It reads the commit's objects from the hand-over; where that is
-// gone, nothing can be compared, and they count as held.
+// compareLive reports whether the live objects hold the commit. The commit's objects come from the
+// hand-over: if that is gone, nothing is compared, and the answer is yes.
 func (w *work) compareLive(ctx context.Context) (bool, error) {
 	if w.state.Inspection == nil || !w.state.Inspection.Completed {
 		return true, nil

@@ -22,10 +22,11 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// handoverParts is how many hand-over Secrets there are: room for 7 MiB.
+// handoverParts is the number of hand-over Secrets. They have room for 7 MiB.
 const handoverParts = 8
 
-// owners make all that the restore made go with it. None of it blocks that.
+// owners have the garbage collector delete what the restore made after the restore. None of it blocks
+// the restore's deletion.
 func (w *work) owners() []metav1.OwnerReference {
 	return []metav1.OwnerReference{{
 		APIVersion: v1alpha1.GroupVersion.String(),
@@ -66,13 +67,13 @@ func (w *work) startRefill(ctx context.Context) error {
 	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
 }
 
-// helpers are the objects that a Job needs beside it, in the order in which
-// they are made: the API server looks up the Role of a RoleBinding.
+// helpers are the objects that a Job needs, in the order in which they are made: the API server looks
+// up the Role of a RoleBinding.
 func helpers(step specs.Step, parts int) []client.Object {
 	return []client.Object{specs.StepServiceAccount(step), specs.StepRole(step, parts), specs.StepRoleBinding(step), specs.StepReport(step)}
 }
 
-// stepInput is what both Jobs are made of.
+// stepInput is the common part of the inspect and the refill Job.
 func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepInput, error) {
 	in := specs.StepInput{
 		Step:        w.step(action),
@@ -105,7 +106,7 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 	return in, err
 }
 
-// identities names the Secret of what decrypts the backup, and its keys.
+// identities sets the Secret that decrypts the backup, and its keys.
 func (w *work) identities(ctx context.Context, in *specs.StepInput) error {
 	if w.restore.Spec.Decryption == nil {
 		return nil
@@ -118,8 +119,8 @@ func (w *work) identities(ctx context.Context, in *specs.StepInput) error {
 	return nil
 }
 
-// mounting selects the pods that mount the file storage; nil if there are none,
-// as where the installation is lost: then any node will do.
+// mounting selects the pods that mount the file storage. It returns nil if there are none, for example
+// if the installation is lost: then the Job may run on any node.
 func (w *work) mounting(ctx context.Context) (*metav1.LabelSelector, error) {
 	for _, version := range []string{"", "2.14"} { // the label was another one up to there
 		selector := threescale.FileStoragePodSelector(version)
@@ -138,7 +139,8 @@ func (w *work) mounting(ctx context.Context) (*metav1.LabelSelector, error) {
 	return nil, nil
 }
 
-// pods lists pods of the restore's namespace by their names: others make as many of them, and as large, as they like.
+// pods lists the metadata of pods in the namespace, up to a number: a tenant may have made many large
+// ones.
 func (w *work) pods(ctx context.Context, labelled labels.Selector, which fields.Selector, most int64) ([]metav1.PartialObjectMetadata, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
@@ -149,7 +151,7 @@ func (w *work) pods(ctx context.Context, labelled labels.Selector, which fields.
 	return list.Items, nil
 }
 
-// tenantSecret reads a Secret that a field of the spec names.
+// tenantSecret reads a Secret that the spec names in a field.
 func (w *work) tenantSecret(ctx context.Context, name, reason, field string) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
 	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, secret)
@@ -162,8 +164,8 @@ func (w *work) tenantSecret(ctx context.Context, name, reason, field string) (*c
 	return secret, nil
 }
 
-// create makes objects, unless they are there. What is there and is not of
-// this restore is a problem.
+// create makes objects that do not exist. One that exists and does not belong to the restore is a
+// problem.
 func (w *work) create(ctx context.Context, objects ...client.Object) error {
 	for _, object := range objects {
 		err := w.tenant.Create(ctx, object, client.FieldOwner(ControllerName))
@@ -177,8 +179,7 @@ func (w *work) create(ctx context.Context, objects ...client.Object) error {
 	return nil
 }
 
-// checkOwn keeps the restore from using what somebody else made under the name
-// of one of its objects.
+// checkOwn fails if an object exists that does not belong to the restore.
 func (w *work) checkOwn(ctx context.Context, object client.Object) error {
 	found := object.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy is of the same type
 	if err := w.tenant.Get(ctx, client.ObjectKeyFromObject(object), found); err != nil {
@@ -196,7 +197,7 @@ func (w *work) checkOwn(ctx context.Context, object client.Object) error {
 
 func kindOf(object client.Object) string { return object.GetObjectKind().GroupVersionKind().Kind }
 
-// drop deletes all of a step: its report tells of the try that failed.
+// drop deletes a Job with its helpers and its report, which is about the try that failed.
 func (w *work) drop(ctx context.Context, action specs.Action) error {
 	step := w.step(action)
 	objects := append([]client.Object{&batchv1.Job{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, ObjectMeta: metav1.ObjectMeta{Name: step.Name(), Namespace: step.Namespace}}},
@@ -215,7 +216,7 @@ func (w *work) drop(ctx context.Context, action specs.Action) error {
 	return nil
 }
 
-// cleanUp deletes what only the restore needed.
+// cleanUp deletes all Jobs, helpers and hand-over Secrets.
 func (w *work) cleanUp(ctx context.Context) error {
 	for _, action := range []specs.Action{specs.Resyncing, specs.Refilling, specs.Inspecting} {
 		if err := w.drop(ctx, action); err != nil {
@@ -225,8 +226,8 @@ func (w *work) cleanUp(ctx context.Context) error {
 	return nil
 }
 
-// observeLeftovers tells whether helpers are there whose Job is gone. It asks for
-// one name of each kind: a hand-over Secret is large, and others may label theirs.
+// observeLeftovers finds out whether helpers exist whose Job is gone. It lists the metadata of one
+// object of each kind: a hand-over Secret is large, and others may use the same label.
 func (w *work) observeLeftovers(ctx context.Context) error {
 	for _, kind := range []schema.GroupVersionKind{corev1.SchemeGroupVersion.WithKind("Secret"), rbacv1.SchemeGroupVersion.WithKind("Role")} {
 		list := &metav1.PartialObjectMetadataList{}

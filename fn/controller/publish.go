@@ -17,13 +17,13 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Author of commits whose restore names none.
+// The author of commits if the restore names none.
 const (
 	defaultAuthor = "threescale-backup"
 	defaultEmail  = "threescale-backup@localhost"
 )
 
-// defaultMessage is the template of a commit message.
+// defaultMessage is the default template of a commit message.
 const defaultMessage = `Restore 3scale {{ .Source.APIManager }} into {{ .Restore.Namespace }}
 
 Run {{ .Run }} of namespace {{ .Source.Namespace }}, by ThreeScaleRestore {{ .Restore.Namespace }}/{{ .Restore.Name }}.
@@ -34,8 +34,8 @@ func (w *work) trailer() (publish.Trailer, error) {
 	return publish.Trailer{Key: restore.TrailerKey, Subject: restore.TrailerSubject(w.restore), Value: value, Note: w.restore.Status.RestoredRun}, err
 }
 
-// readBranch looks whether this attempt is on the branch already, and whether
-// a commit of it could be made and would be seen.
+// readBranch finds out whether this attempt is on the branch already, and whether a commit could be
+// made and would be seen by Flux.
 func (w *work) readBranch(ctx context.Context) (*restore.Branch, error) {
 	place, err := w.place(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func (w *work) doing(verb string) string {
 	return fmt.Sprintf("%s branch %q of GitRepository %q", verb, restore.BranchOf(w.restore, w.state.Repository), w.state.Repository.Name)
 }
 
-// place is where the commit goes, with what is known of its files.
+// place is where the commit goes, with what is known of its files beforehand.
 func (w *work) place(ctx context.Context) (*commit.Place, error) {
 	place := &commit.Place{
 		Root: restore.Root(w.restore), Name: w.restore.Name, Namespace: w.restore.Namespace,
@@ -102,7 +102,7 @@ func (w *work) place(ctx context.Context) (*commit.Place, error) {
 	return place, w.reach(ctx, place)
 }
 
-// problemOf makes a Problem of a failure; nil of none.
+// problemOf makes a problem of a failure; nil of nil.
 func (w *work) problemOf(failure *commit.Failure) *restore.Problem {
 	if failure == nil {
 		return nil
@@ -127,7 +127,7 @@ func (w *work) problemOf(failure *commit.Failure) *restore.Problem {
 	return problem
 }
 
-// failed makes a Problem of a failure; other errors stay as they are.
+// failed makes a problem of a failure. Other errors stay what they are.
 func (w *work) failed(err error) error {
 	var failure *commit.Failure
 	if errors.As(err, &failure) {
@@ -136,7 +136,7 @@ func (w *work) failed(err error) error {
 	return err
 }
 
-// gitProblem keeps what Git's errors say, and whether trying again can help.
+// gitProblem makes a problem of a failure of Git.
 func (w *work) gitProblem(failed *commit.Failure) *restore.Problem {
 	reason := v1alpha1.ReasonGitFailed
 	if failed.Reason == publish.PushRejected {
@@ -155,7 +155,7 @@ func (w *work) gitProblem(failed *commit.Failure) *restore.Problem {
 	return problem
 }
 
-// signing reads the key that the restore names; nil without one.
+// signing reads the key that the restore names; nil if it names none.
 func (w *work) signing(ctx context.Context) (*commit.SigningKey, error) {
 	key := w.restore.Spec.Git.Commit.SigningKey
 	if key == nil {
@@ -188,7 +188,7 @@ func (w *work) publish(ctx context.Context) (*restore.Push, error) {
 	return push, nil
 }
 
-// publication is the commit, with all that it is made of.
+// publication is all that a commit is made of.
 func (w *work) publication(ctx context.Context) (*commit.Publication, error) {
 	place, err := w.place(ctx)
 	if err != nil {

@@ -24,10 +24,10 @@ import (
 	"threescale.dev/backup/fn/restore"
 )
 
-// ControllerName is the field manager, and the source of events.
+// ControllerName is the field manager and the source of events.
 const ControllerName = "threescale-backup"
 
-// ownedConditions are those that only this controller writes.
+// ownedConditions are the conditions that only this controller writes.
 var ownedConditions = []string{meta.ReadyCondition, meta.ReconcilingCondition, meta.StalledCondition}
 
 // Reconciler reconciles ThreeScaleRestores.
@@ -36,29 +36,29 @@ type Reconciler struct {
 	helper.Metrics
 	kuberecorder.EventRecorder
 
-	// Config reaches the API server; calls in a restore's namespace are made
-	// with it as the ServiceAccount that the restore names.
+	// Config reaches the API server. Requests in a restore's namespace impersonate the ServiceAccount
+	// that the restore names.
 	Config *rest.Config
-	// Image of the mover.
+	// Image is the mover's.
 	Image string
-	// DefaultServiceAccount is the identity of restores that name none; "": the
-	// controller's own.
+	// DefaultServiceAccount is impersonated for restores that name none; "" uses the controller's own
+	// rights.
 	DefaultServiceAccount string
-	// NoCrossNamespaceRefs forbids names of objects of other namespaces.
+	// NoCrossNamespaceRefs forbids references to other namespaces.
 	NoCrossNamespaceRefs bool
-	// Children do what a tenant controls.
+	// Children do the work on what tenants control.
 	Children *Children
 	// Identities say which GitRepositories may log in as the controller itself.
 	Identities Identities
-	// Now is the time.
+	// Now returns the time.
 	Now func() time.Time
-	// Pace holds back restores that fail.
+	// Pace delays restores that fail.
 	Pace *Pace
 }
 
-// Reconcile takes a restore as far as it goes now. It never waits: what others
-// do wakes it. An error is one that is tried again with the backoff of the
-// controller's flags, or a terminal one; both are logged and counted.
+// Reconcile takes a restore as far as possible now. It does not wait for others: watches wake the
+// restore. An error is either terminal or tried again with the backoff of the controller's flags; both
+// are logged and counted.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	if !r.Pace.mayLook(req.Namespace, r.Now()) {
 		return ctrl.Result{RequeueAfter: wait.Jitter(time.Second, 1)}, nil
@@ -84,7 +84,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return r.reconcile(ctx, obj)
 }
 
-// reconcile takes a restore as far as it goes now, and tells how far that is.
+// reconcile takes a restore as far as possible, and writes its conditions.
 func (r *Reconciler) reconcile(ctx context.Context, obj *v1alpha1.ThreeScaleRestore) (ctrl.Result, error) {
 	start, before, patcher := time.Now(), obj.DeepCopy(), patch.NewSerialPatcher(obj, r.Client)
 	decision, err := r.proceed(ctx, obj, patcher)
@@ -107,7 +107,7 @@ func (r *Reconciler) reconcile(ctx context.Context, obj *v1alpha1.ThreeScaleRest
 	return r.again(ctx, obj, decision)
 }
 
-// again is when a restore is looked at again, if nothing wakes it before.
+// again returns when to look at a restore again, if nothing wakes it before.
 func (r *Reconciler) again(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, decision restore.Decision) (ctrl.Result, error) {
 	switch d := decision.(type) {
 	case restore.Stop:
@@ -123,8 +123,8 @@ func (r *Reconciler) again(ctx context.Context, obj *v1alpha1.ThreeScaleRestore,
 	return ctrl.Result{}, nil
 }
 
-// forget removes the metrics of a restore that is gone. Without a finalizer it
-// is not seen going.
+// forget removes what is remembered of a restore that is gone. A restore has no finalizer, so the
+// controller does not see its deletion.
 func (r *Reconciler) forget(ctx context.Context, req ctrl.Request) {
 	gone := &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: req.Name, Namespace: req.Namespace, DeletionTimestamp: &metav1.Time{Time: r.Now()}}}
 	r.RecordDuration(ctx, gone, r.Now())
@@ -132,7 +132,7 @@ func (r *Reconciler) forget(ctx context.Context, req ctrl.Request) {
 	r.Children.turns.forget(req.NamespacedName)
 }
 
-// proceed does what the steps of a restore ask for, until one waits.
+// proceed begins an attempt, if it is due, and takes it as far as possible.
 func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, patcher *patch.SerialPatcher) (restore.Decision, error) {
 	attempt, err := restore.Attempt(obj)
 	if err != nil {
@@ -158,7 +158,7 @@ func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestor
 	return w.proceed(ctx)
 }
 
-// save writes the status, if it has changed.
+// save writes the status if it has changed.
 func (r *Reconciler) save(ctx context.Context, patcher *patch.SerialPatcher, obj *v1alpha1.ThreeScaleRestore) error {
 	opts := []patch.Option{patch.WithOwnedConditions{Conditions: ownedConditions}, patch.WithFieldOwner(ControllerName)}
 	if conditions.IsReady(obj) || conditions.IsStalled(obj) {
@@ -174,18 +174,17 @@ func (r *Reconciler) save(ctx context.Context, patcher *patch.SerialPatcher, obj
 	return nil
 }
 
-// saveTimeout bounds the last write of a call, which is made even while the
-// controller shuts down.
+// saveTimeout bounds the last write of a call, which happens even while the controller shuts down.
 const saveTimeout = 10 * time.Second
 
-// saveLast writes the status at the end of a call, also where the call was cut off.
+// saveLast writes the status at the end of a call, even if the call was cancelled.
 func (r *Reconciler) saveLast(ctx context.Context, patcher *patch.SerialPatcher, obj *v1alpha1.ThreeScaleRestore) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	return r.save(ctx, patcher, obj)
 }
 
-// notify tells of a change of the restore's state, once.
+// notify sends an event if the condition Ready has changed.
 func (r *Reconciler) notify(before, after *v1alpha1.ThreeScaleRestore) {
 	ready := conditions.Get(after, meta.ReadyCondition)
 	if ready == nil {

@@ -18,7 +18,8 @@ import (
 	"threescale.dev/backup/fn/restore"
 )
 
-// reach says where the commit goes, with the logins that the GitRepository has. What their Secrets hold is read by a child process.
+// reach sets the target of the commit, with the login of the GitRepository. A child process reads what
+// the Secrets hold.
 func (w *work) reach(ctx context.Context, place *commit.Place) error {
 	repository := w.state.Repository
 	place.Target = publish.Target{URL: repository.Spec.URL, Branch: restore.BranchOf(w.restore, repository)}
@@ -63,7 +64,7 @@ func (w *work) secretOf(ctx context.Context, repository *sourcev1.GitRepository,
 	return secret, nil
 }
 
-// login gets the login of a provider. It is not tested against any.
+// login gets the login of a cloud provider. It was never tested with a real one.
 func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, place *commit.Place) error {
 	switch repository.Spec.Provider {
 	case "", sourcev1.GitProviderGeneric:
@@ -98,7 +99,7 @@ func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, pl
 	return nil
 }
 
-// mayLogIn returns the URL that the controller may log in to as itself.
+// mayLogIn returns the URL where the controller may log in as itself.
 func (w *work) mayLogIn(repository *sourcev1.GitRepository) (*url.URL, error) {
 	unusable := func(format string, args ...any) error {
 		return &restore.Problem{Reason: v1alpha1.ReasonRepositoryUnusable, Message: fmt.Sprintf("GitRepository %q ", repository.Name) + fmt.Sprintf(format, args...), Terminal: true}
@@ -120,7 +121,7 @@ func (w *work) mayLogIn(repository *sourcev1.GitRepository) (*url.URL, error) {
 	return address, nil
 }
 
-// setLogin puts a login under the keys that a Secret of Flux has.
+// setLogin sets a login under the keys of Flux' Secrets.
 func setLogin(t *publish.Target, login map[string]string) {
 	data := map[string][]byte{}
 	maps.Copy(data, t.Auth)

@@ -13,9 +13,8 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// workloadKinds are the kinds of which sidekiq may be: a Deployment since 3scale
-// 2.15, a DeploymentConfig of OpenShift before. After an upgrade both may be there
-// for a while.
+// workloadKinds are the kinds of sidekiq's workload: a Deployment since 3scale 2.15, an OpenShift
+// DeploymentConfig before. After an upgrade both may exist for a while.
 func workloadKinds() []workloadKind {
 	return []workloadKind{{"apps", "v1", "Deployment", "deployments"}, {"apps.openshift.io", "v1", "DeploymentConfig", "deploymentconfigs"}}
 }
@@ -36,10 +35,9 @@ func (w *work) startResync(ctx context.Context) error {
 	}))
 }
 
-// sidekiqTemplate reads the pod template of sidekiq. Only a workload that the
-// operator made for this APIManager counts, as for the operator's own status: the
-// Job is made with the rights of the restore, and must not run what somebody else
-// put under the name.
+// sidekiqTemplate reads sidekiq's pod template from the workload that the operator made for this
+// APIManager. The Job runs with the rights of the restore, and must not run what somebody else created
+// under the name.
 func (w *work) sidekiqTemplate(ctx context.Context) (corev1.PodTemplateSpec, error) {
 	for _, kind := range workloadKinds() {
 		found, err := w.live(ctx, kind.group+"/"+kind.version, kind.kind, threescale.Sidekiq)

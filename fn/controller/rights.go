@@ -11,10 +11,10 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// right is one that a restore needs in its namespace.
+// right is a right that a restore needs in its namespace.
 type right struct{ verb, group, resource string }
 
-// String writes a right as "get deployments.apps".
+// String returns a right as "get deployments.apps".
 func (r right) String() string {
 	if r.group == "" {
 		return r.verb + " " + r.resource
@@ -22,8 +22,8 @@ func (r right) String() string {
 	return r.verb + " " + r.resource + "." + r.group
 }
 
-// askRights finds out which rights for the last steps are missing, before the
-// first pod runs: they are needed after the commit, when it is late to learn of it.
+// askRights returns the rights for the last steps that are missing. The last steps come after the
+// commit, when it is late to find out.
 func (w *work) askRights(ctx context.Context) (missing []string, err error) {
 	needed := []right{{"get", threescale.APIManagerGroup, "apimanagers"}}
 	if w.restore.ResyncsZyncDomains() {
@@ -45,8 +45,8 @@ func (w *work) askRights(ctx context.Context) (missing []string, err error) {
 	return missing, nil
 }
 
-// resyncRights are needed to have Zync make the Routes again. What the cluster
-// does not serve, nobody has to read.
+// resyncRights are the rights to have Zync make its Routes again. A kind that the cluster does not
+// serve needs none.
 func (w *work) resyncRights() ([]right, error) {
 	needed := []right{{"create", "batch", "jobs"}}
 	for _, kind := range workloadKinds() {
@@ -73,7 +73,7 @@ func (w *work) may(ctx context.Context, r right) (bool, error) {
 	return review.Status.Allowed, nil
 }
 
-// account is who the restore acts as in its namespace.
+// account is the identity that the restore uses in its namespace, in words.
 func (w *work) account() string {
 	if account := w.accountName(); account != "" {
 		return fmt.Sprintf("ServiceAccount %q", account)

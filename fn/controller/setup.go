@@ -24,7 +24,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Indexes of restores by what they wait for.
+// Indexes of restores by the objects that they wait for.
 const (
 	indexRepository    = "sourceRef"
 	indexKustomization = "kustomizationRef"
@@ -36,10 +36,9 @@ type Options struct {
 	RateLimiter workqueue.TypedRateLimiter[reconcile.Request]
 }
 
-// SetupWithManager has the manager call the reconciler whenever something
-// changes that a restore may wait for. Of all that it watches it keeps what
-// [CacheOptions] says, in types that everything decodes to: one object that does
-// not decode would else stop the watch of all.
+// SetupWithManager registers the reconciler for all that a restore may wait for. The watches decode
+// into types that take any object: otherwise one object that does not decode would stop the watch of
+// all. [CacheOptions] says what is cached.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	for _, index := range []string{indexRepository, indexKustomization} {
 		err := mgr.GetFieldIndexer().IndexField(ctx, watchedRestore(), index, func(object client.Object) []string {
@@ -63,7 +62,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 		WatchesMetadata(&kustomizev1.Kustomization{}, handler.EnqueueRequestsFromMapFunc(waiting.forObject(indexKustomization))).
 		WatchesMetadata(apiManager, handler.EnqueueRequestsFromMapFunc(waiting.inNamespace)).
 		WatchesRawSource(source.TypedChannel(r.Children.woken, &handler.TypedEnqueueRequestForObject[*v1alpha1.ThreeScaleRestore]{})).
-		// By priority, what a tenant wakes all the time would come before what waits for its time.
+		// With priorities, restores that a tenant wakes all the time would come before those whose
+		// time has come.
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: o.RateLimiter, UsePriorityQueue: new(bool)}).
 		Complete(r)
 }
@@ -71,19 +71,19 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 // restores finds restores in the cache.
 type restores struct{ cache client.Reader }
 
-// forObject finds those that an index names an object for.
+// forObject finds the restores that an index lists for an object.
 func (r restores) forObject(index string) handler.MapFunc {
 	return func(ctx context.Context, object client.Object) []reconcile.Request {
 		return r.requests(ctx, client.MatchingFields{index: object.GetNamespace() + "/" + object.GetName()})
 	}
 }
 
-// inNamespace finds those of an object's namespace.
+// inNamespace finds the restores of an object's namespace.
 func (r restores) inNamespace(ctx context.Context, object client.Object) []reconcile.Request {
 	return r.requests(ctx, client.InNamespace(object.GetNamespace()))
 }
 
-// requests are for those restores that have something left to do.
+// requests are for the restores that have not completed.
 func (r restores) requests(ctx context.Context, of client.ListOption) []reconcile.Request {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(watchedRestore().GroupVersionKind())

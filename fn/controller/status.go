@@ -15,13 +15,12 @@ import (
 const (
 	eventNormal  = corev1.EventTypeNormal
 	eventWarning = corev1.EventTypeWarning
-	// eventTrace stays in the cluster: Flux sends it to nobody.
+	// eventTrace stays in the cluster: Flux forwards it to nobody.
 	eventTrace = eventv1.EventTypeTrace
 )
 
-// conclude writes a decision into the conditions, by the rules of kstatus that
-// Flux has: Reconciling and Stalled are there only while they are true, and
-// never with a Ready that is true.
+// conclude writes a decision into the conditions, by Flux' rules for kstatus: Reconciling and Stalled
+// exist only while they are true, and never together with a Ready that is true.
 func conclude(obj *v1alpha1.ThreeScaleRestore, decision restore.Decision) {
 	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok {
 		obj.Status.LastHandledReconcileAt = token
@@ -45,7 +44,7 @@ func conclude(obj *v1alpha1.ThreeScaleRestore, decision restore.Decision) {
 	}
 }
 
-// finish writes the conditions of a restore, or of a dry run, that has ended.
+// finish writes the conditions of a restore or a dry run that has ended.
 func finish(obj *v1alpha1.ThreeScaleRestore, d restore.End) {
 	conditions.Delete(obj, meta.StalledCondition)
 	conditions.Delete(obj, meta.ReconcilingCondition)

@@ -8,13 +8,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// stale is how long the place that a waiting restore was told of is kept for it.
+// stale is how long a place is kept for a restore that was told of it.
 const stale = 10 * time.Second
 
-// turns says whose child process may run: so many at once, and one of each namespace. Nobody blocks. Who gets no place waits outside,
-// and is told when there is one for him: of the namespaces that wait, the one that has waited for the longest time since it was served.
+// turns says whose child process may run: a number of them at once, and one of each namespace. Nobody
+// blocks: a restore that gets no place is told when there is one. Places go to the namespace that was
+// served the longest time ago.
 type turns struct {
-	// tell is called with who may try again, without the lock being held by him.
+	// tell wakes a restore that may try again. It is called without the lock.
 	tell func(types.NamespacedName)
 	now  func() time.Time
 
@@ -34,7 +35,8 @@ func newTurns(places int, now func() time.Time, tell func(types.NamespacedName))
 	return &turns{tell: tell, now: now, places: places, running: map[string]bool{}}
 }
 
-// take returns how to give the place back, or nil: then who asks is told later.
+// take returns a function that gives the place back; nil if there is no place, and the restore is told
+// later.
 func (t *turns) take(who types.NamespacedName) (leave func()) {
 	t.mutex.Lock()
 	t.passOver(who)
@@ -56,7 +58,7 @@ func (t *turns) take(who types.NamespacedName) (leave func()) {
 	return leave
 }
 
-// due are those that are next and do not know it, which they do then.
+// due returns the waiters that are next and were not told, and marks them as told.
 func (t *turns) due() []types.NamespacedName {
 	var due []types.NamespacedName
 	for _, w := range t.next() {
@@ -82,7 +84,7 @@ func (t *turns) find(who types.NamespacedName) *waiter {
 	return t.waiting[index]
 }
 
-// next are those that the free places are for.
+// next returns the waiters that the free places are for.
 func (t *turns) next() []*waiter {
 	var next []*waiter
 	taken := map[string]bool{}
@@ -98,8 +100,8 @@ func (t *turns) next() []*waiter {
 	return next
 }
 
-// passOver drops those who were told and did not come, but for who asks now. What
-// else waits of their namespaces goes behind all, as if they had been served.
+// passOver drops waiters that were told and did not come, except who. The other waiters of their
+// namespaces go to the end, as if they had been served.
 func (t *turns) passOver(who types.NamespacedName) {
 	gone := func(w *waiter) bool { return !w.told.IsZero() && t.now().Sub(w.told) > stale && w.who != who }
 	var late []string
@@ -114,14 +116,14 @@ func (t *turns) passOver(who types.NamespacedName) {
 	}
 }
 
-// goBehind puts those of a namespace behind all others.
+// goBehind moves the waiters of a namespace to the end.
 func (t *turns) goBehind(namespace string) {
 	slices.SortStableFunc(t.waiting, func(a, b *waiter) int {
 		return boolToInt(a.who.Namespace == namespace) - boolToInt(b.who.Namespace == namespace)
 	})
 }
 
-// forget drops a restore that is gone, or does not want its turn any more.
+// forget drops a restore that is gone or needs no turn any more.
 func (t *turns) forget(who types.NamespacedName) {
 	t.mutex.Lock()
 	t.waiting = slices.DeleteFunc(t.waiting, func(w *waiter) bool { return w.who == who })
@@ -130,7 +132,7 @@ func (t *turns) forget(who types.NamespacedName) {
 	t.tellAll(told)
 }
 
-// leave gives a namespace's place to whose turn it is.
+// leave frees the place of a namespace.
 func (t *turns) leave(namespace string) {
 	t.mutex.Lock()
 	delete(t.running, namespace)

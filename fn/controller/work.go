@@ -16,21 +16,21 @@ import (
 	"threescale.dev/backup/fn/specs"
 )
 
-// maxActions bounds what one call does: more than there are steps is a mistake.
+// maxActions bounds the actions of one call. There are fewer steps than this.
 const maxActions = 32
 
-// work is one restore in one call of Reconcile.
+// work is the work on one restore in one call of Reconcile.
 type work struct {
 	*Reconciler
 	restore *v1alpha1.ThreeScaleRestore
 	patcher *patch.SerialPatcher
-	// tenant acts in the restore's namespace, as its ServiceAccount.
+	// tenant is the client for the restore's namespace. It impersonates the restore's ServiceAccount.
 	tenant client.Client
 
 	state restore.State
-	// tree is made of what was handed over, without its files; nil until it is needed.
+	// tree is the tree of the objects that were handed over, without files; nil until it is needed.
 	tree *overlay.Tree
-	// leave gives the place of a child process back; nil without one.
+	// leave gives the place for a child process back; nil without a place.
 	leave func()
 }
 
@@ -51,13 +51,12 @@ func (r *Reconciler) newWork(obj *v1alpha1.ThreeScaleRestore, patcher *patch.Ser
 	return w, nil
 }
 
-// accountName is the ServiceAccount that the restore acts as; "" for the
-// controller's own.
+// accountName is the ServiceAccount that the restore impersonates; "" for the controller's own rights.
 func (w *work) accountName() string {
 	return cmp.Or(w.restore.Spec.ServiceAccountName, w.DefaultServiceAccount)
 }
 
-// proceed observes, decides and acts, until there is nothing to do but wait.
+// proceed observes, decides, acts and saves, until there is nothing to do but wait.
 func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
 	defer w.endTurn()
 	for range maxActions {
@@ -93,7 +92,7 @@ func (w *work) stopped(err error) (restore.Decision, error) {
 	return nil, err
 }
 
-// act does one action. What it returns is noted.
+// act does one action.
 func (w *work) act(ctx context.Context, action restore.Action) (result restore.Result, err error) {
 	switch action {
 	case restore.MakeSourceClaim:

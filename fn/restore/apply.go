@@ -23,8 +23,8 @@ func publish(o *State) Decision {
 	return Act{Publish}
 }
 
-// refusedBefore is the refusal of a push by the server: it is not asked again
-// for each event, but when somebody asks, or asks for something else.
+// refusedBefore returns the server's refusal of an earlier push. The push is not repeated for each
+// event, only on request or for another spec.
 func refusedBefore(o *State) *Problem {
 	r := o.Restore
 	stopped := meta.FindStatusCondition(r.Status.Conditions, fluxmeta.StalledCondition)
@@ -35,11 +35,11 @@ func refusedBefore(o *State) *Problem {
 	return &Problem{Reason: stopped.Reason, Message: stopped.Message, Terminal: true}
 }
 
-// FluxRequest is a request for Flux to look at the repository, as the flux
-// command makes it.
+// FluxRequest is the value of the annotation that has Flux look at the repository, in the form that
+// the flux command writes.
 func FluxRequest(now time.Time) string { return now.Format(time.RFC3339Nano) }
 
-// askFlux has Flux look at the repository, until it was asked after the push.
+// askFlux has Flux look at the repository, unless it was asked since the push.
 func askFlux(o *State) Decision {
 	if askedFlux(o) || o.Restore.Status.LastAppliedRevision != "" {
 		return nil
@@ -47,9 +47,9 @@ func askFlux(o *State) Decision {
 	return Act{AskFlux}
 }
 
-// askedFlux tells that Flux was asked after the push, or has found the commit by
-// itself. Another restore into the same repository may have asked: who wanted
-// his own request there would take turns with it for ever.
+// askedFlux reports whether Flux was asked since the push, or has found the commit by itself. Another
+// restore into the same repository may have asked: if each insisted on its own request, they would
+// overwrite each other's for ever.
 func askedFlux(o *State) bool {
 	status := o.Repository.Status
 	if o.Asked || status.Artifact != nil && strings.HasSuffix(status.Artifact.Revision, ":"+o.Restore.Status.LastPushCommit) {
@@ -58,7 +58,7 @@ func askedFlux(o *State) bool {
 	return requestedAfterPush(o, o.Repository.Annotations[fluxmeta.ReconcileRequestAnnotation]) || requestedAfterPush(o, status.LastHandledReconcileAt)
 }
 
-// requestedAfterPush tells whether a request is younger than the push.
+// requestedAfterPush reports whether a request is younger than the push.
 func requestedAfterPush(o *State, request string) bool {
 	at, err := time.Parse(time.RFC3339Nano, request)
 	return err == nil && o.Restore.Status.LastPushTime != nil && !at.Before(o.Restore.Status.LastPushTime.Time)
@@ -74,7 +74,7 @@ func apply(o *State) Decision {
 	commit := short(status.LastPushCommit)
 	switch {
 	case !attempted(o):
-		// What the Kustomization says by now is about an earlier commit.
+		// The conditions of the Kustomization are still about an earlier commit.
 		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying(o, o.Restore.Spec.SourceRef.NamespacedReference, "the GitRepository", o.Repository.Status.Conditions)))
 	case !inInventory(k, o.Restore.Namespace, status.Inventory):
 		return inTime(o, v1alpha1.ReasonNotApplied, wait("Waiting for Kustomization %q to apply commit %s%s", name, commit, saying(o, *o.Restore.Spec.KustomizationRef, "it", k.Status.Conditions)))
@@ -85,8 +85,8 @@ func apply(o *State) Decision {
 	return inTime(o, v1alpha1.ReasonNotApplied, wait("Kustomization %q has applied commit %s, but not all live objects are as it has them; somebody else may be changing them", name, commit))
 }
 
-// saying quotes why one of Flux' objects is not ready; of an object of another
-// namespace only that it is not, since its message may name what is there.
+// saying quotes why an object of Flux is not ready. Of an object in another namespace it only says
+// that it is not ready: the message may name what is there.
 func saying(o *State, ref v1alpha1.NamespacedReference, who string, conditions []metav1.Condition) string {
 	ready := meta.FindStatusCondition(conditions, fluxmeta.ReadyCondition)
 	switch {
@@ -100,8 +100,8 @@ func saying(o *State, ref v1alpha1.NamespacedReference, who string, conditions [
 
 func short(commit string) string { return commit[:min(len(commit), 12)] }
 
-// inTime turns a wait for others into a problem once it has taken too long. It
-// ends by itself if they come round later.
+// inTime turns a wait into a problem once it has lasted longer than spec.timeout. The problem ends by
+// itself when what the restore waits for happens after all.
 func inTime(o *State, reason string, d Wait) Decision {
 	since := o.Restore.Status.WaitingSince
 	if since == nil || requestedAgain(o.Restore) {
@@ -132,8 +132,8 @@ func cleanUp(o *State) Decision {
 	return nil
 }
 
-// leaves tells whether something is there that only the restore needed. What
-// stays after its removal was asked for, something else holds.
+// leaves reports whether something is left that only the restore needed. What is still there after its
+// removal was requested is held by something else.
 func leaves(o *State) bool {
 	return !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Resync.Exists || o.Leftovers)
 }

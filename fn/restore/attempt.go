@@ -11,14 +11,13 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// TrailerKey is the key of the trailer that stands in a restore's commit: the
-// durable record that it was done, also when its status is lost.
+// TrailerKey is the key of the trailer in a restore's commit. The trailer is the durable record that
+// the restore was done, even if its status is lost.
 const TrailerKey = "Threescale-Restore"
 
-// asked is what a restore restores, and where to. A change of it asks for
-// another one; of the rest of the spec (how long to wait, how to sign) it does not.
-// Its digest stands in commits: a new field must leave no trace while it is
-// unset, or every finished restore would run again after an upgrade.
+// asked is what a restore restores, and where to. A change of it begins another attempt; a change of
+// the rest of the spec (how long to wait, how to sign) does not. Commits contain its digest: a new
+// field must be omitted while it is unset, or every finished restore would run again after an upgrade.
 type asked struct {
 	Source          v1alpha1.RestoreSource          `json:"source"`
 	Repository      v1alpha1.GitRepositoryReference `json:"repository"`
@@ -46,7 +45,7 @@ func forced(r *v1alpha1.ThreeScaleRestore) string {
 	return r.Status.LastHandledForceAt
 }
 
-// digest is that of what r asks for, with a request to restore again.
+// digest is the SHA-256 of what r asks for, with a request to restore again.
 func digest(r *v1alpha1.ThreeScaleRestore, forced string) (string, error) {
 	data, err := json.Marshal(asked{
 		Source:          r.Spec.RestoreSource,
@@ -74,13 +73,13 @@ func forceRequest(r *v1alpha1.ThreeScaleRestore) (string, bool) {
 	return token, token != "" && token == r.GetAnnotations()[meta.ReconcileRequestAnnotation]
 }
 
-// TrailerSubject says whose record a trailer is. Its value is RecordOf, and its
-// note the run: a record is found whatever "latest" stands for by now.
+// TrailerSubject names the restore that a trailer belongs to. The trailer's value is RecordOf, and its
+// note is the run, so that a record is found whatever run is the latest by then.
 func TrailerSubject(r *v1alpha1.ThreeScaleRestore) string { return r.Namespace + "/" + r.Name }
 
-// RecordOf is what a commit records of a restore: the digest of its spec, and
-// where somebody asked for it again, "+" and the begin of that request's. So one
-// that is deleted and applied again, without the request, finds its commit.
+// RecordOf is what a commit records of a restore: the digest of its spec and, if somebody asked for
+// the restore again, "+" and the first 8 hex digits of the request's digest. A restore that is deleted
+// and applied again without the request thus finds its commit.
 func RecordOf(r *v1alpha1.ThreeScaleRestore) (string, error) {
 	spec, err := digest(r, "")
 	if err != nil || forced(r) == "" {
@@ -90,5 +89,5 @@ func RecordOf(r *v1alpha1.ThreeScaleRestore) (string, error) {
 	return spec + "+" + hex.EncodeToString(sum[:4]), nil
 }
 
-// Forced tells whether somebody asked for the restore again.
+// Forced reports whether somebody asked for the restore again.
 func Forced(r *v1alpha1.ThreeScaleRestore) bool { return forced(r) != "" }

@@ -38,7 +38,8 @@ func apiManagerOf(inventory []v1alpha1.ObjectReference) string {
 	return ""
 }
 
-// isAvailable reads the operator's condition Available. Its absence is no success.
+// isAvailable reports whether the operator's condition Available is true. Without the condition, the
+// installation is not available.
 func isAvailable(apiManager Object) bool {
 	return text(conditionOf(apiManager, "Available"), "status") == "True"
 }
@@ -54,10 +55,10 @@ func conditionOf(apiManager Object, kind string) Object {
 	return nil
 }
 
-// operatorSays quotes why the operator does not call the installation available:
-// the conditions that Available is made of, and before 3scale 2.16, which has no
-// such conditions, the Deployments that are not ready, or else the Routes that
-// Available then waits for (controllers/apps/apimanager_status_reconciler.go).
+// operatorSays quotes why the operator does not call the installation available: the conditions that
+// Available is made of. An operator before 3scale 2.16 has no such conditions: then it names the
+// Deployments that are not ready, or else the Routes that Available waits for
+// (controllers/apps/apimanager_status_reconciler.go).
 func operatorSays(apiManager Object) string {
 	switch {
 	case apiManager == nil:
@@ -88,7 +89,7 @@ func operatorSays(apiManager Object) string {
 	return "; all Deployments are ready, so the operator waits for its Routes to be admitted: " + strings.Join(threescale.RouteHosts(apiManager), ", ")
 }
 
-// notReady lists the Deployments that the operator has not called ready.
+// notReady lists the Deployments that the operator does not call ready.
 func notReady(apiManager Object) []string {
 	var names []string
 	for _, list := range []string{"starting", "stopped"} {

@@ -8,14 +8,14 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// Abandoned tells whether the attempt before has not come to its end: what it
-// made for itself has to go before another begins.
+// Abandoned reports whether the previous attempt has not ended. Its Jobs and helpers are removed
+// before another attempt begins.
 func Abandoned(r *v1alpha1.ThreeScaleRestore, attempt string) bool {
 	return r.Status.Attempt != "" && r.Status.Attempt != attempt && !r.Status.Completed
 }
 
-// Begin makes the status that of a new attempt, if it is of another one, and
-// tells whether it did. What was restored before stays in the history.
+// Begin resets the status for a new attempt, and reports whether it did. The history of earlier
+// restores is kept.
 func Begin(r *v1alpha1.ThreeScaleRestore, attempt string, now time.Time) bool {
 	if r.Status.Attempt == attempt {
 		return false

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Decision is what to do next: an Act, a Wait, a Stop or an End.
+// Decision is what to do next: Act, Wait, Stop or End.
 type Decision interface{ decision() }
 
-// Act is an action to do now, before the next decision.
+// Act is an action to do now. Another decision follows it.
 type Act struct{ Action Action }
 
-// Wait tells that others have to do something; a watch wakes the restore.
+// Wait waits for somebody else; a watch wakes the restore.
 type Wait struct {
-	// Message says what goes on, for the condition.
+	// Message says what the restore waits for; it becomes the condition's message.
 	Message string
 	// Retry is when to look again, if nothing else wakes the restore; zero for the usual interval.
 	Retry time.Duration
@@ -26,9 +26,9 @@ type Stop struct {
 	Retry time.Duration
 }
 
-// End tells that there is nothing more to do.
+// End means that there is nothing more to do.
 type End struct {
-	// Message is about a dry run's plan.
+	// Message describes the plan of a dry run.
 	Message string
 }
 

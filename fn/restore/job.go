@@ -10,9 +10,9 @@ import (
 	"threescale.dev/backup/fn/specs"
 )
 
-// CheckJob tells what spec.job asks for that a pod which the controller makes by
-// its own rights must not have. Where a ServiceAccount makes it, its rights and
-// the namespace's admission say so.
+// CheckJob refuses settings in spec.job that a pod must not have if the controller creates it with its
+// own rights. If a ServiceAccount creates the pod, that account's rights and the namespace's admission
+// decide instead.
 func CheckJob(r *v1alpha1.ThreeScaleRestore, assignsUID bool) *Problem {
 	refused := podpolicy.Check(v1alpha1.Allow{}, r.Namespace, specs.SettingsPod(r.Spec.Job, assignsUID))
 	if len(refused) == 0 {

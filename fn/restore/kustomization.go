@@ -13,7 +13,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// checkKustomization tells why the Kustomization would never apply the overlay.
+// checkKustomization returns why the Kustomization would never apply the overlay; nil if it would.
 func checkKustomization(o *State) *Problem {
 	r := o.Restore
 	if r.Spec.KustomizationRef == nil {
@@ -26,7 +26,7 @@ func checkKustomization(o *State) *Problem {
 	k, overlay := o.Kustomization, overlayFolder(r)
 	switch {
 	case crossesNamespace(r, *r.Spec.KustomizationRef) && (k == nil || !fromRepository(o) || !appliesOverlay(r, k)):
-		// Of others the restore tells only those that apply what its namespace was let
+		// A Kustomization of another namespace is described only if it applies what this restore may
 		// write.
 		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or does not apply ./%s of GitRepository %q to namespace %q; create it, or correct spec.kustomizationRef", name, overlay, repositoryName(r), r.Namespace)
 	case k == nil:
@@ -45,7 +45,7 @@ func checkKustomization(o *State) *Problem {
 	return nil
 }
 
-// appliesOverlay tells whether a Kustomization applies the overlay to the restore's namespace.
+// appliesOverlay reports whether a Kustomization applies the overlay to the restore's namespace.
 func appliesOverlay(r *v1alpha1.ThreeScaleRestore, k *kustomizev1.Kustomization) bool {
 	return below(overlayFolder(r), cleanPath(k.Spec.Path)) && (k.Spec.TargetNamespace == "" || k.Spec.TargetNamespace == r.Namespace)
 }
@@ -66,11 +66,10 @@ func fromRepository(o *State) bool {
 	return o.Kustomization.Spec.SourceRef.Kind == sourcev1.GitRepositoryKind && kustomizationSource(o.Kustomization) == repositoryName(o.Restore)
 }
 
-// attempted tells whether Flux has tried to apply a revision that is, or comes
-// after, the commit. One of another digest comes after it if it is what
-// source-controller fetched after the push: it has then handled a request that was
-// made after the push, and works at none. What it had before the push, as where that
-// went to a branch that is yet to be merged, is not.
+// attempted reports whether Flux has tried to apply the commit or a later revision. A revision with
+// another digest is later if source-controller fetched it after the push: it has handled a request
+// that was made after the push, and is not working on another. The revision from before the push is
+// not later, for example if the push went to a branch that is yet to be merged.
 func attempted(o *State) bool {
 	revision, artifact := o.Kustomization.Status.LastAttemptedRevision, o.Repository.Status.Artifact
 	if strings.HasSuffix(revision, ":"+o.Restore.Status.LastPushCommit) {
@@ -82,7 +81,7 @@ func attempted(o *State) bool {
 		meta.FindStatusCondition(o.Repository.Status.Conditions, fluxmeta.ReconcilingCondition) == nil
 }
 
-// inInventory tells whether the Kustomization has applied all of the objects.
+// inInventory reports whether the Kustomization has applied all of the objects.
 func inInventory(k *kustomizev1.Kustomization, namespace string, objects []v1alpha1.ObjectReference) bool {
 	if k.Status.Inventory == nil {
 		return false

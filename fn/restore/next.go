@@ -1,7 +1,7 @@
-// Package restore decides what a ThreeScaleRestore does next. Next is a pure
-// function of what is observed: it has no client and no memory, and is called
-// again after each action, after each event, and after a restart. Read Next
-// first: its steps are the whole of it.
+// Package restore decides what a ThreeScaleRestore does next. Next is a pure function of the State:
+// the facts that the cluster shows, and the progress of the present call. It is called again after
+// each action, after each event and after a restart. State.Note writes the result of an action into
+// the status. Start with Next and its steps.
 package restore
 
 import (
@@ -13,45 +13,44 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// Action is what the controller does, before it observes again.
+// Action is something that the controller does between two decisions.
 type Action string
 
 // The actions.
 const (
-	// MakeSourceClaim makes the claim that binds to the named PersistentVolume.
+	// MakeSourceClaim makes the PersistentVolumeClaim that binds to the named PersistentVolume.
 	MakeSourceClaim Action = "MakeSourceClaim"
-	// AskRights asks which rights for the last steps are missing: State.RightsMissing.
+	// AskRights asks the API server which rights for the last steps are missing.
 	AskRights Action = "AskRights"
-	// ReadBranch reads the branch: State.Branch.
+	// ReadBranch reads the branch in Git.
 	ReadBranch Action = "ReadBranch"
 	// StartInspect makes the inspect Job with its helpers and empty hand-over Secrets.
 	StartInspect Action = "StartInspect"
-	// DropInspect deletes the inspect Job, so that it starts again.
+	// DropInspect deletes the inspect Job, so that it runs again.
 	DropInspect Action = "DropInspect"
-	// MakePlan reads what was handed over and plans: status.plan.
+	// MakePlan reads the objects that were handed over and compares them with the namespace.
 	MakePlan Action = "MakePlan"
-	// MakeFileStorage makes the claim of the System file storage.
+	// MakeFileStorage makes the PersistentVolumeClaim of the System file storage.
 	MakeFileStorage Action = "MakeFileStorage"
 	// StartRefill makes the refill Job with its helpers.
 	StartRefill Action = "StartRefill"
-	// DropRefill deletes the refill Job, so that it starts again.
+	// DropRefill deletes the refill Job, so that it runs again.
 	DropRefill Action = "DropRefill"
-	// Publish encrypts, commits and pushes: status.lastPushCommit.
+	// Publish encrypts, commits and pushes.
 	Publish Action = "Publish"
-	// AskFlux has Flux look at the repository now, by a FluxRequest.
+	// AskFlux has Flux look at the repository now (see FluxRequest).
 	AskFlux Action = "AskFlux"
-	// CompareLive compares the live objects with what was committed, and where
-	// they hold it writes status.lastAppliedRevision.
+	// CompareLive compares the live objects with the commit.
 	CompareLive Action = "CompareLive"
-	// StartResync makes the Job that has Zync make the Routes again.
+	// StartResync makes the Job that has Zync make its Routes again.
 	StartResync Action = "StartResync"
-	// DropResync deletes that Job, so that it starts again: status.resynced is false.
+	// DropResync deletes the resync Job, so that it runs again.
 	DropResync Action = "DropResync"
-	// NoteResync notes that it has done so: status.resynced.
+	// NoteResync notes that the resync Job has completed.
 	NoteResync Action = "NoteResync"
 	// CleanUp removes Jobs, helpers and hand-over Secrets.
 	CleanUp Action = "CleanUp"
-	// Complete notes the end in the status.
+	// Complete ends the restore.
 	Complete Action = "Complete"
 )
 
@@ -61,7 +60,7 @@ type step struct {
 	decide func(*State) Decision
 }
 
-// steps in their order. One that has nothing left to do decides nothing.
+// steps are in the order in which they are done. A step that has nothing left to do returns nil.
 func steps() []step {
 	return []step{
 		{"Source", source},
@@ -89,7 +88,7 @@ func Next(s *State) Decision {
 	return d
 }
 
-// next returns the step that is due, too.
+// next also returns the name of the step that decides.
 func next(s *State) (string, Decision) {
 	const completed = "Completed"
 	if s.Restore.Status.Completed {
@@ -108,7 +107,8 @@ func next(s *State) (string, Decision) {
 	return completed, Act{Complete}
 }
 
-// WithCommand appends the command that asks for another look, where the controller cannot see by itself that a problem is mended.
+// WithCommand appends the command that asks for another look, if the controller cannot see by itself
+// that the problem is solved.
 func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 	if !p.Terminal {
 		return p
@@ -124,7 +124,7 @@ func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 	return &told
 }
 
-// pushed tells that the commit is on the branch, by this attempt's own status.
+// pushed reports whether this attempt's commit is on the branch, according to the status.
 func pushed(o *State) bool { return o.Restore.Status.LastPushCommit != "" }
 
 // repository checks what the commit needs before any pod runs.
@@ -135,8 +135,8 @@ func repository(o *State) Decision {
 	return nil
 }
 
-// rights asks before the first pod whether the restore may do what its last steps
-// need. Without a Kustomization, it ends before those.
+// rights checks before the first pod starts that the restore may do what its last steps need. Without
+// a Kustomization there are no such steps.
 func rights(o *State) Decision {
 	switch {
 	case o.Inspect.Exists || pushed(o) || planEnds(o) || o.Restore.Spec.KustomizationRef == nil:
@@ -150,9 +150,8 @@ func rights(o *State) Decision {
 	return nil
 }
 
-// branch reads the branch once before the first pod: an attempt that is
-// recorded there makes no second commit, and one that cannot be committed
-// starts no pod.
+// branch reads the branch once before the first pod starts. An attempt that is recorded there makes no
+// second commit, and one that cannot be committed starts no pod.
 func branch(o *State) Decision {
 	switch {
 	case o.Inspect.Exists || pushed(o) || planEnds(o):
@@ -165,12 +164,12 @@ func branch(o *State) Decision {
 	return nil
 }
 
-// planEnds tells that a dry run has its plan.
+// planEnds reports whether a dry run has its plan.
 func planEnds(o *State) bool {
 	return o.Restore.Spec.DryRun && o.Restore.Status.Plan != nil && !pushed(o)
 }
 
-// dryRun ends a dry run behind its plan.
+// dryRun ends a dry run once it has its plan.
 func dryRun(o *State) Decision {
 	if !planEnds(o) {
 		return nil

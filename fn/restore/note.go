@@ -8,7 +8,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// Result is what an action found out or made. Most have nothing to tell.
+// Result is what an action found out or made. The comments name the action; all others return nothing.
 type Result struct {
 	RightsMissing []string       // AskRights
 	Branch        *Branch        // ReadBranch
@@ -20,14 +20,14 @@ type Result struct {
 // Push is a commit on the branch.
 type Push struct {
 	Commit string
-	// Found tells that it was there already.
+	// Found means that the commit was on the branch already.
 	Found bool
-	// Inventory is what the commit holds.
+	// Inventory lists the objects of the commit.
 	Inventory []v1alpha1.ObjectReference
 }
 
-// Note writes what an action did into the status, and into the progress of the call. Besides Begin nothing else writes the status, but
-// for its conditions.
+// Note writes the result of an action into the status and the progress. Nothing else writes the
+// status, except Begin, and the controller, which writes the conditions.
 func (s *State) Note(action Action, result Result, now time.Time) {
 	status := &s.Restore.Status
 	switch action {
@@ -72,7 +72,7 @@ func (s *State) notePush(push *Push, now time.Time) {
 	status.LastPushTime, status.WaitingSince = &metav1.Time{Time: now}, &metav1.Time{Time: now}
 }
 
-// complete notes the end of the restore, before the conditions tell of it.
+// complete writes the end of the restore into the status, before the conditions show it.
 func (s *State) complete(now time.Time) {
 	status := &s.Restore.Status
 	status.Completed, status.CompletionTime, status.WaitingSince = true, &metav1.Time{Time: now}, nil

@@ -9,7 +9,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// plan says what becomes of each object, and stops before a conflict.
+// plan compares the backup with the namespace, and stops at a conflict.
 func plan(o *State) Decision {
 	status := o.Restore.Status
 	if pushed(o) {
@@ -33,7 +33,7 @@ func plan(o *State) Decision {
 	return nil
 }
 
-// checkObjects tells what stands in the way of the plan.
+// checkObjects returns what stands in the way of the plan; nil if nothing does.
 func checkObjects(o *State) *Problem {
 	status := o.Restore.Status
 	if p := checkVersion(status.Plan.Source.ThreeScaleVersion, o.OperatorVersion); p != nil {
@@ -48,7 +48,7 @@ func checkObjects(o *State) *Problem {
 	return checkPlan(status.Plan.Objects)
 }
 
-// checkPlan tells which objects stand in the way.
+// checkPlan returns the first object that stands in the way.
 func checkPlan(planned []v1alpha1.PlannedObject) *Problem {
 	for _, object := range planned {
 		if object.Verdict != v1alpha1.VerdictConflict {
@@ -63,14 +63,13 @@ func checkPlan(planned []v1alpha1.PlannedObject) *Problem {
 	return nil
 }
 
-// Notes are what the making of the tree tells.
+// Notes are remarks from building the tree.
 type Notes struct {
 	Rewritten []string
 	Warnings  []string
 }
 
-// PlanOf says what becomes of each object and of the files. Desired and live
-// are in the order of the commit; a live one is nil where there is none.
+// PlanOf is the plan for the objects and the files. desired and judged are in the order of the commit.
 func PlanOf(o *State, desired []Object, judged []v1alpha1.PlannedObject, notes Notes) *v1alpha1.Plan {
 	i := o.Inspection
 	plan := &v1alpha1.Plan{
@@ -92,7 +91,7 @@ func PlanOf(o *State, desired []Object, judged []v1alpha1.PlannedObject, notes N
 	return plan
 }
 
-// apiManagerIn is the APIManager among objects; nil without one.
+// apiManagerIn returns the APIManager among objects; nil without one.
 func apiManagerIn(objects []Object) Object {
 	at := slices.IndexFunc(objects, func(object Object) bool { return text(object, "kind") == threescale.APIManagerKind })
 	if at < 0 {

@@ -10,15 +10,15 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// WritersAnnotation is set on a GitRepository by its owner and lets restores of
-// other namespaces write: <namespace>=<path>[,<namespace>=<path>...].
+// WritersAnnotation lets restores of other namespaces write to a GitRepository. Its owner sets it to
+// <namespace>=<path>[,<namespace>=<path>...].
 const WritersAnnotation = v1alpha1.Group + "/writers"
 
-// defaultBranch is what Flux checks out when a GitRepository names nothing.
+// defaultBranch is what Flux checks out if a GitRepository names no reference.
 const defaultBranch = "master"
 
-// BranchOf returns the branch that a restore starts from: the one that it names,
-// else that of the GitRepository.
+// BranchOf returns the branch that a restore starts from: the one that the restore names, else the one
+// that the GitRepository follows.
 func BranchOf(r *v1alpha1.ThreeScaleRestore, repository *sourcev1.GitRepository) string {
 	if r.Spec.Git.Checkout != nil {
 		return r.Spec.Git.Checkout.Reference.Branch
@@ -26,8 +26,8 @@ func BranchOf(r *v1alpha1.ThreeScaleRestore, repository *sourcev1.GitRepository)
 	return sourceBranch(repository)
 }
 
-// sourceBranch is the branch that Flux looks at, "" when it looks at something
-// that does not move with a push.
+// sourceBranch returns the branch that Flux follows; "" if it follows something that a push does not
+// move.
 func sourceBranch(repository *sourcev1.GitRepository) string {
 	ref := repository.Spec.Reference
 	switch {
@@ -47,27 +47,28 @@ func sourceBranch(repository *sourcev1.GitRepository) string {
 	return defaultBranch
 }
 
-// baseFolder and overlayFolder are what a restore writes, relative to the root of the repository.
+// baseFolder and overlayFolder are the folders that a restore writes, relative to the root of the
+// repository.
 func baseFolder(r *v1alpha1.ThreeScaleRestore) string { return path.Join(Root(r), "base", r.Name) }
 func overlayFolder(r *v1alpha1.ThreeScaleRestore) string {
 	return path.Join(Root(r), "overlays", r.Name)
 }
 
-// Root is the folder that both lie in, "." for the repository's own.
+// Root is the folder that both lie in; "." is the root of the repository.
 func Root(r *v1alpha1.ThreeScaleRestore) string { return cleanPath(r.Spec.Path) }
 
-// cleanPath makes a path relative to the root of the repository, "." for it.
+// cleanPath makes a path relative to the root of the repository, which is ".".
 func cleanPath(p string) string {
 	return path.Clean(strings.TrimLeft(path.Clean("/"+p), "/"))
 }
 
-// foreignPushOptions are those that a push to another namespace's repository may
-// have: they open a request to merge, and decide nothing.
+// foreignPushOptions are the push options that are allowed for another namespace's repository. They
+// open a merge request, and do not merge it.
 var foreignPushOptions = []string{"merge_request.create", "merge_request.title", "merge_request.description", "merge_request.draft", "merge_request.label", "merge_request.target"}
 
-// checkForeignBranches keeps a restore to the branch that Flux follows, and to
-// branches of its own: by any other, the owner's login could be made to bring
-// what others wrote to where it does not belong, whatever the path.
+// checkForeignBranches restricts a push with another namespace's login to the branch that Flux
+// follows, and to branches of the restore's own. Otherwise the login could bring others' commits from
+// one branch to another, whatever the path.
 func checkForeignBranches(o *State) *Problem {
 	r, followed, name := o.Restore, sourceBranch(o.Repository), repositoryName(o.Restore)
 	if BranchOf(r, o.Repository) != followed {
@@ -92,13 +93,13 @@ func checkForeignBranches(o *State) *Problem {
 	return nil
 }
 
-// below tells whether the slash path p is dir or lies below it; both are clean.
+// below reports whether the clean slash path p is dir or lies below it.
 func below(p, dir string) bool {
 	return dir == "." || dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
 }
 
-// checkRepository tells why a commit to the repository is not allowed, or would
-// never reach what Flux applies.
+// checkRepository returns why a commit to the repository is not allowed, or would not reach what Flux
+// applies; nil if neither.
 func checkRepository(o *State) *Problem {
 	r, repository := o.Restore, o.Repository
 	name := repositoryName(r)
@@ -129,7 +130,7 @@ func qualified(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference) 
 	return NamespaceOf(r, ref) + "/" + ref.Name
 }
 
-// NamespaceOf is the namespace of what ref names.
+// NamespaceOf returns the namespace of the object that ref names.
 func NamespaceOf(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference) string {
 	if ref.Namespace != "" {
 		return ref.Namespace
@@ -137,14 +138,14 @@ func NamespaceOf(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference
 	return r.Namespace
 }
 
-// crossesNamespace tells whether what ref names is of another namespace.
+// crossesNamespace reports whether ref names an object of another namespace.
 func crossesNamespace(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference) bool {
 	return NamespaceOf(r, ref) != r.Namespace
 }
 
-// checkWriter keeps a restore out of repositories whose owner did not let its
-// namespace in: a GitRepository lends its credentials to whoever may name it. It
-// says the same of one that is not there, or anybody could find out what is.
+// checkWriter keeps a restore out of repositories whose owner has not admitted its namespace: a
+// GitRepository lends its login to whoever may name it. The problem is the same for one that does not
+// exist, or anybody could find out which exist.
 func checkWriter(o *State) *Problem {
 	r := o.Restore
 	if !crossesNamespace(r, r.Spec.SourceRef.NamespacedReference) {
@@ -166,8 +167,8 @@ func checkWriter(o *State) *Problem {
 		name, r.Namespace, folder, r.Namespace, folder, WritersAnnotation)
 }
 
-// writerFolders are the folders that the annotation gives to a namespace. An
-// entry that does not parse gives nothing.
+// writerFolders returns the folders that the annotation gives to a namespace. An entry that does not
+// parse gives none.
 func writerFolders(annotation, namespace string) []string {
 	var folders []string
 	for entry := range strings.SplitSeq(annotation, ",") {

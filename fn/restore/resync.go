@@ -9,10 +9,9 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// resync has Zync make the Routes of all domains again, before Available is
-// waited for: the operator's Available asks for six Routes, five of which Zync
-// makes, and a database that is there already sends Zync no events. The
-// operator's own restore does the same at this point
+// resync has Zync make the Routes of all domains again, before the restore waits for Available. The
+// operator's Available needs six Routes, five of which Zync makes, and a database that already exists
+// sends Zync no events. The operator's own restore does the same at this point
 // (controllers/apps/apimanagerrestore_logic_reconciler.go:156-161).
 func resync(o *State) Decision {
 	if !resyncs(o) || o.Restore.Status.Resynced {
@@ -38,13 +37,12 @@ func resync(o *State) Decision {
 	}
 }
 
-// leastBetweenResyncs keeps Zync from being told again and again while it works.
+// leastBetweenResyncs gives Zync time to make the Routes before it is told again.
 const leastBetweenResyncs = time.Minute
 
-// resyncAgain has Zync told once more when the Routes do not come: the command
-// succeeds even where it could not enqueue anything (3scale/porta:
-// app/lib/event_store/repository.rb), and System's database may have been given
-// its new domains only now.
+// resyncAgain tells Zync once more if the Routes do not come. The command succeeds even if it could
+// not enqueue anything (3scale/porta: app/lib/event_store/repository.rb), and System's database may
+// have got its new domains in the meantime.
 func resyncAgain(o *State, d Wait) Decision {
 	if !resyncs(o) || !o.Restore.Status.Resynced || !routesMissing(o.APIManager) {
 		return d
@@ -60,13 +58,12 @@ func resyncAgain(o *State, d Wait) Decision {
 	return d
 }
 
-// resyncs reports whether Zync has Routes to make that the restore waits for.
+// resyncs reports whether the restore waits for Routes that Zync makes.
 func resyncs(o *State) bool {
 	return o.Restore.Spec.KustomizationRef != nil && o.Restore.ResyncsZyncDomains() && threescale.ZyncIsEnabled(o.APIManager)
 }
 
-// sidekiqReady reports whether the operator calls sidekiq ready, which is what
-// its own restore waits for.
+// sidekiqReady reports whether the operator calls sidekiq ready, as its own restore waits for.
 func sidekiqReady(apiManager Object) bool {
 	return slices.Contains(deployments(apiManager, "ready"), threescale.Sidekiq)
 }

@@ -12,12 +12,11 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// sourceSuffix ends the name of the claim that is made for a PersistentVolume.
+// sourceSuffix ends the name of the PersistentVolumeClaim that is made for a PersistentVolume.
 const sourceSuffix = "-source"
 
-// SourceClaimName is the PersistentVolumeClaim of the backup: the one that is
-// named, that of the ThreeScaleBackup, or the one made for a PersistentVolume.
-// "" as long as it is not known.
+// SourceClaimName is the name of the backup's PersistentVolumeClaim: the one that the spec names, the
+// ThreeScaleBackup's, or the one made for a PersistentVolume; "" as long as it is not known.
 func SourceClaimName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
 	source := r.Spec.RestoreSource
 	switch {
@@ -31,8 +30,7 @@ func SourceClaimName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
 	return ""
 }
 
-// lastRunIn is the newest successful run in the status of a ThreeScaleBackup; ""
-// without one.
+// lastRunIn returns the newest successful run in the status of a ThreeScaleBackup; "" without one.
 func lastRunIn(backup Object) string {
 	if run := text(backup, "status", "lastRun", "id"); job.IsRunID(run) {
 		return run
@@ -40,8 +38,8 @@ func lastRunIn(backup Object) string {
 	return ""
 }
 
-// manifestIn is the digest that the status of a ThreeScaleBackup has of a run's
-// manifest; "" without one.
+// manifestIn returns the digest of a run's manifest in the status of a ThreeScaleBackup; "" without
+// one.
 func manifestIn(backup Object, run string) string {
 	manifests, _, _ := unstructured.NestedSlice(backup, "status", "manifests")
 	for _, entry := range manifests {
@@ -57,8 +55,9 @@ func manifestIn(backup Object, run string) string {
 	return ""
 }
 
-// SourceReadOnly tells that the claim of the backup can be mounted in no other
-// way, or is not to be: then the kubelet changes nothing on the volume either.
+// SourceReadOnly reports whether the backup's PersistentVolumeClaim is mounted read-only: because it
+// allows nothing else, or because the spec says so. The kubelet then changes nothing on the volume
+// either.
 func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, claim *corev1.PersistentVolumeClaim) bool {
 	if source := r.Spec.RestoreSource.PersistentVolumeClaim; source != nil && source.ClaimSource.ReadOnly {
 		return true
@@ -68,8 +67,8 @@ func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, claim *corev1.PersistentVolum
 	})
 }
 
-// source waits until the claim of the backup can be mounted, as long as
-// something is to be read from it.
+// source waits until the backup's PersistentVolumeClaim can be mounted, while something is still to be
+// read from it.
 func source(o *State) Decision {
 	if pushed(o) || planEnds(o) {
 		return nil
@@ -111,7 +110,8 @@ func checkSourceClaim(claim *corev1.PersistentVolumeClaim) *Problem {
 	return nil
 }
 
-// checkSourceVolume tells why no claim can be bound to the named volume.
+// checkSourceVolume returns why no PersistentVolumeClaim can be bound to the named volume; nil if one
+// can.
 func checkSourceVolume(o *State) *Problem {
 	name := o.Restore.Spec.RestoreSource.PersistentVolume.VolumeName
 	volume := o.SourceVolume
@@ -137,8 +137,8 @@ func checkSourceVolume(o *State) *Problem {
 	return nil
 }
 
-// reserve is the patch of a Released PersistentVolume that lets it bind to the
-// restore's own claim, and to no other that waits for a volume.
+// reserve is the patch that reserves a Released PersistentVolume for the restore's own
+// PersistentVolumeClaim.
 func reserve(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf(`[{"op":"replace","path":"/spec/claimRef","value":{"namespace":%q,"name":%q}}]`, r.Namespace, SourceClaimName(r, nil))
 }

@@ -17,90 +17,90 @@ type State struct {
 	Progress
 }
 
-// Facts are what the cluster shows. They are read anew for each decision. What is nil does not exist.
+// Facts are what the cluster shows. They are read anew for each decision. Nil means that the object
+// does not exist.
 type Facts struct {
 	Restore *v1alpha1.ThreeScaleRestore
 	Now     time.Time
-	// NoCrossNamespaceRefs forbids names of other namespaces.
+	// NoCrossNamespaceRefs forbids references to other namespaces.
 	NoCrossNamespaceRefs bool
-	// Account is as whom the restore acts in its namespace, in words.
+	// Account is the identity that the restore uses in its namespace, in words.
 	Account string
 
-	// Backup is what spec.restoreSource.backupRef names.
+	// Backup is the ThreeScaleBackup that spec.restoreSource.backupRef names.
 	Backup Object
-	// SourceVolume is what spec.restoreSource.persistentVolume names.
+	// SourceVolume is the volume that spec.restoreSource.persistentVolume names.
 	SourceVolume *corev1.PersistentVolume
 	// SourceClaim is the PersistentVolumeClaim called SourceClaimName.
 	SourceClaim *corev1.PersistentVolumeClaim
 	// FileStorage is the PersistentVolumeClaim of the System file storage.
 	FileStorage *corev1.PersistentVolumeClaim
-	// FileStorageDoomed tells that the garbage collector is about to delete it,
-	// since the APIManager that owns it is gone.
+	// FileStorageDoomed means that the garbage collector is about to delete it, since the APIManager
+	// that owns it is gone.
 	FileStorageDoomed bool
 
 	Repository    *sourcev1.GitRepository
 	Kustomization *kustomizev1.Kustomization
-	// APIManager is that of the backup, as it is now.
+	// APIManager is the live one of the name that the backup has.
 	APIManager Object
 
 	Inspect Pod
 	Refill  Pod
 	Resync  Pod
-	// Inspection is what the inspect Job's report says; nil without a report.
+	// Inspection is the report of the inspect Job; nil without one.
 	Inspection *job.Inspection
-	// Refilled is what the refill Job's report says; nil without a report.
+	// Refilled is the report of the refill Job; nil without one.
 	Refilled *job.RefillResult
 
-	// OperatorVersion is the 3scale version that the namespace's operator is for; "" if unknown.
+	// OperatorVersion is the 3scale version that the namespace's operator installs; "" if unknown.
 	OperatorVersion string
-	// Leftovers tells that helpers or hand-over Secrets of this restore are there.
+	// Leftovers means that helpers or hand-over Secrets of this restore exist.
 	Leftovers bool
 }
 
-// Progress is what was done and learnt since the controller began to work on the restore, and no fact shows. It ends with the call.
+// Progress is what the present call has done or found out and the facts do not show. It ends with the
+// call.
 type Progress struct {
-	// RightsAsked tells that it was asked which rights for the last steps are missing.
+	// RightsAsked means that RightsMissing is known.
 	RightsAsked   bool
 	RightsMissing []string
-	// Branch is what the branch says; nil until it was read.
+	// Branch is nil until it was read.
 	Branch *Branch
-	// Planned tells that the plan was made, from the objects handed over.
+	// Planned means that the plan was made from the objects that were handed over.
 	Planned bool
-	// Asked tells that Flux was asked to look at the repository, which may be
-	// read as it was before.
+	// Asked means that Flux was asked to look at the repository; the fact may be older.
 	Asked bool
-	// Compared tells that the live objects were compared with what was committed.
-	// Where they held it, status.lastAppliedRevision says so.
+	// Compared means that the live objects were compared with the commit. If they hold it,
+	// status.lastAppliedRevision says so.
 	Compared bool
-	// CleanedUp tells that what only the restore needed was removed. What is
-	// still there then, something else holds.
+	// CleanedUp means that Jobs, helpers and hand-over Secrets were deleted. Something else holds what
+	// still exists.
 	CleanedUp bool
 }
 
-// Branch is what was read from the branch that a restore starts from.
+// Branch describes the branch that a restore starts from.
 type Branch struct {
-	// Commit is of an earlier time with the trailer of this attempt; "" without one.
+	// Commit is an earlier commit with the trailer of this attempt; "" without one.
 	Commit string
-	// Run that the trailer names.
+	// Run is the run that the trailer names.
 	Run string
-	// Problem that a commit would meet, for example that nobody is known to
-	// encrypt for.
+	// Problem is what would keep a commit from being made or seen, for example missing recipients.
 	Problem *Problem
 }
 
-// Pod is a Job of the mover.
+// Pod is the state of a Job.
 type Pod struct {
 	// Name of the Job; "" if it does not exist.
 	Name     string
 	Exists   bool
 	Complete bool
 	Failed   bool
-	// Ending tells that it is being deleted; it does not exist then.
+	// Ending means that it is being deleted; Exists is false then.
 	Ending bool
 	// EndedAt is when it completed or failed.
 	EndedAt time.Time
-	// Message of the Job controller, if it failed.
+	// Message is the Job controller's, if the Job failed.
 	Message string
-	// FileStorage is the UID of the PersistentVolumeClaim that the Job fills, if any.
+	// FileStorage is the UID of the PersistentVolumeClaim that the Job fills; "" if it fills none.
 	FileStorage string
 }

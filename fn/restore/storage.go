@@ -12,7 +12,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Actions of a plan for the file storage.
+// What a plan does to the file storage.
 const (
 	storageFill      = "Fill"
 	storageOverwrite = "Overwrite"
@@ -22,7 +22,7 @@ const (
 	storageConflict  = "Conflict"
 )
 
-// storageAction says what becomes of the file storage.
+// storageAction returns what the restore does to the file storage.
 func storageAction(o *State) string {
 	existing := o.Inspection.Existing
 	switch {
@@ -33,7 +33,8 @@ func storageAction(o *State) string {
 	case !existing.Present, existing.Empty:
 		return storageFill
 	case existing.Interrupted:
-		// Beside what it left there may be what it was to replace or remove.
+		// Beside the files that the interrupted refill wrote there may be those that it was to replace
+		// or remove.
 		switch o.Restore.Spec.FileStorage.Existing {
 		case v1alpha1.ExistingOverwrite:
 			return storageOverwrite
@@ -56,8 +57,8 @@ func storageAction(o *State) string {
 	return storageConflict
 }
 
-// Existing is what the refill Job does with files that are there: where the plan
-// fills an empty storage, none may have come since.
+// Existing is what the refill Job does with files that exist. If the plan fills an empty storage, no
+// file may have appeared since.
 func Existing(p *v1alpha1.Plan) string {
 	switch p.FileStorage.Action {
 	case storageOverwrite:
@@ -68,7 +69,7 @@ func Existing(p *v1alpha1.Plan) string {
 	return job.ExistingFail
 }
 
-// fills tells whether the plan has the file storage written.
+// fills reports whether the plan writes the file storage.
 func fills(o *State) bool {
 	switch o.Restore.Status.Plan.FileStorage.Action {
 	case storageFill, storageOverwrite, storageMirror:
@@ -77,7 +78,7 @@ func fills(o *State) bool {
 	return false
 }
 
-// fileStorage makes the claim of the file storage, unless there is one.
+// fileStorage makes the PersistentVolumeClaim of the file storage, unless there is one.
 func fileStorage(o *State) Decision {
 	if pushed(o) {
 		return nil
@@ -107,11 +108,12 @@ func fileStorage(o *State) Decision {
 	return nil
 }
 
-// doomedRetry is how soon to look whether the garbage collector has done its work.
+// doomedRetry is how soon to look whether the garbage collector has deleted it.
 const doomedRetry = 5 * time.Second
 
-// checkDoomed tells that the claim of the file storage is about to be deleted:
-// its owner, an APIManager, is gone. What is written to it would be lost.
+// checkDoomed returns a problem if the garbage collector is about to delete the file storage's
+// PersistentVolumeClaim, because its owner, an APIManager, is gone. What is written to it would be
+// lost.
 func checkDoomed(o *State) *Problem {
 	if !o.FileStorageDoomed {
 		return nil
@@ -124,15 +126,15 @@ func checkDoomed(o *State) *Problem {
 		name, o.Inspection.Run, o.Restore.Namespace, name, `[{"op":"remove","path":"/metadata/ownerReferences"}]`)
 }
 
-// replaced reports whether the claim that a refill filled, or fills, is not the
-// one that is there.
+// replaced reports whether the PersistentVolumeClaim that the refill Job fills, or has filled, is not
+// the one that exists.
 func replaced(o *State) bool {
 	filled := o.Refill.FileStorage
 	return filled != "" && (o.FileStorage == nil || string(o.FileStorage.UID) != filled)
 }
 
-// keptFiles watches, until the restore has completed, that the claim that was
-// filled is still there: Flux would make an empty one in its place.
+// keptFiles checks until the end of the restore that the PersistentVolumeClaim that was filled still
+// exists: Flux would make an empty one in its place.
 func keptFiles(o *State) Decision {
 	if !pushed(o) || !replaced(o) && (o.FileStorage == nil || o.FileStorage.DeletionTimestamp == nil || o.Refill.FileStorage == "") {
 		return nil
@@ -141,8 +143,8 @@ func keptFiles(o *State) Decision {
 		threescale.FileStorageClaimName, forceAgain(o.Restore))}
 }
 
-// checkCapacity tells whether what is stored can fit at all; how much is free
-// the pod finds out.
+// checkCapacity returns a problem if the files cannot fit at all. How much space is free is found out
+// by the pod.
 func checkCapacity(claim *corev1.PersistentVolumeClaim, bytes int64) *Problem {
 	capacity, known := claim.Status.Capacity[corev1.ResourceStorage]
 	if !known || capacity.CmpInt64(bytes) >= 0 {
@@ -156,7 +158,7 @@ func sizeOf(bytes int64) string {
 	return fmt.Sprintf("%s bytes", q.String())
 }
 
-// child is an object within an object; nil without it.
+// child returns an object within an object; nil without it.
 func child(object Object, path ...string) Object {
 	for _, field := range path {
 		object, _ = object[field].(map[string]any)

@@ -13,7 +13,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Labels and annotations that tell who else owns an object.
+// Labels and annotations of other owners of an object.
 const (
 	labelKustomizationName      = "kustomize.toolkit.fluxcd.io/name"
 	labelKustomizationNamespace = "kustomize.toolkit.fluxcd.io/namespace"
@@ -24,8 +24,7 @@ const (
 // Object is a decoded object.
 type Object = map[string]any
 
-// Judge compares an object that would be committed with what there is of it, nil
-// where there is none.
+// Judge compares an object of the commit with the live one, which is nil if there is none.
 func Judge(o *State, want, have Object) v1alpha1.PlannedObject {
 	planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
 	planned.Verdict, planned.Message = verdict(o, want, have)
@@ -37,7 +36,7 @@ func ReferenceOf(object Object) v1alpha1.ObjectReference {
 	return v1alpha1.ObjectReference{Kind: text(object, "kind"), Name: text(object, "metadata", "name")}
 }
 
-// verdict says what becomes of one object, and why if it cannot be.
+// verdict returns what the restore does to one object, and why it cannot.
 func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
 	if have == nil {
 		return v1alpha1.VerdictCreate, ""
@@ -63,10 +62,9 @@ func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
 	return v1alpha1.VerdictReplace, ""
 }
 
-// deleting says what goes with an APIManager that somebody deletes to make room
-// for the one of the backup, and how to keep it. The operator (seen with v0.11.0)
-// goes on while the garbage collector takes its owner references away, and sets
-// them again: the objects that it had left would then be deleted after all.
+// deleting says what else goes if somebody deletes the APIManager to make room for the one of the
+// backup, and how to keep it. While the garbage collector removes the operator's owner references, the
+// operator (seen with v0.11.0) sets them again, so that the objects would be deleted after all.
 func deleting(o *State, apiManager Object) string {
 	files := ""
 	if i := o.Inspection; i != nil && !i.FileStorage.Stored {
@@ -76,7 +74,7 @@ func deleting(o *State, apiManager Object) string {
 		threescale.FileStorageClaimName, files, o.Restore.Namespace, text(apiManager, "metadata", "name"))
 }
 
-// foreignOwner names who else would put an object back to what it was.
+// foreignOwner names who else would undo a change of the object; "" for nobody.
 func foreignOwner(o *State, have Object) string {
 	if name := text(have, "metadata", "labels", labelKustomizationName); name != "" {
 		owner := text(have, "metadata", "labels", labelKustomizationNamespace) + "/" + name
@@ -97,7 +95,7 @@ func foreignOwner(o *State, have Object) string {
 // UIDOf is the UID of an object; "" if it has none.
 func UIDOf(object Object) types.UID { return types.UID(text(object, "metadata", "uid")) }
 
-// OwnedBy reports whether an object has another as one of its owners.
+// OwnedBy reports whether owner is one of the owners of object.
 func OwnedBy(object, owner Object) bool {
 	references, _ := child(object, "metadata")["ownerReferences"].([]any)
 	uid := text(owner, "metadata", "uid")
@@ -107,9 +105,8 @@ func OwnedBy(object, owner Object) bool {
 	})
 }
 
-// Holds tells whether a live object has all that is wanted of it: each field
-// that is wanted, in whatever form the API server or the operator wrote it, and
-// maybe more that they added.
+// Holds reports whether a live object has every field that is wanted, in whatever form the API server
+// or the operator writes its value. It may have more fields.
 func Holds(want, have Object) bool {
 	for field, value := range want {
 		switch field {
@@ -123,18 +120,17 @@ func Holds(want, have Object) bool {
 	return true
 }
 
-// comparison compares two values that are neither objects nor lists, and tells
-// how those below one of their fields are compared.
+// comparison compares two values that are neither objects nor lists, and returns how to compare what
+// lies below a field.
 type comparison struct {
 	same  func(want, have any) bool
 	below func(field string) comparison
 }
 
-// sameAt says how what lies below a field of an object is compared. What is
-// written in another form than it was given is base64 in a Secret's data, and
-// quantities: the API server writes those of a PersistentVolumeClaim anew, and the
-// operator those of the APIManager. All else is equal only if it is the same: the
-// tag "2.10" of an image is not "2.1".
+// sameAt returns how to compare what lies below a field of an object. Two kinds of values may be
+// rewritten: base64 in a Secret's data, and quantities, which the API server rewrites in a
+// PersistentVolumeClaim and the operator in the APIManager. All other values must be identical: the
+// image tag "2.10" is not "2.1".
 func sameAt(kind, field string) comparison {
 	switch {
 	case kind == "Secret" && field == "data":
@@ -149,9 +145,8 @@ func everywhere(same func(want, have any) bool) comparison {
 	return comparison{same, func(string) comparison { return everywhere(same) }}
 }
 
-// outsideResources is how a custom resource and a claim are compared: quantities
-// are what lies in resources.limits and resources.requests, be that a map of
-// them or one.
+// outsideResources compares a custom resource or a PersistentVolumeClaim. Its quantities lie in
+// resources.limits and resources.requests, each of which is a map of quantities or a single one.
 func outsideResources(field string) comparison {
 	if field == "resources" {
 		return comparison{sameValue, inResources}
@@ -166,7 +161,7 @@ func inResources(field string) comparison {
 	return outsideResources(field)
 }
 
-// holds compares what is wanted of a value with what there is.
+// holds reports whether have has all that want has.
 func holds(c comparison, want, have any) bool {
 	switch want := want.(type) {
 	case map[string]any:
@@ -184,15 +179,15 @@ func holds(c comparison, want, have any) bool {
 	return c.same(want, have)
 }
 
-// sameValue compares texts, booleans and numbers; numbers are int64 or float64,
-// as their decoder had it.
+// sameValue compares strings, booleans and numbers. A number is an int64 or a float64, depending on
+// its decoder.
 func sameValue(want, have any) bool {
 	_, wantText := want.(string)
 	_, haveText := have.(string)
 	return wantText == haveText && fmt.Sprint(want) == fmt.Sprint(have)
 }
 
-// sameBytes compares base64 of different writers: line breaks do not count.
+// sameBytes compares base64, whatever its line breaks.
 func sameBytes(want, have any) bool {
 	a, okA := want.(string)
 	b, okB := have.(string)
@@ -201,14 +196,14 @@ func sameBytes(want, have any) bool {
 	return okA && okB && errLeft == nil && errRight == nil && bytes.Equal(left, right) || sameValue(want, have)
 }
 
-// sameQuantity takes 1Gi and 1024Mi for the same, and 1 and "1".
+// sameQuantity compares quantities: 1Gi equals 1024Mi, and 1 equals "1".
 func sameQuantity(want, have any) bool {
 	left, errLeft := resource.ParseQuantity(fmt.Sprint(want))
 	right, errRight := resource.ParseQuantity(fmt.Sprint(have))
 	return errLeft == nil && errRight == nil && left.Cmp(right) == 0 || sameValue(want, have)
 }
 
-// text is a string field, "" without it.
+// text returns a string field; "" without it.
 func text(object Object, path ...string) string {
 	var value any = object
 	for _, field := range path {

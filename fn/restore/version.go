@@ -10,7 +10,7 @@ import (
 // release is a 3scale version such as 2.16.
 type release struct{ major, minor int }
 
-// parseRelease reads the first two numbers of a version; ok tells whether there are.
+// parseRelease reads the first two numbers of a version; ok is false without them.
 func parseRelease(version string) (r release, ok bool) {
 	parts := strings.SplitN(version, ".", 3)
 	if len(parts) < 2 {
@@ -23,9 +23,9 @@ func parseRelease(version string) (r release, ok bool) {
 	return r, errs[0] == nil && errs[1] == nil && r.major >= 0 && r.minor >= 0
 }
 
-// checkVersion tells why the 3scale operator at work would refuse what was
-// backed up: it upgrades by one minor version at a time, and never goes back.
-// Where one of the versions is not known there is nothing to tell.
+// checkVersion returns why the 3scale operator in the namespace would refuse the backup's version: it
+// upgrades by one minor version at a time, and never downgrades. It returns nil if one of the versions
+// is unknown.
 func checkVersion(backedUp, operator string) *Problem {
 	from, ok := parseRelease(backedUp)
 	if !ok {

@@ -7,8 +7,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// warnings are what the plan tells that stops nothing. APIManager is the one to
-// be committed.
+// warnings are the plan's remarks that do not stop the restore. apiManager is the one of the commit.
 func warnings(o *State, apiManager Object, notes Notes) []string {
 	out := append([]string{}, o.Inspection.Warnings...)
 	out = append(out, notes.Warnings...)
@@ -34,19 +33,19 @@ func moves(o *State, notes Notes) bool {
 	return o.Restore.Spec.Target.WildcardDomain != "" && len(notes.Rewritten) > 0
 }
 
-// copies reports whether the installation that was backed up may go on beside
-// the restored one. Whether it does is not looked up: its name comes from a volume
-// that others can write, and the answer would tell of another namespace.
+// copies reports whether the installation that was backed up may still run beside the restored one.
+// Whether it does is not looked up: its name comes from a volume that others can write, and the answer
+// would reveal something of another namespace.
 func copies(o *State, notes Notes) bool {
 	return o.Inspection.Source.Namespace != o.Restore.Namespace || moves(o, notes)
 }
 
-// domainWarning: Zync makes the Routes that System's database names.
+// domainWarning says that Zync makes the Routes that System's database names.
 func domainWarning(o *State) string {
 	return fmt.Sprintf(`System's database holds the domains of the tenants, and Zync makes Routes for those, while the operator waits for Routes below %q: change them in the database before the restore, as "Another domain" in examples/restore/README.md shows`, o.Restore.Spec.Target.WildcardDomain)
 }
 
-// copyWarnings tell what a copy of a living installation does in its place.
+// copyWarnings say what a copy of a running installation does in its place.
 func copyWarnings(o *State, apiManager Object) []string {
 	from := o.Inspection.Source
 	living := fmt.Sprintf("if APIManager %q of namespace %q still runs", from.APIManager, from.Namespace)
