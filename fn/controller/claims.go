@@ -58,17 +58,17 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 			Message: fmt.Sprintf("Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name),
 		}
 	}
-	built := &corev1.PersistentVolumeClaim{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, built); err != nil {
+	said := &corev1.PersistentVolumeClaim{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, said); err != nil {
 		return fmt.Errorf("cannot make PersistentVolumeClaim %q: %w", key.Name, err)
 	}
-	claim := &corev1.PersistentVolumeClaim{ // of what a child process says only what a restore asks for: no volume, no owner
+	claim := &corev1.PersistentVolumeClaim{ // what a restore asks for, whatever else a child process says: no volume, no owner
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: claimKind},
-		ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: w.restore.Namespace, Annotations: built.Annotations},
+		ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: w.restore.Namespace, Annotations: said.Annotations},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes:      built.Spec.AccessModes,
-			StorageClassName: built.Spec.StorageClassName,
-			Resources:        built.Spec.Resources,
+			AccessModes:      said.Spec.AccessModes,
+			StorageClassName: said.Spec.StorageClassName,
+			Resources:        said.Spec.Resources,
 		},
 	}
 	if err := w.tenant.Create(ctx, claim); err != nil {

@@ -80,7 +80,7 @@ func (w *work) build(ctx context.Context) error {
 	}
 	answer, err := w.ask(ctx, "build the tree of the backup's objects", commit.Request{Build: source})
 	if err != nil {
-		return treeProblem(err)
+		return w.failed(err)
 	}
 	w.tree, err = built(answer.Tree)
 	return err
@@ -123,19 +123,6 @@ func (w *work) fileStorage() *overlay.FileStorage {
 		Size:         claim.Spec.Resources.Requests[corev1.ResourceStorage],
 		AccessModes:  claim.Spec.AccessModes,
 	}
-}
-
-// treeProblem makes a problem of a backup that cannot be restored. Other errors stay what they are.
-func treeProblem(err error) error {
-	var failed *commit.Failure
-	if !errors.As(err, &failed) {
-		return err
-	}
-	reason := v1alpha1.ReasonUnexpectedObject
-	if failed.Kind == commit.TextUnsupported {
-		reason = v1alpha1.ReasonUnsupportedText
-	}
-	return &restore.Problem{Reason: reason, Message: failed.Message, Terminal: true}
 }
 
 // handedOver returns the objects that the inspect Job handed over: exactly those that its report
