@@ -195,15 +195,10 @@ func (w *work) observeInstallation(ctx context.Context) error {
 	if w.state.FileStorageDoomed, err = w.doomed(ctx, claim); err != nil {
 		return err
 	}
-	for _, object := range w.restore.Status.Inventory {
-		if object.Kind != threescale.APIManagerKind {
-			continue
-		}
-		live, err := w.live(ctx, threescale.APIManagerAPIVersion, object.Kind, object.Name)
-		if err != nil {
+	if name := restore.APIManagerOf(w.restore.Status.Inventory); name != "" {
+		if w.state.APIManager, err = w.live(ctx, threescale.APIManagerAPIVersion, threescale.APIManagerKind, name); err != nil {
 			return err
 		}
-		w.state.APIManager = live
 	}
 	if w.restore.Status.Plan == nil || w.restore.Status.LastPushCommit != "" {
 		return nil

@@ -14,7 +14,7 @@ func available(o *State) Decision {
 	if o.Restore.Spec.KustomizationRef == nil || isAvailable(o.APIManager) {
 		return nil
 	}
-	d := inTime(o, v1alpha1.ReasonNotAvailable, wait("Waiting for APIManager %q to be available%s", apiManagerOf(o.Restore.Status.Inventory), operatorSays(o.APIManager)))
+	d := inTime(o, v1alpha1.ReasonNotAvailable, wait("Waiting for APIManager %q to be available%s", APIManagerOf(o.Restore.Status.Inventory), operatorSays(o.APIManager)))
 	if waits, ok := d.(Wait); ok {
 		return resyncAgain(o, waits)
 	}
@@ -29,7 +29,8 @@ func routesMissing(apiManager Object) bool {
 	return conditionOf(apiManager, "Available") != nil && len(notReady(apiManager)) == 0 // before 3scale 2.16
 }
 
-func apiManagerOf(inventory []v1alpha1.ObjectReference) string {
+// APIManagerOf returns the name of the APIManager in an inventory; "" without one.
+func APIManagerOf(inventory []v1alpha1.ObjectReference) string {
 	for _, object := range inventory {
 		if object.Kind == threescale.APIManagerKind {
 			return object.Name

@@ -10,7 +10,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// inspect reads the run and hands its objects over.
+// inspect has a Job verify the run and hand its objects over.
 func inspect(o *State) Decision {
 	if pushed(o) || planEnds(o) {
 		return nil
@@ -32,9 +32,9 @@ func inspect(o *State) Decision {
 	return nil
 }
 
-// WantedRun is the run that the inspect Job is told to read: the one that an
-// earlier commit recorded, whatever is the latest by now. The latest of a
-// ThreeScaleBackup is what its status says: a volume can be written by others.
+// WantedRun is the run that the inspect Job reads: the one that an earlier commit recorded, whatever
+// is the latest by now. The latest run of a ThreeScaleBackup is the one in its status: others may
+// write to the volume.
 func WantedRun(o *State) string {
 	if o.Branch != nil && o.Branch.Run != "" {
 		return o.Branch.Run
@@ -45,9 +45,8 @@ func WantedRun(o *State) string {
 	return o.Restore.Spec.RestoreSource.Run
 }
 
-// WantedManifest is what the digest of a run's manifest must be: as the spec has it,
-// else as the status of the ThreeScaleBackup has it of that run; "" where nobody
-// says.
+// WantedManifest is the digest that a run's manifest must have: the one in the spec, else the one in
+// the status of the ThreeScaleBackup; "" if neither is known.
 func WantedManifest(o *State, run string) string {
 	if want := o.Restore.Spec.RestoreSource.ManifestSHA256; want != "" {
 		return want
@@ -55,7 +54,7 @@ func WantedManifest(o *State, run string) string {
 	return manifestIn(o.Backup, run)
 }
 
-// refill writes the file storage.
+// refill has a Job write the file storage.
 func refill(o *State) Decision {
 	if pushed(o) || !fills(o) {
 		return nil
@@ -70,7 +69,7 @@ func refill(o *State) Decision {
 	return writing.decide(o)
 }
 
-// work is what a pod does for a restore.
+// work is a Job of a restore, and what its report says.
 type work struct {
 	pod         Pod
 	start, drop Action
@@ -80,7 +79,7 @@ type work struct {
 	reason, message string
 }
 
-// decide starts the pod, waits for it, and tells why it failed.
+// decide starts the Job, waits for it, and says why it failed.
 func (w work) decide(o *State) Decision {
 	switch {
 	case w.pod.Ending:
@@ -120,8 +119,8 @@ func remedy(o *State, reason string) string {
 	return gone + "to restore the newest run: " + forceAgain(o.Restore)
 }
 
-// failedPod tells why a pod failed. One that may fare better runs again after
-// the retry interval; the others when somebody asks for it.
+// failedPod says why a Job failed. A Job that may succeed later runs again after the retry interval,
+// the others on request.
 func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) Decision {
 	if requestedAgain(o.Restore) {
 		return Act{drop}
@@ -144,18 +143,18 @@ func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) De
 	}
 }
 
-// requestedAgain tells that somebody asked for another look since the last one.
+// requestedAgain reports whether somebody asked for another look since the last one.
 func requestedAgain(r *v1alpha1.ThreeScaleRestore) bool {
 	token, ok := meta.ReconcileAnnotationValue(r.GetAnnotations())
 	return ok && token != r.Status.LastHandledReconcileAt
 }
 
-// AskAgain is the command that asks for another look.
+// AskAgain returns the command that asks for another look.
 func AskAgain(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf("kubectl -n %s annotate --overwrite %s %s %s=\"$(date +%%s)\"", r.Namespace, "threescalerestore", r.Name, meta.ReconcileRequestAnnotation)
 }
 
-// forceAgain is the command that asks for another restore, whatever is recorded.
+// forceAgain returns the command that asks for another restore, whatever is recorded.
 func forceAgain(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf("now=$(date +%%s); kubectl -n %s annotate --overwrite threescalerestore %s %s=$now %s=$now", r.Namespace, r.Name, meta.ReconcileRequestAnnotation, meta.ForceRequestAnnotation)
 }
