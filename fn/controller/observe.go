@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -211,19 +212,14 @@ func (w *work) doomed(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	if claim == nil || w.restore.Status.LastPushCommit != "" {
 		return false, nil
 	}
-	for _, owner := range claim.OwnerReferences {
-		if owner.Kind != threescale.APIManagerKind {
-			continue
-		}
-		live, err := w.live(ctx, threescale.APIManagerAPIVersion, owner.Kind, owner.Name)
-		if err != nil {
-			return false, err
-		}
-		if live == nil || restore.UIDOf(live) != owner.UID {
-			return true, nil
-		}
+	at := slices.IndexFunc(claim.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == threescale.APIManagerKind })
+	if at < 0 {
+		return false, nil
 	}
-	return false, nil
+	owner, live := claim.OwnerReferences[at], &metav1.PartialObjectMetadata{} // one: a tenant may name thousands
+	live.SetGroupVersionKind(schema.FromAPIVersionAndKind(threescale.APIManagerAPIVersion, owner.Kind))
+	ok, err := get(ctx, w.tenant, w.restore.Namespace, owner.Name, live)
+	return err == nil && (!ok || live.UID != owner.UID), err
 }
 
 // observeOperator reads which 3scale version the operator in the namespace installs. An operator that

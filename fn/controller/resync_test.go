@@ -120,6 +120,27 @@ func TestDoomed(t *testing.T) {
 	}
 }
 
+// TestManyOwners: whoever owns a claim by thousands costs the API server one request.
+func TestManyOwners(t *testing.T) {
+	reads := 0
+	w := worldOf(t, []schema.GroupVersionKind{apiManagerKind})
+	w.tenant = interceptor.NewClient(w.Client.(client.WithWatch), interceptor.Funcs{
+		Get: func(_ context.Context, _ client.WithWatch, _ client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+			reads++
+			into.SetUID("a")
+			return nil
+		},
+	})
+	claim := &corev1.PersistentVolumeClaim{}
+	for range 1000 {
+		claim.OwnerReferences = append(claim.OwnerReferences, sidekiqOf(deploymentKind, "", "a").GetOwnerReferences()...)
+	}
+	doomed, err := w.doomed(t.Context(), claim)
+	require.NoError(t, err)
+	assert.False(t, doomed)
+	assert.Equal(t, 1, reads)
+}
+
 func TestResyncRights(t *testing.T) {
 	names := func(kinds ...schema.GroupVersionKind) []string {
 		rights, err := worldOf(t, kinds).resyncRights()

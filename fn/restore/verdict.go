@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
@@ -91,9 +90,6 @@ func foreignOwner(o *State, have Object) string {
 	}
 	return ""
 }
-
-// UIDOf is the UID of an object; "" if it has none.
-func UIDOf(object Object) types.UID { return types.UID(text(object, "metadata", "uid")) }
 
 // OwnedBy reports whether owner is one of the owners of object.
 func OwnedBy(object, owner Object) bool {
