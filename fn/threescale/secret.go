@@ -1,14 +1,17 @@
 package threescale
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+	"maps"
+)
 
 // SecretMeta returns a Secret as CleanForBackup does, but without its values:
 // fit to be kept where no value may be. It keeps the type and immutable.
 func SecretMeta(secret map[string]any) map[string]any {
-	meta := CleanForBackup(secret)
-	delete(meta, "data")
-	delete(meta, "stringData")
-	return meta
+	bare := maps.Clone(secret) // CleanForBackup would copy the values, which are most of it
+	delete(bare, "data")
+	delete(bare, "stringData")
+	return CleanForBackup(bare)
 }
 
 // SecretManifest returns the Secret that has the metadata of meta and the
