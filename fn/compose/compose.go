@@ -1,150 +1,114 @@
 // Package compose decides what a ThreeScaleBackup composes. Compose is a pure
 // function of what is observed: it has no client and no memory, and Crossplane
 // calls it many times for one change. Read Compose first: its steps are the
-// whole of it.
+// whole of it, and each hands values to the next.
 package compose
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
-	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/compose/internal/preflight"
+	"threescale.dev/backup/fn/compose/internal/task"
+	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/compose/internal/volume"
 )
-
-const (
-	// pollWaiting is how often what takes long, or waits for the user, is looked at.
-	pollWaiting = 30 * time.Second
-	// pollSoon is for what the next call can already decide.
-	pollSoon = 5 * time.Second
-	// breakerCooldown is how long Crossplane stops listening for a composite
-	// that has had too many events.
-	breakerCooldown = 5 * time.Minute
-)
-
-// Names of composed resources. Those of a run end in its ID, since a resource
-// of a name cannot change the name of its object.
-const (
-	keyVolume         = "volume"
-	keyServiceAccount = "service-account"
-	keyRole           = "role"
-	keyRoleBinding    = "role-binding"
-	keyJob            = "job/"
-	keyReport         = "report/"
-	keyObjects        = "objects/"
-	keySecretCopy     = "secret/"
-	keyVerifyJob      = "verify-job/"
-	keyVerifyReport   = "verify-report/"
-)
-
-// composition is one call of Compose under way.
-type composition struct {
-	observed  Observed
-	spec      v1alpha1.ThreeScaleBackupSpec
-	namespace string
-	// backup is the name that the user gave: the claim's, where there is one.
-	backup string
-
-	// What the APIManager and the Secrets amount to, worked out once.
-	known struct {
-		references []threescale.SecretRef
-		sources    map[string]Object
-		files      map[string][]byte
-		handled    *job.Handled
-	}
-
-	problems []finding
-	warnings []finding
-	run      *run
-	// verification is the one in flight, else the newest one; nil without any.
-	verification *verification
-	// backups and checks are the slots of the schedules of runs and of
-	// verifications; nil where none is active.
-	backups *slots
-	checks  *slots
-	desired Desired
-}
 
 // Compose returns what o calls for. The same o gives the same answer.
 func Compose(o Observed) Desired {
-	desired, onward := decide(o)
-	if !onward {
-		return desired
-	}
-	// What is recorded now would be known by now if core could write the status. A
-	// slot does not wait for that.
-	o.Composite.Status = desired.Status
-	next, _ := decide(o)
-	if next.Fatal != nil || !reflect.DeepEqual(next.Requirements, desired.Requirements) {
-		return desired
-	}
-	next.Events = slices.Concat(desired.Events, next.Events)
-	return next
-}
-
-// decide is one step; onward tells that a slot waits for what it records, of a run
-// that ended a while ago.
-func decide(o Observed) (desired Desired, onward bool) {
 	if o.NoRequired {
-		return refused(o, v1alpha1.ReasonCrossplaneTooOld, errTooOld, "Crossplane is upgraded"), false
+		return refused(o, v1alpha1.ReasonCrossplaneTooOld, errors.New(text.NoCrossplane), "Crossplane is upgraded")
 	}
 	scope, err := scopeOf(o.Composite)
 	if err != nil {
-		return refused(o, v1alpha1.ReasonNamespaceRefused, err, "the namespace is proven"), false
+		return refused(o, v1alpha1.ReasonNamespaceRefused, err, "the namespace is proven")
 	}
-	o.Composite.Status.Runs = slices.DeleteFunc(slices.Clone(o.Composite.Status.Runs), func(r v1alpha1.Run) bool {
-		return !job.IsRunID(r.ID) // names are made of it
-	})
-	c := &composition{observed: o, spec: o.Composite.Spec, namespace: scope.Namespace, backup: scope.Name}
-	c.desired.Resources = map[string]runtime.Object{}
-	c.desired.Requirements = c.requirements()
-	if !c.resolved() {
-		return c.gathering(), false
+	f, err := gather(o, scope)
+	if err != nil {
+		return refused(o, v1alpha1.ReasonInternalError, err, "this is mended")
 	}
-	c.preflight()
-	c.composeVolume()
-	c.recognize()
-	c.composeRun()
-	c.composeVerification()
-	c.composeHelpers()
-	c.summarize()
-	c.guard()
-	return c.desired, c.desired.Fatal == nil && c.slotWaits()
+	asked := requirements(f)
+	if !areAnswered(o, asked) {
+		return gathering(o, f, asked)
+	}
+	findings := preflight.Check(f)
+	f, past, told := history(o, scope, f)
+	now := decide(f, findings, past)
+	status := record(f, now)
+	desired := render(f, findings, now, status)
+	desired.Requirements, desired.Events = asked, slices.Concat(told, desired.Events)
+	if err := guard(o, desired); err != nil {
+		desired.Fatal = err
+	}
+	return desired
 }
 
-// slotWaits tells whether a slot has come though the run before it, which ended a
-// while ago, is not in the history.
-func (c *composition) slotWaits() bool {
-	r := c.run
-	if r == nil || !r.finished || wasFinished(c.observed.Composite.Status, r.id) || r.record.CompletionTime == nil {
-		return false
+// history returns the work with what has ended. If a slot waits for that to reach the
+// status, the facts are those after it did, and the events tell of it: the status may
+// never be written.
+func history(o Observed, scope ClaimRef, f *facts.Facts) (*facts.Facts, []task.Work, []Event) {
+	past := task.Find(f)
+	if !task.SlotWaits(f, past[0]) {
+		return f, past, nil
 	}
-	return c.backups.isDue() && c.observed.Now.Sub(r.record.CompletionTime.Time) > breakerCooldown
+	o.Composite.Status = record(f, past)
+	next, err := gather(o, scope)
+	if err != nil || !reflect.DeepEqual(requirements(next), requirements(f)) {
+		return f, past, nil
+	}
+	return next, task.Find(next), events(f, past, o.Composite.Status)
 }
 
-// recognize finds out what is under way, and what is due.
-func (c *composition) recognize() {
-	c.run = c.currentRun()
-	c.verification = c.currentVerification()
-	status, handled := c.observed.Composite.Status, job.Handled{}
-	if c.isNew() {
-		handled = c.handled() // else the status tells, which fewer can write
+// decide has the work of each kind go on, or what is due start.
+func decide(f *facts.Facts, findings preflight.Findings, past []task.Work) []task.Work {
+	now := slices.Clone(past)
+	for i, work := range now {
+		now[i] = work.Next(f, findings, slices.Concat(now[:i], now[i+1:]))
 	}
-	handled.Slot = later(handled.Slot, c.slotOf(c.run))
-	c.backups = c.slotsOf(c.spec.Schedule, status.Schedule, handled.Slot)
-	if c.spec.Verify != nil {
-		var before *v1alpha1.ScheduleStatus
-		if status.Verification != nil {
-			before = status.Verification.Schedule
+	return now
+}
+
+// render returns what core is to apply, and what users are to read.
+func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) Desired {
+	resources, err := resources(f, now, status)
+	pvc, kept := volume.Render(f, findings.Passed())
+	if pvc != nil {
+		resources[facts.KeyVolume] = pvc
+	}
+	findings.Warnings = slices.Concat(findings.Warnings, kept, volume.Doomed(f))
+	return Desired{
+		Resources:  resources,
+		Status:     status,
+		Conditions: conditions(f, findings, now, status),
+		Events:     events(f, now, status),
+		Ready:      findings.Passed(),
+		TTL:        ttl(f, findings.Passed(), now, status),
+		Fatal:      err,
+	}
+}
+
+// resources are the objects of the tasks, and what those share: the identity of
+// their pods, which may write one report.
+func resources(f *facts.Facts, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
+	out := map[string]runtime.Object{}
+	for _, work := range now {
+		resources, err := work.Resources(f, status)
+		if err != nil {
+			return out, err
 		}
-		c.checks = c.slotsOf(c.spec.Verify.Schedule, before, handled.VerifySlot)
+		maps.Copy(out, resources)
 	}
+	maps.Copy(out, task.Identity(f, now))
+	return out, nil
 }
 
 // scopeOf returns the namespace and the name that everything is composed for.
@@ -158,10 +122,10 @@ func scopeOf(composite Composite) (ClaimRef, error) {
 	}
 	ref := composite.ClaimRef
 	if ref == nil || ref.Namespace == "" || ref.Name == "" || composite.ClaimNamespaceLabel == "" {
-		return ClaimRef{}, fmt.Errorf("composite %q has no namespace and does not come from a claim: apply a %s in the namespace of the installation instead", composite.Name, v1alpha1.KindBackup)
+		return ClaimRef{}, fmt.Errorf(text.NoNamespace, composite.Name)
 	}
 	if ref.Namespace != composite.ClaimNamespaceLabel {
-		return ClaimRef{}, fmt.Errorf("composite %q names namespace %q in spec.claimRef and %q in its label crossplane.io/claim-namespace: delete it and apply the claim again", composite.Name, ref.Namespace, composite.ClaimNamespaceLabel)
+		return ClaimRef{}, fmt.Errorf(text.TwoNamespaces, composite.Name, ref.Namespace, composite.ClaimNamespaceLabel)
 	}
 	return *ref, nil
 }
@@ -172,27 +136,54 @@ func refused(o Observed, reason string, err error, until string) Desired {
 	return Desired{
 		Status: o.Composite.Status,
 		Conditions: []Condition{
-			{v1alpha1.ConditionPreflightPassed, statusFalse, reason, job.Sentence(err.Error())},
-			{v1alpha1.ConditionBackupCompleted, statusFalse, reason, "No run starts before " + until},
+			{Type: v1alpha1.ConditionPreflightPassed, Status: text.False, Reason: reason, Message: job.Sentence(err.Error())},
+			{Type: v1alpha1.ConditionBackupCompleted, Status: text.False, Reason: reason, Message: fmt.Sprintf(text.NoRunBefore, until)},
 		},
 		Fatal: err,
 	}
 }
 
-func isOwnJob(key string) bool {
-	return strings.HasPrefix(key, keyJob) || strings.HasPrefix(key, keyVerifyJob)
+func areAnswered(o Observed, asked map[string]Selector) bool {
+	for name := range asked {
+		if _, ok := o.Required[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// gathering answers before core has handed over what is required. Crossplane 2
+// asks again within the same reconcile and drops this answer; where it cannot
+// read a kind, there is no answer at all. Only a Crossplane without required
+// resources treats this as final, so it says that, and drops nothing that exists.
+func gathering(o Observed, f *facts.Facts, asked map[string]Selector) Desired {
+	resources := map[string]runtime.Object{}
+	for key, object := range o.Composed {
+		resources[key] = keptObject(object)
+	}
+	if existing := f.Destination.Composed; existing != nil {
+		resources[facts.KeyVolume], _ = volume.Keep(f, existing)
+	}
+	return Desired{
+		Resources:    resources,
+		Requirements: asked,
+		Status:       f.Status,
+		Conditions:   []Condition{{Type: v1alpha1.ConditionPreflightPassed, Status: text.Unknown, Reason: v1alpha1.ReasonGathering, Message: text.Gathering}},
+		TTL:          pollSoon,
+	}
 }
 
 // guard refuses an answer that would have core delete the volume or a Job at
 // work: that can only be a mistake in this package.
-func (c *composition) guard() {
-	for key, object := range c.observed.Composed {
-		if _, kept := c.desired.Resources[key]; kept {
+func guard(o Observed, desired Desired) error {
+	for key, object := range o.Composed {
+		if _, kept := desired.Resources[key]; kept {
 			continue
 		}
-		if key == keyVolume || isOwnJob(key) && isActiveJob(object) {
-			c.desired.Fatal = fmt.Errorf("refusing to drop %s %q, which is in use: this is a bug, please report it", object.text("kind"), object.name())
-			return
+		isJob := strings.HasPrefix(key, facts.KeyJob) || strings.HasPrefix(key, facts.KeyVerifyJob)
+		if key == facts.KeyVolume || isJob && jobOf(object).IsActive() {
+			return fmt.Errorf(text.DropsInUse, object.text("kind"), object.name())
 		}
 	}
+	return nil
 }

@@ -3,12 +3,11 @@ package compose
 import (
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/text"
 )
 
 // Observed is all that a decision is made from.
@@ -32,6 +31,9 @@ type Observed struct {
 	// NoRequired tells that core hands no objects over, whatever is asked for.
 	NoRequired bool
 }
+
+// Object is a decoded object of any kind.
+type Object map[string]any
 
 // Composite is the XR.
 type Composite struct {
@@ -78,87 +80,7 @@ type Selector struct {
 }
 
 // Condition of the composite and of its claim.
-type Condition struct{ Type, Status, Reason, Message string }
-
-// Values of Condition.Status.
-const (
-	statusTrue    = "True"
-	statusFalse   = "False"
-	statusUnknown = "Unknown"
-)
+type Condition = text.Condition
 
 // Event on the composite and on its claim.
-type Event struct {
-	Warning bool
-	Reason  string
-	Message string
-}
-
-// Object is a decoded object of any kind.
-type Object map[string]any
-
-func (o Object) text(path ...string) string {
-	s, _, _ := unstructured.NestedString(o, path...)
-	return s
-}
-
-func (o Object) name() string            { return o.text("metadata", "name") }
-func (o Object) uid() types.UID          { return types.UID(o.text("metadata", "uid")) }
-func (o Object) resourceVersion() string { return o.text("metadata", "resourceVersion") }
-func (o Object) label(key string) string { return o.text("metadata", "labels", key) }
-func (o Object) annotation(key string) string {
-	return o.text("metadata", "annotations", key)
-}
-
-func (o Object) terminating() bool { return o.text("metadata", "deletionTimestamp") != "" }
-
-func (o Object) created() (time.Time, bool) {
-	return parseTime(o.text("metadata", "creationTimestamp"))
-}
-
-func (o Object) texts(path ...string) []string {
-	list, _, _ := unstructured.NestedStringSlice(o, path...)
-	return list
-}
-
-func (o Object) object(path ...string) Object {
-	m, _, _ := unstructured.NestedFieldNoCopy(o, path...)
-	child, _ := m.(map[string]any)
-	return child
-}
-
-// objects returns the entries of a list that are objects themselves.
-func (o Object) objects(path ...string) []Object {
-	list, _, _ := unstructured.NestedFieldNoCopy(o, path...)
-	entries, _ := list.([]any)
-	var out []Object
-	for _, entry := range entries {
-		if child, ok := entry.(map[string]any); ok {
-			out = append(out, child)
-		}
-	}
-	return out
-}
-
-// condition returns the status condition of a type; nil without one.
-func (o Object) condition(conditionType string) Object {
-	for _, condition := range o.objects("status", "conditions") {
-		if condition.text("type") == conditionType {
-			return condition
-		}
-	}
-	return nil
-}
-
-func (o Object) accessModes() []corev1.PersistentVolumeAccessMode {
-	var modes []corev1.PersistentVolumeAccessMode
-	for _, mode := range o.texts("spec", "accessModes") {
-		modes = append(modes, corev1.PersistentVolumeAccessMode(mode))
-	}
-	return modes
-}
-
-func parseTime(text string) (time.Time, bool) {
-	t, err := time.Parse(time.RFC3339, text)
-	return t.UTC(), err == nil
-}
+type Event = text.Event

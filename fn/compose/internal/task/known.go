@@ -1,14 +1,37 @@
-package compose
+package task
 
 import (
 	"slices"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
 )
 
 // maxManifests bounds the digests in the status: they take 12 KiB.
 const maxManifests = 100
+
+// uidInUse is the UID of the PVC in use; "" without one.
+func uidInUse(f *facts.Facts) string {
+	_, pvc := f.Destination.InUse()
+	if pvc == nil {
+		return ""
+	}
+	return string(pvc.UID)
+}
+
+// isReplaced reports whether the PVC of the last successful run, of a UID, is gone.
+// One that was replaced by hand holds none of the runs.
+func isReplaced(f *facts.Facts, holds string) bool { return holds != "" && holds != uidInUse(f) }
+
+// heldBefore is the UID of the PVC that holds the runs that are recorded; "" without
+// any.
+func heldBefore(f *facts.Facts) string {
+	if f.Status.LastRun == nil {
+		return ""
+	}
+	return f.Status.BackupPersistentVolumeClaimUID
+}
 
 // withManifest puts the digest of a run's manifest first. One that is known stays
 // as it is: many may write to the volume, and to the report.
@@ -27,17 +50,17 @@ func withoutManifests(manifests []v1alpha1.RunManifest, removed []string) []v1al
 	return slices.DeleteFunc(slices.Clone(manifests), func(m v1alpha1.RunManifest) bool { return slices.Contains(removed, m.Run) })
 }
 
-// knownManifests are the digests of the runs before, as texts of job.KnownManifest, newest
-// first.
-func (c *composition) knownManifests() []string {
-	manifests := slices.Clone(c.observed.Composite.Status.Manifests)
-	if last := c.observed.Composite.Status.LastRun; last != nil { // of a version that kept no others
+// knownManifests are the digests of the runs before, as texts of job.KnownManifest,
+// newest first.
+func knownManifests(status v1alpha1.ThreeScaleBackupStatus) []string {
+	manifests := slices.Clone(status.Manifests)
+	if last := status.LastRun; last != nil { // of a version that kept no others
 		manifests = withManifest(manifests, last.ID, last.ManifestSHA256)
 	}
 	var known []string
 	for _, m := range manifests {
-		if text := job.KnownManifest(m.Run, m.SHA256); text != "" {
-			known = append(known, text)
+		if digest := job.KnownManifest(m.Run, m.SHA256); digest != "" {
+			known = append(known, digest)
 		}
 	}
 	return known

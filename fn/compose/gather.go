@@ -1,0 +1,283 @@
+package compose
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// gather reads what is observed, for the backup of a namespace and a name.
+func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
+	f := &facts.Facts{
+		Identity:     specs.Identity{Backup: scope.Name, Namespace: scope.Namespace},
+		UID:          o.Composite.UID,
+		Created:      o.Composite.Created,
+		Spec:         o.Composite.Spec,
+		SpecError:    o.Composite.SpecError,
+		Status:       o.Composite.Status,
+		Unresponsive: o.Composite.Unresponsive,
+		Now:          o.Now,
+		Image:        o.Image,
+		Allow:        o.Allow,
+		InputError:   o.InputError,
+	}
+	f.Status.Runs = slices.DeleteFunc(slices.Clone(f.Status.Runs), func(r v1alpha1.Run) bool {
+		return !job.IsRunID(r.ID) // names are made of it
+	})
+	in := answers{o.Required, f.Namespace}
+	f.Home = namespaceOf(in.one(requireNamespace))
+	f.Readers = readersOf(in)
+	f.Pods = facts.Pods{
+		Account: o.Composed[facts.KeyServiceAccount] != nil,
+		Role:    roleOf(o.Composed[facts.KeyRole]),
+		Binding: o.Composed[facts.KeyRoleBinding] != nil,
+	}
+	f.Runs, f.Verifications = runs(o.Composed), verifications(o.Composed)
+	if f.IsNew() {
+		f.Handled = handled(o.Composed)
+	}
+	f.Destination = destination(o, in, f)
+	var err error
+	f.Installation, err = installation(in)
+	return f, err
+}
+
+// answers are what was required, less what is of another namespace: Crossplane's
+// command line hands that over too.
+type answers struct {
+	required  map[string][]Object
+	namespace string
+}
+
+func (a answers) all(name string) []Object {
+	var out []Object
+	for _, object := range a.required[name] {
+		if namespace := object.text("metadata", "namespace"); namespace == "" || namespace == a.namespace {
+			out = append(out, object)
+		}
+	}
+	return out
+}
+
+// one returns the one object behind a requirement; nil when it was not found.
+func (a answers) one(name string) Object {
+	for _, object := range a.all(name) {
+		return object
+	}
+	return nil
+}
+
+// readersOf are the ThreeScaleRestores that read the backup volume, sorted. Each
+// keeps its Jobs until it is done.
+func readersOf(in answers) []string {
+	var names []string
+	for _, object := range in.all(requireReaders) {
+		names = append(names, object.label(v1alpha1.LabelRestore))
+	}
+	slices.Sort(names)
+	return job.BoundedIDs(slices.Compact(names)) // whoever may write Jobs can write their labels
+}
+
+// runs are the objects of each run, by its ID. That of a report is read from its
+// key: many may write ConfigMaps, and so their labels.
+func runs(composed map[string]Object) map[string]facts.Run {
+	out := map[string]facts.Run{}
+	for key, object := range composed {
+		id, isReport := strings.CutPrefix(key, facts.KeyReport)
+		isJob := strings.HasPrefix(key, facts.KeyJob)
+		isSecret := strings.HasPrefix(key, facts.KeyObjects) || strings.HasPrefix(key, facts.KeySecretCopy)
+		if !isReport {
+			id = object.label(v1alpha1.LabelRun)
+		}
+		switch r, attempt := out[id], attemptOf(object); {
+		case isReport:
+			r.ID, r.Report = id, reportOf(object)
+			out[id] = r
+		case isJob && (r.Job == nil || attempt > r.Attempt):
+			r.ID, r.Job, r.Attempt = id, jobOf(object), attempt
+			out[id] = r
+		case isSecret && r.Job == nil:
+			r.ID, r.Attempt = id, max(r.Attempt, attempt)
+			out[id] = r
+		}
+	}
+	for id, r := range out {
+		r.Attempt = max(r.Attempt, 1)
+		out[id] = snapshot(composed, r)
+	}
+	return out
+}
+
+// snapshot returns a run with what its attempt has copied.
+func snapshot(composed map[string]Object, r facts.Run) facts.Run {
+	r.Copies = map[string]*facts.Secret{}
+	for key, object := range composed {
+		isObjects, isCopy := strings.HasPrefix(key, facts.KeyObjects), strings.HasPrefix(key, facts.KeySecretCopy)
+		if !isObjects && !isCopy || object.label(v1alpha1.LabelRun) != r.ID || attemptOf(object) != r.Attempt {
+			continue
+		}
+		secret := secretOf(object, object.annotation(v1alpha1.AnnotationSourceResourceVersion))
+		if isObjects {
+			r.Objects = secret
+			continue
+		}
+		r.Copies[object.annotation(v1alpha1.AnnotationSourceName)] = secret
+	}
+	return r
+}
+
+func attemptOf(object Object) int {
+	return specs.AttemptOf(map[string]string{v1alpha1.LabelAttempt: object.label(v1alpha1.LabelAttempt)})
+}
+
+// verifications are the objects of each verification, by its ID, which is read
+// from the key as that of a run's report is.
+func verifications(composed map[string]Object) map[string]facts.Task {
+	out := map[string]facts.Task{}
+	for key, object := range composed {
+		if id, ok := strings.CutPrefix(key, facts.KeyVerifyJob); ok {
+			t := out[id]
+			t.ID, t.Job = id, jobOf(object)
+			out[id] = t
+		}
+		if id, ok := strings.CutPrefix(key, facts.KeyVerifyReport); ok {
+			t := out[id]
+			t.ID, t.Report = id, reportOf(object)
+			out[id] = t
+		}
+	}
+	return out
+}
+
+// handled is what observed reports say was dealt with. It is also in the status,
+// which can be lost: somebody clears it, or core may not write it.
+func handled(composed map[string]Object) job.Handled {
+	var out job.Handled
+	var newest time.Time
+	for _, object := range composed {
+		var h job.Handled
+		note := object.annotation(v1alpha1.AnnotationHandled)
+		if note == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(note), &h); err != nil || facts.CheckTrigger(h.Trigger) != nil {
+			continue // not ours
+		}
+		out.Slot, out.VerifySlot = facts.Later(out.Slot, h.Slot), facts.Later(out.VerifySlot, h.VerifySlot)
+		created := object.time("metadata", "creationTimestamp").Time
+		if newest.IsZero() || created.After(newest) || created.Equal(newest) && h.Trigger > out.Trigger {
+			newest, out.Trigger = created, h.Trigger
+		}
+	}
+	return out
+}
+
+func destination(o Observed, in answers, f *facts.Facts) facts.Destination {
+	d := facts.Destination{
+		Wish:     f.Spec.BackupDestination.PersistentVolumeClaim,
+		Composed: pvcOf(o.Composed[facts.KeyVolume]),
+		Name:     specs.PVCName(f.Backup),
+		JobPVC:   pvcOf(in.one(requireJobVolume)),
+		PV:       pvOf(in.one(requireVolume)),
+	}
+	if d.IsUsers() {
+		d.Name = d.Wish.ClaimName
+	}
+	named := pvcOf(in.one(requireBackupVolume))
+	d.PVC, d.PVName = named, d.Wish.VolumeName
+	if d.Composed != nil {
+		d.PVC = d.Composed
+	}
+	if named != nil && named.Spec.VolumeName != "" {
+		d.PVName = named.Spec.VolumeName
+	}
+	for _, class := range o.Required[requireStorageClasses] {
+		d.Classes = append(d.Classes, classOf(class))
+	}
+	for key, object := range o.Composed {
+		if !strings.HasPrefix(key, facts.KeyJob) {
+			continue
+		}
+		j := jobOf(object)
+		if j != nil && !facts.HasEnded(f.Status, object.label(v1alpha1.LabelRun)) {
+			d.JobName = max(d.JobName, j.PVCName)
+		}
+		d.JobRetains = d.JobRetains || j.IsActive() && j.Retains
+	}
+	return d
+}
+
+func installation(in answers) (facts.Installation, error) {
+	i := facts.Installation{
+		Secrets:     map[string]*facts.Secret{},
+		Sources:     map[string]*facts.Secret{},
+		ConfigMaps:  map[string]bool{},
+		FileStorage: pvcOf(in.one(requireFileStorage)),
+	}
+	stored := make(map[string]any, len(in.required))
+	found := in.all(requireAPIManagers)
+	for _, object := range found {
+		i.Found = append(i.Found, object.name())
+	}
+	if len(found) == 1 {
+		i.APIManager, i.Name, i.UID = found[0], found[0].name(), found[0].meta().UID
+		stored[job.APIManagerFile] = threescale.CleanForBackup(found[0])
+	}
+	for _, object := range threescale.ConfigMaps() {
+		if configMap := in.one(prefixConfigMap + object.Name); configMap != nil {
+			i.ConfigMaps[object.Name] = true
+			stored[job.ConfigMapFile(object.Name)] = threescale.CleanForBackup(configMap)
+		}
+	}
+	i.References = threescale.ReferencedSecrets(i.APIManager)
+	i.Asked = secretNames(i)
+	for _, name := range i.Asked {
+		object := in.one(prefixSecret + name)
+		if object == nil {
+			continue
+		}
+		secret := secretOf(object, object.text("metadata", "resourceVersion"))
+		if i.Secrets[name] = secret; secret.Type != corev1.SecretTypeServiceAccountToken {
+			i.Sources[name] = secret
+			stored[job.SecretMetadataFile(name)] = threescale.SecretMeta(object)
+		}
+	}
+	var err error
+	i.Files, err = encoded(stored)
+	return i, err
+}
+
+// secretNames are the Secrets of the operator's list and those that the APIManager
+// refers to. Only valid names get here.
+func secretNames(i facts.Installation) []string {
+	var names []string
+	for _, object := range threescale.Secrets(i.APIManager) {
+		names = append(names, object.Name)
+	}
+	for _, ref := range i.References {
+		names = append(names, ref.Name)
+	}
+	return names
+}
+
+func encoded(objects map[string]any) (map[string][]byte, error) {
+	files := make(map[string][]byte, len(objects))
+	for path, object := range objects {
+		data, err := threescale.EncodeJSON(object)
+		if err != nil {
+			return nil, fmt.Errorf("cannot encode %q: %w", path, err)
+		}
+		files[path] = data
+	}
+	return files, nil
+}

@@ -1,0 +1,163 @@
+// Package facts holds what one call of Compose knows, as typed values. They are
+// gathered once, and no step writes to them.
+package facts
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// Names of composed resources. Those of a run end in its ID, since a resource
+// of a name cannot change the name of its object.
+const (
+	KeyVolume         = "volume"
+	KeyServiceAccount = "service-account"
+	KeyRole           = "role"
+	KeyRoleBinding    = "role-binding"
+	KeyJob            = "job/"
+	KeyReport         = "report/"
+	KeyObjects        = "objects/"
+	KeySecretCopy     = "secret/"
+	KeyVerifyJob      = "verify-job/"
+	KeyVerifyReport   = "verify-report/"
+)
+
+// ClockTolerance is how far the clock of a node may be apart from the others.
+const ClockTolerance = 5 * time.Minute
+
+// Facts are what one call knows.
+type Facts struct {
+	// Identity has the name that the user gave the backup, and its namespace.
+	specs.Identity
+	// UID and Created are the composite's.
+	UID       types.UID
+	Created   time.Time
+	Spec      v1alpha1.ThreeScaleBackupSpec
+	SpecError error
+	// Status is what the call before recorded.
+	Status v1alpha1.ThreeScaleBackupStatus
+	// Unresponsive, Now, Image, Allow and InputError are as in Observed.
+	Unresponsive bool
+	Now          time.Time
+	Image        string
+	Allow        v1alpha1.Allow
+	InputError   error
+
+	// Home is the Namespace; nil: it was not found.
+	Home         *corev1.Namespace
+	Installation Installation
+	Destination  Destination
+	// Readers are the ThreeScaleRestores that read the backup volume, sorted.
+	Readers []string
+	Pods    Pods
+	// Runs and Verifications are what is observed of each, by ID.
+	Runs          map[string]Run
+	Verifications map[string]Task
+	// Handled is what the observed reports say was dealt with. It is read only
+	// while the status is new: it tells the same, and fewer can write it.
+	Handled job.Handled
+}
+
+// Installation is the 3scale installation that is backed up.
+type Installation struct {
+	// Found are the names of the APIManagers, of which there should be one.
+	Found []string
+	// APIManager is the only one found; else nil.
+	APIManager map[string]any
+	Name       string
+	UID        types.UID
+	// References are the Secrets that the APIManager refers to.
+	References []threescale.SecretRef
+	// Asked are the names of the Secrets that are asked for. Secrets are those of them
+	// that exist, by name; Sources are those that are copied.
+	Asked   []string
+	Secrets map[string]*Secret
+	Sources map[string]*Secret
+	// ConfigMaps has the names of those that exist.
+	ConfigMaps map[string]bool
+	// FileStorage is the PVC of the System file storage; nil: it was not found.
+	FileStorage *corev1.PersistentVolumeClaim
+	// Files are what is stored of the objects, but for the Secrets' values, by path
+	// in the snapshot.
+	Files map[string][]byte
+}
+
+// Pods is the identity of a backup's pods, as far as it exists.
+type Pods struct {
+	Account bool
+	Role    *rbacv1.Role
+	Binding bool
+}
+
+// MayReport reports whether the pods' identity exists and may write a report.
+func (p Pods) MayReport(report string) bool {
+	if !p.Account || p.Role == nil {
+		return false
+	}
+	for _, rule := range p.Role.Rules {
+		for _, name := range rule.ResourceNames {
+			if name == report {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// IsNew reports whether nothing is known of the composite yet, or no longer.
+func (f *Facts) IsNew() bool {
+	return len(f.Status.Runs) == 0 && len(f.Status.NotIncluded) == 0 // which each status tells
+}
+
+// LastTrigger is the newest trigger that started a run.
+func (f *Facts) LastTrigger() string {
+	if f.IsNew() {
+		return f.Handled.Trigger
+	}
+	return f.Status.LastHandledTrigger
+}
+
+// AssignsUID reports whether the cluster assigns UIDs to the namespace's pods.
+func (f *Facts) AssignsUID() bool {
+	return f.Home != nil && f.Home.Annotations[specs.UIDRangeAnnotation] != ""
+}
+
+// SkipsFileStorage reports whether the spec leaves the file storage out.
+func (f *Facts) SkipsFileStorage() bool {
+	return f.Spec.FileStorage == v1alpha1.FileStorageSkip
+}
+
+// HasEnded reports whether a status tells that a run has ended.
+func HasEnded(status v1alpha1.ThreeScaleBackupStatus, run string) bool {
+	return slices.ContainsFunc(status.Runs, func(r v1alpha1.Run) bool {
+		return r.ID == run && r.State != v1alpha1.RunRunning
+	})
+}
+
+// Later returns the later of two moments, of which each may be nil.
+func Later(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.After(*a) {
+		return b
+	}
+	return a
+}
+
+// CheckTrigger refuses a trigger that is too long to be recorded.
+func CheckTrigger(trigger string) error {
+	const limit = 253
+	if len(trigger) > limit {
+		return fmt.Errorf(text.TooLong, len(trigger), limit)
+	}
+	return nil
+}

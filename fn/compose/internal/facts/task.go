@@ -1,0 +1,150 @@
+package facts
+
+import (
+	"encoding/base64"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/specs"
+)
+
+// Task is a Job with its report, as far as the two exist.
+type Task struct {
+	ID     string
+	Job    *Job
+	Report *corev1.ConfigMap
+}
+
+// Note returns an annotation of the report; "" without one.
+func (t Task) Note(key string) string {
+	if t.Report == nil {
+		return ""
+	}
+	return t.Report.Annotations[key]
+}
+
+// Data is what the report says.
+func (t Task) Data() map[string]string {
+	if t.Report == nil {
+		return nil
+	}
+	return t.Report.Data
+}
+
+// Created is when the report was made, and with it the task; nil without one.
+func (t Task) Created() *metav1.Time {
+	if t.Report == nil || t.Report.CreationTimestamp.IsZero() {
+		return nil
+	}
+	return &t.Report.CreationTimestamp
+}
+
+// Run is a Task with the newest of its snapshots.
+type Run struct {
+	Task
+	// Attempt counts the snapshots, from 1: that of the Job, else the newest.
+	Attempt int
+	// Objects and Copies are of that attempt. Copies are by the source's name.
+	Objects *Secret
+	Copies  map[string]*Secret
+}
+
+// Job is an observed Job.
+type Job struct {
+	batchv1.Job
+
+	// PVCName is the PVC of the backup volume in the Job's pod; "" without one.
+	PVCName string
+	// Retains: the mover may remove runs. Its command line does not change any more.
+	Retains bool
+	// Kept is the Job as it is to be emitted again: its template cannot change, and
+	// a task goes on as it was started, whatever the spec says now.
+	Kept runtime.Object
+}
+
+// Condition returns the condition of a type; nil without one.
+func (j *Job) Condition(conditionType batchv1.JobConditionType) *batchv1.JobCondition {
+	if j == nil {
+		return nil
+	}
+	for i := range j.Status.Conditions {
+		if j.Status.Conditions[i].Type == conditionType {
+			return &j.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func (j *Job) is(conditionType batchv1.JobConditionType) bool {
+	condition := j.Condition(conditionType)
+	return condition != nil && condition.Status == corev1.ConditionTrue
+}
+
+// Failed reports whether the Job has ended so.
+func (j *Job) Failed() bool { return j.is(batchv1.JobFailed) }
+
+// Complete reports whether the Job has ended well.
+func (j *Job) Complete() bool { return j.is(batchv1.JobComplete) }
+
+// IsActive reports whether there is a Job that has not ended.
+func (j *Job) IsActive() bool { return j != nil && !j.Complete() && !j.Failed() }
+
+// EndTime is when the Job ended; nil while it has not.
+func (j *Job) EndTime() *metav1.Time {
+	for _, conditionType := range []batchv1.JobConditionType{batchv1.JobFailed, batchv1.JobComplete} {
+		if condition := j.Condition(conditionType); condition != nil && !condition.LastTransitionTime.IsZero() {
+			return &condition.LastTransitionTime
+		}
+	}
+	return nil
+}
+
+// Secret is a Secret, or a copy of one. Its values are most of what a call reads,
+// so that they are decoded only where somebody wants them.
+type Secret struct {
+	// ResourceVersion is the Secret's own; a copy has its source's.
+	ResourceVersion string
+	Type            corev1.SecretType
+	// Encoded are the values as base64.
+	Encoded map[string]any
+}
+
+// Holds reports whether the Secret has a key.
+func (s *Secret) Holds(key string) bool {
+	_, ok := s.Encoded[key]
+	return ok
+}
+
+// Data decodes the values. The API server wrote them, so that they are valid
+// base64; one that is not is left out.
+func (s *Secret) Data() map[string][]byte {
+	if s == nil {
+		return nil
+	}
+	out := make(map[string][]byte, len(s.Encoded))
+	for key, value := range s.Encoded {
+		text, _ := value.(string)
+		if data, err := base64.StdEncoding.DecodeString(text); err == nil {
+			out[key] = data
+		}
+	}
+	return out
+}
+
+// EncodedBytes is what the values weigh as base64.
+func (s *Secret) EncodedBytes() int {
+	total := 0
+	for _, value := range s.Encoded {
+		text, _ := value.(string)
+		total += len(text)
+	}
+	return total
+}
+
+// Source is what specs makes a copy of.
+func (s *Secret) Source(name string) specs.Source {
+	return specs.Source{Name: name, ResourceVersion: s.ResourceVersion, Type: s.Type, Data: s.Data()}
+}

@@ -1,0 +1,179 @@
+// Package preflight looks at everything that a run needs before one starts.
+package preflight
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/threescale"
+)
+
+const (
+	// maxSecretBytes bounds what all Secrets of a snapshot weigh in one answer,
+	// base64 included: core takes 4 MiB of a function.
+	maxSecretBytes = 5 << 19
+	// maxObjectsBytes bounds the objects Secret; the API server's own limit is 1 MiB.
+	maxObjectsBytes = 1000 << 10
+	// maxFileName is what file systems allow, in bytes.
+	maxFileName = 255
+)
+
+// Findings are what the checks found.
+type Findings struct {
+	// Problems stop runs, Warnings do not.
+	Problems []text.Finding
+	Warnings []text.Finding
+	// JobRefused: spec.job asks for what is not allowed, which stops every Job.
+	JobRefused bool
+}
+
+// Passed reports whether a run may start.
+func (f Findings) Passed() bool { return len(f.Problems) == 0 }
+
+// Check runs all checks, so that all that is wrong is told together.
+func Check(f *facts.Facts) Findings {
+	job := checkJob(f)
+	out := Findings{JobRefused: len(job) > 0}
+	out.Problems = slices.Concat(
+		checkSpec(f),            // every field can be used
+		job,                     // spec.job asks for nothing that is not allowed
+		checkNamespace(f),       // the namespace is there
+		checkAPIManager(f),      // exactly one APIManager, or the named one
+		checkDatabases(f),       // nothing of the installation's data in its own databases
+		checkReferences(f),      // every Secret that it refers to can exist
+		checkFileStorageKind(f), // files in a volume, not in S3
+		checkFileStorage(f),     // that volume can be mounted
+		checkNames(f),           // what is copied can be stored under its name
+		checkSecrets(f),         // all Secrets that the installation cannot do without
+		checkConfigMaps(f),      // likewise ConfigMaps
+		checkSize(f),            // they fit into one answer
+		checkDestination(f),     // the backup's PVC is ours, or the user's, and usable
+		checkNamedVolume(f),     // the named volume is free and fits
+	)
+	out.Warnings = slices.Concat(
+		optionalMissing(f),
+		notCopied(f),
+		text.Findings(v1alpha1.ReasonDeprecatedField, threescale.DeprecatedField(f.Installation.APIManager)),
+	)
+	return out
+}
+
+func checkNamespace(f *facts.Facts) []text.Finding {
+	if f.Home == nil {
+		return text.Findingf(v1alpha1.ReasonNamespaceNotFound, text.NamespaceNotFound, f.Namespace)
+	}
+	return nil
+}
+
+func checkAPIManager(f *facts.Facts) []text.Finding {
+	found, name := f.Installation.Found, f.Spec.APIManagerName
+	switch {
+	case len(found) == 1:
+		return nil
+	case name != "":
+		return text.Findingf(v1alpha1.ReasonAPIManagerNotFound, text.APIManagerNotFound, name, f.Namespace)
+	case len(found) == 0:
+		return text.Findingf(v1alpha1.ReasonAPIManagerNotFound, text.NoAPIManager, f.Namespace)
+	}
+	names := strings.Join(slices.Sorted(slices.Values(found)), ", ")
+	return text.Findingf(v1alpha1.ReasonSeveralAPIManagers, text.SeveralAPIManagers, f.Namespace, len(found), names)
+}
+
+func checkDatabases(f *facts.Facts) []text.Finding {
+	if f.Installation.APIManager == nil {
+		return nil
+	}
+	return text.Findings(v1alpha1.ReasonInternalDatabases, threescale.InternalDatabases(f.Installation.APIManager)...)
+}
+
+func checkReferences(f *facts.Facts) []text.Finding {
+	return text.Findings(v1alpha1.ReasonInvalidReference, threescale.InvalidReferences(f.Installation.APIManager)...)
+}
+
+// checkNames refuses a Secret whose name leaves no room for the end of its
+// file's: an object's name can be as long as nearly all of a file's. Only what an
+// APIManager refers to has such a name.
+func checkNames(f *facts.Facts) []text.Finding {
+	end := ".json" // as package job and the format have it
+	if f.Spec.Encryption != nil {
+		end += ".age"
+	}
+	longest := maxFileName - len(end)
+	var out []text.Finding
+	for _, ref := range f.Installation.References {
+		if f.Installation.Sources[ref.Name] != nil && len(ref.Name) > longest {
+			out = append(out, text.Findingf(v1alpha1.ReasonInvalidReference, text.NameTooLong, ref.Field, ref.Name, len(ref.Name), longest)...)
+		}
+	}
+	return out
+}
+
+func checkFileStorageKind(f *facts.Facts) []text.Finding {
+	if f.SkipsFileStorage() {
+		return nil
+	}
+	return text.Findings(v1alpha1.ReasonS3FileStorageUnsupported, threescale.FileStorageProblem(f.Installation.APIManager))
+}
+
+func checkFileStorage(f *facts.Facts) []text.Finding {
+	if f.SkipsFileStorage() || threescale.UsesS3(f.Installation.APIManager) {
+		return nil
+	}
+	pvc := f.Installation.FileStorage
+	switch {
+	case pvc == nil:
+		return text.Findingf(v1alpha1.ReasonFileStorageNotFound, text.FileStorageNotFound, threescale.FileStorageClaimName)
+	case pvc.DeletionTimestamp != nil:
+		return text.Findingf(v1alpha1.ReasonFileStorageUnusable, text.FileStorageDeleted, pvc.Name)
+	case pvc.Status.Phase == corev1.ClaimLost:
+		return text.Findingf(v1alpha1.ReasonFileStorageUnusable, text.FileStorageLost, pvc.Name)
+	case slices.Equal(pvc.Spec.AccessModes, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}):
+		return text.Findingf(v1alpha1.ReasonFileStorageUnusable, text.FileStorageOnePod, pvc.Name)
+	}
+	return nil
+}
+
+func checkSecrets(f *facts.Facts) []text.Finding {
+	missing := missingSecrets(f.Installation, true)
+	if len(missing) == 0 {
+		return nil
+	}
+	return text.Findingf(v1alpha1.ReasonSecretMissing, text.SecretsMissing, f.Namespace, strings.Join(missing, ", "))
+}
+
+func checkConfigMaps(f *facts.Facts) []text.Finding {
+	missing := missingConfigMaps(f.Installation, true)
+	if len(missing) == 0 {
+		return nil
+	}
+	return text.Findingf(v1alpha1.ReasonConfigMapMissing, text.ConfigMapsMissing, f.Namespace, strings.Join(missing, ", "))
+}
+
+// checkSize adds up what one answer carries, before anything is composed.
+func checkSize(f *facts.Facts) []text.Finding {
+	total := 0
+	for _, source := range f.Installation.Sources {
+		total += source.EncodedBytes()
+	}
+	if total > maxSecretBytes {
+		return text.Findingf(v1alpha1.ReasonSecretsTooLarge, text.SecretsTooLarge, size(total), size(maxSecretBytes))
+	}
+	objects := 0
+	for _, data := range f.Installation.Files {
+		objects += len(data)
+	}
+	if objects > maxObjectsBytes {
+		return text.Findingf(v1alpha1.ReasonObjectsTooLarge, text.ObjectsTooLarge, size(objects), size(maxObjectsBytes))
+	}
+	return nil
+}
+
+func size(bytes int) string {
+	return resource.NewQuantity(int64(bytes), resource.BinarySI).String()
+}

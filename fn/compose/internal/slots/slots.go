@@ -1,0 +1,168 @@
+// Package slots knows how far a schedule is: which slot is due, which passed
+// without a start. Its values do not change; what happens to them returns others.
+package slots
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/schedule"
+)
+
+// onTime is how late a slot may start without being late: core asks again some
+// seconds after it.
+const onTime = 30 * time.Second
+
+// Slots are those of one schedule, as far as they have come. A nil *Slots is that
+// of no schedule.
+type Slots struct {
+	// Status is what the composite's status tells of the schedule.
+	Status v1alpha1.ScheduleStatus
+
+	schedule *schedule.Schedule
+	// due is the newest slot that has come and may still start; zero: none.
+	due time.Time
+	// missed are those that passed beside it since the last one.
+	missed      int
+	firstMissed time.Time
+}
+
+// Input is what Slots follow from.
+type Input struct {
+	Expression string
+	TimeZone   string
+	Suspend    bool
+	// Deadline is spec.startingDeadlineSeconds.
+	Deadline *int64
+	// Before is what the status told before; nil: nothing.
+	Before *v1alpha1.ScheduleStatus
+	// Handled is the newest slot that objects tell of, should the status have been
+	// lost; else nil.
+	Handled *time.Time
+	// From is where slots begin that the status tells nothing of.
+	From time.Time
+	Now  time.Time
+}
+
+// Of works out where a schedule is; nil where none is active.
+func Of(in Input) *Slots {
+	if in.Expression == "" {
+		return nil
+	}
+	parsed, err := schedule.Parse(in.Expression, in.TimeZone)
+	if err != nil {
+		return nil // preflight tells
+	}
+	s := Slots{schedule: parsed, Status: v1alpha1.ScheduleStatus{Expression: in.Expression, TimeZone: in.TimeZone, Since: metav1.NewTime(in.From.UTC())}}
+	if b := in.Before; b != nil && b.Expression == in.Expression && b.TimeZone == in.TimeZone && (in.Suspend || !b.Suspended) {
+		s.Status = *b.DeepCopy()
+	}
+	if s.Status.Suspended = in.Suspend; s.Status.Suspended {
+		s.Status.NextSlot = nil
+		return &s
+	}
+	return s.come(in.Now.UTC().Truncate(time.Second), in.Handled, in.Deadline)
+}
+
+// come finds the slots that have come since the newest that was dealt with.
+func (s Slots) come(now time.Time, handled *time.Time, deadline *int64) *Slots {
+	s = s.withoutFuture(now)
+	from := s.Status.Since.Time
+	if last := s.Status.LastSlot; last != nil && last.After(from) {
+		from = last.Time
+	}
+	if handled != nil && handled.After(from) && !handled.After(now) {
+		from = *handled
+		s.Status.LastSlot = &metav1.Time{Time: from.UTC()}
+	}
+	passed := s.schedule.Passed(from, now)
+	s.Status.NextSlot = TimeOf(s.schedule.Next(now))
+	if passed.Count == 0 {
+		return &s
+	}
+	s.missed, s.firstMissed, s.due = passed.Count-1, passed.First, passed.Newest
+	if deadline != nil && now.Sub(s.due) > max(Seconds(*deadline), onTime) {
+		s.missed++
+		return s.pass()
+	}
+	s.Status.NextSlot = TimeOf(s.due)
+	return &s
+}
+
+// withoutFuture makes what a clock that was ahead has left end now. A slot that
+// comes again has the ID of its task, which is known.
+func (s Slots) withoutFuture(now time.Time) Slots {
+	if s.Status.Since.After(now) {
+		s.Status.Since = metav1.NewTime(now)
+	}
+	if last := s.Status.LastSlot; last != nil && last.After(now) {
+		s.Status.LastSlot, s.Status.Since = nil, metav1.NewTime(now)
+	}
+	return s
+}
+
+// pass lets the slot that is due pass, and those before it.
+func (s Slots) pass() *Slots {
+	s.Status.LastSlot, s.Status.NextSlot = TimeOf(s.due), TimeOf(s.schedule.Next(s.due))
+	s.Status.MissedSlots = min(s.Status.MissedSlots+int32(s.missed), schedule.MaxCounted)
+	if s.missed > 0 && s.Status.FirstMissedSlot == nil {
+		s.Status.FirstMissedSlot = TimeOf(s.firstMissed)
+	}
+	s.due = time.Time{}
+	return &s
+}
+
+// Started returns the slots once the one that is due has started.
+func (s Slots) Started(now time.Time) *Slots {
+	s.Status.LastSlot = TimeOf(s.due)
+	s.Status.MissedSlots, s.Status.FirstMissedSlot = int32(s.missed), nil
+	if s.missed > 0 {
+		s.Status.FirstMissedSlot = TimeOf(s.firstMissed)
+	}
+	s.Status.NextSlot = TimeOf(s.schedule.Next(now))
+	s.due = time.Time{}
+	return &s
+}
+
+// Skipped returns the slots once the one that is due was found to need no start.
+func (s Slots) Skipped() *Slots {
+	s.missed = 0
+	return s.pass()
+}
+
+// Due returns the slot that has come and may start, and whether there is one.
+func (s *Slots) Due() (time.Time, bool) {
+	if s == nil || s.due.IsZero() {
+		return time.Time{}, false
+	}
+	return s.due, true
+}
+
+// Next is the first slot after a moment; zero if there is none.
+func (s *Slots) Next(after time.Time) time.Time { return s.schedule.Next(after) }
+
+// Report returns what the status tells of the schedule; nil of none.
+func (s *Slots) Report() *v1alpha1.ScheduleStatus {
+	if s == nil {
+		return nil
+	}
+	return s.Status.DeepCopy()
+}
+
+// Seconds takes more than a year for a year, which no Duration overflows with.
+func Seconds(n int64) time.Duration {
+	const year = 365 * 24 * 60 * 60
+	return time.Duration(min(n, year)) * time.Second
+}
+
+// TimeOf is t for a status; nil if t is outside the years 1 to 9999, which a status
+// cannot hold: reports are untrusted.
+func TimeOf(t time.Time) *metav1.Time {
+	t = t.UTC().Truncate(time.Second)
+	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
+		return nil
+	}
+	return &metav1.Time{Time: t}
+}

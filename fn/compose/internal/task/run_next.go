@@ -1,0 +1,67 @@
+package task
+
+import (
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/compose/internal/preflight"
+)
+
+// Next implements Work.
+func (r *run) Next(f *facts.Facts, findings preflight.Findings, others []Work) Work {
+	next := *r
+	if !next.InFlight() {
+		due := r.due(f)
+		switch _, slotDue := r.Slots.Due(); {
+		case r.EndedNow: // which is recorded first
+			return r
+		case due == "" && slotDue: // its run has ended already, before a clock went backwards
+			next.Slots = r.Slots.Skipped()
+			return &next
+		case due == "" || !findings.Passed() || inFlight(others) || endedNow(others, v1alpha1.RunCompleted, v1alpha1.RunFailed):
+			return r
+		}
+		next = *runOf(f, due)
+		if next.Slots = r.Slots; slotOf(f, &next) != nil {
+			next.Slots = r.Slots.Started(f.Now)
+		}
+	}
+	next.goOn(f, findings.Passed())
+	return &next
+}
+
+// due returns the ID of the run that the spec asks for and that was not handled
+// yet; "" when there is none. A trigger goes before a slot: somebody waits for it.
+func (r *run) due(f *facts.Facts) string {
+	history := f.Status.Runs
+	triggered := f.Spec.Trigger != "" && f.Spec.Trigger != f.LastTrigger()
+	slot, isDue := r.Slots.Due()
+	switch {
+	case len(history) == 0 && (triggered || f.Spec.Schedule == ""):
+		return firstRunID(f)
+	case triggered && len(history) > 0:
+		return triggeredRunID(f, history[0].ID)
+	case isDue && !facts.HasEnded(f.Status, scheduledRunID(f, slot)):
+		return scheduledRunID(f, slot)
+	}
+	return ""
+}
+
+// goOn tells what comes next of the run in flight: its Job, once the snapshot is
+// whole and its sources still are what was copied. No Job starts from less.
+func (r *run) goOn(f *facts.Facts, passed bool) {
+	switch {
+	case r.Job != nil:
+		r.next = toWork
+	case !passed:
+		r.next = toWait
+	case !r.isWhole(f):
+		r.next = toCopy
+	case r.isCurrent(f):
+		r.next = toWork
+	case r.attempt >= maxAttempts:
+		r.next, r.inconsistent = toWork, true
+	default:
+		// The snapshot is taken again. The objects of this attempt leave the desired state.
+		r.next, r.attempt, r.objects, r.copies = toCopy, r.attempt+1, nil, nil
+	}
+}

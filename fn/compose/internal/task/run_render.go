@@ -1,0 +1,130 @@
+package task
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// Resources implements Work. A finished run leaves its report, its Secret copies, if
+// the spec wants them, and a Job that failed.
+func (r *run) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
+	out := map[string]runtime.Object{}
+	if r.keepsReport() {
+		report, err := r.report(f, after)
+		if err != nil {
+			return nil, err
+		}
+		out[facts.KeyReport+r.ID] = report
+	}
+	if r.InFlight() || f.Spec.SecretCopies != v1alpha1.SecretCopiesNone {
+		r.keepSnapshot(f, out)
+	}
+	if r.InFlight() && r.next != toWait {
+		if err := r.takeSnapshot(f, out); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case r.keepsJob():
+		out[facts.KeyJob+r.key()] = r.Job.Kept
+	case r.InFlight() && r.next == toWork:
+		out[facts.KeyJob+r.key()] = specs.Job(r.input(f, after))
+	}
+	return out, nil
+}
+
+func (r *run) report(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (*corev1.ConfigMap, error) {
+	cause, err := json.Marshal(r.cause)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the cause of run %q: %w", r.ID, err)
+	}
+	handled, err := r.handled(after)
+	if err != nil {
+		return nil, err
+	}
+	report := specs.Report(r.spec(f), string(cause))
+	report.Annotations[v1alpha1.AnnotationHandled] = handled
+	if volume := cmp.Or(r.Note(v1alpha1.AnnotationVolume), r.volume); volume != "" {
+		report.Annotations[v1alpha1.AnnotationVolume] = volume
+	}
+	if len(f.Readers) > 0 {
+		report.Annotations[v1alpha1.AnnotationReaders] = strings.Join(f.Readers, ", ")
+	}
+	return report, nil
+}
+
+// input is what the Job is made of. All of the snapshot exists.
+func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.JobInput {
+	in := specs.JobInput{
+		Run:          r.spec(f),
+		Image:        f.Image,
+		VolumeClaim:  f.Destination.Name,
+		Settings:     f.Spec.Job,
+		Inconsistent: r.inconsistent,
+		AssignsUID:   f.AssignsUID(),
+		Files:        r.held(),
+		Known:        knownManifests(after),
+		ProveLinks:   damageKnown(after),
+		Retention:    retention(f.Spec),
+	}
+	if f.Spec.Encryption != nil {
+		in.Recipients = f.Spec.Encryption.Age.Recipients
+	}
+	if !f.SkipsFileStorage() {
+		in.FileStorageClaim = threescale.FileStorageClaimName
+		if pvc := f.Installation.FileStorage; pvc == nil || specs.SingleNode(pvc.Spec.AccessModes) {
+			in.FileStorageBeside = threescale.FileStoragePodSelector(threescale.Version(f.Installation.APIManager))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.copies)) {
+		in.Copies = append(in.Copies, specs.Copy{
+			Name:   specs.SecretCopyName(in.Run, name),
+			Source: name,
+			Keys:   slices.Collect(maps.Keys(r.copies[name].Data())),
+		})
+	}
+	return in
+}
+
+// retention is what the mover thins out the runs by once this one has verified,
+// unless its report says by then that a restore reads the volume.
+func retention(spec v1alpha1.ThreeScaleBackupSpec) job.Retention {
+	r := spec.Retention
+	if r == nil {
+		return job.Retention{}
+	}
+	return job.Retention{
+		KeepLast:    r.KeepLast,
+		KeepHourly:  r.KeepHourly,
+		KeepDaily:   r.KeepDaily,
+		KeepWeekly:  r.KeepWeekly,
+		KeepMonthly: r.KeepMonthly,
+		KeepYearly:  r.KeepYearly,
+		TimeZone:    spec.TimeZone,
+	}
+}
+
+// damageKnown reports whether damage was found and no run has stored everything
+// afresh since that is not to be linked to.
+func damageKnown(status v1alpha1.ThreeScaleBackupStatus) bool {
+	v := status.Verification
+	if v == nil || len(v.DamagedRuns)+len(v.Problems) == 0 {
+		return false
+	}
+	return v.CompletionTime == nil || !slices.ContainsFunc(status.Runs, func(r v1alpha1.Run) bool {
+		return r.State == v1alpha1.RunCompleted && r.StartTime != nil && r.StartTime.After(v.CompletionTime.Time)
+	})
+}

@@ -1,0 +1,164 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// maxAttempts bounds how often a snapshot is taken again because a source changed
+// meanwhile.
+const maxAttempts = 5
+
+// key tells the objects of a run's attempts apart.
+func (r *run) key() string {
+	if r.attempt == 1 {
+		return r.ID
+	}
+	return fmt.Sprintf("%s/%d", r.ID, r.attempt)
+}
+
+func (r *run) copyKey(source string) string { return facts.KeySecretCopy + r.key() + "/" + source }
+
+// isWhole reports whether all objects that the Job needs exist. They need not be
+// bound or used: a volume may wait for the first pod.
+func (r *run) isWhole(f *facts.Facts) bool {
+	if r.objects == nil || r.Report == nil || f.Destination.PVC == nil || !f.Pods.MayReport(r.Report.Name) {
+		return false
+	}
+	listed := 0
+	for key := range r.objects.Encoded {
+		if strings.HasPrefix(key, specs.ObjectKey(job.SecretMetadataDir+"/")) {
+			listed++
+		}
+	}
+	for source := range r.copies {
+		if r.wants(source) {
+			listed--
+		}
+	}
+	return listed == 0
+}
+
+// wants reports whether a Secret belongs to the snapshot: once the objects are
+// written, only what they list does.
+func (r *run) wants(source string) bool {
+	return r.objects == nil || r.objects.Holds(specs.ObjectKey(job.SecretMetadataFile(source)))
+}
+
+// isCurrent reports whether the sources still are what was copied, so that the
+// snapshot is of one moment. A source whose version moved on without a change of
+// what is backed up counts as unchanged.
+func (r *run) isCurrent(f *facts.Facts) bool {
+	files, err := r.files(f)
+	if err != nil || !sameData(specs.ObjectsSecret(r.spec(f), files).Data, r.objects.Data()) {
+		return false
+	}
+	for name, source := range f.Installation.Sources {
+		kept := r.copies[name]
+		if kept == nil {
+			return false
+		}
+		if kept.ResourceVersion != source.ResourceVersion && !sameData(kept.Data(), source.Data()) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameData(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, slices.Equal) }
+
+// keepSnapshot emits what the run has copied so far. What was copied is not taken
+// from its source again: copies are immutable, and the snapshot is of one moment.
+func (r *run) keepSnapshot(f *facts.Facts, out map[string]runtime.Object) {
+	if r.objects != nil {
+		secret := specs.ObjectsSecret(r.spec(f), nil)
+		secret.Data = r.objects.Data()
+		out[facts.KeyObjects+r.key()] = secret
+	}
+	for name, secret := range r.copies {
+		out[r.copyKey(name)] = specs.SecretCopy(r.spec(f), secret.Source(name))
+	}
+}
+
+// takeSnapshot emits one copy a Secret and one Secret for all other objects, where
+// the run has none yet.
+func (r *run) takeSnapshot(f *facts.Facts, out map[string]runtime.Object) error {
+	if r.objects == nil {
+		files, err := r.files(f)
+		if err != nil {
+			return err
+		}
+		out[facts.KeyObjects+r.key()] = specs.ObjectsSecret(r.spec(f), files)
+	}
+	for name, secret := range f.Installation.Sources {
+		if r.copies[name] == nil && r.wants(name) {
+			out[r.copyKey(name)] = specs.SecretCopy(r.spec(f), secret.Source(name))
+		}
+	}
+	return nil
+}
+
+// files are the files of the snapshot, but for the Secrets' values, by path.
+func (r *run) files(f *facts.Facts) (map[string][]byte, error) {
+	i := f.Installation
+	data, err := json.Marshal(job.Description{
+		Source: job.Source{
+			Namespace:      f.Namespace,
+			APIManager:     i.Name,
+			UID:            string(i.UID),
+			ThreeScale:     threescale.Version(i.APIManager),
+			WildcardDomain: threescale.WildcardDomain(i.APIManager),
+			FileStorage:    claimOf(i.FileStorage),
+		},
+		Cause: r.cause,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot describe run %q: %w", r.ID, err)
+	}
+	files := maps.Clone(i.Files)
+	files[job.DescriptionFile] = data
+	return files, nil
+}
+
+// claimOf is what a restore makes the PVC of the file storage like; nil without one.
+func claimOf(pvc *corev1.PersistentVolumeClaim) *job.Claim {
+	if pvc == nil {
+		return nil
+	}
+	out := &job.Claim{}
+	for _, has := range []corev1.ResourceList{pvc.Spec.Resources.Requests, pvc.Status.Capacity} {
+		if size, ok := has[corev1.ResourceStorage]; ok {
+			out.Size = size.String()
+		}
+	}
+	if class := pvc.Spec.StorageClassName; class != nil && *class != "" {
+		out.StorageClass = class
+	}
+	for _, mode := range pvc.Spec.AccessModes {
+		out.AccessModes = append(out.AccessModes, string(mode))
+	}
+	return out
+}
+
+// held are the paths of the snapshot that the objects Secret holds.
+func (r *run) held() []string {
+	paths := []string{job.DescriptionFile, job.APIManagerFile}
+	for _, object := range threescale.ConfigMaps() {
+		paths = append(paths, job.ConfigMapFile(object.Name))
+	}
+	for source := range r.copies {
+		paths = append(paths, job.SecretMetadataFile(source))
+	}
+	return slices.DeleteFunc(paths, func(path string) bool { return !r.objects.Holds(specs.ObjectKey(path)) })
+}

@@ -1,0 +1,253 @@
+package task
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/compose/internal/preflight"
+	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/specs"
+)
+
+// verification is the Work of reading again what runs wrote: one verification as far
+// as it is observed.
+type verification struct {
+	Task
+
+	// record is what the status tells of it, and until it has ended of the one before.
+	record v1alpha1.VerificationStatus
+	// mayWork: its Job may be made.
+	mayWork bool
+}
+
+// ReportName implements Work.
+func (v *verification) ReportName(f *facts.Facts) string {
+	return specs.VerificationReportName(v.spec(f))
+}
+
+func (v *verification) spec(f *facts.Facts) specs.Verification {
+	return specs.Verification{Backup: f.Backup, Namespace: f.Namespace, ID: v.ID}
+}
+
+// findVerification returns where verifying is: the verification in flight, else the
+// newest one. What is observed goes before the status, which may have been lost.
+func findVerification(f *facts.Facts) Work {
+	id := ""
+	for observed := range f.Verifications {
+		if job.IsRunID(observed) {
+			id = max(id, observed) // IDs begin with their slots
+		}
+	}
+	status := cmp.Or(f.Status.Verification, &v1alpha1.VerificationStatus{})
+	if id == "" && job.IsRunID(status.ID) {
+		id = status.ID
+	}
+	v := &verification{}
+	if id != "" {
+		v = verificationOf(f, id)
+	}
+	if f.Spec.Verify != nil {
+		v.Slots = slotsOf(f, f.Spec.Verify.Schedule, status.Schedule, f.Handled.VerifySlot)
+	}
+	if v.InFlight() {
+		v.finish(f)
+	}
+	return v
+}
+
+// verificationOf returns the verification called id.
+func verificationOf(f *facts.Facts, id string) *verification {
+	v := &verification{Task: Task{Task: f.Verifications[id]}}
+	v.ID = id
+	if status := f.Status.Verification; status != nil {
+		v.record = *status.DeepCopy()
+	}
+	if v.record.ID != id {
+		v.record.ID, v.record.State, v.record.StartTime = id, v1alpha1.RunRunning, nil
+	}
+	v.State = v.record.State
+	return v
+}
+
+// finish records how the verification in flight ended, if it has.
+func (v *verification) finish(f *facts.Facts) {
+	if v.record.StartTime == nil {
+		v.record.StartTime = v.Created()
+	}
+	result, err := job.ParseVerification(v.Data())
+	switch judge(v.Task.Task, result != nil && result.Completed, err) {
+	case going:
+		return
+	case completed:
+		v.complete(result)
+		v.record.CompletionTime = completionOf(f, result.CompletionTime, v.record.StartTime, v.Job)
+		if !v.damaged() {
+			v.record.LastSuccessfulTime = v.record.CompletionTime
+		}
+	case unreadable:
+		v.fail("%s", job.Sentence(err.Error()))
+	case silent:
+		v.fail(text.VerificationNoResult, v.Job.Name, specs.VerificationReportName(v.spec(f)))
+	case failed:
+		if because := why(v.Job); result != nil {
+			v.fail(text.VerificationAsTold, job.Sentence(result.Message), result.Reason)
+		} else {
+			v.fail(text.VerificationSilently, v.Job.Name, because.Reason, because.Message)
+		}
+	}
+	v.record.Progress = nil
+	v.end(v.record.State, v.record.CompletionTime)
+}
+
+func (v *verification) complete(result *job.Verification) {
+	v.record.State = v1alpha1.RunCompleted
+	v.record.Runs, v.record.Files, v.record.Bytes = result.Runs, result.Files, result.Bytes
+	v.record.DamagedRuns, v.record.Problems = result.DamagedRuns, result.Problems
+	v.record.Reason, v.record.Message = "", ""
+}
+
+func (v *verification) fail(format string, args ...any) {
+	v.record.State = v1alpha1.RunFailed
+	v.record.Reason, v.record.Message = v1alpha1.ReasonVerificationFailed, fmt.Sprintf(format, args...)
+	v.record.CompletionTime = v.Job.EndTime()
+}
+
+// damaged reports whether the newest verification that read all found damage.
+func (v *verification) damaged() bool {
+	return len(v.record.DamagedRuns)+len(v.record.Problems) > 0
+}
+
+// Next implements Work. No verification starts beside a run, nor before what a run
+// leaves is recorded, which then can be verified.
+func (v *verification) Next(f *facts.Facts, findings preflight.Findings, others []Work) Work {
+	next, busy := *v, inFlight(others)
+	switch slot, isDue := v.Slots.Due(); {
+	case v.InFlight():
+	case v.EndedNow || !isDue || busy || endedNow(others, v1alpha1.RunCompleted):
+		return v
+	case f.Status.LastRun == nil || f.Destination.PVC != nil && isReplaced(f, heldBefore(f)):
+		next.Slots = v.Slots.Skipped() // there is nothing to verify
+		return &next
+	case f.Destination.PVC == nil || f.Image == "" || findings.JobRefused:
+		return v
+	default:
+		next = *verificationOf(f, verificationID(f, slot))
+		next.Slots = v.Slots.Started(f.Now)
+	}
+	next.mayWork = !busy && !findings.JobRefused && f.Destination.PVC != nil && next.Report != nil && f.Pods.MayReport(next.Report.Name)
+	return &next
+}
+
+// verificationID is the time of the slot, and a digest.
+func verificationID(f *facts.Facts, slot time.Time) string {
+	return job.RunID(slot, hash(f, "Verification", slot.String()))
+}
+
+// Record implements Work.
+func (v *verification) Record(_ *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
+	if status.Verification = nil; v.ID == "" && v.Slots == nil {
+		return
+	}
+	status.Verification = v.record.DeepCopy()
+	status.Verification.Schedule = v.Slots.Report()
+	if v.InFlight() {
+		status.Verification.Progress = progressOf(v.Task.Task)
+	}
+}
+
+// Resources implements Work. A finished verification leaves its report, and a Job
+// that failed.
+func (v *verification) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
+	out := map[string]runtime.Object{}
+	if v.keepsReport() {
+		handled, err := v.handled(after)
+		if err != nil {
+			return nil, err
+		}
+		out[facts.KeyVerifyReport+v.ID] = specs.VerificationReport(v.spec(f), handled)
+	}
+	switch {
+	case v.keepsJob():
+		out[facts.KeyVerifyJob+v.ID] = v.Job.Kept
+	case v.InFlight() && v.mayWork:
+		out[facts.KeyVerifyJob+v.ID] = specs.VerifyJob(v.input(f, after))
+	}
+	return out, nil
+}
+
+func (v *verification) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.VerifyInput {
+	in := specs.VerifyInput{
+		Verification: v.spec(f),
+		Image:        f.Image,
+		VolumeClaim:  f.Destination.Name,
+		Run:          job.All,
+		Known:        knownManifests(after),
+		Settings:     f.Spec.Job,
+		AssignsUID:   f.AssignsUID(),
+	}
+	if f.Spec.Verify != nil && f.Spec.Verify.LatestOnly {
+		in.Run = job.Latest
+	}
+	if last := after.LastRun; last != nil && job.KnownManifest(last.ID, last.ManifestSHA256) != "" {
+		in.ExpectRun, in.ManifestSHA256 = last.ID, last.ManifestSHA256
+		in.Known = slices.DeleteFunc(in.Known, func(known string) bool { return strings.HasPrefix(known, last.ID+"=") })
+	}
+	return in
+}
+
+// Condition implements Work. It tells of the newest verification that ended; nil
+// where none was ever asked for. Damage stays known until a verification finds none.
+func (v *verification) Condition(f *facts.Facts, _ v1alpha1.ThreeScaleBackupStatus) *text.Condition {
+	is := func(status, reason, message string) *text.Condition {
+		return &text.Condition{Type: v1alpha1.ConditionVerified, Status: status, Reason: reason, Message: message}
+	}
+	switch {
+	case v.ID == "" && f.Spec.Verify == nil:
+		return nil
+	case v.damaged() && v.record.Reason != "":
+		return is(text.False, v1alpha1.ReasonDamaged, v.failure(f)+". "+v.damage())
+	case v.damaged():
+		return is(text.False, v1alpha1.ReasonDamaged, v.damage())
+	case v.record.Reason != "":
+		return is(text.False, v.record.Reason, v.failure(f))
+	case v.record.LastSuccessfulTime != nil:
+		return is(text.True, v1alpha1.ReasonVerified, fmt.Sprintf(text.Verified, v.record.Runs))
+	}
+	return is(text.Unknown, v1alpha1.ReasonNotVerified, text.NotVerified)
+}
+
+func (v *verification) damage() string {
+	return fmt.Sprintf(text.Damaged, strings.Join(v.record.DamagedRuns, ", "), strings.Join(v.record.Problems, "; "))
+}
+
+func (v *verification) failure(f *facts.Facts) string {
+	return fmt.Sprintf(text.VerificationFailed, v.record.Message, f.Namespace)
+}
+
+// Warnings implements Work: there are none.
+func (v *verification) Warnings(*facts.Facts, v1alpha1.ThreeScaleBackupStatus) []text.Finding {
+	return nil
+}
+
+// Events implements Work: a start, an end.
+func (v *verification) Events(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) []text.Event {
+	before := f.Status.Verification
+	switch {
+	case v.InFlight() && (before == nil || before.ID != v.ID):
+		return []text.Event{{Reason: "VerificationStarted", Message: fmt.Sprintf(text.VerificationStarted, v.ID)}}
+	case !v.EndedNow:
+		return nil
+	case v.State == v1alpha1.RunFailed:
+		return []text.Event{{Warning: true, Reason: v.record.Reason, Message: v.failure(f)}}
+	}
+	told := v.Condition(f, after)
+	return []text.Event{{Warning: told.Status == text.False, Reason: told.Reason, Message: told.Message}}
+}

@@ -1,0 +1,192 @@
+// Package volume renders the PersistentVolumeClaim of the backup, and knows what an
+// existing one cannot follow of the spec.
+package volume
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/specs"
+)
+
+// Render returns the PVC to compose; nil where the user brings one, or nothing may
+// be made. A composed one that exists is kept whatever else is wrong: what is not
+// desired, core deletes.
+func Render(f *facts.Facts, passed bool) (*corev1.PersistentVolumeClaim, []text.Finding) {
+	d := f.Destination
+	switch {
+	case d.Composed != nil:
+		return Keep(f, d.Composed)
+	case !passed || d.IsUsers():
+		return nil, nil
+	case d.PVC != nil:
+		return Keep(f, d.PVC)
+	}
+	return specs.PVC(wished(f)), nil
+}
+
+func wished(f *facts.Facts) specs.Volume {
+	d := f.Destination
+	v := specs.Volume{
+		Backup:       f.Backup,
+		Namespace:    f.Namespace,
+		VolumeName:   d.Wish.VolumeName,
+		StorageClass: d.Wish.StorageClass,
+		AccessModes:  d.Wish.AccessModes,
+		NamespaceUID: survivalUID(f),
+	}
+	if d.Wish.VolumeName != "" {
+		v.StorageClass, v.AccessModes, v.Size = &d.PV.Spec.StorageClassName, d.PV.Spec.AccessModes, facts.Capacity(d.PV)
+		return v
+	}
+	v.Size = *d.Requested()
+	if len(v.AccessModes) == 0 {
+		v.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	}
+	return v
+}
+
+// survivalUID is the UID of the Namespace if the PVC is to outlive its composite.
+func survivalUID(f *facts.Facts) types.UID {
+	if f.Spec.DeletionPolicy == v1alpha1.DeletionDelete || f.Home == nil {
+		return ""
+	}
+	return f.Home.UID
+}
+
+// Keep returns a PVC as it exists, grown if that is possible. The API server
+// refuses every other change, and core would drop the whole answer.
+func Keep(f *facts.Facts, existing *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, []text.Finding) {
+	v := specs.Volume{
+		Backup:       f.Backup,
+		Namespace:    f.Namespace,
+		VolumeName:   existing.Spec.VolumeName,
+		StorageClass: existing.Spec.StorageClassName,
+		AccessModes:  existing.Spec.AccessModes,
+		NamespaceUID: survivalUID(f),
+	}
+	owner := namespaceOwner(existing)
+	if f.Home == nil {
+		v.NamespaceUID = owner
+	}
+	size, grown := grow(f.Destination, existing)
+	v.Size = size
+	warnings := slices.Concat(ignoredEdits(f.Destination.Wish, existing), grown)
+	if f.Spec.DeletionPolicy == v1alpha1.DeletionDelete && owner != "" {
+		warnings = append(warnings, text.Findingf(v1alpha1.ReasonDeletionPolicyNotEffective, text.OwnedByNamespace, existing.Name)...)
+	}
+	return specs.PVC(v), warnings
+}
+
+func requested(pvc *corev1.PersistentVolumeClaim) resource.Quantity {
+	return pvc.Spec.Resources.Requests[corev1.ResourceStorage]
+}
+
+func namespaceOwner(pvc *corev1.PersistentVolumeClaim) types.UID {
+	for _, owner := range pvc.OwnerReferences {
+		if owner.Kind == "Namespace" {
+			return owner.UID
+		}
+	}
+	return ""
+}
+
+// ignoredEdits tells which wishes of the spec an existing PVC cannot follow.
+func ignoredEdits(wish v1alpha1.BackupVolume, existing *corev1.PersistentVolumeClaim) []text.Finding {
+	var out []text.Finding
+	ignored := func(field, is string) {
+		out = append(out, text.Findingf(v1alpha1.ReasonDestinationChangeIgnored, text.EditIgnored, field, existing.Name, is)...)
+	}
+	has := existing.Spec
+	switch {
+	case wish.ClaimName != "" && wish.ClaimName != existing.Name:
+		ignored("claimName", "composed")
+		return out
+	case wish.VolumeName != "" && has.VolumeName != "" && wish.VolumeName != has.VolumeName:
+		ignored("volumeName", "bound to "+has.VolumeName)
+	}
+	if wish.VolumeName != "" {
+		return out // size, class and access modes are the volume's
+	}
+	if wish.StorageClass != nil && has.StorageClassName != nil && *wish.StorageClass != *has.StorageClassName {
+		ignored("storageClass", "class "+*has.StorageClassName)
+	}
+	if len(wish.AccessModes) > 0 && !sameModes(wish.AccessModes, has.AccessModes) {
+		ignored("accessModes", "other access modes")
+	}
+	return out
+}
+
+func sameModes(a, b []corev1.PersistentVolumeAccessMode) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// grow returns the size that is requested where the API server would allow it, and
+// else says why the size stays.
+func grow(d facts.Destination, existing *corev1.PersistentVolumeClaim) (resource.Quantity, []text.Finding) {
+	has, want := requested(existing), d.Requested()
+	if want == nil || d.Wish.VolumeName != "" || want.Sign() <= 0 || want.Cmp(has) == 0 {
+		return has, nil
+	}
+	switch {
+	case want.Cmp(has) < 0:
+		return has, text.Findingf(v1alpha1.ReasonDestinationChangeIgnored, text.CannotShrink, existing.Name, has.String(), want.String())
+	case existing.Status.Phase != corev1.ClaimBound:
+		return has, text.Findingf(v1alpha1.ReasonExpansionUnsupported, text.GrowsOnceBound, existing.Name, want.String())
+	case !expandable(d, existing.Spec.StorageClassName):
+		return has, text.Findingf(v1alpha1.ReasonExpansionUnsupported, text.CannotExpand, existing.Name, has.String(), want.String())
+	}
+	return *want, nil
+}
+
+func expandable(d facts.Destination, name *string) bool {
+	if name == nil {
+		return false
+	}
+	class := d.Class(*name)
+	return class != nil && *class.AllowVolumeExpansion
+}
+
+// Doomed warns of a volume that goes with its PVC: deleting the PVC or the
+// namespace then deletes the backups. The message is the same before and after the
+// PVC is bound.
+func Doomed(f *facts.Facts) []text.Finding {
+	d := f.Destination
+	if d.IsUsers() && d.PVC == nil {
+		return nil
+	}
+	var policy corev1.PersistentVolumeReclaimPolicy
+	if class := classOf(d); class != nil {
+		policy = *class.ReclaimPolicy
+	}
+	if d.PV != nil {
+		policy = d.PV.Spec.PersistentVolumeReclaimPolicy
+	}
+	if policy != corev1.PersistentVolumeReclaimDelete {
+		return nil
+	}
+	return text.Findingf(v1alpha1.ReasonReclaimPolicyDelete, text.ReclaimDelete, d.Name, f.Namespace, d.Name)
+}
+
+// classOf is the class that the backup's PVC has, or will get; nil: none is known.
+func classOf(d facts.Destination) *storagev1.StorageClass {
+	if d.PVC != nil && d.PVC.Spec.StorageClassName != nil && *d.PVC.Spec.StorageClassName != "" {
+		return d.Class(*d.PVC.Spec.StorageClassName)
+	}
+	if d.PVC == nil && d.Wish.StorageClass != nil {
+		return d.Class(*d.Wish.StorageClass)
+	}
+	for i := range d.Classes {
+		if d.Classes[i].Annotations["storageclass.kubernetes.io/is-default-class"] == "true" {
+			return &d.Classes[i]
+		}
+	}
+	return nil
+}

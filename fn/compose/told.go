@@ -1,0 +1,124 @@
+package compose
+
+import (
+	"slices"
+	"time"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/compose/internal/preflight"
+	"threescale.dev/backup/fn/compose/internal/task"
+	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/threescale"
+)
+
+const (
+	// pollWaiting is how often what takes long, or waits for the user, is looked at.
+	pollWaiting = 30 * time.Second
+	// pollSoon is for what the next call can already decide.
+	pollSoon = 5 * time.Second
+	// maxWait is how far ahead core is asked to come back for a slot.
+	maxWait = 10 * time.Minute
+)
+
+// record returns the status, which this call leaves to the next. Nothing in it
+// changes while nothing happens.
+func record(f *facts.Facts, works []task.Work) v1alpha1.ThreeScaleBackupStatus {
+	status := f.Status.DeepCopy()
+	status.Conditions = nil
+	status.NotIncluded = threescale.NotIncluded()
+	if f.Installation.APIManager != nil {
+		status.APIManagerSourceName = f.Installation.Name
+	}
+	for _, work := range works {
+		work.Record(f, status)
+	}
+	return *status
+}
+
+// conditions are those of preflight, of the runs, of what wants attention, and of
+// the rest of the work, where that has something to tell.
+func conditions(f *facts.Facts, findings preflight.Findings, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) []Condition {
+	checked := Condition{Type: v1alpha1.ConditionPreflightPassed, Status: text.True, Reason: v1alpha1.ReasonPassed, Message: text.Passed}
+	if !findings.Passed() {
+		checked.Status, checked.Reason, checked.Message = text.False, findings.Problems[0].Reason, text.Joined(findings.Problems)
+	}
+	warning := Condition{Type: v1alpha1.ConditionWarning, Status: text.False, Reason: v1alpha1.ReasonNoWarnings, Message: text.NoWarnings}
+	warnings := findings.Warnings
+	var out []Condition
+	for _, work := range works {
+		warnings = slices.Concat(warnings, work.Warnings(f, status))
+		if condition := work.Condition(f, status); condition != nil {
+			out = append(out, *condition)
+		}
+	}
+	if len(warnings) > 0 {
+		warning.Status, warning.Reason, warning.Message = text.True, warnings[0].Reason, text.Joined(warnings)
+	}
+	return slices.Concat([]Condition{checked, out[0], warning}, out[1:])
+}
+
+// events tell what changed since the status of the call before.
+func events(f *facts.Facts, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) []Event {
+	var out []Event
+	for _, work := range works {
+		out = append(out, work.Events(f, status)...)
+	}
+	return out
+}
+
+// ttl says when core asks again if nothing that it watches changes; 0 means never.
+func ttl(f *facts.Facts, passed bool, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) time.Duration {
+	out := ttlOfTasks(f, passed, works, status)
+	for _, work := range works {
+		if slot := ttlOfSlot(f.Now, work); slot > 0 && (out == 0 || slot < out) {
+			out = slot
+		}
+	}
+	return out
+}
+
+// ttlOfSlot is when to be asked again for the next slot; 0: never. Core stretches a
+// wait by a tenth at most: it still ends before the slot, and the last ones are short.
+func ttlOfSlot(now time.Time, work task.Work) time.Duration {
+	s := work.Base().Slots
+	if s == nil || s.Status.NextSlot == nil {
+		return 0 // none, or suspended
+	}
+	if _, isDue := s.Due(); isDue {
+		return pollWaiting
+	}
+	return min(max(s.Status.NextSlot.Sub(now)*10/11, pollSoon), maxWait)
+}
+
+// ttlOfTasks is when the tasks want to be looked at again. Mostly a watch fires
+// before; but core drops the events of a composite that has had a hundred at
+// once, which a fresh core with a large installation reaches.
+func ttlOfTasks(f *facts.Facts, passed bool, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) time.Duration {
+	for _, work := range slices.Backward(works) {
+		switch t := work.Base(); {
+		case t.InFlight() && t.Job != nil:
+			return pollJob(f.Now, t.Job)
+		case t.EndedNow, t.InFlight() && passed:
+			return pollSoon // another task may wait
+		}
+	}
+	switch ended := status.CompletionTime; {
+	case !passed:
+		return pollWaiting
+	case f.Unresponsive && works[0].Base().ID != "" && ended != nil && f.Now.Sub(ended.Time) < 2*task.BreakerCooldown:
+		return pollWaiting // the events of a run may have had Crossplane drop a trigger
+	case len(f.Readers) > 0:
+		return pollWaiting // core does not tell that they are gone
+	}
+	return 0
+}
+
+// pollJob grows with the Job's age, so that its end is noticed at most a tenth
+// of its duration late.
+func pollJob(now time.Time, running *facts.Job) time.Duration {
+	if running.CreationTimestamp.IsZero() {
+		return pollSoon
+	}
+	return min(max(now.Sub(running.CreationTimestamp.Time)/10, pollSoon), pollWaiting)
+}
