@@ -7,7 +7,6 @@ package compose
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -96,19 +95,14 @@ func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status
 	}
 }
 
-// resources are the objects of the tasks, and what those share: the identity of
-// their pods, which may write one report.
+// resources are the objects of the tasks, and what those share.
 func resources(f *facts.Facts, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
-	out := map[string]runtime.Object{}
+	out := task.Identity(f, now)
+	var errs []error
 	for _, work := range now {
-		resources, err := work.Resources(f, status)
-		if err != nil {
-			return out, err
-		}
-		maps.Copy(out, resources)
+		errs = append(errs, work.Resources(f, status, out))
 	}
-	maps.Copy(out, task.Identity(f, now))
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 // scopeOf returns the namespace and the name that everything is composed for.

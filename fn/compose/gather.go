@@ -2,6 +2,7 @@ package compose
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -222,21 +223,28 @@ func installation(in answers) (facts.Installation, error) {
 		Secrets:     map[string]*facts.Secret{},
 		Sources:     map[string]*facts.Secret{},
 		ConfigMaps:  map[string]bool{},
+		Files:       make(map[string][]byte, len(in.required)),
 		FileStorage: pvcOf(in.one(requireFileStorage)),
 	}
-	stored := make(map[string]any, len(in.required))
+	var errs []error
+	store := func(path string, object map[string]any) {
+		data, err := threescale.EncodeJSON(object)
+		if i.Files[path] = data; err != nil {
+			errs = append(errs, fmt.Errorf("cannot encode %q: %w", path, err))
+		}
+	}
 	found := in.all(requireAPIManagers)
 	for _, object := range found {
 		i.Found = append(i.Found, object.name())
 	}
 	if len(found) == 1 {
-		i.APIManager, i.Name, i.UID = found[0], found[0].name(), found[0].meta().UID
-		stored[job.APIManagerFile] = threescale.CleanForBackup(found[0])
+		i.APIManager, i.Name, i.UID = found[0], found[0].name(), found[0].uid()
+		store(job.APIManagerFile, threescale.CleanForBackup(found[0]))
 	}
 	for _, object := range threescale.ConfigMaps() {
 		if configMap := in.one(prefixConfigMap + object.Name); configMap != nil {
 			i.ConfigMaps[object.Name] = true
-			stored[job.ConfigMapFile(object.Name)] = threescale.CleanForBackup(configMap)
+			store(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap))
 		}
 	}
 	i.References = threescale.ReferencedSecrets(i.APIManager)
@@ -249,12 +257,10 @@ func installation(in answers) (facts.Installation, error) {
 		secret := secretOf(object, object.text("metadata", "resourceVersion"))
 		if i.Secrets[name] = secret; secret.Type != corev1.SecretTypeServiceAccountToken {
 			i.Sources[name] = secret
-			stored[job.SecretMetadataFile(name)] = threescale.SecretMeta(object)
+			store(job.SecretMetadataFile(name), threescale.SecretMeta(object))
 		}
 	}
-	var err error
-	i.Files, err = encoded(stored)
-	return i, err
+	return i, errors.Join(errs...)
 }
 
 // secretNames are the Secrets of the operator's list and those that the APIManager
@@ -268,16 +274,4 @@ func secretNames(i facts.Installation) []string {
 		names = append(names, ref.Name)
 	}
 	return names
-}
-
-func encoded(objects map[string]any) (map[string][]byte, error) {
-	files := make(map[string][]byte, len(objects))
-	for path, object := range objects {
-		data, err := threescale.EncodeJSON(object)
-		if err != nil {
-			return nil, fmt.Errorf("cannot encode %q: %w", path, err)
-		}
-		files[path] = data
-	}
-	return files, nil
 }

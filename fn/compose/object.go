@@ -50,6 +50,9 @@ func (o Object) objects(path ...string) []Object {
 
 // texts are the values of a map that are texts.
 func (o Object) texts() map[string]string {
+	if len(o) == 0 {
+		return nil
+	}
 	out := make(map[string]string, len(o))
 	for key, value := range o {
 		if text, ok := value.(string); ok {
@@ -60,6 +63,7 @@ func (o Object) texts() map[string]string {
 }
 
 func (o Object) name() string            { return o.text("metadata", "name") }
+func (o Object) uid() types.UID          { return types.UID(o.text("metadata", "uid")) }
 func (o Object) label(key string) string { return o.text("metadata", "labels", key) }
 func (o Object) annotation(key string) string {
 	return o.text("metadata", "annotations", key)
@@ -77,7 +81,7 @@ func (o Object) meta() metav1.ObjectMeta {
 	meta := metav1.ObjectMeta{
 		Name:              o.name(),
 		Namespace:         o.text("metadata", "namespace"),
-		UID:               types.UID(o.text("metadata", "uid")),
+		UID:               o.uid(),
 		CreationTimestamp: o.time("metadata", "creationTimestamp"),
 		Labels:            o.object("metadata", "labels").texts(),
 		Annotations:       o.object("metadata", "annotations").texts(),
@@ -187,9 +191,9 @@ func secretOf(o Object, resourceVersion string) *facts.Secret {
 	}
 }
 
-// jobOf reads a Job; nil of none, or of something else.
+// jobOf reads a Job; nil of none.
 func jobOf(o Object) *facts.Job {
-	if o.text("kind") != "Job" {
+	if o == nil {
 		return nil
 	}
 	j := &facts.Job{Kept: keptJob(o)}

@@ -32,13 +32,12 @@ func requirements(f *facts.Facts) map[string]Selector {
 		return Selector{APIVersion: apiVersion, Kind: kind, Namespace: f.Namespace, Name: name}
 	}
 	d := f.Destination
-	out := map[string]Selector{
-		requireNamespace:      {APIVersion: "v1", Kind: "Namespace", Name: f.Namespace},
-		requireAPIManagers:    namespaced(threescale.APIManagerAPIVersion, threescale.APIManagerKind, f.Spec.APIManagerName),
-		requireFileStorage:    namespaced("v1", "PersistentVolumeClaim", threescale.FileStorageClaimName),
-		requireBackupVolume:   namespaced("v1", "PersistentVolumeClaim", d.Name),
-		requireStorageClasses: {APIVersion: "storage.k8s.io/v1", Kind: "StorageClass"},
-	}
+	out := make(map[string]Selector, len(f.Installation.Asked)+10)
+	out[requireNamespace] = Selector{APIVersion: "v1", Kind: "Namespace", Name: f.Namespace}
+	out[requireAPIManagers] = namespaced(threescale.APIManagerAPIVersion, threescale.APIManagerKind, f.Spec.APIManagerName)
+	out[requireFileStorage] = namespaced("v1", "PersistentVolumeClaim", threescale.FileStorageClaimName)
+	out[requireBackupVolume] = namespaced("v1", "PersistentVolumeClaim", d.Name)
+	out[requireStorageClasses] = Selector{APIVersion: "storage.k8s.io/v1", Kind: "StorageClass"}
 	if d.PVName != "" {
 		out[requireVolume] = Selector{APIVersion: "v1", Kind: "PersistentVolume", Name: d.PVName}
 	}

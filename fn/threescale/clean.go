@@ -20,8 +20,10 @@ const argoInstanceLabel = "app.kubernetes.io/instance"
 // All else is kept, among it LabelWatchedBy, the operator's annotations (they
 // tell the version) and fields that are not known here. The operator's backup
 // removes less (pkg/backup/apimanager_backup.go:343-359).
-func CleanForBackup(obj map[string]any) map[string]any {
-	cleaned := deepCopyObject(obj)
+func CleanForBackup(obj map[string]any) map[string]any { return clean(deepCopyObject(obj)) }
+
+// clean is CleanForBackup of an object that may be changed.
+func clean(cleaned map[string]any) map[string]any {
 	delete(cleaned, "status")
 	metadata, isObject := cleaned["metadata"].(map[string]any)
 	if !isObject {

@@ -1,17 +1,17 @@
 package threescale
 
-import (
-	"encoding/base64"
-	"maps"
-)
+import "encoding/base64"
 
 // SecretMeta returns a Secret as CleanForBackup does, but without its values:
 // fit to be kept where no value may be. It keeps the type and immutable.
 func SecretMeta(secret map[string]any) map[string]any {
-	bare := maps.Clone(secret) // CleanForBackup would copy the values, which are most of it
-	delete(bare, "data")
-	delete(bare, "stringData")
-	return CleanForBackup(bare)
+	meta := make(map[string]any, len(secret))
+	for field, value := range secret {
+		if field != "data" && field != "stringData" { // most of it, which is never copied
+			meta[field] = deepCopyValue(value)
+		}
+	}
+	return clean(meta)
 }
 
 // SecretManifest returns the Secret that has the metadata of meta and the

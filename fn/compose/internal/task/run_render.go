@@ -3,6 +3,7 @@ package task
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,22 +21,17 @@ import (
 
 // Resources implements Work. A finished run leaves its report, its Secret copies, if
 // the spec wants them, and a Job that failed.
-func (r *run) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
-	out := map[string]runtime.Object{}
+func (r *run) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus, out map[string]runtime.Object) error {
+	var errs []error
 	if r.keepsReport() {
 		report, err := r.report(f, after)
-		if err != nil {
-			return nil, err
-		}
-		out[facts.KeyReport+r.ID] = report
+		out[facts.KeyReport+r.ID], errs = report, append(errs, err)
 	}
 	if r.InFlight() || f.Spec.SecretCopies != v1alpha1.SecretCopiesNone {
 		r.keepSnapshot(f, out)
 	}
 	if r.InFlight() && r.next != toWait {
-		if err := r.takeSnapshot(f, out); err != nil {
-			return nil, err
-		}
+		errs = append(errs, r.takeSnapshot(f, out))
 	}
 	switch {
 	case r.keepsJob():
@@ -43,7 +39,7 @@ func (r *run) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (
 	case r.InFlight() && r.next == toWork:
 		out[facts.KeyJob+r.key()] = specs.Job(r.input(f, after))
 	}
-	return out, nil
+	return errors.Join(errs...)
 }
 
 func (r *run) report(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (*corev1.ConfigMap, error) {

@@ -35,9 +35,9 @@ type Work interface {
 	// Record writes what is known of the work into a status, which so far is that of
 	// the call before.
 	Record(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus)
-	// Resources are the objects of the task, by resource name. after is the status
+	// Resources adds the objects of the task, by resource name. after is the status
 	// with what this call has recorded.
-	Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error)
+	Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus, out map[string]runtime.Object) error
 	// ReportName is the name of the task's report.
 	ReportName(f *facts.Facts) string
 	// Condition is nil where there is nothing to tell.
@@ -218,13 +218,12 @@ func Identity(f *facts.Facts, all []Work) map[string]runtime.Object {
 			writer = w
 		}
 	}
+	out := map[string]runtime.Object{}
 	if writer.Base().ID == "" {
-		return nil
+		return out
 	}
-	out := map[string]runtime.Object{
-		facts.KeyServiceAccount: specs.ServiceAccount(f.Identity),
-		facts.KeyRole:           specs.Role(f.Identity, writer.ReportName(f)),
-	}
+	out[facts.KeyServiceAccount] = specs.ServiceAccount(f.Identity)
+	out[facts.KeyRole] = specs.Role(f.Identity, writer.ReportName(f))
 	// The API server looks up the Role of a new RoleBinding, and core applies
 	// what it gets in any order. So the first one comes with the Job; a pod that
 	// is faster asks again.

@@ -139,6 +139,9 @@ func TestHistory(t *testing.T) {
 			assert.Equal(t, tc.state == v1alpha1.RunRunning, after.Progress != nil)
 			assert.Equal(t, tc.events, reasonsOf(run.Events(f, *after)), tc.reason)
 			assert.Equal(t, before, &f.Status)
+			if name == "Silent" {
+				assert.Contains(t, after.Runs[0].Message, `ConfigMap "nightly-0a1b2c3d-report"`, "whoever looks for it knows its name")
+			}
 		})
 	}
 }

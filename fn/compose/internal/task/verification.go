@@ -165,13 +165,11 @@ func (v *verification) Record(_ *facts.Facts, status *v1alpha1.ThreeScaleBackupS
 
 // Resources implements Work. A finished verification leaves its report, and a Job
 // that failed.
-func (v *verification) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
-	out := map[string]runtime.Object{}
+func (v *verification) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus, out map[string]runtime.Object) error {
+	var err error
 	if v.keepsReport() {
-		handled, err := v.handled(after)
-		if err != nil {
-			return nil, err
-		}
+		var handled string
+		handled, err = v.handled(after)
 		out[facts.KeyVerifyReport+v.ID] = specs.VerificationReport(v.spec(f), handled)
 	}
 	switch {
@@ -180,7 +178,7 @@ func (v *verification) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackup
 	case v.InFlight() && v.mayWork:
 		out[facts.KeyVerifyJob+v.ID] = specs.VerifyJob(v.input(f, after))
 	}
-	return out, nil
+	return err
 }
 
 func (v *verification) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.VerifyInput {
