@@ -25,6 +25,9 @@ type Function struct {
 
 	// Now is the clock.
 	Now func() time.Time
+	// Rendering has the pipeline's context set the clock, so that rendering the same
+	// gives the same. No function that core calls may be told the time by a Composition.
+	Rendering bool
 
 	log logging.Logger
 }
@@ -62,12 +65,12 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 }
 
 // contextNow is a key of the pipeline's context. Its value, a time in RFC 3339, is
-// taken for the time, so that rendering the same gives the same. Only whoever
-// writes a Composition, or renders one, can set it.
+// taken for the time while rendering.
 const contextNow = v1alpha1.Group + "/now"
 
 func (f *Function) now(req *fnv1.RunFunctionRequest) time.Time {
-	if now, err := time.Parse(time.RFC3339, req.GetContext().GetFields()[contextNow].GetStringValue()); err == nil {
+	now, err := time.Parse(time.RFC3339, req.GetContext().GetFields()[contextNow].GetStringValue())
+	if f.Rendering && err == nil {
 		return now
 	}
 	return f.Now()

@@ -118,6 +118,33 @@ func TestPanic(t *testing.T) {
 	assert.Equal(t, "InternalError", condition(rsp, "PreflightPassed").GetReason())
 }
 
+// TestClock: a Composition tells the time only while rendering.
+func TestClock(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason    string
+		rendering bool
+		context   string
+		asked     bool // the function's own clock
+	}{
+		"Served":    {"whoever writes a Composition could have runs start, or never start", false, "2030-01-01T00:00:00Z", true},
+		"Rendered":  {"rendering the same gives the same", true, "2030-01-01T00:00:00Z", false},
+		"NoContext": {"it is rendered as of now", true, "", true},
+		"NoTime":    {"what is no time is none", true, "noon", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := function.New(logging.NewNopLogger())
+			f.Rendering = tc.rendering
+			asked := false
+			f.Now = func() time.Time { asked = true; return time.Unix(1795348800, 0) }
+			req := newWorld(t).request()
+			req.Context = &structpb.Struct{Fields: map[string]*structpb.Value{"backup.threescale.dev/now": structpb.NewStringValue(tc.context)}}
+			_, err := f.RunFunction(t.Context(), req)
+			require.NoError(t, err)
+			assert.Equal(t, tc.asked, asked, tc.reason)
+		})
+	}
+}
+
 // TestUndecodableSpec is the user's mistake, and told as one.
 func TestUndecodableSpec(t *testing.T) {
 	for name, spec := range map[string]map[string]any{

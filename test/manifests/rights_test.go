@@ -66,8 +66,10 @@ func (r *recorder) RunFunction(ctx context.Context, req *fnv1.RunFunctionRequest
 // record runs the function on all examples.
 func record(t *testing.T) *recorder {
 	t.Helper()
+	f := function.New(logging.NewNopLogger())
+	f.Rendering = true
 	r := &recorder{
-		Runner:  function.New(logging.NewNopLogger()),
+		Runner:  f,
 		read:    map[schema.GroupKind]bool{},
 		written: map[schema.GroupKind]bool{},
 	}

@@ -40,7 +40,9 @@ func eachExample(t *testing.T, test func(*testing.T, Example)) {
 // rendered renders an example in this process.
 func rendered(t *testing.T, e Example) []*unstructured.Unstructured {
 	t.Helper()
-	objects, err := Render(context.Background(), function.New(logging.NewNopLogger()), e)
+	f := function.New(logging.NewNopLogger())
+	f.Rendering = true
+	objects, err := Render(context.Background(), f, e)
 	require.NoError(t, err)
 	return objects
 }
