@@ -78,7 +78,7 @@ func decide(f *facts.Facts, findings preflight.Findings, past []task.Work) []tas
 
 // render returns what core is to apply, and what users are to read.
 func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) Desired {
-	resources, err := resources(f, now, status)
+	resources, err := rendered(f, now, status)
 	pvc, kept := volume.Render(f, findings.Passed())
 	if pvc != nil {
 		resources[facts.KeyVolume] = pvc
@@ -95,8 +95,8 @@ func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status
 	}
 }
 
-// resources are the objects of the tasks, and what those share.
-func resources(f *facts.Facts, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
+// rendered are the objects of the tasks, and what those share.
+func rendered(f *facts.Facts, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
 	out := task.Identity(f, now)
 	var errs []error
 	for _, work := range now {

@@ -223,28 +223,21 @@ func installation(in answers) (facts.Installation, error) {
 		Secrets:     map[string]*facts.Secret{},
 		Sources:     map[string]*facts.Secret{},
 		ConfigMaps:  map[string]bool{},
-		Files:       make(map[string][]byte, len(in.required)),
 		FileStorage: pvcOf(in.one(requireFileStorage)),
 	}
-	var errs []error
-	store := func(path string, object map[string]any) {
-		data, err := threescale.EncodeJSON(object)
-		if i.Files[path] = data; err != nil {
-			errs = append(errs, fmt.Errorf("cannot encode %q: %w", path, err))
-		}
-	}
+	s := stored{files: make(map[string][]byte, len(in.required))}
 	found := in.all(requireAPIManagers)
 	for _, object := range found {
 		i.Found = append(i.Found, object.name())
 	}
 	if len(found) == 1 {
 		i.APIManager, i.Name, i.UID = found[0], found[0].name(), found[0].uid()
-		store(job.APIManagerFile, threescale.CleanForBackup(found[0]))
+		s.add(job.APIManagerFile, threescale.CleanForBackup(found[0]))
 	}
 	for _, object := range threescale.ConfigMaps() {
 		if configMap := in.one(prefixConfigMap + object.Name); configMap != nil {
 			i.ConfigMaps[object.Name] = true
-			store(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap))
+			s.add(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap))
 		}
 	}
 	i.References = threescale.ReferencedSecrets(i.APIManager)
@@ -257,10 +250,25 @@ func installation(in answers) (facts.Installation, error) {
 		secret := secretOf(object, object.text("metadata", "resourceVersion"))
 		if i.Secrets[name] = secret; secret.Type != corev1.SecretTypeServiceAccountToken {
 			i.Sources[name] = secret
-			store(job.SecretMetadataFile(name), threescale.SecretMeta(object))
+			s.add(job.SecretMetadataFile(name), threescale.SecretMeta(object))
 		}
 	}
-	return i, errors.Join(errs...)
+	i.Files = s.files
+	return i, errors.Join(s.errs...)
+}
+
+// stored are objects as they are stored, by path in the snapshot.
+type stored struct {
+	files map[string][]byte
+	errs  []error
+}
+
+func (s *stored) add(path string, object map[string]any) {
+	data, err := threescale.EncodeJSON(object)
+	if err != nil {
+		s.errs = append(s.errs, fmt.Errorf("cannot encode %q: %w", path, err))
+	}
+	s.files[path] = data
 }
 
 // secretNames are the Secrets of the operator's list and those that the APIManager

@@ -15,7 +15,7 @@ import (
 const (
 	// pollWaiting is how often what takes long, or waits for the user, is looked at.
 	pollWaiting = 30 * time.Second
-	// pollSoon is for what the next call can already decide.
+	// pollSoon is for what the next call can already settle.
 	pollSoon = 5 * time.Second
 	// maxWait is how far ahead core is asked to come back for a slot.
 	maxWait = 10 * time.Minute
