@@ -55,19 +55,19 @@ func Of(in Input) *Slots {
 	if err != nil {
 		return nil // preflight tells
 	}
-	s := Slots{schedule: parsed, Status: v1alpha1.ScheduleStatus{Expression: in.Expression, TimeZone: in.TimeZone, Since: metav1.NewTime(in.From.UTC())}}
+	s := &Slots{schedule: parsed, Status: v1alpha1.ScheduleStatus{Expression: in.Expression, TimeZone: in.TimeZone, Since: metav1.NewTime(in.From.UTC())}}
 	if b := in.Before; b != nil && b.Expression == in.Expression && b.TimeZone == in.TimeZone && (in.Suspend || !b.Suspended) {
 		s.Status = *b.DeepCopy()
 	}
 	if s.Status.Suspended = in.Suspend; s.Status.Suspended {
 		s.Status.NextSlot = nil
-		return &s
+		return s
 	}
 	return s.come(in.Now.UTC().Truncate(time.Second), in.Handled, in.Deadline)
 }
 
 // come finds the slots that have come since the newest that was dealt with.
-func (s Slots) come(now time.Time, handled *time.Time, deadline *int64) *Slots {
+func (s *Slots) come(now time.Time, handled *time.Time, deadline *int64) *Slots {
 	s = s.withoutFuture(now)
 	from := s.Status.Since.Time
 	if last := s.Status.LastSlot; last != nil && last.After(from) {
@@ -80,7 +80,7 @@ func (s Slots) come(now time.Time, handled *time.Time, deadline *int64) *Slots {
 	passed := s.schedule.Passed(from, now)
 	s.Status.NextSlot = TimeOf(s.schedule.Next(now))
 	if passed.Count == 0 {
-		return &s
+		return s
 	}
 	s.missed, s.firstMissed, s.due = passed.Count-1, passed.First, passed.Newest
 	if deadline != nil && now.Sub(s.due) > max(Seconds(*deadline), onTime) {
@@ -88,48 +88,51 @@ func (s Slots) come(now time.Time, handled *time.Time, deadline *int64) *Slots {
 		return s.pass()
 	}
 	s.Status.NextSlot = TimeOf(s.due)
-	return &s
+	return s
 }
 
 // withoutFuture makes what a clock that was ahead has left end now. A slot that
 // comes again has the ID of its task, which is known.
-func (s Slots) withoutFuture(now time.Time) Slots {
-	if s.Status.Since.After(now) {
-		s.Status.Since = metav1.NewTime(now)
+func (s *Slots) withoutFuture(now time.Time) *Slots {
+	out := *s
+	if out.Status.Since.After(now) {
+		out.Status.Since = metav1.NewTime(now)
 	}
-	if last := s.Status.LastSlot; last != nil && last.After(now) {
-		s.Status.LastSlot, s.Status.Since = nil, metav1.NewTime(now)
+	if last := out.Status.LastSlot; last != nil && last.After(now) {
+		out.Status.LastSlot, out.Status.Since = nil, metav1.NewTime(now)
 	}
-	return s
+	return &out
 }
 
 // pass lets the slot that is due pass, and those before it.
-func (s Slots) pass() *Slots {
-	s.Status.LastSlot, s.Status.NextSlot = TimeOf(s.due), TimeOf(s.schedule.Next(s.due))
-	s.Status.MissedSlots = min(s.Status.MissedSlots+int32(s.missed), schedule.MaxCounted)
+func (s *Slots) pass() *Slots {
+	out := *s
+	out.Status.LastSlot, out.Status.NextSlot = TimeOf(s.due), TimeOf(s.schedule.Next(s.due))
+	out.Status.MissedSlots = min(s.Status.MissedSlots+int32(s.missed), schedule.MaxCounted)
 	if s.missed > 0 && s.Status.FirstMissedSlot == nil {
-		s.Status.FirstMissedSlot = TimeOf(s.firstMissed)
+		out.Status.FirstMissedSlot = TimeOf(s.firstMissed)
 	}
-	s.due = time.Time{}
-	return &s
+	out.due = time.Time{}
+	return &out
 }
 
 // Started returns the slots once the one that is due has started.
-func (s Slots) Started(now time.Time) *Slots {
-	s.Status.LastSlot = TimeOf(s.due)
-	s.Status.MissedSlots, s.Status.FirstMissedSlot = int32(s.missed), nil
+func (s *Slots) Started(now time.Time) *Slots {
+	out := *s
+	out.Status.LastSlot, out.Status.NextSlot = TimeOf(s.due), TimeOf(s.schedule.Next(now))
+	out.Status.MissedSlots, out.Status.FirstMissedSlot = int32(s.missed), nil
 	if s.missed > 0 {
-		s.Status.FirstMissedSlot = TimeOf(s.firstMissed)
+		out.Status.FirstMissedSlot = TimeOf(s.firstMissed)
 	}
-	s.Status.NextSlot = TimeOf(s.schedule.Next(now))
-	s.due = time.Time{}
-	return &s
+	out.due = time.Time{}
+	return &out
 }
 
 // Skipped returns the slots once the one that is due was found to need no start.
-func (s Slots) Skipped() *Slots {
-	s.missed = 0
-	return s.pass()
+func (s *Slots) Skipped() *Slots {
+	out := *s
+	out.missed = 0
+	return out.pass()
 }
 
 // Due returns the slot that has come and may start, and whether there is one.
