@@ -105,6 +105,7 @@ func TestReplacedRunDisplacesNone(t *testing.T) {
 	digests := []string{known(first, good), known(second, forged)}
 	result := s.run(third, 2, job.Retention{KeepLast: 2}, digests...)
 	assert.Empty(t, result.Removed, "two good ones are kept")
+	assert.Contains(t, result.Warnings, "the retention leaves 1 runs that are not what the status knows: "+second+"; look at them, then remove them")
 	assert.ElementsMatch(t, []string{first, second, third}, s.left())
 }
 
@@ -158,6 +159,7 @@ func TestAddedRunDisplacesNone(t *testing.T) {
 			assert.Equal(t, tc.removed, result.Removed, tc.reason)
 			assert.Equal(t, tc.stays, slices.Contains(s.left(), added), tc.reason)
 			assert.Contains(t, s.left(), third)
+			assert.Equal(t, tc.stays && tc.known, slices.Contains(result.Warnings, "the retention leaves 1 runs that are not what the status knows: "+added+"; look at them, then remove them"), tc.reason)
 		})
 	}
 }

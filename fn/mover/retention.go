@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
@@ -144,7 +145,9 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	decisions := Decide(p.counted(runs, written.Run), InstallationOf(written), p.policy, written.CompletionTime)
+	counted, of := p.counted(runs, written.Run), InstallationOf(written)
+	p.tellUncounted(runs, counted, of)
+	decisions := Decide(counted, of, p.policy, written.CompletionTime)
 	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
 		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
 	}
@@ -170,6 +173,22 @@ func (p *pruner) counted(runs []archive.RunInfo, written string) []archive.RunIn
 		counted = append(counted, run)
 	}
 	return counted
+}
+
+// tellUncounted names the runs of an installation that stay because they may be
+// forged, some of them where there are many.
+func (p *pruner) tellUncounted(runs, counted []archive.RunInfo, of Installation) {
+	const most = 5
+	var ids []string
+	for _, run := range runs {
+		isCounted := slices.ContainsFunc(counted, func(c archive.RunInfo) bool { return c.ID == run.ID })
+		if run.State == archive.Complete && InstallationOf(run.Manifest) == of && !isCounted {
+			ids = append(ids, run.ID)
+		}
+	}
+	if len(ids) > 0 {
+		p.warnf("the retention leaves %d runs that are not what the status knows: %s; look at them, then remove them", len(ids), strings.Join(ids[:min(len(ids), most)], ", "))
+	}
 }
 
 // goingOf returns the IDs of the runs that go, oldest first.
