@@ -11,9 +11,9 @@ import (
 	"threescale.dev/backup/fn/publish"
 )
 
-// Bounds of what a child says. A condition's message may have 32 KiB.
+// Bounds of what a child says. A condition's message may have 32 KiB, and quotes a path, which makes up to four bytes of one.
 const (
-	maxMessage = 16 << 10
+	maxMessage = 7 << 10
 	maxNote    = 1 << 10
 )
 

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,6 +56,7 @@ func TestAnswers(t *testing.T) {
 			assert.Error(t, err)
 		})
 	}
+	assert.Less(t, len(strconv.Quote(strings.Repeat("\x01", maxMessage))), 30<<10, "a condition that quotes a path has 32 KiB for it, and for its own words")
 	bounded := failure(GitFailed, strings.Repeat("ä", maxMessage)).Failure.bounded()
 	assert.NoError(t, bounded.check(), "a child bounds its own words")
 	assert.True(t, strings.HasSuffix(bounded.Message, "ä..."))
