@@ -144,7 +144,12 @@ func TestLostAttributesAreToldAfterAnInterruption(t *testing.T) {
 	stored := ls(t, f.path("trees/.partial-r1/files"))
 	require.NotEmpty(t, stored)
 	require.Less(t, len(stored), 4*parallel.BatchItems)
-	f.assertTells(f.write("r1"), "what an interrupted attempt has stored is told")
+	first := stored[0]
+	require.Equal(t, "f1000", first, "which has one")
+	before := inode(t, f.path("trees/.partial-r1/files", first))
+	result := f.write("r1")
+	f.assertTells(result, "what an interrupted attempt has stored is told")
+	assert.Equal(t, before, inode(t, f.stored(result, first)), "and is not stored again: where all files have some, an attempt would begin from nothing")
 	f.assertTells(f.write("r2"), "also by the next run")
 }
 

@@ -253,7 +253,7 @@ func (b *Builder) record(it *item) error {
 	}
 	b.Stamps.Add(it.entry.Stamp, it.entry.Lost)
 	b.result.Lost.Add(it.entry.Path, it.entry.Lost)
-	if it.flags&walk.Kept != 0 || len(it.entry.Xattrs) > 0 || it.entry.Lost != "" { // the journal has none: it is stored again
+	if it.flags&walk.Kept != 0 || len(it.entry.Xattrs) > 0 { // the journal has none: it is stored again
 		return nil
 	}
 	return b.journal.add(&it.entry)

@@ -17,13 +17,14 @@ import (
 )
 
 // The journal of a partial tree lists the files that are stored in it: MTREE lines with the stamp of the source and the
-// digest of the stored bytes as last keywords. JOURNAL is what the attempts before had stored, JOURNAL.new what the present one stores.
+// digest of the stored bytes as last keywords, and between them the attributes that are not kept, if any. JOURNAL is what the attempts before had stored, JOURNAL.new what the present one stores.
 const (
 	journalName    = "JOURNAL"
 	journalNewName = "JOURNAL.new"
 	journalTmpName = "JOURNAL.tmp"
 	journalKeyword = " sha256="
 	journalStamp   = " stamp="
+	journalLost    = " lost="
 )
 
 func isJournal(name string) bool { return strings.HasPrefix(name, journalName) }
@@ -62,6 +63,9 @@ func createJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalWriter
 func (j *journalWriter) add(e *lists.Entry) error {
 	j.line = lists.AppendMTREE(j.line[:0], e)
 	j.line = strconv.AppendUint(append(j.line, journalStamp...), e.Stamp, 16)
+	if e.Lost != "" {
+		j.line = append(append(j.line, journalLost...), lists.Escape(e.Lost)...)
+	}
 	j.line = append(append(append(j.line, journalKeyword...), e.SHA256...), '\n')
 	_, err := j.out.Write(j.line)
 	return err
@@ -108,7 +112,11 @@ func (j *journalReader) Next() (lists.Entry, error) {
 	}
 	e, err := lists.ParseMTREE(line[:i])
 	e.SHA256 = string(digest)
-	e.Stamp, _ = strconv.ParseUint(string(line[i+len(journalStamp):]), 16, 64) // 0 with an error
+	stamp, lost, _ := bytes.Cut(line[i+len(journalStamp):], []byte(journalLost))
+	e.Stamp, _ = strconv.ParseUint(string(stamp), 16, 64) // 0 with an error
+	if err == nil {
+		e.Lost, err = lists.Unescape(string(lost))
+	}
 	if err != nil || e.Kind != lists.File || !lists.IsDigest(e.SHA256) || j.prev != "" && lists.ComparePaths(j.prev, e.Path) >= 0 {
 		return lists.Entry{}, io.EOF
 	}
