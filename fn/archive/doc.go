@@ -29,7 +29,7 @@
 //
 // Runs are ordered by the sequence in their manifests, which is one more than the greatest that was on the volume when
 // the run was committed: no clock has a part in it. Format 1 had no sequence; its runs are older than all others, and
-// ordered by startTime. A run that is dated after one that was written later is told, see [DatedAfter].
+// ordered by startTime. A run that is dated after one that was written later is told, see datedAfter.
 //
 // Both SHA256SUMS are in coreutils' format, escapes included, and
 // `sha256sum -c SHA256SUMS` passes in the directory of each. A tree's list

@@ -3,7 +3,6 @@ package archive_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"threescale.dev/backup/fn/archive"
 )
 
-// A file storage and an object are backed up, verified and read again.
+// A file storage and an object are backed up, verified and restored.
 func Example() {
 	files, volume := temporary(), temporary()
 	defer os.RemoveAll(files)
@@ -40,22 +39,17 @@ func Example() {
 	run, err := v.OpenRun(archive.Latest)
 	must(err)
 	defer run.Close()
-	for entry, err := range run.Entries(ctx) {
-		must(err)
-		if entry.Kind != archive.File {
-			continue
-		}
-		in, err := run.Open(entry)
-		must(err)
-		content, err := io.ReadAll(in) // an error if it is not what was stored
-		must(err)
-		must(in.Close())
-		fmt.Printf("%s: %s\n", entry.Path, content)
-	}
+	target := temporary()
+	defer os.RemoveAll(target)
+	restored, err := run.Restore(ctx, target, archive.RestoreOptions{Existing: archive.Fail})
+	must(err)
+	content, err := os.ReadFile(filepath.Join(target, "logo.svg"))
+	must(err)
+	fmt.Printf("restored: %d file, %s\n", restored.WrittenFiles, content)
 	// Output:
 	// stored: 1 object, 1 file
 	// problems: []
-	// logo.svg: <svg/>
+	// restored: 1 file, <svg/>
 }
 
 func temporary() string {

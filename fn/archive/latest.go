@@ -96,7 +96,7 @@ func (v *Volume) newest(except string) (*RunInfo, error) {
 func newestOf(runs []RunInfo, except string) (newest *RunInfo) {
 	for i := range runs {
 		run := &runs[i]
-		if run.State == Complete && run.ID != except && (newest == nil || CompareRuns(*newest, *run) < 0) {
+		if run.State == Complete && run.ID != except && (newest == nil || compareRuns(*newest, *run) < 0) {
 			newest = run
 		}
 	}

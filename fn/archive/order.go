@@ -14,11 +14,11 @@ const maxSequence = 1<<53 - 1
 // clockTolerance is how far the clocks of two nodes may be apart before that is told.
 const clockTolerance = time.Minute
 
-// CompareRuns orders the runs of a volume by when they were committed: negative if a is older than b. It goes by the
+// compareRuns orders the runs of a volume by when they were committed: negative if a is older than b. It goes by the
 // sequence in their manifests, which no clock has a part in. Runs of format 1 have none: they are older than the others,
 // and have only their start times to go by, as have two writers that did not notice each other. Runs without a manifest
 // come first of all, and equals are ordered by ID.
-func CompareRuns(a, b RunInfo) int {
+func compareRuns(a, b RunInfo) int {
 	return cmp.Or(
 		cmp.Compare(a.sequence(), b.sequence()),
 		a.StartTime().Compare(b.StartTime()),
@@ -26,7 +26,7 @@ func CompareRuns(a, b RunInfo) int {
 	)
 }
 
-func sortRuns(runs []RunInfo) { slices.SortFunc(runs, CompareRuns) }
+func sortRuns(runs []RunInfo) { slices.SortFunc(runs, compareRuns) }
 
 // sequence is the place of a run in the order, 0 where that is not known. Of a newer format, it is all that is read.
 func (r *RunInfo) sequence() int64 {
@@ -49,10 +49,10 @@ func nextSequence(runs []RunInfo) int64 {
 	return min(last+1, maxSequence)
 }
 
-// DatedAfter returns those complete runs that claim to have begun after a time, by more than the clocks of two nodes
+// datedAfter returns those complete runs that claim to have begun after a time, by more than the clocks of two nodes
 // may be apart. For the present, or for the start of a run that was committed later, that means that a clock is wrong,
 // or was.
-func DatedAfter(runs []RunInfo, at time.Time) []RunInfo {
+func datedAfter(runs []RunInfo, at time.Time) []RunInfo {
 	var after []RunInfo
 	for _, run := range runs {
 		if run.State == Complete && run.StartTime().After(at.Add(clockTolerance)) {
@@ -64,7 +64,7 @@ func DatedAfter(runs []RunInfo, at time.Time) []RunInfo {
 
 // clockWarning tells of earlier runs that are dated after one; empty: there are none.
 func clockWarning(earlier []RunInfo, run string, start time.Time) string {
-	after := DatedAfter(earlier, start)
+	after := datedAfter(earlier, start)
 	if len(after) == 0 {
 		return ""
 	}

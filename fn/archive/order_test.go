@@ -60,8 +60,8 @@ func TestARunOfAClockThatWasAheadIsNotTheNewestForEver(t *testing.T) {
 	all, err := f.volume.VerifyRuns(t.Context(), VerifyRunsOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, result.Manifest.Warnings, all.Warnings)
-	assert.Equal(t, "ahead", DatedAfter(runs, epoch().AddDate(1, 0, 0))[0].ID)
-	assert.Empty(t, DatedAfter(runs, epoch().AddDate(10, 0, 1)))
+	assert.Equal(t, "ahead", datedAfter(runs, epoch().AddDate(1, 0, 0))[0].ID)
+	assert.Empty(t, datedAfter(runs, epoch().AddDate(10, 0, 1)))
 
 	_, err = f.volume.Remove(t.Context(), RemoveOptions{Run: "next"})
 	require.NoError(t, err)
@@ -142,9 +142,9 @@ func TestCompareRuns(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			assert.Negative(t, CompareRuns(tc.older, tc.than), tc.reason)
-			assert.Positive(t, CompareRuns(tc.than, tc.older), tc.reason)
-			assert.Zero(t, CompareRuns(tc.than, tc.than), tc.reason)
+			assert.Negative(t, compareRuns(tc.older, tc.than), tc.reason)
+			assert.Positive(t, compareRuns(tc.than, tc.older), tc.reason)
+			assert.Zero(t, compareRuns(tc.than, tc.than), tc.reason)
 		})
 	}
 }

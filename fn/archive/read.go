@@ -9,11 +9,8 @@ import (
 	"iter"
 	"os"
 	"runtime"
-	"sync"
-	"time"
 
 	"filippo.io/age"
-	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -32,23 +29,8 @@ const (
 	Symlink = lists.Symlink
 )
 
-// Entry is one entry of the file storage, as its source had it.
-type Entry struct {
-	Path    string // slash-separated and relative to the root of the file storage; "." is the root
-	Kind    Kind
-	Mode    uint32 // permission, setuid, setgid and sticky bits: 0 to 07777
-	UID     uint32
-	GID     uint32
-	Size    int64     // bytes of a file's plaintext; 0 for others
-	ModTime time.Time // in UTC, with nanoseconds
-	Link    string    // target of a symlink; "" for others
-	SHA256  string    // 64 hex digits: the digest of a file's stored bytes; "" for others, and for an unverified run
-}
-
-// entryOf returns what callers are told of an entry.
-func entryOf(e *lists.Entry) Entry {
-	return Entry{Path: e.Path, Kind: e.Kind, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, ModTime: e.ModTime, Link: e.Link, SHA256: e.SHA256}
-}
+// Entry is one entry of the file storage, as its source had it. It has no digest for an unverified run.
+type Entry = lists.Entry
 
 // Run is an open run. Its methods may be called by any number of goroutines.
 type Run struct {
@@ -57,9 +39,6 @@ type Run struct {
 	held   *runLock   // keeps the run from being removed
 	tree   *dirfd.Dir // nil for an unverified run, and where the file storage was skipped
 	files  *dirfd.Dir // nil where there is no file storage, and where a copy of it without files is
-
-	mu   sync.Mutex
-	dirs *dirfd.Stack // of files
 }
 
 // OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError
@@ -92,7 +71,6 @@ func (v *Volume) OpenRun(id string) (*Run, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open run %q: %w", id, err), r.held.release())
 	}
-	r.dirs = &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}
 	return r, nil
 }
 
@@ -114,11 +92,8 @@ func (r *Run) damaged(p ...Problem) error {
 
 // Close releases the run. Files that were opened from it stay open.
 func (r *Run) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var errs []error
 	if r.files != nil {
-		r.dirs.Close()
 		errs = append(errs, r.files.Close())
 	}
 	if r.tree != nil {
@@ -152,7 +127,7 @@ func (r *Run) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 			if err == nil {
 				err = ctx.Err()
 			}
-			if !yield(entryOf(&e), err) || err != nil {
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}
@@ -213,30 +188,21 @@ func (r *Run) scan(ctx context.Context) (*walk.Found, error) {
 	return found, err
 }
 
-// Open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
+// open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
 // io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read
 // to io.EOF. Errors are ErrNoIdentity and IntegrityError.
-func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
-	return r.open(e, identities, func(path string) (*os.File, error) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return openStored(r.dirs, path)
-	})
-}
-
-// open is Open with what opens the stored file.
-func (r *Run) open(e Entry, identities []age.Identity, stored func(path string) (*os.File, error)) (io.ReadCloser, error) {
+func (r *Run) open(e *Entry, identities []age.Identity, dirs *dirfd.Stack) (io.ReadCloser, error) {
 	if e.Kind != File || !r.HasFiles() || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
 	}
 	if r.files == nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing})
 	}
-	f, err := stored(e.Path)
+	f, err := openStored(dirs, e.Path)
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
 	}
-	v, err := newVerifiedReader(r, f, lists.Entry{Path: e.Path, Size: e.Size, SHA256: e.SHA256}, identities)
+	v, err := newVerifiedReader(r, f, *e, identities)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err), f.Close())
 	}

@@ -38,6 +38,13 @@ func entriesOf(t *testing.T, r *Run) []Entry {
 	return entries
 }
 
+// Open opens a file of the run.
+func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
+	dirs := &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}
+	defer dirs.Close()
+	return r.open(&e, identities, dirs)
+}
+
 // restore reads all files of a run.
 func restore(t *testing.T, r *Run, identities ...age.Identity) map[string]string {
 	t.Helper()

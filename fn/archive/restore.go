@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 
 	"filippo.io/age"
@@ -189,7 +188,7 @@ type fileOpener struct {
 }
 
 func (o *fileOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
-	return o.run.open(entryOf(e), o.identities, func(path string) (*os.File, error) { return openStored(o.dirs, path) })
+	return o.run.open(e, o.identities, o.dirs)
 }
 
 func (o *fileOpener) Close() { o.dirs.Close() }

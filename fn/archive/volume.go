@@ -88,7 +88,7 @@ func (r *RunInfo) StartTime() time.Time {
 	return r.Manifest.StartTime
 }
 
-// Runs lists the runs of the volume, oldest first, in the order of CompareRuns.
+// Runs lists the runs of the volume, oldest first, in the order of compareRuns.
 // A run that is damaged is told as such: it is no error.
 func (v *Volume) Runs() ([]RunInfo, error) {
 	runs, err := v.ownRuns()

@@ -75,7 +75,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 	if err != nil {
 		return job.Result{}, err
 	}
-	snapshot, err := ReadSnapshot(o.Objects)
+	snapshot, err := readSnapshot(o.Objects)
 	if err != nil {
 		return job.Result{}, err
 	}
@@ -101,7 +101,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 }
 
 // writeOptions says what is written.
-func writeOptions(o job.Options, env Env, snapshot *Snapshot, progress func(job.Progress)) archive.WriteOptions {
+func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.Progress)) archive.WriteOptions {
 	source, cause := snapshot.Description.Source, snapshot.Description.Cause
 	return archive.WriteOptions{
 		Run:        o.Run,

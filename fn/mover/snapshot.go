@@ -14,16 +14,16 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Snapshot is what a Job mounts at job.ObjectsPath.
-type Snapshot struct {
+// snapshot is what a Job mounts at job.ObjectsPath.
+type snapshot struct {
 	Description job.Description
 	Objects     []archive.Object
 }
 
-// ReadSnapshot reads the folder that package job describes. Secrets are put
+// readSnapshot reads the folder that package job describes. Secrets are put
 // together from their metadata and their values.
-func ReadSnapshot(dir string) (*Snapshot, error) {
-	s := &Snapshot{}
+func readSnapshot(dir string) (*snapshot, error) {
+	s := &snapshot{}
 	data, err := os.ReadFile(filepath.Join(dir, job.DescriptionFile))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read snapshot %q: %w", dir, err)
@@ -55,7 +55,7 @@ func ReadSnapshot(dir string) (*Snapshot, error) {
 	return s, nil
 }
 
-func (s *Snapshot) addFile(dir, file string) error {
+func (s *snapshot) addFile(dir, file string) error {
 	data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(file)))
 	if err != nil {
 		return fmt.Errorf("cannot read snapshot %q: %w", dir, err)
@@ -64,7 +64,7 @@ func (s *Snapshot) addFile(dir, file string) error {
 	return nil
 }
 
-func (s *Snapshot) addSecret(dir, name string) error {
+func (s *snapshot) addSecret(dir, name string) error {
 	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(job.SecretMetadataFile(name))))
 	if err != nil {
 		return fmt.Errorf("cannot read snapshot %q: %w", dir, err)

@@ -71,10 +71,10 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 	return &Dir{FD: fd, Path: filepath.Join(d.Path, name)}, nil
 }
 
-// ErrInside says that a directory lies in one that it must not lie in.
-var ErrInside = errors.New("it lies in the backup volume")
+// errInside says that a directory lies in one that it must not lie in.
+var errInside = errors.New("it lies in the backup volume")
 
-// Beyond returns ErrInside if the directory is another one or lies below it, as far as this process may look upwards.
+// Beyond returns errInside if the directory is another one or lies below it, as far as this process may look upwards.
 func (d *Dir) Beyond(other *Dir) error {
 	var outer, here, last unix.Stat_t
 	if err := unix.Fstat(other.FD, &outer); err != nil {
@@ -85,7 +85,7 @@ func (d *Dir) Beyond(other *Dir) error {
 			return nil //nolint:nilerr // further up this process may not look
 		}
 		if here.Dev == outer.Dev && here.Ino == outer.Ino {
-			return d.Fail("use", "", ErrInside)
+			return d.Fail("use", "", errInside)
 		}
 		last = here
 	}

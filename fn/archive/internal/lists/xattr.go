@@ -130,8 +130,8 @@ const (
 	xattrValue = "=0s"
 	// MaxXattr is the longest value that has room in a line.
 	MaxXattr = 32 << 10
-	// MaxXattrs bounds the names and values of one entry together.
-	MaxXattrs = 256 << 10
+	// maxXattrs bounds the names and values of one entry together.
+	maxXattrs = 256 << 10
 )
 
 // appendXattrs appends the lines of an entry.
@@ -171,7 +171,7 @@ func (r *XattrsReader) advance() error {
 	if err != nil || !ValidPath(path) || before != "" && ComparePaths(before, path) >= 0 {
 		return fmt.Errorf("line %d: malformed path, or out of order", r.lines.n)
 	}
-	for size := 0; size <= MaxXattrs; {
+	for size := 0; size <= maxXattrs; {
 		line, err := r.lines.Next()
 		if err != nil {
 			return fmt.Errorf("it ends too early: %w", err)
@@ -196,7 +196,7 @@ func (r *XattrsReader) advance() error {
 	return fmt.Errorf("line %d: no attributes, or too many", r.lines.n)
 }
 
-// size is what counts towards MaxXattrs.
+// size is what counts towards maxXattrs.
 func (x *Xattr) size() int { return len(x.Name) + len(x.Value) }
 
 // Fits tells if one more attribute has room beside others.
@@ -205,7 +205,7 @@ func (x *Xattr) Fits(others []Xattr) bool {
 	for i := range others {
 		size += others[i].size()
 	}
-	return len(x.Value) <= MaxXattr && size <= MaxXattrs
+	return len(x.Value) <= MaxXattr && size <= maxXattrs
 }
 
 func parseXattr(line []byte) (Xattr, error) {
