@@ -36,14 +36,14 @@ func (w *writer) commit(ctx context.Context) error {
 		return err
 	}
 	if err := w.confirm(); err != nil {
-		return fmt.Errorf("volume does not keep what is in a directory that is renamed, so that it cannot hold a backup: %w", err)
+		return fmt.Errorf("volume loses what is in a directory when it is renamed, so it cannot hold a backup: %w", err)
 	}
 	w.placeStamps()
 	return errors.Join(w.volume.pointLatest(""), w.removeSuperseded(ctx))
 }
 
 // confirm reads back what has got its final name: some file systems in user space lose what is in a directory when
-// they rename it, and tell nobody.
+// they rename it, without an error.
 func (w *writer) confirm() error {
 	run, err := w.runs.Sub(w.opts.Run)
 	if err != nil {
@@ -56,8 +56,8 @@ func (w *writer) confirm() error {
 	return w.checkTree(w.manifest.Tree)
 }
 
-// placeTree gives the partial tree its name, unless a good tree has it already. With ProveLinks, one that is not proven
-// to be intact gives way to one whose files are: so the runs that share a damaged tree are mended.
+// placeTree gives the partial tree its name, unless a good tree has it already. With ProveLinks, a tree that is not proven
+// to be intact is replaced by the new one, whose files are: that mends the runs that share a damaged tree.
 func (w *writer) placeTree(ctx context.Context) error {
 	name := w.manifest.Tree
 	kind, err := w.trees.Kind(name)

@@ -68,7 +68,7 @@ type noEntries struct{}
 
 func (noEntries) Next(*lists.Entry) *walk.Flags { return nil }
 
-// scan lists what is stored, and tells at once what no list can have.
+// scan lists what is stored, and reports at once what can be in no list.
 func (c *comparison) scan(ctx context.Context) (storedEntries, error) {
 	if c.root == nil {
 		return noEntries{}, nil
@@ -182,7 +182,8 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	return &changed
 }
 
-// isFollowed tells if something else is stored in the place of a symlink: what it led to, where a tool follows them.
+// isFollowed reports whether something else is stored in the place of a symlink: a tool that follows symlinks has
+// stored their targets.
 func isFollowed(want, got *lists.Entry) bool { return want.Kind == Symlink && got.Kind != Symlink }
 
 // judgeFile returns empty strings for a file that is as it should be.
@@ -202,7 +203,7 @@ func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *
 }
 
 // storedSizes bounds the size that an entry is stored with. That of an age stream depends on its recipients, so the
-// bound is rough: it is there to not read for ever. The digest proves the rest.
+// bound is rough: it only keeps a read from going on for ever. The digest proves the rest.
 func (c *comparison) storedSizes(want *lists.Entry) (least, most int64) {
 	if want.Size < 0 {
 		return 0, maxUnknownSize
@@ -246,7 +247,7 @@ func (c *comparison) collect(items []check) error {
 	return nil
 }
 
-// noteLacking counts what is listed and not stored. On a volume that never had symlinks, the manifest tells.
+// noteLacking counts what is listed and not stored. Symlinks that the volume never had are in the manifest instead.
 func (c *comparison) noteLacking(item *check) {
 	if item.want == nil || item.want.Kind == Symlink && c.info.Manifest.LinksOmitted {
 		return
@@ -254,7 +255,7 @@ func (c *comparison) noteLacking(item *check) {
 	c.lack(item.want)
 }
 
-// noteMetadata counts what storage may change and a restore does not read from it.
+// noteMetadata counts differences in what the storage may change; a restore takes it from the lists.
 func (c *comparison) noteMetadata(want, got *lists.Entry) {
 	if want.ModTime.IsZero() || want.Kind != got.Kind {
 		return

@@ -132,8 +132,8 @@ func TestCopyOfNoFiles(t *testing.T) {
 	c.files, c.opts.Files = f.files, f.files
 	copyRegular(t, f.root, c.root)
 	assert.Equal(t, []string{
-		"the run lacks 1 symlinks and 0 directories, as a copy by a tool that knows none does: a restore makes them by the lists",
-		"its tree lacks 1 symlinks and 3 directories, as a copy by a tool that knows none does: a restore makes them by the lists",
+		"the run lacks 1 symlinks and 0 directories, as after a copy by a tool that does not know them: a restore makes them from the lists",
+		"its tree lacks 1 symlinks and 3 directories, as after a copy by a tool that does not know them: a restore makes them from the lists",
 		`latest does not lead to the newest run "r1"`,
 	}, c.verify("r1").Warnings)
 	dir := target(t)

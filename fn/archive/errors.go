@@ -62,7 +62,7 @@ type UnreadableError struct {
 	Entries []UnreadableEntry // at most 100, in the order of the lists
 }
 
-// unreadableError tells of what a scan could not read.
+// unreadableError makes an error of what a scan could not read.
 func unreadableError(entries []walk.Unreadable) error {
 	e := &UnreadableError{}
 	for _, entry := range entries {
@@ -113,7 +113,7 @@ func (e *IntegrityError) Error() string {
 	return fmt.Sprintf("run %q is damaged: %s and %d more problems", e.Run, e.Problems[0], len(e.Problems)-1)
 }
 
-// VersionError says that a manifest is of a format that this package is too old for.
+// VersionError says that the format of a manifest is newer than this package.
 type VersionError struct {
 	Version int
 

@@ -30,7 +30,7 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	assert.True(t, first.LinksOmitted)
 	assert.Equal(t, []string{
 		"volume cannot hold symlinks: 1 symlinks of the file storage are in MTREE only",
-		"volume cannot hold symlinks: a file LATEST stands for latest, no links for APIManagerRestore",
+		"volume cannot hold symlinks: the file LATEST names the newest run, and APIManagerRestore cannot read the volume",
 	}, first.Warnings)
 	assert.Equal(t, []string{"LATEST", "runs", "trees"}, ls(t, f.root))
 	assert.Equal(t, "r1\n", f.read("LATEST"))
@@ -117,7 +117,7 @@ func TestVolumeThatLosesWhatItRenames(t *testing.T) {
 	f := newFixtureOn(t, mountFAT(t))
 	f.add("fine", "x")
 	_, err := f.tryWrite("r1")
-	require.ErrorContains(t, err, "volume does not keep what is in a directory that is renamed")
+	require.ErrorContains(t, err, "volume loses what is in a directory when it is renamed")
 }
 
 func TestVolumeThatCannotHoldAName(t *testing.T) {

@@ -14,8 +14,9 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// Freed returns how many bytes of files removing the given runs would free: what they share with runs that stay is
-// not among them, what they share with each other is once. It writes nothing. An ID of no run is an ErrRunNotFound.
+// Freed returns how many bytes of files would become free if the given runs were removed: files that they share with
+// runs that stay do not count, and files that they share with each other count once. It writes nothing. An ID of no run
+// is an ErrRunNotFound.
 func (v *Volume) Freed(ctx context.Context, runs []string) (int64, error) {
 	runs = slices.Compact(slices.Sorted(slices.Values(runs)))
 	bytes, err := v.freed(ctx, runs)
@@ -50,8 +51,8 @@ func (v *Volume) freed(ctx context.Context, runs []string) (int64, error) {
 	return ofRuns + ofTrees, err
 }
 
-// unusedTrees returns the trees that no run refers to but the given ones, sorted, and a run whose tree cannot be told
-// if there is one.
+// unusedTrees returns the trees that only the given runs refer to, sorted. If there are runs whose tree is not known, it
+// returns one of them.
 func (v *Volume) unusedTrees(but ...string) (trees []string, unknown string, err error) {
 	used, unknown, err := v.usedTrees(but...)
 	if err != nil {
@@ -70,7 +71,7 @@ func (v *Volume) unusedTrees(but ...string) (trees []string, unknown string, err
 	return trees, unknown, err
 }
 
-// soleBytes adds up the files in some directories of one below the root all of whose hard links are in them.
+// soleBytes adds up the sizes of those files in the given directories whose hard links are all in these directories.
 func (v *Volume) soleBytes(ctx context.Context, below string, names []string) (int64, error) {
 	if len(names) == 0 {
 		return 0, nil
@@ -168,7 +169,8 @@ func (w *soleWalk) file(st *unix.Stat_t, left map[fileID]uint64) {
 	}
 }
 
-// unlisted tells of an entry that has gone since, or that may not be looked at: it counts for nothing.
+// unlisted reports whether an error says that an entry has gone since it was listed, or may not be looked at: it does not
+// count.
 func unlisted(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }

@@ -33,11 +33,11 @@ func (l *runLock) release() error {
 func (v *Volume) hold(id string) (*runLock, error) {
 	f, err := v.openManifest(id, unix.O_RDONLY)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read run %q, which was just there: %w", id, err)
+		return nil, fmt.Errorf("cannot read run %q, which has just gone: %w", id, err)
 	}
 	l := &runLock{file: f}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	// Other errors tell of a file system without locks. Between opening and locking, the run may have gone.
+	// Any other error means that the file system has no locks. Between opening and locking, the run may have gone.
 	if errors.Is(err, unix.EWOULDBLOCK) || !v.isManifest(id, f) {
 		return nil, errors.Join(fmt.Errorf("cannot read run %q, which is being removed: %w", id, ErrRunNotFound), l.release())
 	}
@@ -64,7 +64,7 @@ func (v *Volume) claim(id string) (*runLock, error) {
 	return l, nil
 }
 
-// openManifest opens the manifest of a run, of which nothing is read or written.
+// openManifest opens the manifest of a run to lock it. Nothing is read or written.
 func (v *Volume) openManifest(id string, flags int) (*os.File, error) {
 	run, err := v.openRun(id)
 	if err != nil {
@@ -78,7 +78,7 @@ func (v *Volume) openManifest(id string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), manifestName), nil
 }
 
-// isManifest tells if an open file is still the manifest of a run.
+// isManifest reports whether an open file is still the manifest of a run.
 func (v *Volume) isManifest(id string, f *os.File) bool {
 	run, err := v.openRun(id)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// lacking counts what the lists have and a copy of a volume may not: symlinks, and directories without files. Tools for
-// object stores know neither. What was lost that way is no damage, since a restore makes it by the lists.
+// lacking counts what is in the lists and may be missing in a copy of a volume: symlinks, and directories without files.
+// Tools for object stores know neither. That is no damage, since a restore makes both from the lists.
 type lacking struct {
 	symlinks int64
 	dirs     int64
@@ -24,7 +24,7 @@ func (l *lacking) lack(want *lists.Entry) {
 	}
 }
 
-// warning tells what a part of the volume lacks; empty: nothing.
+// warning says what a part of the volume lacks; it is empty if that is nothing.
 func (l *lacking) warning(where string) string {
 	if *l == (lacking{}) {
 		return ""
@@ -33,5 +33,5 @@ func (l *lacking) warning(where string) string {
 	if l.followed > 0 {
 		text += fmt.Sprintf(", and has something else in the place of %d symlinks", l.followed)
 	}
-	return text + ", as a copy by a tool that knows none does: a restore makes them by the lists"
+	return text + ", as after a copy by a tool that does not know them: a restore makes them from the lists"
 }

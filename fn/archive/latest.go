@@ -11,7 +11,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
-// foreignNames returns the names at the root, of those that we would use, that are not links of ours.
+// foreignNames returns those names at the root that we would use for links, and that are something else.
 func (v *Volume) foreignNames() ([]string, error) {
 	var foreign []string
 	kind, err := v.root.Kind(latestLink)
@@ -38,7 +38,7 @@ func (v *Volume) foreignNames() ([]string, error) {
 
 func viewTarget(name string) string { return latestLink + "/" + name }
 
-// pointLatest makes the links at the root those of the newest complete run but the given one, and durable.
+// pointLatest makes the links at the root lead to the newest complete run other than the given one, durably.
 func (v *Volume) pointLatest(except string) error {
 	run, err := v.newest(except)
 	if err != nil {
@@ -63,8 +63,8 @@ func (v *Volume) pointLatest(except string) error {
 	return v.root.Sync()
 }
 
-// Pointed returns the run that latest leads to on the volume, in whatever state it is, or nil. It is another one than
-// [Latest] stands for when that run was damaged since, or when a writer ended just before it set the link.
+// Pointed returns the run that the link latest leads to, whatever its state, or nil. It differs from [Latest] if that run
+// was damaged since, or if a writer ended just before it set the link.
 func (v *Volume) Pointed() (*RunInfo, error) {
 	target, err := v.root.Readlink(latestLink)
 	id, ok := strings.CutPrefix(target, runsDir+"/")
@@ -87,7 +87,7 @@ func (v *Volume) Pointed() (*RunInfo, error) {
 	return nil, nil
 }
 
-// newest returns the newest complete run but the given one, or nil.
+// newest returns the newest complete run other than the given one, or nil.
 func (v *Volume) newest(except string) (*RunInfo, error) {
 	runs, err := v.ownRuns()
 	return newestOf(runs, except), err

@@ -11,7 +11,7 @@ import (
 )
 
 // findInterrupted reads the manifest of an attempt that ended between its last writes and its last rename: its tree
-// may have its final name already, and no run that refers to it.
+// may have its final name already, while no run refers to it.
 func (w *writer) findInterrupted(context.Context) error {
 	m, err := readLeftover(w.runs, w.partial())
 	if err == nil && m.Run == w.opts.Run && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) {
@@ -20,8 +20,8 @@ func (w *writer) findInterrupted(context.Context) error {
 	return nil // in all other cases the attempt got less far, or there was none
 }
 
-// removeLeftovers removes what interrupted attempts of other runs left, also a tree that got its name when its run
-// did not.
+// removeLeftovers removes what interrupted attempts of other runs left, and trees that have got their name while their
+// runs have not.
 func (w *writer) removeLeftovers(ctx context.Context) error {
 	foreign := func(name string) bool { return name != w.partial() && isLeftover(name) }
 	if err := w.volume.putBack(w.trees); err != nil {
@@ -37,12 +37,12 @@ func (w *writer) removeLeftovers(ctx context.Context) error {
 	}
 	errs = append(errs, removeStamps(w.trees))
 	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
-		w.Warn(fmt.Sprintf("what earlier calls left cannot be removed: %v", err)) // which is no reason to make no backup
+		w.Warn(fmt.Sprintf("cannot remove what interrupted runs left: %v", err)) // which is no reason to make no backup
 	}
 	return ctx.Err()
 }
 
-// orphans returns the trees that only the matching leftovers of runs refer to.
+// orphans returns the trees that only interrupted runs refer to, of those that match.
 func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 	names, err := w.runs.Names()
 	if err != nil {
@@ -102,8 +102,8 @@ func (w *writer) removeSuperseded(ctx context.Context) error {
 	return removeTree(ctx, w.trees, w.interrupted.Tree)
 }
 
-// putBack gives those trees their names again that were to be replaced by better ones, which never came: the runs that
-// refer to them have no other. Where the tree of a run cannot be told, any may be its.
+// putBack gives trees their names again that an interrupted run was about to replace: the runs that refer to them have
+// no other tree. If the tree of some run is not known, all of them come back.
 func (v *Volume) putBack(trees *dirfd.Dir) error {
 	names, err := trees.Names()
 	if err != nil || !slices.ContainsFunc(names, isRemoved) {

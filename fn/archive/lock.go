@@ -44,7 +44,7 @@ func (v *Volume) lock(holder string) (*volumeLock, error) {
 	return l, nil
 }
 
-// name writes who holds the lock, for other writers to tell.
+// name writes into the lock file who holds the lock, for the errors of other writers.
 func (l *volumeLock) name(holder string) error {
 	if err := l.file.Truncate(0); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (v *Volume) lockFile() (*os.File, error) {
 	return os.NewFile(uintptr(fd), lockName), nil
 }
 
-// lockless tells if an error says that the file system cannot lock.
+// lockless reports whether an error says that the file system cannot lock.
 func lockless(err error) bool {
 	return errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL)
 }

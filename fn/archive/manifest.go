@@ -17,7 +17,7 @@ import (
 // sequence.
 const FormatVersion = 2
 
-// maxManifest bounds what is read of a manifest.json: lists in it are cut long before.
+// maxManifest bounds what is read of a manifest.json. The lists in it are cut long before that.
 const maxManifest = 8 << 20
 
 // Manifest is a run's manifest.json.
@@ -68,7 +68,7 @@ type Encryption struct {
 	Recipients []string `json:"recipients"` // age1..., sorted, without repetitions; not secret
 }
 
-// encryptionOf returns what a manifest tells of a sealer.
+// encryptionOf returns the entry of a manifest for a sealer.
 func encryptionOf(s *seal.Sealer) *Encryption {
 	if s == nil {
 		return nil
@@ -76,7 +76,7 @@ func encryptionOf(s *seal.Sealer) *Encryption {
 	return &Encryption{Recipients: s.Names}
 }
 
-// sameRecipients tells if files of a run with the given encryption can be taken over.
+// sameRecipients reports whether files of a run with the given encryption can be taken over.
 func sameRecipients(s *seal.Sealer, e *Encryption) bool {
 	if s == nil || e == nil {
 		return s == nil && e == nil
@@ -84,7 +84,7 @@ func sameRecipients(s *seal.Sealer, e *Encryption) bool {
 	return slices.Equal(s.Names, e.Recipients)
 }
 
-// FileStorage says if a run holds the file storage.
+// FileStorage says whether a run holds the file storage.
 type FileStorage string
 
 const (

@@ -25,10 +25,10 @@ type MendResult struct {
 	Warnings []string // what could not be looked at
 }
 
-// Mend replaces damaged files of other runs with the same file of a given run: the same path, content, mode and mtime
-// by both lists, which are proven first. The given run's file is proven before it is used, and takes the other's place
-// by one rename. What that run does not hold stays as it is, and so does what was encrypted: it is another file when it
-// is encrypted again. It reads each file that the trees do not share. Errors
+// Mend replaces damaged files of other runs with the same file of a given run: one with the same path, content, mode and
+// mtime by both lists, which are proven first. The given run's file is proven before it takes the other's place by one
+// rename. Files that the run does not hold stay as they are, and so do encrypted ones: encrypting a file again makes
+// another file. It reads each file that the trees do not share. Errors
 // that callers may tell apart: UsageError, LockedError, ErrRunNotFound, IntegrityError, and ctx's.
 func (v *Volume) Mend(ctx context.Context, opts MendOptions) (*MendResult, error) {
 	if err := validRunID(opts.Run); err != nil {
@@ -75,7 +75,7 @@ func (v *Volume) mend(ctx context.Context, id string) (*MendResult, error) {
 			return nil, ctx.Err()
 		}
 		if err != nil {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("tree %s was not mended to the end: %v", name, err))
+			result.Warnings = append(result.Warnings, fmt.Sprintf("tree %s was mended only in part: %v", name, err))
 		}
 	}
 	if result.Files == 0 {
@@ -107,7 +107,7 @@ type mender struct {
 	result    *MendResult
 }
 
-// tree mends the files of one tree.
+// tree mends one tree.
 func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (err error) {
 	dir, err := m.trees.Sub(name)
 	if err != nil {
@@ -153,7 +153,7 @@ func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (
 	}
 }
 
-// file mends one file, if it needs it and can be.
+// file mends one file, if it is damaged and the good run has it.
 func (m *mender) file(ctx context.Context, p *pair, want *lists.Entry) error {
 	size, shared, err := p.compare(want.Path)
 	if err != nil || shared {
@@ -198,7 +198,7 @@ func (p *pair) close() {
 	p.oldDirs.Close()
 }
 
-// compare returns the stored size of the good file, and whether both are the very same.
+// compare returns the stored size of the good file, and whether both names are of one file.
 func (p *pair) compare(path string) (size int64, same bool, err error) {
 	parent, name := dirfd.Split(path)
 	var stats [2]unix.Stat_t

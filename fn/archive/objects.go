@@ -38,7 +38,7 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	return objects, nil
 }
 
-// path is the path of something in the directory of the run in problems.
+// path returns a path in the directory of the run, as problems name it.
 func (r *Run) path(name string) string { return lists.Escape(runsDir + "/" + r.info.ID + "/" + name) }
 
 // object reads one object of an open run.

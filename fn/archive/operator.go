@@ -70,7 +70,7 @@ func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem)
 	return data, nil
 }
 
-// verifyOperator tells what is evidently damaged.
+// verifyOperator reports what is evidently damaged.
 func (c *verifier) verifyOperator(ctx context.Context) error {
 	c.report.Warnings = append(c.report.Warnings, "written by APIManagerBackup: there are no digests to verify it by")
 	if want := c.opts.ManifestSHA256; want != "" {

@@ -11,7 +11,7 @@ import (
 // maxSequence is the greatest number that every reader of JSON can hold.
 const maxSequence = 1<<53 - 1
 
-// clockTolerance is how far the clocks of two nodes may be apart before that is told.
+// clockTolerance is how far the clocks of two nodes may differ without a warning.
 const clockTolerance = time.Minute
 
 // compareRuns orders the runs of a volume by when they were committed: negative if a is older than b. It goes by the
@@ -49,9 +49,8 @@ func nextSequence(runs []RunInfo) int64 {
 	return min(last+1, maxSequence)
 }
 
-// datedAfter returns those complete runs that claim to have begun after a time, by more than the clocks of two nodes
-// may be apart. For the present, or for the start of a run that was committed later, that means that a clock is wrong,
-// or was.
+// datedAfter returns the complete runs whose start is after a time by more than the clocks of two nodes may differ. If
+// the time is the present, or the start of a run that was committed later, some clock is or was wrong.
 func datedAfter(runs []RunInfo, at time.Time) []RunInfo {
 	var after []RunInfo
 	for _, run := range runs {
@@ -62,7 +61,7 @@ func datedAfter(runs []RunInfo, at time.Time) []RunInfo {
 	return after
 }
 
-// clockWarning tells of earlier runs that are dated after one; empty: there are none.
+// clockWarning names earlier runs that are dated after one; it is empty if there are none.
 func clockWarning(earlier []RunInfo, run string, start time.Time) string {
 	after := datedAfter(earlier, start)
 	if len(after) == 0 {

@@ -252,7 +252,7 @@ func TestManySetAside(t *testing.T) {
 	require.NoError(t, os.Mkdir(f.path("latest"), 0o755))
 	warnings := f.write("r1").Manifest.Warnings
 	require.Len(t, warnings, 7)
-	assert.Contains(t, warnings[0], "no links for APIManagerRestore")
+	assert.Contains(t, warnings[0], "APIManagerRestore cannot read this run")
 	assert.Contains(t, warnings[6], "runs has 1001 such entries in all")
 	told := strings.Join(warnings, "")
 	assert.NotContains(t, told, "\x1b")

@@ -14,7 +14,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
-// findPrevious looks for the newest tree to link from, and finds out if nothing has changed since.
+// findPrevious looks for the newest tree to link from, and finds out whether anything has changed since.
 func (w *writer) findPrevious(ctx context.Context) error {
 	if w.scanned == nil {
 		return nil
@@ -66,8 +66,8 @@ func (w *writer) candidates() ([]*Manifest, error) {
 	return append([]*Manifest{w.interrupted}, candidates...), nil
 }
 
-// trusts tells if a run is what was written, as far as that is known: what is linked to becomes part of a run that
-// is vouched for.
+// trusts reports whether a run is what was written, as far as the known digests say: files that are linked become part
+// of the new run.
 func (w *writer) trusts(run RunInfo) bool {
 	want, known := w.opts.Known[run.ID]
 	switch {
@@ -104,8 +104,8 @@ func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 	return same, err
 }
 
-// lacksLink tells if a run has lost the link to its files, as in a copy of the volume by a tool without symlinks: its
-// tree may lack others, and empty directories, and is built anew.
+// lacksLink reports whether a run has lost the link to its files, as in a copy of the volume by a tool without symlinks.
+// Its tree may lack other symlinks and empty directories too, and is built anew.
 func (w *writer) lacksLink(m *Manifest) (bool, error) {
 	if m.LinksOmitted || m == w.interrupted {
 		return false, nil
@@ -143,15 +143,15 @@ func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same boo
 	return same && unchanged, lost, err
 }
 
-// proveTree tells if a tree that has all that was scanned is what it should be, to the last bit. What is damaged of it
-// is no longer marked: it is copied into a new tree, which the rest is linked into.
+// proveTree reports whether a tree that has all that was scanned is intact, to the last bit. Damaged files lose their
+// marks: they are copied into a new tree, and the others are linked into it.
 func (w *writer) proveTree(ctx context.Context, previous *tree.Previous, m *Manifest) (bool, error) {
 	shape := tree.Holds(ctx, previous.Dir, w.scanned.List, tree.HoldsOptions{Workers: w.opts.Workers, LinksOmitted: m.LinksOmitted})
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	if shape != nil {
-		w.Warn(fmt.Sprintf("tree %s does not hold just what it should, and is built anew: %v", m.Tree, shape))
+		w.Warn(fmt.Sprintf("tree %s does not hold exactly what it should and is built anew: %v", m.Tree, shape))
 	}
 	damaged, err := tree.Prove(ctx, tree.Options{
 		Entries:  w.scanned.List,

@@ -105,7 +105,7 @@ func (r *Run) Close() error {
 // Info returns what is known of the run.
 func (r *Run) Info() RunInfo { return r.info }
 
-// HasFiles tells if the run holds the file storage.
+// HasFiles reports whether the run holds the file storage.
 func (r *Run) HasFiles() bool { return r.tree != nil || r.files != nil }
 
 // Entries yields the entries of the file storage: directories before what is in them, the root first. Those of a
@@ -165,7 +165,7 @@ func (r *Run) damagedLists(err error) error {
 	return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree, Kind: Malformed, Got: err.Error()})
 }
 
-// listSource tells errors of a run's lists as what they are.
+// listSource turns errors of a run's lists into IntegrityErrors.
 type listSource struct {
 	run   *Run
 	lists *lists.Reader

@@ -55,7 +55,7 @@ func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult,
 	return result, nil
 }
 
-// hideRun takes the name of a run away and returns the one that it has instead.
+// hideRun renames a run to a hidden name, which it returns.
 func (v *Volume) hideRun(ctx context.Context, run string) (hidden string, err error) {
 	runs, err := v.root.Sub(runsDir)
 	if err != nil {
@@ -87,8 +87,8 @@ func (v *Volume) clear(ctx context.Context, hidden string, result *RemoveResult)
 	return errors.Join(runs.RemoveMatching(ctx, isRemoved), runs.Sync()) // last: they tell a writer which trees may go
 }
 
-// hide moves the links at the root away from a run that nobody reads, and takes its name away. From then on nobody can
-// begin to read it, so the lock goes before the file that it is on: NFS would keep that as long as it is open.
+// hide moves the links at the root away from a run that nobody reads, and hides the run. From then on nobody can begin
+// to read it, so the lock is released before its file is removed: NFS would keep the file as long as it is open.
 func (v *Volume) hide(runs *dirfd.Dir, run, hidden string) error {
 	claimed, err := v.claim(run)
 	if err != nil {
@@ -101,7 +101,7 @@ func (v *Volume) hide(runs *dirfd.Dir, run, hidden string) error {
 	return errors.Join(runs.Rename(run, runs, hidden), runs.Sync())
 }
 
-// isRemoved tells the name of a run or a tree that was being removed.
+// isRemoved reports whether a name is that of a run or a tree that was being removed.
 func isRemoved(name string) bool { return strings.HasPrefix(name, removedPrefix) }
 
 // removeUnused removes the trees that no run refers to.
@@ -122,7 +122,7 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 		return err
 	}
 	if unknown != "" {
-		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed: that of run %q cannot be told", unknown))
+		result.Warnings = append(result.Warnings, fmt.Sprintf("no tree was removed, since the tree of run %q is not known", unknown))
 		return nil
 	}
 	errs := []error{trees.RemoveMatching(ctx, isRemoved)} // what cannot be removed does not keep the rest
@@ -153,8 +153,8 @@ func removeTree(ctx context.Context, trees *dirfd.Dir, name string) error {
 	return trees.RemoveAll(ctx, hidden)
 }
 
-// usedTrees returns the trees that runs but the given ones refer to, and one of those runs whose tree cannot be told if
-// there is one.
+// usedTrees returns the trees that runs other than the given ones refer to. If there are runs whose tree is not known,
+// it returns one of them.
 func (v *Volume) usedTrees(but ...string) (used map[string]bool, unknown string, err error) {
 	runs, err := v.ownRuns()
 	if err != nil {

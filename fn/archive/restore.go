@@ -70,7 +70,7 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 	switch opts.Existing {
 	case Fail, Overwrite, Mirror, Skip:
 	default:
-		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: %q is not what to do with existing files", r.info.ID, opts.Existing)}
+		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: unknown policy %q for existing files", r.info.ID, opts.Existing)}
 	}
 	if !r.HasFiles() {
 		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: it holds no file storage", r.info.ID)}

@@ -345,7 +345,7 @@ func TestRestoreOfADamagedRun(t *testing.T) {
 	}
 }
 
-// exists tells if there is a file.
+// exists reports whether there is a file.
 func (f *fixture) exists(parts ...string) bool {
 	_, err := os.Lstat(filepath.Join(parts...))
 	return err == nil

@@ -16,7 +16,7 @@ type room struct {
 	inodes uint64
 }
 
-// available returns what the file system of a directory has left; without a limit where it tells none.
+// available returns what the file system of a directory has left: no limit if the file system reports none.
 func available(d *dirfd.Dir) (room, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(d.FD, &st); err != nil {
@@ -110,7 +110,7 @@ func (w *writer) addMissing(need *spaceFor, b *tree.Builder) {
 	need.file(list)
 }
 
-// isFUSE tells if one sync of the file system may not reach the disk: the kernel passes it on to no FUSE server.
+// isFUSE reports whether one sync of the file system may not reach the disk: the kernel passes it on to no FUSE server.
 func isFUSE(d *dirfd.Dir) (bool, error) {
 	var st unix.Statfs_t
 	err := unix.Fstatfs(d.FD, &st)

@@ -83,7 +83,7 @@ func (w *writer) open() (err error) {
 		return errors.Join(err, w.close())
 	}
 	if len(foreign) > 0 {
-		w.Warn(fmt.Sprintf("%s at the root of the volume kept as found: no links for APIManagerRestore", strings.Join(foreign, ", ")))
+		w.Warn(fmt.Sprintf("%s at the root of the volume is not ours and stays: APIManagerRestore cannot read this run", strings.Join(foreign, ", ")))
 	}
 	return nil
 }
@@ -153,7 +153,8 @@ func (w *writer) scanFiles(ctx context.Context) error {
 	return nil
 }
 
-// keep says which extended attributes are kept: values that users chose are none of what may be read of an encrypted run.
+// keep says which extended attributes are kept. The list of them is not encrypted, so an encrypted run has none of the
+// values that users chose.
 func (w *writer) keep() walk.Attributes {
 	if w.sealer != nil {
 		return walk.AccessLists
@@ -213,7 +214,7 @@ func (w *writer) storeObjectDir(run *dirfd.Dir, name string, list []byte) ([]byt
 	return list, nil
 }
 
-// writeFile makes a file that commit makes durable, if not before.
+// writeFile makes a file. It is durable at once on FUSE, else when the run is committed.
 func (w *writer) writeFile(d *dirfd.Dir, name string, data []byte) error {
 	if w.fsync {
 		return d.WriteDurable(name, data)
@@ -221,12 +222,12 @@ func (w *writer) writeFile(d *dirfd.Dir, name string, data []byte) error {
 	return d.WriteFile(name, data)
 }
 
-// linkFiles makes the run's link to its tree, and finds out if the volume can hold links at all.
+// linkFiles makes the run's link to its tree, and finds out whether the volume can hold symlinks.
 func (w *writer) linkFiles(run *dirfd.Dir) error {
 	target := filesTarget(w.manifest.Tree)
 	err := run.Symlink(target, storageName)
 	if dirfd.Unsupported(err) {
-		w.Warn("volume cannot hold symlinks: a file LATEST stands for latest, no links for APIManagerRestore")
+		w.Warn("volume cannot hold symlinks: the file LATEST names the newest run, and APIManagerRestore cannot read the volume")
 		w.manifest.LinksOmitted = true
 		return nil
 	}

@@ -38,7 +38,7 @@ func (w *writer) storeFiles(ctx context.Context) (err error) {
 	})
 }
 
-// build builds a tree and notes what became of it.
+// build builds a tree and puts the result into the manifest.
 func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 	b, err := tree.Resume(ctx, opts)
 	if err != nil {
@@ -70,8 +70,8 @@ func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 	return err
 }
 
-// isIntact tells if there is a tree of the name of what was built already, an older one than the previous, which is as
-// it should be. Somebody may be reading it: it is not replaced without need.
+// isIntact reports whether there already is an intact tree with the name of the new one, older than the previous tree.
+// Somebody may be reading it, so it is not replaced without need.
 func (w *writer) isIntact(ctx context.Context) (bool, error) {
 	name := w.manifest.Tree
 	if w.previous != nil && w.previous.Name == name {

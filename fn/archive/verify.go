@@ -52,14 +52,14 @@ func (r *VerifyReport) add(p Problem) {
 }
 
 // Verify recomputes every digest of a run, or of the newest one for [Latest]. It needs no key, writes nothing, and
-// tells all mismatches in the report: an error means that it could not look. Errors are ErrRunNotFound, VersionError,
-// and ctx's. Of an unverified run it can only tell what is evidently damaged.
+// reports all mismatches: an error means that it could not look. Errors are ErrRunNotFound, VersionError,
+// and ctx's. Of an unverified run it can only report what is evidently damaged.
 //
-// What it sees is what the storage hands out now. The pages of a file that the kernel has in memory are dropped before
-// the file is read, so that it is not memory that is proven; the caches of a disk, of an array or of a file server are
-// out of its reach, and so are the other copies of redundant storage, which may be damaged behind one that is not.
-// Pages that another process has mapped or is writing stay in memory. It cannot see that all of a run was replaced by
-// another one, with its manifest: for that, give ManifestSHA256. It does not see what no run refers to.
+// It sees what the storage returns now. It drops the pages of a file that the kernel has in memory before it reads the
+// file; pages that another process has mapped or is writing stay. The caches of a disk, an array or a file server are
+// out of its reach, and so are further copies in redundant storage, which may be damaged while the one that is read is
+// not. It notices only with ManifestSHA256 that a run was replaced as a whole, with its manifest. It does not look at
+// files that no run refers to.
 func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*VerifyReport, error) {
 	info, err := v.find(run)
 	if err != nil {
@@ -249,7 +249,7 @@ func openFiles(tree *dirfd.Dir, m *Manifest) (*dirfd.Dir, error) {
 	return files, err
 }
 
-// checkTreeRoot tells what is in a tree besides its lists and its files.
+// checkTreeRoot reports what is in a tree besides its lists and its files.
 func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
 	names, err := tree.Names()
 	if err != nil {
@@ -262,8 +262,8 @@ func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
 	}
 }
 
-// checkOrder returns warnings when the newest run is not the one that the links at the root lead to, or that clocks
-// tell.
+// checkOrder returns warnings if the links at the root lead to another run than the newest, or if the start times of the
+// runs contradict their order.
 func (v *Volume) checkOrder() (warnings []string, err error) {
 	runs, err := v.ownRuns()
 	sortRuns(runs)

@@ -26,7 +26,7 @@ type VerifyRunsOptions struct {
 // has locks. Of all runs, one of a newer format is not: its report has a warning. An error means that it could
 // not look; those are the ones of Verify.
 //
-// Of all runs together about 10000 problems are told one by one, at least 10 of each run.
+// The reports of all runs together list about 10000 problems, and at least 10 of each run.
 func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*VolumeReport, error) {
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
@@ -71,7 +71,7 @@ func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*Volum
 	return a.report, nil
 }
 
-// finish adds what is told of the volume as a whole.
+// finish adds the warnings about the volume as a whole.
 func (a *runsVerifier) finish() error {
 	files, bytes := a.seen.Read()
 	a.report.Files, a.report.Bytes = a.report.Files+files, a.report.Bytes+bytes
@@ -106,7 +106,7 @@ func treeOf(m *Manifest) sharedTree {
 	return sharedTree{name: m.Tree, encrypted: m.Encryption != nil, linksOmitted: m.LinksOmitted}
 }
 
-// begin tells how much there is to do.
+// begin reports how much there is to do.
 func (a *runsVerifier) begin(runs []RunInfo) {
 	files, bytes := int64(0), int64(0)
 	counted := make(map[sharedTree]bool)
@@ -144,7 +144,7 @@ func (a *runsVerifier) verifyHeld(ctx context.Context, info RunInfo) (gone bool,
 	return true, nil
 }
 
-// isThere tells if a run is still on the volume, as far as one may look.
+// isThere reports whether a run is still on the volume, as far as this process may look.
 func (v *Volume) isThere(info RunInfo) bool {
 	if info.State == Unverified {
 		return true
@@ -239,8 +239,7 @@ func (r *VerifyReport) merge(tree *VerifyReport) {
 	r.Warnings = append(r.Warnings, tree.Warnings...)
 }
 
-// tellMissing reports the runs that should be on the volume and are not, or that
-// others were put in the place of, if they were not read themselves.
+// tellMissing reports the runs that should be on the volume and are missing or replaced, as far as they were not read.
 func (a *runsVerifier) tellMissing(runs []RunInfo) {
 	for _, id := range slices.Sorted(maps.Keys(a.opts.Expect)) {
 		at := slices.IndexFunc(runs, func(r RunInfo) bool { return r.ID == id })

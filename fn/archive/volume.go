@@ -69,7 +69,7 @@ const (
 	Unverified State = "Unverified"
 )
 
-// RunInfo is what a volume tells of a run without reading its data.
+// RunInfo is what is known of a run without reading its data.
 type RunInfo struct {
 	ID             string
 	State          State
@@ -89,7 +89,7 @@ func (r *RunInfo) StartTime() time.Time {
 }
 
 // Runs lists the runs of the volume, oldest first, in the order of compareRuns.
-// A run that is damaged is told as such: it is no error.
+// A damaged run is listed as Damaged, and is no error.
 func (v *Volume) Runs() ([]RunInfo, error) {
 	runs, err := v.ownRuns()
 	if err != nil {
@@ -248,7 +248,7 @@ func named(runs []RunInfo) string {
 	return strings.Join(ids, ", ")
 }
 
-// validRunID accepts what is a plain file name on any file system and none of ours.
+// validRunID accepts a plain file name that every file system can hold, and that is none of our own names.
 func validRunID(id string) error {
 	const maxLen = 128
 	if id == "" || len(id) > maxLen || strings.HasPrefix(id, ".") || strings.HasPrefix(id, "-") {

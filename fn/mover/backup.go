@@ -17,15 +17,15 @@ import (
 // lockInterval is how often a volume that another writer holds is tried.
 const lockInterval = time.Second
 
-// Reporter takes what the mover has to say: a value under a key of the report,
-// as package job tells them. It must have been stored when Report returns
+// Reporter stores what the mover reports: a value under a key of the report, as
+// package job defines them. The value must have been stored when Report returns
 // without an error.
 type Reporter interface {
 	Report(ctx context.Context, key string, value any) error
 }
 
-// Readers is what a Reporter may also be: it tells whoever reads the volume, so that no run
-// may be removed now; "" if nobody does.
+// Readers is what a Reporter may implement too: it names the restores that read the volume, during which no run may be
+// removed; "" if there are none.
 type Readers interface {
 	Readers(ctx context.Context) (string, error)
 }
@@ -119,7 +119,7 @@ func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.
 	}
 }
 
-// passOn tells the archive's progress as the job's.
+// passOn turns the archive's progress into the job's.
 func passOn(progress func(job.Progress)) func(archive.Progress) {
 	return func(p archive.Progress) {
 		progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
@@ -127,9 +127,9 @@ func passOn(progress func(job.Progress)) func(archive.Progress) {
 }
 
 // unlocked makes a call again while another writer holds the volume, since a
-// Job's few retries are used up long before a large backup is. The error tells
-// whether the other writer took too long or ctx has ended: what mends the one
-// does not mend the other.
+// Job would use up its few retries long before a large backup is done. The error
+// says whether the other writer took too long or ctx has ended, since the advice
+// differs.
 func unlocked[T any](ctx context.Context, patience time.Duration, progress func(job.Progress), call func() (T, error)) (T, error) {
 	tooLong := time.After(patience)
 	for {

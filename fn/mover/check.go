@@ -15,7 +15,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// checkedObject is an object of a run that may be restored.
+// checkedObject is an object that may be restored.
 type checkedObject struct {
 	job.HandedObject
 	data []byte
@@ -50,7 +50,7 @@ func checkObjects(objects []archive.Object, m *archive.Manifest) ([]checkedObjec
 	return checked, apiManager, nil
 }
 
-// checkObject returns the kind of an object, decoded. Errors tell none of its values.
+// checkObject returns the kind of an object and the decoded object. Errors hold none of its values.
 func checkObject(o archive.Object) (kind string, decoded map[string]any, err error) {
 	if err := json.Unmarshal(o.Data, &decoded); err != nil {
 		return "", nil, fmt.Errorf("it is not a JSON object")

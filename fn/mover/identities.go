@@ -42,7 +42,7 @@ func readIdentities(dir string) ([]age.Identity, error) {
 	return identities, nil
 }
 
-// explainDecryption tells for whom a run is encrypted when none of the given
+// explainDecryption says for whom a run is encrypted if none of the given
 // identities decrypts it.
 func explainDecryption(err error, m *archive.Manifest, identities []age.Identity) error {
 	if m == nil || m.Encryption == nil || !errors.Is(err, archive.ErrNoIdentity) {

@@ -15,8 +15,8 @@ import (
 
 // Inspect verifies every digest of a run, decrypts its objects, compares its
 // file storage with what is there, hands the objects over, and reports. It only
-// reads the volumes, which may be mounted read-only. Nothing is handed over of a
-// run that is not wholly as it was written. The error, if any, is that of the
+// reads the volumes, which may be mounted read-only. It hands over nothing of a
+// damaged run. The error, if any, is that of the
 // inspection, else that of the report; ExitCode turns it into an exit code.
 func Inspect(ctx context.Context, o job.InspectOptions, env Env) (job.Inspection, error) {
 	progress := startProgress(ctx, env)
@@ -89,8 +89,8 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 	return i.handOver(ctx, objects)
 }
 
-// checkManifest returns an error for a run that is not the one whose manifest has
-// the digest want; with none, any is.
+// checkManifest returns an error if the manifest of a run does not have the digest
+// want; an empty digest is not compared.
 func checkManifest(info archive.RunInfo, want string) error {
 	switch {
 	case want == "" || info.ManifestSHA256 == want:
@@ -101,7 +101,7 @@ func checkManifest(info archive.RunInfo, want string) error {
 	return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced on the volume, or another run is meant", info.ID, info.ManifestSHA256, want)}
 }
 
-// resolve returns the run that is meant. A newest run that was damaged is not
+// resolve returns the run that is meant. If the newest run is damaged it is not
 // passed over: nobody wants an older one restored without being asked.
 func resolve(volume *archive.Volume, run string) (string, error) {
 	if run != archive.Latest {
@@ -117,7 +117,7 @@ func resolve(volume *archive.Volume, run string) (string, error) {
 	return run, nil
 }
 
-// describe notes what the manifest tells.
+// describe copies into the result what the manifest says.
 func (i *inspector) describe(info archive.RunInfo) {
 	i.result.Run, i.result.ManifestSHA256 = info.ID, info.ManifestSHA256
 	m := info.Manifest
@@ -134,7 +134,7 @@ func (i *inspector) describe(info archive.RunInfo) {
 func (i *inspector) verify(ctx context.Context, volume *archive.Volume, info archive.RunInfo) error {
 	want := i.options.ManifestSHA256
 	if want == "" {
-		want = info.ManifestSHA256 // that which is read is that which is verified
+		want = info.ManifestSHA256 // so that the run that is verified is the one that is read
 	}
 	verified, err := volume.Verify(ctx, info.ID, archive.VerifyOptions{ManifestSHA256: want, Progress: passOn(i.progress)})
 	if err != nil {
@@ -203,7 +203,7 @@ func (i *inspector) compare(ctx context.Context, run *archive.Run) error {
 	return nil
 }
 
-// handOver stores the objects where they can be fetched from.
+// handOver stores the objects in the hand-over Secrets.
 func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error {
 	parts := pack(objects)
 	i.result.HandoverParts = len(parts)

@@ -6,8 +6,8 @@ import (
 	"threescale.dev/backup/fn/archive"
 )
 
-// mend repairs what earlier runs have in common with one that was just proven.
-// Whatever comes of it, that run is on the volume: what fails is a warning.
+// mend repairs files of earlier runs that the run has too, which was just proven.
+// That run is on the volume whatever happens, so a failure is a warning.
 func (p *pruner) mend(ctx context.Context, run string) {
 	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.MendResult, error) {
 		return p.volume.Mend(ctx, archive.MendOptions{Run: run, Holder: p.env.Hostname})
@@ -20,6 +20,6 @@ func (p *pruner) mend(ctx context.Context, run string) {
 		p.warnf("%s", warning)
 	}
 	if result.Files > 0 {
-		p.warnf("%d stored files of earlier runs were damaged and are what was written again", result.Files)
+		p.warnf("%d damaged files of earlier runs were replaced by good copies", result.Files)
 	}
 }

@@ -95,7 +95,7 @@ func TestAdviceThatTakesTooLong(t *testing.T) {
 	late, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
 	err := p.advise(late, InstallationOf(written), &archive.NoSpaceError{NeededBytes: 2, AvailableBytes: 1})
-	require.ErrorContains(t, err, "what the retention would free cannot be told: ")
+	require.ErrorContains(t, err, "cannot tell what the retention would free: ")
 	require.ErrorContains(t, err, "context deadline exceeded")
 	assert.Equal(t, v1alpha1.ReasonNoSpace, Reason(err))
 	assert.Equal(t, job.ExitCannotCreate, ExitCode(err), "no retry mends it")

@@ -82,7 +82,7 @@ func (p *progressReporter) stop() {
 	<-p.ended
 }
 
-// report stores what became of run under a key of the report.
+// report stores the result of a run under a key of the report.
 func report(ctx context.Context, r Reporter, run, key string, value any) error {
 	if r == nil {
 		return nil
@@ -100,9 +100,9 @@ func retryDelays() wait.DelayFunc {
 	return wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 1 << 10, Cap: 10 * time.Second}.DelayFunc()
 }
 
-// persist makes a call again and again for resultPatience if need be. When ctx
-// ends, before or meanwhile, it does so for resultPatienceStopping more, since
-// that is when a user wants to know.
+// persist repeats a call until it succeeds, for resultPatience at most. When ctx
+// ends, before or meanwhile, it goes on for resultPatienceStopping, since that is
+// when a user wants to know.
 func persist(ctx context.Context, call func(context.Context) error) error {
 	err := ctx.Err()
 	if err == nil {
@@ -114,15 +114,15 @@ func persist(ctx context.Context, call func(context.Context) error) error {
 	return err
 }
 
-// persistFor makes a call until it succeeds, ctx ends, or it was made for long
-// enough. It returns the call's last error.
+// persistFor repeats a call until it succeeds, ctx ends, or the time is up. It
+// returns the call's last error.
 func persistFor(ctx context.Context, patience time.Duration, call func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var last error
 	err := retryDelays().Until(bounded, true, true, func(ctx context.Context) (bool, error) {
 		err := call(ctx)
-		if err != nil && (last == nil || ctx.Err() == nil) { // of a call that was cut off, the one before tells more
+		if err != nil && (last == nil || ctx.Err() == nil) { // the error of a call that ctx cut off says less than the one before
 			last = err
 		}
 		return err == nil, nil

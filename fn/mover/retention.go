@@ -18,9 +18,9 @@ import (
 // a volume over a network may take minutes to list.
 const adviceTime = time.Minute
 
-// Installation tells the runs of one 3scale from those of another on the same
-// volume. The UID of the APIManager is no part of it: a restored one is the same
-// installation.
+// Installation identifies the 3scale that a run is of: a volume may hold runs of
+// several. The UID of the APIManager is no part of it, since a restored one is the
+// same installation.
 type Installation struct{ Namespace, APIManager string }
 
 // InstallationOf returns whose backup a run is.
@@ -52,7 +52,7 @@ func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, no
 	return decisions
 }
 
-// newestWithFiles is why a run stays that no rule of the policy keeps.
+// newestWithFiles is the reason why a run stays that no rule of the policy keeps.
 const newestWithFiles = "newest with the file storage"
 
 // policyOf reads the policy of a command line.
@@ -90,8 +90,8 @@ type pruner struct {
 	warnings []string
 }
 
-// prune applies the policy after a run that verified. Whatever comes of it, that
-// run is on the volume: what fails is a warning.
+// prune applies the policy after a run that verified. That run is on the volume
+// whatever happens, so a failure is a warning.
 func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 	if p.policy.KeepsAll() {
 		return
@@ -101,10 +101,10 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 		p.warnf("retention was not applied: %v", err)
 		return
 	}
-	for i, run := range going { // oldest first: those go that would be missed least, should this be interrupted
+	for i, run := range going { // oldest first: if this is interrupted, the least wanted are gone
 		left := len(going) - i
 		goOn := false
-		if err := p.unread(ctx); err != nil { // asked each time, since to remove many takes long
+		if err := p.unread(ctx); err != nil { // asked each time, since removing many takes long
 			p.warnf("retention was not applied: %v", err)
 		} else {
 			goOn = p.remove(ctx, run)
@@ -119,8 +119,8 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 	}
 }
 
-// unread returns an error while a restore reads the volume: it reads in more than
-// one pod, and between them holds no run.
+// unread returns an error while a restore reads the volume. A restore reads in more
+// than one pod, and between two of them no lock holds the run.
 func (p *pruner) unread(ctx context.Context) error {
 	readers, ok := p.env.Reporter.(Readers)
 	if !ok {
@@ -137,8 +137,8 @@ func (p *pruner) unread(ctx context.Context) error {
 	return err
 }
 
-// going returns the runs that the policy lets go, oldest first. The run that was
-// just written is none of them, nor is the newest: these are two when another
+// going returns the runs that the policy lets go, oldest first. Neither the run
+// that was just written nor the newest is among them: they are two runs if another
 // writer was faster.
 func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	runs, err := p.volume.Runs()
@@ -154,10 +154,10 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	return slices.DeleteFunc(goingOf(decisions), func(id string) bool { return id == written.Run }), nil
 }
 
-// counted leaves out the runs that may be forged: those that are not what their
-// digests are known of, and those of unknown digests that come after a known run,
-// since what the status does not know of ours is older than what it does. Like runs
-// that are damaged, they displace no other, and stay for somebody to look at.
+// counted leaves out the runs that may be forged: those whose digests are not the
+// known ones, and those of unknown digests that come after a known run, since the
+// status forgets the oldest runs first. Like damaged runs, they displace no other,
+// and stay for somebody to look at.
 func (p *pruner) counted(runs []archive.RunInfo, written string) []archive.RunInfo {
 	var counted []archive.RunInfo
 	afterKnown := false
@@ -242,15 +242,15 @@ func (p *pruner) warnf(format string, args ...any) {
 }
 
 // tell adds what was done to the result. Its warnings come before those of the
-// manifest, of which a long list is cut.
+// manifest, since a long list is cut at its end.
 func (p *pruner) tell(result *job.Result, manifest *archive.Manifest) {
 	result.Removed, result.FreedBytes = job.BoundedIDs(p.removed), p.freed
 	fromManifest := slices.DeleteFunc(slices.Clone(manifest.Warnings), func(w string) bool { return slices.Contains(p.warnings, w) })
 	result.Warnings = job.Bounded(append(p.warnings, fromManifest...))
 }
 
-// advise tells, for a run that found no space, what could be freed. Nothing is
-// removed before a new run has verified: until then nobody knows if there will be one.
+// advise says, for a run that found no space, what could be freed. Nothing is
+// removed before a new run has verified: until then nobody knows whether there will be one.
 func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 	var noSpace *archive.NoSpaceError
 	if !errors.As(err, &noSpace) {
@@ -267,8 +267,8 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 	freed, freedErr := p.volume.Freed(ctx, going)
 	switch {
 	case listErr != nil || freedErr != nil:
-		// Why that is not known is no reason of the run: it may be this function's own deadline.
-		return fmt.Errorf("%w; what %s would free cannot be told: %s", err, rules, errors.Join(listErr, freedErr).Error())
+		// The error of looking is not wrapped: it must not decide on the reason of the run's failure.
+		return fmt.Errorf("%w; cannot tell what %s would free: %s", err, rules, errors.Join(listErr, freedErr).Error())
 	case len(going) == 0:
 		return fmt.Errorf("%w; %s would free nothing now: no run on the volume would go", err, rules)
 	}

@@ -16,8 +16,8 @@ import (
 // for a writer, and needs no key.
 //
 // Damage is what it looks for, and no error: the verification is complete, the
-// report tells of the damage, and the exit code is 0, since the Job did what it
-// is for and another try would find the same. The error, if any, is that of a
+// report names the damage, and the exit code is 0, since the Job did its work and
+// another try would find the same. The error, if any, is that of a
 // volume that could not be read or of an interruption, else that of the report;
 // ExitCode turns it into an exit code.
 func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification, error) {
@@ -71,8 +71,8 @@ func latestKnown(runs []archive.RunInfo, o job.VerifyOptions) string {
 	return o.Run
 }
 
-// expected are the digests to compare with, by run: of what must be there, and of
-// what is known and still there, since retention removes runs.
+// expected returns the digests to compare with, by run: those of runs that must be
+// there, and those of known runs that are still there, since retention removes runs.
 func expected(runs []archive.RunInfo, o job.VerifyOptions) map[string]string {
 	expect := make(map[string]string)
 	known := job.KnownManifests(o.Known)
@@ -87,8 +87,7 @@ func expected(runs []archive.RunInfo, o job.VerifyOptions) map[string]string {
 	return expect
 }
 
-// denied tells that reading was forbidden from that writing was: here, nothing
-// is written.
+// denied makes a permission error one of reading: here, nothing is written.
 func denied(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return &failure{v1alpha1.ReasonUnreadable, err}

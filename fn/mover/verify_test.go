@@ -281,7 +281,7 @@ func TestBackupProvesLinks(t *testing.T) {
 	result, err := mover.Backup(t.Context(), v.options, mover.Env{Now: func() time.Time { return noon.AddDate(0, 0, 4) }})
 	require.NoError(t, err)
 	require.Len(t, result.Warnings, 2)
-	assert.Contains(t, result.Warnings[0], "stored files of earlier runs were damaged and are what was written again")
+	assert.Contains(t, result.Warnings[0], "damaged files of earlier runs were replaced by good copies")
 	assert.Contains(t, result.Warnings[1], "tenant/logo.png is damaged")
 	got, err := v.run()
 	require.NoError(t, err)

@@ -97,7 +97,7 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	volume := w.destination(cluster.VolumeOptions{Filesystem: cluster.Linkless, HostPath: true})
 	require.NoError(t, w.apply(onVolume(volume, "")))
 	first := w.untilCompleted(nightly)
-	w.assertCondition(first, "Warning", "True", "RunWarnings", "Volume cannot hold symlinks", "no links for APIManagerRestore")
+	w.assertCondition(first, "Warning", "True", "RunWarnings", "Volume cannot hold symlinks", "APIManagerRestore cannot read the volume")
 	require.NoError(t, w.apply(onVolume(volume, "again")))
 	second := w.untilCompleted(nightly, lastRun(first))
 	assert.Equal(t, []string{lastRun(first), lastRun(second)}, w.verified(volume.Path))

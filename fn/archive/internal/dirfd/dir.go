@@ -41,7 +41,7 @@ func Open(path string) (*Dir, error) {
 	return &Dir{FD: fd, Path: path}, nil
 }
 
-// Retry repeats a system call that a signal interrupted.
+// Retry repeats a system call as long as signals interrupt it.
 func Retry[T any](call func() (T, error)) (T, error) {
 	for {
 		v, err := call()
@@ -74,7 +74,7 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 // errInside says that a directory lies in one that it must not lie in.
 var errInside = errors.New("it lies in the backup volume")
 
-// Beyond returns errInside if the directory is another one or lies below it, as far as this process may look upwards.
+// Beyond returns errInside if the directory is the other one or lies below it, as far as this process may look upwards.
 func (d *Dir) Beyond(other *Dir) error {
 	var outer, here, last unix.Stat_t
 	if err := unix.Fstat(other.FD, &outer); err != nil {

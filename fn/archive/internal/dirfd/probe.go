@@ -11,7 +11,7 @@ const TemporaryPrefix = ".new-"
 
 const probeName = TemporaryPrefix + "probe"
 
-// Unsupported tells if an error says that the file system has no symlinks or hard links.
+// Unsupported reports whether an error says that the file system has no symlinks or hard links.
 func Unsupported(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS)
 }

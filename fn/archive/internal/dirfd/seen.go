@@ -67,7 +67,7 @@ func (s *Seen) find(dir int, name string) (digest string, err error, known bool)
 	return hex.EncodeToString(file.digest[:]), nil, true
 }
 
-// doubt tells if a file may be read again.
+// doubt reports whether a file may be read again.
 func (s *Seen) doubt() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

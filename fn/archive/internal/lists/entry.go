@@ -33,12 +33,12 @@ type Entry struct {
 	Lost    string    // of a file that is stored, the names of its attributes that are not kept, for messages
 }
 
-// SameMeta tells if all but the digest of two entries of one path is the same.
+// SameMeta reports whether all but the digest of two entries of one path is the same.
 func (e *Entry) SameMeta(o *Entry) bool {
 	return e.SameContent(o) && e.UID == o.UID && e.GID == o.GID && e.Link == o.Link
 }
 
-// SameContent tells if a file can be taken for unchanged: same kind, size, mtime and mode.
+// SameContent reports whether a file can be taken for unchanged: same kind, size, mtime and mode.
 func (e *Entry) SameContent(o *Entry) bool {
 	return e.Kind == o.Kind && e.Mode == o.Mode && e.Size == o.Size && e.ModTime.Equal(o.ModTime)
 }
@@ -78,12 +78,12 @@ func JoinPath(dir, name string) string {
 	return dir + "/" + name
 }
 
-// Below tells if a path is that of an entry below a directory, which is not the root.
+// Below reports whether a path is that of an entry below a directory, which is not the root.
 func Below(path, dir string) bool {
 	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
 }
 
-// ValidPath tells if a path is relative, clean and stays below its root. Any byte but zero may be in an element.
+// ValidPath reports whether a path is relative, clean and stays below its root. Any byte but zero may be in an element.
 func ValidPath(path string) bool {
 	if path == "." {
 		return true

@@ -19,7 +19,7 @@ const (
 	SumsName   = "SHA256SUMS" // also in the directory of a run
 )
 
-// IsOfTree tells if a name is one in the directory of a tree.
+// IsOfTree reports whether a name is one in the directory of a tree.
 func IsOfTree(name string) bool {
 	return name == FilesDir || name == MTREEName || name == SumsName || name == XattrsName
 }

@@ -65,7 +65,7 @@ func sumUnescaper() *strings.Replacer {
 	return strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r")
 }
 
-// IsDigest tells if s is a SHA-256 in lower-case hex.
+// IsDigest reports whether s is a SHA-256 in lower-case hex.
 func IsDigest(s string) bool {
 	if len(s) != sumLen {
 		return false

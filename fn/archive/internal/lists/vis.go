@@ -24,7 +24,7 @@ func Escape(path string) string { return string(appendVis(nil, path)) }
 // Unescape reverses Escape.
 func Unescape(text string) (string, error) { return unvis([]byte(text)) }
 
-// plainVis tells if a byte stands for itself.
+// plainVis reports whether a byte stands for itself.
 func plainVis(c byte) bool {
 	switch c {
 	case '\\', '#', '*', '?', '[', '=':

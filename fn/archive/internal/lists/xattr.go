@@ -39,7 +39,7 @@ func xattrOf(xattrs []Xattr, name string) (value string, ok bool) {
 	return "", false
 }
 
-// HasXattr tells if an entry has an attribute.
+// HasXattr reports whether an entry has an attribute.
 func (e *Entry) HasXattr(name string) bool {
 	_, ok := xattrOf(e.Xattrs, name)
 	return ok
@@ -199,7 +199,7 @@ func (r *XattrsReader) advance() error {
 // size is what counts towards maxXattrs.
 func (x *Xattr) size() int { return len(x.Name) + len(x.Value) }
 
-// Fits tells if one more attribute has room beside others.
+// Fits reports whether one more attribute has room beside others.
 func (x *Xattr) Fits(others []Xattr) bool {
 	size := x.size()
 	for i := range others {
@@ -221,7 +221,7 @@ func parseXattr(line []byte) (Xattr, error) {
 	return Xattr{Name: text, Value: string(data)}, err
 }
 
-// KeepsXattr tells if a backup keeps an attribute of that name: those of users, and POSIX access control lists.
+// KeepsXattr reports whether a backup keeps an attribute of that name: those of users, and POSIX access control lists.
 func KeepsXattr(name string) bool {
 	return name == ACLAccess || name == ACLDefault || len(name) > len(userXattr) && name[:len(userXattr)] == userXattr
 }

@@ -22,12 +22,12 @@ type depth struct {
 	omitted bool // symlinks may be missing where the directory cannot hold any
 }
 
-// difference is an entry that the run and the directory do not have alike.
+// difference is an entry that differs between the run and the directory.
 type difference struct{ path, why string }
 
 func (d *difference) Error() string { return d.path + " " + d.why }
 
-// compare returns the first difference that it comes upon; nil: there is none.
+// compare returns the first difference that it finds; nil: there is none.
 func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) {
 	files := t.result.Entries
 	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
@@ -161,7 +161,7 @@ func (c *comparer) close() {
 	}
 }
 
-// same tells if the directory has the content of a file of the run. What it may not read is not the same.
+// same reports whether the directory has the content of a file of the run. A file that cannot be read does not.
 func (c *comparer) same(ctx context.Context, want *lists.Entry) (bool, error) {
 	if c.plain {
 		digest, err := c.hasher.Digest(ctx, want.Path, want.Size)

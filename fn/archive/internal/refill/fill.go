@@ -134,7 +134,8 @@ func (t *Target) collect(items []item) error {
 	return nil
 }
 
-// removeLeftovers removes what interrupted tries left. Those of other runs are to be told no more from data.
+// removeLeftovers removes what interrupted tries left, of other runs too: without their markers, which go as well, nothing
+// would tell them from data.
 func (t *Target) removeLeftovers(ctx context.Context) error {
 	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
 	defer dirs.Close()

@@ -32,7 +32,7 @@ func newOwners(volumeGroup uint32) *owners {
 	return o
 }
 
-// isOurs tells if a user's entries are this process's to change.
+// isOurs reports whether a user's entries are this process's to change.
 func (o *owners) isOurs(uid uint32) bool { return uid == o.uid || o.uid == 0 }
 
 // give gives an entry that belongs to uid and gid to its recorded owners, else to the volume's group. It returns whom

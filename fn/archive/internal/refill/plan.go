@@ -14,7 +14,7 @@ import (
 // special is the kind of an entry that no run holds: a FIFO, socket or device.
 const special lists.Kind = "special"
 
-// plan is what comparing names, kinds and sizes tells.
+// plan is what follows from comparing names, kinds and sizes.
 type plan struct {
 	empty     bool
 	foreign   string       // an entry of the directory that the run does not have; empty: there is none
@@ -161,14 +161,15 @@ func (t *Target) addWanted(p pair) error {
 	return nil
 }
 
-// isMarkerToBe tells if a leftover may be of a try that was killed while it wrote its marker: no data was written then.
+// isMarkerToBe reports whether a leftover may be of a try that was killed while it wrote its marker: no data was written
+// then.
 // Where data was, it has a marker beside it.
 func isMarkerToBe(e *lists.Entry) bool {
 	dir, name := dirfd.Split(e.Path)
 	return dir == "." && temporaryName.MatchString(name)
 }
 
-// isLeftover tells if a name is one that only an interrupted try leaves.
+// isLeftover reports whether a name is one that only an interrupted try leaves.
 func isLeftover(e *lists.Entry) bool {
 	dir, name := dirfd.Split(e.Path)
 	return e.Kind == lists.File && (temporaryName.MatchString(name) || dir == "." && markerName.MatchString(name))

@@ -251,7 +251,7 @@ func (t *Target) notEmpty(path, why string) error {
 	return &NotEmptyError{Dir: t.Root.Path, Path: lists.Escape(path), Why: why}
 }
 
-// prepare finds out what can go wrong before anything is written, and writes the marker.
+// prepare finds what would make the refill fail, before anything is written, and writes the marker.
 func (t *Target) prepare(ctx context.Context) error {
 	if first := t.plan.firstFile; first != nil {
 		opener := t.Source.Opener()

@@ -77,7 +77,7 @@ func (w *writer) one(ctx context.Context, it *item) error {
 	return w.dst.Wrap("write", it.want.Path, err)
 }
 
-// isThere tells if the directory has the entry with its content.
+// isThere reports whether the directory has the entry with its content.
 func (w *writer) isThere(ctx context.Context, it *item) (bool, error) {
 	if it.got.Kind != it.want.Kind || it.got.Size != it.want.Size && it.want.Kind == lists.File || it.got.Link != it.want.Link {
 		return false, nil

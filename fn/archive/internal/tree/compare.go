@@ -103,7 +103,7 @@ type differ struct {
 	line   []byte
 }
 
-// find tells if the entry of the same path is exactly the same, and returns it if it is not; nil if there is none.
+// find reports whether the entry of the same path is exactly the same, and returns it if not; nil if there is none.
 func (d *differ) find(e *lists.Entry) (was *lists.Entry, exact bool, err error) {
 	d.line = lists.AppendMTREE(d.line[:0], e)
 	if d.ahead == nil && d.reader.Skip(d.line, e) {

@@ -67,7 +67,7 @@ func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
 	return p.damaged, err
 }
 
-// unproven tells if a file is to be linked and was not read yet.
+// unproven reports whether a file is to be linked and was not read yet.
 func unproven(f walk.Flags) bool {
 	return f&walk.SameFile != 0 && f&(walk.Proven|walk.Kept) == 0
 }

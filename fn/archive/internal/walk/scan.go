@@ -213,7 +213,7 @@ func (s *scanner) refuse(task scanTask, err error) {
 	}
 }
 
-// Vanished tells if an error means that an entry is no longer there, or no longer what it was.
+// Vanished reports whether an error means that an entry is gone, or is something else now.
 func Vanished(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ESTALE)
 }

@@ -27,7 +27,7 @@ func NewStamper(d *dirfd.Dir, now time.Time) (Stamper, error) {
 	return Stamper{before: now.Add(-granularity), inodes: numbersInodes(uint32(st.Type))}, nil
 }
 
-// numbersInodes tells if a file has the same inode number on the file system of that type whenever it is mounted.
+// numbersInodes reports whether a file has the same inode number on the file system of that type whenever it is mounted.
 func numbersInodes(magic uint32) bool {
 	switch magic {
 	case unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC,

@@ -114,7 +114,7 @@ func (r *XattrReader) value(fd int, name string) (string, error) {
 	return string(r.buf[:n]), nil
 }
 
-// means tells if something is lost with an attribute that is not kept. Every file on NFS 4 has an access control list,
+// means reports whether losing an attribute loses anything. Every file on NFS 4 has an access control list,
 // which mostly says no more than its mode.
 func means(name, value string) bool {
 	if name != "system.nfs4_acl" {
