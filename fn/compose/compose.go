@@ -31,6 +31,7 @@ func Compose(o Observed) Desired {
 	if err != nil {
 		return refused(o, v1alpha1.ReasonNamespaceRefused, err, "the namespace is proven")
 	}
+	o.Composed = ofTheirKinds(o.Composed)
 	f, err := gather(o, scope)
 	if err != nil {
 		return refused(o, v1alpha1.ReasonInternalError, err, "this is mended")

@@ -2,6 +2,7 @@ package compose_test
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,28 @@ func TestForgedVerificationLabelBesideRun(t *testing.T) {
 	w.relabel("verify-report/"+id, v1alpha1.LabelVerification, "20990101t000000z-00000000")
 	w.reconcileAll()
 	assert.Nil(t, w.verifyJob(), "beside a run")
+}
+
+// TestForgedResourceName: the name of a composed resource is an annotation of its
+// object, and so whoever may write a ConfigMap can have it counted as a Job.
+func TestForgedResourceName(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]string{
+		"job/x": "ConfigMap", "objects/x": "ConfigMap", "secret/x": "ConfigMap", "report/20990101t000000z-00000000": "Secret",
+		"verify-job/20990101t000000z-00000000": "ConfigMap", "verify-report/20990101t000000z-00000000": "Secret",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPocket(t, beside(nightlySpec))
+			p.reconcile()
+			p.observed.Composed[name] = object(t, `{apiVersion: v1, kind: `+kind+`, metadata: {name: x, namespace: 3scale,
+				labels: {backup.threescale.dev/run: 20990101t000000z-00000000}}}`).Object
+			desired := p.reconcile() // which fails the test if the answer is fatal
+			assert.Empty(t, desired.Status.Runs)
+			assert.Nil(t, desired.Status.Verification)
+			assert.NotContains(t, slices.Collect(maps.Keys(desired.Resources)), name)
+		})
+	}
 }
 
 func TestForgedCauseIsShort(t *testing.T) {

@@ -17,6 +17,42 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
+// ofTheirKinds are the composed objects that are of the kind which their name stands
+// for: an object's annotation has the name, and many may write ConfigMaps.
+func ofTheirKinds(composed map[string]Object) map[string]Object {
+	out := make(map[string]Object, len(composed))
+	for key, object := range composed {
+		if object.text("kind") == kindOf(key) {
+			out[key] = object
+		}
+	}
+	return out
+}
+
+func kindOf(key string) string {
+	name, _, isOneOfMany := strings.Cut(key, "/")
+	if isOneOfMany {
+		name += "/"
+	}
+	switch name {
+	case facts.KeyVolume:
+		return "PersistentVolumeClaim"
+	case facts.KeyServiceAccount:
+		return "ServiceAccount"
+	case facts.KeyRole:
+		return "Role"
+	case facts.KeyRoleBinding:
+		return "RoleBinding"
+	case facts.KeyJob, facts.KeyVerifyJob:
+		return "Job"
+	case facts.KeyReport, facts.KeyVerifyReport:
+		return "ConfigMap"
+	case facts.KeyObjects, facts.KeySecretCopy:
+		return "Secret"
+	}
+	return ""
+}
+
 // gather reads what is observed, for the backup of a namespace and a name.
 func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
 	f := &facts.Facts{
@@ -210,7 +246,7 @@ func destination(o Observed, in answers, f *facts.Facts) facts.Destination {
 			continue
 		}
 		j := jobOf(object)
-		if j != nil && !facts.HasEnded(f.Status, object.label(v1alpha1.LabelRun)) {
+		if !facts.HasEnded(f.Status, object.label(v1alpha1.LabelRun)) {
 			d.JobName = max(d.JobName, j.PVCName)
 		}
 		d.JobRetains = d.JobRetains || j.IsActive() && j.Retains

@@ -164,9 +164,6 @@ func namespaceOf(o Object) *corev1.Namespace {
 }
 
 func reportOf(o Object) *corev1.ConfigMap {
-	if o == nil {
-		return nil
-	}
 	return &corev1.ConfigMap{ObjectMeta: o.meta(), Data: o.object("data").texts()}
 }
 
@@ -191,11 +188,7 @@ func secretOf(o Object, resourceVersion string) *facts.Secret {
 	}
 }
 
-// jobOf reads a Job; nil of none.
 func jobOf(o Object) *facts.Job {
-	if o == nil {
-		return nil
-	}
 	j := &facts.Job{Kept: keptJob(o)}
 	j.ObjectMeta = o.meta()
 	for _, c := range o.objects("status", "conditions") {
