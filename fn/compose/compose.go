@@ -57,7 +57,7 @@ func Compose(o Observed) Desired {
 // never be written.
 func history(o Observed, scope ClaimRef, f *facts.Facts) (*facts.Facts, []task.Work, []Event) {
 	past := task.Find(f)
-	if !task.SlotWaits(f, past[0]) {
+	if !task.SlotWaits(f, past) {
 		return f, past, nil
 	}
 	o.Composite.Status = record(f, past)

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"threescale.dev/backup/fn/api/job"
 )
 
 func TestStatusIsDropped(t *testing.T) {
@@ -48,4 +50,19 @@ func TestSlotAfterAnUnrecordedEnd(t *testing.T) {
 	assert.Contains(t, w.runID(), "20261124t020000z")
 	w.succeedNow()
 	w.requireRuns([]string{"20261124t02", "20261123t02"}, "")
+}
+
+func TestSlotAfterAnUnrecordedVerification(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(nightlySpec+`, `+weeklySpec))
+	w.reconcile()
+	w.runAt("2026-11-29T02:00:00Z")
+	w.at("2026-11-29T05:00:01Z")
+	w.untilVerifying()
+	kept := w.Composite.DeepCopy().Object["status"]
+	w.verified(job.Verification{Runs: 1})
+	w.Composite.Object["status"] = kept
+	assert.Equal(t, []string{"Verified", "BackupStarted"}, eventsOf(w.at("2026-11-30T02:00:05Z")))
+	w.untilJob()
+	assert.Contains(t, w.runID(), "20261130t020000z")
 }

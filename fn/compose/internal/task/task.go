@@ -200,12 +200,15 @@ func endedNow(all []Work, states ...v1alpha1.RunState) bool {
 // had too many events.
 const BreakerCooldown = 5 * time.Minute
 
-// SlotWaits reports whether a slot has come though the task before it, which ended a
-// while ago, is not recorded.
-func SlotWaits(f *facts.Facts, w Work) bool {
-	t := w.Base()
-	_, isDue := t.Slots.Due()
-	return isDue && t.EndedNow && t.EndTime != nil && f.Now.Sub(t.EndTime.Time) > BreakerCooldown
+// SlotWaits reports whether a slot has come though a task, which ended a while ago,
+// is not recorded.
+func SlotWaits(f *facts.Facts, all []Work) bool {
+	isDue := func(w Work) bool { _, isDue := w.Base().Slots.Due(); return isDue }
+	unrecorded := func(w Work) bool {
+		t := w.Base()
+		return t.EndedNow && t.EndTime != nil && f.Now.Sub(t.EndTime.Time) > BreakerCooldown
+	}
+	return slices.ContainsFunc(all, isDue) && slices.ContainsFunc(all, unrecorded)
 }
 
 // Identity returns what all tasks share: the identity of their pods, which may write
