@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -79,7 +78,11 @@ func decide(f *facts.Facts, findings preflight.Findings, past []task.Work) []tas
 
 // render returns what core is to apply, and what users are to read.
 func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) Desired {
-	resources, err := rendered(f, now, status)
+	resources := task.Identity(f, now)
+	var errs []error
+	for _, work := range now {
+		errs = append(errs, work.Resources(f, status, resources))
+	}
 	pvc, kept := volume.Render(f, findings.Passed())
 	if pvc != nil {
 		resources[facts.KeyVolume] = pvc
@@ -92,18 +95,8 @@ func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status
 		Events:     events(f, now, status),
 		Ready:      findings.Passed(),
 		TTL:        ttl(f, findings.Passed(), now, status),
-		Fatal:      err,
+		Fatal:      errors.Join(errs...),
 	}
-}
-
-// rendered are the objects of the tasks, and what those share.
-func rendered(f *facts.Facts, now []task.Work, status v1alpha1.ThreeScaleBackupStatus) (map[string]runtime.Object, error) {
-	out := task.Identity(f, now)
-	var errs []error
-	for _, work := range now {
-		errs = append(errs, work.Resources(f, status, out))
-	}
-	return out, errors.Join(errs...)
 }
 
 // scopeOf returns the namespace and the name that everything is composed for.
@@ -175,9 +168,9 @@ func guard(o Observed, desired Desired) error {
 		if _, kept := desired.Resources[key]; kept {
 			continue
 		}
-		isJob := strings.HasPrefix(key, facts.KeyJob) || strings.HasPrefix(key, facts.KeyVerifyJob)
-		if key == facts.KeyVolume || isJob && jobOf(object).IsActive() {
-			return fmt.Errorf(text.DropsInUse, object.text("kind"), object.name())
+		kind := object.text("kind")
+		if key == facts.KeyVolume || kind == "Job" && jobOf(object).IsActive() {
+			return fmt.Errorf(text.DropsInUse, kind, object.name())
 		}
 	}
 	return nil

@@ -200,7 +200,7 @@ func jobOf(o Object) *facts.Job {
 	pod := o.object("spec", "template", "spec")
 	for _, container := range pod.objects("containers") {
 		args, _, _ := unstructured.NestedStringSlice(container, "args")
-		j.Retains = j.Retains || hasPrefix(args, "--keep-")
+		j.Retains = j.Retains || slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--keep-") })
 	}
 	for _, volume := range pod.objects("volumes") {
 		if volume.text("name") == specs.VolumeBackup {
@@ -208,10 +208,6 @@ func jobOf(o Object) *facts.Job {
 		}
 	}
 	return j
-}
-
-func hasPrefix(texts []string, prefix string) bool {
-	return slices.ContainsFunc(texts, func(text string) bool { return strings.HasPrefix(text, prefix) })
 }
 
 // keptJob emits an observed Job as it is. Of its spec only what specs.Job sets: the

@@ -102,17 +102,9 @@ type Pods struct {
 
 // MayReport reports whether the pods' identity exists and may write a report.
 func (p Pods) MayReport(report string) bool {
-	if !p.Account || p.Role == nil {
-		return false
-	}
-	for _, rule := range p.Role.Rules {
-		for _, name := range rule.ResourceNames {
-			if name == report {
-				return true
-			}
-		}
-	}
-	return false
+	return p.Account && p.Role != nil && slices.ContainsFunc(p.Role.Rules, func(rule rbacv1.PolicyRule) bool {
+		return slices.Contains(rule.ResourceNames, report)
+	})
 }
 
 // IsNew reports whether nothing is known of the composite yet, or no longer.
