@@ -321,6 +321,18 @@ func TestLocalRefuses(t *testing.T) {
 			require.NoError(t, os.Rename(filepath.Join(dir, "apps/base/x"), filepath.Join(dir, "elsewhere")))
 			require.NoError(t, os.Symlink("../../elsewhere", filepath.Join(dir, "apps/base/x")))
 		}},
+		"ignored file in a folder's place": {WorkTreeDirty, "", func(t *testing.T, dir string) {
+			gitIn(t, dir, "rm", "-q", file)
+			gitIn(t, dir, "commit", "-q", "-m", "none")
+			put(t, dir, ".git/info/exclude", "/apps\n")
+			put(t, dir, "apps/base", "mine")
+		}},
+		"ignored link in a folder's place": {WorkTreeDirty, "", func(t *testing.T, dir string) {
+			gitIn(t, dir, "rm", "-q", file)
+			gitIn(t, dir, "commit", "-q", "-m", "none")
+			put(t, dir, ".git/info/exclude", "/apps\n")
+			require.NoError(t, os.Symlink("/nowhere", filepath.Join(dir, "apps")))
+		}},
 		"merge": {WorkTreeDirty, "", func(t *testing.T, dir string) { put(t, dir, ".git/MERGE_HEAD", "x") }},
 		"linked work tree": {UnsupportedRepository, "other", func(t *testing.T, dir string) {
 			gitIn(t, dir, "worktree", "add", "-q", "-b", "other", filepath.Join(t.TempDir(), "linked"))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,6 +66,11 @@ func (l *local) checkWork(ctx context.Context, paths []string, made plumbing.Has
 			return fail(WorkTreeDirty, "cannot commit to %q: a merge, rebase or the like is not finished (%s); finish it first", l.Directory, name)
 		}
 	}
+	for _, name := range paths {
+		if err := l.checkFolders(name); err != nil {
+			return err
+		}
+	}
 	if len(paths) > 0 {
 		changed, err := l.git(ctx, append([]string{"status", "--porcelain", "-z", "--untracked-files=all", "--ignored", "--"}, paths...)...)
 		if err != nil {
@@ -72,13 +78,27 @@ func (l *local) checkWork(ctx context.Context, paths []string, made plumbing.Has
 		}
 		if first, _, found := strings.Cut(changed, "\x00"); found {
 			const state = len("XY ")
-			return fail(WorkTreeDirty, "cannot write %q in the work tree %q: it differs from the newest commit; commit it, or put it back, first", first[state:], l.Directory)
+			return l.differs(first[state:])
 		}
 	}
 	if made.IsZero() {
 		return nil
 	}
 	return l.show(ctx, l.head, made, "--dry-run")
+}
+
+func (l *local) differs(name string) error {
+	return fail(WorkTreeDirty, "cannot write %q in the work tree %q: it differs from the newest commit; commit it, or put it back, first", name, l.Directory)
+}
+
+// checkFolders refuses a path below what is no folder in the work tree. If that is ignored, git does not list it, and removes it.
+func (l *local) checkFolders(name string) error {
+	for folder := path.Dir(name); folder != "."; folder = path.Dir(folder) {
+		if found, err := os.Lstat(filepath.Join(l.Directory, folder)); err == nil && !found.IsDir() {
+			return l.differs(folder)
+		}
+	}
+	return nil
 }
 
 // show has the work tree and the index show one commit instead of another; the zero hash has no files.
