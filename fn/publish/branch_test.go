@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -295,6 +297,21 @@ func TestLocalWithLineEnds(t *testing.T) {
 			requireReason(t, publish("three", "a: 3\nb: 2\n"), WorkTreeDirty)
 		})
 	}
+}
+
+// TestLocalInATerminal: Ctrl-C there goes to all processes of a group, and must not end Git between two files.
+func TestLocalInATerminal(t *testing.T) {
+	dir, group := t.TempDir(), filepath.Join(t.TempDir(), "group")
+	gitIn(t, dir, "init", "-q", "-b", "main")
+	gitIn(t, dir, "config", "filter.seen.smudge", "cut -d' ' -f5 /proc/$$/stat >"+group+"; cat")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".gitattributes"), []byte("*.yaml filter=seen\n"), 0o644))
+	gitIn(t, dir, "add", "-A")
+	gitIn(t, dir, "commit", "-q", "-m", "attributes")
+	_, err := Local(t.Context(), Repository{Directory: dir}, folders, commitOf("one"), writing(someFiles), nil)
+	require.NoError(t, err)
+	seen, err := os.ReadFile(group)
+	require.NoError(t, err)
+	assert.NotEqual(t, strconv.Itoa(syscall.Getpgrp()), strings.TrimSpace(string(seen)))
 }
 
 func TestLocalRefuses(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -33,6 +34,9 @@ func (l *local) git(ctx context.Context, args ...string) (string, error) {
 		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX"}, name)
 	})
 	command.Env = append(command.Env, "LC_ALL=C")
+	if ctx.Done() == nil { // nothing ends it: nor does Ctrl-C, which a terminal sends to all processes of a group
+		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	}
 	var out, said bytes.Buffer
 	command.Stdout, command.Stderr = &out, &said
 	if err := command.Run(); err != nil {
