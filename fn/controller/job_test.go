@@ -1,16 +1,22 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/patch"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -67,4 +73,43 @@ func TestJobByOwnRights(t *testing.T) {
 			assert.Empty(t, jobs.Items)
 		})
 	}
+}
+
+// TestPlanOfBefore: a plan that was made of another look, as by a dry run, is gone from the status before the Job is there that looks again.
+// Whoever finds the Job later, after a call that was cut off, would go on by it.
+func TestPlanOfBefore(t *testing.T) {
+	lost := errors.New("the answer was lost")
+	var done []string
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
+	repository := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Name: "apps", Namespace: "3scale"}, Spec: sourcev1.GitRepositorySpec{Reference: &sourcev1.GitRepositoryRef{Branch: "main"}}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "3scale"}}
+	r := reconcilingOf(t, stored, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
+			if _, isJob := object.(*batchv1.Job); !isJob {
+				return c.Create(ctx, object, opts...)
+			}
+			done = append(done, "made the Job")
+			return errors.Join(c.Create(ctx, object, opts...), lost)
+		},
+		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return nil },
+		SubResourcePatch: func(_ context.Context, _ client.Client, _ string, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+			data, err := patch.Data(object)
+			assert.JSONEq(t, `{"status":{"plan":null}}`, string(data))
+			done = append(done, "dropped the plan")
+			return err
+		},
+	}, claim, repository, namespace)
+	obj := &v1alpha1.ThreeScaleRestore{}
+	ok, err := read(t.Context(), r.Client, "3scale", "dr", obj)
+	require.NoError(t, err)
+	require.True(t, ok)
+	obj.Status.Attempt = strings.Repeat("0", 64)
+	obj.Status.Plan = &v1alpha1.Plan{Run: "20261122t020000z-1a2b3c4d"}
+	w, err := r.newWork(obj, patch.NewSerialPatcher(obj, r.Client))
+	require.NoError(t, err)
+	w.state.Branch = &restore.Branch{}
+	_, err = w.proceed(t.Context())
+	require.ErrorIs(t, err, lost)
+	assert.Nil(t, obj.Status.Plan)
+	assert.Equal(t, []string{"dropped the plan", "made the Job"}, done)
 }

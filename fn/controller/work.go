@@ -125,7 +125,7 @@ func (w *work) act(ctx context.Context, action restore.Action) (result restore.R
 		err = w.drop(ctx, specs.Resyncing)
 	case restore.CleanUp:
 		err = w.cleanUp(ctx)
-	case restore.NoteResync, restore.Complete: // there is no more to them than their note
+	case restore.DropPlan, restore.NoteResync, restore.Complete: // there is no more to them than their note
 	}
 	return result, err
 }

@@ -24,6 +24,8 @@ const (
 	AskRights Action = "AskRights"
 	// ReadBranch reads the branch in Git.
 	ReadBranch Action = "ReadBranch"
+	// DropPlan removes a plan that was made of what is no longer there, as by a dry run.
+	DropPlan Action = "DropPlan"
 	// StartInspect makes the inspect Job with its helpers and empty hand-over Secrets.
 	StartInspect Action = "StartInspect"
 	// DropInspect deletes the inspect Job, so that it runs again.

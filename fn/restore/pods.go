@@ -19,6 +19,9 @@ func inspect(o *State) Decision {
 	if p := checkDoomed(o); p != nil && !o.Inspect.Exists {
 		return Stop{Problem: p, Retry: doomedRetry}
 	}
+	if o.Restore.Status.Plan != nil && !o.Inspect.Exists { // before there is a Job by which a call that was cut off would go on
+		return Act{DropPlan}
+	}
 	if i := o.Inspection; i != nil {
 		reading.completed, reading.reason, reading.message = i.Completed, i.Reason, i.Message
 	}

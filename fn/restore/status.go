@@ -65,8 +65,8 @@ func (s *State) Note(action Action, result Result, now time.Time) {
 		if s.Branch = result.Branch; s.Branch.Commit != "" {
 			status.FoundCommit = s.Branch.Commit
 		}
-	case StartInspect:
-		status.Plan = nil // one of before, as of a dry run, was made of what is there no more
+	case DropPlan:
+		status.Plan = nil
 	case MakePlan:
 		s.Planned, status.Plan = true, result.Plan
 		status.RestoredRun, status.ManifestSHA256 = s.Inspection.Run, s.Inspection.ManifestSHA256

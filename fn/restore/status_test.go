@@ -21,10 +21,10 @@ func TestNote(t *testing.T) {
 		result Result
 		want   func(*State)
 	}{
-		"RightsAsked":   {nil, AskRights, Result{RightsMissing: []string{"get x"}}, func(s *State) { s.RightsAsked, s.RightsMissing = true, []string{"get x"} }},
-		"BranchRead":    {nil, ReadBranch, Result{Branch: &Branch{}}, func(s *State) { s.Branch = &Branch{} }},
-		"CommitFound":   {nil, ReadBranch, Result{Branch: &Branch{Commit: commit}}, func(s *State) { s.Branch, s.Restore.Status.FoundCommit = &Branch{Commit: commit}, commit }},
-		"InspectStarts": {planned, StartInspect, Result{}, func(s *State) { s.Restore.Status.Plan = nil }},
+		"RightsAsked": {nil, AskRights, Result{RightsMissing: []string{"get x"}}, func(s *State) { s.RightsAsked, s.RightsMissing = true, []string{"get x"} }},
+		"BranchRead":  {nil, ReadBranch, Result{Branch: &Branch{}}, func(s *State) { s.Branch = &Branch{} }},
+		"CommitFound": {nil, ReadBranch, Result{Branch: &Branch{Commit: commit}}, func(s *State) { s.Branch, s.Restore.Status.FoundCommit = &Branch{Commit: commit}, commit }},
+		"PlanDropped": {planned, DropPlan, Result{}, func(s *State) { s.Restore.Status.Plan = nil }},
 		"PlanMade": {inspected, MakePlan, Result{Plan: &v1alpha1.Plan{Run: run}}, func(s *State) {
 			s.Planned, s.Restore.Status.Plan = true, &v1alpha1.Plan{Run: run}
 			s.Restore.Status.RestoredRun, s.Restore.Status.ManifestSHA256 = run, manifestDigest
@@ -45,6 +45,7 @@ func TestNote(t *testing.T) {
 		"RefillDone":   {nil, StartRefill, Result{}, func(*State) {}},
 		"RefillAgain":  {planned, DropRefill, Result{}, func(*State) {}},
 		"InspectAgain": {planned, DropInspect, Result{}, func(*State) {}},
+		"InspectStart": {nil, StartInspect, Result{}, func(*State) {}},
 		"ResyncStarts": {nil, StartResync, Result{}, func(*State) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
