@@ -24,7 +24,9 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -41,6 +43,7 @@ import (
 	"threescale.dev/backup/fn/cmd/internal/version"
 	"threescale.dev/backup/fn/confine"
 	"threescale.dev/backup/fn/controller"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // options are the flags.
@@ -202,20 +205,31 @@ func startup(config *rest.Config, log logr.Logger) error {
 // has just made or removed must not seem otherwise, Secrets are not kept, and of
 // what is watched only the metadata is.
 func uncached() []client.Object {
+	apiManager := &metav1.PartialObjectMetadata{}
+	apiManager.SetGroupVersionKind(schema.FromAPIVersionAndKind(threescale.APIManagerAPIVersion, threescale.APIManagerKind))
 	return []client.Object{
 		&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Namespace{}, &corev1.Pod{}, &corev1.ServiceAccount{},
 		&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &batchv1.Job{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
-		&v1alpha1.ThreeScaleRestore{}, &sourcev1.GitRepository{}, &kustomizev1.Kustomization{},
+		&v1alpha1.ThreeScaleRestore{}, &sourcev1.GitRepository{}, &kustomizev1.Kustomization{}, apiManager,
 	}
 }
 
-// manager makes the manager.
-func (o *options) manager(restConfig *rest.Config) (ctrl.Manager, error) {
+// types are those of the objects that the controller reads and writes.
+func types() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("cannot register types: %w", err)
 		}
+	}
+	return scheme, nil
+}
+
+// manager makes the manager.
+func (o *options) manager(restConfig *rest.Config) (ctrl.Manager, error) {
+	scheme, err := types()
+	if err != nil {
+		return nil, err
 	}
 	namespaces := map[string]cache.Config{}
 	if !o.watch.AllNamespaces {
