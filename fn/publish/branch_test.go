@@ -299,6 +299,22 @@ func TestLocalWithLineEnds(t *testing.T) {
 	}
 }
 
+// TestLocalRunsNoHook: neither those in Git's own folder, nor the one that is asked what has changed.
+func TestLocalRunsNoHook(t *testing.T) {
+	dir, ran := t.TempDir(), filepath.Join(t.TempDir(), "ran")
+	gitIn(t, dir, "init", "-q", "-b", "main")
+	gitIn(t, dir, "commit", "-q", "--allow-empty", "-m", "seed")
+	hooks := filepath.Join(dir, ".git", "hooks")
+	require.NoError(t, os.MkdirAll(hooks, 0o755))
+	for _, name := range []string{"post-index-change", "fsmonitor"} {
+		require.NoError(t, os.WriteFile(filepath.Join(hooks, name), []byte("#!/bin/sh\ntouch "+ran+"\n"), 0o755))
+	}
+	gitIn(t, dir, "config", "core.fsmonitor", filepath.Join(hooks, "fsmonitor"))
+	_, err := Local(t.Context(), Repository{Directory: dir}, folders, commitOf("one"), writing(someFiles), nil)
+	require.NoError(t, err)
+	assert.NoFileExists(t, ran)
+}
+
 // TestLocalInATerminal: Ctrl-C there goes to all processes of a group, and must not end Git between two files.
 func TestLocalInATerminal(t *testing.T) {
 	dir, group := t.TempDir(), filepath.Join(t.TempDir(), "group")

@@ -27,7 +27,7 @@ const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 // git runs the git program in the repository, without hooks, and returns what it prints.
 func (l *local) git(ctx context.Context, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, "git", append([]string{"--literal-pathspecs", "-c", "core.hooksPath=" + os.DevNull}, args...)...)
+	command := exec.CommandContext(ctx, "git", append([]string{"--literal-pathspecs", "-c", "core.hooksPath=" + os.DevNull, "-c", "core.fsmonitor=false"}, args...)...)
 	command.Dir = l.Directory
 	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { // of a repository that is meant elsewhere
 		name, _, _ := strings.Cut(variable, "=")
