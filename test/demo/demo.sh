@@ -12,7 +12,7 @@ trap 'rm -rf "$dir"' EXIT
 
 run() { printf '\n$ %s\n' "$*"; "$@"; }
 
-echo "Building and making up an installation: 3,000 files for 10 tenants, 13 Secrets, 2 ConfigMaps ..."
+echo "Building and making up an installation: 3,000 files for 10 tenants, 18 Secrets, 3 ConfigMaps ..."
 go build -o "$dir/bin/" ./fn/cmd/threescale-backup ./test/dataset/generate ./test/demo/kustomized ./test/demo/decrypted \
   filippo.io/age/cmd/age-keygen
 "$dir/bin/generate" -set M -seed 1 -out "$dir/files" -manifests "$dir/installation" >/dev/null
