@@ -15,13 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sources parses the Go files of a package of fn, without its tests.
+// sources parses the Go files of a package of fn and of those inside it, without
+// their tests.
 func sources(t *testing.T, name string) []*ast.File {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, "fn", filepath.FromSlash(name), "*.go"))
 	require.NoError(t, err)
+	inside, err := filepath.Glob(filepath.Join(root, "fn", filepath.FromSlash(name), "internal", "*", "*.go"))
+	require.NoError(t, err)
 	var out []*ast.File
-	for _, file := range files {
+	for _, file := range append(files, inside...) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
