@@ -23,15 +23,15 @@ const volumeClaim = "command-line"
 // backupCommand makes a run as a claim would: the function decides, the mover
 // writes, and nothing in the cluster is changed.
 type backupCommand struct {
-	Volume          string   `required:"" type:"path" help:"Directory to write the backup to."`
+	Volume          string   `required:"" type:"path" help:"Directory to write the backup to: the root of a backup volume."`
 	Objects         string   `type:"existingdir" xor:"from" help:"Read the installation from the manifests in this directory, not from a cluster."`
-	Kubeconfig      string   `type:"existingfile" help:"Kubeconfig to reach the cluster with."`
-	Context         string   `help:"Context of the kubeconfig."`
-	Namespace       string   `short:"n" help:"Namespace of the installation; that of the context by default."`
-	APIManager      string   `name:"api-manager" help:"Name of the APIManager; needed when there are several."`
+	Kubeconfig      string   `type:"existingfile" help:"Kubeconfig file; by default that of kubectl."`
+	Context         string   `help:"Context of the kubeconfig; by default its current one."`
+	Namespace       string   `short:"n" help:"Namespace of the installation; by default that of the context."`
+	APIManager      string   `name:"api-manager" help:"Name of the APIManager; needed if the namespace has several."`
 	FileStorage     string   `type:"existingdir" xor:"files" required:"" help:"Directory with the System file storage."`
 	SkipFileStorage bool     `xor:"files" required:"" help:"Leave the file storage out."`
-	Recipient       []string `placeholder:"AGE1..." help:"age recipient to encrypt for; may be repeated."`
+	Recipient       []string `placeholder:"AGE1..." help:"Encrypt the backup for this age recipient; may be repeated. By default it is not encrypted."`
 }
 
 // Run makes one run and prints its result.

@@ -12,8 +12,8 @@ import (
 
 // checkCommand checks an installation in a cluster; it changes nothing.
 type checkCommand struct {
-	Kubeconfig               string `type:"existingfile" help:"Kubeconfig to reach the cluster with."`
-	Context                  string `help:"Context of the kubeconfig."`
+	Kubeconfig               string `type:"existingfile" help:"Kubeconfig file; by default that of kubectl."`
+	Context                  string `help:"Context of the kubeconfig; by default its current one."`
 	CrossplaneNamespace      string `default:"crossplane-system" help:"Namespace of Crossplane."`
 	CrossplaneServiceAccount string `default:"crossplane" help:"ServiceAccount that Crossplane runs as."`
 	ControllerNamespace      string `default:"threescale-backup" help:"Namespace of the controller of restores."`

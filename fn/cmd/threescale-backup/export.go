@@ -20,7 +20,7 @@ import (
 type exportCommand struct {
 	treeFlags `embed:""`
 
-	Directory string `arg:"" type:"path" help:"Directory to write the tree to: that of a repository, where it has a .sops.yaml."`
+	Directory string `arg:"" type:"path" help:"Directory to write the tree to. Without --recipient, the .sops.yaml in it names the recipients."`
 }
 
 // exported is the answer in JSON.
@@ -33,8 +33,8 @@ type exported struct {
 
 // Help tells what flags cannot.
 func (*exportCommand) Help() string {
-	return `Every digest of the run is verified before anything is written. Of an earlier export of the same name, files that the
-new one does not have are removed; all others are left alone. Without Git: restore makes a commit of the same files.`
+	return `Every digest of the run is verified before anything is written. Files of an earlier export of the same name that the new one
+does not have are removed; all other files are left alone. This command does not use Git: restore commits the same files.`
 }
 
 // Run writes the tree and lists its files.

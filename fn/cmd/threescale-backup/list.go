@@ -12,7 +12,7 @@ import (
 type listCommand struct {
 	Volume    string `required:"" type:"existingdir" help:"Root of the backup volume."`
 	Retention string `placeholder:"keepLast=7,keepDaily=14" help:"Explain which runs a spec.retention would keep and what the others would free; removes nothing."`
-	TimeZone  string `placeholder:"Europe/Berlin" help:"Time zone of its hours to years, as spec.timeZone; UTC by default."`
+	TimeZone  string `placeholder:"Europe/Berlin" help:"Time zone of --retention and of the times that it prints, as spec.timeZone; UTC by default."`
 }
 
 // listedRun is one run in JSON.

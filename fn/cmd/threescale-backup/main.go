@@ -24,15 +24,15 @@ import (
 type cli struct {
 	version.Flag
 
-	Output string `short:"o" enum:"text,json" default:"text" help:"What to print: text or json."`
+	Output string `short:"o" enum:"text,json" default:"text" help:"Format of the output: text or json."`
 
-	Backup   backupCommand   `cmd:"" help:"Back up an installation onto a directory, without Crossplane."`
+	Backup   backupCommand   `cmd:"" help:"Back up an installation into a directory, without Crossplane."`
 	List     listCommand     `cmd:"" help:"List the runs on a backup volume."`
-	Verify   verifyCommand   `cmd:"" help:"Read a run again and compare every digest; needs no key."`
-	Export   exportCommand   `cmd:"" help:"Write a run as a kustomize tree, its Secrets encrypted by SOPS."`
+	Verify   verifyCommand   `cmd:"" help:"Read a run, or all runs, again and compare every digest; needs no key."`
+	Export   exportCommand   `cmd:"" help:"Write a run as a kustomize tree, with its Secrets encrypted by SOPS."`
 	Restore  restoreCommand  `cmd:"" help:"Restore a run into a directory and a Git repository on this machine."`
 	Simulate simulateCommand `cmd:"" help:"Show what a ThreeScaleBackup would compose and do, on directories."`
-	Check    checkCommand    `cmd:"" help:"Check an installation in a cluster, and say what is missing."`
+	Check    checkCommand    `cmd:"" help:"Check what is installed in a cluster, and say what is missing; changes nothing."`
 }
 
 func main() {

@@ -30,13 +30,13 @@ type restoreCommand struct {
 	treeFlags `embed:""`
 
 	Repository  string `required:"" type:"existingdir" help:"Git repository on this machine to commit to: a bare one, or the root of a work tree."`
-	Branch      string `help:"Branch to commit to; the one that is checked out by default."`
-	Path        string `default:"." help:"Folder of the repository below which the tree lies."`
+	Branch      string `help:"Branch to commit to; by default the one that is checked out."`
+	Path        string `default:"." help:"Folder of the repository to write base/ and overlays/ into."`
 	Author      string `default:"threescale-backup" help:"Name of the commit's author."`
 	Email       string `default:"threescale-backup@localhost" help:"E-mail address of the commit's author."`
-	FileStorage string `type:"path" help:"Directory to write the System file storage to; without it, it is left out."`
-	Existing    string `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do when that is not empty, and not equal to the run: ${enum}."`
-	Force       bool   `help:"Commit also when the branch has a commit of the same restore already."`
+	FileStorage string `type:"path" help:"Directory to write the System file storage to; without this flag, no files are restored."`
+	Existing    string `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do if that directory is not empty and differs from the run: ${enum}. Mirror deletes files that the run does not have."`
+	Force       bool   `help:"Commit even if the branch has a commit of the same restore already."`
 }
 
 // Help tells what flags cannot.
@@ -45,14 +45,13 @@ func (*restoreCommand) Help() string {
 then one commit is made. It touches base/<name> and overlays/<name> only. Nothing is pushed, no hook is run, and the commit is
 not signed.
 
-A work tree that has the branch checked out shows the commit at once: the git program, which must be there, updates its files and
-its index. It is refused when
-what would be written there differs from the newest commit, also by a file that is not tracked; all other changes in it stay
-as they are. A branch that is not checked out is changed without touching the work tree. One that is checked out in another
-work tree, which git worktree made, is refused.
+If the branch is checked out in the repository, its work tree shows the commit at once: the program git, which must be
+installed, updates the files and the index. The command stops if files in base/<name> or overlays/<name> of the work tree differ
+from the newest commit, or are not tracked. All other changes in the work tree stay as they are. If the branch is not checked
+out, the work tree is not touched. If it is checked out in another work tree, which git worktree made, the command stops.
 
-The commit ends with a trailer that records what was asked for. The same command again finds it, makes no second commit, and
-only sees to the file storage: --force commits once more, as after a git revert.`
+The commit ends with a trailer that records what was asked for. The same command, run again, finds the trailer, makes no second
+commit, and only checks the file storage. With --force it commits once more, as after a git revert.`
 }
 
 // Run makes the edit of the commit, fills the file storage, and commits: no

@@ -25,7 +25,7 @@ import (
 type simulateCommand struct {
 	Backup    string            `arg:"" type:"existingfile" help:"File with the ThreeScaleBackup."`
 	Objects   string            `required:"" type:"existingdir" help:"Directory with the manifests of the installation."`
-	Directory map[string]string `placeholder:"CLAIM=DIR" help:"Directory that stands for a PersistentVolumeClaim; may be repeated."`
+	Directory map[string]string `placeholder:"PVC=DIR" help:"Directory that stands for the PersistentVolumeClaim of that name; may be repeated."`
 }
 
 // Run prints what is composed, runs the Job's own command line, and prints the

@@ -25,15 +25,15 @@ import (
 type treeFlags struct {
 	Volume              string   `required:"" type:"existingdir" help:"Root of the backup volume."`
 	Run_                string   `name:"run" default:"latest" help:"ID of the run, or latest."` //nolint:revive // Run is the method
-	ManifestSHA256      string   `name:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256, such as status.manifests of the ThreeScaleBackup says."`
-	Identities          string   `type:"existingdir" help:"Folder of age identities to decrypt an encrypted run with, in files called *.agekey."`
-	Name                string   `default:"restored" help:"Name of the folders: base/<name> and overlays/<name>."`
+	ManifestSHA256      string   `name:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256. status.manifests of the ThreeScaleBackup has it."`
+	Identities          string   `type:"existingdir" help:"Directory with files *.agekey: the age identities that decrypt an encrypted run."`
+	Name                string   `default:"restored" help:"Name of the restore, and of its folders base/<name> and overlays/<name>."`
 	Namespace           string   `short:"n" required:"" help:"Namespace that the installation is restored to."`
-	WildcardDomain      string   `help:"Domain that replaces that of the backup."`
-	StorageClass        string   `help:"StorageClass that replaces that of the file storage, and that of the search index where the APIManager names one."`
-	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the URLs of databases outside the installation."`
-	Quiet               bool     `help:"Empty the Secret of the mail account, so that a copy for a rehearsal sends no mail."`
-	Recipient           []string `placeholder:"AGE1..." help:"age recipient to encrypt Secrets and ConfigMap system for; may be repeated. Without it, the .sops.yaml of the repository says for whom."`
+	WildcardDomain      string   `help:"Wildcard domain that replaces that of the backup."`
+	StorageClass        string   `help:"StorageClass of the file storage, and of the search index where the APIManager names one; by default those of the backup."`
+	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the URLs of the external databases."`
+	Quiet               bool     `help:"Write Secret system-smtp with empty values, so that a copy for a rehearsal sends no mail."`
+	Recipient           []string `placeholder:"AGE1..." help:"Encrypt Secrets and ConfigMap system for this age recipient; may be repeated. By default, .sops.yaml names the recipients."`
 }
 
 // madeTree is the tree of a verified run.

@@ -15,7 +15,7 @@ type verifyCommand struct {
 	Run_   string   `arg:"" name:"run" optional:"" help:"ID of the run, or latest, which is the default."` //nolint:revive // Run is the method
 	All    bool     `help:"Verify all runs; what they share is read once."`
 	Volume string   `required:"" type:"existingdir" help:"Root of the backup volume."`
-	Expect []string `sep:"none" aliases:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json has this SHA-256, such as status.manifests of the ThreeScaleBackup says; also called --manifest-sha256. With --all, RUN=DIGEST; may be repeated."`
+	Expect []string `sep:"none" aliases:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256. status.manifests of the ThreeScaleBackup has it. With --all, give RUN=DIGEST; may be repeated. Also called --manifest-sha256."`
 }
 
 // verified is the answer in JSON.
