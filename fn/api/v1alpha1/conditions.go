@@ -50,7 +50,7 @@ const (
 	// be used.
 	// Do: correct the field that the message names, or set `input.image` in the
 	// Composition.
-	// In a restore: it holds a value that its schema admits and no field can hold.
+	// In a restore: a field has a value that its schema admits but that cannot be used.
 	// Do: correct the field that the message names.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonJobRefused: `spec.job` asks for something that reaches beyond its own
@@ -96,12 +96,13 @@ const (
 	ReasonFileStorageNotFound = "FileStorageNotFound"
 	// ReasonFileStorageUnusable: the PersistentVolumeClaim of the file storage is
 	// being deleted, has lost its volume, or may be mounted by one pod only.
-	// Do: bring its files to safety first. Then make it anew, in the last case with the
-	// access mode ReadWriteOnce or ReadWriteMany in place of ReadWriteOncePod, and bring
-	// the files onto it. `spec.fileStorage: Skip` backs up all else.
+	// Do: copy its files elsewhere first. Then make it anew, in the last case with the
+	// access mode ReadWriteOnce or ReadWriteMany in place of ReadWriteOncePod, and copy
+	// the files back. Meanwhile `spec.fileStorage: Skip` backs up all else.
 	// In a restore: the PersistentVolumeClaim of the file storage has lost its volume
 	// or is being deleted.
-	// Do: delete one that has lost its volume; wait until the other is gone.
+	// Do: if it has lost its volume, delete it; if it is being deleted, wait until it is
+	// gone.
 	ReasonFileStorageUnusable = "FileStorageUnusable"
 	// ReasonSecretMissing: a Secret is missing that the installation cannot do
 	// without.
@@ -128,8 +129,8 @@ const (
 	// ReasonDestinationTaken: the name of the backup's PersistentVolumeClaim is
 	// somebody else's.
 	// Do: rename the ThreeScaleBackup, or use that PersistentVolumeClaim with
-	// `claimName`. One of an earlier ThreeScaleBackup of this name is adopted once
-	// that one is gone.
+	// `claimName`. If it is that of an earlier ThreeScaleBackup of this name, wait: it
+	// is adopted once the earlier one is gone.
 	ReasonDestinationTaken = "DestinationTaken"
 	// ReasonDestinationNotFound: the PersistentVolumeClaim named by `claimName` is
 	// missing.
@@ -140,7 +141,8 @@ const (
 	// Do: to keep the runs, have the volume retained before the PersistentVolumeClaim
 	// is gone (`kubectl patch pv NAME -p
 	// '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`) and name it in
-	// `volumeName`. One that has lost its volume: delete it, or name another.
+	// `volumeName`. If the PersistentVolumeClaim has lost its volume, delete it, or name
+	// another.
 	ReasonDestinationUnusable = "DestinationUnusable"
 	// ReasonDestinationNotWritable: the access modes of the backup's
 	// PersistentVolumeClaim or PersistentVolume allow no writing.
@@ -159,8 +161,8 @@ const (
 	// Do: lower `resources.requests` or leave it out, or name a larger one.
 	// In a restore: the run does not fit on the PersistentVolumeClaim of the file
 	// storage.
-	// Do: make it larger (its `spec.resources.requests.storage`, where its
-	// StorageClass expands volumes).
+	// Do: raise `spec.resources.requests.storage` of the PersistentVolumeClaim, if its
+	// StorageClass can expand volumes.
 	ReasonVolumeTooSmall = "VolumeTooSmall"
 )
 
@@ -193,26 +195,28 @@ const (
 	// Do: look at the Job's log, and whether something keeps its pod from the API
 	// server (a NetworkPolicy) or writes to the report, a ConfigMap.
 	// In a restore: a pod ended well but left no result.
-	// Do: look at its log, and take a `MOVER_IMAGE` of the controller's version; it is
-	// tried again.
+	// Do: look at its log, and set `MOVER_IMAGE` of the controller to an image of the
+	// controller's version; the restore tries again by itself.
 	ReasonReportMissing = "ReportMissing"
 	// ReasonBackupVolumeReplaced: the PersistentVolumeClaim that held the runs is
 	// gone, and another has its name.
-	// Do: start a run on the new one with a new `spec.trigger`. A PersistentVolume of
-	// the former claim that was retained still holds the runs.
+	// Do: start a run on the new one with a new `spec.trigger`. If the
+	// PersistentVolume of the former one was retained, it still holds the runs.
 	ReasonBackupVolumeReplaced = "BackupVolumeReplaced"
 	// ReasonIntegrity: what was stored is not what was written.
 	// Do: check the storage of the backup volume, and the other runs with
 	// `threescale-backup verify --all`.
 	// In a restore: a stored file is not what was written; nothing is restored.
-	// Do: restore another run (`restoreSource.run`).
+	// Do: restore another run (`restoreSource.run`), and check the storage of the
+	// backup volume.
 	ReasonIntegrity = "Integrity"
 	// ReasonNoSpace: the backup volume is full.
-	// Do: raise `resources.requests` if the StorageClass can expand volumes. Else move
-	// what is no backup off the volume, or make a new ThreeScaleBackup with a larger
-	// volume and keep the old one. The message says what the retention would free.
+	// Do: raise `resources.requests` if the StorageClass can expand volumes. Else make a
+	// new ThreeScaleBackup with a larger volume and keep the old one, or move files
+	// that belong to no backup off the volume. Delete nothing in `runs/` and `trees/` by
+	// hand. The message says what the retention would free.
 	// In a restore: the file storage is full before the run is on it.
-	// Do: make its PersistentVolumeClaim larger, or move elsewhere what else lies there.
+	// Do: make its PersistentVolumeClaim larger, or move other files off it.
 	ReasonNoSpace = "NoSpace"
 	// ReasonVolumeNotWritable: the backup volume is read-only, or the pod's user may
 	// not write to it.
@@ -220,13 +224,15 @@ const (
 	// that may write.
 	// In a restore: the pod's user may not write to the file storage, or it is
 	// read-only.
-	// Do: set `spec.job.podSecurityContext` to a user and group that may.
+	// Do: make it writable, or set `spec.job.podSecurityContext` to a user and group
+	// that may write.
 	ReasonVolumeNotWritable = "VolumeNotWritable"
 	// ReasonUnreadable: the pod's user may not read a file of the file storage.
 	// Do: let it read the files that the message names, or set
 	// `spec.job.podSecurityContext` to a user and group that may.
 	// In a restore: the pod's user may not read a volume.
-	// Do: set `spec.job.podSecurityContext` to `supplementalGroups` or a user that may.
+	// Do: set `spec.job.podSecurityContext` to a user, or to `supplementalGroups`, that
+	// may read it.
 	ReasonUnreadable = "Unreadable"
 	// ReasonLocked: another writer holds the backup volume.
 	// Do: wait until the other backup to this volume has ended; give each
@@ -235,8 +241,8 @@ const (
 	// Do: wait; it is tried again.
 	ReasonLocked = "Locked"
 	// ReasonInterrupted: the pod was told to stop at each of its tries.
-	// Do: find out by whom with the command in the message, such as a node that shut
-	// down or somebody who deletes pods.
+	// Do: find out why with the command in the message: perhaps a node shut down, or
+	// somebody deletes pods.
 	// In a restore: the pod was told to stop.
 	// Do: wait; it is tried again.
 	ReasonInterrupted = "Interrupted"
@@ -250,7 +256,7 @@ const (
 	// Do: set `input.image` of the Composition to the image of the function that is
 	// installed.
 	// In a restore: controller and mover do not understand each other.
-	// Do: take a `MOVER_IMAGE` of the controller's version.
+	// Do: set `MOVER_IMAGE` of the controller to an image of the controller's version.
 	ReasonUsage = "Usage"
 	// ReasonUnsupportedFormat: a newer version wrote the run.
 	// Do: install the newer version of the function again, and set `input.image` of
@@ -301,7 +307,8 @@ const (
 	ReasonEncryptionRemoved = "EncryptionRemoved"
 	// ReasonRetentionWaits: a ThreeScaleRestore reads the volume, so that no run is
 	// removed.
-	// Do: wait until it is done. Fix a restore that is stalled, or delete it.
+	// Do: wait until the restore is done. Fix one that is stalled, or delete the
+	// ThreeScaleRestore; that deletes no backup.
 	ReasonRetentionWaits = "RetentionWaits"
 	// ReasonReclaimPolicyDelete: deleting the PersistentVolumeClaim, or the namespace,
 	// deletes the backups.
@@ -309,9 +316,9 @@ const (
 	ReasonReclaimPolicyDelete = "ReclaimPolicyDelete"
 	// ReasonExpansionUnsupported: the volume does not grow to what is requested: its
 	// StorageClass does not allow it, or its PersistentVolumeClaim is not bound yet.
-	// Do: set `allowVolumeExpansion: true` in the StorageClass if its driver can; else
-	// request what there is, or make a new ThreeScaleBackup with a larger volume. One
-	// that is not bound: wait.
+	// Do: wait if it is not bound yet. Otherwise set `allowVolumeExpansion: true` in the
+	// StorageClass if its driver can expand volumes; else request the size that the
+	// volume has, or make a new ThreeScaleBackup with a larger volume.
 	ReasonExpansionUnsupported = "ExpansionUnsupported"
 	// ReasonDestinationChangeIgnored: the destination was edited in a way that the
 	// existing volume cannot follow.
@@ -319,8 +326,8 @@ const (
 	ReasonDestinationChangeIgnored = "DestinationChangeIgnored"
 	// ReasonDeletionPolicyNotEffective: the volume of an earlier ThreeScaleBackup of
 	// this name stays in spite of `deletionPolicy: Delete`.
-	// Do: nothing, or set `deletionPolicy: Orphan`; to be rid of the volume, delete
-	// its PersistentVolumeClaim by hand after the ThreeScaleBackup.
+	// Do: nothing, or set `deletionPolicy: Orphan`. To delete the volume and all its
+	// runs, delete its PersistentVolumeClaim by hand after the ThreeScaleBackup.
 	ReasonDeletionPolicyNotEffective = "DeletionPolicyNotEffective"
 	// ReasonOptionalMissing: optional Secrets or ConfigMaps are missing, and so not in
 	// the backup.

@@ -49,7 +49,8 @@ const (
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonNoRecipients: neither `.sops.yaml` nor the restore says whom to encrypt
 	// for.
-	// Do: add either; a rule of `.sops.yaml` has to match the path in the message.
+	// Do: add a rule to `.sops.yaml` that matches the path in the message, or name the
+	// recipients in `spec.encryption` of the restore.
 	ReasonNoRecipients = "NoRecipients"
 	// ReasonEncryptionRefused: a rule of `.sops.yaml` needs a key service, or encrypts
 	// too little or too much; or a recipient cannot be used.
@@ -63,7 +64,7 @@ const (
 	ReasonAPIManagerExists = "APIManagerExists"
 	// ReasonObjectConflict: an object is somebody else's, immutable, or being deleted;
 	// or a Job, ConfigMap or Secret of a name that the restore needs is not its own.
-	// Do: what `status.plan` says of it, or the message.
+	// Do: follow the message, and that of the object in `status.plan.objects`.
 	ReasonObjectConflict = "ObjectConflict"
 	// ReasonVersionRefused: the operator of 3scale upgrades by one minor version at a
 	// time, and never goes back.
@@ -96,12 +97,13 @@ const (
 	ReasonKustomizationUnusable = "KustomizationUnusable"
 	// ReasonNotApplied: the Kustomization did not apply the commit within `timeout`,
 	// or somebody changes what it applied.
-	// Do: look at `flux -n 3scale get kustomization 3scale`; merge the branch, if it
-	// was pushed to another; it goes on by itself.
+	// Do: look at `flux -n 3scale get kustomization 3scale`. If the commit was pushed to
+	// another branch, merge that branch. The restore goes on by itself.
 	ReasonNotApplied = "NotApplied"
 	// ReasonNotAvailable: the APIManager did not become available within `timeout`.
-	// Do: what the operator's conditions in the message say; look at its log; the
-	// restore goes on by itself. To have Zync make the Routes once more, ask again.
+	// Do: follow the operator's conditions in the message, and look at the operator's
+	// log. The restore goes on by itself. To have Zync make the Routes once more, ask
+	// the restore again.
 	ReasonNotAvailable = "NotAvailable"
 	// ReasonResyncFailed: sidekiq was not ready within `timeout`, or the Job that has
 	// Zync make the Routes again failed.
@@ -117,7 +119,8 @@ const (
 // pods that read and write it.
 const (
 	// ReasonRunNotFound: the volume holds no such run.
-	// Do: `threescale-backup list`, then correct `restoreSource.run`.
+	// Do: correct `restoreSource.run`: `status.runs` of the ThreeScaleBackup and
+	// `threescale-backup list` have the runs.
 	ReasonRunNotFound = "RunNotFound"
 	// ReasonDecryptionFailed: no identity of `decryption.secretRef` reads the run, or
 	// the Secret is missing.
@@ -129,18 +132,20 @@ const (
 	ReasonUnexpectedObject = "UnexpectedObject"
 	// ReasonUnsupportedText: a ConfigMap or the APIManager holds a control character
 	// that Flux would lose.
-	// Do: remove it, back up again.
+	// Do: remove it from the installation, back up again, and restore that run.
 	ReasonUnsupportedText = "UnsupportedText"
 	// ReasonHandoverTooSmall: the objects are larger than 7 MiB.
-	// Do: remove what is large from the installation, back up again.
+	// Do: remove large objects from the installation, back up again, and restore that
+	// run.
 	ReasonHandoverTooSmall = "HandoverTooSmall"
 	// ReasonHandoverFailed: the objects could not be handed over to the controller, or
 	// were deleted or changed after that.
-	// Do: look at the pod, and at who may write Secrets there; the backup is read
-	// again.
+	// Do: look at the pod, and find out who may write Secrets in the namespace. The
+	// restore reads the backup again by itself.
 	ReasonHandoverFailed = "HandoverFailed"
 	// ReasonNotEmpty: the file storage holds other files.
-	// Do: set `fileStorage.existing` to what shall become of them, or restore into
-	// another namespace.
+	// Do: set `fileStorage.existing`, or restore into another namespace. `Overwrite`
+	// replaces files that the run has too; `Mirror` also deletes all others; `Skip`
+	// restores no files.
 	ReasonNotEmpty = "NotEmpty"
 )
