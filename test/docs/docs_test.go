@@ -134,7 +134,7 @@ func TestFrontDoor(t *testing.T) {
 	}
 	for _, block := range readme.Blocks {
 		if block.Language == "sh" {
-			assert.True(t, strings.Contains(elsewhere.String(), block.Text), block.Text)
+			assert.Contains(t, elsewhere.String(), block.Text)
 		}
 	}
 }
@@ -203,9 +203,9 @@ func TestShownCommandsRun(t *testing.T) {
 				case "kubectl":
 					assert.Contains(t, command[1], "routes", "test/install runs all else of kubectl")
 				case "make":
-					assert.True(t, strings.Contains(ci, "\n"+command[1]+"\n"), command[1])
+					assert.Contains(t, ci, "\n"+command[1]+"\n")
 				default:
-					assert.True(t, strings.Contains(demo, command[1]), command[1])
+					assert.Contains(t, demo, command[1])
 				}
 			}
 		}

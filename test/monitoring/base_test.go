@@ -185,7 +185,7 @@ func TestPage(t *testing.T) {
 		prose.WriteString(line.Text + "\n")
 	}
 	for _, table := range []string{base.Config.MetricsTable(), base.AlertsTable()} {
-		assert.True(t, strings.Contains(prose.String(), table), "print the tables again with: go run ./test/monitoring/alerts")
+		assert.Contains(t, prose.String(), table, "print the tables again with: go run ./test/monitoring/alerts")
 	}
 	for _, rule := range base.Rules {
 		at := slices.IndexFunc(page.Headings, func(h docs.Heading) bool { return h.Title == rule.Alert })

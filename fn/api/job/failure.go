@@ -31,12 +31,14 @@ const (
 type Retry string
 
 const (
-	// RetryAtOnce: the Job starts another pod, as often as its backoffLimit allows.
+	// RetryAtOnce means that the Job starts another pod, as often as its backoffLimit allows.
 	RetryAtOnce Retry = "AtOnce"
-	// RetryLater: another pod would fail too, and so the Job does. Somebody may put
-	// right what is wrong, which nothing watches: a restore tries again now and then.
+	// RetryLater means that another pod would fail too, and so the Job does. Somebody
+	// may put right what is wrong, which nothing watches: a restore tries again now
+	// and then.
 	RetryLater Retry = "Later"
-	// RetryOnRequest: it stays as it is until somebody changes it, and asks again.
+	// RetryOnRequest means that the failure stays until somebody changes its cause,
+	// and asks again.
 	RetryOnRequest Retry = "OnRequest"
 )
 
@@ -68,7 +70,7 @@ func Failures() []Failure {
 		{Reason: v1alpha1.ReasonUnexpectedObject, ExitCode: ExitIntegrity, Retry: RetryOnRequest},
 		{
 			Reason: v1alpha1.ReasonNoSpace, ExitCode: ExitCannotCreate, Retry: RetryOnRequest,
-			BackupAdvice: "raise resources.requests if the StorageClass can expand volumes, or make room on the volume",
+			BackupAdvice: "raise resources.requests if the StorageClass can expand volumes, or move files that belong to no backup off the volume",
 		},
 		{Reason: v1alpha1.ReasonNotEmpty, ExitCode: ExitCannotCreate, Retry: RetryOnRequest},
 		{

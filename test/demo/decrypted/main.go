@@ -20,7 +20,7 @@ func main() {
 // run decrypts files with the identities of another one.
 func run(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: decrypted IDENTITIES FILE...")
+		return errors.New("usage: decrypted IDENTITIES FILE [FILE]")
 	}
 	identities, err := os.ReadFile(args[0])
 	if err != nil {

@@ -35,11 +35,22 @@ type Work interface {
 	// Record writes what is known of the work into a status, which so far is that of
 	// the call before.
 	Record(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus)
+	Composer
+	Teller
+}
+
+// Composer is what a Work has composed.
+type Composer interface {
 	// Resources adds the objects of the task, by resource name. after is the status
 	// with what this call has recorded.
 	Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus, out map[string]runtime.Object) error
 	// ReportName is the name of the task's report.
 	ReportName(f *facts.Facts) string
+}
+
+// Teller is what users read of a Work. after is the status with what this call has
+// recorded.
+type Teller interface {
 	// Condition is nil where there is nothing to tell.
 	Condition(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) *text.Condition
 	Warnings(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) []text.Finding

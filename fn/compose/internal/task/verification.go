@@ -93,14 +93,14 @@ func (v *verification) finish(f *facts.Facts) {
 			v.record.LastSuccessfulTime = v.record.CompletionTime
 		}
 	case unreadable:
-		v.fail("%s", job.Sentence(err.Error()))
+		v.failf("%s", job.Sentence(err.Error()))
 	case silent:
-		v.fail(text.VerificationNoResult, v.Job.Name, specs.VerificationReportName(v.spec(f)))
+		v.failf(text.VerificationNoResult, v.Job.Name, specs.VerificationReportName(v.spec(f)))
 	case failed:
 		if because := why(v.Job); result != nil {
-			v.fail(text.VerificationAsTold, job.Sentence(result.Message), result.Reason)
+			v.failf(text.VerificationAsTold, job.Sentence(result.Message), result.Reason)
 		} else {
-			v.fail(text.VerificationSilently, v.Job.Name, because.Reason, because.Message)
+			v.failf(text.VerificationSilently, v.Job.Name, because.Reason, because.Message)
 		}
 	}
 	v.record.Progress = nil
@@ -114,7 +114,7 @@ func (v *verification) complete(result *job.Verification) {
 	v.record.Reason, v.record.Message = "", ""
 }
 
-func (v *verification) fail(format string, args ...any) {
+func (v *verification) failf(format string, args ...any) {
 	v.record.State = v1alpha1.RunFailed
 	v.record.Reason, v.record.Message = v1alpha1.ReasonVerificationFailed, fmt.Sprintf(format, args...)
 	v.record.CompletionTime = v.Job.EndTime()
