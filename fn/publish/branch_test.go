@@ -330,6 +330,17 @@ func TestLocalInATerminal(t *testing.T) {
 	assert.NotEqual(t, strconv.Itoa(syscall.Getpgrp()), strings.TrimSpace(string(seen)))
 }
 
+// TestLocalNeedsGit: whoever has no git is told to install it.
+func TestLocalNeedsGit(t *testing.T) {
+	dir := t.TempDir()
+	gitIn(t, dir, "init", "-q", "-b", "main")
+	gitIn(t, dir, "commit", "-q", "--allow-empty", "-m", "seed")
+	t.Setenv("PATH", t.TempDir())
+	_, err := Local(t.Context(), Repository{Directory: dir}, folders, commitOf("one"), writing(someFiles), nil)
+	requireReason(t, err, UnsupportedRepository)
+	require.ErrorContains(t, err, "install git")
+}
+
 func TestLocalRefuses(t *testing.T) {
 	put := func(t *testing.T, dir, name, data string) {
 		t.Helper()

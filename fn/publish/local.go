@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -130,6 +131,9 @@ func (l *local) resolve(bare bool) error {
 }
 
 func (l *local) broken(err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return fail(UnsupportedRepository, "cannot read the repository %q: there is no program git in PATH; install git, then run the command again", l.Directory).Because(err)
+	}
 	return fail(UnsupportedRepository, "cannot read the repository %q: %v", l.Directory, err).Because(err)
 }
 
