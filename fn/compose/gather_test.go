@@ -166,7 +166,5 @@ func TestRead(t *testing.T) {
 	assert.Nil(t, pvcOf(nil))
 	assert.Nil(t, pvOf(nil))
 	assert.Nil(t, namespaceOf(nil))
-	assert.Nil(t, reportOf(nil))
 	assert.Nil(t, roleOf(nil))
-	assert.Nil(t, jobOf(nil))
 }
