@@ -131,6 +131,11 @@ func TestKilledAtEveryStep(t *testing.T) {
 			require.NoError(f.t, os.Remove(f.path("latest")))
 			require.NoError(f.t, os.Symlink("runs/r1", f.path("latest")))
 		}},
+		"BeforeStamps": {"The run has its name, the list of its stamps has not", func(f *fixture, tree string) {
+			require.NoError(f.t, os.Rename(f.path("trees", stampsPrefix+tree), f.path("trees", newStampsName)))
+			require.NoError(f.t, os.Remove(f.path("latest")))
+			require.NoError(f.t, os.Symlink("runs/r1", f.path("latest")))
+		}},
 		"BeforeRunRename": {"The tree has its name, the run has not", func(f *fixture, _ string) {
 			require.NoError(f.t, os.Rename(f.path("runs/r2"), f.path("runs/.partial-r2")))
 		}},
@@ -167,7 +172,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				target, err := os.Readlink(f.path("latest"))
 				require.NoError(t, err)
 				assert.Equal(t, "runs/"+next, target, tc.reason)
-				if next == "r3" && name == "BeforeLinks" {
+				if next == "r3" && (name == "BeforeLinks" || name == "BeforeStamps") {
 					f.verify("r2")
 					return
 				}

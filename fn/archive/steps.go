@@ -61,7 +61,7 @@ func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
 	if err := report.Err(); err != nil {
 		return nil, err
 	}
-	if err := w.volume.pointLatest(""); err != nil {
+	if err := errors.Join(w.volume.pointLatest(""), w.trees.Remove(newStampsName)); err != nil {
 		return nil, err
 	}
 	return &Result{Manifest: info.Manifest, ManifestSHA256: info.ManifestSHA256, AlreadyComplete: true}, nil
