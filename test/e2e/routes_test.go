@@ -77,6 +77,8 @@ func TestResyncJobFails(t *testing.T) {
 	d := w.deliver()
 	d.ask(dr("dr", `{kustomizationRef: {name: apps}, timeout: 160s, retryInterval: 5s}`))
 	t.Log(message(w.untilRestoreSays("dr", "are not ready: system-sidekiq"), "Ready"))
+	// Sidekiq itself reads the file as it starts, and must not find it empty.
+	w.admin("wait", "pods", "-l", "deploymentconfig=system-sidekiq", "--for=condition=Ready", "--timeout="+patience.String())
 	healthy := w.admin("get", "configmap", "system", "-o", `jsonpath={.data.zync\.yml}`)
 	zync := func(text string) {
 		w.admin("patch", "configmap", "system", "--type=merge", "-p", fmt.Sprintf(`{"data":{"zync.yml":%q}}`, text))
