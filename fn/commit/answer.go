@@ -17,8 +17,9 @@ const (
 	maxNote    = 1 << 10
 )
 
-// Check refuses an answer that no child of ours gives to the request: one that works on what a tenant wrote may say what he likes. The
-// texts of a Tree are as many as were asked for; what its Objects hold is whoever's who decodes them to check.
+// Check refuses an answer that no child of ours gives to the request: one that works on what a tenant wrote may say what he likes. It
+// bounds the objects of a Tree, and not the texts beside them, which only the answer's size bounds; what the objects hold is for whoever
+// decodes them to check.
 func (a *Answer) Check(request Request) error {
 	switch {
 	case a.Failure != nil:
