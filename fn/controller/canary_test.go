@@ -14,7 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	kuberecorder "k8s.io/client-go/tools/record"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -86,8 +86,9 @@ func TestCanaries(t *testing.T) {
 					obj := someRestore()
 					obj.Namespace, obj.Name = "3scale", "dr"
 					kind.prepare(repository, obj)
-					recorder := kuberecorder.NewFakeRecorder(8)
-					w := &work{Reconciler: &Reconciler{Client: c, EventRecorder: recorder, Now: time.Now, Children: children, Identities: identities}, restore: obj, tenant: c}
+					recorder := events.NewFakeRecorder(8)
+					recorder.Verbose = true // with the annotations
+					w := &work{Reconciler: &Reconciler{Client: c, AnnotatedEventRecorder: recorder, Now: time.Now, Children: children, Identities: identities}, restore: obj, tenant: c}
 					w.state = restore.State{Facts: restore.Facts{Restore: obj, Repository: repository}}
 
 					before := obj.DeepCopy()

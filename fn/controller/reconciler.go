@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
-	kuberecorder "k8s.io/client-go/tools/record"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -34,7 +34,7 @@ var ownedConditions = []string{meta.ReadyCondition, meta.ReconcilingCondition, m
 type Reconciler struct {
 	client.Client
 	helper.Metrics
-	kuberecorder.EventRecorder
+	events.AnnotatedEventRecorder
 
 	// Config reaches the API server. Requests in a restore's namespace impersonate the ServiceAccount
 	// that the restore names.
@@ -204,5 +204,5 @@ func (r *Reconciler) notify(before, after *v1alpha1.ThreeScaleRestore) {
 	if after.Status.LastPushCommit != "" {
 		annotations[v1alpha1.Group+"/revision"] = after.Status.LastPushCommit
 	}
-	r.AnnotatedEventf(after, annotations, kind, ready.Reason, "%s", ready.Message)
+	r.AnnotatedEventf(after, nil, annotations, kind, ready.Reason, eventAction, "%s", ready.Message)
 }

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -41,7 +41,7 @@ spec: {restoreSource: {persistentVolumeClaim: {claimSource: {claimName: nightly-
 // reconciling is a reconciler in a cluster that holds a restore.
 type reconciling struct {
 	*Reconciler
-	events *record.FakeRecorder
+	events *events.FakeRecorder
 }
 
 // reconcilingOf makes one whose API server stores a restore as it is written here.
@@ -62,8 +62,8 @@ func reconcilingOf(t *testing.T, restore string, funcs interceptor.Funcs, object
 	}
 	known := &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: "3scale"}}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, known)...).WithStatusSubresource(known).WithInterceptorFuncs(funcs).Build()
-	events := record.NewFakeRecorder(10)
-	return reconciling{&Reconciler{Client: c, EventRecorder: events, Now: func() time.Time { return noon }, Pace: NewPace(), Children: NewChildren(nil, confine.Limits{}, 1)}, events}
+	recorder := events.NewFakeRecorder(10)
+	return reconciling{&Reconciler{Client: c, AnnotatedEventRecorder: recorder, Now: func() time.Time { return noon }, Pace: NewPace(), Children: NewChildren(nil, confine.Limits{}, 1)}, recorder}
 }
 
 // reconcile is one call, and the restore after it.

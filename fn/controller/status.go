@@ -15,6 +15,8 @@ import (
 const (
 	eventNormal  = corev1.EventTypeNormal
 	eventWarning = corev1.EventTypeWarning
+	// eventAction is what every event is about; only Flux' receivers are told.
+	eventAction = "Restore"
 	// eventTrace stays in the cluster: Flux forwards it to nobody.
 	eventTrace = eventv1.EventTypeTrace
 )

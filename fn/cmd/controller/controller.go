@@ -144,22 +144,22 @@ func (o *options) reconcile(ctx context.Context) error {
 		return err
 	}
 	probes.SetupChecks(mgr, log)
-	recorder, err := events.NewRecorder(mgr, log, o.eventsAddr, controller.ControllerName)
+	recorder, err := events.NewRecorder(log, o.eventsAddr, controller.ControllerName, events.WithManager(mgr))
 	if err != nil {
 		return fmt.Errorf("cannot send events to %q: %w", o.eventsAddr, err)
 	}
 	reconciler := &controller.Reconciler{
-		Client:                mgr.GetClient(),
-		Metrics:               helper.NewMetrics(mgr, metrics.MustMakeRecorder()),
-		EventRecorder:         recorder,
-		Config:                restConfig,
-		Image:                 o.image,
-		DefaultServiceAccount: o.defaultServiceAccount,
-		NoCrossNamespaceRefs:  o.acl.NoCrossNamespaceRefs,
-		Children:              children,
-		Identities:            identities,
-		Now:                   time.Now,
-		Pace:                  controller.NewPace(),
+		Client:                 mgr.GetClient(),
+		Metrics:                helper.NewMetrics(mgr, metrics.MustMakeRecorder()),
+		AnnotatedEventRecorder: recorder,
+		Config:                 restConfig,
+		Image:                  o.image,
+		DefaultServiceAccount:  o.defaultServiceAccount,
+		NoCrossNamespaceRefs:   o.acl.NoCrossNamespaceRefs,
+		Children:               children,
+		Identities:             identities,
+		Now:                    time.Now,
+		Pace:                   controller.NewPace(),
 	}
 	err = reconciler.SetupWithManager(ctx, mgr, controller.Options{Concurrency: o.concurrent, RateLimiter: helper.GetRateLimiter(o.rate)})
 	if err != nil {
