@@ -86,7 +86,7 @@ verify: generate ## Fail if `make generate` changes anything.
 	@git diff --exit-code -- fn manifests package || (echo 'error: run make generate and commit the result' >&2; exit 1)
 
 .PHONY: peers
-peers: ## Build Kubernetes, etcd, Crossplane, crank, Flux, kube-state-metrics and the 3scale operator for the tests, once.
+peers: ## Build Kubernetes, etcd, containerd, Crossplane, crank, Flux, kube-state-metrics and the 3scale operator for the tests, once.
 	$(GO) run ./test/peers/build
 
 .PHONY: render
@@ -95,8 +95,12 @@ render: ## Render all examples with the real `crossplane render` and Crossplane'
 	$(GO) test -count=1 -tags render -run TestCrank ./package/build
 
 .PHONY: e2e
-e2e: ## Run the end-to-end tests on a real cluster (Linux, root, containerd).
+e2e: ## Run the end-to-end tests on a real cluster (Linux, root, runc).
 	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/install/... ./test/e2e/...
+
+.PHONY: e2e-oldest
+e2e-oldest: ## Run a few of them on the oldest Kubernetes that the README promises.
+	THREESCALE_BACKUP_KUBERNETES=1.29 $(GO) test -count=1 -timeout 20m -tags e2e -v ./test/e2e/...
 
 .PHONY: bench
 bench: ## Print the figures: the mover against rsync, a restore's commit against git, one call of the function and its start.

@@ -9,7 +9,7 @@ import (
 // Versions of Kubernetes.
 const (
 	oldestKubernetes = "1.29"
-	testedKubernetes = "1.34"
+	testedKubernetes = "1.37"
 )
 
 // Kubernetes checks the version of an API server.

@@ -41,7 +41,7 @@ func TestStartup(t *testing.T) {
 			change: func(t *testing.T, o *check.Observed) {
 				o.Version, o.Served = "v1.28.1", nil
 			},
-			want: "cannot start: Kubernetes v1.28.1 is too old: the rules in our CRDs and the Jobs' podFailurePolicy need 1.29 (to do: upgrade the cluster to Kubernetes 1.29 or later (1.34 is tested)); " +
+			want: "cannot start: Kubernetes v1.28.1 is too old: the rules in our CRDs and the Jobs' podFailurePolicy need 1.29 (to do: upgrade the cluster to Kubernetes 1.29 or later (1.37 is tested)); " +
 				"ThreeScaleRestore (backup.threescale.dev/v1alpha1) is not served (to do: kubectl apply --server-side -k manifests/crd); " +
 				"GitRepository (source.toolkit.fluxcd.io/v1) is not served, Kustomization (kustomize.toolkit.fluxcd.io/v1) is not served (to do: install Flux (flux install), with source-controller and kustomize-controller; its CRDs must serve v1); " +
 				"APIManager (apps.3scale.net/v1alpha1) is not served (to do: install the operator of 3scale, or apply its CRD apimanagers.apps.3scale.net)",

@@ -69,7 +69,7 @@ func properties(t testing.TB, o check.Object) map[string]any {
 func installed(t testing.TB) check.Observed {
 	t.Helper()
 	o := check.Observed{
-		Version: "v1.34.4",
+		Version: "v1.37.2",
 		Served:  map[schema.GroupVersionKind]check.Read[bool]{},
 		XRDs:    check.Read[map[string]check.Object]{Value: map[string]check.Object{claimXRD: established(t, manifests.ClaimXRD())}},
 		Compositions: check.Read[map[string]check.Object]{Value: map[string]check.Object{

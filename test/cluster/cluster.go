@@ -166,17 +166,31 @@ func (o *Options) makeAbsolute() error {
 	return nil
 }
 
+// KubernetesVariable names the minor of Kubernetes that the cluster runs, as in
+// the names of the peers: "1.29". Without it, it is the newest.
+const KubernetesVariable = "THREESCALE_BACKUP_KUBERNETES"
+
 // peerBinaries builds what is not built yet.
 func peerBinaries(ctx context.Context) (map[string]string, error) {
-	binaries := map[string]string{}
-	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl", "crossplane"} {
-		path, err := peers.Binary(ctx, name)
+	suffix := ""
+	if minor := os.Getenv(KubernetesVariable); minor != "" {
+		suffix = "-" + minor
+	}
+	programs := map[string]string{}
+	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"} {
+		programs[name] = name + suffix
+	}
+	for _, name := range []string{"etcd", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "crossplane"} {
+		programs[name] = name
+	}
+	for name, peer := range programs {
+		path, err := peers.Binary(ctx, peer)
 		if err != nil {
 			return nil, err
 		}
-		binaries[name] = path
+		programs[name] = path
 	}
-	return binaries, nil
+	return programs, nil
 }
 
 func (c *Cluster) start(ctx context.Context) error {

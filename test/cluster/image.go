@@ -124,5 +124,5 @@ func addBinary(w *tar.Writer, path, source string) error {
 
 // ctr runs containerd's own client.
 func (c *Cluster) ctr(ctx context.Context, args ...string) (string, error) {
-	return run(ctx, "ctr", append([]string{"--address", c.containerdSocket()}, args...)...)
+	return run(ctx, c.binaries["ctr"], append([]string{"--address", c.containerdSocket()}, args...)...)
 }

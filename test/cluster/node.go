@@ -189,7 +189,7 @@ func (c *Cluster) writeNodeConfig() error {
 func (c *Cluster) nodeConfig() node.Config {
 	return node.Config{Private: privateFolders(), Commands: []node.Command{
 		{
-			Args:   []string{"containerd", "--config", c.path("containerd.toml"), "--log-level", "info"},
+			Args:   []string{c.binaries["containerd"], "--config", c.path("containerd.toml"), "--log-level", "info"},
 			Log:    c.logDir() + "/containerd.log",
 			Socket: c.containerdSocket(),
 		},
@@ -211,32 +211,34 @@ func (c *Cluster) nodeConfig() node.Config {
 
 func (c *Cluster) containerdSocket() string { return c.path("containerd.sock") }
 
-// containerdConfig is in version 2 of the format, which containerd 1.6 reads
-// and 2.x migrates. The plugins that are left out would write to folders of the
+// containerdConfig leaves out the plugins that would write to folders of the
 // machine or look for file systems that nobody has.
 func (c *Cluster) containerdConfig(cniPlugins string) []byte {
-	return fmt.Appendf(nil, `version = 2
+	return fmt.Appendf(nil, `version = 3
 root = %q
 state = %q
 disabled_plugins = [
-  "io.containerd.internal.v1.opt",
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri",
+  "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.erofs", "io.containerd.snapshotter.v1.zfs",
 ]
 
 [grpc]
   address = %q
 
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = %q
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = %q
+
+[plugins."io.containerd.cri.v1.runtime"]
   # A container of a virtual machine often lacks CAP_SYS_RESOURCE.
   restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = %q
+    runtime_path = %q
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = [%q]
     conf_dir = %q
-`, c.path("containerd"), c.path("containerd-state"), c.containerdSocket(), pauseImage, cniPlugins, c.path("cni"))
+`, c.path("containerd"), c.path("containerd-state"), c.containerdSocket(), pauseImage, c.binaries["containerd-shim-runc-v2"], cniPlugins, c.path("cni"))
 }
 
 // cniConfig gives each pod an address of its own and a route to this machine,

@@ -13,7 +13,7 @@ import (
 )
 
 // packages are the Debian and Ubuntu packages that the cluster needs.
-const packages = "containerd runc containernetworking-plugins e2fsprogs exfat-fuse exfatprogs iproute2 mount util-linux"
+const packages = "runc containernetworking-plugins e2fsprogs exfat-fuse exfatprogs iproute2 mount util-linux"
 
 // Preconditions says in one message everything that this machine lacks for a
 // cluster, and how to get it.
@@ -25,7 +25,7 @@ func Preconditions() error {
 	if os.Geteuid() != 0 {
 		missing = append(missing, "root (the node mounts file systems and starts containers)")
 	}
-	for _, program := range []string{"go", "containerd", "ctr", "runc", "ip", "mkfs.ext4", "mkfs.exfat", "mount", "mount.exfat-fuse", "losetup", "setpriv"} {
+	for _, program := range []string{"go", "runc", "ip", "mkfs.ext4", "mkfs.exfat", "mount", "mount.exfat-fuse", "losetup", "setpriv"} {
 		if _, err := exec.LookPath(program); err != nil {
 			missing = append(missing, "the program "+program)
 		}

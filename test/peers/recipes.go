@@ -18,12 +18,20 @@ type recipe struct {
 // recipes lists every binary by its name.
 func recipes() map[string]recipe {
 	return map[string]recipe{
-		"kube-apiserver":          kubernetes("kube-apiserver"),
-		"kube-controller-manager": kubernetes("kube-controller-manager"),
-		"kube-scheduler":          kubernetes("kube-scheduler"),
-		"kubectl":                 kubernetes("kubectl"),
-		"kubelet":                 kubernetes("kubelet"),
-		"etcd":                    {folder: "etcd", version: "v3.6.4", pkg: "."},
+		"kube-apiserver":               newest("kube-apiserver"),
+		"kube-controller-manager":      newest("kube-controller-manager"),
+		"kube-scheduler":               newest("kube-scheduler"),
+		"kubectl":                      newest("kubectl"),
+		"kubelet":                      newest("kubelet"),
+		"kube-apiserver-1.29":          oldest("kube-apiserver"),
+		"kube-controller-manager-1.29": oldest("kube-controller-manager"),
+		"kube-scheduler-1.29":          oldest("kube-scheduler"),
+		"kubelet-1.29":                 oldest("kubelet"),
+		"etcd":                         {folder: "etcd", version: "v3.7.3", pkg: "."},
+		// Debian's containerd 1.6 is too old for a kubelet from 1.36 on.
+		"containerd":              containerd("containerd"),
+		"containerd-shim-runc-v2": containerd("containerd-shim-runc-v2"),
+		"ctr":                     containerd("ctr"),
 		"crossplane": {
 			folder:  "crossplane",
 			version: "v2.4.0",
@@ -50,7 +58,7 @@ func recipes() map[string]recipe {
 		},
 		// Ours, and of the same version: speaks to crossplane's render engine.
 		"crossplane-render":    {folder: "crossplane-render", version: "v2.4.0", pkg: "."},
-		"kube-state-metrics":   {folder: "kube-state-metrics", version: "v2.18.0", pkg: "k8s.io/kube-state-metrics/v2"},
+		"kube-state-metrics":   {folder: "kube-state-metrics", version: "v2.20.0", pkg: "k8s.io/kube-state-metrics/v2"},
 		"source-controller":    flux("source-controller"),
 		"kustomize-controller": flux("kustomize-controller"),
 		// The last version that the module proxy has. Its version is in its source.
@@ -58,20 +66,26 @@ func recipes() map[string]recipe {
 	}
 }
 
+func newest(command string) recipe { return kubernetes("kubernetes", "37", "v1.37.2", command) }
+
+// oldest is of the oldest minor that the README promises.
+func oldest(command string) recipe { return kubernetes("kubernetes-1.29", "29", "v1.29.15", command) }
+
 // kubernetes is the recipe of one of Kubernetes' programs. Without the version
 // the API server would call itself v0.0.0, which clients refuse.
-func kubernetes(command string) recipe {
-	const version = "k8s.io/component-base/version."
+func kubernetes(folder, minor, version, command string) recipe {
+	const variable = "k8s.io/component-base/version."
 	return recipe{
-		folder:  "kubernetes",
-		version: "v1.34.4",
-		pkg:     "k8s.io/kubernetes/cmd/" + command,
-		variables: []string{
-			version + "gitVersion=v1.34.4",
-			version + "gitMajor=1",
-			version + "gitMinor=34",
-		},
+		folder:    folder,
+		version:   version,
+		pkg:       "k8s.io/kubernetes/cmd/" + command,
+		variables: []string{variable + "gitVersion=" + version, variable + "gitMajor=1", variable + "gitMinor=" + minor},
 	}
+}
+
+// containerd is the recipe of one of containerd's programs.
+func containerd(command string) recipe {
+	return recipe{folder: "containerd", version: "v2.4.2", pkg: "github.com/containerd/containerd/v2/cmd/" + command}
 }
 
 // flux is the recipe of one of Flux's controllers, whose main package is its

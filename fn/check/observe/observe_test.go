@@ -39,7 +39,7 @@ func list(items ...any) map[string]any {
 // server holds one object of each sort.
 func server() *apiserver.Server {
 	return &apiserver.Server{
-		GitVersion: "v1.34.4", Kinds: check.Kinds(),
+		GitVersion: "v1.37.2", Kinds: check.Kinds(),
 		Schemas: map[schema.GroupVersionKind]map[string]any{
 			restoreKind: {"properties": map[string]any{"spec": map[string]any{"type": "object"}}},
 			v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup): {"properties": map[string]any{"other": map[string]any{}}},
@@ -75,7 +75,7 @@ func TestInstallation(t *testing.T) {
 		return of.Resource == "jobs" && of.Verb == "delete" || of.Subresource == "status" && of.Verb == "patch"
 	}
 	o := observed(t, s)
-	assert.Equal(t, "v1.34.4", o.Version)
+	assert.Equal(t, "v1.37.2", o.Version)
 	for _, kind := range check.Kinds() {
 		assert.Equal(t, check.Read[bool]{Value: true}, o.Served[kind], kind)
 	}
@@ -121,7 +121,7 @@ func TestLeaderElection(t *testing.T) {
 
 // TestEmptyCluster: what is not there is no error.
 func TestEmptyCluster(t *testing.T) {
-	o := observed(t, &apiserver.Server{GitVersion: "v1.34.4"})
+	o := observed(t, &apiserver.Server{GitVersion: "v1.37.2"})
 	for kind, found := range o.Served {
 		assert.Equal(t, check.Read[bool]{}, found, kind)
 	}

@@ -48,7 +48,7 @@ func TestDoesNotStart(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &apiserver.Server{GitVersion: "v1.34.4", Kinds: check.Kinds(), Schemas: apiserver.RestoreSchema(t)}
+			s := &apiserver.Server{GitVersion: "v1.37.2", Kinds: check.Kinds(), Schemas: apiserver.RestoreSchema(t)}
 			tc.change(t, s)
 			t.Setenv("KUBECONFIG", s.Kubeconfig(t))
 			var stderr bytes.Buffer

@@ -24,7 +24,7 @@ func cluster(t *testing.T) *apiserver.Server {
 	xrd := decode(t, manifests.ClaimXRD())
 	xrd["status"] = decode(t, []byte(`{conditions: [{type: Established, status: "True"}, {type: Offered, status: "True"}]}`))
 	return &apiserver.Server{
-		GitVersion: "v1.34.4", Kinds: check.Kinds(), Schemas: apiserver.RestoreSchema(t),
+		GitVersion: "v1.37.2", Kinds: check.Kinds(), Schemas: apiserver.RestoreSchema(t),
 		Objects: map[string]map[string]any{
 			onCrossplane + "compositeresourcedefinitions/xthreescalebackups.backup.threescale.dev": xrd,
 			onCrossplane + "compositions": decode(t, []byte(`{apiVersion: v1, kind: List, items: [{apiVersion: apiextensions.crossplane.io/v1, kind: Composition, metadata: {name: threescalebackup-claim},
@@ -123,7 +123,7 @@ func TestCheckJSON(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"area": "Kubernetes", "check": "version", "state": "Failed",
 		"message": "Kubernetes v1.27.3 is too old: the rules in our CRDs and the Jobs' podFailurePolicy need 1.29",
-		"do":      "upgrade the cluster to Kubernetes 1.29 or later (1.34 is tested)",
+		"do":      "upgrade the cluster to Kubernetes 1.29 or later (1.37 is tested)",
 	}, failed["findings"].([]any)[0])
 	assert.InDelta(t, 1, failed["failed"], 0)
 }
