@@ -1,10 +1,6 @@
 package threescale
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -61,19 +57,6 @@ func Version(apiManager map[string]any) string {
 // lie, empty when the APIManager names none.
 func WildcardDomain(apiManager map[string]any) string {
 	return text(apiManager, "spec", "wildcardDomain")
-}
-
-// minorOf returns the second number of a dotted version.
-func minorOf(version string) (int, error) {
-	parts := strings.Split(version, ".")
-	if len(parts) < 2 {
-		return 0, fmt.Errorf("cannot read version %q: it has no minor number", version)
-	}
-	minor, err := strconv.Atoi(parts[1])
-	if err != nil {
-		return 0, fmt.Errorf("cannot read version %q: %w", version, err)
-	}
-	return minor, nil
 }
 
 // lookup returns the value below a path of field names, and whether it is there.

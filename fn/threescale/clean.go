@@ -1,8 +1,11 @@
 package threescale
 
 import (
+	"maps"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // argoInstanceLabel is the label by which Argo CD tracks objects when it is not
@@ -20,7 +23,7 @@ const argoInstanceLabel = "app.kubernetes.io/instance"
 // All else is kept, among it LabelWatchedBy, the operator's annotations (they
 // tell the version) and fields that are not known here. The operator's backup
 // removes less (pkg/backup/apimanager_backup.go:343-359).
-func CleanForBackup(obj map[string]any) map[string]any { return clean(deepCopyObject(obj)) }
+func CleanForBackup(obj map[string]any) map[string]any { return clean(deepCopy(obj)) }
 
 // clean is CleanForBackup of an object that may be changed.
 func clean(cleaned map[string]any) map[string]any {
@@ -132,37 +135,16 @@ func dropKeys(metadata map[string]any, field string, drop func(key string) bool)
 	if !isObject {
 		return
 	}
-	for key := range values {
-		if drop(key) {
-			delete(values, key)
-		}
-	}
+	maps.DeleteFunc(values, func(key string, _ any) bool { return drop(key) })
 	if len(values) == 0 {
 		delete(metadata, field)
 	}
 }
 
-// deepCopyObject copies decoded JSON. It shares nothing with its argument but
-// scalars, and never returns nil.
-func deepCopyObject(obj map[string]any) map[string]any {
-	out := make(map[string]any, len(obj))
-	for key, value := range obj {
-		out[key] = deepCopyValue(value)
+// deepCopy copies decoded JSON; it never returns nil.
+func deepCopy(object map[string]any) map[string]any {
+	if object == nil {
+		return map[string]any{}
 	}
-	return out
-}
-
-// deepCopyValue copies a value of decoded JSON.
-func deepCopyValue(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		return deepCopyObject(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = deepCopyValue(item)
-		}
-		return out
-	}
-	return value
+	return runtime.DeepCopyJSON(object)
 }

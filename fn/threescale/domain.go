@@ -51,7 +51,7 @@ func RewriteDomain(objects []map[string]any, domain string) (Rewriting, error) {
 	out := make([]map[string]any, len(objects))
 	found := false
 	for i, object := range objects {
-		out[i] = deepCopyObject(object)
+		out[i] = deepCopy(object)
 		if text(object, "kind") == APIManagerKind {
 			r.from, found = WildcardDomain(object), true
 		}

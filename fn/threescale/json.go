@@ -3,6 +3,7 @@ package threescale
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -135,12 +136,8 @@ func (e *encoder) number(value any) error {
 	var literal string
 	var err error
 	switch v := value.(type) {
-	case int:
-		literal = strconv.Itoa(v)
-	case int32:
-		literal = strconv.FormatInt(int64(v), 10)
-	case int64:
-		literal = strconv.FormatInt(v, 10)
+	case int, int32, int64:
+		literal = fmt.Sprint(v)
 	case float64:
 		literal, err = goFloat(v)
 	case json.Number:
@@ -152,8 +149,8 @@ func (e *encoder) number(value any) error {
 	return err
 }
 
-// goFloat writes a float as Python writes what it reads from Go's JSON: Go
-// leaves out the fraction of an integral number below 1e21.
+// goFloat writes a float as Python does after reading it from Go's JSON, in which an
+// integral number below 1e21 has no fraction.
 func goFloat(f float64) (string, error) {
 	literal, err := json.Marshal(f)
 	if err != nil {
@@ -165,8 +162,8 @@ func goFloat(f float64) (string, error) {
 // numberLiteral writes a number of JSON text as Python does: an integer as it
 // is, anything else as the shortest text of its float64.
 func numberLiteral(literal string) (string, error) {
-	if !isNumber(literal) {
-		return "", fmt.Errorf("cannot encode a number: it is not one of JSON")
+	if strings.Trim(literal, "+-.0123456789Ee") != "" || !json.Valid([]byte(literal)) {
+		return "", errors.New("cannot encode a number: it is not one of JSON")
 	}
 	if literal == "-0" {
 		return "0", nil
@@ -176,17 +173,9 @@ func numberLiteral(literal string) (string, error) {
 	}
 	f, err := strconv.ParseFloat(literal, 64)
 	if err != nil {
-		return "", fmt.Errorf("cannot encode a number: it is out of range")
+		return "", errors.New("cannot encode a number: it is out of range")
 	}
 	return pythonFloat(f), nil
-}
-
-// isNumber reports whether a text is a JSON number and nothing else.
-func isNumber(literal string) bool {
-	if strings.Trim(literal, "+-.0123456789Ee") != "" {
-		return false
-	}
-	return json.Valid([]byte(literal))
 }
 
 // pythonFloat is Python's repr of a float: an exponent below 1e-4 and from 1e16

@@ -1,10 +1,8 @@
 package threescale
 
 import (
-	"strconv"
-	"strings"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // FileStoragePodSelector returns the labels by which the pods that mount the
@@ -17,9 +15,9 @@ import (
 // `deployment` since 3scale 2.15 (operator/system_options_provider.go:601, 623)
 // and was `deploymentConfig` up to 2.14 (v0.11.0: 549, 571). The version is the
 // one that Version returns; an unknown one counts as a new one.
-func FileStoragePodSelector(version string) *metav1.LabelSelector {
+func FileStoragePodSelector(threescaleVersion string) *metav1.LabelSelector {
 	key := "deployment"
-	if precedes(version, 2, 15) {
+	if precedes(threescaleVersion, 2, 15) {
 		key = "deploymentConfig"
 	}
 	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
@@ -31,15 +29,7 @@ func FileStoragePodSelector(version string) *metav1.LabelSelector {
 
 // precedes reports whether a 3scale version is lower than major.minor. A
 // version that cannot be read is not lower than any.
-func precedes(version string, major, minor int) bool {
-	first, _, _ := strings.Cut(version, ".")
-	a, err := strconv.Atoi(first)
-	if err != nil {
-		return false
-	}
-	b, err := minorOf(version)
-	if err != nil {
-		return false
-	}
-	return a < major || a == major && b < minor
+func precedes(threescaleVersion string, major, minor uint) bool {
+	v, err := version.ParseGeneric(threescaleVersion)
+	return err == nil && v.LessThan(version.MajorMinor(major, minor))
 }

@@ -1,17 +1,17 @@
 package threescale
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+	"maps"
+)
 
 // SecretMeta returns a Secret as CleanForBackup does, but without its values:
 // fit to be kept where no value may be. It keeps the type and immutable.
 func SecretMeta(secret map[string]any) map[string]any {
-	meta := make(map[string]any, len(secret))
-	for field, value := range secret {
-		if field != "data" && field != "stringData" { // most of it, which is never copied
-			meta[field] = deepCopyValue(value)
-		}
-	}
-	return clean(meta)
+	meta := maps.Clone(secret)
+	delete(meta, "data") // most of it, which is never copied
+	delete(meta, "stringData")
+	return clean(deepCopy(meta))
 }
 
 // SecretManifest returns the Secret that has the metadata of meta and the
@@ -20,7 +20,7 @@ func SecretMeta(secret map[string]any) map[string]any {
 // without apiVersion and kind is one of a v1 Secret. A Secret without values
 // has no field data, as the API server writes it.
 func SecretManifest(meta map[string]any, data map[string][]byte) map[string]any {
-	secret := deepCopyObject(meta)
+	secret := deepCopy(meta)
 	delete(secret, "stringData")
 	delete(secret, "data")
 	for field, value := range map[string]string{"apiVersion": "v1", "kind": KindSecret} {
