@@ -35,7 +35,7 @@ func TestRefill(t *testing.T) {
 			again, err := s.runRefill()
 			require.NoError(t, err)
 			assert.Zero(t, again.WrittenFiles, "the pod was killed before it could report")
-			s.refill.Existing = job.ExistingSkip
+			s.refill.Existing = v1alpha1.ExistingSkip
 			again, err = s.runRefill()
 			require.NoError(t, err)
 			assert.True(t, again.Skipped)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/mover"
 )
@@ -82,7 +83,7 @@ func newStage(t *testing.T, encrypted bool, objects map[string]string) *stage {
 	write(t, s.source, "tenant/logo.png", "png")
 	write(t, s.source, "tenant/.htaccess", "deny")
 	s.inspect = job.InspectOptions{Run: job.Latest, Volume: volume, FileStorage: files, Identities: identities, Handover: []string{"a", "b"}}
-	s.refill = job.RefillOptions{Run: runID, Volume: volume, FileStorage: files, Identities: identities, Existing: job.ExistingFail}
+	s.refill = job.RefillOptions{Run: runID, Volume: volume, FileStorage: files, Identities: identities, Existing: v1alpha1.ExistingFail}
 	if objects == nil {
 		objects = installation()
 	}

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -59,14 +58,14 @@ func storageAction(o *State) string {
 
 // Existing is what the refill Job does with files that exist. If the plan fills an empty storage, no
 // file may have appeared since.
-func Existing(p *v1alpha1.Plan) string {
+func Existing(p *v1alpha1.Plan) v1alpha1.ExistingPolicy {
 	switch p.FileStorage.Action {
 	case storageOverwrite:
-		return job.ExistingOverwrite
+		return v1alpha1.ExistingOverwrite
 	case storageMirror:
-		return job.ExistingMirror
+		return v1alpha1.ExistingMirror
 	}
-	return job.ExistingFail
+	return v1alpha1.ExistingFail
 }
 
 // fills reports whether the plan writes the file storage.

@@ -83,7 +83,7 @@ func plainStep(action Action) StepInput {
 }
 
 func plainRefill() RefillInput {
-	in := RefillInput{StepInput: plainStep(Refilling), Existing: job.ExistingFail}
+	in := RefillInput{StepInput: plainStep(Refilling), Existing: v1alpha1.ExistingFail}
 	in.Run, in.FileStorageClaim = "20261122t115900z-1a2b3c4d", "system-storage"
 	return in
 }
@@ -101,7 +101,7 @@ func fullInspect() InspectInput {
 }
 
 func fullRefill() RefillInput {
-	return RefillInput{StepInput: fullStep(Refilling), Existing: job.ExistingMirror}
+	return RefillInput{StepInput: fullStep(Refilling), Existing: v1alpha1.ExistingMirror}
 }
 
 func plainInput() JobInput {

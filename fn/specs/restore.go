@@ -195,8 +195,8 @@ func InspectOptions(in InspectInput) job.InspectOptions {
 // RefillInput is what the Job of a refill is built from.
 type RefillInput struct {
 	StepInput
-	// Existing is what to do with a file storage that is not empty: job.ExistingFail and so on.
-	Existing string
+	// Existing is what to do with a file storage that is not empty: v1alpha1.ExistingFail and so on.
+	Existing v1alpha1.ExistingPolicy
 	// FileStorageUID is the UID of FileStorageClaim, which later shows whether another
 	// PVC has taken its place.
 	FileStorageUID types.UID

@@ -87,7 +87,7 @@ func compare(t *testing.T, binary string, set dataset.Set, pairs int) {
 			require.NoError(t, os.MkdirAll(target, 0o755))
 		}
 		syscall.Sync()
-		refill := []string{binary, job.RefillCommand, "--run=" + job.Latest, "--volume=" + ours, "--file-storage=" + back, "--existing=" + job.ExistingOverwrite}
+		refill := []string{binary, job.RefillCommand, "--run=" + job.Latest, "--volume=" + ours, "--file-storage=" + back, "--existing=Overwrite"}
 		rsync[4], rsync[5] = theirs, rsynced
 		refilled[0] = append(refilled[0], measure(t, refill))
 		refilled[1] = append(refilled[1], measure(t, rsync))

@@ -26,20 +26,8 @@ type InspectOptions struct {
 	Report         string   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
-// Args returns the arguments that parse into o: the only source of a Job's
-// command line. See Options.Args.
-func (o InspectOptions) Args() []string {
-	args := arguments{InspectCommand}
-	args.add("run", o.Run)
-	args.add("volume", o.Volume)
-	args.add("manifest-sha256", o.ManifestSHA256)
-	args.add("file-storage", o.FileStorage)
-	args.add("identities", o.Identities)
-	args.add("handover", o.Handover...)
-	args.add("namespace", o.Namespace)
-	args.add("report", o.Report)
-	return args
-}
+// Args returns the arguments that parse into o; see Options.Args.
+func (o InspectOptions) Args() []string { return arguments(InspectCommand, o) }
 
 // KeyInspection holds an Inspection as JSON in a report, once it has ended.
 const KeyInspection = "inspection"
@@ -88,11 +76,11 @@ type ExistingStorage struct {
 // ParseInspection reads a report's inspection; nil when there is none yet.
 // Texts and lists are bounded, whoever wrote them.
 func ParseInspection(data map[string]string) (*Inspection, error) {
-	read := &Inspection{}
-	if ok, err := parseUpTo(MaxInspectionBytes, data, KeyInspection, read); !ok || err != nil {
+	reported, err := read[Inspection](data, KeyInspection, MaxInspectionBytes)
+	if reported == nil {
 		return nil, err
 	}
-	i := read.Bounded()
+	i := reported.Bounded()
 	if len(i.Objects) > MaxObjects {
 		return nil, fmt.Errorf("cannot read key %q of the report: it lists %d objects, more than the %d allowed", KeyInspection, len(i.Objects), MaxObjects)
 	}

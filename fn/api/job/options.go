@@ -6,7 +6,13 @@
 // of either side, so that both may import it.
 package job
 
-import "strconv"
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+)
 
 // Where the Job mounts its volumes.
 const (
@@ -46,23 +52,10 @@ type Options struct {
 }
 
 // Args returns the arguments that parse into o, but for Known, which KnownVariable
-// holds: the only source of a Job's command line. No value may hold a dollar sign, which Kubernetes would expand;
-// free text such as a trigger travels in the snapshot's Description instead.
-func (o Options) Args() []string {
-	args := arguments{BackupCommand}
-	args.add("run", o.Run)
-	args.add("volume", o.Volume)
-	args.add("objects", o.Objects)
-	args.add("file-storage", o.FileStorage)
-	args.add("recipient", o.Recipient...)
-	if o.ProveLinks {
-		args = append(args, "--prove-links")
-	}
-	args = append(args, o.keepArgs()...)
-	args.add("namespace", o.Namespace)
-	args.add("report", o.Report)
-	return args
-}
+// holds: the only source of a Job's command line. No value may hold a dollar sign,
+// which Kubernetes would expand; free text such as a trigger travels in the
+// snapshot's Description instead.
+func (o Options) Args() []string { return arguments(BackupCommand, o) }
 
 // Retention says which runs are kept, as in spec.retention. The zero value keeps all.
 type Retention struct {
@@ -75,35 +68,27 @@ type Retention struct {
 	TimeZone    string `optional:"" help:"IANA name of the time zone of hours to years; UTC by default."`
 }
 
-func (r Retention) keepArgs() []string {
-	var args arguments
-	for _, rule := range []struct {
-		flag  string
-		count int32
-	}{
-		{"keep-last", r.KeepLast},
-		{"keep-hourly", r.KeepHourly},
-		{"keep-daily", r.KeepDaily},
-		{"keep-weekly", r.KeepWeekly},
-		{"keep-monthly", r.KeepMonthly},
-		{"keep-yearly", r.KeepYearly},
-	} {
-		if rule.count != 0 {
-			args.add(rule.flag, strconv.Itoa(int(rule.count)))
+var nextWord = regexp.MustCompile(`([a-z])([A-Z])`)
+
+// arguments returns the subcommand and the flags that kong parses into options, by
+// the same tags. What is empty is left out, and so is what the environment holds.
+func arguments(command string, options any) []string {
+	args := []string{command}
+	value := reflect.ValueOf(options)
+	for _, field := range reflect.VisibleFields(value.Type()) {
+		flag := "--" + cmp.Or(field.Tag.Get("name"), strings.ToLower(nextWord.ReplaceAllString(field.Name, "$1-$2")))
+		_, fromEnvironment := field.Tag.Lookup("env")
+		switch given := value.FieldByIndex(field.Index); {
+		case field.Anonymous, fromEnvironment, given.IsZero():
+		case given.Kind() == reflect.Bool:
+			args = append(args, flag)
+		case given.Kind() == reflect.Slice:
+			for _, item := range given.Seq2() {
+				args = append(args, flag+"="+item.String())
+			}
+		default:
+			args = append(args, fmt.Sprintf("%s=%v", flag, given))
 		}
 	}
-	args.add("time-zone", r.TimeZone)
 	return args
-}
-
-// arguments are a command line.
-type arguments []string
-
-// add adds a flag for each value that is not empty.
-func (a *arguments) add(flag string, values ...string) {
-	for _, value := range values {
-		if value != "" {
-			*a = append(*a, "--"+flag+"="+value)
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // parse reads arguments as the mover's command line does.
@@ -152,7 +153,7 @@ func TestRefillOptionsRoundTrip(t *testing.T) {
 		Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, FileStorage: job.FileStoragePath, ManifestSHA256: "00ff",
 		Identities: job.IdentitiesPath, Namespace: "3scale", Report: "dr-refill-1-report",
 	}
-	for _, existing := range []string{job.ExistingFail, job.ExistingOverwrite, job.ExistingMirror, job.ExistingSkip} {
+	for _, existing := range []v1alpha1.ExistingPolicy{v1alpha1.ExistingFail, v1alpha1.ExistingOverwrite, v1alpha1.ExistingMirror, v1alpha1.ExistingSkip} {
 		full.Existing = existing
 		got, err := command[job.RefillOptions](t, job.RefillCommand, full.Args())
 		require.NoError(t, err)
@@ -179,7 +180,7 @@ func FuzzRestoreOptions(f *testing.F) {
 				i.Handover = append(i.Handover, name)
 			}
 		}
-		r := job.RefillOptions{Run: run, Volume: clean(volume), FileStorage: clean(files), Existing: job.ExistingSkip, ManifestSHA256: digest, Namespace: second, Report: report}
+		r := job.RefillOptions{Run: run, Volume: clean(volume), FileStorage: clean(files), Existing: v1alpha1.ExistingSkip, ManifestSHA256: digest, Namespace: second, Report: report}
 		args := slices.Concat(i.Args(), r.Args())
 		if run == "" || slices.ContainsFunc(args, func(arg string) bool { return !utf8.ValidString(arg) || strings.Contains(arg, "\x00") }) {
 			t.Skip() // no argument of a process

@@ -1,49 +1,29 @@
 package job
 
-import "time"
+import (
+	"time"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+)
 
 // RefillCommand is the mover's subcommand that writes the file storage of a run.
 const RefillCommand = "refill"
 
-// What a refill does with a file storage that is not empty.
-const (
-	// ExistingFail: it is left as it is, and the refill fails, unless all of it is the run's already.
-	ExistingFail = "Fail"
-	// ExistingOverwrite: the run's entries replace those of their names, others stay.
-	ExistingOverwrite = "Overwrite"
-	// ExistingMirror: others are removed, too.
-	ExistingMirror = "Mirror"
-	// ExistingSkip: it is left as it is, and the refill succeeds.
-	ExistingSkip = "Skip"
-)
-
 // RefillOptions is the command line of the mover's refill. The struct tags are
 // the flags of cmd/mover, which parses into this very type.
 type RefillOptions struct {
-	Run            string `required:"" help:"ID of the run, or latest."`
-	Volume         string `required:"" help:"Root of the backup volume." type:"path"`
-	FileStorage    string `required:"" help:"Root of the file storage to write." type:"path"`
-	Existing       string `required:"" enum:"Fail,Overwrite,Mirror,Skip" help:"What to do when it is not empty: ${enum}."`
-	ManifestSHA256 string `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
-	Identities     string `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
-	Namespace      string `optional:"" help:"Namespace of the report ConfigMap."`
-	Report         string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+	Run            string                  `required:"" help:"ID of the run, or latest."`
+	Volume         string                  `required:"" help:"Root of the backup volume." type:"path"`
+	FileStorage    string                  `required:"" help:"Root of the file storage to write." type:"path"`
+	Existing       v1alpha1.ExistingPolicy `required:"" enum:"Fail,Overwrite,Mirror,Skip" help:"What to do when it is not empty: ${enum}."`
+	ManifestSHA256 string                  `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
+	Identities     string                  `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
+	Namespace      string                  `optional:"" help:"Namespace of the report ConfigMap."`
+	Report         string                  `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
-// Args returns the arguments that parse into o: the only source of a Job's
-// command line. See Options.Args.
-func (o RefillOptions) Args() []string {
-	args := arguments{RefillCommand}
-	args.add("run", o.Run)
-	args.add("volume", o.Volume)
-	args.add("file-storage", o.FileStorage)
-	args.add("existing", o.Existing)
-	args.add("manifest-sha256", o.ManifestSHA256)
-	args.add("identities", o.Identities)
-	args.add("namespace", o.Namespace)
-	args.add("report", o.Report)
-	return args
-}
+// Args returns the arguments that parse into o; see Options.Args.
+func (o RefillOptions) Args() []string { return arguments(RefillCommand, o) }
 
 // KeyRefill holds a RefillResult as JSON in a report, once it has ended.
 const KeyRefill = "refill"
@@ -57,12 +37,12 @@ type RefillResult struct {
 	Message        string    `json:"message,omitempty"`
 	StartTime      time.Time `json:"startTime,omitzero"` // of the refill
 	CompletionTime time.Time `json:"completionTime,omitzero"`
-	Skipped        bool      `json:"skipped,omitempty"` // ExistingSkip found data and left it
+	Skipped        bool      `json:"skipped,omitempty"` // Skip found data and left it
 	Files          int64     `json:"files"`             // regular files of the run
 	Bytes          int64     `json:"bytes"`             // their sizes
 	WrittenFiles   int64     `json:"writtenFiles"`      // those that were not there already
 	WrittenBytes   int64     `json:"writtenBytes"`
-	Removed        int64     `json:"removed,omitempty"` // entries that ExistingMirror removed
+	Removed        int64     `json:"removed,omitempty"` // entries that Mirror removed
 	Warnings       []string  `json:"warnings,omitempty"`
 }
 
@@ -70,12 +50,9 @@ type RefillResult struct {
 // error when there is none yet, or one of another run. Texts are bounded,
 // whoever wrote them.
 func ParseRefillResult(data map[string]string, run string) (*RefillResult, error) {
-	r := &RefillResult{}
-	if ok, err := parse(data, KeyRefill, r); !ok || err != nil {
+	r, err := read[RefillResult](data, KeyRefill, MaxReportBytes)
+	if r == nil || r.Run != run {
 		return nil, err
-	}
-	if r.Run != run {
-		return nil, nil
 	}
 	bounded := r.Bounded()
 	return &bounded, nil

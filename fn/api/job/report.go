@@ -98,12 +98,9 @@ func shortened(text string) string {
 // error when there is none yet, or one of another run. Texts are bounded,
 // whoever wrote them.
 func ParseResult(data map[string]string, run string) (*Result, error) {
-	r := &Result{}
-	if ok, err := parse(data, KeyResult, r); !ok || err != nil {
+	r, err := read[Result](data, KeyResult, MaxReportBytes)
+	if r == nil || r.Run != run {
 		return nil, err
-	}
-	if r.Run != run {
-		return nil, nil
 	}
 	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
 	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), BoundedIDs(r.Removed)
@@ -113,37 +110,33 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 // HasBegun reports whether a report notes that run has begun. What cannot be read
 // is no note: the mover did not write it.
 func HasBegun(data map[string]string, run string) bool {
-	b := &Begun{}
-	ok, err := parse(data, KeyBegun, b)
-	return ok && err == nil && b.Run == run
+	b, _ := read[Begun](data, KeyBegun, MaxReportBytes)
+	return b != nil && b.Run == run
 }
 
 // ParseProgress reads a report's progress; nil when there is none yet.
 func ParseProgress(data map[string]string) (*Progress, error) {
-	p := &Progress{}
-	if ok, err := parse(data, KeyProgress, p); !ok || err != nil {
-		return nil, err
+	p, err := read[Progress](data, KeyProgress, MaxReportBytes)
+	if p != nil {
+		p.Phase = shortened(p.Phase)
 	}
-	p.Phase = shortened(p.Phase)
-	return p, nil
+	return p, err
 }
 
-func parse(data map[string]string, key string, into any) (bool, error) {
-	return parseUpTo(MaxReportBytes, data, key, into)
-}
-
-func parseUpTo(limit int, data map[string]string, key string, into any) (bool, error) {
-	text, ok := data[key]
-	if !ok || text == "" {
-		return false, nil
+// read decodes what one key of a report holds; nil when it holds nothing yet.
+func read[T any](data map[string]string, key string, limit int) (*T, error) {
+	text := data[key]
+	if text == "" {
+		return nil, nil
 	}
 	if len(text) > limit {
-		return false, fmt.Errorf("cannot read key %q of the report: %d bytes are more than the %d allowed", key, len(text), limit)
+		return nil, fmt.Errorf("cannot read key %q of the report: %d bytes are more than the %d allowed", key, len(text), limit)
 	}
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		return false, fmt.Errorf("cannot read key %q of the report: %s", key, shortened(err.Error()))
+	value := new(T)
+	if err := json.Unmarshal([]byte(text), value); err != nil {
+		return nil, fmt.Errorf("cannot read key %q of the report: %s", key, shortened(err.Error()))
 	}
-	return true, nil
+	return value, nil
 }
 
 // Phases of a run.

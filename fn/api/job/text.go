@@ -16,9 +16,6 @@ import (
 // escapes it, such as \x1b. Names and messages come from volumes, Git servers and
 // other people's objects. Printable text comes back as it is.
 func Printable(text string) string {
-	if isPrintable(text) {
-		return text
-	}
 	var b strings.Builder
 	for text != "" {
 		r, size := utf8.DecodeRuneInString(text)
@@ -31,10 +28,6 @@ func Printable(text string) string {
 		text = text[size:]
 	}
 	return b.String()
-}
-
-func isPrintable(text string) bool {
-	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
 // PrintableJSON returns JSON of the same values that is fit for a terminal:

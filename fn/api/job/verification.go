@@ -21,18 +21,8 @@ type VerifyOptions struct {
 	Report         string   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
-// Args returns the arguments that parse into o: the only source of a Job's
-// command line. See Options.Args.
-func (o VerifyOptions) Args() []string {
-	args := arguments{VerifyCommand}
-	args.add("run", o.Run)
-	args.add("volume", o.Volume)
-	args.add("expect-run", o.ExpectRun)
-	args.add("manifest-sha256", o.ManifestSHA256)
-	args.add("namespace", o.Namespace)
-	args.add("report", o.Report)
-	return args
-}
+// Args returns the arguments that parse into o; see Options.Args.
+func (o VerifyOptions) Args() []string { return arguments(VerifyCommand, o) }
 
 // KeyVerification holds a Verification as JSON in a report, once it has ended.
 const KeyVerification = "verification"
@@ -56,8 +46,8 @@ type Verification struct {
 // ParseVerification reads a report's verification; nil when there is none yet.
 // Texts and lists are bounded, whoever wrote them.
 func ParseVerification(data map[string]string) (*Verification, error) {
-	v := &Verification{}
-	if ok, err := parse(data, KeyVerification, v); !ok || err != nil {
+	v, err := read[Verification](data, KeyVerification, MaxReportBytes)
+	if v == nil {
 		return nil, err
 	}
 	bounded := v.Bounded()

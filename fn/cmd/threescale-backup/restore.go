@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/mover"
@@ -29,14 +30,14 @@ import (
 type restoreCommand struct {
 	treeFlags `embed:""`
 
-	Repository  string `required:"" type:"existingdir" help:"Git repository on this machine to commit to: a bare one, or the root of a work tree."`
-	Branch      string `help:"Branch to commit to; by default the one that is checked out."`
-	Path        string `default:"." help:"Folder of the repository to write base/ and overlays/ into."`
-	Author      string `default:"threescale-backup" help:"Name of the commit's author."`
-	Email       string `default:"threescale-backup@localhost" help:"E-mail address of the commit's author."`
-	FileStorage string `type:"path" help:"Directory to write the System file storage to; without this flag, no files are restored."`
-	Existing    string `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do if that directory is not empty and differs from the run: ${enum}. Mirror deletes files that the run does not have."`
-	Force       bool   `help:"Commit even if the branch has a commit of the same restore already."`
+	Repository  string                  `required:"" type:"existingdir" help:"Git repository on this machine to commit to: a bare one, or the root of a work tree."`
+	Branch      string                  `help:"Branch to commit to; by default the one that is checked out."`
+	Path        string                  `default:"." help:"Folder of the repository to write base/ and overlays/ into."`
+	Author      string                  `default:"threescale-backup" help:"Name of the commit's author."`
+	Email       string                  `default:"threescale-backup@localhost" help:"E-mail address of the commit's author."`
+	FileStorage string                  `type:"path" help:"Directory to write the System file storage to; without this flag, no files are restored."`
+	Existing    v1alpha1.ExistingPolicy `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do if that directory is not empty and differs from the run: ${enum}. Mirror deletes files that the run does not have."`
+	Force       bool                    `help:"Commit even if the branch has a commit of the same restore already."`
 }
 
 // Help tells what flags cannot.
