@@ -23,7 +23,7 @@ const (
 	// ExitNoPermission: a file of the file storage cannot be read, or no age
 	// identity decrypts the run.
 	ExitNoPermission = 77
-	// ExitConfig: an installation in a cluster lacks something. No Job ends so.
+	// ExitConfig: an installation in a cluster lacks something. Jobs do not use this code.
 	ExitConfig = 78
 )
 
@@ -33,25 +33,24 @@ type Retry string
 const (
 	// RetryAtOnce means that the Job starts another pod, as often as its backoffLimit allows.
 	RetryAtOnce Retry = "AtOnce"
-	// RetryLater means that another pod would fail too, and so the Job does. Somebody
-	// may put right what is wrong, which nothing watches: a restore tries again now
-	// and then.
+	// RetryLater means that another pod would fail too, so the Job fails. The cause is
+	// something that nobody watches and somebody may fix: a restore tries again now and
+	// then.
 	RetryLater Retry = "Later"
-	// RetryOnRequest means that the failure stays until somebody changes its cause,
-	// and asks again.
+	// RetryOnRequest means that it fails until somebody fixes the cause, and asks again.
 	RetryOnRequest Retry = "OnRequest"
 )
 
-// Failure is what is known of one way in which the mover fails. The exit code, the
-// Job's podFailurePolicy, what a restore does next, the messages and the documents
-// all follow from it.
+// Failure describes one way in which the mover fails. The exit code, the Job's
+// podFailurePolicy, what a restore does next, the messages and the documents follow
+// from it.
 type Failure struct {
 	Reason   string // one of package v1alpha1
 	ExitCode int
 	Retry    Retry
-	// BackupAdvice and RestoreAdvice are what the messages of a backup and a restore
-	// say that somebody should do; "" where what the mover says is enough, or what to
-	// do depends on more than the reason.
+	// BackupAdvice and RestoreAdvice say what to do, in the messages of a backup and of a
+	// restore; "" where the mover's own message is enough, or what to do depends on more
+	// than the reason.
 	BackupAdvice, RestoreAdvice string
 }
 
@@ -95,9 +94,8 @@ func Failures() []Failure {
 	}
 }
 
-// FailureOf returns what is known of a reason. A report may hold any text as one,
-// whoever wrote it: of those that are not in the table nothing is known, and they
-// are tried again.
+// FailureOf returns what is known of a reason. Reports are untrusted and may hold any
+// text as a reason: one that is not in the table is tried again.
 func FailureOf(reason string) Failure {
 	for _, f := range Failures() {
 		if f.Reason == reason {

@@ -15,13 +15,14 @@ const (
 	MaxHandoverBytes = 900 << 10
 	// MaxHandoverParts bounds the hand-over Secrets of one run.
 	MaxHandoverParts = 32
-	// MaxObjects bounds the objects of a run that can be restored, so that they
-	// can all be told in a report.
+	// MaxObjects bounds the objects of a run that can be restored, so that a report can
+	// list them all.
 	MaxObjects = 500
 )
 
-// HandoverDigest is the SHA-256 of everything that is handed over, in hex. It is
-// one for all: the digest of a single Secret could be guessed.
+// HandoverDigest returns the SHA-256 of all that is handed over, in hex. There is one
+// for everything, since the content of a single small Secret could be guessed from its
+// digest.
 func HandoverDigest(parts []map[string][]byte) string {
 	sum := sha256.New()
 	for i, part := range parts {
@@ -40,8 +41,8 @@ type HandedObject struct {
 	// Part is the hand-over Secret that holds the object, counted from 0 in the
 	// order of the options.
 	Part int `json:"part"`
-	// Pieces is how many Secrets, from Part on, hold a piece of an object that is
-	// too large for one; 0 or 1: it is whole.
+	// Pieces is how many Secrets, from Part on, hold a piece each of an object that is
+	// too large for one Secret; 0 or 1 if the object is whole.
 	Pieces int `json:"pieces,omitempty"`
 }
 

@@ -3,7 +3,7 @@
 // VerifyOptions), the files that the pod finds mounted (VolumePath and so on,
 // Description), the Secrets that it fills (HandedObject), and the report that it
 // leaves (Result, Inspection, RefillResult, Verification). It holds no behaviour
-// of either side, so that both may import it.
+// of either side, so that both can import it.
 package job
 
 import (
@@ -91,4 +91,32 @@ func arguments(command string, options any) []string {
 		}
 	}
 	return args
+}
+
+var sha256Text = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// KnownVariable is the environment variable of a pod with what is known of runs: texts
+// of KnownManifest, joined by commas. They are not arguments, since a mover of an
+// earlier version stops at a flag that it does not know; a Composition may name such
+// an image while the function is newer.
+const KnownVariable = "KNOWN_MANIFESTS"
+
+// KnownManifest is the text of a flag --known: what the SHA-256 of a run's
+// manifest.json must be, in hex. It is "" if one of the two is invalid.
+func KnownManifest(run, digest string) string {
+	if !IsRunID(run) || !sha256Text.MatchString(digest) {
+		return ""
+	}
+	return run + "=" + digest
+}
+
+// KnownManifests returns the digests of flags --known by run.
+func KnownManifests(known []string) map[string]string {
+	digests := make(map[string]string, len(known))
+	for _, text := range known {
+		if run, digest, ok := strings.Cut(text, "="); ok {
+			digests[run] = digest
+		}
+	}
+	return digests
 }

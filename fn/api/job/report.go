@@ -36,8 +36,9 @@ type Progress struct {
 	BytesTotal int64  `json:"bytesTotal"`
 }
 
-// Begun notes that a run has begun. What the volume holds under its ID while there is no note was put there by
-// somebody else: IDs can be computed, and the volume may be written to by whoever can mount it.
+// Begun notes that a run has begun. If the volume holds the ID of a run before there is
+// a note of it, somebody else put it there: IDs can be computed, and whoever mounts the
+// volume can write to it.
 type Begun struct {
 	Run string    `json:"run"`
 	At  time.Time `json:"at"`
@@ -63,9 +64,8 @@ type Result struct {
 	FreedBytes     int64     `json:"freedBytes,omitempty"` // that they alone held
 }
 
-// Bounded returns list with at most 20 entries of at most 1 KiB, the last of
-// which then counts the rest: a report has to fit into an object, and into the
-// status of another.
+// Bounded returns list with at most 20 entries of at most 1 KiB. If there are more, the
+// last entry says how many. A report has to fit into a ConfigMap, and into a status.
 func Bounded(list []string) []string {
 	return bounded(list, "; the run's manifest.json lists them all")
 }
@@ -73,7 +73,7 @@ func Bounded(list []string) []string {
 // BoundedIDs is Bounded for IDs of runs, which no manifest lists.
 func BoundedIDs(list []string) []string { return bounded(list, "") }
 
-// bounded is Bounded, and says where the rest is to be found.
+// bounded is Bounded with another text that says where the rest is.
 func bounded(list []string, rest string) []string {
 	var out []string
 	for i, text := range list {
@@ -107,8 +107,8 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 	return r, nil
 }
 
-// HasBegun reports whether a report notes that run has begun. What cannot be read
-// is no note: the mover did not write it.
+// HasBegun reports whether a report notes that run has begun. A note that cannot be
+// read does not count: the mover did not write it.
 func HasBegun(data map[string]string, run string) bool {
 	b, _ := read[Begun](data, KeyBegun, MaxReportBytes)
 	return b != nil && b.Run == run

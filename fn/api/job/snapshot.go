@@ -94,8 +94,8 @@ func RunTime(text string) (time.Time, error) {
 // runID matches what RunID and a trigger's run are called.
 var runID = regexp.MustCompile(`^([0-9]{8}t[0-9]{6}z-[0-9a-f]{8}|trigger-[0-9a-f]{12})$`)
 
-// IsRunID tells whether text can be the ID of a run. Whoever may label objects
-// can write any text where an ID is read from.
+// IsRunID reports whether text can be the ID of a run. IDs are read from labels, which
+// others may write too.
 func IsRunID(text string) bool { return runID.MatchString(text) }
 
 // Handled is what a ThreeScaleBackup had dealt with when a run or a verification

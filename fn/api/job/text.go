@@ -10,11 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns text for a reader's terminal: what shows nothing there, moves
-// the cursor, begins a line, or changes the order of what is read (control
-// characters, U+202E and the like, bytes that are no UTF-8) is written as Go
-// escapes it, such as \x1b. Names and messages come from volumes, Git servers and
-// other people's objects. Printable text comes back as it is.
+// Printable returns text that is safe on a terminal. Control characters, marks that
+// change the reading order such as U+202E, and bytes that are not UTF-8 are written as
+// Go escapes them, such as \x1b. Names and messages come from volumes, Git servers and
+// other people's objects. Printable text is returned unchanged.
 func Printable(text string) string {
 	var b strings.Builder
 	for text != "" {
@@ -30,9 +29,8 @@ func Printable(text string) string {
 	return b.String()
 }
 
-// PrintableJSON returns JSON of the same values that is fit for a terminal:
-// within texts, JSON itself only escapes some of what Printable escapes. Outside
-// of them it may be indented.
+// PrintableJSON returns JSON of the same values that is safe on a terminal: JSON itself
+// escapes only some of what Printable escapes. It may be indented.
 func PrintableJSON(text []byte) []byte {
 	var b bytes.Buffer
 	for _, r := range string(text) {
@@ -49,8 +47,8 @@ func PrintableJSON(text []byte) []byte {
 	return b.Bytes()
 }
 
-// Sentence returns text with its first letter in upper case, as conditions have
-// it, and Printable: no answer to Crossplane could hold what is no UTF-8.
+// Sentence returns text with its first letter in upper case, as conditions have it, and
+// Printable: an answer to Crossplane can hold only UTF-8.
 func Sentence(text string) string {
 	text = Printable(text)
 	first, size := utf8.DecodeRuneInString(text)

@@ -350,11 +350,6 @@ func (r *ThreeScaleRestore) GetLastHandledForceRequestStatus() *string {
 	return &r.Status.LastHandledForceAt
 }
 
-// SetLastHandledReconcileRequest implements Flux' requests to reconcile.
-func (r *ThreeScaleRestore) SetLastHandledReconcileRequest(token string) {
-	r.Status.LastHandledReconcileAt = token
-}
-
 // GetLastHandledReconcileRequest implements Flux' requests to reconcile.
 func (r *ThreeScaleRestore) GetLastHandledReconcileRequest() string {
 	return r.Status.GetLastHandledReconcileRequest()
