@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/crossplane/function-sdk-go/logging"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/cmd/internal/exit"
@@ -62,12 +63,8 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 	c.sayf("Run %s is on %s, verified", r.Run, b.Volume)
 	c.sayf("%d files, %s, of which %s are new", r.Files, size(r.Bytes), size(r.StoredBytes))
 	c.sayf("manifest.json has SHA-256 %s", r.ManifestSHA256)
-	for _, warning := range r.Warnings {
-		c.sayf("warning: %s", warning)
-	}
-	for _, skipped := range r.Skipped {
-		c.sayf("skipped: %s", skipped)
-	}
+	c.sayEach("warning: %s", r.Warnings)
+	c.sayEach("skipped: %s", r.Skipped)
 	return nil
 }
 
@@ -75,30 +72,31 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 func (b *backupCommand) world() (*simulate.World, error) {
 	var objects []map[string]any
 	var live simulate.Lookup
+	var err error
 	namespace := b.Namespace
-	if b.Objects != "" {
-		read, err := readManifests(b.Objects)
-		if err != nil {
-			return nil, err
-		}
-		if namespace == "" {
-			namespace = namespaceOf(read)
-		}
-		objects = read
-	} else {
-		var err error
-		if live, namespace, err = lookup(b.Kubeconfig, b.Context, b.Namespace); err != nil {
-			return nil, err
-		}
+	if b.Objects == "" {
+		live, namespace, err = lookup(b.Kubeconfig, b.Context, namespace)
+	} else if objects, err = readManifests(b.Objects); namespace == "" {
+		namespace = namespaceOf(objects)
 	}
-	objects, err := inNamespace(objects, namespace)
 	if err != nil {
 		return nil, err
 	}
-	w := simulate.NewWorld(function.New(logging.NewNopLogger()), b.composite(namespace), objects)
+	if objects, err = inNamespace(objects, namespace); err != nil {
+		return nil, err
+	}
+	composite, err := b.composite(namespace)
+	if err != nil {
+		return nil, err
+	}
+	w := simulate.NewWorld(function.New(logging.NewNopLogger()), composite, objects)
 	w.Live = live
-	w.Now = time.Now
-	w.Put(claim(namespace))
+	w.Put(&unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+		"metadata": map[string]any{"name": volumeClaim, "namespace": namespace},
+		"spec":     map[string]any{"accessModes": []any{"ReadWriteMany"}},
+		"status":   map[string]any{"phase": "Bound"},
+	}})
 	return w, nil
 }
 
@@ -113,39 +111,20 @@ func namespaceOf(objects []map[string]any) string {
 	return "default"
 }
 
-func (b *backupCommand) composite(namespace string) *unstructured.Unstructured {
-	spec := map[string]any{
-		"backupDestination": map[string]any{"persistentVolumeClaim": map[string]any{"claimName": volumeClaim}},
-	}
-	if b.APIManager != "" {
-		spec["apiManagerName"] = b.APIManager
-	}
+// composite is the ThreeScaleBackup that does what the command line says.
+func (b *backupCommand) composite(namespace string) (*unstructured.Unstructured, error) {
+	backup := v1alpha1.ThreeScaleBackup{ObjectMeta: metav1.ObjectMeta{Name: volumeClaim, Namespace: namespace}}
+	backup.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup))
+	backup.Spec.APIManagerName = b.APIManager
+	backup.Spec.BackupDestination.PersistentVolumeClaim.ClaimName = volumeClaim
 	if b.SkipFileStorage {
-		spec["fileStorage"] = string(v1alpha1.FileStorageSkip)
+		backup.Spec.FileStorage = v1alpha1.FileStorageSkip
 	}
 	if len(b.Recipient) > 0 {
-		recipients := make([]any, 0, len(b.Recipient))
-		for _, recipient := range b.Recipient {
-			recipients = append(recipients, recipient)
-		}
-		spec["encryption"] = map[string]any{"age": map[string]any{"recipients": recipients}}
+		backup.Spec.Encryption = &v1alpha1.Encryption{Age: v1alpha1.AgeEncryption{Recipients: b.Recipient}}
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.KindBackup, "spec": spec,
-	}}
-	u.SetName(volumeClaim)
-	u.SetNamespace(namespace)
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&backup)
+	u := &unstructured.Unstructured{Object: object}
 	complete(u)
-	return u
-}
-
-func claim(namespace string) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "PersistentVolumeClaim",
-		"spec":   map[string]any{"accessModes": []any{"ReadWriteMany"}},
-		"status": map[string]any{"phase": "Bound"},
-	}}
-	u.SetName(volumeClaim)
-	u.SetNamespace(namespace)
-	return u
+	return u, err
 }

@@ -33,6 +33,13 @@ func (c *console) sayf(format string, args ...any) {
 	}
 }
 
+// sayEach prints a line for each text.
+func (c *console) sayEach(format string, texts []string) {
+	for _, text := range texts {
+		c.sayf(format, text)
+	}
+}
+
 // fail prints an error.
 func (c *console) fail(err error) { exit.Print(c.err, err) }
 

@@ -59,20 +59,10 @@ func texts[T fmt.Stringer](things []T) []string {
 
 // printNotes prints what a reader has to know of the tree.
 func (d *contents) printNotes(c *console) {
-	for _, place := range d.Rewritten {
-		c.sayf("domain replaced: %s", place)
-	}
-	for _, place := range d.LeftWithDomain {
-		c.sayf("domain left as it was: %s", place)
-	}
-	for _, place := range d.Dropped {
-		c.sayf("left out, since it names a PersistentVolume: %s", place)
-	}
-	for _, key := range d.Omitted {
-		c.sayf("left out, as asked: %s", key)
-	}
-	for _, warning := range d.Warnings {
-		c.sayf("warning: %s", warning)
-	}
+	c.sayEach("domain replaced: %s", d.Rewritten)
+	c.sayEach("domain left as it was: %s", d.LeftWithDomain)
+	c.sayEach("left out, since it names a PersistentVolume: %s", d.Dropped)
+	c.sayEach("left out, as asked: %s", d.Omitted)
+	c.sayEach("warning: %s", d.Warnings)
 	c.sayf("not included: %s (see \"What a backup does not hold\" in examples/README.md)", strings.Join(d.NotIncluded, ", "))
 }

@@ -78,12 +78,8 @@ func (e *exportCommand) Run(ctx context.Context, c *console) error {
 	if c.json {
 		return c.encode(answer)
 	}
-	for _, file := range answer.Files {
-		c.sayf("%s", file)
-	}
-	for _, file := range answer.Removed {
-		c.sayf("removed: %s", file)
-	}
+	c.sayEach("%s", answer.Files)
+	c.sayEach("removed: %s", answer.Removed)
 	answer.printNotes(c)
 	return nil
 }

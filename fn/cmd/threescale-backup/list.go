@@ -2,10 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/cmd/internal/exit"
+	"threescale.dev/backup/fn/mover"
+	"threescale.dev/backup/fn/retention"
+	"threescale.dev/backup/fn/timezone"
 )
 
 // listCommand lists runs.
@@ -85,4 +91,100 @@ func row(run archive.RunInfo) []string {
 		run.ID, string(run.State), m.StartTime.Format(time.RFC3339), fmt.Sprint(m.Totals.Objects + m.Totals.Files),
 		size(bytes), size(bytes - m.Totals.LinkedBytes), encrypted, fmt.Sprintf("%.12s", run.ManifestSHA256),
 	}
+}
+
+// explained is what a policy makes of a volume, in JSON.
+type explained struct {
+	Runs       []explainedRun `json:"runs"` // oldest first
+	FreedBytes int64          `json:"freedBytes"`
+}
+
+// explainedRun is one run in it. A run that neither is kept nor goes is not
+// complete: no policy counts or removes it.
+type explainedRun struct {
+	listedRun
+
+	KeptBy []string `json:"keptBy,omitempty"`
+	Goes   bool     `json:"goes"`
+}
+
+// policy reads the options, or returns nil without them.
+func (l *listCommand) policy() (*retention.Policy, error) {
+	if l.Retention == "" {
+		if l.TimeZone != "" {
+			return nil, exit.Usage(errors.New("--time-zone is that of --retention, which is not given"))
+		}
+		return nil, nil
+	}
+	policy, err := retention.Parse(l.Retention)
+	if err != nil {
+		return nil, exit.Usage(err)
+	}
+	if policy.Location, err = timezone.Load(l.TimeZone); err != nil {
+		return nil, exit.Usage(err)
+	}
+	return &policy, nil
+}
+
+// explain applies a policy to the runs of each installation, as the claim of each
+// would to its own.
+func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo, policy retention.Policy) (explained, error) {
+	rules := make(map[string][]string)
+	for of := range installations(runs) {
+		for _, d := range mover.Decide(runs, of, policy, time.Now()) {
+			rules[d.ID] = d.Rules
+		}
+	}
+	answer := explained{Runs: make([]explainedRun, 0, len(runs))}
+	var going []string
+	for _, run := range runs {
+		e := explainedRun{listedRun: listed(run), KeptBy: rules[run.ID]}
+		e.Goes = run.State == archive.Complete && len(e.KeptBy) == 0
+		if e.Goes {
+			going = append(going, run.ID)
+		}
+		answer.Runs = append(answer.Runs, e)
+	}
+	var err error
+	answer.FreedBytes, err = volume.Freed(ctx, going)
+	return answer, err
+}
+
+// installations are those that the complete runs are of.
+func installations(runs []archive.RunInfo) map[mover.Installation]bool {
+	found := make(map[mover.Installation]bool)
+	for _, run := range runs {
+		if run.State == archive.Complete {
+			found[mover.InstallationOf(run.Manifest)] = true
+		}
+	}
+	return found
+}
+
+// print shows the runs and why each stays.
+func (e explained) print(c *console, location *time.Location) error {
+	rows := make([][]string, 0, len(e.Runs))
+	going := 0
+	for _, run := range e.Runs {
+		if run.Goes {
+			going++
+		}
+		rows = append(rows, run.row(location))
+	}
+	if err := c.table([]string{"RUN", "STATE", "STARTED", "INSTALLATION", "RETENTION"}, rows); err != nil {
+		return err
+	}
+	c.sayf("%d of %d runs would go, which would free %s (%d bytes); nothing was removed", going, len(e.Runs), size(e.FreedBytes), e.FreedBytes)
+	return nil
+}
+
+func (r explainedRun) row(location *time.Location) []string {
+	started, of, why := "", "", "not complete: neither counted nor removed"
+	if m := r.Manifest; m != nil {
+		started, of, why = m.StartTime.In(location).Format(time.RFC3339), m.Source.Namespace+"/"+m.Source.APIManager, "kept: "+strings.Join(r.KeptBy, ", ")
+	}
+	if r.Goes {
+		why = "would go"
+	}
+	return []string{r.ID, string(r.State), started, of, why}
 }

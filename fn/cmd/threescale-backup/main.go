@@ -62,26 +62,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	out := &console{out: stdout, err: stderr}
 	exited := -1
-	parser, err := kong.New(&c,
+	parser := kong.Must(&c,
 		kong.Name("threescale-backup"),
 		version.Option(),
 		kong.Description("Backups of Red Hat 3scale API Management."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)))
-	if err != nil {
-		out.fail(err)
-		return job.ExitUsage
+	var command *kong.Context
+	err := checkEmpty(args)
+	if err == nil {
+		command, err = parser.Parse(args)
 	}
-	if err := checkEmpty(args); err != nil {
-		out.fail(err)
-		return job.ExitUsage
-	}
-	command, err := parser.Parse(args)
-	if exited >= 0 {
+	switch {
+	case exited >= 0:
 		return exited // help was asked for
-	}
-	if err != nil {
+	case err != nil:
 		out.fail(err)
 		return job.ExitUsage
 	}

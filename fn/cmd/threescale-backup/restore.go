@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,8 +148,7 @@ func (r *restoreCommand) attempt(tree *madeTree) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot encode what is asked for: %w", err)
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	return fmt.Sprintf("%x", sha256.Sum256(data)), nil
 }
 
 // uncommitted gives Git's failures an exit code, and says what was done before.

@@ -7,11 +7,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/crossplane/function-sdk-go/logging"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"threescale.dev/backup/fn/api/job"
@@ -43,7 +44,6 @@ func (s *simulateCommand) Run(ctx context.Context, c *console) error {
 		return exit.Usage(err)
 	}
 	w := simulate.NewWorld(function.New(logging.NewNopLogger()), backup, objects)
-	w.Now = time.Now
 	for claim, dir := range s.Directory {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return fmt.Errorf("cannot make the directory of PersistentVolumeClaim %q: %w", claim, err)
@@ -99,8 +99,8 @@ func complete(u *unstructured.Unstructured) {
 	if u.GetUID() == "" {
 		u.SetUID(uuid.NewUUID())
 	}
-	if _, ok, _ := unstructured.NestedString(u.Object, "metadata", "creationTimestamp"); !ok {
-		_ = unstructured.SetNestedField(u.Object, time.Now().UTC().Format(time.RFC3339), "metadata", "creationTimestamp") // metadata is a map
+	if created := u.GetCreationTimestamp(); created.IsZero() {
+		u.SetCreationTimestamp(metav1.Now())
 	}
 }
 
@@ -125,14 +125,7 @@ func inNamespace(objects []map[string]any, namespace string) ([]map[string]any, 
 	if has {
 		return objects, nil
 	}
-	return append(objects, namespaceObject(namespace)), nil
-}
-
-func namespaceObject(name string) map[string]any {
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-	u.SetName(name)
-	u.SetUID(types.UID("simulated"))
-	return u.Object
+	return append(objects, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace, "uid": "simulated"}}), nil
 }
 
 // outcome is how a simulation ended.
@@ -154,7 +147,7 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 		if _, err := w.Reconcile(ctx); err != nil {
 			return nil, exit.Usage(err)
 		}
-		out.status, _, _ = unstructured.NestedMap(w.Composite.Object, "status")
+		out.status, _ = w.Composite.Object["status"].(map[string]any)
 		printComposed(c, w)
 		warning := warningOf(out.status)
 		result, ran, err := node.RunJob(ctx, w)
@@ -164,7 +157,7 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 			out.result = &result
 			if err != nil {
 				_, reconcileErr := w.Reconcile(ctx)
-				out.status, _, _ = unstructured.NestedMap(w.Composite.Object, "status")
+				out.status, _ = w.Composite.Object["status"].(map[string]any)
 				printConditions(c, out.status)
 				return out, errors.Join(err, reconcileErr)
 			}
@@ -197,22 +190,21 @@ func printComposed(c *console, w *simulate.World) {
 }
 
 func printConditions(c *console, status map[string]any) {
-	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
-	for _, entry := range conditions {
-		condition, _ := entry.(map[string]any)
-		c.sayf("%-16s %-6s %-12s %s", condition["type"], condition["status"], condition["reason"], condition["message"])
+	for _, condition := range conditionsOf(status) {
+		c.sayf("%-16s %-6s %-12s %s", condition.Type, condition.Status, condition.Reason, condition.Message)
 	}
+}
+
+func conditionsOf(status map[string]any) []metav1.Condition {
+	var typed v1alpha1.ThreeScaleBackupStatus
+	_ = runtime.DefaultUnstructuredConverter.FromUnstructured(status, &typed) // the function made it of that type
+	return typed.Conditions
 }
 
 // warningOf is the message of condition Warning; "" while there is nothing to warn of.
 func warningOf(status map[string]any) string {
-	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
-	for _, entry := range conditions {
-		condition, _ := entry.(map[string]any)
-		if condition["type"] == v1alpha1.ConditionWarning && condition["status"] == "True" {
-			message, _ := condition["message"].(string)
-			return message
-		}
+	if warning := meta.FindStatusCondition(conditionsOf(status), v1alpha1.ConditionWarning); warning != nil && warning.Status == metav1.ConditionTrue {
+		return warning.Message
 	}
 	return ""
 }
@@ -222,12 +214,8 @@ func verdict(status map[string]any) error {
 	if completed, _ := status["completed"].(bool); completed {
 		return nil
 	}
-	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
-	for _, entry := range conditions {
-		condition, _ := entry.(map[string]any)
-		if condition["status"] == "False" && condition["type"] == v1alpha1.ConditionPreflightPassed {
-			return exit.Usage(fmt.Errorf("no backup was made: %v (%v)", condition["message"], condition["reason"]))
-		}
+	if passed := meta.FindStatusCondition(conditionsOf(status), v1alpha1.ConditionPreflightPassed); passed != nil && passed.Status == metav1.ConditionFalse {
+		return exit.Usage(fmt.Errorf("no backup was made: %s (%s)", passed.Message, passed.Reason))
 	}
 	return exit.With(job.ExitIO, errors.New("the backup did not complete"))
 }

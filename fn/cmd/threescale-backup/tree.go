@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,7 +73,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	}
 	made := &madeTree{inspection: inspection}
 	if inspection.ManifestSHA256 == "" {
-		made.objects = hex.EncodeToString(digest.Sum(nil))
+		made.objects = fmt.Sprintf("%x", digest.Sum(nil))
 	}
 	if made.Tree, err = overlay.Build(in); err != nil {
 		return nil, unbuildable(err)
@@ -111,14 +110,10 @@ func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publ
 	}
 	slices.Sort(recipients)
 	edit, err = commit.Edit(files, root, tree.Tree, encrypter)
-	var taken *overlay.TakenError
-	switch {
-	case errors.As(err, &taken):
-		return publish.Edit{}, nil, exit.Usage(err)
-	case err != nil:
-		return publish.Edit{}, nil, err
+	if _, taken := errors.AsType[*overlay.TakenError](err); taken {
+		err = exit.Usage(err)
 	}
-	return edit, slices.Compact(recipients), nil
+	return edit, slices.Compact(recipients), err
 }
 
 // refused tells that the repository's rules must be changed, or passed over.

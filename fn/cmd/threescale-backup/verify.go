@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -32,7 +33,7 @@ type verified struct {
 }
 
 func verifiedOf(r *archive.VerifyReport) verified {
-	return verified{r.Run, r.State, r.ManifestSHA256, r.Objects, r.Files, r.Bytes, nonNil(r.Problems), r.ProblemCount, r.Warnings}
+	return verified{r.Run, r.State, r.ManifestSHA256, r.Objects, r.Files, r.Bytes, append([]archive.Problem{}, r.Problems...), r.ProblemCount, r.Warnings}
 }
 
 // Run prints what it finds; damage is an error with exit code 65.
@@ -50,26 +51,17 @@ func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 		return v.verifyAll(ctx, c, volume, expected)
 	}
 	draw, end := progressOf(c)
-	report, err := volume.Verify(ctx, v.run(), archive.VerifyOptions{ManifestSHA256: expected[""], Progress: draw})
+	report, err := volume.Verify(ctx, cmp.Or(v.Run_, archive.Latest), archive.VerifyOptions{ManifestSHA256: expected[""], Progress: draw})
 	end()
 	if err != nil {
 		return err
 	}
 	if c.json {
-		if err := c.encode(verifiedOf(report)); err != nil {
-			return err
-		}
-		return report.Err()
+		err = c.encode(verifiedOf(report))
+	} else {
+		printRun(c, report)
 	}
-	v.print(c, report)
-	return report.Err()
-}
-
-func (v *verifyCommand) run() string {
-	if v.Run_ == "" {
-		return archive.Latest
-	}
-	return v.Run_
+	return cmp.Or(err, report.Err())
 }
 
 // expected returns the expected digests by run; by "" that of the only one.
@@ -106,20 +98,11 @@ func progressOf(c *console) (draw func(archive.Progress), end func()) {
 	}, end
 }
 
-func nonNil[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}
-
-func (v *verifyCommand) print(c *console, report *archive.VerifyReport) {
+func printRun(c *console, report *archive.VerifyReport) {
 	for _, problem := range report.Problems {
 		c.sayf("%s", problem)
 	}
-	for _, warning := range report.Warnings {
-		c.sayf("warning: %s", warning)
-	}
+	c.sayEach("warning: %s", report.Warnings)
 	conclude(c, report)
 	if report.State == archive.Complete && report.ProblemCount == 0 {
 		c.sayf("manifest.json has SHA-256 %s", report.ManifestSHA256)
@@ -140,4 +123,68 @@ func conclude(c *console, report *archive.VerifyReport) {
 	default:
 		c.sayf("Run %s is intact: %d objects and %d files, %s, every digest recomputed", report.Run, report.Objects, report.Files, size(report.Bytes))
 	}
+}
+
+// verifiedVolume is the answer of verify --all in JSON.
+type verifiedVolume struct {
+	Runs     []verified     `json:"runs"` // newest first
+	Verified int64          `json:"verified"`
+	Files    int64          `json:"files"` // that were read: what runs share, once
+	Bytes    int64          `json:"bytes"`
+	Damages  []damageOfRuns `json:"damages"` // each problem once
+	Warnings []string       `json:"warnings,omitempty"`
+}
+
+// damageOfRuns is one thing that is wrong, and the runs that have it.
+type damageOfRuns struct {
+	archive.Problem
+	Runs []string `json:"runs"`
+}
+
+// verifyAll verifies all runs of a volume.
+func (v *verifyCommand) verifyAll(ctx context.Context, c *console, volume *archive.Volume, expected map[string]string) error {
+	draw, end := progressOf(c)
+	report, err := volume.VerifyRuns(ctx, archive.VerifyRunsOptions{Expect: expected, Progress: draw})
+	end()
+	if err != nil {
+		return err
+	}
+	if c.json {
+		err = c.encode(verifiedVolumeOf(report))
+	} else {
+		printVolume(c, report)
+	}
+	return cmp.Or(err, report.Err())
+}
+
+func verifiedVolumeOf(report *archive.VolumeReport) verifiedVolume {
+	answer := verifiedVolume{
+		Runs: []verified{}, Verified: report.Verified, Files: report.Files, Bytes: report.Bytes, Damages: []damageOfRuns{}, Warnings: report.Warnings,
+	}
+	for _, run := range report.Runs {
+		answer.Runs = append(answer.Runs, verifiedOf(run))
+	}
+	for _, damage := range report.Damages() {
+		answer.Damages = append(answer.Damages, damageOfRuns(damage))
+	}
+	return answer
+}
+
+// printVolume names each damage once, and then says of each run what it is good for.
+func printVolume(c *console, report *archive.VolumeReport) {
+	for _, damage := range report.Damages() {
+		c.sayf("%s", damage)
+	}
+	c.sayEach("warning: %s", report.AllWarnings())
+	for _, run := range report.Runs {
+		if run.State == archive.Unverified {
+			c.sayf(unverified, run.Run) // whatever it lacks, nobody knows what was written
+			continue
+		}
+		conclude(c, run)
+	}
+	if len(report.Runs) == 0 {
+		return
+	}
+	c.sayf("%d runs verified: %d files read, %s; what runs share was read once", report.Verified, report.Files, size(report.Bytes))
 }
