@@ -72,7 +72,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
 	flags.IntVar(&o.concurrent, "concurrent", 4, "The number of concurrent reconciles.")
 	flags.DurationVar(&o.shutdown, "graceful-shutdown-timeout", 2*time.Minute, "How long a reconcile may take to end when the controller stops.")
-	flags.IntVar(&o.children, "children", 2, "How many child processes may run at once, at most one for each namespace. They process what tenants control: Git, SOPS rules, templates, kustomize.")
+	flags.IntVar(&o.children, "children", 2, "How many child processes may run at once, at most one for each namespace. They process what tenants control: Git, SOPS rules, templates, kustomize. Each may fetch 1 GiB: for more than 2, raise sizeLimit of the volume tmp and the limits of ephemeral-storage and memory.")
 	flags.Int64Var(&o.childMemory, "child-memory", 112, "MiB of memory that each child process may use (see --children).")
 	flags.DurationVar(&o.childTimeout, "child-timeout", 5*time.Minute, "How long each child process may take (see --children), whatever spec.timeout of a GitRepository says.")
 	flags.StringArrayVar(&o.providerLogin, "provider-login", nil, "<namespace>=https://<host>/<path>: for GitRepositories of that namespace with spec.provider, the controller logs in below that URL by its own workload identity. May be repeated; by default it does so for none.")

@@ -24,9 +24,10 @@ import (
 
 // simulateCommand runs a ThreeScaleBackup against manifests and directories.
 type simulateCommand struct {
-	Backup    string            `arg:"" type:"existingfile" help:"File with the ThreeScaleBackup."`
-	Objects   string            `required:"" type:"existingdir" help:"Directory with the manifests of the installation."`
-	Directory map[string]string `placeholder:"PVC=DIR" help:"Directory that stands for the PersistentVolumeClaim of that name; may be repeated."`
+	Backup      string            `arg:"" type:"existingfile" help:"File with the ThreeScaleBackup."`
+	Objects     string            `required:"" type:"existingdir" help:"Directory with the manifests of the installation."`
+	Directory   map[string]string `placeholder:"PVC=DIR" help:"Directory that stands for the PersistentVolumeClaim of that name; may be repeated."`
+	Composition string            `type:"existingfile" help:"File with the Composition, whose input.allow says what spec.job may ask for; by default nothing beyond its own namespace."`
 }
 
 // Run prints what is composed, runs the Job's own command line, and prints the
@@ -49,11 +50,40 @@ func (s *simulateCommand) Run(ctx context.Context, c *console) error {
 			return fmt.Errorf("cannot make the directory of PersistentVolumeClaim %q: %w", claim, err)
 		}
 	}
+	if s.Composition != "" {
+		if w.Allow, err = allowedBy(s.Composition); err != nil {
+			return exit.Usage(err)
+		}
+	}
 	outcome, err := play(ctx, c, w, s.Directory)
 	if c.json && outcome != nil {
 		err = errors.Join(c.encode(outcome.status), err)
 	}
 	return err
+}
+
+// allowedBy returns input.allow of the Composition in a file.
+func allowedBy(path string) (v1alpha1.Allow, error) {
+	var input v1alpha1.Input
+	objects, err := readManifests(path)
+	if err != nil {
+		return input.Allow, err
+	}
+	for _, object := range objects {
+		steps, _, _ := unstructured.NestedSlice(object, "spec", "pipeline")
+		for _, step := range steps {
+			fields, _ := step.(map[string]any)
+			given, _ := fields["input"].(map[string]any)
+			if given["kind"] != "Input" || given["apiVersion"] != v1alpha1.GroupVersion.String() {
+				continue
+			}
+			if err := decodeStrictly(given, &input); err != nil {
+				return input.Allow, fmt.Errorf("cannot read the input in %q: %w", path, err)
+			}
+			return input.Allow, nil
+		}
+	}
+	return input.Allow, fmt.Errorf("cannot read %q: it holds no Composition with an input of kind Input (%s)", path, v1alpha1.GroupVersion)
 }
 
 // readBackup reads a ThreeScaleBackup and completes it as the API server and
