@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -28,12 +29,7 @@ func (w *World) collectGarbage(desired *fnv1.State) {
 
 // applyAll applies the desired objects in the order of their names.
 func (w *World) applyAll(desired *fnv1.State) error {
-	names := make([]string, 0, len(desired.GetResources()))
-	for name := range desired.GetResources() {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(desired.GetResources())) {
 		object := &unstructured.Unstructured{Object: desired.GetResources()[name].GetResource().AsMap()}
 		if err := w.apply(name, object); err != nil {
 			return fmt.Errorf("cannot apply resource %q: %w", name, err)
@@ -139,7 +135,7 @@ func merge(dst, src map[string]any) {
 	}
 }
 
-// own marks an object as composed, as core does.
+// own marks an object as composed, as Crossplane does.
 func (w *World) own(object *unstructured.Unstructured, name string) {
 	annotations := object.GetAnnotations()
 	if annotations == nil {

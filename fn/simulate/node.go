@@ -35,11 +35,10 @@ type Node struct {
 // verification. ran is false when there is no such Job.
 func (n *Node) RunJob(ctx context.Context, w *World) (result job.Result, ran bool, err error) {
 	for _, object := range w.Composed() {
-		if object.GetKind() != "Job" || finished(object) {
-			continue
+		if object.GetKind() == "Job" && !finished(object) {
+			result, err = n.run(ctx, w, object)
+			return result, true, err
 		}
-		result, err = n.run(ctx, w, object)
-		return result, true, err
 	}
 	return result, false, nil
 }
@@ -55,11 +54,15 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 		return job.Result{}, fmt.Errorf("cannot read Job %q: %w", object.GetName(), err)
 	}
 	pod := composed.Spec.Template.Spec
-	mounted, unmount, err := n.mount(w, composed.Namespace, pod)
+	temporary, err := os.MkdirTemp("", "threescale-backup-")
+	if err != nil {
+		return job.Result{}, fmt.Errorf("cannot mount: %w", err)
+	}
+	defer os.RemoveAll(temporary) //nolint:errcheck // it holds only copies
+	mounted, err := n.mount(w, composed.Namespace, pod, temporary)
 	if err != nil {
 		return job.Result{}, err
 	}
-	defer unmount()
 	cli, err := parse(pod.Containers[0].Args)
 	if err != nil {
 		return job.Result{}, fmt.Errorf("cannot run Job %q: %w", composed.Name, err)
@@ -133,28 +136,21 @@ func (m mounts) locate(path string) string {
 	return path
 }
 
-// mount finds or makes a directory for each volume of the pod.
-func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec) (mounts, func(), error) {
-	temporary, err := os.MkdirTemp("", "threescale-backup-")
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot mount: %w", err)
-	}
-	unmount := func() { _ = os.RemoveAll(temporary) } // holds only copies
+// mount finds a directory for each volume of the pod, or makes one below temporary.
+func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec, temporary string) (mounts, error) {
 	dirs := map[string]string{}
 	for _, volume := range pod.Volumes {
 		switch {
 		case volume.PersistentVolumeClaim != nil:
 			dir, ok := n.Claims[volume.PersistentVolumeClaim.ClaimName]
 			if !ok {
-				unmount()
-				return nil, nil, fmt.Errorf("cannot mount PersistentVolumeClaim %q: no directory stands for it", volume.PersistentVolumeClaim.ClaimName)
+				return nil, fmt.Errorf("cannot mount PersistentVolumeClaim %q: no directory stands for it", volume.PersistentVolumeClaim.ClaimName)
 			}
 			dirs[volume.Name] = dir
 		case volume.Projected != nil:
 			dirs[volume.Name] = filepath.Join(temporary, volume.Name)
 			if err := project(w, namespace, volume.Projected, dirs[volume.Name]); err != nil {
-				unmount()
-				return nil, nil, err
+				return nil, err
 			}
 		}
 	}
@@ -162,7 +158,7 @@ func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec) (mounts, fu
 	for _, mount := range pod.Containers[0].VolumeMounts {
 		out[mount.MountPath] = dirs[mount.Name]
 	}
-	return out, unmount, nil
+	return out, nil
 }
 
 // project writes the Secrets of a projected volume into dir.

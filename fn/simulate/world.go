@@ -141,14 +141,8 @@ func (w *World) Reconcile(ctx context.Context) (*fnv1.RunFunctionResponse, error
 	if err := w.applyAll(rsp.GetDesired()); err != nil {
 		return rsp, err
 	}
-	status := rsp.GetDesired().GetComposite().GetResource().AsMap()["status"]
-	conditions, _, _ := unstructured.NestedSlice(w.Composite.Object, "status", "conditions")
-	fields, _ := status.(map[string]any)
-	if fields == nil {
-		fields = map[string]any{}
-	}
-	fields["conditions"] = conditions
-	w.Composite.Object["status"] = fields
+	w.Composite.Object["status"] = rsp.GetDesired().GetComposite().GetResource().AsMap()["status"]
+	w.setConditions(rsp)
 	return rsp, nil
 }
 
@@ -195,25 +189,31 @@ func fatal(rsp *fnv1.RunFunctionResponse) *fnv1.Result {
 }
 
 func (w *World) request() (*fnv1.RunFunctionRequest, error) {
-	composite, err := structpb.NewStruct(w.Composite.Object)
+	composite, err := encode(w.Composite)
 	if err != nil {
-		return nil, fmt.Errorf("cannot encode composite %q: %w", w.Composite.GetName(), err)
+		return nil, err
 	}
 	req := &fnv1.RunFunctionRequest{
 		Meta:     &fnv1.RequestMeta{Tag: "simulate"},
-		Observed: &fnv1.State{Composite: &fnv1.Resource{Resource: composite}, Resources: map[string]*fnv1.Resource{}},
+		Observed: &fnv1.State{Composite: composite, Resources: map[string]*fnv1.Resource{}},
 	}
 	if req.Input, err = w.input(); err != nil {
 		return nil, fmt.Errorf("cannot encode the input: %w", err)
 	}
 	for name, object := range w.Composed() {
-		s, err := structpb.NewStruct(object.Object)
-		if err != nil {
-			return nil, fmt.Errorf("cannot encode %s %q: %w", object.GetKind(), object.GetName(), err)
+		if req.Observed.Resources[name], err = encode(object); err != nil {
+			return nil, err
 		}
-		req.Observed.Resources[name] = &fnv1.Resource{Resource: s}
 	}
 	return req, nil
+}
+
+func encode(object *unstructured.Unstructured) (*fnv1.Resource, error) {
+	s, err := structpb.NewStruct(object.Object)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode %s %q: %w", object.GetKind(), object.GetName(), err)
+	}
+	return &fnv1.Resource{Resource: s}, nil
 }
 
 // input is that of the Composition.
@@ -240,11 +240,11 @@ func (w *World) resolve(ctx context.Context, r *fnv1.Requirements) (map[string]*
 		}
 		out[name] = &fnv1.Resources{}
 		for _, object := range found {
-			s, err := structpb.NewStruct(object.Object)
+			item, err := encode(object)
 			if err != nil {
-				return nil, fmt.Errorf("cannot encode %s %q: %w", object.GetKind(), object.GetName(), err)
+				return nil, err
 			}
-			out[name].Items = append(out[name].Items, &fnv1.Resource{Resource: s})
+			out[name].Items = append(out[name].Items, item)
 		}
 	}
 	return out, nil
@@ -275,11 +275,6 @@ func (w *World) find(ctx context.Context, s compose.Selector) ([]*unstructured.U
 
 // setConditions writes the conditions of an answer onto the composite.
 func (w *World) setConditions(rsp *fnv1.RunFunctionResponse) {
-	status, ok := w.Composite.Object["status"].(map[string]any)
-	if !ok {
-		status = map[string]any{}
-		w.Composite.Object["status"] = status
-	}
 	var conditions []any
 	for _, c := range rsp.GetConditions() {
 		value := map[fnv1.Status]string{
@@ -293,5 +288,10 @@ func (w *World) setConditions(rsp *fnv1.RunFunctionResponse) {
 			"type": c.GetType(), "status": value, "reason": c.GetReason(), "message": c.GetMessage(),
 		})
 	}
+	status, _ := w.Composite.Object["status"].(map[string]any)
+	if status == nil {
+		status = map[string]any{}
+	}
 	status["conditions"] = conditions
+	w.Composite.Object["status"] = status
 }
