@@ -1,9 +1,10 @@
-// Package check tells what an installation in a cluster lacks. Crossplane does
-// not call the function where a right or a kind is missing, so that the function
-// cannot say it. Findings is pure; package observe reads what it is made from.
+// Package check finds what an installation in a cluster lacks. Where a right or a kind
+// is missing, Crossplane does not call the function, so the function cannot report it.
+// Findings is pure; package observe reads what it needs from the cluster.
 package check
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// State is what a check came to.
+// State is the outcome of a check.
 type State string
 
 // The states.
@@ -20,7 +21,7 @@ const (
 	OK      State = "OK"
 	Warning State = "Warning"
 	Failed  State = "Failed"
-	// NotChecked: what the check is made from could not be read.
+	// NotChecked: what the check looks at could not be read.
 	NotChecked State = "NotChecked"
 )
 
@@ -30,7 +31,7 @@ type Finding struct {
 	Check   string `json:"check"`
 	State   State  `json:"state"`
 	Message string `json:"message"`
-	// Do says how to mend it.
+	// Do says how to fix it.
 	Do string `json:"do,omitempty"`
 	// Missing are the rights or the fields that are missing.
 	Missing []string `json:"missing,omitempty"`
@@ -50,7 +51,7 @@ type Account struct{ Namespace, Name string }
 
 func (a Account) String() string { return a.Namespace + "/" + a.Name }
 
-// Program is what runs in the cluster with rights of its own.
+// Program is a program in the cluster, with the rights of its own ServiceAccount.
 type Program struct {
 	Account    Account
 	Exists     Read[bool] // the account
@@ -58,11 +59,11 @@ type Program struct {
 	Missing    Read[[]Right]
 }
 
-// Observed is all that findings are made from.
+// Observed is all that the checks look at.
 type Observed struct {
 	// Version is that of the API server.
 	Version string
-	// Served tells which of Kinds are served.
+	// Served says of each of Kinds whether the API server serves it.
 	Served     map[schema.GroupVersionKind]Read[bool]
 	Crossplane Program
 	Controller Program
@@ -76,12 +77,45 @@ type Observed struct {
 	RestoreSchema Read[map[string]any]
 }
 
-// Findings checks an installation, in the order in which one mends it.
+// Findings checks an installation. The findings are in the order in which to fix them.
 func Findings(o Observed) []Finding {
 	findings := []Finding{Kubernetes(o.Version)}
 	findings = append(findings, crossplane(o)...)
 	findings = append(findings, kinds(o)...)
 	return append(findings, restores(o)...)
+}
+
+// Startup returns one error that names all that keeps the controller from starting. It
+// looks only at Version, Served and RestoreSchema, which any account may read. What
+// could not be checked is returned as unread, and does not stop the controller.
+func Startup(o Observed) (unread []Finding, err error) {
+	findings := []Finding{Kubernetes(o.Version)}
+	for _, kind := range Watched() {
+		findings = append(findings, served(o, inRestores, kind, Failed, ""))
+	}
+	if found := o.Served[restoreKind()]; found.Err == nil && found.Value {
+		findings = append(findings, restoreFields(o))
+	}
+	var remedies []string // each once, in order
+	problems := map[string][]string{}
+	for _, finding := range findings {
+		switch finding.State {
+		case Failed:
+			if problems[finding.Do] == nil {
+				remedies = append(remedies, finding.Do)
+			}
+			problems[finding.Do] = append(problems[finding.Do], finding.Message)
+		case NotChecked:
+			unread = append(unread, finding)
+		}
+	}
+	if len(remedies) == 0 {
+		return unread, nil
+	}
+	for i, remedy := range remedies {
+		remedies[i] = strings.Join(problems[remedy], ", ") + " (to do: " + remedy + ")"
+	}
+	return unread, errors.New("cannot start: " + strings.Join(remedies, "; "))
 }
 
 // Count counts the findings of a state.
@@ -95,7 +129,7 @@ func Count(findings []Finding, state State) int {
 	return count
 }
 
-// area makes the findings of one.
+// area is a part of the installation; its methods return findings of it.
 type area string
 
 func (a area) ok(check, format string, args ...any) Finding {
@@ -126,7 +160,7 @@ func text(object Object, path ...string) string {
 	return s
 }
 
-// objects returns the entries of a list that are objects themselves.
+// objects returns the items of a list that are objects.
 func objects(object map[string]any, path ...string) []map[string]any {
 	list, _, _ := unstructured.NestedFieldNoCopy(object, path...)
 	entries, _ := list.([]any)
@@ -139,7 +173,7 @@ func objects(object map[string]any, path ...string) []map[string]any {
 	return out
 }
 
-// unmet describes those conditions of an object that are not True; "" without any.
+// unmet describes those conditions of an object that are not True; "" if all are.
 func unmet(object Object, types ...string) string {
 	var out []string
 	for _, wanted := range types {

@@ -17,7 +17,7 @@ const (
 	checkFunction    = "Function"
 )
 
-// compositions checks those of a flavour, and the functions that they call.
+// compositions checks the Compositions of a flavour, and the functions that they call.
 func compositions(o Observed, f flavour) []Finding {
 	if o.Compositions.Err != nil {
 		return []Finding{inBackups.unread(checkComposition, o.Compositions.Err)}
@@ -51,7 +51,7 @@ func composition(o Observed, f flavour, name string, pipeline []map[string]any) 
 	return []Finding{inBackups.fail(checkComposition, fmt.Sprintf("Composition %q has no step with an input of kind Input (%s)", name, v1alpha1.GroupVersion), f.install())}
 }
 
-// image checks that of the Jobs' pods.
+// image checks the image of the Jobs' pods.
 func image(f flavour, composition, found string) Finding {
 	do := fmt.Sprintf("install the package %s, which has it set (manifests/README.md, Install); %s set input.image to where you host the function's image, by a kustomize patch as in manifests/README.md (Without packages)",
 		f.configuration, withoutPackages)

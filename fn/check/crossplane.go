@@ -36,7 +36,7 @@ func crossplane(o Observed) []Finding {
 	return findings
 }
 
-// crossplaneVersion tells 2 from 1 by the API that only 2 serves.
+// crossplaneVersion tells Crossplane 2 from 1 by the API that only 2 serves.
 func crossplaneVersion(o Observed) Finding {
 	const check = "version"
 	one, two := o.Served[crossplaneXRD("v1")], o.Served[crossplaneXRD("v2")]
@@ -55,8 +55,8 @@ func crossplaneVersion(o Observed) Finding {
 	return inCrossplane.fail(check, "Crossplane is not installed: apiextensions.crossplane.io is not served", installCrossplane)
 }
 
-// imageVersion is the version of a Deployment, by its label or its image; empty
-// when that cannot be told.
+// imageVersion returns the version of a Deployment, by its label or the tag of its
+// image; "" without either.
 func imageVersion(deployment Read[Object]) string {
 	if deployment.Value == nil {
 		return ""
@@ -82,17 +82,17 @@ func tag(image string) string {
 	return found
 }
 
-// flavour is one of the two in which a ThreeScaleBackup can be installed.
+// flavour is one of the two ways to install ThreeScaleBackup.
 type flavour struct {
 	kind, xrd     string
 	configuration string // the package of XRD and Composition
-	folder        string // the same for who installs no packages
+	folder        string // the same, to apply without packages
 	conditions    []string
 	manifest      []byte
 }
 
-// install says how to get a flavour. The folder, applied over a package, would
-// take away the image and the name of the Function that the package has set.
+// install says how to install a flavour. To apply the folder over a package would undo
+// what the package has set: the image, and the name of the Function.
 func (f flavour) install() string {
 	return fmt.Sprintf("install, or upgrade, the package %s (manifests/README.md, Install and Upgrade); %s kubectl apply --server-side -k %s, with your image and the name of your Function in the Composition",
 		f.configuration, withoutPackages, f.folder)
@@ -151,8 +151,8 @@ func flavoursOf(o Observed) (findings []Finding, installed []flavour) {
 // BackupCRD is the CustomResourceDefinition that both flavours define: of the claim, or of the composite.
 const BackupCRD = "threescalebackups." + v1alpha1.Group
 
-// refusedFlavour is the one that does not own what both define, else the one
-// that Crossplane has not established; nil when neither tells.
+// refusedFlavour returns the flavour that does not own the CRD that both define, else
+// the one that Crossplane has not established; nil if that cannot be seen.
 func refusedFlavour(o Observed) *flavour {
 	both := flavours()
 	if crd := o.BackupCRD.Value; crd != nil {

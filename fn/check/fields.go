@@ -12,8 +12,8 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// compare compares a schema that is served with the shipped one, below spec and
-// status: the rest is the API server's.
+// compare compares a served schema with the shipped one, below spec and status: the API
+// server defines all other fields.
 func compare(served, shipped map[string]any) (lacks, more []string) {
 	for _, part := range []string{"spec", "status"} {
 		lacks = append(lacks, below(property(shipped, part), property(served, part), part)...)
@@ -28,8 +28,8 @@ func property(schema map[string]any, name string) map[string]any {
 	return child
 }
 
-// below names the fields of one schema that the other lacks; where it lacks a
-// whole object, only that.
+// below names the fields of one schema that the other lacks. Of an object that it lacks
+// as a whole, only the object is named.
 func below(schema, other map[string]any, path string) []string {
 	var out []string
 	properties, _ := schema["properties"].(map[string]any)

@@ -36,7 +36,7 @@ func restores(o Observed) []Finding {
 // ControllerName is that of the controller's Deployment and ServiceAccount.
 const ControllerName = "threescale-backup"
 
-// restoreCRD checks the kind of restores. Without the controller nobody misses it.
+// restoreCRD checks the kind of restores; only the controller needs it.
 func restoreCRD(o Observed) []Finding {
 	state, why := Warning, "restores are not installed"
 	if o.Controller.Deployment.Value != nil {
@@ -76,11 +76,11 @@ func images(deployment Object) Finding {
 	return inRestores.ok(check, "the controller's image and its MOVER_IMAGE have the same tag %q", cmp.Or(tag(controller), "latest"))
 }
 
-// byDigest tells whether an image is named by its digest only.
+// byDigest reports whether an image is named by its digest only.
 func byDigest(image string) bool { return strings.Contains(image, "@") && tag(image) == "" }
 
-// controllerImages are that of the container and that of the mover, which a flag
-// names, else a variable.
+// controllerImages returns the image of the container, and that of the mover, which a
+// flag names, or else an environment variable.
 func controllerImages(deployment Object) (controller, mover string) {
 	for _, container := range containers(deployment) {
 		if name, _ := container["name"].(string); name != "controller" {
@@ -98,8 +98,8 @@ func controllerImages(deployment Object) (controller, mover string) {
 	return controller, mover
 }
 
-// moverFlag is the value of the flag --mover-image, which may be an argument of
-// its own; empty without one.
+// moverFlag returns the value of the flag --mover-image, in the same argument or the
+// next one; "" without the flag.
 func moverFlag(args []any) string {
 	const flag = "--mover-image"
 	value := ""

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Right is a verb on a resource of a namespace, or of all where none is named.
+// Right is a verb on a resource in a namespace, or in all if Namespace is empty.
 type Right struct{ Verb, Group, Resource, Subresource, Namespace string }
 
 func (r Right) String() string { return r.Verb + " " + r.on() + r.where() }
@@ -32,8 +32,8 @@ func (r Right) where() string {
 	return " in namespace " + r.Namespace
 }
 
-// Rights are those of a ClusterRole, or of a Role in a namespace, one by one. The
-// namespace that a Role names itself is where it is installed by default.
+// Rights returns the rights of a ClusterRole, or of a Role in the given namespace, one
+// by one. The namespace in a Role's own manifest is only that of the default install.
 func Rights(role []byte, namespace string) ([]Right, error) {
 	var read rbacv1.ClusterRole // which has all fields of a Role
 	if err := yaml.UnmarshalStrict(role, &read); err != nil {
@@ -59,7 +59,7 @@ func Rights(role []byte, namespace string) ([]Right, error) {
 	return rights, nil
 }
 
-// grouped names rights in one line: resources of one place with the same verbs
+// grouped writes rights in one line, with resources of the same verbs and namespace
 // together.
 func grouped(rights []Right) string {
 	type place struct{ on, where string }

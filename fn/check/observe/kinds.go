@@ -15,7 +15,7 @@ import (
 	"threescale.dev/backup/fn/check"
 )
 
-// served tells which of the kinds that matter the API server serves.
+// served returns which of the kinds that matter the API server serves.
 func served(client discovery.DiscoveryInterface) map[schema.GroupVersionKind]check.Read[bool] {
 	out := map[schema.GroupVersionKind]check.Read[bool]{}
 	for _, kind := range check.Kinds() {
@@ -32,7 +32,7 @@ func served(client discovery.DiscoveryInterface) map[schema.GroupVersionKind]che
 	return out
 }
 
-// errNotPublished: nothing of the kind is served, or only since a moment ago.
+// errNotPublished means that the kind is not served, or only since a moment ago.
 var errNotPublished = errors.New("it is not published yet")
 
 // restoreSchema reads the schema of ThreeScaleRestore as it is served.
@@ -73,7 +73,7 @@ func openAPISchema(client discovery.DiscoveryInterface, kind schema.GroupVersion
 	return nil, errNotPublished
 }
 
-// isOf tells whether a schema is that of a kind, and not of its list.
+// isOf reports whether a schema is that of a kind, and not of its list.
 func isOf(found map[string]any, kind schema.GroupVersionKind) bool {
 	kinds, _ := found["x-kubernetes-group-version-kind"].([]any)
 	return slices.ContainsFunc(kinds, func(entry any) bool {

@@ -1,5 +1,5 @@
-// Package observe reads from a cluster what package check makes findings from.
-// What may not be read is left to be said there; nothing is written.
+// Package observe reads from a cluster what package check looks at. What it may not
+// read becomes a finding there. It writes nothing.
 package observe
 
 import (
@@ -20,7 +20,7 @@ import (
 // Options name the accounts whose rights are checked.
 type Options struct{ Crossplane, Controller check.Account }
 
-// A check asks for each right by itself.
+// Each right is one request.
 const (
 	requestsPerSecond = 200
 	requestsAtOnce    = 400
@@ -50,8 +50,8 @@ func Installation(ctx context.Context, config *rest.Config, o Options) (check.Ob
 	return observed, nil
 }
 
-// Startup reads what the controller needs, and any account may read. An error
-// means that there is no cluster to talk to.
+// Startup reads what the controller needs to start, which any account may read. An
+// error means that there is no cluster to talk to.
 func Startup(config *rest.Config) (check.Observed, error) {
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {

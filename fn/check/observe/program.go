@@ -13,8 +13,8 @@ import (
 	"threescale.dev/backup/fn/check"
 )
 
-// program reads a Deployment, its ServiceAccount, and which rights of its roles
-// that one lacks.
+// program reads a Deployment and its ServiceAccount, and asks which rights of the roles
+// the account lacks.
 func (r reader) program(ctx context.Context, account check.Account, deployment string, roles ...[]byte) check.Program {
 	found := r.get(ctx, schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}, account.Namespace, account.Name)
 	return check.Program{
