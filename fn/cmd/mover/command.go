@@ -14,8 +14,8 @@ import (
 	"threescale.dev/backup/fn/mover"
 )
 
-// umask leaves the volume's group what its user may. A later run's user may be
-// another one: OpenShift gives each namespace its own, all in group 0.
+// umask gives the group of the volume the rights of the owner: a later run may have
+// another user. OpenShift gives each namespace a user of its own, all in group 0.
 const umask = 0o007
 
 // lockPatience is how long a pod waits for another writer.
@@ -28,9 +28,7 @@ type backupCommand struct {
 
 // Run writes the run.
 func (c *backupCommand) Run() error {
-	return run(c.Namespace, c.Report, nil, func(ctx context.Context, env mover.Env) (job.Result, error) {
-		return mover.Backup(ctx, c.Options, env)
-	})
+	return run(mover.Backup, c.Options, output{c.Namespace, c.Report, nil})
 }
 
 // inspectCommand verifies one run and hands its objects over.
@@ -40,9 +38,7 @@ type inspectCommand struct {
 
 // Run inspects the run.
 func (c *inspectCommand) Run() error {
-	return run(c.Namespace, c.Report, c.Handover, func(ctx context.Context, env mover.Env) (job.Inspection, error) {
-		return mover.Inspect(ctx, c.InspectOptions, env)
-	})
+	return run(mover.Inspect, c.InspectOptions, output{c.Namespace, c.Report, c.Handover})
 }
 
 // refillCommand writes the file storage of one run.
@@ -52,9 +48,7 @@ type refillCommand struct {
 
 // Run refills the file storage.
 func (c *refillCommand) Run() error {
-	return run(c.Namespace, c.Report, nil, func(ctx context.Context, env mover.Env) (job.RefillResult, error) {
-		return mover.Refill(ctx, c.RefillOptions, env)
-	})
+	return run(mover.Refill, c.RefillOptions, output{c.Namespace, c.Report, nil})
 }
 
 // verifyCommand reads stored runs again.
@@ -64,32 +58,36 @@ type verifyCommand struct {
 
 // Run verifies the runs.
 func (c *verifyCommand) Run() error {
-	return run(c.Namespace, c.Report, nil, func(ctx context.Context, env mover.Env) (job.Verification, error) {
-		return mover.Verify(ctx, c.VerifyOptions, env)
-	})
+	return run(mover.Verify, c.VerifyOptions, output{c.Namespace, c.Report, nil})
 }
 
-// run does the work, prints what came of it as one line of JSON, and exits.
-func run[T any](namespace, reportName string, handover []string, work func(context.Context, mover.Env) (T, error)) error {
+// output names what a command writes to in the cluster: a ConfigMap, and Secrets.
+type output struct {
+	namespace, report string
+	handover          []string
+}
+
+// run does the work, prints its result as one line of JSON, and exits.
+func run[O, R any](work func(context.Context, O, mover.Env) (R, error), options O, to output) error {
 	memory.Limit()
 	syscall.Umask(umask)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	env := mover.Env{Now: time.Now, LockPatience: lockPatience}
 	env.Hostname, _ = os.Hostname() // only shown to another writer
-	if reportName != "" || len(handover) > 0 {
-		client, err := mover.NewClient(namespace)
+	if to.report != "" || len(to.handover) > 0 {
+		client, err := mover.NewClient(to.namespace)
 		if err != nil {
 			return exit(err, job.ExitTemporary)
 		}
-		if reportName != "" {
-			env.Reporter = client.Reporter(reportName)
+		if to.report != "" {
+			env.Reporter = client.Reporter(to.report)
 		}
-		if len(handover) > 0 {
-			env.Handover = client.Handover(handover)
+		if len(to.handover) > 0 {
+			env.Handover = client.Handover(to.handover)
 		}
 	}
-	result, err := work(ctx, env)
+	result, err := work(ctx, options, env)
 	text, encodeErr := json.Marshal(result)
 	if encodeErr == nil {
 		_, encodeErr = fmt.Println(string(job.PrintableJSON(text)))
@@ -103,8 +101,8 @@ func run[T any](namespace, reportName string, handover []string, work func(conte
 	return nil
 }
 
-// exit prints err, which may name what is on a volume, and ends the process:
-// kong's own exit code is always 1.
+// exit prints err, which may quote names on a volume, and ends the process: kong's own
+// exit code is always 1.
 func exit(err error, code int) error {
 	fmt.Fprintln(os.Stderr, "error:", job.Printable(err.Error()))
 	os.Exit(code)

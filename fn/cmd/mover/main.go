@@ -1,6 +1,5 @@
-// Command mover is what the composed Jobs run. It lies in the function's image
-// beside the function, and is a program of its own: linked together, they would
-// have each pod start all that only a gRPC server needs.
+// Command mover is what the composed Jobs run. It is in the function's image, but is a
+// program of its own: each pod would otherwise start all that only a gRPC server needs.
 package main
 
 import (
@@ -30,7 +29,7 @@ func main() {
 		kong.Description("Data mover of backups of Red Hat 3scale API Management."))
 	ctx, err := parser.Parse(os.Args[1:])
 	if err != nil {
-		_ = exit(err, job.ExitUsage) // which no retry mends
+		_ = exit(err, job.ExitUsage) // no retry helps
 	}
 	parser.FatalIfErrorf(ctx.Run())
 }

@@ -20,7 +20,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// known is a kind that a backup looks at.
+// known is a kind that a backup reads.
 type known struct {
 	apiVersion string
 	namespaced bool
@@ -32,7 +32,7 @@ func knownKinds() map[string]known {
 	return map[string]known{
 		threescale.KindSecret:     {"v1", true, admitSecret},
 		threescale.KindConfigMap:  {"v1", true, admitConfigMap},
-		threescale.APIManagerKind: {threescale.APIManagerAPIVersion, true, func(map[string]any) error { return nil }}, // its schema is that of the operator that is installed
+		threescale.APIManagerKind: {threescale.APIManagerAPIVersion, true, func(map[string]any) error { return nil }}, // its schema depends on the version of the operator
 		"PersistentVolumeClaim":   {"v1", true, admitTyped[corev1.PersistentVolumeClaim]},
 		"PersistentVolume":        {"v1", false, admitTyped[corev1.PersistentVolume]},
 		"Namespace":               {"v1", false, admitTyped[corev1.Namespace]},
@@ -40,22 +40,22 @@ func knownKinds() map[string]known {
 	}
 }
 
-// admit refuses what the API server would not store, and makes of the rest what it
-// would: objects of other kinds only have to have a name.
+// admit refuses what the API server would refuse, and changes the object as the API
+// server would. Objects of other kinds need only a name.
 func admit(object map[string]any) error {
 	kind, _ := object["kind"].(string)
 	apiVersion, _ := object["apiVersion"].(string)
 	switch {
 	case object["sops"] != nil:
-		return errors.New("it is encrypted by SOPS: give what `sops decrypt` makes of it")
+		return errors.New("it is encrypted by SOPS: give the output of `sops decrypt`")
 	case strings.HasPrefix(apiVersion, "kustomize.config.k8s.io/") || kind == "" && (object["resources"] != nil || object["patches"] != nil):
-		return errors.New("it is a kustomization, which makes other objects of those that are there: give what `kubectl kustomize` makes of it")
+		return errors.New("it is a kustomization: give the output of `kubectl kustomize`")
 	case kind == "" || apiVersion == "":
-		return errors.New("it has no kind, or no apiVersion: take out of the folder what is no object of Kubernetes")
+		return errors.New("it has no kind or no apiVersion: remove files from the folder that are not Kubernetes objects")
 	}
 	k, isKnown := knownKinds()[kind]
 	if isKnown && apiVersion != k.apiVersion {
-		return fmt.Errorf("it is a %s of %q, and one of an installation is of %q: correct it, or take it out of the folder", kind, apiVersion, k.apiVersion)
+		return fmt.Errorf("it is a %s of %q, but an installation has those of %q: correct it, or remove it from the folder", kind, apiVersion, k.apiVersion)
 	}
 	if err := admitMetadata(object, kind, isKnown, k.namespaced); err != nil {
 		return err
@@ -70,14 +70,15 @@ func admit(object map[string]any) error {
 	return nil
 }
 
-// admitMetadata checks metadata. It is not quoted: annotations may hold a copy of a Secret.
+// admitMetadata checks metadata. No error quotes it: an annotation may hold a copy of a
+// Secret.
 func admitMetadata(object map[string]any, kind string, isKnown, namespaced bool) error {
 	var meta metav1.ObjectMeta
 	if err := decodeStrictly(object["metadata"], &meta); err != nil {
 		return fmt.Errorf("the metadata of a %s: %w", kind, err)
 	}
 	if meta.Name == "" && meta.GenerateName != "" {
-		return fmt.Errorf("a %s has a generateName, and would get another name each time: give it a name", kind)
+		return fmt.Errorf("a %s has a generateName, and so another name each time: give it a name", kind)
 	}
 	if meta.Name == "" {
 		return fmt.Errorf("a %s has no metadata.name", kind)
@@ -90,7 +91,7 @@ func admitMetadata(object map[string]any, kind string, isKnown, namespaced bool)
 		name = apivalidation.ValidateNamespaceName
 	}
 	if namespaced && meta.Namespace == "" {
-		meta.Namespace = metav1.NamespaceDefault // where the backup looks is not known here
+		meta.Namespace = metav1.NamespaceDefault // which one the backup reads is not known here
 	}
 	if problems := apivalidation.ValidateObjectMeta(&meta, namespaced, name, field.NewPath("metadata")); len(problems) > 0 {
 		return fmt.Errorf("%s %q: %s: %s", kind, meta.Name, problems[0].Field, problems[0].Detail)
@@ -103,8 +104,8 @@ func admitTyped[T any](object map[string]any) error {
 	return decodeStrictly(object, new(T))
 }
 
-// decodeStrictly decodes what must have no other fields than a type. An error
-// names fields, and tells none of what is in them.
+// decodeStrictly decodes into a type, and refuses fields that the type does not have. An
+// error names fields and quotes no value.
 func decodeStrictly(from, to any) error {
 	text, err := json.Marshal(from)
 	if err != nil {
@@ -112,10 +113,10 @@ func decodeStrictly(from, to any) error {
 	}
 	unknown, err := kjson.UnmarshalStrict(text, to)
 	if err != nil {
-		return errors.New("a field of it is not of its type, such as a number that has to be a text")
+		return errors.New("a field has the wrong type, such as a number in place of a string")
 	}
 	if len(unknown) > 0 {
-		return fmt.Errorf("it has a field that the API server does not know, as by a slip of the pen: %w", unknown[0])
+		return fmt.Errorf("it has a field that the API server does not know: %w", unknown[0])
 	}
 	return nil
 }
@@ -141,7 +142,7 @@ func admitSecret(object map[string]any) error {
 	}
 	kind, isText := object["type"].(string)
 	if object["type"] != nil && !isText {
-		return errors.New("its type is no text")
+		return errors.New("its type is not a string")
 	}
 	if kind == "" {
 		kind = string(corev1.SecretTypeOpaque)
@@ -158,7 +159,7 @@ func admitSecret(object map[string]any) error {
 	return nil
 }
 
-// checkType checks the keys that a type of Secret has to have.
+// checkType checks that a Secret has the keys that its type needs.
 func checkType(kind corev1.SecretType, object map[string]any, values map[string][]byte) error {
 	needs := func(keys ...string) error {
 		for _, key := range keys {
@@ -174,7 +175,7 @@ func checkType(kind corev1.SecretType, object map[string]any, values map[string]
 		}
 		var login map[string]any
 		if json.Unmarshal(values[key], &login) != nil {
-			return fmt.Errorf("key %q of a Secret of type %s is no JSON", key, kind)
+			return fmt.Errorf("key %q of a Secret of type %s is not JSON", key, kind)
 		}
 		return nil
 	}
@@ -244,24 +245,24 @@ func onlyFields(object map[string]any, fields ...string) error {
 	return nil
 }
 
-// textsOf are the texts of a field; null counts as an empty one.
+// textsOf returns the strings of a field by key; null counts as the empty string.
 func textsOf(object map[string]any, name string) (map[string]string, error) {
 	entries, ok := object[name].(map[string]any)
 	if !ok && object[name] != nil {
-		return nil, fmt.Errorf("%s is no map of texts", name)
+		return nil, fmt.Errorf("%s is not a map of strings", name)
 	}
 	out := make(map[string]string, len(entries))
 	for key, value := range entries {
 		text, ok := value.(string)
 		if !ok && value != nil {
-			return nil, fmt.Errorf("%s: the value of key %q is no text: quote it", name, key)
+			return nil, fmt.Errorf("%s: the value of key %q is not a string: quote it", name, key)
 		}
 		out[key] = text
 	}
 	return out, nil
 }
 
-// decoded are the bytes of a field of base64.
+// decoded returns the bytes of a field of base64 by key.
 func decoded(object map[string]any, name string) (map[string][]byte, error) {
 	texts, err := textsOf(object, name)
 	if err != nil {
@@ -270,7 +271,7 @@ func decoded(object map[string]any, name string) (map[string][]byte, error) {
 	out := make(map[string][]byte, len(texts))
 	for key, text := range texts {
 		if out[key], err = base64.StdEncoding.DecodeString(text); err != nil {
-			return nil, fmt.Errorf("%s: the value of key %q is no base64", name, key)
+			return nil, fmt.Errorf("%s: the value of key %q is not base64", name, key)
 		}
 	}
 	return out, nil
@@ -284,17 +285,17 @@ func encoded(values map[string][]byte) map[string]any {
 	return out
 }
 
-// checkKeys refuses keys that cannot be, and more than fits.
+// checkKeys refuses invalid keys, and more bytes than an object can hold.
 func checkKeys(values map[string][]byte) error {
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if problems := validation.IsConfigMapKey(key); len(problems) > 0 {
-			return fmt.Errorf("it has a key %q, which none can be called", key)
+			return fmt.Errorf("it has an invalid key %q", key)
 		}
 		size += len(values[key])
 	}
 	if size > corev1.MaxSecretSize {
-		return fmt.Errorf("it holds %d bytes, and the API server takes %d", size, corev1.MaxSecretSize)
+		return fmt.Errorf("it holds %d bytes, more than the %d that the API server takes", size, corev1.MaxSecretSize)
 	}
 	return nil
 }

@@ -19,12 +19,12 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// readManifests reads all objects of the YAML and JSON files below dir, or of
-// one file, as `kubectl apply` would have the API server store them. Lists are
-// taken apart. What the API server would refuse is an error, and so is what it
-// would make something else of than stands there. No error tells a value.
+// readManifests reads all objects of the YAML and JSON files below dir, or of one file,
+// as the API server would store them after `kubectl apply`. Lists are taken apart. It is
+// an error if the API server would refuse an object, or store something else than the
+// file says. No error quotes a value.
 func readManifests(dir string) ([]map[string]any, error) {
-	root, err := filepath.EvalSymlinks(dir) // a folder may be given by a link to it
+	root, err := filepath.EvalSymlinks(dir) // WalkDir does not follow a symlink
 	if err != nil {
 		return nil, fmt.Errorf("cannot read manifests: %w", err)
 	}
@@ -50,6 +50,10 @@ func readManifests(dir string) ([]map[string]any, error) {
 
 // manifestKey identifies an object.
 type manifestKey struct{ group, kind, namespace, name string }
+
+func keyOf(u *unstructured.Unstructured) manifestKey {
+	return manifestKey{u.GroupVersionKind().Group, u.GetKind(), u.GetNamespace(), u.GetName()}
+}
 
 // manifestSet is what was read so far.
 type manifestSet struct {
@@ -83,8 +87,7 @@ func (m *manifestSet) add(path string, object map[string]any) error {
 	if err := admit(object); err != nil {
 		return err
 	}
-	u := &unstructured.Unstructured{Object: object}
-	key := manifestKey{u.GroupVersionKind().Group, u.GetKind(), u.GetNamespace(), u.GetName()}
+	key := keyOf(&unstructured.Unstructured{Object: object})
 	if other, ok := m.seen[key]; ok {
 		return fmt.Errorf("%s %q is in %q already: take one of them out", key.kind, key.name, other)
 	}
@@ -93,17 +96,18 @@ func (m *manifestSet) add(path string, object map[string]any) error {
 	return nil
 }
 
-// addItems adds the objects of a list. Those of a SecretList, for one, need not say what they are.
+// addItems adds the objects of a list. The items of a typed list, such as a SecretList,
+// need no kind.
 func (m *manifestSet) addItems(path string, list map[string]any, items any) error {
 	kind, _ := list["kind"].(string)
 	all, ok := items.([]any)
 	if !ok || !strings.HasSuffix(kind, "List") {
-		return errors.New("it has items, and is no list: an object of an API has none")
+		return errors.New("it has items, but its kind does not end in List")
 	}
 	for i, item := range all {
 		object, ok := item.(map[string]any)
 		if !ok {
-			return fmt.Errorf("item %d of the list is no object", i+1)
+			return fmt.Errorf("item %d of the list is not an object", i+1)
 		}
 		if of := strings.TrimSuffix(kind, "List"); of != "" && object["kind"] == nil && object["apiVersion"] == nil {
 			object["kind"], object["apiVersion"] = of, list["apiVersion"]
@@ -163,7 +167,7 @@ func decodeDocument(document []byte) (map[string]any, error) {
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
-		return nil, errors.New("it is no object")
+		return nil, errors.New("it is not an object")
 	}
 	if len(object) == 0 {
 		return nil, nil

@@ -106,12 +106,12 @@ func readBackup(path string) (*unstructured.Unstructured, error) {
 	return nil, fmt.Errorf("cannot simulate %q: it holds no %s of %s", path, v1alpha1.KindBackup, v1alpha1.Group)
 }
 
-// admitBackup refuses fields that a ThreeScaleBackup does not have. Those that
-// Crossplane adds to each claim and composite mean nothing here.
+// admitBackup refuses fields that a ThreeScaleBackup does not have. The fields that
+// Crossplane adds to each claim and composite are ignored.
 func admitBackup(u *unstructured.Unstructured) error {
 	spec, _, err := unstructured.NestedMap(u.Object, "spec")
 	if err != nil {
-		return errors.New("its spec is no object")
+		return errors.New("its spec is not an object")
 	}
 	for _, of := range []string{
 		"claimRef", "compositeDeletePolicy", "compositionRef", "compositionRevisionRef", "compositionRevisionSelector", "compositionSelector", "compositionUpdatePolicy",
@@ -145,7 +145,7 @@ func inNamespace(objects []map[string]any, namespace string) ([]map[string]any, 
 		if u.GetNamespace() == "" && (k.namespaced || !isKnown) {
 			u.SetNamespace(namespace)
 		}
-		key := manifestKey{u.GroupVersionKind().Group, u.GetKind(), u.GetNamespace(), u.GetName()}
+		key := keyOf(u)
 		if seen[key] {
 			return nil, fmt.Errorf("%s %q is there twice, in namespace %q and without one: take one of them out", key.kind, key.name, namespace)
 		}
@@ -162,8 +162,8 @@ func inNamespace(objects []map[string]any, namespace string) ([]map[string]any, 
 type outcome struct {
 	status map[string]any
 	result *job.Result
-	// warning is what the claim would warn of before the run has ended: such as
-	// what is not in the backup. "" if there is nothing.
+	// warning is the message of condition Warning before the run ended, such as what is
+	// not in the backup; "" without one.
 	warning string
 }
 
@@ -231,7 +231,7 @@ func conditionsOf(status map[string]any) []metav1.Condition {
 	return typed.Conditions
 }
 
-// warningOf is the message of condition Warning; "" while there is nothing to warn of.
+// warningOf returns the message of condition Warning; "" unless the condition is True.
 func warningOf(status map[string]any) string {
 	if warning := meta.FindStatusCondition(conditionsOf(status), v1alpha1.ConditionWarning); warning != nil && warning.Status == metav1.ConditionTrue {
 		return warning.Message
@@ -239,7 +239,7 @@ func warningOf(status map[string]any) string {
 	return ""
 }
 
-// verdict is an error unless the backup completed.
+// verdict returns an error unless the backup completed.
 func verdict(status map[string]any) error {
 	if completed, _ := status["completed"].(bool); completed {
 		return nil

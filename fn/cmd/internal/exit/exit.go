@@ -1,5 +1,5 @@
-// Package exit says with which code of sysexits(3) a program ends, and what it
-// prints of the error.
+// Package exit gives errors the exit code of the program, one of sysexits(3), and prints
+// them.
 package exit
 
 import (
@@ -11,7 +11,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 )
 
-// codedError ends the process with a code.
+// codedError is an error with the exit code of the process.
 type codedError struct {
 	code int
 	err  error
@@ -20,14 +20,13 @@ type codedError struct {
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
-// With wraps an error that ends the process with a code.
+// With gives an error its exit code.
 func With(code int, err error) error { return &codedError{code, err} }
 
-// Usage wraps an error that a different command line or input mends.
+// Usage gives an error the exit code of wrong usage or input.
 func Usage(err error) error { return With(job.ExitUsage, err) }
 
-// Code returns the code that an error was wrapped with, and what other says of
-// one that was not.
+// Code returns the exit code that an error was given, else what other returns for it.
 func Code(err error, other func(error) int) int {
 	var e *codedError
 	if errors.As(err, &e) {
@@ -36,9 +35,8 @@ func Code(err error, other func(error) int) int {
 	return other(err)
 }
 
-// Print prints an error, which may name what others wrote, and so is made
-// printable. Its further lines are indented: none of them can look like an
-// answer.
+// Print prints an error. The error may quote what others wrote, so it is made printable,
+// and its lines after the first are indented: none of them can look like an answer.
 func Print(w io.Writer, err error) {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {

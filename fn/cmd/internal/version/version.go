@@ -1,4 +1,4 @@
-// Package version knows of which release a binary is.
+// Package version has the release of a binary.
 package version
 
 import "github.com/alecthomas/kong"
