@@ -45,11 +45,11 @@ func (w *writer) begin(ctx context.Context) error {
 func (w *writer) tellAside(names []string) {
 	const most = 5
 	for _, name := range names[:min(len(names), most)] {
-		w.Warn(fmt.Sprintf("before run %q began, something had its name on the volume, and is kept as %s/%s: somebody put it there, or the report of that run was deleted; look at it, then remove it",
+		w.warn(fmt.Sprintf("before run %q began, something had its name on the volume, and is kept as %s/%s: somebody put it there, or the report of that run was deleted; look at it, then remove it",
 			asideRun(name), runsDir, lists.Escape(name)))
 	}
 	if len(names) > most {
-		w.Warn(fmt.Sprintf("%s has %d such entries in all, whose names begin with %s", runsDir, len(names), asidePrefix))
+		w.warn(fmt.Sprintf("%s has %d such entries in all, whose names begin with %s", runsDir, len(names), asidePrefix))
 	}
 }
 
@@ -74,7 +74,7 @@ func (w *writer) setAside() error {
 		partial = partial || moved
 	}
 	if partial {
-		w.Warn(fmt.Sprintf("before run %q began, the beginning of one was on the volume under its name, and is not used", w.opts.Run))
+		w.warn(fmt.Sprintf("before run %q began, the beginning of one was on the volume under its name, and is not used", w.opts.Run))
 	}
 	if !run && !partial {
 		return nil

@@ -9,12 +9,13 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 // commit makes all of it durable, and then visible. Once it has begun it is not cancelled.
 func (w *writer) commit(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	w.progress.begin(PhaseSync, 0, 0)
+	w.progress.Begin(progress.Sync, 0, 0)
 	if err := w.volume.root.SyncFS(); err != nil {
 		return err
 	}

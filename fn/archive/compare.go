@@ -2,9 +2,7 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -45,9 +43,7 @@ func (c *comparison) run(ctx context.Context) error {
 	}
 	err = parallel.Pipeline[check]{
 		Workers: c.opts.Workers,
-		Produce: func(_ context.Context, emit func([]check) error) error {
-			return c.pair(stored, parallel.Batcher[check]{Emit: emit})
-		},
+		Produce: func(_ context.Context, add func(check, int64) error) error { return c.pair(stored, add) },
 		Worker:  c.worker,
 		Collect: c.collect,
 	}.Run(ctx)
@@ -58,20 +54,10 @@ func (c *comparison) run(ctx context.Context) error {
 	return err
 }
 
-// storedEntries yields what is stored.
-type storedEntries interface {
-	Next(e *lists.Entry) *walk.Flags
-}
-
-// noEntries is nothing stored.
-type noEntries struct{}
-
-func (noEntries) Next(*lists.Entry) *walk.Flags { return nil }
-
 // scan lists what is stored, and reports at once what can be in no list.
-func (c *comparison) scan(ctx context.Context) (storedEntries, error) {
+func (c *comparison) scan(ctx context.Context) (lists.Source, error) {
 	if c.root == nil {
-		return noEntries{}, nil
+		return &lists.SliceSource{}, nil
 	}
 	stored, err := walk.Scan(ctx, c.root, walk.Options{Workers: c.opts.Workers})
 	if err != nil {
@@ -83,75 +69,42 @@ func (c *comparison) scan(ctx context.Context) (storedEntries, error) {
 	for _, u := range stored.Unreadable {
 		c.report.add(Problem{Path: c.prefix + lists.Escape(u.Path), Kind: Malformed, Got: u.Err.Error()})
 	}
-	return stored.List.Cursor(), nil
+	return stored.List.Source(), nil
 }
 
 // pair merges what is listed with what is stored.
-func (c *comparison) pair(stored storedEntries, out parallel.Batcher[check]) error {
-	want, wantErr := c.want.Next()
-	var got lists.Entry
+func (c *comparison) pair(stored lists.Source, add func(check, int64) error) error {
 	followed := "" // the last directory that stands in the place of a symlink: what is below it is not the run's
-	more := stored.Next(&got) != nil
-	for wantErr == nil || more {
-		var order int
-		switch {
-		case wantErr != nil:
-			order = 1
-		case !more:
-			order = -1
-		default:
-			order = lists.ComparePaths(want.Path, got.Path)
+	for p, err := range lists.Merge(c.want, stored) {
+		if err != nil { // without the rest of the list, nothing says whether what is stored is additional
+			return add(check{problem: &Problem{Path: c.lists, Kind: Malformed, Got: err.Error()}}, 0)
 		}
-		if order > 0 && wantErr != nil && !errors.Is(wantErr, io.EOF) {
-			break // the list is of no use from here on: what is stored cannot be told from what is additional
-		}
-		if order > 0 && followed != "" && lists.Below(got.Path, followed) {
-			more = stored.Next(&got) != nil
+		item, size := check{}, int64(0)
+		if p.Want != nil {
+			item.want = new(*p.Want)
+		} else if followed != "" && lists.Below(p.Got.Path, followed) {
 			continue
 		}
-		item := check{}
-		if order == 0 && isFollowed(&want, &got) {
-			followed = got.Path
+		if p.Got != nil {
+			item.got, size = new(*p.Got), p.Got.Size
 		}
-		if order <= 0 {
-			listed := want
-			item.want = &listed
-			want, wantErr = c.want.Next()
+		if p.Want != nil && p.Got != nil && isFollowed(p.Want, p.Got) {
+			followed = p.Got.Path
 		}
-		if order >= 0 {
-			present := got
-			item.got = &present
-			more = stored.Next(&got) != nil
-		}
-		if err := out.Add(item, sizeOf(item.got)); err != nil {
+		if err := add(item, size); err != nil {
 			return err
 		}
 	}
-	if err := out.Flush(); err != nil || errors.Is(wantErr, io.EOF) {
-		return err
-	}
-	return out.Emit([]check{{problem: &Problem{Path: c.lists, Kind: Malformed, Got: wantErr.Error()}}})
-}
-
-func sizeOf(e *lists.Entry) int64 {
-	if e == nil {
-		return 0
-	}
-	return e.Size
+	return nil
 }
 
 // worker looks for what is wrong with each entry.
-func (c *comparison) worker() (work func(context.Context, []check) error, done func()) {
+func (c *comparison) worker() (work func(context.Context, *check) error, done func()) {
 	h := dirfd.NewHasher(c.root)
 	h.Seen, h.Cold = c.seen, true
-	return func(ctx context.Context, items []check) error {
-		for i := range items {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if items[i].problem == nil {
-				items[i].problem = c.judge(ctx, h, &items[i])
-			}
+	return func(ctx context.Context, item *check) error {
+		if item.problem == nil {
+			item.problem = c.judge(ctx, h, item)
 		}
 		return nil
 	}, h.Close
@@ -241,7 +194,7 @@ func (c *comparison) collect(items []check) error {
 		if n := c.count(item.got.Path); n != nil && item.got.Kind == File {
 			*n++
 			c.report.Bytes += item.got.Size
-			c.progress.add(1, item.got.Size)
+			c.progress.Add(1, item.got.Size)
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/seal"
 	"threescale.dev/backup/fn/archive/internal/walk"
@@ -58,47 +57,7 @@ func (e *NoSpaceError) Error() string {
 func (e *NoSpaceError) Unwrap() error { return e.Err }
 
 // UnreadableError lists the regular files and directories of the file storage that could not be read.
-type UnreadableError struct {
-	Entries []UnreadableEntry // at most 100, in the order of the lists
-}
-
-// unreadableError makes an error of what a scan could not read.
-func unreadableError(entries []walk.Unreadable) error {
-	e := &UnreadableError{}
-	for _, entry := range entries {
-		e.Entries = append(e.Entries, UnreadableEntry(entry))
-	}
-	return e
-}
-
-// UnreadableEntry is one path, relative to the file storage, and why it could not be read.
-type UnreadableEntry struct {
-	Path string
-	Err  error
-}
-
-func (e *UnreadableError) Error() string {
-	const named = 10
-	var b strings.Builder
-	fmt.Fprintf(&b, "cannot read %d entries of the file storage:", len(e.Entries))
-	for i, entry := range e.Entries {
-		if i == named {
-			fmt.Fprintf(&b, " and %d more", len(e.Entries)-named)
-			break
-		}
-		fmt.Fprintf(&b, " %q (%v)", entry.Path, entry.Err)
-	}
-	return b.String()
-}
-
-// Unwrap returns the cause of each entry.
-func (e *UnreadableError) Unwrap() []error {
-	errs := make([]error, 0, len(e.Entries))
-	for _, entry := range e.Entries {
-		errs = append(errs, entry.Err)
-	}
-	return errs
-}
+type UnreadableError = walk.UnreadableError
 
 // IntegrityError says that what is stored is not what was written.
 type IntegrityError struct {

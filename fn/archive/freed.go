@@ -138,8 +138,7 @@ func (w *soleWalk) read(dir string, left map[fileID]uint64, below map[string][]s
 		return err
 	}
 	for name := range w.names.Sorted() {
-		var st unix.Stat_t
-		err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		st, err := dirfd.LstatAt(fd, name)
 		if err != nil && !unlisted(err) {
 			return w.stack.Wrap("lstat", dir+"/"+name, err)
 		}

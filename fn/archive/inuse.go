@@ -71,11 +71,7 @@ func (v *Volume) openManifest(id string, flags int) (*os.File, error) {
 		return nil, err
 	}
 	defer run.Close()
-	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(run.FD, manifestName, flags|dirfd.FileFlags, 0) })
-	if err != nil {
-		return nil, run.Fail("open", manifestName, err)
-	}
-	return os.NewFile(uintptr(fd), manifestName), nil
+	return run.OpenFile(manifestName, flags, 0)
 }
 
 // isManifest reports whether an open file is still the manifest of a run.
@@ -85,7 +81,7 @@ func (v *Volume) isManifest(id string, f *os.File) bool {
 		return false
 	}
 	defer run.Close()
-	var named, held unix.Stat_t
-	err = errors.Join(unix.Fstatat(run.FD, manifestName, &named, unix.AT_SYMLINK_NOFOLLOW), unix.Fstat(int(f.Fd()), &held))
-	return err == nil && named.Dev == held.Dev && named.Ino == held.Ino
+	named, err := dirfd.LstatAt(run.FD, manifestName)
+	var held unix.Stat_t
+	return err == nil && unix.Fstat(int(f.Fd()), &held) == nil && dirfd.SameFile(&named, &held)
 }

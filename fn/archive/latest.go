@@ -173,7 +173,7 @@ func (v *Volume) replaceFile(data []byte, name string) error {
 	if err := v.root.Remove(temporary); err != nil {
 		return err
 	}
-	if err := v.root.WriteDurable(temporary, data); err != nil {
+	if err := v.root.WriteFile(temporary, data, true); err != nil {
 		return err
 	}
 	return v.root.Rename(temporary, v.root, name)

@@ -37,7 +37,7 @@ func (w *writer) removeLeftovers(ctx context.Context) error {
 	}
 	errs = append(errs, removeStamps(w.trees))
 	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
-		w.Warn(fmt.Sprintf("cannot remove what interrupted runs left: %v", err)) // which is no reason to make no backup
+		w.warn(fmt.Sprintf("cannot remove what interrupted runs left: %v", err)) // which is no reason to make no backup
 	}
 	return ctx.Err()
 }

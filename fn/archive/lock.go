@@ -22,7 +22,8 @@ type volumeLock struct {
 
 // lock makes the caller the volume's only writer. Another writer is a LockedError.
 func (v *Volume) lock(holder string) (*volumeLock, error) {
-	f, err := v.lockFile()
+	// The lock file is made once and never removed: another process may hold it open.
+	f, err := v.root.OpenFile(lockName, unix.O_RDWR|unix.O_CREAT, 0o660)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock volume %q: %w", v.root.Path, err)
 	}
@@ -60,24 +61,6 @@ func (l *volumeLock) release() {
 	_ = l.name("")
 	_ = unix.Flock(int(l.file.Fd()), unix.LOCK_UN)
 	_ = l.file.Close()
-}
-
-// lockFile opens the lock file, which is made once and never removed: another process may hold it open.
-func (v *Volume) lockFile() (*os.File, error) {
-	flags := unix.O_RDWR | unix.O_CREAT | dirfd.FileFlags
-	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(v.root.FD, lockName, flags, 0o660) })
-	if err != nil {
-		return nil, v.root.Fail("open", lockName, err)
-	}
-	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = dirfd.ErrNotRegular
-	}
-	if err != nil {
-		_ = unix.Close(fd) // nothing was written to it
-		return nil, v.root.Fail("open", lockName, err)
-	}
-	return os.NewFile(uintptr(fd), lockName), nil
 }
 
 // lockless reports whether an error says that the file system cannot lock.

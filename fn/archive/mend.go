@@ -134,23 +134,18 @@ func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (
 	defer good.Close()
 	pair := newPair(m.run.files, files)
 	defer pair.close()
-	wanted, having := lists.NewSeeker(damaged), lists.NewSeeker(good)
-	for {
-		want, err := wanted.Peek()
-		if err != nil || want == nil {
-			return err
-		}
-		have, err := having.Find(want.Path)
+	for p, err := range lists.Merge(damaged, good) {
 		if err != nil {
 			return err
 		}
-		if have != nil && want.Kind == lists.File && want.SameMeta(have) && want.SHA256 == have.SHA256 {
+		want, have := p.Want, p.Got
+		if want != nil && have != nil && want.Kind == lists.File && want.SameMeta(have) && want.SHA256 == have.SHA256 {
 			if err := m.file(ctx, pair, want); err != nil {
 				return err
 			}
 		}
-		wanted.Pass()
 	}
+	return nil
 }
 
 // file mends one file, if it is damaged and the good run has it.
@@ -177,16 +172,10 @@ func (m *mender) file(ctx context.Context, p *pair, want *lists.Entry) error {
 }
 
 // pair are the files of the good tree and those of one to mend.
-type pair struct {
-	fresh, old         *dirfd.Hasher
-	freshDirs, oldDirs *dirfd.Stack
-}
+type pair struct{ fresh, old *dirfd.Hasher }
 
 func newPair(fresh, old *dirfd.Dir) *pair {
-	p := &pair{
-		fresh: dirfd.NewHasher(fresh), old: dirfd.NewHasher(old),
-		freshDirs: &dirfd.Stack{Root: fresh, Flags: unix.O_PATH}, oldDirs: &dirfd.Stack{Root: old, Flags: unix.O_PATH},
-	}
+	p := &pair{dirfd.NewHasher(fresh), dirfd.NewHasher(old)}
 	p.fresh.Cold, p.old.Cold = true, true
 	return p
 }
@@ -194,43 +183,41 @@ func newPair(fresh, old *dirfd.Dir) *pair {
 func (p *pair) close() {
 	p.fresh.Close()
 	p.old.Close()
-	p.freshDirs.Close()
-	p.oldDirs.Close()
 }
 
 // compare returns the stored size of the good file, and whether both names are of one file.
 func (p *pair) compare(path string) (size int64, same bool, err error) {
 	parent, name := dirfd.Split(path)
 	var stats [2]unix.Stat_t
-	for i, dirs := range []*dirfd.Stack{p.freshDirs, p.oldDirs} {
+	for i, dirs := range []*dirfd.Stack{p.fresh.Dirs, p.old.Dirs} {
 		fd, err := dirs.Open(parent)
 		if err != nil {
 			return 0, false, err
 		}
-		err = unix.Fstatat(fd, name, &stats[i], unix.AT_SYMLINK_NOFOLLOW)
-		if err != nil && (dirs == p.freshDirs || !errors.Is(err, unix.ENOENT)) {
+		stats[i], err = dirfd.LstatAt(fd, name)
+		if err != nil && (dirs == p.fresh.Dirs || !errors.Is(err, unix.ENOENT)) {
 			return 0, false, dirs.Wrap("stat", path, err)
 		}
 	}
-	return stats[0].Size, stats[0].Ino == stats[1].Ino && stats[0].Dev == stats[1].Dev, nil
+	return stats[0].Size, dirfd.SameFile(&stats[0], &stats[1]), nil
 }
 
 // replace puts the good file in the place of the other, by a link that is made below trees.
 func (p *pair) replace(trees *dirfd.Dir, temporary, path string) error {
 	parent, name := dirfd.Split(path)
-	from, err := p.freshDirs.Open(parent)
+	from, err := p.fresh.Dirs.Open(parent)
 	if err != nil {
 		return err
 	}
-	to, err := p.oldDirs.Open(parent)
+	to, err := p.old.Dirs.Open(parent)
 	if err != nil {
 		return err
 	}
 	if err := unix.Linkat(from, name, trees.FD, temporary, 0); err != nil {
-		return p.freshDirs.Wrap("link", path, err)
+		return p.fresh.Dirs.Wrap("link", path, err)
 	}
 	if err := unix.Renameat(trees.FD, temporary, to, name); err != nil {
-		return errors.Join(p.oldDirs.Wrap("replace", path, err), trees.Remove(temporary))
+		return errors.Join(p.old.Dirs.Wrap("replace", path, err), trees.Remove(temporary))
 	}
 	return nil
 }

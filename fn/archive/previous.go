@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
@@ -33,7 +32,7 @@ func (w *writer) findPrevious(ctx context.Context) error {
 			return nil
 		}
 		w.scanned.List.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
-		w.Warn(fmt.Sprintf("tree %s is damaged and was not used: %v", m.Tree, err))
+		w.warn(fmt.Sprintf("tree %s is damaged and was not used: %v", m.Tree, err))
 	}
 	return nil
 }
@@ -74,7 +73,7 @@ func (w *writer) trusts(run RunInfo) bool {
 	case len(w.opts.Known) == 0 || known && run.ManifestSHA256 == want:
 		return true
 	case known && run.State == Complete:
-		w.Warn(fmt.Sprintf("run %q was replaced and was not used: its manifest.json has SHA-256 %s, and %s was written", run.ID, run.ManifestSHA256, want))
+		w.warn(fmt.Sprintf("run %q was replaced and was not used: its manifest.json has SHA-256 %s, and %s was written", run.ID, run.ManifestSHA256, want))
 	}
 	return false
 }
@@ -85,10 +84,10 @@ func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	previous := &tree.Previous{Name: m.Tree, Dir: dir, Digests: m.Digests.lists(), Stamps: func() *lists.StampsReader { return w.openStamps(m.Tree) }}
+	previous := &tree.Previous{Name: m.Tree, Dir: dir, Digests: m.Digests.lists(), LinksOmitted: m.LinksOmitted, Stamps: func() *lists.StampsReader { return w.openStamps(m.Tree) }}
 	same, lost, err := w.compare(ctx, previous)
 	if err == nil && same && w.opts.ProveLinks {
-		same, err = w.proveTree(ctx, previous, m)
+		same, err = w.proveTree(ctx, previous)
 	}
 	if err != nil {
 		return false, errors.Join(err, dir.Close())
@@ -125,41 +124,22 @@ func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same boo
 	if same, lost, err = tree.Compare(w.scanned.List, previous); err != nil {
 		return false, lost, err
 	}
-	source, err := dirfd.Open(w.opts.Files)
-	if err != nil {
-		return false, lost, err
-	}
-	defer source.Close()
-	doubtful, unchanged, err := tree.Reread(ctx, tree.Options{
-		Source:   source,
-		Entries:  w.scanned.List,
-		Previous: previous,
-		Sealer:   w.sealer,
-		Keep:     w.keep(),
-		Workers:  w.opts.Workers,
-		Observer: w,
-	})
+	doubtful, unchanged, err := tree.Reread(ctx, w.treeOptions(previous))
 	w.restamp = doubtful > 0
 	return same && unchanged, lost, err
 }
 
 // proveTree reports whether a tree that has all that was scanned is intact, to the last bit. Damaged files lose their
 // marks: they are copied into a new tree, and the others are linked into it.
-func (w *writer) proveTree(ctx context.Context, previous *tree.Previous, m *Manifest) (bool, error) {
-	shape := tree.Holds(ctx, previous.Dir, w.scanned.List, tree.HoldsOptions{Workers: w.opts.Workers, LinksOmitted: m.LinksOmitted})
+func (w *writer) proveTree(ctx context.Context, previous *tree.Previous) (bool, error) {
+	shape := tree.Holds(ctx, w.treeOptions(previous))
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	if shape != nil {
-		w.Warn(fmt.Sprintf("tree %s does not hold exactly what it should and is built anew: %v", m.Tree, shape))
+		w.warn(fmt.Sprintf("tree %s does not hold exactly what it should and is built anew: %v", previous.Name, shape))
 	}
-	damaged, err := tree.Prove(ctx, tree.Options{
-		Entries:  w.scanned.List,
-		Previous: previous,
-		Sealer:   w.sealer,
-		Workers:  w.opts.Workers,
-		Observer: w,
-	})
+	damaged, err := tree.Prove(ctx, w.treeOptions(previous))
 	return shape == nil && damaged == 0, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 const (
@@ -138,7 +139,7 @@ func TestProveLinksOfAChangedFileStorage(t *testing.T) {
 	assert.Equal(t, int64(3), second.Manifest.Totals.LinkedFiles)
 	assert.Equal(t, inode(t, f.stored(first, anotherFile)), inode(t, f.stored(second, anotherFile)))
 	assert.Len(t, second.Manifest.Warnings, 1)
-	assert.Equal(t, Progress{Phase: PhaseVerify, FilesDone: 4, FilesTotal: 4, BytesDone: 17, BytesTotal: 17}, last[PhaseVerify], "only what is linked is read")
+	assert.Equal(t, Progress{Phase: progress.Verify, FilesDone: 4, FilesTotal: 4, BytesDone: 17, BytesTotal: 17}, last[progress.Verify], "only what is linked is read")
 	assert.Len(t, f.report("r1").Problems, 1, "a tree of another name is not touched")
 }
 

@@ -92,14 +92,7 @@ func (r *Run) damaged(p ...Problem) error {
 
 // Close releases the run. Files that were opened from it stay open.
 func (r *Run) Close() error {
-	var errs []error
-	if r.files != nil {
-		errs = append(errs, r.files.Close())
-	}
-	if r.tree != nil {
-		errs = append(errs, r.tree.Close())
-	}
-	return errors.Join(append(errs, r.held.release())...)
+	return errors.Join(r.files.Close(), r.tree.Close(), r.held.release())
 }
 
 // Info returns what is known of the run.
@@ -183,7 +176,7 @@ func (s *listSource) Next() (lists.Entry, error) {
 func (r *Run) scan(ctx context.Context) (*walk.Found, error) {
 	found, err := walk.Scan(ctx, r.files, walk.Options{Workers: runtime.GOMAXPROCS(0)})
 	if err == nil && len(found.Unreadable) > 0 {
-		err = unreadableError(found.Unreadable)
+		err = &UnreadableError{Entries: found.Unreadable}
 	}
 	return found, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/refill"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
@@ -55,11 +56,7 @@ type Restored struct {
 }
 
 // Comparison is what a directory holds, compared with the file storage of a run.
-type Comparison struct {
-	Empty       bool // nothing
-	Same        bool // every entry of the run, and nothing else: its type, content, mode, mtime and link target
-	Interrupted bool // what an interrupted Restore of the run left: another one goes on with it
-}
+type Comparison = refill.State
 
 // Restore brings the file storage of the run into a directory: content, names, modes, mtimes, symlinks, and owners as
 // far as this process may give them. Each file is written under a temporary name and gets its own when its digest is
@@ -131,7 +128,7 @@ func (r *Run) Compare(ctx context.Context, dir string, opts RestoreOptions) (Com
 	if err != nil {
 		return Comparison{}, fmt.Errorf("cannot compare run %q: %w", r.info.ID, explainTarget(root, err))
 	}
-	return Comparison(state), nil
+	return state, nil
 }
 
 // target prepares to compare or fill a directory.
@@ -143,7 +140,6 @@ func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, erro
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0) + 1
 	}
-	progress := newProgress(opts.Progress)
 	var scanned *walk.List // of an unverified run, which is to be one run throughout
 	return refill.New(refill.Options{
 		Source: refill.Source{
@@ -170,13 +166,12 @@ func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, erro
 				return &fileOpener{run: r, dirs: &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}, identities: opts.Identities}
 			},
 		},
-		Root:    root,
-		Outside: r.volume.root,
-		Workers: opts.Workers,
-		Fsync:   fsync,
-		Room:    func(bytes, inodes uint64) error { return requireRoom(root, room{bytes: bytes, inodes: inodes}) },
-		Begin:   func(phase refill.Phase, files, bytes int64) { progress.begin(Phase(phase), files, bytes) },
-		Add:     progress.add,
+		Root:     root,
+		Outside:  r.volume.root,
+		Workers:  opts.Workers,
+		Fsync:    fsync,
+		Room:     func(need dirfd.Room) error { return requireRoom(root, need) },
+		Progress: &progress.Meter{Report: opts.Progress},
 	}), nil
 }
 
@@ -216,10 +211,6 @@ func unlockTarget(root *dirfd.Dir) {
 func explainTarget(root *dirfd.Dir, err error) error {
 	if errors.Is(err, walk.ErrInside) {
 		return &UsageError{Err: err}
-	}
-	var unreadable *refill.UnreadableError
-	if errors.As(err, &unreadable) {
-		return unreadableError(unreadable.Entries)
 	}
 	return explainFull(root, err)
 }

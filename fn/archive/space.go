@@ -10,42 +10,36 @@ import (
 	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
-// room is what a volume has left for an unprivileged writer, or what a run needs.
-type room struct {
-	bytes  uint64
-	inodes uint64
-}
-
 // available returns what the file system of a directory has left: no limit if the file system reports none.
-func available(d *dirfd.Dir) (room, error) {
+func available(d *dirfd.Dir) (dirfd.Room, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(d.FD, &st); err != nil {
-		return room{}, d.Fail("statfs", "", err)
+		return dirfd.Room{}, d.Fail("statfs", "", err)
 	}
 	unit := st.Frsize
 	if unit == 0 {
 		unit = st.Bsize
 	}
-	left := room{bytes: st.Bavail * uint64(unit), inodes: st.Ffree}
+	left := dirfd.Room{Bytes: st.Bavail * uint64(unit), Inodes: st.Ffree}
 	if st.Files == 0 {
-		left.inodes = math.MaxUint64
+		left.Inodes = math.MaxUint64
 	}
 	if st.Blocks == 0 {
-		left.bytes = math.MaxUint64
+		left.Bytes = math.MaxUint64
 	}
 	return left, nil
 }
 
 // requireRoom returns a NoSpaceError if the file system of a directory has less than what is needed.
-func requireRoom(d *dirfd.Dir, need room) error {
+func requireRoom(d *dirfd.Dir, need dirfd.Room) error {
 	left, err := available(d)
 	if err != nil {
 		return err
 	}
-	if need.bytes <= left.bytes && need.inodes <= left.inodes {
+	if need.Bytes <= left.Bytes && need.Inodes <= left.Inodes {
 		return nil
 	}
-	return &NoSpaceError{NeededBytes: need.bytes, AvailableBytes: left.bytes, NeededInodes: need.inodes, AvailableInodes: left.inodes}
+	return &NoSpaceError{NeededBytes: need.Bytes, AvailableBytes: left.Bytes, NeededInodes: need.Inodes, AvailableInodes: left.Inodes}
 }
 
 // explainFull turns the error of a write into a NoSpaceError if that is why it failed.
@@ -55,59 +49,47 @@ func explainFull(d *dirfd.Dir, err error) error {
 		return err
 	}
 	left, _ := available(d) // a figure less in the message is no reason to lose the error
-	return &NoSpaceError{AvailableBytes: left.bytes, AvailableInodes: left.inodes, Err: err}
+	return &NoSpaceError{AvailableBytes: left.Bytes, AvailableInodes: left.Inodes, Err: err}
 }
 
 // checkSpace fails if the volume has no room for the objects and what of the tree is still to be written.
 func (w *writer) checkSpace(b *tree.Builder) error {
-	var need spaceFor
+	var need dirfd.Room
 	list := int64(0)
 	for _, o := range w.objects {
-		need.file(w.sealer.StoredSize(int64(len(o.Data))))
+		need.AddFile(w.sealer.StoredSize(int64(len(o.Data))))
 		list += listBytes + int64(len(o.Path))
 	}
-	need.file(list)
+	need.AddFile(list)
 	for range objectDirs() {
-		need.file(blockSize)
+		need.AddFile(dirfd.BlockSize)
 	}
 	if b != nil {
 		w.addMissing(&need, b)
 	}
-	return requireRoom(w.volume.root, need.room)
+	return requireRoom(w.volume.root, need)
 }
 
 const (
 	listBytes = 300 // of all lists for an entry, besides its path
 	pathLists = 3   // how often a path is listed: in MTREE, SHA256SUMS and the journal
-
-	// blockSize is what a file's size is rounded up to. What file systems over a network tell of their blocks is how
-	// much they transfer at a time, up to megabytes.
-	blockSize = 4096
 )
 
-// spaceFor adds up what files take on a volume.
-type spaceFor struct{ room }
-
-func (s *spaceFor) file(size int64) {
-	s.bytes += uint64((size + blockSize - 1) / blockSize * blockSize)
-	s.inodes++
-}
-
 // addMissing adds what of the tree is in neither the previous nor the partial tree.
-func (w *writer) addMissing(need *spaceFor, b *tree.Builder) {
+func (w *writer) addMissing(need *dirfd.Room, b *tree.Builder) {
 	list := b.Entries.Count.Total() * listBytes
 	for e := range b.Missing() {
 		list += pathLists * int64(len(e.Path)+len(e.Link))
 		switch e.Kind {
 		case File:
-			need.file(w.sealer.StoredSize(e.Size))
+			need.AddFile(w.sealer.StoredSize(e.Size))
 		case Directory:
-			need.file(blockSize)
+			need.AddFile(dirfd.BlockSize)
 		default:
-			need.file(0)
+			need.AddFile(0)
 		}
 	}
-	need.file(list)
+	need.AddFile(list)
 }
 
 // isFUSE reports whether one sync of the file system may not reach the disk: the kernel passes it on to no FUSE server.

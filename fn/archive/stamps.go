@@ -45,7 +45,7 @@ func (w *writer) storeStamps(context.Context) error {
 	}
 	if err := w.stamps.Finish(w.manifest.Tree); err != nil {
 		w.stamps = nil
-		w.Warn(fmt.Sprintf("cannot write the stamps of the files, so the next run reads all of them again: %v", err))
+		w.warn(fmt.Sprintf("cannot write the stamps of the files, so the next run reads all of them again: %v", err))
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 // inPlace writes over a file of the file storage, and leaves its size and mtime as they are.
@@ -165,7 +167,7 @@ func TestUnchangedIsNotRead(t *testing.T) {
 	f.opts.Progress = func(p Progress) { phases = append(phases, p.Phase) }
 	result := f.write("r2")
 	assert.True(t, result.TreeShared)
-	assert.NotContains(t, phases, PhaseVerify, "nothing was read")
+	assert.NotContains(t, phases, progress.Verify, "nothing was read")
 	assert.NotContains(t, phases, PhaseFileStorage)
 }
 

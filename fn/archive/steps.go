@@ -8,15 +8,16 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // write is Write under the lock. The steps are in the order that makes it safe to stop after each of them.
 func (w *writer) write(ctx context.Context) (result *Result, err error) {
+	defer func() { err = errors.Join(err, w.close()) }()
 	if err := w.open(); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	if err := w.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -76,28 +77,28 @@ func (w *writer) open() (err error) {
 		return err
 	}
 	if w.trees, err = w.volume.root.Ensure(treesDir); err != nil {
-		return errors.Join(err, w.runs.Close())
+		return err
 	}
 	foreign, err := w.volume.foreignNames()
 	if err != nil {
-		return errors.Join(err, w.close())
+		return err
 	}
 	if len(foreign) > 0 {
-		w.Warn(fmt.Sprintf("%s at the root of the volume is not ours and stays: APIManagerRestore cannot read this run", strings.Join(foreign, ", ")))
+		w.warn(fmt.Sprintf("%s at the root of the volume is not ours and stays: APIManagerRestore cannot read this run", strings.Join(foreign, ", ")))
 	}
 	return nil
 }
 
 func (w *writer) close() error {
-	errs := []error{w.runs.Close(), w.trees.Close()}
+	err := errors.Join(w.runs.Close(), w.trees.Close(), w.source.Close())
 	if w.previous != nil {
-		errs = append(errs, w.previous.Dir.Close())
+		err = errors.Join(err, w.previous.Dir.Close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
-// Warn adds a warning to the manifest.
-func (w *writer) Warn(message string) {
+// warn adds a warning to the manifest.
+func (w *writer) warn(message string) {
 	if message == "" {
 		return
 	}
@@ -119,22 +120,21 @@ func (w *writer) scanFiles(ctx context.Context) error {
 	if w.opts.Files == "" {
 		return nil
 	}
-	root, err := dirfd.Open(w.opts.Files)
-	if err != nil {
-		return &UnreadableError{Entries: []UnreadableEntry{{Path: ".", Err: err}}}
+	var err error
+	if w.source, err = dirfd.Open(w.opts.Files); err != nil {
+		return &UnreadableError{Entries: []walk.Unreadable{{Path: ".", Err: err}}}
 	}
-	defer root.Close()
-	w.progress.begin(PhaseScan, 0, 0)
-	if w.stamper, err = walk.NewStamper(root, w.opts.Now()); err != nil {
+	w.progress.Begin(progress.Scan, 0, 0)
+	if w.stamper, err = walk.NewStamper(w.source, w.opts.Now()); err != nil {
 		return err
 	}
-	w.scanned, err = walk.Scan(ctx, root, walk.Options{
+	w.scanned, err = walk.Scan(ctx, w.source, walk.Options{
 		Workers:  w.opts.Workers,
 		Source:   true,
 		Stamps:   w.stamper,
 		Keep:     w.keep(),
 		Outside:  w.volume.root,
-		Progress: w.progress.set,
+		Progress: w.progress.Add,
 	})
 	if errors.Is(err, walk.ErrInside) {
 		return &UsageError{Err: err}
@@ -143,7 +143,7 @@ func (w *writer) scanFiles(ctx context.Context) error {
 		return err
 	}
 	if len(w.scanned.Unreadable) > 0 {
-		return unreadableError(w.scanned.Unreadable)
+		return &UnreadableError{Entries: w.scanned.Unreadable}
 	}
 	for _, e := range w.scanned.Skipped {
 		w.manifest.Skipped = append(w.manifest.Skipped, SkippedEntry(e))
@@ -179,7 +179,7 @@ func (w *writer) storeObjects(ctx context.Context) error {
 		}
 	}
 	w.manifest.Digests.Objects = dirfd.DigestOf(list)
-	if err := w.writeFile(run, lists.SumsName, list); err != nil {
+	if err := run.WriteFile(lists.SumsName, list, w.fsync); err != nil {
 		return err
 	}
 	return w.linkFiles(run)
@@ -204,7 +204,7 @@ func (w *writer) storeObjectDir(run *dirfd.Dir, name string, list []byte) ([]byt
 		if w.sealer != nil {
 			base += ageSuffix
 		}
-		if err := w.writeFile(d, base, data); err != nil {
+		if err := d.WriteFile(base, data, w.fsync); err != nil {
 			return nil, err
 		}
 		list = lists.AppendSum(list, lists.Sum{SHA256: dirfd.DigestOf(data), Path: name + "/" + base})
@@ -214,20 +214,12 @@ func (w *writer) storeObjectDir(run *dirfd.Dir, name string, list []byte) ([]byt
 	return list, nil
 }
 
-// writeFile makes a file. It is durable at once on FUSE, else when the run is committed.
-func (w *writer) writeFile(d *dirfd.Dir, name string, data []byte) error {
-	if w.fsync {
-		return d.WriteDurable(name, data)
-	}
-	return d.WriteFile(name, data)
-}
-
 // linkFiles makes the run's link to its tree, and finds out whether the volume can hold symlinks.
 func (w *writer) linkFiles(run *dirfd.Dir) error {
 	target := filesTarget(w.manifest.Tree)
 	err := run.Symlink(target, storageName)
 	if dirfd.Unsupported(err) {
-		w.Warn("volume cannot hold symlinks: the file LATEST names the newest run, and APIManagerRestore cannot read the volume")
+		w.warn("volume cannot hold symlinks: the file LATEST names the newest run, and APIManagerRestore cannot read the volume")
 		w.manifest.LinksOmitted = true
 		return nil
 	}
@@ -250,8 +242,8 @@ func (w *writer) storeManifest(context.Context) error {
 	}
 	sortRuns(earlier)
 	w.manifest.Sequence = nextSequence(earlier)
-	w.Warn(w.lost.Warning("extended attributes of %d files and directories are not kept: %s"))
-	w.Warn(clockWarning(earlier, w.opts.Run, w.manifest.StartTime))
+	w.warn(w.lost.Warning("extended attributes of %d files and directories are not kept: %s"))
+	w.warn(clockWarning(earlier, w.opts.Run, w.manifest.StartTime))
 	w.manifest.CompletionTime = w.opts.Now().UTC()
 	data, err := encodeManifest(&w.manifest)
 	if err != nil {
@@ -262,5 +254,5 @@ func (w *writer) storeManifest(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(w.writeFile(run, manifestName, data), run.Close())
+	return errors.Join(run.WriteFile(manifestName, data, w.fsync), run.Close())
 }

@@ -4,38 +4,39 @@ import (
 	"context"
 	"errors"
 
-	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
 // storeFiles stores the file storage, or takes over the tree that has it already.
-func (w *writer) storeFiles(ctx context.Context) (err error) {
+func (w *writer) storeFiles(ctx context.Context) error {
 	if w.scanned == nil || w.shared {
 		return errors.Join(w.trees.RemoveAll(ctx, w.partial()), w.checkSpace(nil))
 	}
-	source, err := dirfd.Open(w.opts.Files)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
 	into, err := w.trees.Ensure(w.partial())
 	if err != nil {
 		return err
 	}
 	defer into.Close()
-	return w.build(ctx, tree.Options{
-		Source:   source,
+	opts := w.treeOptions(w.previous)
+	opts.Into, opts.Stamps = into, w.newStamps()
+	return w.build(ctx, opts)
+}
+
+// treeOptions says how the tree is built, and compared with a previous one.
+func (w *writer) treeOptions(previous *tree.Previous) tree.Options {
+	return tree.Options{
+		Source:   w.source,
 		Entries:  w.scanned.List,
-		Into:     into,
-		Previous: w.previous,
+		Previous: previous,
 		Sealer:   w.sealer,
 		Stamper:  w.stamper,
 		Keep:     w.keep(),
-		Stamps:   w.newStamps(),
 		Workers:  w.opts.Workers,
 		Fsync:    w.fsync,
-		Observer: w,
-	})
+		Warn:     w.warn,
+		Progress: w.progress,
+	}
 }
 
 // build builds a tree and puts the result into the manifest.
@@ -58,7 +59,7 @@ func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 		return err
 	}
 	if len(result.Unreadable) > 0 {
-		return unreadableError(result.Unreadable)
+		return &UnreadableError{Entries: result.Unreadable}
 	}
 	w.setTree(result.Digests, result.Stored)
 	w.lost.Merge(result.Lost)
@@ -84,17 +85,9 @@ func (w *writer) isIntact(ctx context.Context) (bool, error) {
 		volume:   w.volume,
 		opts:     VerifyOptions{Workers: w.opts.Workers},
 		info:     RunInfo{ID: w.opts.Run, Manifest: &w.manifest},
-		progress: newProgress(nil),
+		progress: &progress.Meter{},
 		report:   newReport(RunInfo{}, 1),
 	}
 	err := c.verifyTree(ctx)
 	return c.report.ProblemCount == 0, err
 }
-
-// Begin makes the writer a tree.Observer.
-func (w *writer) Begin(phase tree.Phase, files, bytes int64) {
-	w.progress.begin(Phase(phase), files, bytes)
-}
-
-// Add makes the writer a tree.Observer.
-func (w *writer) Add(files, bytes int64) { w.progress.add(files, bytes) }

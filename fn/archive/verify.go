@@ -10,6 +10,7 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 const maxProblems = 10_000 // problems that are told one by one
@@ -79,7 +80,7 @@ func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*V
 		volume:   v,
 		opts:     opts,
 		info:     info,
-		progress: newProgress(opts.Progress),
+		progress: &progress.Meter{Report: opts.Progress},
 		report:   newReport(info, maxProblems),
 	}
 	if err := c.verify(ctx); err != nil {
@@ -97,7 +98,7 @@ type verifier struct {
 	volume   *Volume
 	opts     VerifyOptions
 	info     RunInfo
-	progress *progress
+	progress *progress.Meter
 	report   *VerifyReport
 	seen     *dirfd.Seen // what was read of other trees; nil: nothing
 }
@@ -113,7 +114,7 @@ func (c *verifier) verify(ctx context.Context) error {
 		return nil
 	}
 	m := c.info.Manifest
-	c.progress.begin(PhaseVerify, m.Totals.Objects+m.Totals.Files, m.Totals.ObjectBytes+m.Totals.Bytes)
+	c.progress.Begin(progress.Verify, m.Totals.Objects+m.Totals.Files, m.Totals.ObjectBytes+m.Totals.Bytes)
 	if err := c.verifyRun(ctx); err != nil {
 		return err
 	}
@@ -225,9 +226,7 @@ func (c *verifier) verifyTree(ctx context.Context) error {
 		c.report.add(Problem{Path: prefix + lists.FilesDir, Kind: Missing, Got: err.Error()})
 		return nil
 	}
-	if files != nil {
-		defer files.Close()
-	}
+	defer files.Close()
 	listed, err := lists.Open(tree, m.Digests.lists())
 	if err != nil {
 		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})

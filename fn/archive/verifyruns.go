@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 // VerifyRunsOptions says which runs to verify, and how.
@@ -48,7 +49,7 @@ func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*Volum
 	a := &runsVerifier{
 		volume:   v,
 		opts:     opts,
-		progress: newProgress(opts.Progress),
+		progress: &progress.Meter{Report: opts.Progress},
 		seen:     dirfd.NewSeen(),
 		trees:    make(map[sharedTree]*VerifyReport),
 		most:     max(minProblems, maxProblems/max(1, len(runs))),
@@ -89,7 +90,7 @@ const minProblems = 10 // that are told of each run, however many there are
 type runsVerifier struct {
 	volume   *Volume
 	opts     VerifyRunsOptions
-	progress *progress
+	progress *progress.Meter
 	seen     *dirfd.Seen
 	trees    map[sharedTree]*VerifyReport // what was found in them
 	most     int                          // problems of a run that are told one by one
@@ -121,7 +122,7 @@ func (a *runsVerifier) begin(runs []RunInfo) {
 			files, bytes = files+m.Totals.Files, bytes+m.Totals.Bytes
 		}
 	}
-	a.progress.begin(PhaseVerify, files, bytes)
+	a.progress.Begin(progress.Verify, files, bytes)
 }
 
 // verifyHeld verifies one run and keeps it from being removed meanwhile. A run that went before that, or in spite of it

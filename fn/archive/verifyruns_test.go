@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 func (f *fixture) verifyRuns(opts VerifyRunsOptions) *VolumeReport {
@@ -68,7 +69,7 @@ func TestVerifyRunsReadsOnce(t *testing.T) {
 	assert.Empty(t, report.Warnings)
 	assert.Equal(t, int64(4*3+6), report.Files, "objects of each run, and six files, whatever they are linked to")
 	assert.Equal(t, int64(4*64+20), report.Bytes)
-	assert.Equal(t, Progress{Phase: PhaseVerify, FilesDone: 27, FilesTotal: 27, BytesDone: 4*64 + 17 + 18 + 20, BytesTotal: 4*64 + 17 + 18 + 20}, last)
+	assert.Equal(t, Progress{Phase: progress.Verify, FilesDone: 27, FilesTotal: 27, BytesDone: 4*64 + 17 + 18 + 20, BytesTotal: 4*64 + 17 + 18 + 20}, last)
 	for i, run := range []string{"r4", "r3", "r2", "r1"} {
 		assert.Equal(t, run, report.Runs[i].Run, "the newest first")
 	}
@@ -247,7 +248,7 @@ func TestVerifyRunsTellsSomeOfMany(t *testing.T) {
 	require.NoError(t, os.Mkdir(f.stored(first, ""), 0o755))
 	info, err := f.volume.find("r1")
 	require.NoError(t, err)
-	a := &runsVerifier{volume: f.volume, progress: newProgress(nil), seen: dirfd.NewSeen(), trees: map[sharedTree]*VerifyReport{}, most: minProblems, report: &VolumeReport{}}
+	a := &runsVerifier{volume: f.volume, progress: &progress.Meter{}, seen: dirfd.NewSeen(), trees: map[sharedTree]*VerifyReport{}, most: minProblems, report: &VolumeReport{}}
 	require.NoError(t, a.verify(t.Context(), info))
 	assert.Len(t, a.report.Runs[0].Problems, minProblems)
 	assert.Equal(t, int64(30), a.report.Runs[0].ProblemCount)

@@ -12,6 +12,7 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/seal"
 	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
@@ -40,6 +41,18 @@ type WriteOptions struct {
 	Now        func() time.Time  // the clock
 }
 
+// Progress is how far a call has come within a phase.
+type Progress = progress.Progress
+
+// Phase is a step of such a call.
+type Phase = progress.Phase
+
+// The phases that callers may wait for.
+const (
+	PhaseFileStorage = progress.FileStorage
+	PhaseSync        = progress.Sync
+)
+
 // Result is what a run became.
 type Result struct {
 	Manifest        *Manifest
@@ -61,7 +74,7 @@ func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) 
 		return nil, explainFull(v.root, err)
 	}
 	defer lock.release()
-	w.Warn(lock.warning)
+	w.warn(lock.warning)
 	result, err := w.write(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write run %q: %w", opts.Run, explainFull(v.root, err))
@@ -77,6 +90,7 @@ type writer struct {
 	objects []Object // sorted
 
 	runs, trees *dirfd.Dir
+	source      *dirfd.Dir // root of the file storage; nil: it is skipped
 	scanned     *walk.Found
 	stamper     walk.Stamper
 	lost        walk.Lost           // extended attributes that are not kept
@@ -91,7 +105,7 @@ type writer struct {
 	digest      string // of manifest.json
 	fsync       bool   // after each file, where one sync of the file system does not reach the disk
 	warned      int    // bytes of warnings
-	progress    *progress
+	progress    *progress.Meter
 }
 
 func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
@@ -112,7 +126,7 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0) + 1
 	}
-	w := &writer{volume: v, opts: opts, sealer: sealer, objects: objects, progress: newProgress(opts.Progress)}
+	w := &writer{volume: v, opts: opts, sealer: sealer, objects: objects, progress: &progress.Meter{Report: opts.Progress}}
 	w.manifest = Manifest{
 		FormatVersion: FormatVersion,
 		Run:           opts.Run,

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 func TestWriteFirstRun(t *testing.T) {
@@ -217,7 +218,7 @@ func TestWriteEmptyFileStorage(t *testing.T) {
 }
 
 func TestWriteCancelled(t *testing.T) {
-	for name, phase := range map[string]Phase{"Scan": PhaseScan, "FileStorage": PhaseFileStorage} {
+	for name, phase := range map[string]Phase{"Scan": progress.Scan, "FileStorage": PhaseFileStorage} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.addSome()
@@ -251,7 +252,7 @@ func TestWriteProgress(t *testing.T) {
 	last := make(map[Phase]Progress)
 	f.opts.Progress = func(p Progress) { last[p.Phase] = p }
 	f.write("r1")
-	assert.Equal(t, Progress{Phase: PhaseScan, FilesDone: 10}, last[PhaseScan], "all entries but the root")
+	assert.Equal(t, Progress{Phase: progress.Scan, FilesDone: 10}, last[progress.Scan], "all entries but the root")
 	assert.Equal(t, Progress{Phase: PhaseFileStorage, FilesDone: 4, FilesTotal: 4, BytesDone: 17, BytesTotal: 17}, last[PhaseFileStorage])
 	assert.Contains(t, last, PhaseSync)
 }

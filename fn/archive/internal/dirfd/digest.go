@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"golang.org/x/sys/unix"
 )
 
 // DigestOf returns the SHA-256 of data in hex.
@@ -30,4 +32,16 @@ func ReadAtMost(r io.Reader, limit int64) ([]byte, error) {
 		err = fmt.Errorf("%w: more than %d bytes", errTooLong, limit)
 	}
 	return data, err
+}
+
+// WriteAll writes all of p to a descriptor.
+func WriteAll(fd int, p []byte) error {
+	for len(p) > 0 {
+		n, err := Retry(func() (int, error) { return unix.Write(fd, p) })
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }

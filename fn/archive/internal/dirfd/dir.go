@@ -16,12 +16,22 @@ import (
 const (
 	dirPerm  = 0o770 // less the umask: a volume's group may continue where another user of it began
 	filePerm = 0o640
-
-	dirFlags = unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 )
 
-// FileFlags are the flags to open a file with that may be anything: it is not followed and does not block.
-const FileFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+// OpenAt opens an entry of an open directory. The entry may be anything: a symlink is not followed, and nothing blocks.
+func OpenAt(dir int, name string, flags int, perm uint32) (int, error) {
+	const safe = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	return Retry(func() (int, error) { return unix.Openat(dir, name, flags|safe, perm) })
+}
+
+// LstatAt tells what an entry of an open directory is.
+func LstatAt(dir int, name string) (st unix.Stat_t, err error) {
+	err = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return st, err
+}
+
+// SameFile reports whether two entries are of one file.
+func SameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
 // ErrNotRegular says that what should be a regular file is something else.
 var ErrNotRegular = errors.New("not a regular file")
@@ -59,33 +69,35 @@ func (d *Dir) Fail(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: filepath.Join(d.Path, name), Err: err}
 }
 
-// Close closes the directory.
-func (d *Dir) Close() error { return d.Fail("close", "", unix.Close(d.FD)) }
+// Close closes the directory; nil is none.
+func (d *Dir) Close() error {
+	if d == nil {
+		return nil
+	}
+	return d.Fail("close", "", unix.Close(d.FD))
+}
 
 // Sub opens a directory in the directory.
 func (d *Dir) Sub(name string) (*Dir, error) {
-	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, dirFlags, 0) })
+	fd, err := OpenAt(d.FD, name, unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, d.Fail("open", name, err)
 	}
 	return &Dir{FD: fd, Path: filepath.Join(d.Path, name)}, nil
 }
 
-// errInside says that a directory lies in one that it must not lie in.
-var errInside = errors.New("it lies in the backup volume")
-
-// Beyond returns errInside if the directory is the other one or lies below it, as far as this process may look upwards.
+// Beyond returns an error if the directory is the other one or lies below it, as far as this process may look upwards.
 func (d *Dir) Beyond(other *Dir) error {
 	var outer, here, last unix.Stat_t
 	if err := unix.Fstat(other.FD, &outer); err != nil {
 		return other.Fail("fstat", "", err)
 	}
 	for up := "."; ; up = filepath.Join("..", up) {
-		if err := unix.Fstatat(d.FD, up, &here, 0); err != nil || here.Dev == last.Dev && here.Ino == last.Ino {
+		if err := unix.Fstatat(d.FD, up, &here, 0); err != nil || SameFile(&here, &last) {
 			return nil //nolint:nilerr // further up this process may not look
 		}
-		if here.Dev == outer.Dev && here.Ino == outer.Ino {
-			return d.Fail("use", "", errInside)
+		if SameFile(&here, &outer) {
+			return d.Fail("use", "", errors.New("it lies in the backup volume"))
 		}
 		last = here
 	}
@@ -99,46 +111,44 @@ func (d *Dir) Ensure(name string) (*Dir, error) {
 	return d.Sub(name)
 }
 
-func (d *Dir) lstat(name string) (unix.Stat_t, error) {
-	var st unix.Stat_t
-	err := unix.Fstatat(d.FD, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return st, d.Fail("lstat", name, err)
-}
-
 // Kind returns the type bits of an entry, or 0 if there is none.
 func (d *Dir) Kind(name string) (uint32, error) {
-	st, err := d.lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	st, err := LstatAt(d.FD, name)
+	if errors.Is(err, unix.ENOENT) {
 		return 0, nil
 	}
-	return st.Mode & unix.S_IFMT, err
+	return st.Mode & unix.S_IFMT, d.Fail("lstat", name, err)
 }
 
-// Open opens a regular file for reading.
-func (d *Dir) Open(name string) (*os.File, error) {
-	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, FileFlags, 0) })
-	if err != nil {
-		return nil, d.Fail("open", name, err)
+// openRegular opens a regular file of an open directory, and tells what the entry is as far as it can be opened.
+func openRegular(dir int, name string, flags int, perm uint32) (fd int, st unix.Stat_t, err error) {
+	if fd, err = OpenAt(dir, name, flags, perm); err != nil {
+		return -1, st, err
 	}
-	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
 		err = ErrNotRegular
 	}
 	if err != nil {
-		_ = unix.Close(fd) // nothing was read from it
+		_ = unix.Close(fd) // nothing was read or written
+	}
+	return fd, st, err
+}
+
+// OpenFile opens a regular file with flags of open(2).
+func (d *Dir) OpenFile(name string, flags int, perm uint32) (*os.File, error) {
+	fd, _, err := openRegular(d.FD, name, flags, perm)
+	if err != nil {
 		return nil, d.Fail("open", name, err)
 	}
 	return os.NewFile(uintptr(fd), filepath.Join(d.Path, name)), nil
 }
 
+// Open opens a regular file for reading.
+func (d *Dir) Open(name string) (*os.File, error) { return d.OpenFile(name, unix.O_RDONLY, 0) }
+
 // Create makes a regular file that must not be there yet.
 func (d *Dir) Create(name string) (*os.File, error) {
-	flags := unix.O_RDWR | unix.O_CREAT | unix.O_EXCL | FileFlags
-	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, flags, filePerm) })
-	if err != nil {
-		return nil, d.Fail("create", name, err)
-	}
-	return os.NewFile(uintptr(fd), filepath.Join(d.Path, name)), nil
+	return d.OpenFile(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, filePerm)
 }
 
 // ReadFile reads a regular file of at most limit bytes.
@@ -151,13 +161,16 @@ func (d *Dir) ReadFile(name string, limit int64) (data []byte, err error) {
 	return ReadAtMost(f, limit)
 }
 
-// WriteFile makes a regular file with the given content.
-func (d *Dir) WriteFile(name string, data []byte) error {
+// WriteFile makes a regular file with the given content. If it is to be durable, the content is on disk then.
+func (d *Dir) WriteFile(name string, data []byte, durable bool) error {
 	f, err := d.Create(name)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
+	if durable {
+		err = errors.Join(err, f.Sync())
+	}
 	return errors.Join(err, f.Close())
 }
 
@@ -170,23 +183,12 @@ func (d *Dir) SyncFile(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// WriteDurable is WriteFile, and the content is on disk when it returns.
-func (d *Dir) WriteDurable(name string, data []byte) error {
-	f, err := d.Create(name)
+// Overwrite replaces the first bytes of a regular file of the directory.
+func (d *Dir) Overwrite(name string, data []byte) error {
+	f, err := d.OpenFile(name, unix.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// Overwrite replaces the first bytes of a regular file of the directory.
-func (d *Dir) Overwrite(name string, data []byte) error {
-	fd, err := Retry(func() (int, error) { return unix.Openat(d.FD, name, unix.O_WRONLY|FileFlags, 0) })
-	if err != nil {
-		return d.Fail("open", name, err)
-	}
-	f := os.NewFile(uintptr(fd), name)
 	_, err = f.WriteAt(data, 0)
 	return errors.Join(err, f.Close())
 }
@@ -194,9 +196,7 @@ func (d *Dir) Overwrite(name string, data []byte) error {
 // Chmod sets the mode of an entry that is no symlink, also of one that may not be opened. fchmodat(2) would follow a
 // symlink that has taken its place.
 func (d *Dir) Chmod(name string, mode uint32) error {
-	fd, err := Retry(func() (int, error) {
-		return unix.Openat(d.FD, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	})
+	fd, err := OpenAt(d.FD, name, unix.O_PATH, 0)
 	if err != nil {
 		return d.Fail("chmod", name, err)
 	}

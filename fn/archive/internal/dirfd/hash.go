@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +18,7 @@ type Hasher struct {
 	Seen *Seen // what other hashers of the volume have read already; nil: nothing
 	Cold bool  // read from the disk what the kernel has in memory, as far as it lets go of it
 
-	dirs *Stack
+	Dirs *Stack // of the directory
 	hash hash.Hash
 	buf  []byte
 }
@@ -39,16 +38,16 @@ func (h *Hasher) Prove(ctx context.Context, path string, size int64, want string
 
 // NewHasher returns a hasher for the files below root.
 func NewHasher(root *Dir) *Hasher {
-	return &Hasher{dirs: &Stack{Root: root, Flags: unix.O_PATH}, hash: sha256.New(), buf: make([]byte, hashBuffer)}
+	return &Hasher{Dirs: &Stack{Root: root, Flags: unix.O_PATH}, hash: sha256.New(), buf: make([]byte, hashBuffer)}
 }
 
 // Close releases the hasher, not the root.
-func (h *Hasher) Close() { h.dirs.Close() }
+func (h *Hasher) Close() { h.Dirs.Close() }
 
 // Digest returns the digest of a regular file of at most size bytes.
 func (h *Hasher) Digest(ctx context.Context, path string, size int64) (string, error) {
 	parent, name := Split(path)
-	fd, err := h.dirs.Open(parent)
+	fd, err := h.Dirs.Open(parent)
 	if err != nil {
 		return "", err
 	}
@@ -68,18 +67,11 @@ func (h *Hasher) Digest(ctx context.Context, path string, size int64) (string, e
 
 // open opens and reads a file of an open directory. It also tells what the file is, as far as it could be opened.
 func (h *Hasher) open(ctx context.Context, fd int, name, path string, size int64) (string, unix.Stat_t, error) {
-	var st unix.Stat_t
-	in, err := Retry(func() (int, error) { return unix.Openat(fd, name, FileFlags, 0) })
+	in, st, err := openRegular(fd, name, unix.O_RDONLY, 0)
 	if err != nil {
-		return "", st, h.dirs.Wrap("open", path, err)
+		return "", st, h.Dirs.Wrap("open", path, err)
 	}
 	defer unix.Close(in)
-	if err = unix.Fstat(in, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = ErrNotRegular
-	}
-	if err != nil {
-		return "", st, h.dirs.Wrap("read", path, err)
-	}
 	if h.Cold {
 		_ = unix.Fadvise(in, 0, 0, unix.FADV_DONTNEED) // a file system that has no such thing reads as it can
 	}
@@ -95,10 +87,10 @@ func (h *Hasher) read(ctx context.Context, in int, path string, size int64) (str
 		}
 		n, err := Retry(func() (int, error) { return unix.Read(in, h.buf) })
 		if err != nil {
-			return "", h.dirs.Wrap("read", path, err)
+			return "", h.Dirs.Wrap("read", path, err)
 		}
 		if total += int64(n); total > size {
-			return "", h.dirs.Wrap("read", path, fmt.Errorf("%w: more than %d bytes", errTooLong, size))
+			return "", h.Dirs.Wrap("read", path, fmt.Errorf("%w: more than %d bytes", errTooLong, size))
 		}
 		if n == 0 {
 			return SumOf(h.hash), nil
@@ -129,7 +121,8 @@ func (d *Dir) Prove(name, want string) error {
 
 // HashedFile is a file whose digest is computed while it is read.
 type HashedFile struct {
-	file *os.File
+	io.Reader
+	io.Closer
 	hash hash.Hash
 }
 
@@ -139,18 +132,9 @@ func (d *Dir) OpenHashed(name string) (*HashedFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &HashedFile{f, sha256.New()}, nil
-}
-
-// Read makes an io.Reader of the file.
-func (h *HashedFile) Read(p []byte) (int, error) {
-	n, err := h.file.Read(p)
-	h.hash.Write(p[:n])
-	return n, err
+	h := sha256.New()
+	return &HashedFile{io.TeeReader(f, h), f, h}, nil
 }
 
 // Digest returns the digest of what was read so far.
 func (h *HashedFile) Digest() string { return SumOf(h.hash) }
-
-// Close closes the file.
-func (h *HashedFile) Close() error { return h.file.Close() }

@@ -34,7 +34,7 @@ func (d *Dir) HoldsHardLinks() (bool, error) {
 	if err := errors.Join(d.Remove(probeName), d.Remove(second)); err != nil {
 		return false, err
 	}
-	if err := d.WriteFile(probeName, nil); err != nil {
+	if err := d.WriteFile(probeName, nil, false); err != nil {
 		return false, err
 	}
 	err := unix.Linkat(d.FD, probeName, d.FD, second, 0)
@@ -42,4 +42,17 @@ func (d *Dir) HoldsHardLinks() (bool, error) {
 		return false, d.Remove(probeName)
 	}
 	return true, errors.Join(d.Fail("link", second, err), d.Remove(probeName), d.Remove(second))
+}
+
+// Room is what files take on a volume, or what a volume has left for an unprivileged writer.
+type Room struct{ Bytes, Inodes uint64 }
+
+// BlockSize is what the size of a file is rounded up to. What file systems over a network tell of their blocks is how
+// much they transfer at a time, up to megabytes.
+const BlockSize = 4096
+
+// AddFile adds what a file of that size takes.
+func (r *Room) AddFile(size int64) {
+	r.Bytes += uint64((size + BlockSize - 1) / BlockSize * BlockSize)
+	r.Inodes++
 }

@@ -45,8 +45,8 @@ func (s *Seen) Read() (files, bytes int64) {
 
 // find returns what is known of a file in an open directory.
 func (s *Seen) find(dir int, name string) (digest string, err error, known bool) { //nolint:revive // the error is what is known
-	var st unix.Stat_t
-	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Nlink < 2 {
+	st, err := LstatAt(dir, name)
+	if err != nil || st.Nlink < 2 {
 		return "", nil, false
 	}
 	key := inode{st.Dev, st.Ino}

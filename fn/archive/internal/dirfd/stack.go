@@ -24,7 +24,7 @@ func (s *Stack) Open(path string) (int, error) {
 	for rest != "" {
 		var name string
 		name, rest = cutElement(rest)
-		fd, err := Retry(func() (int, error) { return unix.Openat(s.top(), name, s.Flags|dirFlags, 0) })
+		fd, err := OpenAt(s.top(), name, s.Flags|unix.O_DIRECTORY, 0)
 		if err != nil {
 			return -1, s.Root.Fail("open", path, err)
 		}

@@ -1,8 +1,10 @@
 package lists
 
 import (
+	"cmp"
 	"errors"
 	"io"
+	"iter"
 )
 
 // Source yields entries in the order of ComparePaths, and io.EOF after the last.
@@ -81,5 +83,42 @@ func (s *Seeker) Drain() error {
 			return err
 		}
 		s.Pass()
+	}
+}
+
+// Pair is the entry that two sources have of one path; nil in a source that has none.
+type Pair struct{ Want, Got *Entry }
+
+// Merge yields the entries of two sources side by side. A pair is valid until the next one. An error of a source ends
+// the sequence.
+func Merge(want, got Source) iter.Seq2[Pair, error] {
+	return func(yield func(Pair, error) bool) {
+		wanted, found := NewSeeker(want), NewSeeker(got)
+		for {
+			w, wantErr := wanted.Peek()
+			g, gotErr := found.Peek()
+			if err := cmp.Or(wantErr, gotErr); err != nil {
+				yield(Pair{}, err)
+				return
+			}
+			switch {
+			case w == nil && g == nil:
+				return
+			case w == nil || g == nil:
+			case ComparePaths(w.Path, g.Path) < 0:
+				g = nil
+			case w.Path != g.Path:
+				w = nil
+			}
+			if !yield(Pair{w, g}, nil) {
+				return
+			}
+			if w != nil {
+				wanted.Pass()
+			}
+			if g != nil {
+				found.Pass()
+			}
+		}
 	}
 }

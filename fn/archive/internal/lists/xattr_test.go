@@ -73,9 +73,9 @@ func TestXattrsAreBounded(t *testing.T) {
 	dir, err := dirfd.Open(t.TempDir())
 	require.NoError(t, err)
 	defer dir.Close()
-	require.NoError(t, dir.WriteFile("good", appendXattrs(nil, &e)))
+	require.NoError(t, dir.WriteFile("good", appendXattrs(nil, &e), false))
 	e.Xattrs = append(e.Xattrs, Xattr{Name: "user.y", Value: large.Value}, Xattr{Name: "user.z", Value: large.Value})
-	require.NoError(t, dir.WriteFile("bad", appendXattrs(nil, &e)))
+	require.NoError(t, dir.WriteFile("bad", appendXattrs(nil, &e), false))
 	for name, ok := range map[string]bool{"good": true, "bad": false} {
 		require.NoError(t, dir.Rename(name, dir, XattrsName))
 		r, err := OpenXattrs(dir)
@@ -95,7 +95,7 @@ func FuzzReadXattrs(f *testing.F) {
 		dir, err := dirfd.Open(t.TempDir())
 		require.NoError(t, err)
 		defer dir.Close()
-		require.NoError(t, dir.WriteFile(XattrsName, data))
+		require.NoError(t, dir.WriteFile(XattrsName, data, false))
 		r, err := OpenXattrs(dir)
 		if err != nil {
 			return

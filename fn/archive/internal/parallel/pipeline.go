@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Pipeline has workers treat batches in parallel and collects them in the order in which they were produced.
+// Pipeline has workers treat items in parallel and collects them in the order in which they were produced.
 type Pipeline[T any] struct {
-	Workers int                                                         // batches treated at a time
-	Produce func(ctx context.Context, emit func([]T) error) error       // runs in one goroutine
-	Worker  func() (work func(context.Context, []T) error, done func()) // called once in the goroutine of each worker
-	Collect func([]T) error                                             // runs in one goroutine
+	Workers int                                                                  // batches treated at a time
+	Produce func(ctx context.Context, add func(item T, bytes int64) error) error // runs in one goroutine; bytes are the work that an item makes
+	Worker  func() (work func(context.Context, *T) error, done func())           // called once in the goroutine of each worker
+	Collect func([]T) error                                                      // runs in one goroutine, a batch at a time
 }
 
 // BatchItems is how many items a worker treats at a time.
@@ -34,13 +34,17 @@ func (p Pipeline[T]) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(todo)
 		defer close(order)
-		return p.Produce(ctx, func(items []T) error {
+		out := batcher[T]{emit: func(items []T) error {
 			b := &batch[T]{items: items, ready: make(chan struct{})}
 			if err := send(ctx, order, b); err != nil {
 				return err
 			}
 			return send(ctx, todo, b)
-		})
+		}}
+		if err := p.Produce(ctx, out.add); err != nil {
+			return err
+		}
+		return out.flush()
 	})
 	for range workers {
 		g.Go(func() error { return p.drain(ctx, todo) })
@@ -53,8 +57,13 @@ func (p Pipeline[T]) drain(ctx context.Context, todo <-chan *batch[T]) error {
 	work, done := p.Worker()
 	defer done()
 	for b := range todo {
-		if err := work(ctx, b.items); err != nil {
-			return err
+		for i := range b.items {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := work(ctx, &b.items[i]); err != nil {
+				return err
+			}
 		}
 		close(b.ready)
 	}
@@ -84,28 +93,26 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 	}
 }
 
-// Batcher gathers items into batches.
-type Batcher[T any] struct {
-	Emit  func([]T) error
+// batcher gathers items into batches.
+type batcher[T any] struct {
+	emit  func([]T) error
 	items []T
 	bytes int64
 }
 
-// Add appends an item that stands for so many bytes of work.
-func (b *Batcher[T]) Add(item T, bytes int64) error {
+func (b *batcher[T]) add(item T, bytes int64) error {
 	b.items = append(b.items, item)
 	if b.bytes += bytes; len(b.items) < BatchItems && b.bytes < batchBytes {
 		return nil
 	}
-	return b.Flush()
+	return b.flush()
 }
 
-// Flush emits what is left.
-func (b *Batcher[T]) Flush() error {
+func (b *batcher[T]) flush() error {
 	if len(b.items) == 0 {
 		return nil
 	}
 	items := b.items
 	b.items, b.bytes = make([]T, 0, BatchItems), 0
-	return b.Emit(items)
+	return b.emit(items)
 }

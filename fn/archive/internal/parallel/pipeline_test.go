@@ -16,20 +16,17 @@ var errBoom = errors.New("boom")
 func numbers(n int, collect func([]int) error) Pipeline[int] {
 	return Pipeline[int]{
 		Workers: 4,
-		Produce: func(_ context.Context, emit func([]int) error) error {
-			out := Batcher[int]{Emit: emit}
+		Produce: func(_ context.Context, add func(int, int64) error) error {
 			for i := range n {
-				if err := out.Add(i, 1); err != nil {
+				if err := add(i, 1); err != nil {
 					return err
 				}
 			}
-			return out.Flush()
+			return nil
 		},
-		Worker: func() (func(context.Context, []int) error, func()) {
-			return func(_ context.Context, items []int) error {
-				for i := range items {
-					items[i] *= 2
-				}
+		Worker: func() (func(context.Context, *int) error, func()) {
+			return func(_ context.Context, item *int) error {
+				*item *= 2
 				return nil
 			}, func() {}
 		},
@@ -60,11 +57,13 @@ func TestPipelineFails(t *testing.T) {
 		change func(*Pipeline[int])
 	}{
 		"Produce": {"An error of the producer ends all", func(p *Pipeline[int]) {
-			p.Produce = func(_ context.Context, emit func([]int) error) error { return errors.Join(emit([]int{1}), errBoom) }
+			p.Produce = func(_ context.Context, add func(int, int64) error) error {
+				return errors.Join(add(1, batchBytes), errBoom)
+			}
 		}},
 		"Worker": {"An error of a worker ends all", func(p *Pipeline[int]) {
-			p.Worker = func() (func(context.Context, []int) error, func()) {
-				return func(context.Context, []int) error { return errBoom }, func() {}
+			p.Worker = func() (func(context.Context, *int) error, func()) {
+				return func(context.Context, *int) error { return errBoom }, func() {}
 			}
 		}},
 		"Collect": {"An error of the collector ends all", func(p *Pipeline[int]) {
@@ -93,7 +92,7 @@ func TestPipelineReleasesItsWorkers(t *testing.T) {
 	var open atomic.Int32
 	p := numbers(10, func([]int) error { return nil })
 	work := p.Worker
-	p.Worker = func() (func(context.Context, []int) error, func()) {
+	p.Worker = func() (func(context.Context, *int) error, func()) {
 		open.Add(1)
 		do, _ := work()
 		return do, func() { open.Add(-1) }
@@ -104,13 +103,13 @@ func TestPipelineReleasesItsWorkers(t *testing.T) {
 
 func TestBatcher(t *testing.T) {
 	var sizes []int
-	b := Batcher[int]{Emit: func(items []int) error { sizes = append(sizes, len(items)); return nil }}
+	b := batcher[int]{emit: func(items []int) error { sizes = append(sizes, len(items)); return nil }}
 	for range BatchItems + 1 {
-		require.NoError(t, b.Add(0, 0))
+		require.NoError(t, b.add(0, 0))
 	}
-	require.NoError(t, b.Add(0, batchBytes))
-	require.NoError(t, b.Add(0, 1))
-	require.NoError(t, b.Flush())
-	require.NoError(t, b.Flush())
+	require.NoError(t, b.add(0, batchBytes))
+	require.NoError(t, b.add(0, 1))
+	require.NoError(t, b.flush())
+	require.NoError(t, b.flush())
 	assert.Equal(t, []int{BatchItems, 2, 1}, sizes, "a batch is full by items or by bytes")
 }

@@ -12,6 +12,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 // depth says what is compared besides the names, types and links of all entries.
@@ -33,47 +34,39 @@ func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) 
 	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
 	defer dirs.Close()
 	if depth.content {
-		t.Begin(Comparing, files.Files, files.Bytes)
+		t.Progress.Begin(progress.Verify, files.Files, files.Bytes)
 	}
 	err := parallel.Pipeline[lists.Entry]{
 		Workers: t.Workers,
-		Produce: func(ctx context.Context, emit func([]lists.Entry) error) error {
-			out := parallel.Batcher[lists.Entry]{Emit: emit}
-			err := t.merge(ctx, func(p pair) error {
+		Produce: func(ctx context.Context, add func(lists.Entry, int64) error) error {
+			return t.merge(ctx, func(p lists.Pair) error {
 				if d := t.differ(p, depth); d != nil {
 					return d
 				}
-				if depth.xattrs && p.want != nil && p.got != nil && p.want.Kind != lists.Symlink {
-					if parent, name, err := dirs.Parent(p.want.Path); err != nil || !hasXattrs(parent, name, p.want) {
-						return &difference{p.want.Path, "has other extended attributes than in the run"}
+				if depth.xattrs && p.Want != nil && p.Got != nil && p.Want.Kind != lists.Symlink {
+					if parent, name, err := dirs.Parent(p.Want.Path); err != nil || !hasXattrs(parent, name, p.Want) {
+						return &difference{p.Want.Path, "has other extended attributes than in the run"}
 					}
 				}
-				if p.want == nil || p.got == nil || p.want.Kind != lists.File || !depth.content {
+				if p.Want == nil || p.Got == nil || p.Want.Kind != lists.File || !depth.content {
 					return nil
 				}
-				return out.Add(*p.want, p.want.Size)
+				return add(*p.Want, p.Want.Size)
 			})
-			if err != nil {
-				return err
-			}
-			return out.Flush()
 		},
-		Worker: func() (func(context.Context, []lists.Entry) error, func()) {
+		Worker: func() (func(context.Context, *lists.Entry) error, func()) {
 			c := t.newComparer()
-			return func(ctx context.Context, entries []lists.Entry) error {
-				for i := range entries {
-					if same, err := c.same(ctx, &entries[i]); err != nil {
-						return err
-					} else if !same {
-						return &difference{entries[i].Path, "has other content than in the run"}
-					}
+			return func(ctx context.Context, e *lists.Entry) error {
+				same, err := c.same(ctx, e)
+				if err == nil && !same {
+					err = &difference{e.Path, "has other content than in the run"}
 				}
-				return nil
+				return err
 			}, c.close
 		},
 		Collect: func(entries []lists.Entry) error {
 			for i := range entries {
-				t.Add(1, entries[i].Size)
+				t.Progress.Add(1, entries[i].Size)
 			}
 			return nil
 		},
@@ -86,8 +79,8 @@ func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) 
 }
 
 // differ compares all but the content.
-func (t *Target) differ(p pair, depth depth) *difference {
-	want, got := p.want, p.got
+func (t *Target) differ(p lists.Pair, depth depth) *difference {
+	want, got := p.Want, p.Got
 	switch {
 	case want == nil:
 		return &difference{got.Path, "is not of the run"}
@@ -139,7 +132,6 @@ type comparer struct {
 	plain  bool
 	hasher *dirfd.Hasher
 	opener Opener
-	dirs   *dirfd.Stack
 	a, b   []byte
 }
 
@@ -147,7 +139,7 @@ func (t *Target) newComparer() *comparer {
 	const buffer = 64 << 10
 	c := &comparer{plain: t.Source.Plain, hasher: dirfd.NewHasher(t.Root)}
 	if !c.plain {
-		c.opener, c.dirs = t.Source.Opener(), &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+		c.opener = t.Source.Opener()
 		c.a, c.b = make([]byte, buffer), make([]byte, buffer)
 	}
 	return c
@@ -157,7 +149,6 @@ func (c *comparer) close() {
 	c.hasher.Close()
 	if !c.plain {
 		c.opener.Close()
-		c.dirs.Close()
 	}
 }
 
@@ -170,7 +161,7 @@ func (c *comparer) same(ctx context.Context, want *lists.Entry) (bool, error) {
 		}
 		return digest == want.SHA256, nil
 	}
-	parent, name, err := c.dirs.Parent(want.Path)
+	parent, name, err := c.hasher.Dirs.Parent(want.Path)
 	if err != nil {
 		return false, c.excuse(ctx, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
@@ -24,77 +25,72 @@ type item struct {
 // fill makes the entries of the run, directories with modes that let their files be made.
 func (t *Target) fill(ctx context.Context) error {
 	count := t.result.Entries
-	t.Begin(Filling, count.Files, count.Bytes)
+	t.Progress.Begin(progress.FileStorage, count.Files, count.Bytes)
 	temporary := newTemporary()
 	var number atomic.Int64
 	return parallel.Pipeline[item]{
 		Workers: t.Workers,
 		Produce: t.produce,
-		Worker: func() (func(context.Context, []item) error, func()) {
+		Worker: func() (func(context.Context, *item) error, func()) {
 			w := t.newWriter(temporary(int(number.Add(1))))
-			return w.work, w.close
+			return w.one, w.close
 		},
 		Collect: t.collect,
 	}.Run(ctx)
 }
 
 // produce makes the directories and hands out the rest.
-func (t *Target) produce(ctx context.Context, emit func([]item) error) error {
-	out := parallel.Batcher[item]{Emit: emit}
+func (t *Target) produce(ctx context.Context, add func(item, int64) error) error {
 	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
 	defer dirs.Close()
-	err := t.merge(ctx, func(p pair) error {
-		if p.want == nil || p.want.Path == "." {
+	return t.merge(ctx, func(p lists.Pair) error {
+		if p.Want == nil || p.Want.Path == "." {
 			return nil
 		}
-		if p.want.Kind == lists.Directory {
+		if p.Want.Kind == lists.Directory {
 			return t.makeDir(ctx, dirs, p)
 		}
-		it := item{want: *p.want}
-		if p.got != nil {
-			it.got = *p.got
+		it := item{want: *p.Want}
+		if p.Got != nil {
+			it.got = *p.Got
 		}
 		if it.got.Kind == lists.Directory {
-			if err := dirs.RemoveAt(ctx, p.want.Path); err != nil {
+			if err := dirs.RemoveAt(ctx, p.Want.Path); err != nil {
 				return err
 			}
 			it.got = lists.Entry{}
 		}
-		return out.Add(it, p.want.Size)
+		return add(it, p.Want.Size)
 	})
-	if err != nil {
-		return err
-	}
-	return out.Flush()
 }
 
 // makeDir makes a directory, in place of what is there if need be.
-func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p pair) error {
-	parent, name, err := dirs.Parent(p.want.Path)
+func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p lists.Pair) error {
+	parent, name, err := dirs.Parent(p.Want.Path)
 	if err != nil {
 		return err
 	}
-	if p.got != nil && p.got.Kind == lists.Directory {
+	if p.Got != nil && p.Got.Kind == lists.Directory {
 		if err := dropDefaultList(parent, name); err != nil {
 			return err
 		}
 		const owner = 0o700
-		if p.got.Mode&owner == owner {
+		if p.Got.Mode&owner == owner {
 			return nil
 		}
-		err := parent.Chmod(name, p.got.Mode|owner)
+		err := parent.Chmod(name, p.Got.Mode|owner)
 		if errors.Is(err, unix.EPERM) {
 			err = nil // it is somebody else's: what is made in it tells if that matters
 		}
 		return err
 	}
-	if p.got != nil {
+	if p.Got != nil {
 		if err := parent.RemoveAll(ctx, name); err != nil {
 			return err
 		}
 	}
 	if err := unix.Mkdirat(parent.FD, name, 0o700); err != nil {
-		return dirs.Wrap("make directory", p.want.Path, taken(err))
+		return dirs.Wrap("make directory", p.Want.Path, taken(err))
 	}
 	t.result.Written.Dirs++
 	return dropDefaultList(parent, name)
@@ -130,7 +126,7 @@ func (t *Target) collect(items []item) error {
 			t.result.Written.Add(&items[i].want)
 		}
 	}
-	t.Add(done.Files, done.Bytes)
+	t.Progress.Add(done.Files, done.Bytes)
 	return nil
 }
 
@@ -176,14 +172,14 @@ func (t *Target) removeUnwanted(ctx context.Context) error {
 		t.result.Removed++
 	}
 	removed := "" // the directory that was removed last
-	return t.merge(ctx, func(p pair) error {
-		if p.want != nil || p.got.Path == t.marker.name || removed != "" && lists.Below(p.got.Path, removed) {
+	return t.merge(ctx, func(p lists.Pair) error {
+		if p.Want != nil || p.Got.Path == t.marker.name || removed != "" && lists.Below(p.Got.Path, removed) {
 			return nil
 		}
-		if p.got.Kind == lists.Directory {
-			removed = p.got.Path
+		if p.Got.Kind == lists.Directory {
+			removed = p.Got.Path
 		}
 		t.result.Removed++
-		return dirs.RemoveAt(ctx, p.got.Path)
+		return dirs.RemoveAt(ctx, p.Got.Path)
 	})
 }

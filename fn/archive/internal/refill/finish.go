@@ -59,8 +59,8 @@ func (t *Target) finishDir(dirs *dirfd.Stack, e *lists.Entry) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	st, err := dirfd.LstatAt(fd, name)
+	if err != nil {
 		return dirs.Wrap("read", e.Path, err)
 	}
 	got := walk.StatEntry(e.Path, &st)

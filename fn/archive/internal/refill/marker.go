@@ -59,7 +59,7 @@ func (m marker) put(root *dirfd.Dir) error {
 	}
 	if !there {
 		temporary := newTemporary()(0)
-		err := root.WriteFile(temporary, []byte(m.content))
+		err := root.WriteFile(temporary, []byte(m.content), false)
 		if err == nil {
 			err = root.SyncFile(temporary)
 		}

@@ -95,8 +95,6 @@ func (r *refused) keep(path string, lists []string) {
 	r.kept.Add(path, walk.NameSome(lists))
 }
 
-func newRefused() *refused { return &refused{} }
-
 // note counts an error of a file system that cannot hold a mode or a time, and drops it.
 func (r *refused) note(err error) error {
 	if dirfd.Unsupported(err) || errors.Is(err, unix.EINVAL) {

@@ -1,10 +1,9 @@
 package refill
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -21,71 +20,27 @@ type plan struct {
 	blocked   string       // a directory where the run has something else; likewise
 	leftovers []string     // temporary files and markers of interrupted tries
 	firstFile *lists.Entry // of the run; nil: it has none
-	bytes     uint64       // that are still to be written, in whole blocks
-	inodes    uint64
-}
 
-// add notes an entry that is to be written.
-func (p *plan) add(size int64) {
-	const block = 4096 // what a file's size is rounded up to
-	p.bytes += uint64((size + block - 1) / block * block)
-	p.inodes++
-}
-
-// pair is an entry of the run, of the directory, or of both.
-type pair struct {
-	want *lists.Entry // nil: not in the run
-	got  *lists.Entry // nil: not in the directory
+	dirfd.Room // for what is still to be written
 }
 
 // merge yields the entries of the run and of the directory side by side. What it yields is valid until the next.
-func (t *Target) merge(ctx context.Context, yield func(pair) error) error {
+func (t *Target) merge(ctx context.Context, yield func(lists.Pair) error) error {
 	source, done, err := t.Source.Entries(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	want, wantErr := source.Next()
-	var got lists.Entry
-	cursor := t.found.List.Cursor()
-	more := cursor.Next(&got) != nil
-	for wantErr == nil || more {
-		if err := ctx.Err(); err != nil {
+	for p, err := range lists.Merge(source, t.found.List.Source()) {
+		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
-		if wantErr != nil && !errors.Is(wantErr, io.EOF) {
-			return wantErr
-		}
-		var order int
-		switch {
-		case wantErr != nil:
-			order = 1
-		case !more:
-			order = -1
-		default:
-			order = lists.ComparePaths(want.Path, got.Path)
-		}
-		var p pair
-		if order <= 0 {
-			p.want = &want
-		}
-		if order >= 0 {
-			p.got = &got
-		} else if t.specials[want.Path] {
-			p.got = &lists.Entry{Path: want.Path, Kind: special}
+		if p.Got == nil && t.specials[p.Want.Path] {
+			p.Got = &lists.Entry{Path: p.Want.Path, Kind: special}
 		}
 		if err := yield(p); err != nil {
 			return err
 		}
-		if order <= 0 {
-			want, wantErr = source.Next()
-		}
-		if order >= 0 {
-			more = cursor.Next(&got) != nil
-		}
-	}
-	if !errors.Is(wantErr, io.EOF) {
-		return wantErr
 	}
 	return nil
 }
@@ -94,14 +49,14 @@ func (t *Target) merge(ctx context.Context, yield func(pair) error) error {
 func (t *Target) makePlan(ctx context.Context) error {
 	t.plan = plan{empty: true}
 	specials := make(map[string]bool, len(t.specials))
-	err := t.merge(ctx, func(p pair) error {
-		if p.want == nil {
-			t.addForeign(p.got)
+	err := t.merge(ctx, func(p lists.Pair) error {
+		if p.Want == nil {
+			t.addForeign(p.Got)
 			return nil
 		}
-		t.result.Entries.Add(p.want)
-		if p.got != nil && p.got.Kind == special {
-			specials[p.got.Path] = true
+		t.result.Entries.Add(p.Want)
+		if p.Got != nil && p.Got.Kind == special {
+			specials[p.Got.Path] = true
 		}
 		return t.addWanted(p)
 	})
@@ -135,28 +90,28 @@ func (t *Target) addForeign(got *lists.Entry) {
 }
 
 // addWanted notes an entry of the run.
-func (t *Target) addWanted(p pair) error {
-	if p.want.Path == "." {
-		t.root = *p.want
+func (t *Target) addWanted(p lists.Pair) error {
+	if p.Want.Path == "." {
+		t.root = *p.Want
 		return nil
 	}
-	if p.want.Path == t.marker.name {
-		return fmt.Errorf("the run holds an entry %q, which would mark the refill", p.want.Path)
+	if p.Want.Path == t.marker.name {
+		return fmt.Errorf("the run holds an entry %q, which would mark the refill", p.Want.Path)
 	}
-	if p.want.Kind == lists.File && t.plan.firstFile == nil {
-		first := *p.want
+	if p.Want.Kind == lists.File && t.plan.firstFile == nil {
+		first := *p.Want
 		t.plan.firstFile = &first
 	}
-	if p.got == nil {
-		t.plan.add(p.want.Size)
+	if p.Got == nil {
+		t.plan.AddFile(p.Want.Size)
 		return nil
 	}
 	t.plan.empty = false
-	if p.got.Kind == lists.Directory && p.want.Kind != lists.Directory && t.plan.blocked == "" {
-		t.plan.blocked = p.want.Path
+	if p.Got.Kind == lists.Directory && p.Want.Kind != lists.Directory && t.plan.blocked == "" {
+		t.plan.blocked = p.Want.Path
 	}
-	if p.want.Kind == lists.File && !p.want.SameContent(p.got) {
-		t.plan.add(max(0, p.want.Size-p.got.Size))
+	if p.Want.Kind == lists.File && !p.Want.SameContent(p.Got) {
+		t.plan.AddFile(max(0, p.Want.Size-p.Got.Size))
 	}
 	return nil
 }

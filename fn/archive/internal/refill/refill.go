@@ -12,6 +12,7 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
@@ -46,29 +47,14 @@ type Opener interface {
 
 // Options says how to fill a directory.
 type Options struct {
-	Source  Source
-	Root    *dirfd.Dir
-	Outside *dirfd.Dir                            // must not be below the root
-	Workers int                                   // files at a time
-	Fsync   bool                                  // after each file, where one sync of the file system does not reach the disk
-	Room    func(bytes, inodes uint64) error      // fails if the directory's file system has not as much left
-	Begin   func(phase Phase, files, bytes int64) // with what there is to do; by one goroutine at a time, as Add
-	Add     func(files, bytes int64)
+	Source   Source
+	Root     *dirfd.Dir
+	Outside  *dirfd.Dir             // must not be below the root
+	Workers  int                    // files at a time
+	Fsync    bool                   // after each file, where one sync of the file system does not reach the disk
+	Room     func(dirfd.Room) error // fails if the directory's file system has not as much left
+	Progress *progress.Meter
 }
-
-// Phase is a part of filling.
-type Phase string
-
-const (
-	// Scanning lists the directory.
-	Scanning Phase = "Scan"
-	// Comparing reads what is there.
-	Comparing Phase = "Verify"
-	// Filling writes the files.
-	Filling Phase = "FileStorage"
-	// Syncing waits for the disk.
-	Syncing Phase = "Sync"
-)
 
 // Result is what filling did.
 type Result struct {
@@ -88,13 +74,6 @@ type NotEmptyError struct {
 
 func (e *NotEmptyError) Error() string {
 	return fmt.Sprintf("directory %q is not empty: %s %s", e.Dir, e.Path, e.Why)
-}
-
-// UnreadableError says that directories of the target cannot be listed.
-type UnreadableError struct{ Entries []walk.Unreadable }
-
-func (e *UnreadableError) Error() string {
-	return fmt.Sprintf("cannot list %q: %v", e.Entries[0].Path, e.Entries[0].Err)
 }
 
 // Target is a directory that a run is compared with, or brought into. It is for one call of Compare or Refill.
@@ -119,7 +98,7 @@ func New(opts Options) *Target {
 		source, done, err := entries(ctx)
 		return narrowed{source}, done, err
 	}
-	return &Target{Options: opts, marker: newMarker(opts.Source), refused: newRefused()}
+	return &Target{Options: opts, marker: newMarker(opts.Source), refused: &refused{}}
 }
 
 // narrowed narrows modes to what access control lists give: runs of older versions tell more of what has a list.
@@ -133,7 +112,7 @@ func (n narrowed) Next() (lists.Entry, error) {
 
 // scan lists the directory and compares its names with those of the run.
 func (t *Target) scan(ctx context.Context) (err error) {
-	t.Begin(Scanning, 0, 0)
+	t.Progress.Begin(progress.Scan, 0, 0)
 	var root unix.Stat_t
 	if err := unix.Fstat(t.Root.FD, &root); err != nil {
 		return t.Root.Fail("fstat", "", err)
@@ -155,7 +134,7 @@ func (t *Target) rescan(ctx context.Context) (err error) {
 		return err
 	}
 	if len(t.found.Unreadable) > 0 {
-		return &UnreadableError{Entries: t.found.Unreadable}
+		return &walk.UnreadableError{Entries: t.found.Unreadable}
 	}
 	t.specials = make(map[string]bool, len(t.found.Skipped))
 	for _, s := range t.found.Skipped {
@@ -171,8 +150,8 @@ func (t *Target) rescan(ctx context.Context) (err error) {
 // State is what a directory holds.
 type State struct {
 	Empty       bool // nothing
-	Same        bool // what the run holds: every entry's type, content, mode, time and link
-	Interrupted bool // what an interrupted refill of the run has left
+	Same        bool // every entry of the run, and nothing else: its type, content, mode, mtime and link target
+	Interrupted bool // what an interrupted refill of the run left: another one goes on with it
 }
 
 // Compare compares the directory with the run. It writes nothing. The directory's own mode and time are not looked at:
@@ -264,10 +243,10 @@ func (t *Target) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.Room(t.plan.bytes, t.plan.inodes); err != nil {
+	if err := t.Room(t.plan.Room); err != nil {
 		return err
 	}
-	t.owners, t.refused = newOwners(t.owners.volume), newRefused() // what comparing counted is counted again
+	t.owners, t.refused = newOwners(t.owners.volume), &refused{} // what comparing counted is counted again
 	if err := t.marker.put(t.Root); err != nil {
 		return err
 	}
@@ -279,7 +258,7 @@ func (t *Target) finish(ctx context.Context) error {
 	if err := t.finishDirs(ctx); err != nil {
 		return err
 	}
-	t.Begin(Syncing, 0, 0)
+	t.Progress.Begin(progress.Sync, 0, 0)
 	if err := t.Root.SyncFS(); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
 // TestWideModesAreNarrowed fills a directory from a run whose modes give more than its lists: an older version wrote it.
@@ -30,11 +31,10 @@ func TestWideModesAreNarrowed(t *testing.T) {
 		Source: Source{Name: "r1", Plain: true, Opener: func() Opener { return none{} }, Entries: func(context.Context) (lists.Source, func(), error) {
 			return &lists.SliceSource{Entries: entries}, func() {}, nil
 		}},
-		Root:    root,
-		Workers: 1,
-		Room:    func(uint64, uint64) error { return nil },
-		Begin:   func(Phase, int64, int64) {},
-		Add:     func(int64, int64) {},
+		Root:     root,
+		Workers:  1,
+		Room:     func(dirfd.Room) error { return nil },
+		Progress: &progress.Meter{},
 	})
 	result, err := target.Refill(t.Context(), Fail)
 	require.NoError(t, err)

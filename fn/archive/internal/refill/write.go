@@ -39,18 +39,6 @@ func (w *writer) close() {
 	w.opener.Close()
 }
 
-func (w *writer) work(ctx context.Context, items []item) error {
-	for i := range items {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := w.one(ctx, &items[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // one makes an entry, unless the directory has it already.
 func (w *writer) one(ctx context.Context, it *item) error {
 	parent, name := dirfd.Split(it.want.Path)
@@ -167,8 +155,7 @@ func rename(dir int, from, to string, replace bool) error {
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.ENOTSUP) {
 		return taken(err)
 	}
-	var st unix.Stat_t // the file system has no such call
-	if err := unix.Fstatat(dir, to, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+	if _, err := dirfd.LstatAt(dir, to); err == nil { // the file system has no such call
 		return taken(unix.EEXIST)
 	}
 	return unix.Renameat(dir, from, dir, to)
@@ -182,8 +169,8 @@ func (w *writer) symlink(dir int, want *lists.Entry) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(dir, w.temporary, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	st, err := dirfd.LstatAt(dir, w.temporary)
+	if err != nil {
 		return err
 	}
 	w.t.owners.give(dir, w.temporary, want, st.Uid, st.Gid)
@@ -197,8 +184,7 @@ func (w *writer) file(ctx context.Context, dir int, want *lists.Entry) (err erro
 		return err
 	}
 	defer in.Close()
-	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | dirfd.FileFlags
-	out, err := dirfd.Retry(func() (int, error) { return unix.Openat(dir, w.temporary, flags, 0o600) })
+	out, err := dirfd.OpenAt(dir, w.temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -216,12 +202,8 @@ func (w *writer) copy(ctx context.Context, out int, in io.Reader) error {
 			return err
 		}
 		n, err := in.Read(w.buf)
-		for done := 0; done < n; {
-			m, err := dirfd.Retry(func() (int, error) { return unix.Write(out, w.buf[done:n]) })
-			if err != nil {
-				return err
-			}
-			done += m
+		if err := dirfd.WriteAll(out, w.buf[:n]); err != nil {
+			return err
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -12,6 +12,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/seal"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
@@ -41,7 +42,8 @@ type Options struct {
 	Stamps   *lists.StampsWriter
 	Workers  int  // files at a time
 	Fsync    bool // after each file, where one sync of the file system does not reach the disk
-	Observer Observer
+	Warn     func(message string)
+	Progress *progress.Meter
 }
 
 // Previous is the tree that unchanged files are linked from.
@@ -50,29 +52,12 @@ type Previous struct {
 	Dir     *dirfd.Dir
 	Digests lists.Digests
 	Stamps  func() *lists.StampsReader // opens its list of stamps
+
+	LinksOmitted bool // it was stored where there are no symlinks
 }
 
 func (p *Previous) open() (*lists.Reader, error) {
 	return lists.OpenWithStamps(p.Dir, p.Digests, p.Stamps())
-}
-
-// Phase is a part of building.
-type Phase string
-
-const (
-	// Proving recomputes the digests of the files that are to be linked.
-	Proving Phase = "Verify"
-	// Resuming checks what an interrupted attempt left.
-	Resuming Phase = "Resume"
-	// Storing stores the files.
-	Storing Phase = "FileStorage"
-)
-
-// Observer is told how building goes on, by one goroutine at a time.
-type Observer interface {
-	Warn(message string)
-	Begin(phase Phase, files, bytes int64) // with what there is to do
-	Add(files, bytes int64)                // what more is done
 }
 
 // Result is what was built.
@@ -130,13 +115,7 @@ func (b *Builder) open() (err error) {
 // Close releases what the builder opened, which is not what it was given.
 func (b *Builder) Close() error {
 	b.made.Close()
-	var errs []error
-	for _, d := range []*dirfd.Dir{b.files, b.oldFiles} {
-		if d != nil {
-			errs = append(errs, d.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(b.files.Close(), b.oldFiles.Close())
 }
 
 // Missing yields the entries that are neither in the previous nor in the partial tree.
@@ -177,7 +156,7 @@ func (b *Builder) probe() error {
 		return err
 	}
 	if !hardLinks && b.oldFiles != nil {
-		b.Observer.Warn("volume cannot hold hard links: unchanged files are stored once for each run")
+		b.Warn("volume cannot hold hard links: unchanged files are stored once for each run")
 		b.Entries.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
 	}
 	return nil
@@ -192,7 +171,7 @@ func (b *Builder) fill(ctx context.Context) (err error) {
 		return errors.Join(err, b.lists.Close())
 	}
 	count := b.Entries.Count
-	b.Observer.Begin(Storing, count.Files, count.Bytes)
+	b.Progress.Begin(progress.FileStorage, count.Files, count.Bytes)
 	err = parallel.Pipeline[item]{
 		Workers: b.Workers,
 		Produce: b.produce,
@@ -220,14 +199,14 @@ func (b *Builder) collect(items []item) error {
 			return err
 		}
 	}
-	b.Observer.Add(files, bytes)
+	b.Progress.Add(files, bytes)
 	return b.journal.flush()
 }
 
 // record lists one finished entry.
 func (b *Builder) record(it *item) error {
 	if it.warning != "" {
-		b.Observer.Warn(it.warning)
+		b.Warn(it.warning)
 	}
 	switch {
 	case it.err != nil:
@@ -295,11 +274,11 @@ func (b *Builder) finish(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if b.unlinked > 0 {
-		b.Observer.Warn(fmt.Sprintf("%d unchanged files could not be linked to the earlier tree and were copied", b.unlinked))
+		b.Warn(fmt.Sprintf("%d unchanged files could not be linked to the earlier tree and were copied", b.unlinked))
 	}
 	if b.result.Stored.Symlinks > 0 && !b.symlinks {
 		b.result.LinksOmitted = true
-		b.Observer.Warn(fmt.Sprintf("volume cannot hold symlinks: %d symlinks of the file storage are in MTREE only", b.result.Stored.Symlinks))
+		b.Warn(fmt.Sprintf("volume cannot hold symlinks: %d symlinks of the file storage are in MTREE only", b.result.Stored.Symlinks))
 	}
 	return &b.result, nil
 }

@@ -79,7 +79,7 @@ func (c *copier) copy(ctx context.Context, src, dst int, name string, e *lists.E
 }
 
 func openSource(dir int, name string) (int, error) {
-	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(dir, name, dirfd.FileFlags, 0) })
+	fd, err := dirfd.OpenAt(dir, name, unix.O_RDONLY, 0)
 	if err != nil {
 		return -1, sourceFailure(err)
 	}
@@ -96,8 +96,7 @@ func sourceFailure(err error) error {
 
 // createStored makes a file that must not be there: on a volume that ignores case another file may have the name.
 func createStored(dir int, name string) (int, error) {
-	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | dirfd.FileFlags
-	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(dir, name, flags, 0o600) })
+	fd, err := dirfd.OpenAt(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if errors.Is(err, unix.EEXIST) {
 		return -1, fmt.Errorf("another entry has that name on this volume: %w", err)
 	}
@@ -204,14 +203,7 @@ type hashingWriter struct {
 
 func (w *hashingWriter) Write(p []byte) (int, error) {
 	w.hash.Write(p)
-	for done := 0; done < len(p); {
-		n, err := dirfd.Retry(func() (int, error) { return unix.Write(w.fd, p[done:]) })
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return len(p), nil
+	return len(p), dirfd.WriteAll(w.fd, p)
 }
 
 // finish gives a stored file its mode and time.

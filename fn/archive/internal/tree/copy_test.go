@@ -132,7 +132,7 @@ func TestMergeJournals(t *testing.T) {
 	one, two := dirfd.DigestOf([]byte("1")), dirfd.DigestOf([]byte("2"))
 	before := &lists.SliceSource{Entries: []lists.Entry{entry("a", one), entry("c", one), entry("d", one)}}
 	fresh := &lists.SliceSource{Entries: []lists.Entry{entry("b", two), entry("c", two), entry("e", two)}}
-	require.NoError(t, mergeJournals(out, lists.NewSeeker(before), lists.NewSeeker(fresh)))
+	require.NoError(t, mergeJournals(out, before, fresh))
 	require.NoError(t, out.close())
 	in, err := openJournal(dir, journalName, nil)
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package tree
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -137,11 +138,11 @@ func compactJournals(tree *dirfd.Dir, s *seal.Sealer) (bool, error) {
 		return false, err
 	}
 	defer fresh.close()
-	before := lists.NewSeeker(&lists.SliceSource{})
+	var before lists.Source = &lists.SliceSource{}
 	old, err := openJournal(tree, journalName, s)
 	if err == nil {
 		defer old.close()
-		before = lists.NewSeeker(old)
+		before = old
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
@@ -152,49 +153,21 @@ func compactJournals(tree *dirfd.Dir, s *seal.Sealer) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := errors.Join(mergeJournals(out, before, lists.NewSeeker(fresh)), out.close()); err != nil {
+	if err := errors.Join(mergeJournals(out, before, fresh), out.close()); err != nil {
 		return false, err
 	}
 	return true, errors.Join(tree.Rename(journalTmpName, tree, journalName), tree.Remove(journalNewName))
 }
 
 // mergeJournals writes the entries of both in order; of two for one path, the newer.
-func mergeJournals(out *journalWriter, before, fresh *lists.Seeker) error {
-	for {
-		older, err := before.Peek()
-		if err != nil {
-			return err
-		}
-		newer, err := fresh.Peek()
-		if err != nil {
-			return err
-		}
-		if older == nil && newer == nil {
-			return nil
-		}
-		if order := journalOrder(older, newer); order < 0 {
-			err = out.add(older)
-			before.Pass()
-		} else {
-			err = out.add(newer)
-			fresh.Pass()
-			if order == 0 {
-				before.Pass()
-			}
+func mergeJournals(out *journalWriter, before, fresh lists.Source) error {
+	for p, err := range lists.Merge(before, fresh) {
+		if err == nil {
+			err = out.add(cmp.Or(p.Got, p.Want))
 		}
 		if err != nil {
 			return err
 		}
 	}
-}
-
-// journalOrder compares two entries, one of which may be nil: that comes last.
-func journalOrder(a, b *lists.Entry) int {
-	switch {
-	case a == nil:
-		return 1
-	case b == nil:
-		return -1
-	}
-	return lists.ComparePaths(a.Path, b.Path)
+	return nil
 }

@@ -9,18 +9,16 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
-	"threescale.dev/backup/fn/archive/internal/parallel"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // produce makes the directories and hands out the entries, with the digests of those that are stored already.
-func (b *Builder) produce(_ context.Context, emit func([]item) error) error {
+func (b *Builder) produce(_ context.Context, add func(item, int64) error) error {
 	from, err := b.openSources()
 	if err != nil {
 		return err
 	}
 	defer from.close()
-	out := parallel.Batcher[item]{Emit: emit}
 	for c := b.Entries.Cursor(); ; {
 		it := item{}
 		f := c.Next(&it.entry)
@@ -31,14 +29,11 @@ func (b *Builder) produce(_ context.Context, emit func([]item) error) error {
 		if err := b.prepare(&it, from); err != nil {
 			return err
 		}
-		if err := out.Add(it, it.entry.Size); err != nil {
+		if err := add(it, it.entry.Size); err != nil {
 			return err
 		}
 	}
-	if err := from.old.Drain(); err != nil {
-		return err
-	}
-	return out.Flush()
+	return from.old.Drain()
 }
 
 // sources knows the digests of the files that need not be copied.

@@ -8,6 +8,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/seal"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
@@ -52,17 +53,17 @@ func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
 		return 0, err
 	}
 	defer p.files.Close()
-	p.Observer.Begin(Proving, count.Files, count.Bytes)
+	p.Progress.Begin(progress.Verify, count.Files, count.Bytes)
 	err = parallel.Pipeline[proof]{
 		Workers: p.Workers,
-		Produce: func(_ context.Context, emit func([]proof) error) error {
-			return produceProofs(p.Entries, unproven, lists.NewSeeker(listed), parallel.Batcher[proof]{Emit: emit})
+		Produce: func(_ context.Context, add func(proof, int64) error) error {
+			return produceProofs(p.Entries, unproven, lists.NewSeeker(listed), add)
 		},
 		Worker:  p.worker,
 		Collect: p.collect,
 	}.Run(ctx)
 	if more := p.damaged - maxNamed; more > 0 {
-		p.Observer.Warn(fmt.Sprintf("%d more stored files of tree %s are damaged and were not linked", more, p.Previous.Name))
+		p.Warn(fmt.Sprintf("%d more stored files of tree %s are damaged and were not linked", more, p.Previous.Name))
 	}
 	return p.damaged, err
 }
@@ -87,7 +88,7 @@ func countOf(l *walk.List, marked func(walk.Flags) bool) (count walk.Counts) {
 }
 
 // produceProofs hands out the files that are marked so, with the digests that they should have.
-func produceProofs(l *walk.List, marked func(walk.Flags) bool, listed *lists.Seeker, out parallel.Batcher[proof]) error {
+func produceProofs(l *walk.List, marked func(walk.Flags) bool, listed *lists.Seeker, add func(proof, int64) error) error {
 	var e lists.Entry
 	for c := l.Cursor(); ; {
 		f := c.Next(&e)
@@ -105,36 +106,27 @@ func produceProofs(l *walk.List, marked func(walk.Flags) bool, listed *lists.See
 		if was != nil {
 			item.want, item.was = was.SHA256, *was
 		}
-		if err := out.Add(item, e.Size); err != nil {
+		if err := add(item, e.Size); err != nil {
 			return err
 		}
 	}
-	if err := listed.Drain(); err != nil {
-		return err
-	}
-	return out.Flush()
+	return listed.Drain()
 }
 
-func (p *prover) worker() (work func(context.Context, []proof) error, done func()) {
+func (p *prover) worker() (work func(context.Context, *proof) error, done func()) {
 	h := dirfd.NewHasher(p.files)
 	h.Cold = true
 	return proveWith(h, p.Sealer)
 }
 
 // proveWith returns a worker that recomputes the digests of files as they are stored.
-func proveWith(h *dirfd.Hasher, sealer *seal.Sealer) (work func(context.Context, []proof) error, done func()) {
-	return func(ctx context.Context, items []proof) error {
-		for i := range items {
-			it := &items[i]
-			got, err := h.Digest(ctx, it.path, sealer.StoredSize(it.size))
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if it.err = err; err == nil && got != it.want {
-				it.err = errOtherDigest
-			}
+func proveWith(h *dirfd.Hasher, sealer *seal.Sealer) (work func(context.Context, *proof) error, done func()) {
+	return func(ctx context.Context, it *proof) error {
+		got, err := h.Digest(ctx, it.path, sealer.StoredSize(it.size))
+		if it.err = err; err == nil && got != it.want {
+			it.err = errOtherDigest
 		}
-		return nil
+		return ctx.Err()
 	}, h.Close
 }
 
@@ -149,22 +141,17 @@ func (p *prover) collect(items []proof) error {
 		}
 		*it.flags &^= walk.SameFile
 		if p.damaged++; p.damaged <= maxNamed {
-			p.Observer.Warn(fmt.Sprintf("stored file trees/%s/%s/%s is damaged and was not linked: %v", p.Previous.Name, lists.FilesDir, lists.Escape(it.path), it.err))
+			p.Warn(fmt.Sprintf("stored file trees/%s/%s/%s is damaged and was not linked: %v", p.Previous.Name, lists.FilesDir, lists.Escape(it.path), it.err))
 		}
 	}
-	p.Observer.Add(int64(len(items)), bytes)
+	p.Progress.Add(int64(len(items)), bytes)
 	return nil
 }
 
-// HoldsOptions says how to compare a tree with a list.
-type HoldsOptions struct {
-	Workers      int
-	LinksOmitted bool // the tree was stored where there are no symlinks
-}
-
-// Holds returns an error if a tree has not just the entries of the list. What its files hold it does not look at, nor
-// at modes and times, which storage may change.
-func Holds(ctx context.Context, tree *dirfd.Dir, l *walk.List, opts HoldsOptions) error {
+// Holds returns an error if the previous tree has not just the entries of the list. What its files hold it does not look
+// at, nor at modes and times, which storage may change.
+func Holds(ctx context.Context, opts Options) error {
+	tree := opts.Previous.Dir
 	names, err := tree.Names()
 	if err != nil {
 		return err
@@ -189,27 +176,28 @@ func Holds(ctx context.Context, tree *dirfd.Dir, l *walk.List, opts HoldsOptions
 	for _, u := range stored.Unreadable {
 		return u.Err
 	}
-	return sameShape(l.Cursor(), stored.List.Cursor(), opts.LinksOmitted)
+	return sameShape(opts.Entries.Source(), stored.List.Source(), opts.Previous.LinksOmitted)
 }
 
 // sameShape compares the paths, the types and the targets of two lists.
-func sameShape(want, got *walk.Cursor, linksOmitted bool) error {
-	var w, g lists.Entry
-	for {
-		wanted := want.Next(&w) != nil
-		for wanted && linksOmitted && w.Kind == lists.Symlink {
-			wanted = want.Next(&w) != nil
+func sameShape(want, got lists.Source, linksOmitted bool) error {
+	for p, err := range lists.Merge(want, got) {
+		if err != nil {
+			return err
 		}
-		stored := got.Next(&g) != nil
+		if linksOmitted && p.Want != nil && p.Want.Kind == lists.Symlink {
+			if p.Want = nil; p.Got == nil {
+				continue
+			}
+		}
 		switch {
-		case !wanted && !stored:
-			return nil
-		case !stored || wanted && lists.ComparePaths(w.Path, g.Path) < 0:
-			return fmt.Errorf("%s is missing", lists.Escape(w.Path))
-		case !wanted || w.Path != g.Path:
-			return fmt.Errorf("%s is additional", lists.Escape(g.Path))
-		case w.Kind != g.Kind || w.Link != g.Link:
-			return fmt.Errorf("%s is changed", lists.Escape(w.Path))
+		case p.Got == nil:
+			return fmt.Errorf("%s is missing", lists.Escape(p.Want.Path))
+		case p.Want == nil:
+			return fmt.Errorf("%s is additional", lists.Escape(p.Got.Path))
+		case p.Want.Kind != p.Got.Kind || p.Want.Link != p.Got.Link:
+			return fmt.Errorf("%s is changed", lists.Escape(p.Want.Path))
 		}
 	}
+	return nil
 }

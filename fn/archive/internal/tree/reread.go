@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 
-	"golang.org/x/sys/unix"
-
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
@@ -30,11 +29,11 @@ func Reread(ctx context.Context, opts Options) (files int64, same bool, err erro
 		return 0, false, err
 	}
 	defer listed.Close()
-	opts.Observer.Begin(Proving, count.Files, count.Bytes)
+	opts.Progress.Begin(progress.Verify, count.Files, count.Bytes)
 	err = parallel.Pipeline[proof]{
 		Workers: opts.Workers,
-		Produce: func(_ context.Context, emit func([]proof) error) error {
-			return produceProofs(opts.Entries, isDoubtful, lists.NewSeeker(listed), parallel.Batcher[proof]{Emit: emit})
+		Produce: func(_ context.Context, add func(proof, int64) error) error {
+			return produceProofs(opts.Entries, isDoubtful, lists.NewSeeker(listed), add)
 		},
 		Worker:  r.worker,
 		Collect: r.collect,
@@ -53,25 +52,17 @@ func isDoubtful(f walk.Flags) bool { return f&walk.Doubtful != 0 }
 var errOtherXattrs = errors.New("its extended attributes are not the listed ones")
 
 // worker reads files and what belongs to them.
-func (r *rereader) worker() (work func(context.Context, []proof) error, done func()) {
-	prove, proved := proveWith(dirfd.NewHasher(r.Source), nil)
-	dirs := &dirfd.Stack{Root: r.Source, Flags: unix.O_PATH}
+func (r *rereader) worker() (work func(context.Context, *proof) error, done func()) {
+	h := dirfd.NewHasher(r.Source)
+	prove, done := proveWith(h, nil)
 	xattrs := &walk.XattrReader{Keep: r.Keep}
-	work = func(ctx context.Context, items []proof) error {
-		if err := prove(ctx, items); err != nil {
-			return err
+	return func(ctx context.Context, it *proof) error {
+		err := prove(ctx, it)
+		if err == nil && it.err == nil {
+			it.err = sameXattrs(h.Dirs, xattrs, it)
 		}
-		for i := range items {
-			if items[i].err == nil {
-				items[i].err = sameXattrs(dirs, xattrs, &items[i])
-			}
-		}
-		return nil
-	}
-	return work, func() {
-		proved()
-		dirs.Close()
-	}
+		return err
+	}, done
 }
 
 // sameXattrs compares what a file of the source has with what is listed.
@@ -103,6 +94,6 @@ func (r *rereader) collect(items []proof) error {
 		}
 		r.same = r.same && it.err == nil
 	}
-	r.Observer.Add(int64(len(items)), bytes)
+	r.Progress.Add(int64(len(items)), bytes)
 	return nil
 }

@@ -2,13 +2,13 @@ package tree
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
@@ -42,11 +42,11 @@ func (b *Builder) resume(ctx context.Context) error {
 		return b.startAnew(ctx)
 	}
 	defer journal.close()
-	b.Observer.Begin(Resuming, stored.List.Count.Files, stored.List.Count.Bytes)
+	b.Progress.Begin(progress.Resume, stored.List.Count.Files, stored.List.Count.Bytes)
 	return parallel.Pipeline[leftover]{
 		Workers: b.Workers,
-		Produce: func(ctx context.Context, emit func([]leftover) error) error {
-			return b.sift(ctx, stored.List, lists.NewSeeker(journal), parallel.Batcher[leftover]{Emit: emit})
+		Produce: func(ctx context.Context, add func(leftover, int64) error) error {
+			return b.sift(ctx, stored.List, lists.NewSeeker(journal), add)
 		},
 		Worker:  b.checker,
 		Collect: b.keep,
@@ -62,7 +62,7 @@ func (b *Builder) startAnew(ctx context.Context) error {
 }
 
 // sift removes what is stored but not wanted, and hands out the files that the journal knows.
-func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Seeker, out parallel.Batcher[leftover]) error {
+func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Seeker, add func(leftover, int64) error) error {
 	wanted := &wantedEntries{cursor: b.Entries.Cursor()}
 	dirs := &dirfd.Stack{Root: b.files, Flags: unix.O_RDONLY}
 	defer dirs.Close()
@@ -96,11 +96,11 @@ func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Se
 		if was != nil && was.SameContent(want) && was.Stamp != 0 && was.Stamp == want.Stamp && asStored {
 			l.want = was.SHA256
 		}
-		if err := out.Add(l, e.Size); err != nil {
+		if err := add(l, e.Size); err != nil {
 			return err
 		}
 	}
-	return out.Flush()
+	return nil
 }
 
 // wantedEntries finds entries of a list, asked for in increasing order.
@@ -132,38 +132,30 @@ func makeWritable(dirs *dirfd.Stack, path string) error {
 }
 
 // checker recomputes digests.
-func (b *Builder) checker() (work func(context.Context, []leftover) error, done func()) {
+func (b *Builder) checker() (work func(context.Context, *leftover) error, done func()) {
 	h := dirfd.NewHasher(b.files)
-	return func(ctx context.Context, items []leftover) error {
-		for i := range items {
-			if items[i].want == "" {
-				continue
-			}
-			got, err := h.Digest(ctx, items[i].path, items[i].size)
-			if err != nil && ctx.Err() != nil {
-				return err
-			}
-			items[i].got = got
+	return func(ctx context.Context, l *leftover) error {
+		if l.want != "" {
+			l.got, _ = h.Digest(ctx, l.path, l.size) // a file that cannot be read is not kept
 		}
-		return nil
+		return ctx.Err()
 	}, h.Close
 }
 
 // keep keeps the files whose digests agree and removes the others.
 func (b *Builder) keep(items []leftover) error {
 	for _, l := range items {
-		b.Observer.Add(1, l.size)
+		b.Progress.Add(1, l.size)
 		if l.want != "" && l.got == l.want {
 			*l.flags |= walk.Kept
 			continue
 		}
-		parent, name := dirfd.Split(l.path)
-		fd, err := b.made.Open(parent)
+		parent, name, err := b.made.Parent(l.path)
+		if err == nil {
+			err = parent.Remove(name)
+		}
 		if err != nil {
 			return err
-		}
-		if err := unix.Unlinkat(fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-			return b.made.Wrap("remove", l.path, err)
 		}
 	}
 	return nil

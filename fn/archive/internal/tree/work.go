@@ -21,7 +21,7 @@ type storeWorker struct {
 	copier *copier
 }
 
-func (b *Builder) worker() (work func(context.Context, []item) error, done func()) {
+func (b *Builder) worker() (work func(context.Context, *item) error, done func()) {
 	w := &storeWorker{
 		b:      b,
 		src:    &dirfd.Stack{Root: b.Source, Flags: unix.O_PATH},
@@ -29,23 +29,11 @@ func (b *Builder) worker() (work func(context.Context, []item) error, done func(
 		old:    &dirfd.Stack{Root: b.oldFiles, Flags: unix.O_PATH},
 		copier: newCopier(b.Sealer, b.Stamper, b.Keep, b.Fsync),
 	}
-	return w.work, func() {
+	return w.one, func() {
 		w.src.Close()
 		w.dst.Close()
 		w.old.Close()
 	}
-}
-
-func (w *storeWorker) work(ctx context.Context, items []item) error {
-	for i := range items {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := w.one(ctx, &items[i]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // one stores an entry, unless it is stored already. Only an error of the volume is returned.
@@ -90,8 +78,7 @@ func (w *storeWorker) link(parent, name string, dst int, it *item) bool {
 	if err != nil {
 		return false
 	}
-	var st unix.Stat_t
-	err = unix.Fstatat(old, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	st, err := dirfd.LstatAt(old, name)
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != w.b.Sealer.StoredSize(it.entry.Size) {
 		return false
 	}

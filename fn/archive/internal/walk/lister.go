@@ -86,7 +86,7 @@ func (l *lister) add(fd int, parent, name string) error {
 		}
 		e.Link = target
 	case lists.Directory:
-		if sameInode(&st, l.outside) {
+		if dirfd.SameFile(&st, l.outside) {
 			return ErrInside
 		}
 		l.subdirs = append(l.subdirs, name)

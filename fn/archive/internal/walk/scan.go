@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -24,11 +26,11 @@ const (
 // Options says how to scan.
 type Options struct {
 	Workers  int
-	Source   bool        // leave out what at the root of a volume is not data
-	Stamps   Stamper     // of the files; the zero value: none are wanted
-	Keep     Attributes  // of directories; those of files are not looked at
-	Outside  *dirfd.Dir  // must not be below the root; may be nil
-	Progress func(int64) // called now and then with the number of entries so far, by one goroutine at a time
+	Source   bool                       // leave out what at the root of a volume is not data
+	Stamps   Stamper                    // of the files; the zero value: none are wanted
+	Keep     Attributes                 // of directories; those of files are not looked at
+	Outside  *dirfd.Dir                 // must not be below the root; may be nil
+	Progress func(entries, bytes int64) // is told how many more entries are listed; bytes is 0; called by one goroutine at a time
 }
 
 // Skipped is an entry that is neither file, directory nor symlink.
@@ -41,6 +43,34 @@ type Skipped struct {
 type Unreadable struct {
 	Path string
 	Err  error
+}
+
+// UnreadableError lists the files and directories that could not be read.
+type UnreadableError struct {
+	Entries []Unreadable // in the order of the lists, not all if there are many
+}
+
+func (e *UnreadableError) Error() string {
+	const named = 10
+	var b strings.Builder
+	fmt.Fprintf(&b, "cannot read %d entries of the file storage:", len(e.Entries))
+	for i, entry := range e.Entries {
+		if i == named {
+			fmt.Fprintf(&b, " and %d more", len(e.Entries)-named)
+			break
+		}
+		fmt.Fprintf(&b, " %q (%v)", entry.Path, entry.Err)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause of each entry.
+func (e *UnreadableError) Unwrap() []error {
+	errs := make([]error, 0, len(e.Entries))
+	for _, entry := range e.Entries {
+		errs = append(errs, entry.Err)
+	}
+	return errs
 }
 
 // Found is what a scan found.
@@ -64,7 +94,6 @@ type scanner struct {
 	pending int        // directories not listed yet
 	stopped bool
 	found   Found
-	entries int64
 
 	skippedBytes int
 }
@@ -92,7 +121,7 @@ func Scan(ctx context.Context, root *dirfd.Dir, opts Options) (*Found, error) {
 			return nil, opts.Outside.Fail("fstat", "", err)
 		}
 	}
-	if sameInode(&st, &s.outside) {
+	if dirfd.SameFile(&st, &s.outside) {
 		return nil, ErrInside
 	}
 	s.wake = sync.NewCond(&s.mu)
@@ -183,9 +212,8 @@ func (s *scanner) done(task scanTask, l *lister, err error) {
 	}
 	s.found.List.Count.merge(l.count)
 	s.skip(l.skipped)
-	s.entries += l.count.Total()
 	if s.opts.Progress != nil {
-		s.opts.Progress(s.entries)
+		s.opts.Progress(l.count.Total(), 0)
 	}
 }
 
@@ -220,5 +248,3 @@ func Vanished(err error) bool {
 
 // ErrInside says that the volume is part of what is to be backed up.
 var ErrInside = errors.New("the volume lies in the file storage")
-
-func sameInode(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }

@@ -113,7 +113,7 @@ func TestScanErrors(t *testing.T) {
 
 func TestScanCountsProgress(t *testing.T) {
 	last := int64(0)
-	found, err := Scan(t.Context(), fill(t, 10), Options{Workers: 3, Progress: func(n int64) { last = n }})
+	found, err := Scan(t.Context(), fill(t, 10), Options{Workers: 3, Progress: func(n, _ int64) { last += n }})
 	require.NoError(t, err)
 	assert.Equal(t, found.List.Count.Total()-1, last, "all but the root")
 }
