@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,17 +103,8 @@ func moveAway(dir *dirfd.Dir, name, newName string) (bool, error) {
 
 // aside returns the names of what was set aside, sorted.
 func (v *Volume) aside() ([]string, error) {
-	runs, err := v.root.Sub(runsDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer runs.Close()
-	names, err := runs.Names()
-	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, asidePrefix) })
-	return names, err
+	names, err := v.names(runsDir)
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, asidePrefix) }), err
 }
 
 // asideRun is the ID of the run whose name something had that was set aside.

@@ -58,15 +58,7 @@ func (v *Volume) unusedTrees(but ...string) (trees []string, unknown string, err
 	if err != nil {
 		return nil, "", err
 	}
-	dir, err := v.root.Sub(treesDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, unknown, nil
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	defer dir.Close()
-	names, err := dir.Names()
+	names, err := v.names(treesDir)
 	trees = slices.DeleteFunc(names, func(name string) bool { return used[name] || !lists.IsDigest(name) })
 	return trees, unknown, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -40,24 +41,23 @@ func viewTarget(name string) string { return latestLink + "/" + name }
 
 // pointLatest makes the links at the root lead to the newest complete run other than the given one, durably.
 func (v *Volume) pointLatest(except string) error {
-	run, err := v.newest(except)
+	runs, err := v.ownRuns()
 	if err != nil {
 		return err
 	}
+	run := newestOf(runs, except)
 	if run == nil {
 		return v.removeLinks()
 	}
 	linked, err := v.replaceLink(runsDir+"/"+run.ID, latestLink)
+	switch {
+	case err != nil:
+	case linked:
+		err = errors.Join(v.root.Remove(latestFile), v.updateView(run.Manifest))
+	default:
+		err = v.replaceFile([]byte(run.ID+"\n"), latestFile)
+	}
 	if err != nil {
-		return fmt.Errorf("cannot point latest to run %q: %w", run.ID, err)
-	}
-	if !linked {
-		if err := v.replaceFile([]byte(run.ID+"\n"), latestFile); err != nil {
-			return fmt.Errorf("cannot point latest to run %q: %w", run.ID, err)
-		}
-		return v.root.Sync()
-	}
-	if err := errors.Join(v.root.Remove(latestFile), v.updateView(run.Manifest)); err != nil {
 		return fmt.Errorf("cannot point latest to run %q: %w", run.ID, err)
 	}
 	return v.root.Sync()
@@ -66,33 +66,26 @@ func (v *Volume) pointLatest(except string) error {
 // Pointed returns the run that the link latest leads to, whatever its state, or nil. It differs from [Latest] if that run
 // was damaged since, or if a writer ended just before it set the link.
 func (v *Volume) Pointed() (*RunInfo, error) {
-	target, err := v.root.Readlink(latestLink)
-	id, ok := strings.CutPrefix(target, runsDir+"/")
-	if err != nil || !ok {
-		data, err := v.root.ReadFile(latestFile, maxHolder)
-		if err != nil {
-			return nil, nil //nolint:nilerr // there is neither, which is no error
-		}
-		id = strings.TrimSuffix(string(data), "\n")
-	}
+	id := v.pointer()
 	runs, err := v.ownRuns()
-	if err != nil {
+	i := slices.IndexFunc(runs, func(r RunInfo) bool { return r.ID == id && r.State != Partial })
+	if i < 0 {
 		return nil, err
 	}
-	for i := range runs {
-		if runs[i].ID == id && runs[i].State != Partial {
-			return &runs[i], nil
-		}
+	return &runs[i], err
+}
+
+// pointer returns the ID that the link latest leads to, or that the file LATEST holds; empty without either.
+func (v *Volume) pointer() string {
+	target, _ := v.root.Readlink(latestLink) // empty with an error
+	if id, ok := strings.CutPrefix(target, runsDir+"/"); ok {
+		return id
 	}
-	return nil, nil
+	data, _ := v.root.ReadFile(latestFile, maxHolder) // likewise
+	return strings.TrimSuffix(string(data), "\n")
 }
 
-// newest returns the newest complete run other than the given one, or nil.
-func (v *Volume) newest(except string) (*RunInfo, error) {
-	runs, err := v.ownRuns()
-	return newestOf(runs, except), err
-}
-
+// newestOf returns the newest complete run other than the given one, or nil.
 func newestOf(runs []RunInfo, except string) (newest *RunInfo) {
 	for i := range runs {
 		run := &runs[i]

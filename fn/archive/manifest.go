@@ -68,14 +68,6 @@ type Encryption struct {
 	Recipients []string `json:"recipients"` // age1..., sorted, without repetitions; not secret
 }
 
-// encryptionOf returns the entry of a manifest for a sealer.
-func encryptionOf(s *seal.Sealer) *Encryption {
-	if s == nil {
-		return nil
-	}
-	return &Encryption{Recipients: s.Names}
-}
-
 // sameRecipients reports whether files of a run with the given encryption can be taken over.
 func sameRecipients(s *seal.Sealer, e *Encryption) bool {
 	if s == nil || e == nil {

@@ -25,7 +25,7 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	defer run.Close()
 	list, err := readRunSums(run, r.info.Manifest.Digests.Objects)
 	if err != nil {
-		return nil, r.damaged(Problem{Path: r.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+		return nil, r.damaged(Problem{Path: r.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
 	objects := make([]Object, 0, len(list))
 	for _, s := range list {
@@ -38,27 +38,18 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	return objects, nil
 }
 
-// path returns a path in the directory of the run, as problems name it.
-func (r *Run) path(name string) string { return lists.Escape(runsDir + "/" + r.info.ID + "/" + name) }
-
 // object reads one object of an open run.
 func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Object, error) {
-	parent, name := dirfd.Split(s.Path)
-	d, err := run.Sub(parent)
+	data, err := run.ReadFile(s.Path, maxUnknownSize)
 	if err != nil {
-		return Object{}, r.damaged(Problem{Path: r.path(parent), Kind: Missing, Got: err.Error()})
-	}
-	defer d.Close()
-	data, err := d.ReadFile(name, maxUnknownSize)
-	if err != nil {
-		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Missing, Got: err.Error()})
+		return Object{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Missing, Got: err.Error()})
 	}
 	if got := dirfd.DigestOf(data); got != s.SHA256 {
-		return Object{}, r.damaged(digestProblem(r.path(s.Path), got, s.SHA256))
+		return Object{}, r.damaged(digestProblem(r.info.path(s.Path), got, s.SHA256))
 	}
 	path, sealed := strings.CutSuffix(s.Path, ageSuffix)
 	if sealed != (r.info.Manifest.Encryption != nil) {
-		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Malformed, Got: "not encrypted as the manifest says"})
+		return Object{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Malformed, Got: "not encrypted as the manifest says"})
 	}
 	if !sealed {
 		return Object{Path: path, Data: data}, nil
@@ -71,7 +62,7 @@ func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Ob
 		return Object{}, fmt.Errorf("cannot decrypt object %q: %w", path, err)
 	}
 	if err != nil {
-		return Object{}, r.damaged(Problem{Path: r.path(s.Path), Kind: Malformed, Got: err.Error()})
+		return Object{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Malformed, Got: err.Error()})
 	}
 	return Object{Path: path, Data: data}, nil
 }

@@ -52,13 +52,8 @@ func (v *Volume) operatorDir(name string) (*dirfd.Dir, error) {
 
 // readOperatorObject reads one object. An empty file is what APIManagerBackup leaves of an object it could not read.
 func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem) {
-	parent, name := dirfd.Split(path)
 	damaged := &Problem{Path: lists.Escape(path), Kind: Malformed}
-	d, err := v.root.Sub(parent)
-	if err == nil {
-		data, err = d.ReadFile(name, maxUnknownSize)
-		err = errors.Join(err, d.Close())
-	}
+	data, err := v.root.ReadFile(path, maxUnknownSize)
 	if err != nil {
 		damaged.Got = err.Error()
 		return nil, damaged

@@ -191,7 +191,11 @@ func (r *Run) open(e *Entry, identities []age.Identity, dirs *dirfd.Stack) (io.R
 	if r.files == nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing})
 	}
-	f, err := openStored(dirs, e.Path)
+	var f *os.File
+	parent, name, err := dirs.Parent(e.Path)
+	if err == nil {
+		f, err = parent.Open(name)
+	}
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
 	}
@@ -208,12 +212,4 @@ func (r *Run) filePath(path string) string {
 		return lists.Escape(storageName + "/" + path)
 	}
 	return lists.Escape(treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir + "/" + path)
-}
-
-func openStored(dirs *dirfd.Stack, path string) (*os.File, error) {
-	parent, name, err := dirs.Parent(path)
-	if err != nil {
-		return nil, err
-	}
-	return parent.Open(name)
 }

@@ -19,9 +19,9 @@ import (
 
 // verifiedReader reads a file's plaintext and withholds io.EOF until it is proven.
 type verifiedReader struct {
-	run    *Run
-	want   lists.Entry
-	file   *os.File
+	run  *Run
+	want lists.Entry
+	io.Closer
 	stored io.Reader // of the bytes as they are stored, into hash
 	plain  io.Reader
 	hash   hash.Hash
@@ -30,7 +30,7 @@ type verifiedReader struct {
 }
 
 func newVerifiedReader(r *Run, f *os.File, want lists.Entry, identities []age.Identity) (*verifiedReader, error) {
-	v := &verifiedReader{run: r, want: want, file: f, hash: sha256.New()}
+	v := &verifiedReader{run: r, want: want, Closer: f, hash: sha256.New()}
 	v.stored = io.TeeReader(f, v.hash)
 	v.plain = v.stored
 	if r.info.Manifest == nil || r.info.Manifest.Encryption == nil {
@@ -83,5 +83,3 @@ func (v *verifiedReader) broken(got, want string) error {
 	p := Problem{Path: v.run.filePath(v.want.Path), Kind: Changed, Got: got, Want: want}
 	return fmt.Errorf("cannot read file: %w", v.run.damaged(p))
 }
-
-func (v *verifiedReader) Close() error { return v.file.Close() }

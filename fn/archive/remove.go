@@ -41,50 +41,26 @@ func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult,
 	if _, err := v.find(opts.Run); err != nil {
 		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
 	}
+	runs, err := v.root.Sub(runsDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+	}
+	defer runs.Close()
+	hidden := removedPrefix + opts.Run
+	if err := runs.RemoveAll(ctx, hidden); err != nil {
+		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+	}
+	if err := v.hide(runs, opts.Run, hidden); err != nil {
+		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+	}
 	result := &RemoveResult{}
 	if lock.warning != "" {
 		result.Warnings = append(result.Warnings, lock.warning)
 	}
-	hidden, err := v.hideRun(ctx, opts.Run)
-	if err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
-	}
-	if err := v.clear(ctx, hidden, result); err != nil {
+	if err := v.clear(ctx, runs, hidden, result); err != nil {
 		return result, fmt.Errorf("cannot remove all of run %q, which is gone: %w", opts.Run, err)
 	}
 	return result, nil
-}
-
-// hideRun renames a run to a hidden name, which it returns.
-func (v *Volume) hideRun(ctx context.Context, run string) (hidden string, err error) {
-	runs, err := v.root.Sub(runsDir)
-	if err != nil {
-		return "", err
-	}
-	defer runs.Close()
-	hidden = removedPrefix + run
-	if err := runs.RemoveAll(ctx, hidden); err != nil {
-		return "", err
-	}
-	return hidden, v.hide(runs, run, hidden)
-}
-
-// clear removes what is no longer in use once a run is hidden.
-func (v *Volume) clear(ctx context.Context, hidden string, result *RemoveResult) error {
-	runs, err := v.root.Sub(runsDir)
-	if err != nil {
-		return err
-	}
-	defer runs.Close()
-	if err := v.removeUnused(ctx, result); err != nil {
-		return err
-	}
-	bytes, err := soleBytes(ctx, runs, []string{hidden})
-	if err != nil {
-		return err
-	}
-	result.FreedBytes += bytes
-	return errors.Join(runs.RemoveMatching(ctx, isRemoved), runs.Sync()) // last: they tell a writer which trees may go
 }
 
 // hide moves the links at the root away from a run that nobody reads, and hides the run. From then on nobody can begin
@@ -99,6 +75,19 @@ func (v *Volume) hide(runs *dirfd.Dir, run, hidden string) error {
 		return err
 	}
 	return errors.Join(runs.Rename(run, runs, hidden), runs.Sync())
+}
+
+// clear removes what is no longer in use once a run is hidden.
+func (v *Volume) clear(ctx context.Context, runs *dirfd.Dir, hidden string, result *RemoveResult) error {
+	if err := v.removeUnused(ctx, result); err != nil {
+		return err
+	}
+	bytes, err := soleBytes(ctx, runs, []string{hidden})
+	if err != nil {
+		return err
+	}
+	result.FreedBytes += bytes
+	return errors.Join(runs.RemoveMatching(ctx, isRemoved), runs.Sync()) // last: they tell a writer which trees may go
 }
 
 // isRemoved reports whether a name is that of a run or a tree that was being removed.
@@ -187,14 +176,9 @@ func (v *Volume) useAside(used map[string]bool) error {
 			used[tree] = true
 			continue
 		}
-		run, err := v.openRun(name)
-		if err != nil {
-			continue // it is none
-		}
-		if m, _, err := readManifest(run); err == nil {
+		if m, _, err := v.readManifest(name); err == nil { // else it is no run
 			used[m.Tree] = true
 		}
-		run.Close()
 	}
 	return err
 }

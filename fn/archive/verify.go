@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"runtime"
+	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -110,7 +111,7 @@ func (c *verifier) verify(ctx context.Context) error {
 	case Unsupported:
 		return c.info.err
 	case Damaged:
-		c.report.add(Problem{Path: c.runPath(manifestName), Kind: Malformed, Got: c.info.Message})
+		c.report.add(Problem{Path: c.info.path(manifestName), Kind: Malformed, Got: c.info.Message})
 		return nil
 	}
 	m := c.info.Manifest
@@ -128,10 +129,6 @@ func (c *verifier) verify(ctx context.Context) error {
 	return err
 }
 
-func (c *verifier) runPath(name string) string {
-	return lists.Escape(runsDir + "/" + c.info.ID + "/" + name)
-}
-
 func digestProblem(path, got, want string) Problem {
 	return Problem{Path: path, Kind: Changed, Got: "sha256:" + got, Want: "sha256:" + want}
 }
@@ -139,7 +136,7 @@ func digestProblem(path, got, want string) Problem {
 // verifyRun compares the directory of the run with its list, and its manifest with what it must be.
 func (c *verifier) verifyRun(ctx context.Context) error {
 	if want := c.opts.ManifestSHA256; want != "" && want != c.info.ManifestSHA256 {
-		c.report.add(digestProblem(c.runPath(manifestName), c.info.ManifestSHA256, want))
+		c.report.add(digestProblem(c.info.path(manifestName), c.info.ManifestSHA256, want))
 	}
 	run, err := c.volume.openRun(c.info.ID)
 	if err != nil {
@@ -148,9 +145,9 @@ func (c *verifier) verifyRun(ctx context.Context) error {
 	defer run.Close()
 	want, err := runEntries(run, c.info)
 	if err != nil {
-		c.report.add(Problem{Path: c.runPath(lists.SumsName), Kind: Malformed, Got: err.Error()})
+		c.report.add(Problem{Path: c.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
-	cmp := &comparison{verifier: c, root: run, prefix: c.runPath(""), want: &lists.SliceSource{Entries: want}, where: "the run"}
+	cmp := &comparison{verifier: c, root: run, prefix: c.info.path(""), want: &lists.SliceSource{Entries: want}, where: "the run"}
 	cmp.count = func(path string) *int64 {
 		if dir, _ := dirfd.Split(path); dir == "." {
 			return nil // the manifest and the list
@@ -199,7 +196,7 @@ func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
 		if err != nil {
 			return list, err
 		}
-		if err := validStoredObject(s.Path); err != nil {
+		if err := validObjectPath(strings.TrimSuffix(s.Path, ageSuffix)); err != nil {
 			return list, err
 		}
 		list = append(list, s)
@@ -280,14 +277,7 @@ func (v *Volume) checkOrder() (warnings []string, err error) {
 
 // checkLatest returns a warning when the links at the root lead elsewhere than to the newest run.
 func (v *Volume) checkLatest(newest *RunInfo) string {
-	target, err := v.root.Readlink(latestLink)
-	if err != nil {
-		data, fileErr := v.root.ReadFile(latestFile, maxHolder)
-		if fileErr == nil && string(data) == newest.ID+"\n" {
-			return ""
-		}
-	}
-	if target == runsDir+"/"+newest.ID {
+	if v.pointer() == newest.ID {
 		return ""
 	}
 	return fmt.Sprintf("latest does not lead to the newest run %q", newest.ID)

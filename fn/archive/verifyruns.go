@@ -147,16 +147,8 @@ func (a *runsVerifier) verifyHeld(ctx context.Context, info RunInfo) (gone bool,
 
 // isThere reports whether a run is still on the volume, as far as this process may look.
 func (v *Volume) isThere(info RunInfo) bool {
-	if info.State == Unverified {
-		return true
-	}
-	runs, err := v.root.Sub(runsDir)
-	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist)
-	}
-	defer runs.Close()
-	kind, err := runs.Kind(info.ID)
-	return kind != 0 || err != nil
+	run, err := v.openRun(info.ID)
+	return info.State == Unverified || !errors.Is(errors.Join(err, run.Close()), fs.ErrNotExist)
 }
 
 // verify verifies one run, and its tree if no other run was seen to have it.
@@ -209,7 +201,7 @@ func (c *verifier) proveManifest() error {
 	}
 	defer run.Close()
 	if err := run.Prove(manifestName, want); err != nil {
-		c.report.add(Problem{Path: c.runPath(manifestName), Kind: Changed, Got: err.Error(), Want: "sha256:" + want})
+		c.report.add(Problem{Path: c.info.path(manifestName), Kind: Changed, Got: err.Error(), Want: "sha256:" + want})
 	}
 	return nil
 }
@@ -243,18 +235,16 @@ func (r *VerifyReport) merge(tree *VerifyReport) {
 // tellMissing reports the runs that should be on the volume and are missing or replaced, as far as they were not read.
 func (a *runsVerifier) tellMissing(runs []RunInfo) {
 	for _, id := range slices.Sorted(maps.Keys(a.opts.Expect)) {
-		at := slices.IndexFunc(runs, func(r RunInfo) bool { return r.ID == id })
-		switch {
-		case at >= 0 && (runs[at].ManifestSHA256 == a.opts.Expect[id] || slices.ContainsFunc(a.report.Runs, func(r *VerifyReport) bool { return r.Run == id })):
-			continue
-		case at >= 0:
-			report := newReport(RunInfo{ID: id, State: Damaged}, a.most)
-			report.add(Problem{Path: runsDir + "/" + id + "/" + manifestName, Kind: Changed, Want: "sha256:" + a.opts.Expect[id], Got: "sha256:" + runs[at].ManifestSHA256})
-			a.report.Runs = append(a.report.Runs, report)
-			continue
+		want := a.opts.Expect[id]
+		problem := Problem{Path: runsDir + "/" + id, Kind: Missing, Want: "sha256:" + want}
+		if at := slices.IndexFunc(runs, func(r RunInfo) bool { return r.ID == id }); at >= 0 {
+			if runs[at].ManifestSHA256 == want || slices.ContainsFunc(a.report.Runs, func(r *VerifyReport) bool { return r.Run == id }) {
+				continue
+			}
+			problem = digestProblem(problem.Path+"/"+manifestName, runs[at].ManifestSHA256, want)
 		}
 		report := newReport(RunInfo{ID: id, State: Damaged}, a.most)
-		report.add(Problem{Path: runsDir + "/" + id, Kind: Missing, Want: "sha256:" + a.opts.Expect[id]})
+		report.add(problem)
 		a.report.Runs = append(a.report.Runs, report)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
 // The names of the layout.
@@ -80,6 +81,9 @@ type RunInfo struct {
 	err error // behind Message
 }
 
+// path names an entry in the directory of the run, as problems do.
+func (r *RunInfo) path(name string) string { return lists.Escape(runsDir + "/" + r.ID + "/" + name) }
+
 // StartTime is when the run began by the clock of its node, or the zero time when that is not known.
 func (r *RunInfo) StartTime() time.Time {
 	if r.Manifest == nil {
@@ -95,114 +99,84 @@ func (v *Volume) Runs() ([]RunInfo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.Path, err)
 	}
-	operator, err := v.operatorDirs()
+	operators, err := v.isOperators()
 	if err != nil {
 		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.Path, err)
 	}
-	if len(operator) > 0 {
+	if operators {
 		runs = append(runs, RunInfo{ID: UnverifiedRun, State: Unverified})
 	}
 	sortRuns(runs)
 	return runs, nil
 }
 
-// ownRuns lists what is below runs/.
-func (v *Volume) ownRuns() ([]RunInfo, error) {
-	dir, err := v.root.Sub(runsDir)
+// names lists a directory of the volume; one that is not there is empty.
+func (v *Volume) names(dir string) ([]string, error) {
+	d, err := v.root.Sub(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	names, err := dir.Names()
-	if err != nil {
-		return nil, err
-	}
+	defer d.Close()
+	return d.Names()
+}
+
+// ownRuns lists what is below runs/.
+func (v *Volume) ownRuns() ([]RunInfo, error) {
+	names, err := v.names(runsDir)
 	var runs []RunInfo
 	for _, name := range names {
 		if id, ok := strings.CutPrefix(name, partialPrefix); ok {
 			runs = append(runs, RunInfo{ID: id, State: Partial})
-			continue
-		}
-		if !strings.HasPrefix(name, ".") {
-			runs = append(runs, readRun(dir, name))
+		} else if !strings.HasPrefix(name, ".") {
+			runs = append(runs, v.readRun(name))
 		}
 	}
-	return runs, nil
+	return runs, err
 }
 
-// readRun reads the manifest of the run in a directory of that name.
-func readRun(runs *dirfd.Dir, name string) RunInfo {
-	info := RunInfo{ID: name, State: Damaged}
-	run, err := runs.Sub(name)
-	if err != nil {
-		info.Message, info.err = err.Error(), err
-		return info
-	}
-	defer run.Close()
-	m, digest, err := readManifest(run)
+// readRun tells of the run in a directory of that name.
+func (v *Volume) readRun(name string) RunInfo {
+	m, digest, err := v.readManifest(name)
 	if err == nil && m.Run != name {
 		err = fmt.Errorf("manifest is that of run %q", m.Run)
 	}
 	if err == nil {
 		return RunInfo{ID: name, State: Complete, Manifest: m, ManifestSHA256: digest}
 	}
-	var newer *VersionError
-	if errors.As(err, &newer) {
-		info.State = Unsupported
+	state := Damaged
+	if _, newer := errors.AsType[*VersionError](err); newer {
+		state = Unsupported
 	}
-	info.Message, info.err = err.Error(), err
-	return info
+	return RunInfo{ID: name, State: state, Message: err.Error(), err: err}
 }
 
 // openTree opens the directory of a tree.
-func (v *Volume) openTree(name string) (*dirfd.Dir, error) {
-	trees, err := v.root.Sub(treesDir)
-	if err != nil {
-		return nil, err
-	}
-	defer trees.Close()
-	return trees.Sub(name)
-}
+func (v *Volume) openTree(name string) (*dirfd.Dir, error) { return v.root.Sub(treesDir + "/" + name) }
 
 // openRun opens the directory of a run.
-func (v *Volume) openRun(id string) (*dirfd.Dir, error) {
-	runs, err := v.root.Sub(runsDir)
-	if err != nil {
-		return nil, err
-	}
-	defer runs.Close()
-	return runs.Sub(id)
-}
+func (v *Volume) openRun(id string) (*dirfd.Dir, error) { return v.root.Sub(runsDir + "/" + id) }
 
-// readManifest reads the manifest of an open run, and its digest.
-func readManifest(run *dirfd.Dir) (*Manifest, string, error) {
-	data, err := run.ReadFile(manifestName, maxManifest)
+// readManifest reads the manifest in a directory below runs/, and its digest.
+func (v *Volume) readManifest(name string) (*Manifest, string, error) {
+	data, err := v.root.ReadFile(runsDir+"/"+name+"/"+manifestName, maxManifest)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot read manifest: %w", err)
 	}
 	m, err := decodeManifest(data)
-	if err != nil {
-		return nil, "", err
-	}
-	return m, dirfd.DigestOf(data), nil
+	return m, dirfd.DigestOf(data), err
 }
 
-// operatorDirs lists the directories at the root that are not links of ours: the operator writes real ones.
-func (v *Volume) operatorDirs() ([]string, error) {
-	var dirs []string
+// isOperators reports whether APIManagerBackup wrote to the volume: it makes directories where our links would be.
+func (v *Volume) isOperators() (bool, error) {
 	for _, name := range viewNames() {
-		kind, err := v.root.Kind(name)
-		if err != nil {
-			return nil, err
-		}
-		if kind == unix.S_IFDIR {
-			dirs = append(dirs, name)
+		if kind, err := v.root.Kind(name); kind == unix.S_IFDIR || err != nil {
+			return err == nil, err
 		}
 	}
-	return dirs, nil
+	return false, nil
 }
 
 // viewNames returns the names at the root of a volume that APIManagerRestore reads.

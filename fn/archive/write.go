@@ -133,8 +133,10 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 		Cause:         opts.Cause,
 		StartTime:     opts.Now().UTC(),
 		Source:        opts.Source,
-		Encryption:    encryptionOf(sealer),
 		FileStorage:   Stored,
+	}
+	if sealer != nil {
+		w.manifest.Encryption = &Encryption{Recipients: sealer.Names}
 	}
 	if opts.Files == "" {
 		w.manifest.FileStorage = Skipped
@@ -169,11 +171,6 @@ func validObjectPath(path string) error {
 		return fmt.Errorf("object path %q begins with a dot, ends in %s or holds control characters", path, ageSuffix)
 	}
 	return nil
-}
-
-// validStoredObject checks a path of a run's list, which somebody else may have written.
-func validStoredObject(path string) error {
-	return validObjectPath(strings.TrimSuffix(path, ageSuffix))
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -36,7 +36,7 @@ func SameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino 
 // ErrNotRegular says that what should be a regular file is something else.
 var ErrNotRegular = errors.New("not a regular file")
 
-// Dir is an open directory. The names given to its methods are single path elements.
+// Dir is an open directory. Names given to its methods are single path elements.
 type Dir struct {
 	FD   int
 	Path string // for messages
@@ -77,13 +77,19 @@ func (d *Dir) Close() error {
 	return d.Fail("close", "", unix.Close(d.FD))
 }
 
-// Sub opens a directory in the directory.
-func (d *Dir) Sub(name string) (*Dir, error) {
-	fd, err := OpenAt(d.FD, name, unix.O_DIRECTORY, 0)
+// Sub opens a directory below the directory by its relative path.
+func (d *Dir) Sub(path string) (*Dir, error) {
+	dirs := Stack{Root: d, Flags: unix.O_PATH}
+	defer dirs.Close()
+	parent, name, err := dirs.Parent(path)
 	if err != nil {
-		return nil, d.Fail("open", name, err)
+		return nil, err
 	}
-	return &Dir{FD: fd, Path: filepath.Join(d.Path, name)}, nil
+	fd, err := OpenAt(parent.FD, name, unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, parent.Fail("open", name, err)
+	}
+	return &Dir{FD: fd, Path: filepath.Join(parent.Path, name)}, nil
 }
 
 // Beyond returns an error if the directory is the other one or lies below it, as far as this process may look upwards.
@@ -151,13 +157,19 @@ func (d *Dir) Create(name string) (*os.File, error) {
 	return d.OpenFile(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, filePerm)
 }
 
-// ReadFile reads a regular file of at most limit bytes.
-func (d *Dir) ReadFile(name string, limit int64) (data []byte, err error) {
-	f, err := d.Open(name)
+// ReadFile reads a regular file below the directory, of at most limit bytes, by its relative path.
+func (d *Dir) ReadFile(path string, limit int64) ([]byte, error) {
+	dirs := Stack{Root: d, Flags: unix.O_PATH}
+	defer dirs.Close()
+	parent, name, err := dirs.Parent(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	f, err := parent.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	return ReadAtMost(f, limit)
 }
 
