@@ -115,7 +115,7 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	switch {
 	case want == nil:
 		return &Problem{Path: c.prefix + lists.Escape(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}
-	case got == nil && want.Kind != File, got != nil && isFollowed(want, got):
+	case got == nil && want.Kind != lists.File, got != nil && isFollowed(want, got):
 		return nil // see lacking
 	case got == nil:
 		return &Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}
@@ -124,9 +124,9 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	switch {
 	case got.Kind != want.Kind:
 		changed.Got, changed.Want = "type "+string(got.Kind), "type "+string(want.Kind)
-	case want.Kind == Symlink && got.Link != want.Link:
+	case want.Kind == lists.Symlink && got.Link != want.Link:
 		changed.Got, changed.Want = "link "+lists.Escape(got.Link), "link "+lists.Escape(want.Link)
-	case want.Kind == File:
+	case want.Kind == lists.File:
 		changed.Got, changed.Want = c.judgeFile(ctx, h, want, got)
 	}
 	if changed.Want == "" {
@@ -137,7 +137,9 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 
 // isFollowed reports whether something else is stored in the place of a symlink: a tool that follows symlinks has
 // stored their targets.
-func isFollowed(want, got *lists.Entry) bool { return want.Kind == Symlink && got.Kind != Symlink }
+func isFollowed(want, got *lists.Entry) bool {
+	return want.Kind == lists.Symlink && got.Kind != lists.Symlink
+}
 
 // judgeFile returns empty strings for a file that is as it should be.
 func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *lists.Entry) (is, should string) {
@@ -191,7 +193,7 @@ func (c *comparison) collect(items []check) error {
 			continue
 		}
 		c.noteMetadata(item.want, item.got)
-		if n := c.count(item.got.Path); n != nil && item.got.Kind == File {
+		if n := c.count(item.got.Path); n != nil && item.got.Kind == lists.File {
 			*n++
 			c.report.Bytes += item.got.Size
 			c.progress.Add(1, item.got.Size)
@@ -202,7 +204,7 @@ func (c *comparison) collect(items []check) error {
 
 // noteLacking counts what is listed and not stored. Symlinks that the volume never had are in the manifest instead.
 func (c *comparison) noteLacking(item *check) {
-	if item.want == nil || item.want.Kind == Symlink && c.info.Manifest.LinksOmitted {
+	if item.want == nil || item.want.Kind == lists.Symlink && c.info.Manifest.LinksOmitted {
 		return
 	}
 	c.lack(item.want)
@@ -213,7 +215,7 @@ func (c *comparison) noteMetadata(want, got *lists.Entry) {
 	if want.ModTime.IsZero() || want.Kind != got.Kind {
 		return
 	}
-	if want.Kind != Symlink && got.Mode != tree.StoredMode(want) {
+	if want.Kind != lists.Symlink && got.Mode != tree.StoredMode(want) {
 		c.modes++
 	}
 	if !got.ModTime.Equal(want.ModTime) {
@@ -232,4 +234,34 @@ func (c *comparison) tellMetadata() {
 	if warning := c.warning(c.where); warning != "" {
 		c.report.Warnings = append(c.report.Warnings, warning)
 	}
+}
+
+// lacking counts what is in the lists and may be missing in a copy of a volume: symlinks, and directories without files.
+// Tools for object stores know neither. That is no damage, since a restore makes both from the lists.
+type lacking struct {
+	symlinks int64
+	dirs     int64
+	followed int64 // symlinks in whose place there is a file or a directory, as it is where a tool follows them
+}
+
+// lack counts a listed entry that is not stored.
+func (l *lacking) lack(want *lists.Entry) {
+	switch want.Kind {
+	case lists.Symlink:
+		l.symlinks++
+	case lists.Directory:
+		l.dirs++
+	}
+}
+
+// warning says what a part of the volume lacks; it is empty if that is nothing.
+func (l *lacking) warning(where string) string {
+	if *l == (lacking{}) {
+		return ""
+	}
+	text := fmt.Sprintf("%s lacks %d symlinks and %d directories", where, l.symlinks, l.dirs)
+	if l.followed > 0 {
+		text += fmt.Sprintf(", and has something else in the place of %d symlinks", l.followed)
+	}
+	return text + ", as after a copy by a tool that does not know them: a restore makes them from the lists"
 }

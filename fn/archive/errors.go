@@ -86,15 +86,12 @@ func (e *VersionError) Error() string {
 // ProblemKind is what is wrong with one path.
 type ProblemKind string
 
+// What can be wrong.
 const (
-	// Missing says that a listed entry is not stored.
-	Missing ProblemKind = "missing"
-	// Additional says that a stored entry is not listed.
-	Additional ProblemKind = "additional"
-	// Changed says that an entry is stored, but not as it is listed.
-	Changed ProblemKind = "changed"
-	// Malformed says that a list or an object cannot be read as what it should be.
-	Malformed ProblemKind = "malformed"
+	Missing    ProblemKind = "missing"    // a listed entry is not stored
+	Additional ProblemKind = "additional" // a stored entry is not listed
+	Changed    ProblemKind = "changed"    // an entry is stored, but not as it is listed
+	Malformed  ProblemKind = "malformed"  // a list or an object cannot be read as what it should be
 )
 
 // Problem is one mismatch between what is listed and what is stored.

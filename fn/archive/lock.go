@@ -67,3 +67,79 @@ func (l *volumeLock) release() {
 func lockless(err error) bool {
 	return errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL)
 }
+
+// A run that is read is not removed: readers hold a shared lock on its manifest.json, and Remove needs an exclusive
+// one. It is the manifest and not the directory because NFS and SMB pass locks of files on to the server, where all
+// nodes meet, and those of directories not. A reader may have the volume mounted read-only, and only read the file.
+
+// runLock is held on a run while it is read or removed. The zero value holds nothing.
+type runLock struct{ file *os.File }
+
+// release gives up the lock. Closing alone would not, as with volumeLock.
+func (l *runLock) release() error {
+	if l == nil || l.file == nil {
+		return nil
+	}
+	f := l.file
+	l.file = nil
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // where there are no locks there is none to give up
+	return f.Close()
+}
+
+// hold keeps a run from being removed. Where the file system has no locks it holds nothing. A run that is being
+// removed is an ErrRunNotFound.
+func (v *Volume) hold(id string) (*runLock, error) {
+	f, err := v.openManifest(id, unix.O_RDONLY)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read run %q, which has just gone: %w", id, err)
+	}
+	l := &runLock{file: f}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	// Any other error means that the file system has no locks. Between opening and locking, the run may have gone.
+	if errors.Is(err, unix.EWOULDBLOCK) || !v.isManifest(id, f) {
+		return nil, errors.Join(fmt.Errorf("cannot read run %q, which is being removed: %w", id, ErrRunNotFound), l.release())
+	}
+	return l, nil
+}
+
+// claim makes sure that nobody reads a run, and that nobody begins to until the lock is released.
+func (v *Volume) claim(id string) (*runLock, error) {
+	f, err := v.openManifest(id, unix.O_RDWR) // NFS locks exclusively only what may be written to
+	if err != nil {
+		f, err = v.openManifest(id, unix.O_RDONLY)
+	}
+	if err != nil {
+		return &runLock{}, nil //nolint:nilerr // a run without a manifest cannot be read
+	}
+	l := &runLock{file: f}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errors.Join(&InUseError{Run: id}, l.release())
+	}
+	if err != nil && !lockless(err) && !errors.Is(err, unix.EBADF) { // EBADF: it may not be written to, see above
+		return nil, errors.Join(fmt.Errorf("cannot lock run %q: %w", id, err), l.release())
+	}
+	return l, nil
+}
+
+// openManifest opens the manifest of a run to lock it. Nothing is read or written.
+func (v *Volume) openManifest(id string, flags int) (*os.File, error) {
+	run, err := v.openRun(id)
+	if err != nil {
+		return nil, err
+	}
+	defer run.Close()
+	return run.OpenFile(manifestName, flags, 0)
+}
+
+// isManifest reports whether an open file is still the manifest of a run.
+func (v *Volume) isManifest(id string, f *os.File) bool {
+	run, err := v.openRun(id)
+	if err != nil {
+		return false
+	}
+	defer run.Close()
+	named, err := dirfd.LstatAt(run.FD, manifestName)
+	var held unix.Stat_t
+	return err == nil && unix.Fstat(int(f.Fd()), &held) == nil && dirfd.SameFile(&named, &held)
+}

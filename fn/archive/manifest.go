@@ -79,11 +79,10 @@ func sameRecipients(s *seal.Sealer, e *Encryption) bool {
 // FileStorage says whether a run holds the file storage.
 type FileStorage string
 
+// Whether a run holds the file storage.
 const (
-	// Stored says that the run has a tree.
-	Stored FileStorage = "Stored"
-	// Skipped says that the file storage was left out on request.
-	Skipped FileStorage = "Skipped"
+	Stored  FileStorage = "Stored"  // the run has a tree
+	Skipped FileStorage = "Skipped" // left out on request
 )
 
 // Totals counts what a run holds. Bytes are those of the sources, before encryption.

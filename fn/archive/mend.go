@@ -122,12 +122,12 @@ func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (
 		return err
 	}
 	defer files.Close()
-	damaged, err := lists.Open(dir, digests)
+	damaged, err := lists.Open(dir, digests, nil)
 	if err != nil {
 		return err
 	}
 	defer damaged.Close()
-	good, err := lists.Open(m.run.tree, m.run.info.Manifest.Digests.lists())
+	good, err := lists.Open(m.run.tree, m.run.info.Manifest.Digests.lists(), nil)
 	if err != nil {
 		return err
 	}

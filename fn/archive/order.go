@@ -33,8 +33,7 @@ func (r *RunInfo) sequence() int64 {
 	if r.Manifest != nil {
 		return r.Manifest.Sequence
 	}
-	var newer *VersionError
-	if errors.As(r.err, &newer) {
+	if newer, ok := errors.AsType[*VersionError](r.err); ok {
 		return min(max(0, newer.sequence), maxSequence)
 	}
 	return 0

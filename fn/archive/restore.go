@@ -21,16 +21,12 @@ import (
 // root of a volume (lost+found, .snapshot) does not count and is never touched.
 type Existing = refill.Existing
 
+// What becomes of a directory that is not empty.
 const (
-	// Fail refuses a directory unless all that it holds is the run. What an interrupted Restore of the run left is
-	// continued.
-	Fail = refill.Fail
-	// Overwrite replaces the entries that the run holds and leaves the others.
-	Overwrite = refill.Overwrite
-	// Mirror also removes the others.
-	Mirror = refill.Mirror
-	// Skip leaves a directory that is not empty as it is, unless an interrupted Restore of the run left it.
-	Skip = refill.Skip
+	Fail      = refill.Fail      // refused, unless all that it holds is the run; what an interrupted Restore of the run left is continued
+	Overwrite = refill.Overwrite // entries that the run holds are replaced, others stay
+	Mirror    = refill.Mirror    // likewise, and others are removed
+	Skip      = refill.Skip      // it stays as it is, unless an interrupted Restore of the run left it
 )
 
 // NotEmptyError says that a directory holds what Restore would harm. Nothing was written.

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
@@ -44,8 +45,7 @@ func requireRoom(d *dirfd.Dir, need dirfd.Room) error {
 
 // explainFull turns the error of a write into a NoSpaceError if that is why it failed.
 func explainFull(d *dirfd.Dir, err error) error {
-	var known *NoSpaceError
-	if errors.As(err, &known) || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+	if _, known := errors.AsType[*NoSpaceError](err); known || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		return err
 	}
 	left, _ := available(d) // a figure less in the message is no reason to lose the error
@@ -81,9 +81,9 @@ func (w *writer) addMissing(need *dirfd.Room, b *tree.Builder) {
 	for e := range b.Missing() {
 		list += pathLists * int64(len(e.Path)+len(e.Link))
 		switch e.Kind {
-		case File:
+		case lists.File:
 			need.AddFile(w.sealer.StoredSize(e.Size))
-		case Directory:
+		case lists.Directory:
 			need.AddFile(dirfd.BlockSize)
 		default:
 			need.AddFile(0)

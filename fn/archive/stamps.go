@@ -34,7 +34,7 @@ func (w *writer) storeStamps(context.Context) error {
 		defer old.Close()
 		var e lists.Entry
 		for c := w.scanned.List.Cursor(); c.Next(&e) != nil; {
-			if e.Kind == File {
+			if e.Kind == lists.File {
 				_, lost := old.Next()
 				w.stamps.Add(e.Stamp, lost)
 			}

@@ -161,21 +161,21 @@ func (c *verifier) verifyRun(ctx context.Context) error {
 func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	m := info.Manifest
 	list, readErr := readRunSums(run, m.Digests.Objects)
-	entries := []lists.Entry{{Path: ".", Kind: Directory}, {Path: lists.SumsName, Kind: File, Size: -1, SHA256: m.Digests.Objects}}
+	entries := []lists.Entry{{Path: ".", Kind: lists.Directory}, {Path: lists.SumsName, Kind: lists.File, Size: -1, SHA256: m.Digests.Objects}}
 	dirs := objectDirs()
 	for _, name := range dirs {
 		if name == "secrets" {
-			entries = append(entries, lists.Entry{Path: manifestName, Kind: File, Size: -1, SHA256: info.ManifestSHA256})
+			entries = append(entries, lists.Entry{Path: manifestName, Kind: lists.File, Size: -1, SHA256: info.ManifestSHA256})
 		}
-		entries = append(entries, lists.Entry{Path: name, Kind: Directory})
+		entries = append(entries, lists.Entry{Path: name, Kind: lists.Directory})
 		for _, s := range list {
 			if dir, _ := dirfd.Split(s.Path); dir == name {
-				entries = append(entries, lists.Entry{Path: s.Path, Kind: File, Size: -1, SHA256: s.SHA256})
+				entries = append(entries, lists.Entry{Path: s.Path, Kind: lists.File, Size: -1, SHA256: s.SHA256})
 			}
 		}
 	}
 	if m.Tree != "" {
-		entries = append(entries, lists.Entry{Path: storageName, Kind: Symlink, Link: filesTarget(m.Tree)})
+		entries = append(entries, lists.Entry{Path: storageName, Kind: lists.Symlink, Link: filesTarget(m.Tree)})
 	}
 	return entries, readErr
 }
@@ -201,10 +201,7 @@ func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
 		}
 		list = append(list, s)
 	}
-	if got := f.Digest(); got != want {
-		return list, fmt.Errorf("got sha256:%s, want sha256:%s", got, want)
-	}
-	return list, nil
+	return list, f.Prove(lists.SumsName, want)
 }
 
 // verifyTree compares the directory of the tree with its lists.
@@ -224,7 +221,7 @@ func (c *verifier) verifyTree(ctx context.Context) error {
 		return nil
 	}
 	defer files.Close()
-	listed, err := lists.Open(tree, m.Digests.lists())
+	listed, err := lists.Open(tree, m.Digests.lists(), nil)
 	if err != nil {
 		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
 		return nil

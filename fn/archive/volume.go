@@ -57,17 +57,13 @@ func (v *Volume) Close() error { return v.root.Close() }
 // State is what a run is good for.
 type State string
 
+// The states of a run.
 const (
-	// Complete says that a run has its manifest: all of it was on disk when it got its name.
-	Complete State = "Complete"
-	// Partial says that a run was interrupted. The next attempt of it goes on, that of another run removes it.
-	Partial State = "Partial"
-	// Damaged says that a run's manifest cannot be read, or is not that of the run.
-	Damaged State = "Damaged"
-	// Unsupported says that a run's manifest is of a newer format than this package reads.
-	Unsupported State = "Unsupported"
-	// Unverified says that the operator's APIManagerBackup wrote it: there is nothing to check it by.
-	Unverified State = "Unverified"
+	Complete    State = "Complete"    // it has its manifest: all of it was on disk when it got its name
+	Partial     State = "Partial"     // it was interrupted; the next attempt of it goes on, that of another run removes it
+	Damaged     State = "Damaged"     // its manifest cannot be read, or is another run's
+	Unsupported State = "Unsupported" // its manifest is of a newer format than this package reads
+	Unverified  State = "Unverified"  // the operator's APIManagerBackup wrote it: there is nothing to check it by
 )
 
 // RunInfo is what is known of a run without reading its data.

@@ -1,8 +1,10 @@
 package dirfd
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -113,10 +115,14 @@ func (d *Dir) Digest(name string) (string, error) {
 // Prove returns an error if a file of the directory does not have the digest.
 func (d *Dir) Prove(name, want string) error {
 	got, err := d.Digest(name)
-	if err == nil && got != want {
-		err = fmt.Errorf("%s: got sha256:%s, want sha256:%s", name, got, want)
+	return cmp.Or(err, differs(name, got, want))
+}
+
+func differs(name, got, want string) error {
+	if got == want {
+		return nil
 	}
-	return err
+	return fmt.Errorf("%s: got sha256:%s, want sha256:%s", name, got, want)
 }
 
 // HashedFile is a file whose digest is computed while it is read.
@@ -136,5 +142,40 @@ func (d *Dir) OpenHashed(name string) (*HashedFile, error) {
 	return &HashedFile{io.TeeReader(f, h), f, h}, nil
 }
 
-// Digest returns the digest of what was read so far.
-func (h *HashedFile) Digest() string { return SumOf(h.hash) }
+// Prove returns an error if what was read so far does not have the digest. The name is for the error.
+func (h *HashedFile) Prove(name, want string) error { return differs(name, SumOf(h.hash), want) }
+
+// DigestOf returns the SHA-256 of data in hex.
+func DigestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// SumOf returns the SHA-256 that a hash has come to, in hex.
+func SumOf(h hash.Hash) string {
+	var buf [sha256.Size]byte
+	return hex.EncodeToString(h.Sum(buf[:0]))
+}
+
+var errTooLong = errors.New("larger than expected")
+
+// ReadAtMost reads all of r and fails if that is more than limit bytes.
+func ReadAtMost(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%w: more than %d bytes", errTooLong, limit)
+	}
+	return data, err
+}
+
+// WriteAll writes all of p to a descriptor.
+func WriteAll(fd int, p []byte) error {
+	for len(p) > 0 {
+		n, err := Retry(func() (int, error) { return unix.Write(fd, p) })
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}

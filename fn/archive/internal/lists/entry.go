@@ -8,13 +8,11 @@ import (
 // Kind is the type of an entry of the file storage, as mtree(5) names it.
 type Kind string
 
+// The kinds of entries that a backup holds.
 const (
-	// File is a regular file.
-	File Kind = "file"
-	// Directory is a directory.
+	File      Kind = "file" // regular ones
 	Directory Kind = "dir"
-	// Symlink is a symbolic link.
-	Symlink Kind = "link"
+	Symlink   Kind = "link"
 )
 
 // Entry is one entry of the file storage, as its source had it.

@@ -40,17 +40,8 @@ func (l *LineReader) Next() ([]byte, error) {
 	return line[:len(line)-1], nil
 }
 
-// rest reads what is left, for its digest.
-func (l *LineReader) rest() error {
+// Rest reads what is left, for its digest.
+func (l *LineReader) Rest() error {
 	_, err := io.Copy(io.Discard, l.r)
 	return err
-}
-
-// peek returns the next n bytes without reading them.
-func (l *LineReader) peek(n int) ([]byte, error) { return l.r.Peek(n) }
-
-// discard reads a line of n bytes that was peeked at.
-func (l *LineReader) discard(n int) {
-	_, _ = l.r.Discard(n) // it is buffered
-	l.n++
 }

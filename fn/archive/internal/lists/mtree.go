@@ -81,7 +81,9 @@ func parseMTREEPath(b []byte) (Entry, error) {
 func (e *Entry) setKeyword(key, value string) (err error) {
 	switch key {
 	case "type":
-		e.Kind, err = parseKind(value)
+		if e.Kind = Kind(value); e.Kind != File && e.Kind != Directory && e.Kind != Symlink {
+			err = errors.New("unknown type")
+		}
 	case "mode":
 		e.Mode, err = parseUint32(value, 8)
 		if e.Mode > 0o7777 {
@@ -104,15 +106,6 @@ func (e *Entry) setKeyword(key, value string) (err error) {
 		err = errors.New("unknown")
 	}
 	return err
-}
-
-func parseKind(s string) (Kind, error) {
-	for _, k := range []Kind{File, Directory, Symlink} {
-		if s == string(k) {
-			return k, nil
-		}
-	}
-	return "", errors.New("unknown type")
 }
 
 func parseUint32(s string, base int) (uint32, error) {
@@ -152,16 +145,17 @@ func NewMTREEReader(r io.Reader) (*MTREEReader, error) {
 
 // Skip passes over the next line if it is the given one, that of e: much faster than reading it.
 func (r *MTREEReader) Skip(line []byte, e *Entry) bool {
-	next, err := r.lines.peek(len(line) + 1)
+	next, err := r.lines.r.Peek(len(line) + 1)
 	if err != nil || next[len(line)] != '\n' || !bytes.Equal(next[:len(line)], line) {
 		return false
 	}
-	r.lines.discard(len(next))
+	_, _ = r.lines.r.Discard(len(next)) // it is buffered
+	r.lines.n++
 	return r.check.add(e) == nil
 }
 
 // Rest reads what is left of the list, so that its digest can be known.
-func (r *MTREEReader) Rest() error { return r.lines.rest() }
+func (r *MTREEReader) Rest() error { return r.lines.Rest() }
 
 // Next returns the next entry, or io.EOF after the last.
 func (r *MTREEReader) Next() (Entry, error) {

@@ -3,6 +3,7 @@
 package lists
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -48,14 +49,9 @@ type Reader struct {
 	stamps  *StampsReader
 }
 
-// Open opens the lists of the tree in the given directory. The digests in want are checked when they have been
-// read to the end: until Next has returned io.EOF, nothing that it returned is proven.
-func Open(tree *dirfd.Dir, want Digests) (*Reader, error) {
-	return OpenWithStamps(tree, want, &StampsReader{})
-}
-
-// OpenWithStamps is Open with the tree's list of stamps, which is closed with the others.
-func OpenWithStamps(tree *dirfd.Dir, want Digests, stamps *StampsReader) (*Reader, error) {
+// Open opens the lists of the tree in the given directory, and takes over its list of stamps. The digests in want are
+// checked when the lists have been read to the end: until Next has returned io.EOF, nothing that it returned is proven.
+func Open(tree *dirfd.Dir, want Digests, stamps *StampsReader) (*Reader, error) {
 	l := &Reader{want: want, stamps: stamps}
 	var err error
 	if l.mtree, err = tree.OpenHashed(MTREEName); err != nil {
@@ -128,11 +124,8 @@ func (l *Reader) finish() error {
 	if !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", SumsName, err)
 	}
-	if got := l.mtree.Digest(); got != l.want.MTREE {
-		return fmt.Errorf("%s: got sha256:%s, want sha256:%s", MTREEName, got, l.want.MTREE)
-	}
-	if got := l.sums.Digest(); got != l.want.Files {
-		return fmt.Errorf("%s: got sha256:%s, want sha256:%s", SumsName, got, l.want.Files)
+	if err := cmp.Or(l.mtree.Prove(MTREEName, l.want.MTREE), l.sums.Prove(SumsName, l.want.Files)); err != nil {
+		return err
 	}
 	return io.EOF
 }
@@ -145,7 +138,7 @@ func (l *Reader) Close() error {
 
 // Prove reads the lists of a tree and returns an error if they are not what the digests say.
 func Prove(tree *dirfd.Dir, digests Digests) error {
-	r, err := Open(tree, digests)
+	r, err := Open(tree, digests, nil)
 	if err != nil {
 		return err
 	}

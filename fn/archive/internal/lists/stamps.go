@@ -68,29 +68,29 @@ func (w *StampsWriter) Finish(tree string) error {
 	return w.dir.Overwrite(w.name, []byte(stampsHeader+tree))
 }
 
-// StampsReader reads the stamps of a tree. It has none where there is no list of them.
+// StampsReader reads the stamps of a tree; nil has none.
 type StampsReader struct {
 	file  *os.File
 	lines *LineReader
 }
 
-// OpenStamps opens the list of that name, if it is that of the tree.
+// OpenStamps opens the list of that name; nil if there is none of the tree.
 func OpenStamps(dir *dirfd.Dir, name, tree string) *StampsReader {
 	f, err := dir.Open(name)
 	if err != nil {
-		return &StampsReader{}
+		return nil
 	}
 	s := &StampsReader{file: f, lines: NewLineReader(f)}
 	if header, err := s.lines.Next(); err != nil || string(header) != stampsHeader+tree {
 		s.Close()
-		return &StampsReader{}
+		return nil
 	}
 	return s
 }
 
 // Next returns the stamp of the tree's next file, 0 if it is not known, and what is not kept of the file.
 func (s *StampsReader) Next() (stamp uint64, lost string) {
-	if s.lines == nil {
+	if s == nil || s.lines == nil {
 		return 0, ""
 	}
 	line, err := s.lines.Next()
@@ -111,7 +111,7 @@ func (s *StampsReader) Next() (stamp uint64, lost string) {
 
 // Close closes the list.
 func (s *StampsReader) Close() {
-	if s.file != nil {
+	if s != nil {
 		_ = s.file.Close() // it was only read
 	}
 }

@@ -50,7 +50,7 @@ func parseSum(line []byte) (Sum, error) {
 	}
 	s := Sum{SHA256: text[:sumLen], Path: text[sumLen+2:]}
 	if escaped {
-		s.Path = sumUnescaper().Replace(s.Path)
+		s.Path = sumUnescaper.Replace(s.Path)
 	}
 	if !ValidPath(s.Path) {
 		return Sum{}, fmt.Errorf("path %q leaves its directory", s.Path)
@@ -61,9 +61,7 @@ func parseSum(line []byte) (Sum, error) {
 	return s, nil
 }
 
-func sumUnescaper() *strings.Replacer {
-	return strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r")
-}
+var sumUnescaper = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r")
 
 // IsDigest reports whether s is a SHA-256 in lower-case hex.
 func IsDigest(s string) bool {

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
+	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
@@ -25,9 +25,6 @@ const (
 	ACLAccess  = "system.posix_acl_access"
 	ACLDefault = "system.posix_acl_default"
 )
-
-// SameXattrs compares attributes that are sorted by name.
-func SameXattrs(a, b []Xattr) bool { return slices.Equal(a, b) }
 
 // xattrOf returns the value of an attribute.
 func xattrOf(xattrs []Xattr, name string) (value string, ok bool) {
@@ -223,10 +220,9 @@ func parseXattr(line []byte) (Xattr, error) {
 
 // KeepsXattr reports whether a backup keeps an attribute of that name: those of users, and POSIX access control lists.
 func KeepsXattr(name string) bool {
-	return name == ACLAccess || name == ACLDefault || len(name) > len(userXattr) && name[:len(userXattr)] == userXattr
+	user, ok := strings.CutPrefix(name, "user.")
+	return name == ACLAccess || name == ACLDefault || ok && user != ""
 }
-
-const userXattr = "user."
 
 // OpenXattrs opens the list of a tree, which may have none.
 func OpenXattrs(tree *dirfd.Dir) (*XattrsReader, error) {
@@ -280,13 +276,10 @@ func (r *XattrsReader) Prove(want string) error {
 	case r.file == nil:
 		return fmt.Errorf("%s: it is missing", XattrsName)
 	}
-	if err := r.lines.rest(); err != nil {
+	if err := r.lines.Rest(); err != nil {
 		return err
 	}
-	if got := r.file.Digest(); got != want {
-		return fmt.Errorf("%s: got sha256:%s, want sha256:%s", XattrsName, got, want)
-	}
-	return nil
+	return r.file.Prove(XattrsName, want)
 }
 
 // XattrsDigest returns what the last line of a tree's SHA256SUMS tells of the list; empty: there is none. The line is

@@ -71,8 +71,7 @@ func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) 
 			return nil
 		},
 	}.Run(ctx)
-	var d *difference
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*difference](err); ok {
 		return d, nil
 	}
 	return nil, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -81,18 +82,12 @@ type refused struct {
 	kept walk.Lost // access control lists that the run has not
 }
 
-// lose counts an entry whose extended attributes could not be set.
-func (r *refused) lose(path string, attributes []string) {
+// attributes counts an entry, of which some extended attributes could not be set and some access control lists not removed.
+func (r *refused) attributes(path string, lost, kept []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lost.Add(path, walk.NameSome(attributes))
-}
-
-// keep counts an entry whose access control lists could not be removed.
-func (r *refused) keep(path string, lists []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.kept.Add(path, walk.NameSome(lists))
+	r.lost.Add(path, walk.NameSome(lost))
+	r.kept.Add(path, walk.NameSome(kept))
 }
 
 // note counts an error of a file system that cannot hold a mode or a time, and drops it.
@@ -112,11 +107,8 @@ func (r *refused) warnings() []string {
 	if n := r.meta.Load(); n > 0 {
 		out = append(out, fmt.Sprintf("%d modes or times could not be set", n))
 	}
-	if lost := r.lost.Warning("extended attributes of %d files and directories could not be set, which gives nobody more rights: %s"); lost != "" {
-		out = append(out, lost)
-	}
-	if kept := r.kept.Warning("access control lists of %d files and directories could not be removed, and may give more rights than the run does: %s"); kept != "" {
-		out = append(out, kept)
-	}
-	return out
+	return slices.DeleteFunc(append(out,
+		r.lost.Warning("extended attributes of %d files and directories could not be set, which gives nobody more rights: %s"),
+		r.kept.Warning("access control lists of %d files and directories could not be removed, and may give more rights than the run does: %s"),
+	), func(warning string) bool { return warning == "" })
 }

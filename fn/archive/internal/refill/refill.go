@@ -19,15 +19,12 @@ import (
 // Existing says what becomes of a directory that is not empty.
 type Existing string
 
+// The policies; package archive tells what each does.
 const (
-	// Fail refuses a directory that holds anything but what the run holds.
-	Fail Existing = "Fail"
-	// Overwrite replaces the entries that the run holds and leaves the others.
+	Fail      Existing = "Fail"
 	Overwrite Existing = "Overwrite"
-	// Mirror also removes the others.
-	Mirror Existing = "Mirror"
-	// Skip leaves a directory that is not empty as it is.
-	Skip Existing = "Skip"
+	Mirror    Existing = "Mirror"
+	Skip      Existing = "Skip"
 )
 
 // Source is the run that a directory is filled from.

@@ -70,8 +70,7 @@ func (t *Target) giveXattrs(dir *dirfd.Dir, name string, want *lists.Entry) erro
 			return err
 		}
 	}
-	t.refused.lose(want.Path, lost)
-	t.refused.keep(want.Path, kept)
+	t.refused.attributes(want.Path, lost, kept)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"filippo.io/age"
@@ -33,32 +34,28 @@ func New(texts []string) (*Sealer, error) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
-	s := &Sealer{}
-	var err error
-	if s.Names, err = canonicalRecipients(texts); err != nil {
+	parsed, err := ParseRecipients(texts)
+	if err != nil {
 		return nil, err
 	}
-	if s.recipients, err = ParseRecipients(s.Names); err != nil {
-		return nil, err
+	named := make(map[string]age.Recipient, len(parsed))
+	for i, r := range parsed {
+		name := texts[i]
+		if printed, ok := r.(fmt.Stringer); ok {
+			name = printed.String()
+		}
+		named[name] = r
 	}
-	var empty counter
-	w, err := s.Encrypt(&empty)
-	if err == nil {
-		err = w.Close()
+	s := &Sealer{Names: slices.Sorted(maps.Keys(named))}
+	for _, name := range s.Names {
+		s.recipients = append(s.recipients, named[name])
 	}
+	empty, err := s.Seal(nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encrypt for the recipients: %w", err)
 	}
-	s.overhead = int64(empty)
+	s.overhead = int64(len(empty))
 	return s, nil
-}
-
-// counter counts the bytes written to it.
-type counter int64
-
-func (c *counter) Write(p []byte) (int, error) {
-	*c += counter(len(p))
-	return len(p), nil
 }
 
 // StoredSize returns the bytes that a file of the given size is stored in.
@@ -67,24 +64,6 @@ func (s *Sealer) StoredSize(size int64) int64 {
 		return size
 	}
 	return s.overhead + size + max(0, (size-1)/Chunk)*chunkTag
-}
-
-// canonicalRecipients returns the recipients in the form that age prints, sorted and without repetitions.
-func canonicalRecipients(texts []string) ([]string, error) {
-	names := make([]string, 0, len(texts))
-	parsed, err := ParseRecipients(texts)
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range parsed {
-		name := texts[i]
-		if s, ok := r.(fmt.Stringer); ok {
-			name = s.String()
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
 }
 
 // ParseRecipients accepts the recipients that a backup can be encrypted for. An error repeats none of them.
@@ -111,13 +90,9 @@ func (s *Sealer) Seal(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(data); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	_, err = w.Write(data)
+	err = errors.Join(err, w.Close())
+	return b.Bytes(), err
 }
 
 // Open returns a reader of the plaintext of an age stream. ErrNoIdentity (wrapped) tells that none of the identities fits.
@@ -126,8 +101,7 @@ func Open(r io.Reader, identities []age.Identity) (io.Reader, error) {
 		return nil, ErrNoIdentity
 	}
 	plain, err := age.Decrypt(r, identities...)
-	var none *age.NoIdentityMatchError
-	if errors.As(err, &none) {
+	if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
 		return nil, fmt.Errorf("%w: %w", ErrNoIdentity, err)
 	}
 	return plain, err

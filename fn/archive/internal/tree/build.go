@@ -57,7 +57,7 @@ type Previous struct {
 }
 
 func (p *Previous) open() (*lists.Reader, error) {
-	return lists.OpenWithStamps(p.Dir, p.Digests, p.Stamps())
+	return lists.Open(p.Dir, p.Digests, p.Stamps())
 }
 
 // Result is what was built.
@@ -89,9 +89,6 @@ func Resume(ctx context.Context, opts Options) (*Builder, error) {
 	b := &Builder{Options: opts}
 	err := b.open()
 	if err == nil {
-		err = b.probe()
-	}
-	if err == nil {
 		err = b.resume(ctx)
 	}
 	if err != nil {
@@ -100,13 +97,22 @@ func Resume(ctx context.Context, opts Options) (*Builder, error) {
 	return b, nil
 }
 
+// open opens the directories and finds out what the volume can hold.
 func (b *Builder) open() (err error) {
 	if b.files, err = b.Into.Ensure(lists.FilesDir); err != nil {
 		return err
 	}
 	b.made = dirfd.Stack{Root: b.files, Flags: unix.O_PATH}
-	if b.Previous == nil {
-		return nil
+	if b.symlinks, err = b.Into.HoldsSymlinks(); err != nil {
+		return err
+	}
+	hardLinks, err := b.Into.HoldsHardLinks() // also without a tree to link from: it removes what a killed attempt left
+	if err != nil || b.Previous == nil {
+		return err
+	}
+	if !hardLinks {
+		b.Warn("volume cannot hold hard links: unchanged files are stored once for each run")
+		b.Entries.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
 	}
 	b.oldFiles, err = b.Previous.Dir.Sub(lists.FilesDir)
 	return err
@@ -145,29 +151,12 @@ func (b *Builder) Build(ctx context.Context) (*Result, error) {
 	return b.finish(ctx)
 }
 
-// probe finds out what the volume has.
-func (b *Builder) probe() error {
-	var hardLinks bool
-	var err error
-	if b.symlinks, err = b.Into.HoldsSymlinks(); err != nil {
-		return err
-	}
-	if hardLinks, err = b.Into.HoldsHardLinks(); err != nil {
-		return err
-	}
-	if !hardLinks && b.oldFiles != nil {
-		b.Warn("volume cannot hold hard links: unchanged files are stored once for each run")
-		b.Entries.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
-	}
-	return nil
-}
-
 // fill writes the entries, the lists and the journal.
 func (b *Builder) fill(ctx context.Context) (err error) {
 	if b.lists, err = lists.NewWriter(b.Into, b.Fsync); err != nil {
 		return err
 	}
-	if b.journal, err = newJournalWriter(b.Into, b.Sealer); err != nil {
+	if b.journal, err = createJournal(b.Into, journalNewName, b.Sealer); err != nil {
 		return errors.Join(err, b.lists.Close())
 	}
 	count := b.Entries.Count
@@ -200,7 +189,7 @@ func (b *Builder) collect(items []item) error {
 		}
 	}
 	b.Progress.Add(files, bytes)
-	return b.journal.flush()
+	return b.journal.out.Flush()
 }
 
 // record lists one finished entry.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -53,8 +54,8 @@ func (d *differ) compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests) (
 	if err := d.reader.Rest(); err != nil {
 		return false, err
 	}
-	if got := old.Digest(); got != digests.MTREE {
-		return false, fmt.Errorf("%s: got sha256:%s, want sha256:%s", lists.MTREEName, got, digests.MTREE)
+	if err := old.Prove(lists.MTREEName, digests.MTREE); err != nil {
+		return false, err
 	}
 	return same, nil
 }
@@ -79,7 +80,7 @@ func mark(l *walk.List, old *differ) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		exact = exact && (e.Kind == lists.File || lists.SameXattrs(e.Xattrs, xattrs))
+		exact = exact && (e.Kind == lists.File || slices.Equal(e.Xattrs, xattrs))
 		same = same && exact
 		if e.Kind == lists.File && (exact || was != nil && e.SameContent(was)) {
 			*f |= walk.Doubtful

@@ -45,10 +45,6 @@ type journalWriter struct {
 	line []byte
 }
 
-func newJournalWriter(tree *dirfd.Dir, s *seal.Sealer) (*journalWriter, error) {
-	return createJournal(tree, journalNewName, s)
-}
-
 func createJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalWriter, error) {
 	f, err := tree.Create(name)
 	if err != nil {
@@ -71,8 +67,6 @@ func (j *journalWriter) add(e *lists.Entry) error {
 	_, err := j.out.Write(j.line)
 	return err
 }
-
-func (j *journalWriter) flush() error { return j.out.Flush() }
 
 func (j *journalWriter) close() error { return errors.Join(j.out.Flush(), j.file.Close()) }
 

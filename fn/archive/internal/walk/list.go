@@ -12,16 +12,12 @@ import (
 // Flags say what the writing of an entry can save.
 type Flags byte
 
+// What the writing of an entry can save.
 const (
-	// SameFile says that the previous tree holds the file, so that a link will do.
-	SameFile Flags = 1 << iota
-	// Kept says that the partial tree holds the entry already.
-	Kept
-	// Proven says of a SameFile that its digest was recomputed and is that of the previous tree's list.
-	Proven
-	// Doubtful says that the previous tree has a file that looks the same, and nothing proves that it is: it is to be
-	// read.
-	Doubtful
+	SameFile Flags = 1 << iota // the previous tree holds the file, so that a link will do
+	Kept                       // the partial tree holds the entry already
+	Proven                     // a SameFile was read, and its digest is that of the previous tree's list
+	Doubtful                   // the previous tree has a file that looks the same: only reading it can prove that it is
 )
 
 // List is what a scan found: the entries of a directory tree in about 50 bytes each, without a pointer each.

@@ -16,10 +16,9 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
+// Bounds of what is told one by one: skipped entries, unreadable ones, or warnings.
 const (
-	// MaxListed is how many skipped entries, unreadable ones, or warnings are told one by one.
-	MaxListed = 1000
-	// MaxListedBytes bounds the bytes of what is told.
+	MaxListed      = 1000
 	MaxListedBytes = 1 << 20
 )
 

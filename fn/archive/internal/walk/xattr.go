@@ -16,13 +16,11 @@ import (
 // Attributes says which extended attributes of the source are kept.
 type Attributes byte
 
+// Which extended attributes are kept.
 const (
-	// NoAttributes looks at none.
-	NoAttributes Attributes = iota
-	// AccessLists keeps POSIX access control lists, which tell no more than modes and owners do.
-	AccessLists
-	// AllAttributes keeps those of users too.
-	AllAttributes
+	NoAttributes  Attributes = iota // none is looked at
+	AccessLists                     // POSIX access control lists, which tell no more than modes and owners do
+	AllAttributes                   // those of users too
 )
 
 // XattrReader reads the extended attributes of open files. It is for one goroutine.
