@@ -1,12 +1,10 @@
-// Package mover is what runs in a Job's pod. Backup reads the snapshot that
-// the Job mounts, writes a run with package archive, and reports how it went.
-// Inspect verifies a run and hands its objects over; Refill writes its file
-// storage. Verify reads stored runs again.
+// Package mover is what runs in a Job's pod. Backup reads the snapshot that the Job mounts, writes a run with package
+// archive, and reports how it went. Inspect verifies a run and hands its objects over; Refill writes its file storage.
+// Verify reads stored runs again.
 package mover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,9 +15,8 @@ import (
 // lockInterval is how often a volume that another writer holds is tried.
 const lockInterval = time.Second
 
-// Reporter stores what the mover reports: a value under a key of the report, as
-// package job defines them. The value must have been stored when Report returns
-// without an error.
+// Reporter stores what the mover reports: a value under a key of the report, as package job defines them. The value
+// must have been stored when Report returns without an error.
 type Reporter interface {
 	Report(ctx context.Context, key string, value any) error
 }
@@ -51,10 +48,9 @@ type Env struct {
 	LockPatience time.Duration
 }
 
-// Backup writes the run that o describes, removes those that its retention lets
-// go, and reports the result. A run that is complete already is verified and
-// reported again. The error, if any, is that of the run, else that of the
-// report; ExitCode turns it into an exit code.
+// Backup writes the run that o describes, removes those that its retention lets go, and reports the result. A run that
+// is complete already is verified and reported again. The error, if any, is that of the run, else that of the report;
+// ExitCode turns it into an exit code.
 func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 	started := env.Now()
 	progress := startProgress(ctx, env)
@@ -64,10 +60,7 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 		result = job.Result{Run: o.Run, Reason: Reason(err), Message: err.Error()}
 		result.StartTime, result.CompletionTime = started.UTC(), env.Now().UTC()
 	}
-	if reportErr := report(ctx, env.Reporter, o.Run, job.KeyResult, result); err == nil {
-		err = reportErr
-	}
-	return result, err
+	return result, report(ctx, env.Reporter, o.Run, job.KeyResult, result, err)
 }
 
 func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progress)) (job.Result, error) {
@@ -126,16 +119,14 @@ func passOn(progress func(job.Progress)) func(archive.Progress) {
 	}
 }
 
-// unlocked makes a call again while another writer holds the volume, since a
-// Job would use up its few retries long before a large backup is done. The error
-// says whether the other writer took too long or ctx has ended, since the advice
-// differs.
+// unlocked makes a call again while another writer holds the volume, since a Job would use up its few retries long
+// before a large backup is done. The error says whether the other writer took too long or ctx has ended, since the
+// advice differs.
 func unlocked[T any](ctx context.Context, patience time.Duration, progress func(job.Progress), call func() (T, error)) (T, error) {
 	tooLong := time.After(patience)
 	for {
 		result, err := call()
-		var locked *archive.LockedError
-		if !errors.As(err, &locked) {
+		if !is[*archive.LockedError](err) {
 			return result, err
 		}
 		progress(job.Progress{Phase: job.PhaseLocked})

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -21,9 +20,8 @@ type checkedObject struct {
 	data []byte
 }
 
-// checkObjects lets only those objects pass that a backup of 3scale holds: the
-// APIManager, Secrets and ConfigMaps, each of the name that its file has. It
-// also returns the APIManager.
+// checkObjects lets only those objects pass that a backup of 3scale holds: the APIManager, Secrets and ConfigMaps, each
+// of the name that its file has. It also returns the APIManager.
 func checkObjects(objects []archive.Object, m *archive.Manifest) ([]checkedObject, map[string]any, error) {
 	if len(objects) > job.MaxObjects {
 		return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d objects, more than the %d that a backup of 3scale can hold", len(objects), job.MaxObjects)}
@@ -85,15 +83,4 @@ func nameOf(object map[string]any) string {
 	meta, _ := object["metadata"].(map[string]any)
 	name, _ := meta["name"].(string)
 	return name
-}
-
-// handedObjects returns the objects without their content.
-func handedObjects(objects []checkedObject) []job.HandedObject {
-	return slices.Collect(func(yield func(job.HandedObject) bool) {
-		for _, o := range objects {
-			if !yield(o.HandedObject) {
-				return
-			}
-		}
-	})
 }

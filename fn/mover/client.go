@@ -17,8 +17,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// requestTimeout bounds each call, so that an API server that does not answer
-// cannot hold a finished run.
+// requestTimeout bounds each call, so that an API server that does not answer cannot hold a finished run.
 const requestTimeout = 15 * time.Second
 
 // fieldManager owns what the mover writes.
@@ -30,8 +29,7 @@ type Client struct {
 	namespace string
 }
 
-// NewClient returns a client that acts as the ServiceAccount of the pod that it
-// runs in.
+// NewClient returns a client that acts as the ServiceAccount of the pod that it runs in.
 func NewClient(namespace string) (*Client, error) {
 	config, err := rest.InClusterConfig()
 	if err != nil {
@@ -40,9 +38,8 @@ func NewClient(namespace string) (*Client, error) {
 	return newClient(config, namespace)
 }
 
-// newClient makes a client that knows no type but the API server's own answers:
-// a typed one would have each pod register every type there is before it begins
-// (10 of its 60 ms when nothing changed).
+// newClient makes a client that knows no type but the API server's own answers: a typed one would have each pod
+// register every type there is before it begins (10 of its 60 ms when nothing changed).
 func newClient(config *rest.Config, namespace string) (*Client, error) {
 	core := schema.GroupVersion{Version: "v1"}
 	scheme := runtime.NewScheme()
@@ -133,8 +130,7 @@ type secretHandover struct {
 // Parts implements Handover.
 func (h *secretHandover) Parts() int { return len(h.names) }
 
-// Put implements Handover. It replaces all data of the Secret, also what an
-// earlier try of another run left in it.
+// Put implements Handover. It replaces all data of the Secret, also what an earlier try of another run left in it.
 func (h *secretHandover) Put(ctx context.Context, part int, data map[string][]byte) error {
 	patch := []map[string]any{{"op": "add", "path": "/data", "value": data}}
 	return h.client.patch(ctx, types.JSONPatchType, "secrets", h.names[part], patch)

@@ -20,41 +20,31 @@ type failure struct {
 func (e *failure) Error() string { return e.err.Error() }
 func (e *failure) Unwrap() error { return e.err }
 
-// Reason returns the reason for an error of Backup, Inspect, Refill or Verify: one
-// of [job.Failures].
+// Reason returns the reason for an error of Backup, Inspect, Refill or Verify: one of [job.Failures].
 func Reason(err error) string {
-	var (
-		own        *failure
-		notEmpty   *archive.NotEmptyError
-		usage      *archive.UsageError
-		locked     *archive.LockedError
-		noSpace    *archive.NoSpaceError
-		cannotRead *archive.UnreadableError
-		integrity  *archive.IntegrityError
-		version    *archive.VersionError
-	)
-	switch {
-	case errors.As(err, &own):
+	if own, ok := errors.AsType[*failure](err); ok {
 		return own.reason
+	}
+	switch {
 	case errors.Is(err, archive.ErrRunNotFound):
 		return v1alpha1.ReasonRunNotFound
 	case errors.Is(err, archive.ErrNoIdentity):
 		return v1alpha1.ReasonDecryptionFailed
-	case errors.As(err, &notEmpty):
+	case is[*archive.NotEmptyError](err):
 		return v1alpha1.ReasonNotEmpty
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return v1alpha1.ReasonInterrupted
-	case errors.As(err, &usage):
+	case is[*archive.UsageError](err):
 		return v1alpha1.ReasonUsage
-	case errors.As(err, &version):
+	case is[*archive.VersionError](err):
 		return v1alpha1.ReasonUnsupportedFormat
-	case errors.As(err, &locked):
+	case is[*archive.LockedError](err):
 		return v1alpha1.ReasonLocked
-	case errors.As(err, &noSpace):
+	case is[*archive.NoSpaceError](err):
 		return v1alpha1.ReasonNoSpace
-	case errors.As(err, &integrity):
+	case is[*archive.IntegrityError](err):
 		return v1alpha1.ReasonIntegrity
-	case errors.As(err, &cannotRead):
+	case is[*archive.UnreadableError](err):
 		return v1alpha1.ReasonUnreadable
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
 		return v1alpha1.ReasonVolumeNotWritable
@@ -62,8 +52,13 @@ func Reason(err error) string {
 	return v1alpha1.ReasonIO
 }
 
-// ExitCode returns the exit code for an error of Backup, Inspect, Refill or
-// Verify; 0 without one.
+// is reports whether an error is one of a type, or wraps one.
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// ExitCode returns the exit code for an error of Backup, Inspect, Refill or Verify; 0 without one.
 func ExitCode(err error) int {
 	if err == nil {
 		return job.ExitOK

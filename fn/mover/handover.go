@@ -12,13 +12,13 @@ import (
 type Handover interface {
 	// Parts returns how many parts there is room for.
 	Parts() int
-	// Put stores a part, counted from 0, in place of all that it held. It must
-	// have been stored when Put returns without an error.
+	// Put stores a part, counted from 0, in place of all that it held. It must have been stored when Put returns
+	// without an error.
 	Put(ctx context.Context, part int, data map[string][]byte) error
 }
 
-// pack distributes objects over parts, in their order, and notes in each object
-// where it lies. One that is larger than a part is cut into pieces.
+// pack distributes objects over parts, in their order, and notes in each object where it lies. One that is larger than
+// a part is cut into pieces.
 func pack(objects []checkedObject) []map[string][]byte {
 	var parts []map[string][]byte
 	room := 0

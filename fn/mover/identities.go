@@ -14,8 +14,8 @@ import (
 	"threescale.dev/backup/fn/archive"
 )
 
-// readIdentities reads the age identities of all *.agekey files of a folder;
-// none without a folder. An error never tells what a file holds.
+// readIdentities reads the age identities of all *.agekey files of a folder; none without a folder. An error never
+// tells what a file holds.
 func readIdentities(dir string) ([]age.Identity, error) {
 	if dir == "" {
 		return nil, nil
@@ -42,8 +42,7 @@ func readIdentities(dir string) ([]age.Identity, error) {
 	return identities, nil
 }
 
-// explainDecryption says for whom a run is encrypted if none of the given
-// identities decrypts it.
+// explainDecryption says for whom a run is encrypted if none of the given identities decrypts it.
 func explainDecryption(err error, m *archive.Manifest, identities []age.Identity) error {
 	if m == nil || m.Encryption == nil || !errors.Is(err, archive.ErrNoIdentity) {
 		return err

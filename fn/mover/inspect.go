@@ -13,11 +13,10 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// Inspect verifies every digest of a run, decrypts its objects, compares its
-// file storage with what is there, hands the objects over, and reports. It only
-// reads the volumes, which may be mounted read-only. It hands over nothing of a
-// damaged run. The error, if any, is that of the
-// inspection, else that of the report; ExitCode turns it into an exit code.
+// Inspect verifies every digest of a run, decrypts its objects, compares its file storage with what is there, hands the
+// objects over, and reports. It only reads the volumes, which may be mounted read-only. It hands over nothing of a
+// damaged run. The error, if any, is that of the inspection, else that of the report; ExitCode turns it into an exit
+// code.
 func Inspect(ctx context.Context, o job.InspectOptions, env Env) (job.Inspection, error) {
 	progress := startProgress(ctx, env)
 	i := &inspector{options: o, env: env, progress: progress.set, result: job.Inspection{Run: o.Run}}
@@ -26,18 +25,14 @@ func Inspect(ctx context.Context, o job.InspectOptions, env Env) (job.Inspection
 	i.result.Completed = err == nil
 	if err != nil {
 		i.result.Reason, i.result.Message, i.result.Objects = Reason(err), err.Error(), nil
-		var damaged *archive.IntegrityError
-		if errors.As(err, &damaged) {
+		if damaged, ok := errors.AsType[*archive.IntegrityError](err); ok {
 			for _, p := range damaged.Problems {
 				i.result.Problems = append(i.result.Problems, p.String())
 			}
 		}
 	}
 	result := i.result.Bounded()
-	if reportErr := report(ctx, env.Reporter, result.Run, job.KeyInspection, result); err == nil {
-		err = reportErr
-	}
-	return result, err
+	return result, report(ctx, env.Reporter, result.Run, job.KeyInspection, result, err)
 }
 
 // inspector is one call of Inspect.
@@ -89,8 +84,8 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 	return i.handOver(ctx, objects)
 }
 
-// checkManifest returns an error if the manifest of a run does not have the digest
-// want; an empty digest is not compared.
+// checkManifest returns an error if the manifest of a run does not have the digest want; an empty digest is not
+// compared.
 func checkManifest(info archive.RunInfo, want string) error {
 	switch {
 	case want == "" || info.ManifestSHA256 == want:
@@ -101,8 +96,8 @@ func checkManifest(info archive.RunInfo, want string) error {
 	return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced on the volume, or another run is meant", info.ID, info.ManifestSHA256, want)}
 }
 
-// resolve returns the run that is meant. If the newest run is damaged it is not
-// passed over: nobody wants an older one restored without being asked.
+// resolve returns the run that is meant. If the newest run is damaged it is not passed over: nobody wants an older one
+// restored without being asked.
 func resolve(volume *archive.Volume, run string) (string, error) {
 	if run != archive.Latest {
 		return run, nil
@@ -215,6 +210,9 @@ func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error
 			return err
 		}
 	}
-	i.result.Objects, i.result.HandoverSHA256 = handedObjects(objects), job.HandoverDigest(parts)
+	for _, o := range objects {
+		i.result.Objects = append(i.result.Objects, o.HandedObject)
+	}
+	i.result.HandoverSHA256 = job.HandoverDigest(parts)
 	return nil
 }

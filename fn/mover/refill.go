@@ -2,16 +2,14 @@ package mover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 )
 
-// Refill writes the file storage of a run into a directory, and reports. A
-// refill that was interrupted goes on when it is tried again; one that is done
-// is reported again. The error, if any, is that of the refill, else that of the
+// Refill writes the file storage of a run into a directory, and reports. A refill that was interrupted goes on when it
+// is tried again; one that is done is reported again. The error, if any, is that of the refill, else that of the
 // report; ExitCode turns it into an exit code.
 func Refill(ctx context.Context, o job.RefillOptions, env Env) (job.RefillResult, error) {
 	result := job.RefillResult{Run: o.Run, StartTime: env.Now().UTC()}
@@ -28,10 +26,7 @@ func Refill(ctx context.Context, o job.RefillOptions, env Env) (job.RefillResult
 		result.Warnings = restored.Warnings
 	}
 	result = result.Bounded()
-	if reportErr := report(ctx, env.Reporter, o.Run, job.KeyRefill, result); err == nil {
-		err = reportErr
-	}
-	return result, err
+	return result, report(ctx, env.Reporter, o.Run, job.KeyRefill, result, err)
 }
 
 func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(job.Progress)) (*archive.Restored, error) {
@@ -58,8 +53,7 @@ func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(job
 			Existing: archive.Existing(o.Existing), Identities: identities, Progress: passOn(progress),
 		})
 	})
-	var notEmpty *archive.NotEmptyError
-	if errors.As(err, &notEmpty) {
+	if is[*archive.NotEmptyError](err) {
 		err = fmt.Errorf("%w: move it away, or choose what becomes of existing files (Overwrite, Mirror or Skip in place of %s)", err, o.Existing)
 	}
 	return restored, explainDecryption(err, info.Manifest, identities)

@@ -51,7 +51,7 @@ func (o *outage) Put(ctx context.Context, _ int, _ map[string][]byte) error { re
 // is made for the two minutes that are promised.
 func TestOutages(t *testing.T) {
 	calls := map[string]func(context.Context, *outage) error{
-		"Report":   func(ctx context.Context, o *outage) error { return report(ctx, o, "r1", job.KeyResult, job.Result{}) },
+		"Report":   func(ctx context.Context, o *outage) error { return report(ctx, o, "r1", job.KeyResult, job.Result{}, nil) },
 		"HandOver": func(ctx context.Context, o *outage) error { return handOver(ctx, o, []map[string][]byte{{}}) },
 		"Begun": func(ctx context.Context, o *outage) error {
 			_, err := witnessOf("r1", Env{Reporter: o}).Begun(ctx)
@@ -119,8 +119,8 @@ func TestOutageOfAStoppedPod(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
 		begin := time.Now()
-		require.ErrorIs(t, report(ctx, &outage{away: time.Hour}, "r1", job.KeyResult, job.Result{}), errRestarts)
+		require.ErrorIs(t, report(ctx, &outage{away: time.Hour}, "r1", job.KeyResult, job.Result{}, nil), errRestarts)
 		assert.Equal(t, resultPatienceStopping, time.Since(begin))
-		require.NoError(t, report(ctx, &outage{away: 3 * time.Second}, "r1", job.KeyResult, job.Result{}))
+		require.NoError(t, report(ctx, &outage{away: 3 * time.Second}, "r1", job.KeyResult, job.Result{}, nil))
 	})
 }

@@ -14,13 +14,12 @@ import (
 	"threescale.dev/backup/fn/timezone"
 )
 
-// adviceTime bounds how long a run that failed looks for what could be freed:
-// a volume over a network may take minutes to list.
+// adviceTime bounds how long a run that failed looks for what could be freed: a volume over a network may take minutes
+// to list.
 const adviceTime = time.Minute
 
-// Installation identifies the 3scale that a run is of: a volume may hold runs of
-// several. The UID of the APIManager is no part of it, since a restored one is the
-// same installation.
+// Installation identifies the 3scale that a run is of: a volume may hold runs of several. The UID of the APIManager is
+// no part of it, since a restored one is the same installation.
 type Installation struct{ Namespace, APIManager string }
 
 // InstallationOf returns whose backup a run is.
@@ -28,13 +27,11 @@ func InstallationOf(m *archive.Manifest) Installation {
 	return Installation{Namespace: m.Source.Namespace, APIManager: m.Source.APIManager}
 }
 
-// Decide says which runs of an installation a policy keeps, newest first. Only
-// complete runs are counted and can go: those that are damaged, of a newer
-// format, partial, or the operator's are not in the answer, nor those of other
-// installations. Beyond what the policy says, the newest run that holds the file
-// storage stays: runs without it, however many, are no backup of it. The order of
-// runs is that of the volume; a start that contradicts it, or the time it is now,
-// was read from a clock that was wrong.
+// Decide says which runs of an installation a policy keeps, newest first. Only complete runs are counted and can go:
+// those that are damaged, of a newer format, partial, or the operator's are not in the answer, nor those of other
+// installations. Beyond what the policy says, the newest run that holds the file storage stays: runs without it,
+// however many, are no backup of it. The order of runs is that of the volume; a start that contradicts it, or the time
+// it is now, was read from a clock that was wrong.
 func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, now time.Time) []retention.Decision {
 	var counted []retention.Run
 	withFiles := make(map[string]bool)
@@ -76,8 +73,8 @@ func policyOf(r job.Retention) (retention.Policy, error) {
 	return policy, nil
 }
 
-// pruner is what happens on a volume after a run has verified: it mends earlier
-// runs, if damage is known, and removes what a policy lets go.
+// pruner is what happens on a volume after a run has verified: it mends earlier runs, if damage is known, and removes
+// what a policy lets go.
 type pruner struct {
 	volume   *archive.Volume
 	policy   retention.Policy
@@ -90,8 +87,26 @@ type pruner struct {
 	warnings []string
 }
 
-// prune applies the policy after a run that verified. That run is on the volume
-// whatever happens, so a failure is a warning.
+// mend repairs files of earlier runs that the run has too, which was just proven. That run is on the volume whatever
+// happens, so a failure is a warning.
+func (p *pruner) mend(ctx context.Context, run string) {
+	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.MendResult, error) {
+		return p.volume.Mend(ctx, archive.MendOptions{Run: run, Holder: p.env.Hostname})
+	})
+	if err != nil {
+		p.warnf("earlier runs were not mended: %v", err)
+		return
+	}
+	for _, warning := range result.Warnings {
+		p.warnf("%s", warning)
+	}
+	if result.Files > 0 {
+		p.warnf("%d damaged files of earlier runs were replaced by good copies", result.Files)
+	}
+}
+
+// prune applies the policy after a run that verified. That run is on the volume whatever happens, so a failure is a
+// warning.
 func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 	if p.policy.KeepsAll() {
 		return
@@ -119,8 +134,8 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 	}
 }
 
-// unread returns an error while a restore reads the volume. A restore reads in more
-// than one pod, and between two of them no lock holds the run.
+// unread returns an error while a restore reads the volume. A restore reads in more than one pod, and between two of
+// them no lock holds the run.
 func (p *pruner) unread(ctx context.Context) error {
 	readers, ok := p.env.Reporter.(Readers)
 	if !ok {
@@ -137,9 +152,8 @@ func (p *pruner) unread(ctx context.Context) error {
 	return err
 }
 
-// going returns the runs that the policy lets go, oldest first. Neither the run
-// that was just written nor the newest is among them: they are two runs if another
-// writer was faster.
+// going returns the runs that the policy lets go, oldest first. Neither the run that was just written nor the newest is
+// among them: they are two runs if another writer was faster.
 func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	runs, err := p.volume.Runs()
 	if err != nil {
@@ -154,10 +168,9 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	return slices.DeleteFunc(goingOf(decisions), func(id string) bool { return id == written.Run }), nil
 }
 
-// counted leaves out the runs that may be forged: those whose digests are not the
-// known ones, and those of unknown digests that come after a known run, since the
-// status forgets the oldest runs first. Like damaged runs, they displace no other,
-// and stay for somebody to look at.
+// counted leaves out the runs that may be forged: those whose digests are not the known ones, and those of unknown
+// digests that come after a known run, since the status forgets the oldest runs first. Like damaged runs, they displace
+// no other, and stay for somebody to look at.
 func (p *pruner) counted(runs []archive.RunInfo, written string) []archive.RunInfo {
 	var counted []archive.RunInfo
 	afterKnown := false
@@ -175,8 +188,8 @@ func (p *pruner) counted(runs []archive.RunInfo, written string) []archive.RunIn
 	return counted
 }
 
-// tellUncounted names the runs of an installation that stay because they may be
-// forged, some of them where there are many.
+// tellUncounted names the runs of an installation that stay because they may be forged, some of them where there are
+// many.
 func (p *pruner) tellUncounted(runs, counted []archive.RunInfo, of Installation) {
 	const most = 5
 	var ids []string
@@ -207,10 +220,6 @@ func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
 	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.RemoveResult, error) {
 		return p.volume.Remove(ctx, archive.RemoveOptions{Run: run, Holder: p.env.Hostname})
 	})
-	var (
-		inUse  *archive.InUseError
-		locked *archive.LockedError
-	)
 	if result != nil { // also with an error, when not all is gone
 		p.removed = append(p.removed, run)
 		p.freed += result.FreedBytes
@@ -224,11 +233,11 @@ func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
 		p.warnf("%v", err)
 		return ctx.Err() == nil
 	case errors.Is(err, archive.ErrRunNotFound): // another writer's retention was faster
-	case errors.As(err, &inUse):
+	case is[*archive.InUseError](err):
 		p.warnf("run %q would go by the retention and stays until the next run: it is being read", run)
 	default:
 		p.warnf("run %q would go by the retention and stays: %v", run, err)
-		return !errors.As(err, &locked) && ctx.Err() == nil
+		return !is[*archive.LockedError](err) && ctx.Err() == nil
 	}
 	return true
 }
@@ -241,19 +250,18 @@ func (p *pruner) warnf(format string, args ...any) {
 	}
 }
 
-// tell adds what was done to the result. Its warnings come before those of the
-// manifest, since a long list is cut at its end.
+// tell adds what was done to the result. Its warnings come before those of the manifest, since a long list is cut at
+// its end.
 func (p *pruner) tell(result *job.Result, manifest *archive.Manifest) {
 	result.Removed, result.FreedBytes = job.BoundedIDs(p.removed), p.freed
 	fromManifest := slices.DeleteFunc(slices.Clone(manifest.Warnings), func(w string) bool { return slices.Contains(p.warnings, w) })
 	result.Warnings = job.Bounded(append(p.warnings, fromManifest...))
 }
 
-// advise says, for a run that found no space, what could be freed. Nothing is
-// removed before a new run has verified: until then nobody knows whether there will be one.
+// advise says, for a run that found no space, what could be freed. Nothing is removed before a new run has verified:
+// until then nobody knows whether there will be one.
 func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
-	var noSpace *archive.NoSpaceError
-	if !errors.As(err, &noSpace) {
+	if !is[*archive.NoSpaceError](err) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, adviceTime)

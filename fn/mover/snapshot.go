@@ -20,8 +20,8 @@ type snapshot struct {
 	Objects     []archive.Object
 }
 
-// readSnapshot reads the folder that package job describes. Secrets are put
-// together from their metadata and their values.
+// readSnapshot reads the folder that package job describes. Secrets are put together from their metadata and their
+// values.
 func readSnapshot(dir string) (*snapshot, error) {
 	s := &snapshot{}
 	data, err := os.ReadFile(filepath.Join(dir, job.DescriptionFile))
@@ -94,8 +94,8 @@ func (s *snapshot) addSecret(dir, name string) error {
 	return nil
 }
 
-// names lists a folder in order; one that does not exist is empty. The kubelet
-// keeps its own entries in a projected volume, which begin with two dots.
+// names lists a folder in order; one that does not exist is empty. The kubelet keeps its own entries in a projected
+// volume, which begin with two dots.
 func names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {

@@ -11,15 +11,12 @@ import (
 	"threescale.dev/backup/fn/archive"
 )
 
-// Verify recomputes every digest of one run or of all, and reports what it
-// found. It only reads the volume, which may be mounted read-only, does not wait
-// for a writer, and needs no key.
+// Verify recomputes every digest of one run or of all, and reports what it found. It only reads the volume, which may
+// be mounted read-only, does not wait for a writer, and needs no key.
 //
-// Damage is what it looks for, and no error: the verification is complete, the
-// report names the damage, and the exit code is 0, since the Job did its work and
-// another try would find the same. The error, if any, is that of a
-// volume that could not be read or of an interruption, else that of the report;
-// ExitCode turns it into an exit code.
+// Damage is what it looks for, and no error: the verification is complete, the report names the damage, and the exit
+// code is 0, since the Job did its work and another try would find the same. The error, if any, is that of a volume
+// that could not be read or of an interruption, else that of the report; ExitCode turns it into an exit code.
 func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification, error) {
 	result := job.Verification{StartTime: env.Now().UTC()}
 	progress := startProgress(ctx, env)
@@ -33,10 +30,7 @@ func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification
 		describeDamage(&result, found)
 	}
 	result = result.Bounded()
-	if reportErr := report(ctx, env.Reporter, o.Run, job.KeyVerification, result); err == nil {
-		err = reportErr
-	}
-	return result, err
+	return result, report(ctx, env.Reporter, o.Run, job.KeyVerification, result, err)
 }
 
 // verifyRuns reads what the options name.
@@ -61,8 +55,8 @@ func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Prog
 	return found, denied(err)
 }
 
-// latestKnown returns the run to verify: for the latest, the one that is known to
-// be. Another may have been added that says of itself that it is newer.
+// latestKnown returns the run to verify: for the latest, the one that is known to be. Another may have been added that
+// says of itself that it is newer.
 func latestKnown(runs []archive.RunInfo, o job.VerifyOptions) string {
 	there := slices.ContainsFunc(runs, func(r archive.RunInfo) bool { return r.ID == o.ExpectRun && r.State != archive.Partial })
 	if o.Run == job.Latest && there {
@@ -71,8 +65,8 @@ func latestKnown(runs []archive.RunInfo, o job.VerifyOptions) string {
 	return o.Run
 }
 
-// expected returns the digests to compare with, by run: those of runs that must be
-// there, and those of known runs that are still there, since retention removes runs.
+// expected returns the digests to compare with, by run: those of runs that must be there, and those of known runs that
+// are still there, since retention removes runs.
 func expected(runs []archive.RunInfo, o job.VerifyOptions) map[string]string {
 	expect := make(map[string]string)
 	known := job.KnownManifests(o.Known)
@@ -98,8 +92,7 @@ func denied(err error) error {
 // describeDamage puts what was found into the report.
 func describeDamage(result *job.Verification, found *archive.VolumeReport) {
 	result.Runs, result.Files, result.Bytes = found.Verified, found.Files, found.Bytes
-	var damaged *archive.DamagedRunsError
-	if errors.As(found.Err(), &damaged) {
+	if damaged, ok := errors.AsType[*archive.DamagedRunsError](found.Err()); ok {
 		result.DamagedRuns = damaged.Runs
 	}
 	for _, damage := range found.Damages() {
