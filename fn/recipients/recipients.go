@@ -42,15 +42,14 @@ func Parse(texts []string) ([]age.Recipient, error) {
 
 // parse reads one recipient.
 func parse(text string) (age.Recipient, error) {
+	if err := Refuse(text); err != nil {
+		return nil, err
+	}
 	var recipient age.Recipient
 	err := errors.New("unknown")
 	switch {
-	case isPrivate(text):
-		return nil, errors.New("is a private key, and whoever could read it has it now: make a new one, and give its recipient")
 	case strings.HasPrefix(text, "age1pq1"):
 		recipient, err = age.ParseHybridRecipient(text)
-	case isPlugin(text):
-		return nil, errors.New("is a recipient of an age plugin, which would need a program of its own: give " + give)
 	case strings.HasPrefix(text, "age1"):
 		recipient, err = age.ParseX25519Recipient(text)
 	case strings.HasPrefix(text, "ssh-"):
@@ -62,13 +61,16 @@ func parse(text string) (age.Recipient, error) {
 	return recipient, nil
 }
 
-func isPrivate(text string) bool {
+// Refuse returns what is wrong with a text that nobody may encrypt for: a private key, or the
+// recipient of a plugin, a program that would be started. That recipient is age1<name>1<data>, since
+// Bech32 has no 1 in its data, and age1pq1<data> is age's own. The error does not repeat the text.
+func Refuse(text string) error {
 	upper := strings.ToUpper(text)
-	return strings.HasPrefix(upper, "AGE-SECRET-KEY-") || strings.HasPrefix(upper, "AGE-PLUGIN-") || strings.Contains(upper, "PRIVATE KEY")
-}
-
-// isPlugin reports whether text is the recipient of a plugin, age1<name>1<data>:
-// Bech32 has no 1 in its data.
-func isPlugin(text string) bool {
-	return strings.HasPrefix(text, "age1") && strings.Count(text, "1") > 1
+	switch {
+	case strings.HasPrefix(upper, "AGE-SECRET-KEY-"), strings.HasPrefix(upper, "AGE-PLUGIN-"), strings.Contains(upper, "PRIVATE KEY"):
+		return errors.New("is a private key, and whoever could read it has it now: make a new one, and give its recipient")
+	case strings.HasPrefix(text, "age1") && !strings.HasPrefix(text, "age1pq1") && strings.Count(text, "1") > 1:
+		return errors.New("is a recipient of an age plugin, which would need a program of its own: give " + give)
+	}
+	return nil
 }

@@ -74,8 +74,7 @@ func TestUsesNothingAround(t *testing.T) {
 		"gcp_kms: projects/a", "pgp: FBC7B9E2A4F9289AC0C1D4843D16CEE4A27381B4", "hckms: [\"x:a\"]", "age: age1yubikey1q0rse",
 	} {
 		_, err := sops.ForRepository(repository(map[string]string{".sops.yaml": "creation_rules: [{" + keys + ", " + scopeLine + "}]"})).Encrypt(secretPath, []byte(secret))
-		var refused *sops.RuleError
-		require.ErrorAs(t, err, &refused, keys)
+		require.ErrorContains(t, err, `by creation rule 1 of ".sops.yaml"`, keys)
 	}
 	_, err = os.Stat(trap)
 	require.ErrorIs(t, err, fs.ErrNotExist, "a program was started")
@@ -90,7 +89,7 @@ func TestUsesNothingAround(t *testing.T) {
 func TestImports(t *testing.T) {
 	allowed := []string{
 		"github.com/getsops/sops/v3", "github.com/getsops/sops/v3/aes", "github.com/getsops/sops/v3/age",
-		"github.com/getsops/sops/v3/keyservice", "github.com/getsops/sops/v3/stores", "github.com/getsops/sops/v3/version", "google.golang.org/grpc", "go.yaml.in/yaml/v3",
+		"github.com/getsops/sops/v3/keyservice", "github.com/getsops/sops/v3/stores", "github.com/getsops/sops/v3/version", "google.golang.org/grpc", "go.yaml.in/yaml/v3", "threescale.dev/backup/fn/recipients",
 		"bytes", "context", "errors", "fmt", "io", "io/fs", "path", "reflect", "regexp", "slices", "strings", "time",
 	}
 	files, err := filepath.Glob("*.go")

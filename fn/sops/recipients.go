@@ -3,6 +3,7 @@ package sops
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,19 +11,19 @@ import (
 	"github.com/getsops/sops/v3/age"
 	"github.com/getsops/sops/v3/keyservice"
 	"google.golang.org/grpc"
+
+	"threescale.dev/backup/fn/recipients"
 )
 
 // masterKey returns the key of a recipient: an X25519 key of age (age1...), a hybrid one (age1pq1...) or a public key of SSH.
 // No error repeats the recipient.
 func masterKey(recipient string) (*age.MasterKey, error) {
 	recipient = strings.TrimSpace(recipient)
-	switch {
-	case recipient == "":
+	if recipient == "" {
 		return nil, errors.New("it is empty: remove it, or give an age recipient (age1...)")
-	case strings.HasPrefix(strings.ToUpper(recipient), "AGE-SECRET-KEY-"), strings.HasPrefix(strings.ToUpper(recipient), "AGE-PLUGIN-"), strings.Contains(recipient, "PRIVATE KEY"):
-		return nil, errors.New("it is a private key, and whoever could read it has it now: make a new one, and give its recipient (age1..., as age-keygen prints it)")
-	case isPlugin(recipient):
-		return nil, errors.New("it is a recipient of an age plugin, which would need a program of its own: give a recipient of age (age1...) or an SSH public key")
+	}
+	if err := recipients.Refuse(recipient); err != nil {
+		return nil, fmt.Errorf("it %w", err)
 	}
 	key, err := age.MasterKeyFromRecipient(recipient)
 	if err != nil {
@@ -31,21 +32,15 @@ func masterKey(recipient string) (*age.MasterKey, error) {
 	return key, nil
 }
 
-// isPlugin tells whether SOPS would start a program to encrypt for a recipient. The human-readable part of a Bech32 text ends at its
-// last 1, and the data after it holds none: a plugin's recipient is age1<name>1<data>, where age1pq1 is age's own.
-func isPlugin(recipient string) bool {
-	return strings.HasPrefix(recipient, "age1") && !strings.HasPrefix(recipient, "age1pq1") && strings.Count(recipient, "1") > 1
-}
-
 // keyGroups returns new keys for groups of recipients: whoever encrypts stores the encrypted data key in them.
 func keyGroups(groups [][]string) ([]sopsapi.KeyGroup, error) {
 	var out []sopsapi.KeyGroup
-	for _, recipients := range groups {
+	for _, texts := range groups {
 		var group sopsapi.KeyGroup
-		for i, recipient := range recipients {
+		for i, recipient := range texts {
 			key, err := masterKey(recipient)
 			if err != nil {
-				return nil, &RecipientError{Index: i + 1, Err: err}
+				return nil, fmt.Errorf("cannot encrypt for age recipient %d: %w", i+1, err)
 			}
 			group = append(group, key)
 		}
@@ -55,9 +50,9 @@ func keyGroups(groups [][]string) ([]sopsapi.KeyGroup, error) {
 }
 
 // unique trims recipients and leaves out repetitions; the first of each stays where it is.
-func unique(recipients []string) []string {
+func unique(texts []string) []string {
 	var out []string
-	for _, recipient := range recipients {
+	for _, recipient := range texts {
 		if recipient = strings.TrimSpace(recipient); !slices.Contains(out, recipient) {
 			out = append(out, recipient)
 		}

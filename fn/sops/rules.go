@@ -97,7 +97,7 @@ func chooseRule(config string, data []byte, file string) (rule, error) {
 	return rule{}, ErrNoMatch
 }
 
-// check says whether a scope is one that SOPS accepts. SOPS itself takes a malformed expression for one that matches nothing.
+// check fails unless SOPS accepts the scope. SOPS itself takes a malformed expression for one that matches nothing.
 func (s scope) check() error {
 	given := 0
 	for _, text := range []string{s.UnencryptedSuffix, s.EncryptedSuffix, s.UnencryptedRegex, s.EncryptedRegex, s.UnencryptedCommentRegex, s.EncryptedCommentRegex} {
@@ -188,7 +188,7 @@ func recipientsOf(age any) ([]string, error) {
 		for i, item := range age {
 			text, ok := item.(string)
 			if !ok {
-				return nil, &RecipientError{Index: i + 1, Err: errors.New("it is not a text: quote it")}
+				return nil, fmt.Errorf("cannot encrypt for age recipient %d: it is not a text: quote it", i+1)
 			}
 			out = append(out, strings.Split(text, ",")...)
 		}
@@ -198,7 +198,7 @@ func recipientsOf(age any) ([]string, error) {
 	}
 }
 
-// onlyAge says whether a rule or a key group needs what is not supported here, or has a key that no version of SOPS known here has.
+// onlyAge fails if a rule or a key group needs what is not supported here, or has a key that no version of SOPS known here has.
 func onlyAge(other map[string]any) error {
 	var services, unknown []string
 	for name, value := range other {
@@ -222,7 +222,7 @@ func onlyAge(other map[string]any) error {
 	return nil
 }
 
-// isEmpty tells whether a list of keys names none.
+// isEmpty reports whether a list of keys names none.
 func isEmpty(value any) bool {
 	switch value := value.(type) {
 	case nil:

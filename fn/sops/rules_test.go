@@ -160,9 +160,7 @@ func TestRefusesRules(t *testing.T) {
 				t.Error("something came out of it")
 			}
 			for _, err := range []error{ahead, err} {
-				var refused *sops.RuleError
-				require.ErrorAs(t, err, &refused, c.reason)
-				assert.Equal(t, ".sops.yaml", refused.Config)
+				require.ErrorContains(t, err, `".sops.yaml": `, c.reason)
 				assert.ErrorContains(t, err, c.message)
 				assert.NotContains(t, fmt.Sprintf("%+v", err), canary)
 				assert.NotContains(t, fmt.Sprintf("%+v", err), "AGE-SECRET-KEY-1"+strings.TrimPrefix(id, "AGE-SECRET-KEY-1")[:6])

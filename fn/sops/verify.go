@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// verify says whether an encrypted manifest is what may be committed: all values of the valueFields encrypted,
+// verify fails unless an encrypted manifest is what may be committed: all values of the valueFields encrypted,
 // everything else as in the plaintext, and the whole decrypting to the plaintext with a MAC that fits.
 func verify(plaintext *yaml.Node, encrypted, key []byte) error {
 	plain, err := branchOf(plaintext)
@@ -48,7 +48,7 @@ func verify(plaintext *yaml.Node, encrypted, key []byte) error {
 	return nil
 }
 
-// compare says whether a manifest was encrypted where it has to be, and nowhere else.
+// compare fails unless a manifest was encrypted where it has to be, and nowhere else.
 func compare(plain, encrypted sopsapi.TreeBranch) error {
 	if len(plain) != len(encrypted) {
 		return errors.New("what SOPS wrote has other keys than what it was given")
@@ -69,7 +69,7 @@ func compare(plain, encrypted sopsapi.TreeBranch) error {
 	return nil
 }
 
-// compareValues says whether all values of one of the valueFields were encrypted. SOPS leaves an empty text as it is.
+// compareValues fails unless all values of one of the valueFields were encrypted. SOPS leaves an empty text as it is.
 func compareValues(want, got sopsapi.TreeItem) error {
 	plain, ok := want.Value.(sopsapi.TreeBranch)
 	encrypted, okay := got.Value.(sopsapi.TreeBranch)
