@@ -3,6 +3,7 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"strings"
 	"time"
@@ -72,14 +73,8 @@ func (c Commit) check() error {
 }
 
 // lines iterates over the lines of a message, however they end.
-func lines(message string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for line := range strings.FieldsFuncSeq(message, func(r rune) bool { return r == '\n' || r == '\r' }) {
-			if !yield(line) {
-				return
-			}
-		}
-	}
+func lines(message string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(message, func(r rune) bool { return r == '\n' || r == '\r' })
 }
 
 // message is the whole message: the trailer joins the trailers that the message ends with, if any.

@@ -1,9 +1,10 @@
 package publish
 
 import (
-	"container/heap"
 	"context"
 	"errors"
+	"slices"
+	"sort"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -14,7 +15,7 @@ import (
 // history walks commits, the newest first, as far as they are stored.
 type history struct {
 	storer  storer.EncodedObjectStorer
-	queue   commits
+	queue   []*object.Commit // the newest first
 	queued  map[plumbing.Hash]struct{}
 	looked  int
 	missing bool // there are older commits that are not stored
@@ -43,7 +44,8 @@ func (h *history) push(hash plumbing.Hash) error {
 		return err
 	}
 	h.queued[hash] = struct{}{}
-	heap.Push(&h.queue, found)
+	at := sort.Search(len(h.queue), func(i int) bool { return h.queue[i].Committer.When.Before(found.Committer.When) })
+	h.queue = slices.Insert(h.queue, at, found)
 	return nil
 }
 
@@ -52,7 +54,8 @@ func (h *history) next() (*object.Commit, error) {
 	if len(h.queue) == 0 {
 		return nil, nil
 	}
-	newest := heap.Pop(&h.queue).(*object.Commit) //nolint:forcetypeassert // the queue holds nothing else
+	newest := h.queue[0]
+	h.queue = h.queue[1:]
 	h.looked++
 	for _, parent := range newest.ParentHashes {
 		if err := h.push(parent); err != nil {
@@ -83,7 +86,7 @@ func (h *history) find(ctx context.Context, trailer Trailer) (plumbing.Hash, Tra
 	return plumbing.ZeroHash, Trailer{}, ctx.Err()
 }
 
-// reaches tells whether a commit is a tip, or below one, as far as it is stored.
+// reaches reports whether a commit is a tip, or below one, as far as it is stored.
 func reaches(ctx context.Context, objects storer.EncodedObjectStorer, commit plumbing.Hash, tip plumbing.Hash) (bool, error) {
 	walk, err := newHistory(objects, tip)
 	for err == nil && ctx.Err() == nil {
@@ -96,19 +99,4 @@ func reaches(ctx context.Context, objects storer.EncodedObjectStorer, commit plu
 		}
 	}
 	return false, errors.Join(err, ctx.Err())
-}
-
-// commits is a heap of commits, the newest on top.
-type commits []*object.Commit
-
-func (c *commits) Len() int { return len(*c) }
-func (c *commits) Less(i, j int) bool {
-	return (*c)[i].Committer.When.After((*c)[j].Committer.When)
-}
-func (c *commits) Swap(i, j int) { (*c)[i], (*c)[j] = (*c)[j], (*c)[i] }
-func (c *commits) Push(x any)    { *c = append(*c, x.(*object.Commit)) } //nolint:forcetypeassert // as above
-func (c *commits) Pop() any {
-	last := (*c)[len(*c)-1]
-	*c = (*c)[:len(*c)-1]
-	return last
 }

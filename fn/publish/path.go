@@ -2,6 +2,7 @@ package publish
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -46,12 +47,7 @@ func badComponent(part string) string {
 	}
 }
 
-// below tells whether a path is in one of the folders.
+// below reports whether a path is in one of the folders.
 func below(folders []string, name string) bool {
-	for _, folder := range folders {
-		if strings.HasPrefix(name, folder+"/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(folders, func(folder string) bool { return strings.HasPrefix(name, folder+"/") })
 }

@@ -36,7 +36,7 @@ type Target struct {
 }
 
 // Change computes an edit from the files of the newest commit, which are read
-// only: an [fs.FS] that also has ReadFile, ReadDir and Stat, and that never
+// only: an [fs.FS] that also has ReadFile and Stat, opens no directory, and never
 // follows a symlink. It is called again for each try. An empty edit makes no commit.
 type Change func(ctx context.Context, files fs.FS) (Edit, error)
 

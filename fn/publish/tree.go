@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ const maxFileSize = 16 << 20
 // through, a symlink or a submodule: neither is ever followed.
 var errNotRegular = errors.New("is a symlink or a submodule, which is not followed")
 
-// tree is one commit's files as an [fs.FS], which also reads whole files and directories.
+// tree is one commit's files as an [fs.FS], which opens files and no directories.
 type tree struct {
 	ctx    context.Context
 	storer storer.EncodedObjectStorer
@@ -83,35 +84,27 @@ func (t *tree) find(op, name string) (object.TreeEntry, error) {
 }
 
 func (t *tree) Open(name string) (fs.File, error) {
-	entry, err := t.find("open", name)
+	entry, data, err := t.read(name)
 	if err != nil {
 		return nil, err
 	}
-	if entry.Mode == filemode.Dir {
-		list, err := t.ReadDir(name)
-		if err != nil {
-			return nil, err
-		}
-		return &file{info: infoOf(entry, name, 0), list: list}, nil
-	}
-	data, err := t.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	return &file{info: infoOf(entry, name, int64(len(data))), Reader: strings.NewReader(string(data))}, nil
+	return &file{bytes.NewReader(data), infoOf(entry, name, int64(len(data)))}, nil
 }
 
 // ReadFile reads a regular file of at most maxFileSize bytes.
 func (t *tree) ReadFile(name string) ([]byte, error) {
-	entry, err := t.find("read", name)
-	if err != nil {
-		return nil, err
+	_, data, err := t.read(name)
+	return data, err
+}
+
+func (t *tree) read(name string) (entry object.TreeEntry, data []byte, err error) {
+	if entry, err = t.find("read", name); err != nil {
+		return entry, nil, err
 	}
-	data, err := t.blob(entry)
-	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	if data, err = t.blob(entry); err != nil {
+		return entry, nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
-	return data, nil
+	return entry, data, nil
 }
 
 func (t *tree) blob(entry object.TreeEntry) ([]byte, error) {
@@ -143,27 +136,6 @@ func (t *tree) blob(entry object.TreeEntry) ([]byte, error) {
 	return data, errors.Join(err, reader.Close())
 }
 
-// ReadDir lists a directory, sorted by name.
-func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
-	entry, err := t.find("readdir", name)
-	if err != nil {
-		return nil, err
-	}
-	if entry.Mode != filemode.Dir {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New("is not a directory")}
-	}
-	entries, err := t.entries(entry.Hash)
-	if err != nil {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
-	}
-	list := make([]fs.DirEntry, 0, len(entries))
-	for _, each := range entries {
-		list = append(list, fs.FileInfoToDirEntry(infoOf(each, each.Name, 0)))
-	}
-	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	return list, nil
-}
-
 // Stat tells of a path; the size of a file is not known before it is opened.
 func (t *tree) Stat(name string) (fs.FileInfo, error) {
 	entry, err := t.find("stat", name)
@@ -173,37 +145,15 @@ func (t *tree) Stat(name string) (fs.FileInfo, error) {
 	return infoOf(entry, name, 0), nil
 }
 
-// file is an open file or directory of a tree.
+// file is an open file of a tree.
 type file struct {
 	io.Reader
 
 	info info
-	list []fs.DirEntry
 }
 
 func (f *file) Stat() (fs.FileInfo, error) { return f.info, nil }
 func (f *file) Close() error               { return nil }
-func (f *file) Read(p []byte) (int, error) {
-	if f.Reader == nil {
-		return 0, &fs.PathError{Op: "read", Path: f.info.name, Err: errors.New("is a directory")}
-	}
-	return f.Reader.Read(p)
-}
-
-func (f *file) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n <= 0 {
-		list := f.list
-		f.list = nil
-		return list, nil
-	}
-	if len(f.list) == 0 {
-		return nil, io.EOF
-	}
-	n = min(n, len(f.list))
-	list := f.list[:n]
-	f.list = f.list[n:]
-	return list, nil
-}
 
 // info is what a tree tells of an entry.
 type info struct {

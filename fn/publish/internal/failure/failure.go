@@ -37,7 +37,7 @@ const (
 	Internal              Reason = "Internal"              // a fault of this program; nothing was pushed
 )
 
-// Terminal tells whether trying again cannot help. A login, a known_hosts or a
+// Terminal reports whether trying again cannot help. A login, a known_hosts or a
 // rule of a server may be mended without anybody being told, so those are tried
 // again, as Flux does; a push that was refused is not, since each try is one
 // more line in somebody's audit log.
@@ -75,10 +75,7 @@ func (e *Error) Because(err error) *Error {
 	return e
 }
 
-// Terminal tells whether trying again cannot help.
-func (e *Error) Terminal() bool { return e.Reason.Terminal() }
-
-// Login tells whether it is about who asks, or whom.
+// Login reports whether it is about who asks, or whom.
 func (r Reason) Login() bool {
 	return r == AuthenticationFailed || r == HostKeyRejected || r == CertificateRejected || r == RepositoryNotFound
 }

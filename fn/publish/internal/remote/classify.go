@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -25,7 +26,7 @@ func (c *Connection) Explain(ctx context.Context, doing string, err error) *fail
 	}
 	reason, advice := classify(err)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		reason, advice = failure.Timeout, "it took longer than the timeout allows: raise it, or look at the server"
+		reason, advice = failure.Timeout, tooLong
 	}
 	detail := ""
 	if said := strings.Trim(c.redact.Clean(words(err)), ": "); said != "" && reason != failure.Timeout && reason != failure.UnsupportedRepository {
@@ -34,6 +35,13 @@ func (c *Connection) Explain(ctx context.Context, doing string, err error) *fail
 	explained := failure.New(reason, "cannot %s %q: %s%s", doing, c.URL, advice, detail)
 	return explained.Because(errors.Join(err, ctx.Err()))
 }
+
+// Advice that more than one error calls for.
+const (
+	tooLong      = "it took longer than the timeout allows: raise it, or look at the server"
+	loginRefused = "the server refuses the login: check the Secret, and that it may read and write this repository"
+	noRepository = "there is no such repository, or the login may not see it: check the URL and the Secret"
+)
 
 // words is the part of a transport's error that comes from the server, else the whole text.
 func words(err error) string {
@@ -52,11 +60,11 @@ func classify(err error) (failure.Reason, string) {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return failure.Timeout, "it took longer than the timeout allows: raise it, or look at the server"
+		return failure.Timeout, tooLong
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
-		return failure.AuthenticationFailed, "the server refuses the login: check the Secret, and that it may read and write this repository"
+		return failure.AuthenticationFailed, loginRefused
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return failure.RepositoryNotFound, "there is no such repository, or the login may not see it: check the URL and the Secret"
+		return failure.RepositoryNotFound, noRepository
 	case isCertificate(err):
 		return failure.CertificateRejected, "the server's certificate is not trusted: put the authority's certificate into the Secret as ca.crt"
 	}
@@ -68,11 +76,8 @@ func classify(err error) (failure.Reason, string) {
 }
 
 func isCertificate(err error) bool {
-	var authority x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verification *tls.CertificateVerificationError
-	return errors.As(err, &authority) || errors.As(err, &name) || errors.As(err, &invalid) || errors.As(err, &verification)
+	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) ||
+		errors.As(err, new(x509.CertificateInvalidError)) || errors.As(err, new(*tls.CertificateVerificationError))
 }
 
 func classifyStatus(code int) (failure.Reason, string) {
@@ -89,22 +94,14 @@ func classifyStatus(code int) (failure.Reason, string) {
 }
 
 func classifyText(text string) (failure.Reason, string) {
-	lower := strings.ToLower(text)
-	has := func(parts ...string) bool {
-		for _, part := range parts {
-			if strings.Contains(lower, part) {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(parts ...string) bool { return mentions(text, parts) }
 	switch {
 	case has("knownhosts:", "host key mismatch", "no common algorithm for host key", "no hostkeys available"):
 		return failure.HostKeyRejected, "the server's host key is not the one in known_hosts: compare it with what the server's owner publishes, and correct known_hosts in the Secret"
 	case has("unable to authenticate", "permission", "denied", "not allowed", "read only", "read-only", "forbidden", "unauthorized"):
-		return failure.AuthenticationFailed, "the server refuses the login: check the Secret, and that it may read and write this repository"
+		return failure.AuthenticationFailed, loginRefused
 	case has("not found", "does not exist", "not appear to be a git repository"):
-		return failure.RepositoryNotFound, "there is no such repository, or the login may not see it: check the URL and the Secret"
+		return failure.RepositoryNotFound, noRepository
 	case has("unsupported hash algorithm", "object-format=sha256", "sha256"):
 		return failure.UnsupportedRepository, "it names its objects by SHA-256, which Flux cannot read either: use a SHA-1 repository"
 	case has("http redirect"):
@@ -112,6 +109,12 @@ func classifyText(text string) (failure.Reason, string) {
 	default:
 		return failure.Unreachable, "the server cannot be reached or does not answer as a Git server"
 	}
+}
+
+// mentions reports whether one of the parts, which are in lower case, is in a text.
+func mentions(text string, parts []string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
 // races are parts of what servers say when another push came first.
@@ -125,19 +128,13 @@ var passing = []string{"internal", "timed out", "timeout", "try again", "tempora
 
 // refusal tells what a server's status of a reference means. forced says that the update was not a fast-forward.
 func refusal(status string, forced bool) failure.Reason {
-	lower := strings.ToLower(status)
-	if forced && strings.Contains(lower, "non-fast-forward") {
+	switch {
+	case forced && mentions(status, []string{"non-fast-forward"}):
 		return failure.PushRejected
-	}
-	for _, part := range races {
-		if strings.Contains(lower, part) {
-			return failure.RaceLost
-		}
-	}
-	for _, part := range passing {
-		if strings.Contains(lower, part) {
-			return failure.Unreachable
-		}
+	case mentions(status, races):
+		return failure.RaceLost
+	case mentions(status, passing):
+		return failure.Unreachable
 	}
 	return failure.PushRejected
 }
