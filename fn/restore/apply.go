@@ -82,7 +82,7 @@ func apply(o *State) Decision {
 	if !o.Compared {
 		return Act{CompareLive}
 	}
-	return inTime(o, v1alpha1.ReasonNotApplied, wait("Kustomization %q has applied commit %s, but not all live objects are as it has them; somebody else may be changing them", name, commit))
+	return inTime(o, v1alpha1.ReasonNotApplied, wait("Kustomization %q has applied commit %s, but some objects differ from it; something else may be changing them", name, commit))
 }
 
 // saying quotes why an object of Flux is not ready. Of an object in another namespace it only says
@@ -93,7 +93,7 @@ func saying(o *State, ref v1alpha1.NamespacedReference, who string, conditions [
 	case ready == nil || ready.Status == metav1.ConditionTrue || ready.Message == "":
 		return ""
 	case crossesNamespace(o.Restore, ref):
-		return fmt.Sprintf("; %s is not ready, and of another namespace: who may read it there sees why", who)
+		return fmt.Sprintf("; %s is not ready, for a reason that only those see who may read it in its namespace", who)
 	}
 	return fmt.Sprintf("; %s says: %s", who, ready.Message)
 }
@@ -112,7 +112,7 @@ func inTime(o *State, reason string, d Wait) Decision {
 		d.Retry = max(deadline.Sub(o.Now), time.Second)
 		return d
 	}
-	return Stop{Problem: stalled(reason, "%s; not within %s (spec.timeout): it goes on by itself when that happens, or ask again: %s", d.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
+	return Stop{Problem: Stalled(reason, "%s; this takes longer than %s (spec.timeout); the restore goes on by itself once it happens; to have it look now: %s", d.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
 }
 
 // lasting ends the retries of a problem once they have taken too long.
@@ -121,7 +121,7 @@ func lasting(o *State, d Stop) Decision {
 	if since == nil || requestedAgain(o.Restore) || o.Now.Before(since.Add(o.Restore.GetTimeout())) {
 		return d
 	}
-	return Stop{Problem: stalled(d.Problem.Reason, "%s; not within %s (spec.timeout): mend it, then ask again: %s", d.Problem.Message, o.Restore.GetTimeout(), AskAgain(o.Restore))}
+	return Stop{Problem: Stalled(d.Problem.Reason, "%s; it was tried for %s (spec.timeout); fix the cause, then ask again: %s", strings.TrimSuffix(d.Problem.Message, triedAgain), o.Restore.GetTimeout(), AskAgain(o.Restore))}
 }
 
 // cleanUp removes what only the restore needed.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -65,7 +67,7 @@ func operatorSays(apiManager Object) string {
 	case apiManager == nil:
 		return "; it does not exist"
 	case len(child(apiManager, "status")) == 0:
-		return "; no operator has looked at it yet; if that lasts, see whether the 3scale operator runs and watches this namespace"
+		return "; no operator has reconciled it yet; if this lasts, check that the 3scale operator runs and watches this namespace"
 	}
 	var said []string
 	parts := []string{"DeploymentsAvailable", "RoutesReady", "SecretsAvailable"}
@@ -85,28 +87,18 @@ func operatorSays(apiManager Object) string {
 	case len(notReady(apiManager)) > 0:
 		return "; the operator says that these are not ready: " + strings.Join(notReady(apiManager), ", ")
 	case conditionOf(apiManager, "Available") == nil:
-		return "; its operator has set no condition Available, which that of 3scale 2.10 and before never does: look at the pods yourself, and leave spec.kustomizationRef out to have the restore end with the commit"
+		return "; its operator sets no condition Available, as those of 3scale 2.10 and earlier never do: check the pods yourself; without spec.kustomizationRef, a restore ends with the commit"
 	}
 	return "; all Deployments are ready, so the operator waits for its Routes to be admitted: " + strings.Join(threescale.RouteHosts(apiManager), ", ")
 }
 
 // notReady lists the Deployments that the operator does not call ready.
 func notReady(apiManager Object) []string {
-	var names []string
-	for _, list := range []string{"starting", "stopped"} {
-		names = append(names, deployments(apiManager, list)...)
-	}
-	return names
+	return append(deployments(apiManager, "starting"), deployments(apiManager, "stopped")...)
 }
 
 // deployments is one of the operator's lists of Deployments or DeploymentConfigs.
 func deployments(apiManager Object, list string) []string {
-	entries, _ := child(apiManager, "status", "deployments")[list].([]any)
-	names := make([]string, 0, len(entries))
-	for _, entry := range entries {
-		if name, ok := entry.(string); ok {
-			names = append(names, name)
-		}
-	}
+	names, _, _ := unstructured.NestedStringSlice(apiManager, "status", "deployments", list)
 	return names
 }

@@ -52,12 +52,12 @@ type Problem struct { //nolint:errname // it is a state of the restore first, an
 // Error implements error.
 func (p *Problem) Error() string { return p.Reason + ": " + p.Message }
 
-// stalled returns a terminal Problem.
-func stalled(reason, format string, args ...any) *Problem {
+// Stalled returns a terminal Problem.
+func Stalled(reason, format string, args ...any) *Problem {
 	return &Problem{Reason: reason, Message: fmt.Sprintf(format, args...), Terminal: true}
 }
 
-// failing returns a Problem that is tried again.
-func failing(reason, format string, args ...any) *Problem {
+// Failing returns a Problem that is tried again.
+func Failing(reason, format string, args ...any) *Problem {
 	return &Problem{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }

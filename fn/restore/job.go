@@ -22,5 +22,5 @@ func CheckJob(r *v1alpha1.ThreeScaleRestore, assignsUID bool) *Problem {
 	for _, r := range refused {
 		told = append(told, job.Sentence(fmt.Sprintf("spec.job.%s %s", r.Field, r.Problem)))
 	}
-	return stalled(v1alpha1.ReasonJobRefused, "%s. Leave it out, or name a ServiceAccount that may make Jobs in spec.serviceAccountName", strings.Join(told, ". "))
+	return Stalled(v1alpha1.ReasonJobRefused, "%s. Leave it out, or name a ServiceAccount that may create Jobs in spec.serviceAccountName", strings.Join(told, ". "))
 }

@@ -22,7 +22,7 @@ func TestCheckJob(t *testing.T) {
 		}, nil},
 		"Root": {"the controller may make any pod", v1alpha1.JobSettings{
 			PriorityClassName: "high", PodSecurityContext: &corev1.PodSecurityContext{RunAsUser: new(int64)},
-		}, []string{"runAsUser=0", `Spec.job.priorityClassName asks for PriorityClass "high"`, "name a ServiceAccount that may make Jobs in spec.serviceAccountName"}},
+		}, []string{"runAsUser=0", `Spec.job.priorityClassName asks for PriorityClass "high"`, "name a ServiceAccount that may create Jobs in spec.serviceAccountName"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observed()

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -21,26 +22,26 @@ func checkKustomization(o *State) *Problem {
 	}
 	name := qualified(r, *r.Spec.KustomizationRef)
 	if o.NoCrossNamespaceRefs && crossesNamespace(r, *r.Spec.KustomizationRef) {
-		return stalled(v1alpha1.ReasonAccessDenied, "Kustomization %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
+		return Stalled(v1alpha1.ReasonAccessDenied, "Kustomization %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
 	}
 	k, overlay := o.Kustomization, overlayFolder(r)
 	switch {
 	case crossesNamespace(r, *r.Spec.KustomizationRef) && (k == nil || !fromRepository(o) || !appliesOverlay(r, k)):
 		// A Kustomization of another namespace is described only if it applies what this restore may
 		// write.
-		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or does not apply ./%s of GitRepository %q to namespace %q; create it, or correct spec.kustomizationRef", name, overlay, repositoryName(r), r.Namespace)
+		return Failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist, or does not apply ./%s of GitRepository %q to namespace %q; create it, or correct spec.kustomizationRef", name, overlay, repositoryName(r), r.Namespace)
 	case k == nil:
-		return failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist; create it, or correct spec.kustomizationRef", name)
+		return Failing(v1alpha1.ReasonKustomizationNotFound, "Kustomization %q does not exist; create it, or correct spec.kustomizationRef", name)
 	case !fromRepository(o):
-		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies %s and not GitRepository %q; correct its spec.sourceRef, or spec.sourceRef here", name, sourceOf(k), repositoryName(r))
+		return Stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies %s and not GitRepository %q; correct its spec.sourceRef, or that of this restore", name, sourceOf(k), repositoryName(r))
 	case !below(overlay, cleanPath(k.Spec.Path)):
-		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies path %q, which does not hold %q; set its spec.path to ./%s", name, k.Spec.Path, overlay, overlay)
+		return Stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies path %q, which does not hold %q; set its spec.path to ./%s", name, k.Spec.Path, overlay, overlay)
 	case k.Spec.Decryption == nil:
-		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q does not decrypt; set its spec.decryption to provider sops and the Secret of the age identity", name)
+		return Stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q does not decrypt; set its spec.decryption to provider sops and the Secret of the age identity", name)
 	case k.Spec.TargetNamespace != "" && k.Spec.TargetNamespace != r.Namespace:
-		return stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies everything to namespace %q (spec.targetNamespace), and not to %q", name, k.Spec.TargetNamespace, r.Namespace)
+		return Stalled(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q applies everything to namespace %q (spec.targetNamespace), and not to %q; correct that field, or spec.kustomizationRef", name, k.Spec.TargetNamespace, r.Namespace)
 	case k.Spec.Suspend:
-		return failing(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q is suspended; resume it: flux resume kustomization %s -n %s", name, k.Name, k.Namespace)
+		return Failing(v1alpha1.ReasonKustomizationUnusable, "Kustomization %q is suspended; resume it: flux resume kustomization %s -n %s", name, k.Name, k.Namespace)
 	}
 	return nil
 }
@@ -55,11 +56,7 @@ func sourceOf(k *kustomizev1.Kustomization) string {
 }
 
 func kustomizationSource(k *kustomizev1.Kustomization) string {
-	namespace := k.Spec.SourceRef.Namespace
-	if namespace == "" {
-		namespace = k.Namespace
-	}
-	return namespace + "/" + k.Spec.SourceRef.Name
+	return cmp.Or(k.Spec.SourceRef.Namespace, k.Namespace) + "/" + k.Spec.SourceRef.Name
 }
 
 func fromRepository(o *State) bool {

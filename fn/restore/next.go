@@ -7,6 +7,7 @@ package restore
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/api/job"
@@ -112,13 +113,11 @@ func next(s *State) (string, Decision) {
 // WithCommand appends the command that asks for another look, if the controller cannot see by itself
 // that the problem is solved.
 func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
-	if !p.Terminal {
-		return p
+	unseen := []string{
+		v1alpha1.ReasonSourceUnusable, v1alpha1.ReasonObjectConflict, v1alpha1.ReasonAPIManagerExists, v1alpha1.ReasonVersionRefused,
+		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonVolumeTooSmall,
 	}
-	switch p.Reason {
-	case v1alpha1.ReasonSourceUnusable, v1alpha1.ReasonObjectConflict, v1alpha1.ReasonAPIManagerExists, v1alpha1.ReasonVersionRefused,
-		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonVolumeTooSmall:
-	default:
+	if !p.Terminal || !slices.Contains(unseen, p.Reason) {
 		return p
 	}
 	told := *p
@@ -146,7 +145,7 @@ func rights(o *State) Decision {
 	case !o.RightsAsked:
 		return Act{AskRights}
 	case len(o.RightsMissing) > 0:
-		return Stop{Problem: failing(v1alpha1.ReasonRightsMissing, "%s may not %s in namespace %q, which the last steps of the restore need; grant it, as examples/restore/other-namespace/account.yaml does",
+		return Stop{Problem: Failing(v1alpha1.ReasonRightsMissing, "%s may not %s in namespace %q, which the last steps of the restore need; grant it, as examples/restore/other-namespace/account.yaml does",
 			job.Sentence(o.Account), strings.Join(o.RightsMissing, ", nor "), o.Restore.Namespace)}
 	}
 	return nil

@@ -192,7 +192,7 @@ func TestWithoutKustomization(t *testing.T) {
 // in another cluster: its commit is on the branch.
 func TestRecorded(t *testing.T) {
 	o := observed(func(o *State) {
-		o.RightsAsked, o.Branch = true, &Branch{Commit: commit, Run: run, Problem: stalled("Any", "any")}
+		o.RightsAsked, o.Branch = true, &Branch{Commit: commit, Run: run, Problem: Stalled("Any", "any")}
 	})
 	o.Restore.Status.FoundCommit = commit
 	assert.Equal(t, StartInspect, told(o).Action, "the file storage may be gone; what a new commit would need is not")
@@ -297,9 +297,9 @@ func TestFailedPods(t *testing.T) {
 // restored. Another look finds no more than this one.
 func TestRecordedRunIsGone(t *testing.T) {
 	const (
-		newest = "commit 0123456789ab restored run \"" + run + "\", which is on the volume no more; to restore the newest run: " +
+		newest = "commit 0123456789ab restored run \"" + run + "\", which is no longer on the volume; to restore the newest run: " +
 			"now=$(date +%s); kubectl -n 3scale annotate --overwrite threescalerestore dr reconcile.fluxcd.io/requestedAt=$now reconcile.fluxcd.io/forceAt=$now"
-		again = "mend it, then: kubectl -n 3scale annotate --overwrite threescalerestore dr reconcile.fluxcd.io/requestedAt="
+		again = "fix it, then ask again: kubectl -n 3scale annotate --overwrite threescalerestore dr reconcile.fluxcd.io/requestedAt="
 	)
 	cases := map[string]struct {
 		reason string
@@ -307,7 +307,7 @@ func TestRecordedRunIsGone(t *testing.T) {
 		want   string
 	}{
 		"Recorded": {"The record leads to it, whatever is the newest", func(*State) {}, newest},
-		"Named":    {"The newest is not what the spec asks for", func(o *State) { o.Restore.Spec.RestoreSource.Run = run }, "which is on the volume no more; name another run, or latest, in spec.restoreSource.run"},
+		"Named":    {"The newest is not what the spec asks for", func(o *State) { o.Restore.Spec.RestoreSource.Run = run }, "which is no longer on the volume; name another run, or latest, in spec.restoreSource.run"},
 		"NotFound": {"Nothing is recorded: the name is mistaken, or the run not there yet", func(o *State) { o.Restore.Status.FoundCommit = "" }, again},
 		"Damaged":  {"The run is there", func(o *State) { o.Inspection.Reason = "Integrity" }, again},
 		"NoRuns":   {"The record names no run, and no volume is newer than an empty one", func(o *State) { o.Inspection.Run = "latest" }, again},

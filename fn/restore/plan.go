@@ -40,7 +40,7 @@ func checkObjects(o *State) *Problem {
 		return p
 	}
 	if status.Plan.FileStorage.Action == storageConflict {
-		return stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds files already; set spec.fileStorage.existing to Overwrite, Mirror or Skip, or restore into another namespace", threescale.FileStorageClaimName)
+		return Stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds other files; restore into another namespace, or set spec.fileStorage.existing: Skip leaves them alone, Overwrite replaces those that the run has too, Mirror also deletes all others", threescale.FileStorageClaimName)
 	}
 	if status.FoundCommit != "" {
 		return nil // they are of this restore
@@ -58,7 +58,7 @@ func checkPlan(planned []v1alpha1.PlannedObject) *Problem {
 		if object.Kind == threescale.APIManagerKind {
 			reason = v1alpha1.ReasonAPIManagerExists
 		}
-		return stalled(reason, "%s %q: %s; status.plan lists every object", object.Kind, object.Name, object.Message)
+		return Stalled(reason, "%s %q: %s; status.plan lists every object", object.Kind, object.Name, object.Message)
 	}
 	return nil
 }

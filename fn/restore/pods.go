@@ -86,7 +86,7 @@ type work struct {
 func (w work) decide(o *State) Decision {
 	switch {
 	case w.pod.Ending:
-		return wait("Waiting for the pod before to be gone; if it takes long, look at: %s", look(o))
+		return wait("Waiting for the former pod to be gone; if it takes long, look at: %s", look(o))
 	case !w.pod.Exists:
 		return Act{w.start}
 	case w.pod.Failed && w.reason != "":
@@ -96,7 +96,7 @@ func (w work) decide(o *State) Decision {
 	case !w.pod.Complete:
 		return wait("%s; if it takes long, look at: %s", job.Sentence(w.doing), look(o))
 	case !w.completed:
-		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonReportMissing, "it ended well but left no result")
+		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonReportMissing, "the pod succeeded, but its report holds no result")
 	}
 	return nil
 }
@@ -109,18 +109,21 @@ func look(o *State) string {
 func remedy(o *State, reason string) string {
 	found := o.Restore.Status.FoundCommit
 	if source := o.Restore.Spec.RestoreSource; reason == v1alpha1.ReasonRunNotFound && found == "" && source.BackupRef != nil && source.Run == job.Latest {
-		return "it is the newest by status.lastRun of the ThreeScaleBackup; name one of its earlier runs in spec.restoreSource.run, or the volume itself in persistentVolumeClaim"
+		return "status.lastRun of the ThreeScaleBackup names it; name one of the earlier runs in spec.restoreSource.run, or the PersistentVolumeClaim itself in spec.restoreSource.persistentVolumeClaim"
 	}
 	if reason != v1alpha1.ReasonRunNotFound || found == "" || o.Inspection == nil || o.Inspection.Run == job.Latest {
-		return "mend it, then: " + AskAgain(o.Restore)
+		return "fix it, then ask again: " + AskAgain(o.Restore)
 	}
 	// Its record leads to this run for as long as nobody asks for another restore.
-	gone := fmt.Sprintf("commit %s restored run %q, which is on the volume no more; ", short(found), o.Inspection.Run)
+	gone := fmt.Sprintf("commit %s restored run %q, which is no longer on the volume; ", short(found), o.Inspection.Run)
 	if o.Restore.Spec.RestoreSource.Run != job.Latest {
 		return gone + "name another run, or latest, in spec.restoreSource.run"
 	}
 	return gone + "to restore the newest run: " + forceAgain(o.Restore)
 }
+
+// triedAgain ends the message of a problem that may pass.
+const triedAgain = "; the restore tries again by itself"
 
 // failedPod says why a Job failed. A Job that may succeed later runs again after the retry interval,
 // the others on request.
@@ -141,7 +144,7 @@ func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) De
 		return Act{drop}
 	}
 	return Stop{
-		Problem: &Problem{Reason: reason, Message: fmt.Sprintf("%s; look at: %s; it is tried again", text, look(o))},
+		Problem: &Problem{Reason: reason, Message: fmt.Sprintf("%s; look at: %s%s", text, look(o), triedAgain)},
 		Retry:   max(after, time.Second),
 	}
 }

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ var foreignPushOptions = []string{"merge_request.create", "merge_request.title",
 func checkForeignBranches(o *State) *Problem {
 	r, followed, name := o.Restore, sourceBranch(o.Repository), repositoryName(o.Restore)
 	if BranchOf(r, o.Repository) != followed {
-		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.checkout may only name the branch that it follows, %q", name, followed)
+		return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.checkout may only name the branch that it follows, %q", name, followed)
 	}
 	push := r.Spec.Git.Push
 	if push == nil {
@@ -81,13 +82,13 @@ func checkForeignBranches(o *State) *Problem {
 	own := "threescale-restore/" + r.Namespace + "/"
 	switch {
 	case push.Refspec != "":
-		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.push.refspec is not for it; set spec.git.push.branch", name)
+		return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.push.refspec is not allowed; set spec.git.push.branch instead", name)
 	case push.Branch != "" && push.Branch != followed && !strings.HasPrefix(push.Branch, own):
-		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.push.branch must begin with %q", name, own)
+		return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.push.branch must begin with %q", name, own)
 	}
 	for option, value := range push.Options {
 		if !slices.Contains(foreignPushOptions, option) || option == "merge_request.target" && value != followed {
-			return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: the push option %q is not for it; these are: %s (to %q)", name, option, strings.Join(foreignPushOptions, ", "), followed)
+			return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: the push option %q is not allowed; allowed are: %s (to %q)", name, option, strings.Join(foreignPushOptions, ", "), followed)
 		}
 	}
 	return nil
@@ -107,17 +108,17 @@ func checkRepository(o *State) *Problem {
 		return p
 	}
 	if repository == nil {
-		return failing(v1alpha1.ReasonRepositoryNotFound, "GitRepository %q does not exist; create it, or correct spec.sourceRef", name)
+		return Failing(v1alpha1.ReasonRepositoryNotFound, "GitRepository %q does not exist; create it, or correct spec.sourceRef", name)
 	}
 	switch {
 	case sourceBranch(repository) == "":
-		return stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q follows a tag, a commit or another fixed reference, so that Flux would not see a commit; name one whose spec.ref is a branch", name)
+		return Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q follows a tag, a commit or another fixed reference, so that Flux would not see a commit; name one whose spec.ref is a branch", name)
 	case repository.Spec.Verification != nil && repository.Spec.Verification.VerifyHEAD() && r.Spec.Git.Commit.SigningKey == nil:
-		return stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q accepts signed commits only; set spec.git.commit.signingKey to a key that its spec.verify.secretRef knows", name)
+		return Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q accepts signed commits only; set spec.git.commit.signingKey to a key that its spec.verify.secretRef knows", name)
 	case !inSparseCheckout(r, repository):
-		return stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q checks out only some folders (spec.sparseCheckout), and not %q; add it there, or change spec.path", name, cleanPath(r.Spec.Path))
+		return Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q checks out only some folders (spec.sparseCheckout), and not %q; add it there, or change spec.path", name, cleanPath(r.Spec.Path))
 	case repository.Spec.Suspend:
-		return failing(v1alpha1.ReasonRepositorySuspended, "GitRepository %q is suspended; resume it: flux resume source git %s -n %s", name, repository.Name, repository.Namespace)
+		return Failing(v1alpha1.ReasonRepositorySuspended, "GitRepository %q is suspended; resume it: flux resume source git %s -n %s", name, repository.Name, repository.Namespace)
 	}
 	return nil
 }
@@ -132,10 +133,7 @@ func qualified(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference) 
 
 // NamespaceOf returns the namespace of the object that ref names.
 func NamespaceOf(r *v1alpha1.ThreeScaleRestore, ref v1alpha1.NamespacedReference) string {
-	if ref.Namespace != "" {
-		return ref.Namespace
-	}
-	return r.Namespace
+	return cmp.Or(ref.Namespace, r.Namespace)
 }
 
 // crossesNamespace reports whether ref names an object of another namespace.
@@ -153,7 +151,7 @@ func checkWriter(o *State) *Problem {
 	}
 	name := repositoryName(r)
 	if o.NoCrossNamespaceRefs {
-		return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
+		return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
 	}
 	if o.Repository != nil {
 		for _, folder := range writerFolders(o.Repository.Annotations[WritersAnnotation], r.Namespace) {
@@ -163,7 +161,7 @@ func checkWriter(o *State) *Problem {
 		}
 	}
 	folder := "./" + strings.TrimPrefix(cleanPath(r.Spec.Path), ".")
-	return stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not exist, or does not let namespace %q write to %q; its owner can, by an entry %s=%s in its annotation %s (entries are separated by commas)",
+	return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not exist, or does not let namespace %q write to %q; its owner can, by an entry %s=%s in its annotation %s (entries are separated by commas)",
 		name, r.Namespace, folder, r.Namespace, folder, WritersAnnotation)
 }
 

@@ -58,7 +58,7 @@ func TestResyncWaitsForSidekiq(t *testing.T) {
 		want   string
 	}{
 		"NoAPIManager": {"Flux has applied it, and somebody deleted it", func(o *State) { o.APIManager = nil }, "; it does not exist"},
-		"NoOperator":   {"nobody reconciles this namespace", func(o *State) { o.APIManager = Object{"spec": map[string]any{}} }, "no operator has looked at it"},
+		"NoOperator":   {"nobody reconciles this namespace", func(o *State) { o.APIManager = Object{"spec": map[string]any{}} }, "no operator has reconciled it"},
 		"Preflights": {"the database is too old, so that nothing is made", func(o *State) {
 			conditionsOf([3]string{"Available", "False", ""}, [3]string{"Preflights", "False", "PostgreSQL 10 is not supported"})(o)
 			o.APIManager["status"].(map[string]any)["deployments"] = map[string]any{}
@@ -97,7 +97,7 @@ func TestAvailableQuotesTheOperator(t *testing.T) {
 			sidekiqRuns,
 			"its Routes to be admitted: backend-3scale.apps.example.com, api-3scale-apicast-production.apps.example.com, api-3scale-apicast-staging.apps.example.com, master.apps.example.com, 3scale.apps.example.com, 3scale-admin.apps.example.com",
 		},
-		"NeverSet": {"2.10 and before know no Available", conditionsOf(), "3scale 2.10 and before never does"},
+		"NeverSet": {"2.10 and before know no Available", conditionsOf(), "3scale 2.10 and earlier never do"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestResyncFails(t *testing.T) {
 	o.Now, o.Resync.EndedAt = noon.Add(2*time.Hour), noon.Add(2*time.Hour)
 	d = told(o)
 	requireProblem(t, d, v1alpha1.ReasonResyncFailed, true)
-	assert.Contains(t, d.Problem.Message, "not within 1h0m0s (spec.timeout)")
+	assert.Contains(t, d.Problem.Message, "tried for 1h0m0s (spec.timeout)")
 	requested("now")(o)
 	assert.Equal(t, DropResync, told(o).Action)
 }

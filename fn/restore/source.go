@@ -87,15 +87,15 @@ func checkSource(o *State) *Problem {
 	name := SourceClaimName(o.Restore, o.Backup)
 	switch {
 	case spec.BackupRef != nil && o.Backup == nil:
-		return failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q does not exist in namespace %q; correct spec.restoreSource, or name the volume by itself", spec.BackupRef.Name, o.Restore.Namespace)
+		return Failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q does not exist in namespace %q; correct spec.restoreSource.backupRef, or name the PersistentVolumeClaim in spec.restoreSource.persistentVolumeClaim", spec.BackupRef.Name, o.Restore.Namespace)
 	case spec.BackupRef != nil && name == "":
-		return failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q has no volume yet (status.backupPersistentVolumeClaimName)", spec.BackupRef.Name)
+		return Failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q has no volume yet (status.backupPersistentVolumeClaimName); see why: kubectl -n %s describe threescalebackup %s", spec.BackupRef.Name, o.Restore.Namespace, spec.BackupRef.Name)
 	case name == threescale.FileStorageClaimName:
-		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is the System file storage itself; name that of the backup", name)
+		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is the System file storage itself; name that of the backup", name)
 	case spec.PersistentVolume != nil:
 		return checkSourceVolume(o)
 	case o.SourceClaim == nil:
-		return failing(v1alpha1.ReasonSourceNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; to restore from a volume that outlived its namespace, name it in spec.restoreSource.persistentVolume", name, o.Restore.Namespace)
+		return Failing(v1alpha1.ReasonSourceNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; to restore from a volume that outlived its namespace, name it in spec.restoreSource.persistentVolume", name, o.Restore.Namespace)
 	}
 	return checkSourceClaim(o.SourceClaim)
 }
@@ -103,9 +103,9 @@ func checkSource(o *State) *Problem {
 func checkSourceClaim(claim *corev1.PersistentVolumeClaim) *Problem {
 	switch {
 	case claim.DeletionTimestamp != nil:
-		return failing(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is being deleted", claim.Name)
+		return Failing(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is being deleted; to keep the backup, set persistentVolumeReclaimPolicy of its PersistentVolume %q to Retain now, and name that volume in spec.restoreSource.persistentVolume", claim.Name, claim.Spec.VolumeName)
 	case claim.Status.Phase == corev1.ClaimLost:
-		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; make another one, or name the volume in spec.restoreSource.persistentVolume", claim.Name, claim.Spec.VolumeName)
+		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; create a PersistentVolume for the same disk, as \"Recover a lost cluster\" in examples/restore/README.md shows, and name it in spec.restoreSource.persistentVolume", claim.Name, claim.Spec.VolumeName)
 	}
 	return nil
 }
@@ -116,11 +116,11 @@ func checkSourceVolume(o *State) *Problem {
 	name := o.Restore.Spec.RestoreSource.PersistentVolume.VolumeName
 	volume := o.SourceVolume
 	if volume == nil {
-		return failing(v1alpha1.ReasonSourceNotFound, "PersistentVolume %q does not exist; correct spec.restoreSource.persistentVolume.volumeName", name)
+		return Failing(v1alpha1.ReasonSourceNotFound, "PersistentVolume %q does not exist; correct spec.restoreSource.persistentVolume.volumeName", name)
 	}
 	if o.SourceClaim != nil {
 		if o.SourceClaim.Spec.VolumeName != name {
-			return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q exists and is not for PersistentVolume %q; delete it, or rename this restore", o.SourceClaim.Name, name)
+			return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q exists and is not for PersistentVolume %q; rename this restore, or delete the PersistentVolumeClaim if nobody needs its volume", o.SourceClaim.Name, name)
 		}
 		return checkSourceClaim(o.SourceClaim)
 	}
@@ -128,11 +128,11 @@ func checkSourceVolume(o *State) *Problem {
 	mine := ref != nil && ref.Namespace == o.Restore.Namespace && ref.Name == SourceClaimName(o.Restore, nil) && ref.UID == ""
 	switch {
 	case volume.Status.Phase == corev1.VolumeReleased:
-		return failing(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is released by its former claim; give it to this restore: kubectl patch pv %s --type json -p '%s'", name, name, reserve(o.Restore))
+		return Failing(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q was released by its former PersistentVolumeClaim; give it to this restore: kubectl patch pv %s --type json -p '%s'", name, name, reserve(o.Restore))
 	case ref != nil && !mine && ref.Namespace == o.Restore.Namespace:
-		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound to PersistentVolumeClaim %q; name that in spec.restoreSource.persistentVolumeClaim", name, ref.Name)
+		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound to PersistentVolumeClaim %q; name that in spec.restoreSource.persistentVolumeClaim", name, ref.Name)
 	case ref != nil && !mine:
-		return stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound in another namespace; name another one, or restore there", name)
+		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q is bound in another namespace; name another one, or restore there", name)
 	}
 	return nil
 }

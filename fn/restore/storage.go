@@ -1,11 +1,11 @@
 package restore
 
 import (
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
@@ -14,16 +14,16 @@ import (
 // What a plan does to the file storage.
 const (
 	storageFill      = "Fill"
-	storageOverwrite = "Overwrite"
-	storageMirror    = "Mirror"
-	storageSkip      = "Skip"
+	storageOverwrite = string(v1alpha1.ExistingOverwrite)
+	storageMirror    = string(v1alpha1.ExistingMirror)
+	storageSkip      = string(v1alpha1.ExistingSkip)
 	storageUnchanged = "Unchanged"
 	storageConflict  = "Conflict"
 )
 
 // storageAction returns what the restore does to the file storage.
 func storageAction(o *State) string {
-	existing := o.Inspection.Existing
+	existing, policy := o.Inspection.Existing, string(o.Restore.Spec.FileStorage.Existing) // Overwrite, Mirror and Skip are actions too
 	switch {
 	case !o.Inspection.FileStorage.Stored:
 		return storageSkip
@@ -31,50 +31,37 @@ func storageAction(o *State) string {
 		return storageUnchanged
 	case !existing.Present, existing.Empty:
 		return storageFill
+	case existing.Interrupted && !replaces(policy):
+		return storageFill
 	case existing.Interrupted:
 		// Beside the files that the interrupted refill wrote there may be those that it was to replace
 		// or remove.
-		switch o.Restore.Spec.FileStorage.Existing {
-		case v1alpha1.ExistingOverwrite:
-			return storageOverwrite
-		case v1alpha1.ExistingMirror:
-			return storageMirror
-		}
-		return storageFill
+		return policy
 	case o.Restore.Status.FoundCommit != "":
 		// It was restored before, and 3scale has written to it since.
 		return storageSkip
-	}
-	switch o.Restore.Spec.FileStorage.Existing {
-	case v1alpha1.ExistingOverwrite:
-		return storageOverwrite
-	case v1alpha1.ExistingMirror:
-		return storageMirror
-	case v1alpha1.ExistingSkip:
-		return storageSkip
+	case replaces(policy), policy == storageSkip:
+		return policy
 	}
 	return storageConflict
 }
 
+// replaces reports whether an action writes to a file storage that holds other files.
+func replaces(action string) bool { return action == storageOverwrite || action == storageMirror }
+
 // Existing is what the refill Job does with files that exist. If the plan fills an empty storage, no
 // file may have appeared since.
 func Existing(p *v1alpha1.Plan) v1alpha1.ExistingPolicy {
-	switch p.FileStorage.Action {
-	case storageOverwrite:
-		return v1alpha1.ExistingOverwrite
-	case storageMirror:
-		return v1alpha1.ExistingMirror
+	if replaces(p.FileStorage.Action) {
+		return v1alpha1.ExistingPolicy(p.FileStorage.Action)
 	}
 	return v1alpha1.ExistingFail
 }
 
 // fills reports whether the plan writes the file storage.
 func fills(o *State) bool {
-	switch o.Restore.Status.Plan.FileStorage.Action {
-	case storageFill, storageOverwrite, storageMirror:
-		return true
-	}
-	return false
+	action := o.Restore.Status.Plan.FileStorage.Action
+	return action == storageFill || replaces(action)
 }
 
 // fileStorage makes the PersistentVolumeClaim of the file storage, unless there is one.
@@ -97,9 +84,9 @@ func fileStorage(o *State) Decision {
 	}
 	switch {
 	case claim.DeletionTimestamp != nil:
-		return Stop{Problem: failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q is being deleted", claim.Name)}
+		return Stop{Problem: Failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q is being deleted; the restore creates another one once it is gone", claim.Name)}
 	case claim.Status.Phase == corev1.ClaimLost:
-		return Stop{Problem: stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; delete it", claim.Name, claim.Spec.VolumeName)}
+		return Stop{Problem: Stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; create that again for the same disk, or, if nobody needs the files on it, delete the PersistentVolumeClaim", claim.Name, claim.Spec.VolumeName)}
 	}
 	if p := checkCapacity(claim, o.Restore.Status.Plan.FileStorage.Bytes); p != nil {
 		return Stop{Problem: p}
@@ -119,9 +106,9 @@ func checkDoomed(o *State) *Problem {
 	}
 	const name = threescale.FileStorageClaimName
 	if o.Inspection == nil || o.Inspection.FileStorage.Stored {
-		return failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q belongs to an APIManager that is gone, so that the garbage collector is about to delete it; the restore goes on when it has", name)
+		return Failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q belongs to an APIManager that is gone, so that the garbage collector is about to delete it; the restore goes on when it has", name)
 	}
-	return stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q belongs to an APIManager that is gone, so that the garbage collector is about to delete it, and run %q holds no files to fill another one with; to keep it and its files: kubectl -n %s patch persistentvolumeclaim %s --type=json -p '%s'",
+	return Stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q belongs to an APIManager that is gone, so that the garbage collector is about to delete it, and run %q holds no files to fill another one with; to keep it and its files: kubectl -n %s patch persistentvolumeclaim %s --type=json -p '%s'",
 		name, o.Inspection.Run, o.Restore.Namespace, name, `[{"op":"remove","path":"/metadata/ownerReferences"}]`)
 }
 
@@ -138,7 +125,7 @@ func keptFiles(o *State) Decision {
 	if !pushed(o) || !replaced(o) && (o.FileStorage == nil || o.FileStorage.DeletionTimestamp == nil || o.Refill.FileStorage == "") {
 		return nil
 	}
-	return Stop{Problem: stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q, which this restore filled, was deleted since, and the files with it; find out by whom (the garbage collector does it when an APIManager is deleted), then restore again: %s",
+	return Stop{Problem: Stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q, which this restore filled, was deleted since, with its files; find out what deleted it (the garbage collector does when an APIManager is deleted), then restore again: %s",
 		threescale.FileStorageClaimName, forceAgain(o.Restore))}
 }
 
@@ -149,18 +136,12 @@ func checkCapacity(claim *corev1.PersistentVolumeClaim, bytes int64) *Problem {
 	if !known || capacity.CmpInt64(bytes) >= 0 {
 		return nil
 	}
-	return stalled(v1alpha1.ReasonVolumeTooSmall, "PersistentVolumeClaim %q has %s and the run holds %s; make it larger", claim.Name, capacity.String(), sizeOf(bytes))
-}
-
-func sizeOf(bytes int64) string {
-	q := resource.NewQuantity(bytes, resource.BinarySI)
-	return fmt.Sprintf("%s bytes", q.String())
+	return Stalled(v1alpha1.ReasonVolumeTooSmall, "PersistentVolumeClaim %q has %s, and the files of the run take %s bytes; expand it (spec.resources.requests.storage)", claim.Name, &capacity, resource.NewQuantity(bytes, resource.BinarySI))
 }
 
 // child returns an object within an object; nil without it.
 func child(object Object, path ...string) Object {
-	for _, field := range path {
-		object, _ = object[field].(map[string]any)
-	}
+	value, _, _ := unstructured.NestedFieldNoCopy(object, path...)
+	object, _ = value.(map[string]any)
 	return object
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
@@ -44,19 +45,19 @@ func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
 		return v1alpha1.VerdictConflict, "it is being deleted; wait until it is gone"
 	}
 	if owner := foreignOwner(o, have); owner != "" {
-		return v1alpha1.VerdictConflict, fmt.Sprintf("it belongs to %s; have that let go of it, or restore into another namespace", owner)
+		return v1alpha1.VerdictConflict, fmt.Sprintf("it belongs to %s, which would undo the change; restore into another namespace, or take it out of there without deleting it", owner)
 	}
 	if Holds(want, have) {
 		return v1alpha1.VerdictUnchanged, ""
 	}
 	switch text(want, "kind") {
 	case threescale.APIManagerKind:
-		return v1alpha1.VerdictConflict, "it is there already and differs; restore into another namespace" + deleting(o, have)
+		return v1alpha1.VerdictConflict, "it exists and differs; restore into another namespace" + deleting(o, have)
 	case "PersistentVolumeClaim":
 		return v1alpha1.VerdictUnchanged, "" // it is immutable; what it holds is planned by itself
 	}
 	if immutable, _ := have["immutable"].(bool); immutable {
-		return v1alpha1.VerdictConflict, "it is immutable and differs; delete it first"
+		return v1alpha1.VerdictConflict, "it is immutable and differs; restore into another namespace, or delete it if nobody needs what it holds"
 	}
 	return v1alpha1.VerdictReplace, ""
 }
@@ -69,7 +70,7 @@ func deleting(o *State, apiManager Object) string {
 	if i := o.Inspection; i != nil && !i.FileStorage.Stored {
 		files = ", which this run does not hold"
 	}
-	return fmt.Sprintf(". Deleting it also deletes its ConfigMaps and PersistentVolumeClaim %q with all files%s. To keep them, first stop the 3scale operator, which would own them again meanwhile (scale its Deployment to 0), then: kubectl -n %s delete apimanager %s --cascade=orphan",
+	return fmt.Sprintf(". Deleting it also deletes its ConfigMaps and PersistentVolumeClaim %q with all files%s. To keep them, first stop the 3scale operator, which would make itself their owner again (scale its Deployment to 0), then: kubectl -n %s delete apimanager %s --cascade=orphan",
 		threescale.FileStorageClaimName, files, o.Restore.Namespace, text(apiManager, "metadata", "name"))
 }
 
@@ -201,14 +202,6 @@ func sameQuantity(want, have any) bool {
 
 // text returns a string field; "" without it.
 func text(object Object, path ...string) string {
-	var value any = object
-	for _, field := range path {
-		m, ok := value.(map[string]any)
-		if !ok {
-			return ""
-		}
-		value = m[field]
-	}
-	s, _ := value.(string)
+	s, _, _ := unstructured.NestedString(object, path...)
 	return s
 }

@@ -14,7 +14,7 @@ func warnings(o *State, apiManager Object, notes Notes) []string {
 	if !o.Inspection.Verified {
 		out = append(out, "the backup was written by APIManagerBackup and has no digests: nothing proves that it is whole")
 	} else if WantedManifest(o, o.Inspection.Run) == "" {
-		out = append(out, fmt.Sprintf("run %q is whole, and nothing proves that it is the one that was written: whoever can write to the volume can replace a run; name what is known of it in spec.restoreSource.manifestSHA256, or the ThreeScaleBackup in backupRef", o.Inspection.Run))
+		out = append(out, fmt.Sprintf("run %q is whole, but nothing proves that it is the one that was written, since whoever can write to the volume can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, or name the ThreeScaleBackup in spec.restoreSource.backupRef", o.Inspection.Run))
 	}
 	if !o.Inspection.FileStorage.Stored && !threescale.UsesS3(apiManager) && o.FileStorage == nil {
 		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStorageClaimName))

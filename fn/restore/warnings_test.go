@@ -36,7 +36,7 @@ func TestWarnings(t *testing.T) {
 		"SameDomain":   {"nothing was rewritten", stages(from(namespace), domain), nil, Notes{}, nil},
 		"NoFiles":      {"it would come up without any", stages(from(namespace), func(o *State) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, []string{"comes up with an empty file storage"}},
 		"FilesThere":   {"those that are there stay", stages(from(namespace), storageMade, func(o *State) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, nil},
-		"Unknown":      {"whoever can write to the volume can replace the run", stages(from(namespace), unknown), nil, Notes{}, []string{"name what is known of it in spec.restoreSource.manifestSHA256"}},
+		"Unknown":      {"whoever can write to the volume can replace the run", stages(from(namespace), unknown), nil, Notes{}, []string{"set spec.restoreSource.manifestSHA256 to the digest"}},
 		"KnownBackup":  {"the ThreeScaleBackup knows it", stages(from(namespace), unknown, fromBackup(run, manifestDigest)), nil, Notes{}, nil},
 		"OtherBackup":  {"it knows another run", stages(from(namespace), unknown, fromBackup("20261121t020000z-1a2b3c4d", manifestDigest)), nil, Notes{}, []string{"nothing proves that it is the one that was written"}},
 		"Unverified":   {"the operator's backup has no digests", stages(from(namespace), func(o *State) { o.Inspection.Verified = false }), nil, Notes{}, []string{"nothing proves that it is whole"}},
