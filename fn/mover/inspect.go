@@ -204,7 +204,7 @@ func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error
 	i.result.HandoverParts = len(parts)
 	if i.env.Handover != nil {
 		if have := i.env.Handover.Parts(); have < len(parts) {
-			return &failure{v1alpha1.ReasonHandoverTooSmall, fmt.Errorf("cannot hand the objects over: they take %d Secrets of %d bytes, and there are %d: give more", len(parts), job.MaxHandoverBytes, have)}
+			return &failure{v1alpha1.ReasonHandoverTooSmall, fmt.Errorf("cannot hand the objects over: they take %d Secrets of %d bytes, and there are %d", len(parts), job.MaxHandoverBytes, have)}
 		}
 		if err := handOver(ctx, i.env.Handover, parts); err != nil {
 			return err

@@ -29,7 +29,7 @@ type UnsupportedTextError struct {
 
 // Error names the field and says what to do.
 func (e *UnsupportedTextError) Error() string {
-	return fmt.Sprintf("%s %s has a control character in %s that kustomize and Flux would lose: remove it from the object and back up again",
+	return fmt.Sprintf(`%s %s has a control character in %s that kustomize and Flux would lose: remove it from the live object, and back up again; if that is lost, restore an earlier run, or this one as "Restore by hand" in examples/restore/README.md shows`,
 		bounded(e.Object.Kind), bounded(e.Object.Name), bounded(e.Field))
 }
 

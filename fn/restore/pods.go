@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -133,11 +134,11 @@ func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) De
 	}
 	failure := job.FailureOf(reason)
 	text := fmt.Sprintf("%s failed: %s", job.Sentence(doing), message)
+	if failure.Retry == job.RetryOnRequest {
+		return Stop{Problem: Stalled(reason, "%s; %s", text, cmp.Or(failure.RestoreAdvice, remedy(o, reason)))}
+	}
 	if failure.RestoreAdvice != "" {
 		text += "; " + failure.RestoreAdvice
-	}
-	if failure.Retry == job.RetryOnRequest {
-		return Stop{Problem: &Problem{Reason: reason, Terminal: true, Message: text + "; " + remedy(o, reason)}}
 	}
 	after := pod.EndedAt.Add(o.Restore.GetRetryInterval()).Sub(o.Now)
 	if after <= 0 {

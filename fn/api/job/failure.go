@@ -57,7 +57,10 @@ type Failure struct {
 // Failures returns the ways in which the mover fails, by exit code and reason.
 func Failures() []Failure {
 	return []Failure{
-		{Reason: v1alpha1.ReasonHandoverTooSmall, ExitCode: ExitUsage, Retry: RetryOnRequest},
+		{
+			Reason: v1alpha1.ReasonHandoverTooSmall, ExitCode: ExitUsage, Retry: RetryOnRequest,
+			RestoreAdvice: `restore the run with the command line, which takes four times as much, as "Restore without a cluster" in examples/restore/README.md shows`,
+		},
 		{Reason: v1alpha1.ReasonRunNotFound, ExitCode: ExitUsage, Retry: RetryOnRequest},
 		{Reason: v1alpha1.ReasonUnsupportedFormat, ExitCode: ExitUsage, Retry: RetryOnRequest},
 		{Reason: v1alpha1.ReasonUsage, ExitCode: ExitUsage, Retry: RetryOnRequest},

@@ -101,8 +101,9 @@ const (
 	// the files back. Meanwhile `spec.fileStorage: Skip` backs up all else.
 	// In a restore: the PersistentVolumeClaim of the file storage has lost its volume
 	// or is being deleted.
-	// Do: if it has lost its volume, delete it; if it is being deleted, wait until it is
-	// gone.
+	// Do: follow the message. If it has lost its volume, create that PersistentVolume
+	// again for the same disk; delete the PersistentVolumeClaim only if nobody needs the
+	// files.
 	ReasonFileStorageUnusable = "FileStorageUnusable"
 	// ReasonSecretMissing: a Secret is missing that the installation cannot do
 	// without.

@@ -132,11 +132,13 @@ const (
 	ReasonUnexpectedObject = "UnexpectedObject"
 	// ReasonUnsupportedText: a ConfigMap or the APIManager holds a control character
 	// that Flux would lose.
-	// Do: remove it from the installation, back up again, and restore that run.
+	// Do: if the installation still runs, remove it there, back up again, and restore
+	// that run. If it is lost, restore an earlier run, or restore this one as
+	// "Restore by hand" in examples/restore/README.md shows.
 	ReasonUnsupportedText = "UnsupportedText"
 	// ReasonHandoverTooSmall: the objects are larger than 7 MiB.
-	// Do: remove large objects from the installation, back up again, and restore that
-	// run.
+	// Do: restore the run with the command line, which takes four times as much, as
+	// "Restore without a cluster" in examples/restore/README.md shows.
 	ReasonHandoverTooSmall = "HandoverTooSmall"
 	// ReasonHandoverFailed: the objects could not be handed over to the controller, or
 	// were deleted or changed after that.
