@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -72,10 +73,6 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd string) error {
 		// The second is on in OpenShift: who sets an owner reference that blocks
 		// the owner's deletion needs a right on the owner's finalizers.
 		"--enable-admission-plugins", "NodeRestriction,OwnerReferencesPermissionEnforcement",
-		// A policy can then do to a pod what OpenShift's security context
-		// constraints do: see OpenShiftPolicies.
-		"--feature-gates", "MutatingAdmissionPolicy=true",
-		"--runtime-config", "admissionregistration.k8s.io/v1beta1=true",
 		"--kubelet-client-certificate", c.path("tls", "kubelet-client.crt"),
 		"--kubelet-client-key", c.path("tls", "kubelet-client.key"),
 		"--kubelet-preferred-address-types", "InternalIP",
@@ -125,11 +122,15 @@ func (c *Cluster) startScheduler(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	health := "readyz"
+	if os.Getenv(KubernetesVariable) != "" {
+		health = "healthz" // 1.29 knows no other, and a pod waits until it has seen the rest.
+	}
 	// Its certificate is its own, and no secret passes.
 	httpClient := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}}
 	defer httpClient.CloseIdleConnections()
 	return scheduler.await(ctx, "the scheduler", func(ctx context.Context) error {
-		return getOK(ctx, httpClient, fmt.Sprintf("https://127.0.0.1:%d/readyz", port))
+		return getOK(ctx, httpClient, fmt.Sprintf("https://127.0.0.1:%d/%s", port, health))
 	})
 }
 
