@@ -7,9 +7,11 @@ package compose
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/job"
@@ -30,7 +32,8 @@ func Compose(o Observed) Desired {
 	if err != nil {
 		return refused(o, v1alpha1.ReasonNamespaceRefused, err, "the namespace is proven")
 	}
-	o.Composed = ofTheirKinds(o.Composed)
+	o.Composed = maps.Clone(o.Composed)
+	maps.DeleteFunc(o.Composed, func(key string, object *unstructured.Unstructured) bool { return object.GetKind() != facts.KindOf(key) })
 	f, err := gather(o, scope)
 	if err != nil {
 		return refused(o, v1alpha1.ReasonInternalError, err, "this is mended")
@@ -147,7 +150,7 @@ func areAnswered(o Observed, asked map[string]Selector) bool {
 func gathering(o Observed, f *facts.Facts, asked map[string]Selector) Desired {
 	resources := map[string]runtime.Object{}
 	for key, object := range o.Composed {
-		resources[key] = keptObject(object)
+		resources[key] = kept(object)
 	}
 	if existing := f.Destination.Composed; existing != nil {
 		resources[facts.KeyVolume], _ = volume.Keep(f, existing)
@@ -168,9 +171,8 @@ func guard(o Observed, desired Desired) error {
 		if _, kept := desired.Resources[key]; kept {
 			continue
 		}
-		kind := object.text("kind")
-		if key == facts.KeyVolume || kind == "Job" && jobOf(object).IsActive() {
-			return fmt.Errorf(text.DropsInUse, kind, object.name())
+		if key == facts.KeyVolume || object.GetKind() == "Job" && jobOf(object).IsActive() {
+			return fmt.Errorf(text.DropsInUse, object.GetKind(), object.GetName())
 		}
 	}
 	return nil

@@ -245,7 +245,7 @@ func (d *decade) backsUp(o *unstructured.Unstructured) {
 	}
 	result := completed(run)
 	result.StartTime, result.CompletionTime, result.Removed = d.volume[run], node.Add(time.Minute), removed
-	set(jsonOf(d.t, result), "data", job.KeyResult)(report)
+	set(jsonOf(d.t, result), "data", job.KeyResult)(report.Object)
 }
 
 // requireNoneDisplaced: whatever the clocks said, of the newest days that had runs
@@ -275,7 +275,7 @@ func (d *decade) requireNoneDisplaced(before map[string]time.Time) {
 func (d *decade) verifies(o *unstructured.Unstructured) {
 	if report := d.observed.Composed["verify-report/"+o.GetLabels()[v1alpha1.LabelVerification]]; report != nil {
 		d.verifications++
-		set(jsonOf(d.t, job.Verification{Completed: true, CompletionTime: d.now(), Runs: int64(len(d.volume))}), "data", job.KeyVerification)(report)
+		set(jsonOf(d.t, job.Verification{Completed: true, CompletionTime: d.now(), Runs: int64(len(d.volume))}), "data", job.KeyVerification)(report.Object)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestForgedResourceName(t *testing.T) {
 			p := newPocket(t, beside(nightlySpec))
 			p.reconcile()
 			p.observed.Composed[name] = object(t, `{apiVersion: v1, kind: `+kind+`, metadata: {name: x, namespace: 3scale,
-				labels: {backup.threescale.dev/run: 20990101t000000z-00000000}}}`).Object
+				labels: {backup.threescale.dev/run: 20990101t000000z-00000000}}}`)
 			desired := p.reconcile() // which fails the test if the answer is fatal
 			assert.Empty(t, desired.Status.Runs)
 			assert.Nil(t, desired.Status.Verification)

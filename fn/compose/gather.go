@@ -1,14 +1,19 @@
 package compose
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -16,42 +21,6 @@ import (
 	"threescale.dev/backup/fn/specs"
 	"threescale.dev/backup/fn/threescale"
 )
-
-// ofTheirKinds are the composed objects that are of the kind which their name stands
-// for: an object's annotation has the name, and many may write ConfigMaps.
-func ofTheirKinds(composed map[string]Object) map[string]Object {
-	out := make(map[string]Object, len(composed))
-	for key, object := range composed {
-		if object.text("kind") == kindOf(key) {
-			out[key] = object
-		}
-	}
-	return out
-}
-
-func kindOf(key string) string {
-	name, _, isOneOfMany := strings.Cut(key, "/")
-	if isOneOfMany {
-		name += "/"
-	}
-	switch name {
-	case facts.KeyVolume:
-		return "PersistentVolumeClaim"
-	case facts.KeyServiceAccount:
-		return "ServiceAccount"
-	case facts.KeyRole:
-		return "Role"
-	case facts.KeyRoleBinding:
-		return "RoleBinding"
-	case facts.KeyJob, facts.KeyVerifyJob:
-		return "Job"
-	case facts.KeyReport, facts.KeyVerifyReport:
-		return "ConfigMap"
-	case facts.KeyObjects, facts.KeySecretCopy:
-		return "Secret"
-	}
-	return ""
-}
 
 // gather reads what is observed, for the backup of a namespace and a name.
 func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
@@ -71,12 +40,12 @@ func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
 	f.Status.Runs = slices.DeleteFunc(slices.Clone(f.Status.Runs), func(r v1alpha1.Run) bool {
 		return !job.IsRunID(r.ID) // names are made of it
 	})
-	in := answers{o.Required, f.Namespace}
-	f.Home = namespaceOf(in.one(requireNamespace))
+	in := answersOf(o.Required, f.Namespace)
+	f.Home = as[corev1.Namespace](in.one(requireNamespace))
 	f.Readers = readersOf(in)
 	f.Pods = facts.Pods{
 		Account: o.Composed[facts.KeyServiceAccount] != nil,
-		Role:    roleOf(o.Composed[facts.KeyRole]),
+		Role:    as[rbacv1.Role](o.Composed[facts.KeyRole]),
 		Binding: o.Composed[facts.KeyRoleBinding] != nil,
 	}
 	f.Runs, f.Verifications = runs(o.Composed), verifications(o.Composed)
@@ -91,35 +60,32 @@ func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
 
 // answers are what was required, less what is of another namespace: Crossplane's
 // command line hands that over too.
-type answers struct {
-	required  map[string][]Object
-	namespace string
-}
+type answers map[string][]*unstructured.Unstructured
 
-func (a answers) all(name string) []Object {
-	var out []Object
-	for _, object := range a.required[name] {
-		if namespace := object.text("metadata", "namespace"); namespace == "" || namespace == a.namespace {
-			out = append(out, object)
-		}
+func answersOf(required map[string][]*unstructured.Unstructured, namespace string) answers {
+	out := maps.Clone(required)
+	for name, objects := range out {
+		out[name] = slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool {
+			return o.GetNamespace() != "" && o.GetNamespace() != namespace
+		})
 	}
 	return out
 }
 
 // one returns the one object behind a requirement; nil when it was not found.
-func (a answers) one(name string) Object {
-	for _, object := range a.all(name) {
-		return object
+func (a answers) one(name string) *unstructured.Unstructured {
+	if len(a[name]) == 0 {
+		return nil
 	}
-	return nil
+	return a[name][0]
 }
 
 // readersOf are the ThreeScaleRestores that read the backup volume, sorted. Each
 // keeps its Jobs until it is done.
 func readersOf(in answers) []string {
 	var names []string
-	for _, object := range in.all(requireReaders) {
-		names = append(names, object.label(v1alpha1.LabelRestore))
+	for _, object := range in[requireReaders] {
+		names = append(names, object.GetLabels()[v1alpha1.LabelRestore])
 	}
 	slices.Sort(names)
 	return job.BoundedIDs(slices.Compact(names)) // whoever may write Jobs can write their labels
@@ -127,18 +93,19 @@ func readersOf(in answers) []string {
 
 // runs are the objects of each run, by its ID. That of a report is read from its
 // key: many may write ConfigMaps, and so their labels.
-func runs(composed map[string]Object) map[string]facts.Run {
+func runs(composed map[string]*unstructured.Unstructured) map[string]facts.Run {
 	out := map[string]facts.Run{}
 	for key, object := range composed {
 		id, isReport := strings.CutPrefix(key, facts.KeyReport)
 		isJob := strings.HasPrefix(key, facts.KeyJob)
 		isSecret := strings.HasPrefix(key, facts.KeyObjects) || strings.HasPrefix(key, facts.KeySecretCopy)
+		labels := object.GetLabels()
 		if !isReport {
-			id = object.label(v1alpha1.LabelRun)
+			id = labels[v1alpha1.LabelRun]
 		}
-		switch r, attempt := out[id], attemptOf(object); {
+		switch r, attempt := out[id], specs.AttemptOf(labels); {
 		case isReport:
-			r.ID, r.Report = id, reportOf(object)
+			r.ID, r.Report = id, as[corev1.ConfigMap](object)
 			out[id] = r
 		case isJob && (r.Job == nil || attempt > r.Attempt):
 			r.ID, r.Job, r.Attempt = id, jobOf(object), attempt
@@ -156,30 +123,30 @@ func runs(composed map[string]Object) map[string]facts.Run {
 }
 
 // snapshot returns a run with what its attempt has copied.
-func snapshot(composed map[string]Object, r facts.Run) facts.Run {
+func snapshot(composed map[string]*unstructured.Unstructured, r facts.Run) facts.Run {
 	r.Copies = map[string]*facts.Secret{}
 	for key, object := range composed {
 		isObjects, isCopy := strings.HasPrefix(key, facts.KeyObjects), strings.HasPrefix(key, facts.KeySecretCopy)
-		if !isObjects && !isCopy || object.label(v1alpha1.LabelRun) != r.ID || attemptOf(object) != r.Attempt {
+		if !isObjects && !isCopy {
 			continue
 		}
-		secret := secretOf(object, object.annotation(v1alpha1.AnnotationSourceResourceVersion))
+		labels, annotations := object.GetLabels(), object.GetAnnotations()
+		if labels[v1alpha1.LabelRun] != r.ID || specs.AttemptOf(labels) != r.Attempt {
+			continue
+		}
+		secret := secretOf(object, annotations[v1alpha1.AnnotationSourceResourceVersion])
 		if isObjects {
 			r.Objects = secret
 			continue
 		}
-		r.Copies[object.annotation(v1alpha1.AnnotationSourceName)] = secret
+		r.Copies[annotations[v1alpha1.AnnotationSourceName]] = secret
 	}
 	return r
 }
 
-func attemptOf(object Object) int {
-	return specs.AttemptOf(map[string]string{v1alpha1.LabelAttempt: object.label(v1alpha1.LabelAttempt)})
-}
-
 // verifications are the objects of each verification, by its ID, which is read
 // from the key as that of a run's report is.
-func verifications(composed map[string]Object) map[string]facts.Task {
+func verifications(composed map[string]*unstructured.Unstructured) map[string]facts.Task {
 	out := map[string]facts.Task{}
 	for key, object := range composed {
 		if id, ok := strings.CutPrefix(key, facts.KeyVerifyJob); ok {
@@ -189,7 +156,7 @@ func verifications(composed map[string]Object) map[string]facts.Task {
 		}
 		if id, ok := strings.CutPrefix(key, facts.KeyVerifyReport); ok {
 			t := out[id]
-			t.ID, t.Report = id, reportOf(object)
+			t.ID, t.Report = id, as[corev1.ConfigMap](object)
 			out[id] = t
 		}
 	}
@@ -198,12 +165,12 @@ func verifications(composed map[string]Object) map[string]facts.Task {
 
 // handled is what observed reports say was dealt with. It is also in the status,
 // which can be lost: somebody clears it, or core may not write it.
-func handled(composed map[string]Object) job.Handled {
+func handled(composed map[string]*unstructured.Unstructured) job.Handled {
 	var out job.Handled
 	var newest time.Time
 	for _, object := range composed {
 		var h job.Handled
-		note := object.annotation(v1alpha1.AnnotationHandled)
+		note := object.GetAnnotations()[v1alpha1.AnnotationHandled]
 		if note == "" {
 			continue
 		}
@@ -211,8 +178,8 @@ func handled(composed map[string]Object) job.Handled {
 			continue // not ours
 		}
 		out.Slot, out.VerifySlot = facts.Later(out.Slot, h.Slot), facts.Later(out.VerifySlot, h.VerifySlot)
-		created := object.time("metadata", "creationTimestamp").Time
-		if newest.IsZero() || created.After(newest) || created.Equal(newest) && h.Trigger > out.Trigger {
+		created := object.GetCreationTimestamp().Time
+		if cmp.Or(created.Compare(newest), strings.Compare(h.Trigger, out.Trigger)) > 0 {
 			newest, out.Trigger = created, h.Trigger
 		}
 	}
@@ -222,15 +189,15 @@ func handled(composed map[string]Object) job.Handled {
 func destination(o Observed, in answers, f *facts.Facts) facts.Destination {
 	d := facts.Destination{
 		Wish:     f.Spec.BackupDestination.PersistentVolumeClaim,
-		Composed: pvcOf(o.Composed[facts.KeyVolume]),
+		Composed: as[corev1.PersistentVolumeClaim](o.Composed[facts.KeyVolume]),
 		Name:     specs.PVCName(f.Backup),
-		JobPVC:   pvcOf(in.one(requireJobVolume)),
-		PV:       pvOf(in.one(requireVolume)),
+		JobPVC:   as[corev1.PersistentVolumeClaim](in.one(requireJobVolume)),
+		PV:       as[corev1.PersistentVolume](in.one(requireVolume)),
 	}
 	if d.IsUsers() {
 		d.Name = d.Wish.ClaimName
 	}
-	named := pvcOf(in.one(requireBackupVolume))
+	named := as[corev1.PersistentVolumeClaim](in.one(requireBackupVolume))
 	d.PVC, d.PVName = named, d.Wish.VolumeName
 	if d.Composed != nil {
 		d.PVC = d.Composed
@@ -238,15 +205,15 @@ func destination(o Observed, in answers, f *facts.Facts) facts.Destination {
 	if named != nil && named.Spec.VolumeName != "" {
 		d.PVName = named.Spec.VolumeName
 	}
-	for _, class := range o.Required[requireStorageClasses] {
-		d.Classes = append(d.Classes, classOf(class))
+	for _, class := range in[requireStorageClasses] {
+		d.Classes = append(d.Classes, *as[storagev1.StorageClass](class))
 	}
 	for key, object := range o.Composed {
 		if !strings.HasPrefix(key, facts.KeyJob) {
 			continue
 		}
 		j := jobOf(object)
-		if !facts.HasEnded(f.Status, object.label(v1alpha1.LabelRun)) {
+		if !facts.HasEnded(f.Status, object.GetLabels()[v1alpha1.LabelRun]) {
 			d.JobName = max(d.JobName, j.PVCName)
 		}
 		d.JobRetains = d.JobRetains || j.IsActive() && j.Retains
@@ -259,21 +226,21 @@ func installation(in answers) (facts.Installation, error) {
 		Secrets:     map[string]*facts.Secret{},
 		Sources:     map[string]*facts.Secret{},
 		ConfigMaps:  map[string]bool{},
-		FileStorage: pvcOf(in.one(requireFileStorage)),
+		FileStorage: as[corev1.PersistentVolumeClaim](in.one(requireFileStorage)),
 	}
-	s := stored{files: make(map[string][]byte, len(in.required))}
-	found := in.all(requireAPIManagers)
+	s := stored{files: make(map[string][]byte, len(in))}
+	found := in[requireAPIManagers]
 	for _, object := range found {
-		i.Found = append(i.Found, object.name())
+		i.Found = append(i.Found, object.GetName())
 	}
 	if len(found) == 1 {
-		i.APIManager, i.Name, i.UID = found[0], found[0].name(), found[0].uid()
-		s.add(job.APIManagerFile, threescale.CleanForBackup(found[0]))
+		i.APIManager, i.Name, i.UID = found[0].Object, found[0].GetName(), found[0].GetUID()
+		s.add(job.APIManagerFile, threescale.CleanForBackup(i.APIManager))
 	}
 	for _, object := range threescale.ConfigMaps() {
 		if configMap := in.one(prefixConfigMap + object.Name); configMap != nil {
 			i.ConfigMaps[object.Name] = true
-			s.add(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap))
+			s.add(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap.Object))
 		}
 	}
 	i.References = threescale.ReferencedSecrets(i.APIManager)
@@ -283,10 +250,10 @@ func installation(in answers) (facts.Installation, error) {
 		if object == nil {
 			continue
 		}
-		secret := secretOf(object, object.text("metadata", "resourceVersion"))
+		secret := secretOf(object, object.GetResourceVersion())
 		if i.Secrets[name] = secret; secret.Type != corev1.SecretTypeServiceAccountToken {
 			i.Sources[name] = secret
-			s.add(job.SecretMetadataFile(name), threescale.SecretMeta(object))
+			s.add(job.SecretMetadataFile(name), threescale.SecretMeta(object.Object))
 		}
 	}
 	i.Files = s.files

@@ -8,6 +8,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -15,11 +19,11 @@ import (
 )
 
 // observedObject is an object with labels, and annotations, in turn a key and a value.
-func observedObject(kind, name string, labels, annotations map[string]any) Object {
-	return Object{"kind": kind, "metadata": map[string]any{"name": name, "labels": labels, "annotations": annotations}}
+func observedObject(kind, name string, labels, annotations map[string]any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{"kind": kind, "metadata": map[string]any{"name": name, "labels": labels, "annotations": annotations}}}
 }
 
-func ofRun(kind, run, attempt string, annotations map[string]any) Object {
+func ofRun(kind, run, attempt string, annotations map[string]any) *unstructured.Unstructured {
 	return observedObject(kind, kind+"-"+attempt, map[string]any{v1alpha1.LabelRun: run, v1alpha1.LabelAttempt: attempt}, annotations)
 }
 
@@ -33,17 +37,17 @@ func TestGatherRuns(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		reason   string
-		composed map[string]Object
+		composed map[string]*unstructured.Unstructured
 		want     map[string]seen
 	}{
 		"None":     {"nothing is composed", nil, map[string]seen{}},
-		"Others":   {"what is no run's is left out", map[string]Object{"volume": ofRun("PersistentVolumeClaim", "r", "1", nil)}, map[string]seen{}},
-		"Started":  {"a report is its key's", map[string]Object{"report/r": ofRun("ConfigMap", "forged", "9", nil)}, map[string]seen{"r": {attempt: 1, report: true}}},
-		"Copies":   {"the newest snapshot goes on", map[string]Object{"objects/r": ofRun("Secret", "r", "1", nil), "secret/r/2/zync": ofRun("Secret", "r", "2", copied)}, map[string]seen{"r": {attempt: 2, copies: []string{"zync"}}}},
-		"AtWork":   {"the Job's snapshot is the run's", map[string]Object{"job/r": ofRun("Job", "r", "1", nil), "objects/r": ofRun("Secret", "r", "1", nil), "objects/r/2": ofRun("Secret", "r", "2", nil)}, map[string]seen{"r": {attempt: 1, job: true, objects: true}}},
-		"TwoJobs":  {"the newest is the run's", map[string]Object{"job/r": ofRun("Job", "r", "1", nil), "job/r/3": ofRun("Job", "r", "3", nil)}, map[string]seen{"r": {attempt: 3, job: true}}},
-		"TwoRuns":  {"each has its own", map[string]Object{"job/a": ofRun("Job", "a", "1", nil), "objects/b": ofRun("Secret", "b", "1", nil)}, map[string]seen{"a": {attempt: 1, job: true}, "b": {attempt: 1, objects: true}}},
-		"NoNumber": {"a label that somebody changed", map[string]Object{"objects/r": ofRun("Secret", "r", "many", nil)}, map[string]seen{"r": {attempt: 1}}},
+		"Others":   {"what is no run's is left out", map[string]*unstructured.Unstructured{"volume": ofRun("PersistentVolumeClaim", "r", "1", nil)}, map[string]seen{}},
+		"Started":  {"a report is its key's", map[string]*unstructured.Unstructured{"report/r": ofRun("ConfigMap", "forged", "9", nil)}, map[string]seen{"r": {attempt: 1, report: true}}},
+		"Copies":   {"the newest snapshot goes on", map[string]*unstructured.Unstructured{"objects/r": ofRun("Secret", "r", "1", nil), "secret/r/2/zync": ofRun("Secret", "r", "2", copied)}, map[string]seen{"r": {attempt: 2, copies: []string{"zync"}}}},
+		"AtWork":   {"the Job's snapshot is the run's", map[string]*unstructured.Unstructured{"job/r": ofRun("Job", "r", "1", nil), "objects/r": ofRun("Secret", "r", "1", nil), "objects/r/2": ofRun("Secret", "r", "2", nil)}, map[string]seen{"r": {attempt: 1, job: true, objects: true}}},
+		"TwoJobs":  {"the newest is the run's", map[string]*unstructured.Unstructured{"job/r": ofRun("Job", "r", "1", nil), "job/r/3": ofRun("Job", "r", "3", nil)}, map[string]seen{"r": {attempt: 3, job: true}}},
+		"TwoRuns":  {"each has its own", map[string]*unstructured.Unstructured{"job/a": ofRun("Job", "a", "1", nil), "objects/b": ofRun("Secret", "b", "1", nil)}, map[string]seen{"a": {attempt: 1, job: true}, "b": {attempt: 1, objects: true}}},
+		"NoNumber": {"a label that somebody changed", map[string]*unstructured.Unstructured{"objects/r": ofRun("Secret", "r", "many", nil)}, map[string]seen{"r": {attempt: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,21 +63,21 @@ func TestGatherRuns(t *testing.T) {
 
 func TestGatherHandled(t *testing.T) {
 	t.Parallel()
-	noted := func(created, note string) Object {
+	noted := func(created, note string) *unstructured.Unstructured {
 		o := observedObject("ConfigMap", "r", nil, map[string]any{v1alpha1.AnnotationHandled: note})
-		o["metadata"].(map[string]any)["creationTimestamp"] = created
+		o.Object["metadata"].(map[string]any)["creationTimestamp"] = created
 		return o
 	}
 	early, late := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	for name, tc := range map[string]struct {
 		reason   string
-		composed map[string]Object
+		composed map[string]*unstructured.Unstructured
 		want     job.Handled
 	}{
-		"None":   {"nothing is noted", map[string]Object{"a": observedObject("Job", "j", nil, nil)}, job.Handled{}},
-		"Newest": {"a trigger is the newest report's, a slot the latest", map[string]Object{"a": noted("2026-03-01T00:00:00Z", `{"trigger":"new","slot":"2026-01-01T00:00:00Z"}`), "b": noted("2026-02-01T00:00:00Z", `{"trigger":"old","slot":"2026-02-01T00:00:00Z"}`)}, job.Handled{Trigger: "new", Slot: &late}},
-		"Either": {"verifications note theirs", map[string]Object{"a": noted("", `{"verifySlot":"2026-01-01T00:00:00Z"}`)}, job.Handled{VerifySlot: &early}},
-		"Forged": {"what is no note is none", map[string]Object{"a": noted("", `{"trigger":7}`), "b": noted("", "x")}, job.Handled{}},
+		"None":   {"nothing is noted", map[string]*unstructured.Unstructured{"a": observedObject("Job", "j", nil, nil)}, job.Handled{}},
+		"Newest": {"a trigger is the newest report's, a slot the latest", map[string]*unstructured.Unstructured{"a": noted("2026-03-01T00:00:00Z", `{"trigger":"new","slot":"2026-01-01T00:00:00Z"}`), "b": noted("2026-02-01T00:00:00Z", `{"trigger":"old","slot":"2026-02-01T00:00:00Z"}`)}, job.Handled{Trigger: "new", Slot: &late}},
+		"Either": {"verifications note theirs", map[string]*unstructured.Unstructured{"a": noted("", `{"verifySlot":"2026-01-01T00:00:00Z"}`)}, job.Handled{VerifySlot: &early}},
+		"Forged": {"what is no note is none", map[string]*unstructured.Unstructured{"a": noted("", `{"trigger":7}`), "b": noted("", "x")}, job.Handled{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,13 +89,13 @@ func TestGatherHandled(t *testing.T) {
 // TestGatherDestination: which PVC is written to, and what is asked for because of it.
 func TestGatherDestination(t *testing.T) {
 	t.Parallel()
-	pvc := func(name, volume string) Object {
+	pvc := func(name, volume string) *unstructured.Unstructured {
 		o := observedObject("PersistentVolumeClaim", name, nil, nil)
-		o["spec"] = map[string]any{"volumeName": volume}
+		o.Object["spec"] = map[string]any{"volumeName": volume}
 		return o
 	}
 	writing := ofRun("Job", "r", "1", nil)
-	writing["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{
+	writing.Object["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{
 		"volumes":    []any{map[string]any{"name": "backup", "persistentVolumeClaim": map[string]any{"claimName": "left"}}},
 		"containers": []any{map[string]any{"args": []any{"backup", "--keep-last=3"}}},
 	}}}
@@ -111,19 +115,19 @@ func TestGatherDestination(t *testing.T) {
 		"Named": {"it shall be bound to a PV", func(o *Observed) { o.Composite.Spec.BackupDestination.PersistentVolumeClaim.VolumeName = "pv" }, "nightly-backup", false, map[string]string{requireVolume: "pv"}},
 		"Bound": {"it is bound to another", func(o *Observed) {
 			o.Composite.Spec.BackupDestination.PersistentVolumeClaim.VolumeName = "pv"
-			o.Required[requireBackupVolume] = []Object{pvc("nightly-backup", "other")}
+			o.Required[requireBackupVolume] = []*unstructured.Unstructured{pvc("nightly-backup", "other")}
 		}, "nightly-backup", true, map[string]string{requireVolume: "other"}},
 		"Left": {"a Job goes on where it started", func(o *Observed) { o.Composed["job/r"] = writing }, "nightly-backup", false, map[string]string{requireJobVolume: "left", requireReaders: ""}},
 		"Foreign": {"Crossplane's command line hands it over", func(o *Observed) {
 			other := pvc("nightly-backup", "x")
-			other["metadata"].(map[string]any)["namespace"] = "other"
-			o.Required[requireBackupVolume] = []Object{other}
+			other.Object["metadata"].(map[string]any)["namespace"] = "other"
+			o.Required[requireBackupVolume] = []*unstructured.Unstructured{other}
 		}, "nightly-backup", false, nil},
 		"Retained": {"restores that read must be known", func(o *Observed) { o.Composite.Spec.Retention = &v1alpha1.Retention{KeepLast: 1} }, "nightly-backup", false, map[string]string{requireReaders: ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := Observed{Composed: map[string]Object{}, Required: map[string][]Object{}}
+			o := Observed{Composed: map[string]*unstructured.Unstructured{}, Required: map[string][]*unstructured.Unstructured{}}
 			tc.change(&o)
 			f, err := gather(o, ClaimRef{Namespace: "3scale", Name: "nightly"})
 			require.NoError(t, err)
@@ -144,7 +148,7 @@ func TestGatherDestination(t *testing.T) {
 // TestRead: what does not have its type counts as absent, and never panics.
 func TestRead(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]Object{
+	for name, fields := range map[string]map[string]any{
 		"Empty": {},
 		"Wrong": {"metadata": "x", "spec": []any{}, "status": 7, "rules": "x", "data": []any{}, "reclaimPolicy": 1.5, "allowVolumeExpansion": "yes"},
 		"Deep": {"metadata": map[string]any{"name": 1, "labels": []any{}, "ownerReferences": []any{"x", nil}}, "spec": map[string]any{"accessModes": []any{1}, "resources": "x", "capacity": map[string]any{"storage": "much"}, "claimRef": 1,
@@ -152,19 +156,17 @@ func TestRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			assert.Empty(t, pvcOf(o).Name)
-			assert.Nil(t, pvOf(o).Spec.ClaimRef)
-			assert.False(t, *classOf(o).AllowVolumeExpansion)
-			assert.Empty(t, namespaceOf(o).Annotations)
-			assert.Empty(t, reportOf(o).Data)
-			assert.False(t, facts.Pods{Account: true, Role: roleOf(o)}.MayReport("r"))
+			o := &unstructured.Unstructured{Object: fields}
+			assert.Empty(t, as[corev1.PersistentVolumeClaim](o).Name)
+			assert.Nil(t, as[corev1.PersistentVolume](o).Spec.ClaimRef)
+			assert.Nil(t, as[storagev1.StorageClass](o).AllowVolumeExpansion)
+			assert.Empty(t, as[corev1.Namespace](o).Annotations)
+			assert.Empty(t, as[corev1.ConfigMap](o).Data)
+			assert.False(t, facts.Pods{Account: true, Role: as[rbacv1.Role](o)}.MayReport("r"))
 			assert.Empty(t, secretOf(o, "").Data())
 			assert.True(t, jobOf(o).IsActive())
 			assert.Empty(t, jobOf(o).PVCName)
 		})
 	}
-	assert.Nil(t, pvcOf(nil))
-	assert.Nil(t, pvOf(nil))
-	assert.Nil(t, namespaceOf(nil))
-	assert.Nil(t, roleOf(nil))
+	assert.Nil(t, as[corev1.Namespace](nil))
 }

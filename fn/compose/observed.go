@@ -3,6 +3,7 @@ package compose
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -23,17 +24,14 @@ type Observed struct {
 	// InputError tells that the Composition's input does not decode.
 	InputError error
 	// Composed are the composed objects that exist, by resource name.
-	Composed map[string]Object
+	Composed map[string]*unstructured.Unstructured
 	// Required are the objects that were asked for, by the name in
 	// Desired.Requirements. A name that is absent was not asked for yet; one
 	// with an empty list was not found.
-	Required map[string][]Object
+	Required map[string][]*unstructured.Unstructured
 	// NoRequired tells that core hands no objects over, whatever is asked for.
 	NoRequired bool
 }
-
-// Object is a decoded object of any kind.
-type Object map[string]any
 
 // Composite is the XR.
 type Composite struct {

@@ -21,7 +21,7 @@ import (
 type pocket struct {
 	t         testing.TB
 	observed  compose.Observed
-	installed []compose.Object
+	installed []*unstructured.Unstructured
 	serial    int
 }
 
@@ -33,11 +33,11 @@ func newPocket(t testing.TB, spec string) *pocket {
 			Name: "nightly-x7k2p", UID: "11111111-2222-3333-4444-555555555555", Created: noon,
 			ClaimRef: &compose.ClaimRef{Namespace: namespace, Name: backup}, ClaimNamespaceLabel: namespace,
 		},
-		Now: noon, Image: "image:1", Composed: map[string]compose.Object{},
+		Now: noon, Image: "image:1", Composed: map[string]*unstructured.Unstructured{},
 	}}
 	require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(xr["spec"].(map[string]any), &p.observed.Composite.Spec))
 	for _, o := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
-		p.installed = append(p.installed, o)
+		p.installed = append(p.installed, &unstructured.Unstructured{Object: o})
 	}
 	return p
 }
@@ -50,7 +50,7 @@ func (p *pocket) reconcile() compose.Desired {
 		desired = compose.Compose(p.observed)
 		require.NoError(p.t, desired.Fatal)
 		before := slices.Sorted(maps.Keys(p.observed.Required))
-		p.observed.Required = map[string][]compose.Object{}
+		p.observed.Required = map[string][]*unstructured.Unstructured{}
 		for name, selector := range desired.Requirements {
 			p.observed.Required[name] = p.find(selector)
 		}
@@ -70,13 +70,12 @@ func (p *pocket) reconcile() compose.Desired {
 	return desired
 }
 
-func (p *pocket) find(s compose.Selector) []compose.Object {
-	var found []compose.Object
-	for _, objects := range [][]compose.Object{p.installed, slices.Collect(maps.Values(p.observed.Composed))} {
-		for _, o := range objects {
-			u := unstructured.Unstructured{Object: o}
+func (p *pocket) find(s compose.Selector) []*unstructured.Unstructured {
+	var found []*unstructured.Unstructured
+	for _, objects := range [][]*unstructured.Unstructured{p.installed, slices.Collect(maps.Values(p.observed.Composed))} {
+		for _, u := range objects {
 			if u.GetKind() == s.Kind && u.GetNamespace() == s.Namespace && (s.Name == u.GetName() || s.Name == "" && s.Labels == nil) {
-				found = append(found, o)
+				found = append(found, u)
 			}
 		}
 	}
@@ -87,36 +86,35 @@ func (p *pocket) find(s compose.Selector) []compose.Object {
 func (p *pocket) apply(key string, object runtime.Object) {
 	p.t.Helper()
 	before := p.observed.Composed[key]
-	if before != nil && before["kind"] == "Secret" {
+	if before != nil && before.GetKind() == "Secret" {
 		return
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	require.NoError(p.t, err)
-	u := unstructured.Unstructured{Object: fields}
+	u := &unstructured.Unstructured{Object: fields}
 	if before == nil {
 		p.serial++
 		set("uid-"+strconv.Itoa(p.serial), "metadata", "uid")(fields)
 		set(p.observed.Now.UTC().Format(time.RFC3339), "metadata", "creationTimestamp")(fields)
 		delete(fields, "status")
 	} else {
-		was := unstructured.Unstructured{Object: before}
-		u.SetUID(was.GetUID())
-		set(was.GetCreationTimestamp().UTC().Format(time.RFC3339), "metadata", "creationTimestamp")(fields)
+		u.SetUID(before.GetUID())
+		set(before.GetCreationTimestamp().UTC().Format(time.RFC3339), "metadata", "creationTimestamp")(fields)
 		delete(fields, "status")
 		for _, field := range []string{"status", "data"} {
-			if value, there := before[field]; there {
+			if value, there := before.Object[field]; there {
 				fields[field] = value
 			}
 		}
 	}
-	p.observed.Composed[key] = fields
+	p.observed.Composed[key] = u
 }
 
 // active are the Jobs that have not ended.
 func (p *pocket) active() []*unstructured.Unstructured {
 	var out []*unstructured.Unstructured
-	for _, o := range p.observed.Composed {
-		if u := (&unstructured.Unstructured{Object: o}); u.GetKind() == "Job" && !hasEnded(u) {
+	for _, u := range p.observed.Composed {
+		if u.GetKind() == "Job" && !hasEnded(u) {
 			out = append(out, u)
 		}
 	}

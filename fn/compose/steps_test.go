@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -182,20 +183,20 @@ func TestTTL(t *testing.T) {
 // TestGuard: no answer has core delete the volume, or a Job at work.
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	job := func(condition string) Object {
-		return Object{"kind": "Job", "metadata": map[string]any{"name": "j"}, "status": map[string]any{"conditions": []any{map[string]any{"type": condition, "status": "True"}}}}
+	job := func(condition string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"kind": "Job", "metadata": map[string]any{"name": "j"}, "status": map[string]any{"conditions": []any{map[string]any{"type": condition, "status": "True"}}}}}
 	}
 	for name, tc := range map[string]struct {
 		reason, key string
-		object      Object
+		object      *unstructured.Unstructured
 		kept, want  bool
 	}{
-		"Volume":       {"the backups are on it", facts.KeyVolume, Object{"kind": "PersistentVolumeClaim"}, false, true},
-		"VolumeKept":   {"it is desired", facts.KeyVolume, Object{"kind": "PersistentVolumeClaim"}, true, false},
+		"Volume":       {"the backups are on it", facts.KeyVolume, &unstructured.Unstructured{Object: map[string]any{"kind": "PersistentVolumeClaim"}}, false, true},
+		"VolumeKept":   {"it is desired", facts.KeyVolume, &unstructured.Unstructured{Object: map[string]any{"kind": "PersistentVolumeClaim"}}, true, false},
 		"AtWork":       {"a run would be lost", facts.KeyJob + "r", job("Suspended"), false, true},
 		"Ended":        {"a Job that has ended may go", facts.KeyJob + "r", job("Complete"), false, false},
 		"Verification": {"a verification would be lost", facts.KeyVerifyJob + "v", job("Suspended"), false, true},
-		"Copy":         {"a copy of a Secret may go", facts.KeySecretCopy + "r/s", Object{"kind": "Secret"}, false, false},
+		"Copy":         {"a copy of a Secret may go", facts.KeySecretCopy + "r/s", &unstructured.Unstructured{Object: map[string]any{"kind": "Secret"}}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -203,7 +204,7 @@ func TestGuard(t *testing.T) {
 			if tc.kept {
 				d.Resources[tc.key] = nil
 			}
-			err := guard(Observed{Composed: map[string]Object{tc.key: tc.object}}, d)
+			err := guard(Observed{Composed: map[string]*unstructured.Unstructured{tc.key: tc.object}}, d)
 			assert.Equal(t, tc.want, err != nil, tc.reason)
 		})
 	}

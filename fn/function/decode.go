@@ -24,8 +24,8 @@ const claimNamespaceLabel = "crossplane.io/claim-namespace"
 // helpers would go through JSON for each of some thirty objects, at each call.
 func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 	o := compose.Observed{
-		Composed: make(map[string]compose.Object, len(req.GetObserved().GetResources())),
-		Required: make(map[string][]compose.Object, len(req.GetRequiredResources())),
+		Composed: make(map[string]*unstructured.Unstructured, len(req.GetObserved().GetResources())),
+		Required: make(map[string][]*unstructured.Unstructured, len(req.GetRequiredResources())),
 	}
 	o.NoRequired = handsNothingOver(req)
 	o.Image = req.GetInput().GetFields()["image"].GetStringValue()
@@ -42,9 +42,9 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		o.Composed[name] = composed(r.GetResource())
 	}
 	for name, resources := range req.GetRequiredResources() {
-		objects := make([]compose.Object, 0, len(resources.GetItems()))
+		objects := make([]*unstructured.Unstructured, 0, len(resources.GetItems()))
 		for _, r := range resources.GetItems() {
-			objects = append(objects, r.GetResource().AsMap())
+			objects = append(objects, &unstructured.Unstructured{Object: r.GetResource().AsMap()})
 		}
 		o.Required[name] = objects
 	}
@@ -85,8 +85,8 @@ func handsNothingOver(req *fnv1.RunFunctionRequest) bool {
 
 // composed decodes an observed object but for its managed fields: core owns
 // nearly all of them, so that they are half of the object.
-func composed(s *structpb.Struct) compose.Object {
-	out := make(compose.Object, len(s.GetFields()))
+func composed(s *structpb.Struct) *unstructured.Unstructured {
+	out := make(map[string]any, len(s.GetFields()))
 	for key, value := range s.GetFields() {
 		if key != "metadata" || value.GetStructValue() == nil {
 			out[key] = value.AsInterface()
@@ -100,7 +100,7 @@ func composed(s *structpb.Struct) compose.Object {
 		}
 		out[key] = metadata
 	}
-	return out
+	return &unstructured.Unstructured{Object: out}
 }
 
 func decodeComposite(xr map[string]any) (compose.Composite, error) {

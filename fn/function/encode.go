@@ -100,8 +100,10 @@ func encodeSecret(secret *corev1.Secret) (*structpb.Struct, error) {
 		return nil, err
 	}
 	data := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(secret.Data))}
+	var encoded []byte
 	for key, value := range secret.Data {
-		data.Fields[key] = structpb.NewStringValue(base64.StdEncoding.EncodeToString(value))
+		encoded = base64.StdEncoding.AppendEncode(encoded[:0], value)
+		data.Fields[key] = structpb.NewStringValue(string(encoded))
 	}
 	s.Fields["data"] = structpb.NewStructValue(data)
 	return s, nil

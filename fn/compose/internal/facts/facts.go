@@ -5,6 +5,7 @@ package facts
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,23 @@ const (
 	KeyVerifyJob      = "verify-job/"
 	KeyVerifyReport   = "verify-report/"
 )
+
+var kinds = map[string]string{
+	KeyVolume:         "PersistentVolumeClaim",
+	KeyServiceAccount: "ServiceAccount",
+	KeyRole:           "Role",
+	KeyRoleBinding:    "RoleBinding",
+	KeyJob:            "Job",
+	KeyReport:         "ConfigMap",
+	KeyObjects:        "Secret",
+	KeySecretCopy:     "Secret",
+	KeyVerifyJob:      "Job",
+	KeyVerifyReport:   "ConfigMap",
+}
+
+// KindOf returns the kind that a composed resource of a name must have, "" for other
+// names. The name is read from an annotation, which many users may write.
+func KindOf(key string) string { return kinds[strings.SplitAfterN(key, "/", 2)[0]] }
 
 // ClockTolerance is how far the clock of a node may be apart from the others.
 const ClockTolerance = 5 * time.Minute

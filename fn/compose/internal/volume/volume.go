@@ -151,7 +151,7 @@ func expandable(d facts.Destination, name *string) bool {
 		return false
 	}
 	class := d.Class(*name)
-	return class != nil && *class.AllowVolumeExpansion
+	return class != nil && class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
 }
 
 // Doomed warns of a volume that goes with its PVC: deleting the PVC or the
@@ -163,7 +163,7 @@ func Doomed(f *facts.Facts) []text.Finding {
 		return nil
 	}
 	var policy corev1.PersistentVolumeReclaimPolicy
-	if class := classOf(d); class != nil {
+	if class := classOf(d); class != nil && class.ReclaimPolicy != nil {
 		policy = *class.ReclaimPolicy
 	}
 	if d.PV != nil {
