@@ -76,11 +76,8 @@ func helpers(step specs.Step, parts int) []client.Object {
 // stepInput is the common part of the inspect and the refill Job.
 func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepInput, error) {
 	in := specs.StepInput{
-		Step:        w.step(action),
-		Image:       w.Image,
-		VolumeClaim: restore.SourceClaimName(w.restore, w.state.Backup),
-		Settings:    w.restore.Spec.Job,
-
+		Mover:          specs.Mover{Image: w.Image, VolumeClaim: restore.SourceClaimName(w.restore, w.state.Backup), Settings: w.restore.Spec.Job},
+		Step:           w.step(action),
 		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.state.SourceClaim),
 	}
 	if claim := w.state.FileStorage; claim != nil {

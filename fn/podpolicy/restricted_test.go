@@ -96,20 +96,22 @@ func eachTerm(a *corev1.Affinity, look func(corev1.PodAffinityTerm)) {
 // jobs are all that are made with settings.
 func jobs(settings v1alpha1.JobSettings, assignsUID bool) []*batchv1.Job {
 	beside := &metav1.LabelSelector{MatchLabels: map[string]string{"app": "system-app"}}
-	run := specs.Run{Backup: "nightly", Namespace: namespace, ID: "20261122t020000z-1a2b3c4d", Attempt: 1}
+	identity := specs.Identity{Backup: "nightly", Namespace: namespace}
+	mover := specs.Mover{Image: "image", VolumeClaim: "nightly-backup", Settings: settings, AssignsUID: assignsUID}
+	stored := mover
+	stored.FileStorageClaim, stored.FileStorageBeside = "system-storage", beside
+	run := specs.Run{Identity: identity, ID: "20261122t020000z-1a2b3c4d", Attempt: 1}
 	step := specs.StepInput{
-		Step:  specs.Step{Restore: "dr", Namespace: namespace, Action: specs.Inspecting, ID: "1"},
-		Image: "image", VolumeClaim: "nightly-backup", Run: "latest", FileStorageClaim: "system-storage",
-		FileStorageBeside: beside, Identities: specs.Identities{Secret: "keys", Keys: []string{"a.agekey"}}, Settings: settings, AssignsUID: assignsUID,
+		Mover: stored, Step: specs.Step{Restore: "dr", Namespace: namespace, Action: specs.Inspecting, ID: "1"},
+		Run: "latest", Identities: specs.Identities{Secret: "keys", Keys: []string{"a.agekey"}},
 	}
 	return []*batchv1.Job{
 		specs.Job(specs.JobInput{
-			Run: run, Image: "image", VolumeClaim: "nightly-backup", FileStorageClaim: "system-storage", FileStorageBeside: beside,
-			Copies: []specs.Copy{{Name: "copy", Source: "system-seed", Keys: []string{"a"}}}, Settings: settings, AssignsUID: assignsUID,
+			Mover: stored, Run: run,
+			Copies: []specs.Copy{{Name: "copy", Source: "system-seed", Keys: []string{"a"}}},
 		}),
 		specs.VerifyJob(specs.VerifyInput{
-			Verification: specs.Verification{Backup: "nightly", Namespace: namespace, ID: run.ID},
-			Image:        "image", VolumeClaim: "nightly-backup", Run: "all", Settings: settings, AssignsUID: assignsUID,
+			Mover: mover, Verification: specs.Verification{Identity: identity, ID: run.ID}, Run: "all",
 		}),
 		specs.InspectJob(specs.InspectInput{StepInput: step, HandoverParts: 2}),
 		specs.RefillJob(specs.RefillInput{StepInput: step}),

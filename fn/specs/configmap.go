@@ -17,13 +17,12 @@ func ReportName(r Run) string {
 // here: those belong to the mover. cause is job.Cause as JSON.
 func Report(r Run, cause string) *corev1.ConfigMap {
 	r.Attempt = 1
-	return &corev1.ConfigMap{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{
-			Name:        ReportName(r),
-			Namespace:   r.Namespace,
-			Labels:      r.Labels(),
-			Annotations: map[string]string{v1alpha1.AnnotationCause: cause},
-		},
-	}
+	return report(metav1.ObjectMeta{
+		Name: ReportName(r), Namespace: r.Namespace, Labels: r.Labels(),
+		Annotations: map[string]string{v1alpha1.AnnotationCause: cause},
+	})
+}
+
+func report(meta metav1.ObjectMeta) *corev1.ConfigMap {
+	return &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: meta}
 }

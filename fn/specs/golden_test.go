@@ -24,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-var aRun = Run{Backup: "nightly", Namespace: "3scale", ID: "20261122t115900z-1a2b3c4d", Attempt: 1}
+var aRun = Run{Identity: Identity{Backup: "nightly", Namespace: "3scale"}, ID: "20261122t115900z-1a2b3c4d", Attempt: 1}
 
 // goldens are one object of each kind, as core applies it.
 func goldens() map[string]runtime.Object {
@@ -35,11 +35,11 @@ func goldens() map[string]runtime.Object {
 		"job":     Job(plainInput()),
 		"job-all": Job(fullInput()),
 		"pvc": PVC(Volume{
-			Backup: "nightly", Namespace: "3scale", Size: resource.MustParse("10Gi"),
+			Identity: Identity{Backup: "nightly", Namespace: "3scale"}, Size: resource.MustParse("10Gi"),
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, NamespaceUID: "7027a0bd-0351-4059-9ce8-5ee8f02ad2b3",
 		}),
 		"pvc-all": PVC(Volume{
-			Backup: "nightly", Namespace: "3scale", Size: resource.MustParse("1.5Ti"), VolumeName: "pv-1", StorageClass: &fast,
+			Identity: Identity{Backup: "nightly", Namespace: "3scale"}, Size: resource.MustParse("1.5Ti"), VolumeName: "pv-1", StorageClass: &fast,
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadWriteOnce},
 		}),
 		"secret-copy": SecretCopy(second, Source{
@@ -48,14 +48,14 @@ func goldens() map[string]runtime.Object {
 		}),
 		"secret-objects": ObjectsSecret(aRun, map[string][]byte{"run.json": []byte("{}"), "secret-metadata/system-app.json": []byte("{}\n")}),
 		"configmap":      Report(second, `{"kind":"Trigger","value":"before-upgrade"}`),
-		"serviceaccount": ServiceAccount(aRun.Identity()),
-		"role":           Role(aRun.Identity(), ReportName(aRun)),
-		"rolebinding":    RoleBinding(aRun.Identity()),
+		"serviceaccount": ServiceAccount(aRun.Identity),
+		"role":           Role(aRun.Identity, ReportName(aRun)),
+		"rolebinding":    RoleBinding(aRun.Identity),
 
 		"verify":        VerifyJob(plainVerify()),
 		"verify-all":    VerifyJob(fullVerify()),
 		"verify-report": VerificationReport(aVerification, `{"slot":"20261122T120000Z"}`),
-		"verify-role":   Role(aVerification.Identity(), VerificationReportName(aVerification)),
+		"verify-role":   Role(aVerification.Identity, VerificationReportName(aVerification)),
 
 		"restore-resync":         ResyncJob(plainResync()),
 		"restore-inspect":        InspectJob(InspectInput{StepInput: plainStep(Inspecting)}),
@@ -79,7 +79,7 @@ func aStep(action Action) Step {
 }
 
 func plainStep(action Action) StepInput {
-	return StepInput{Step: aStep(action), Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup", Run: job.Latest}
+	return StepInput{Step: aStep(action), Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup"}, Run: job.Latest}
 }
 
 func plainRefill() RefillInput {
@@ -106,7 +106,7 @@ func fullRefill() RefillInput {
 
 func plainInput() JobInput {
 	return JobInput{
-		Run: aRun, Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup", FileStorageClaim: "system-storage",
+		Run: aRun, Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup", FileStorageClaim: "system-storage"},
 		Files:  []string{"run.json", "apimanager/apimanager-backup.json", "secret-metadata/system-app.json", "configmaps/system-environment.json"},
 		Copies: []Copy{{Name: SecretCopyName(aRun, "system-app"), Source: "system-app", Keys: []string{"USER_SESSION_TTL", "SECRET_KEY_BASE"}}, {Name: "empty", Source: "empty"}},
 	}

@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"cmp"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -33,32 +34,45 @@ const (
 
 // JobInput is what a run's Job is built from.
 type JobInput struct {
-	Run   Run
-	Image string
-	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
-	VolumeClaim string
-	// FileStorageClaim is that of the System file storage; "" skips it.
-	FileStorageClaim string
-	// FileStorageBeside selects a pod on whose node the Job's pod must
-	// run, since the file storage cannot be shared between nodes; else nil.
-	FileStorageBeside *metav1.LabelSelector
+	Mover
+	Run Run
 	// Files are the paths of ObjectsSecret.
 	Files []string
 	// Copies are the Secrets of the snapshot.
 	Copies     []Copy
 	Recipients []string
-	// Known has the job.KnownManifest of each earlier run.
-	Known []string
 	// ProveLinks makes the mover read a stored file before it links to it.
 	ProveLinks bool
 	// Retention is applied once this run has verified.
 	Retention job.Retention
-	Settings  v1alpha1.JobSettings
 	// Inconsistent: the objects of the snapshot are of different moments.
 	Inconsistent bool
+}
+
+// Mover is what every Job of the mover is built from.
+type Mover struct {
+	Image string
+	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
+	VolumeClaim string
+	// FileStorageClaim is that of the System file storage; "": the Job does without.
+	FileStorageClaim string
+	// FileStorageBeside selects a pod on whose node the Job's pod must run, since the
+	// file storage cannot be shared between nodes; nil: any node.
+	FileStorageBeside *metav1.LabelSelector
+	// Known has the job.KnownManifest of each other run.
+	Known    []string
+	Settings v1alpha1.JobSettings
 	// AssignsUID: the cluster assigns UIDs and groups to the pods of the namespace
 	// (OpenShift), so that the Job must set none.
 	AssignsUID bool
+}
+
+// fileStorage is where the file storage is mounted; "" without one.
+func (m Mover) fileStorage() string {
+	if m.FileStorageClaim == "" {
+		return ""
+	}
+	return job.FileStoragePath
 }
 
 // Copy is a Secret of the snapshot: the copy's name, the source's, its keys.
@@ -76,31 +90,23 @@ func Job(in JobInput) *batchv1.Job {
 		labels[v1alpha1.LabelSnapshot] = v1alpha1.SnapshotInconsistent
 	}
 	return moverJob(work{
-		meta:           metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
-		podLabels:      in.Run.Labels(),
-		serviceAccount: ServiceAccount(in.Run.Identity()).Name,
-		image:          in.Image,
-		args:           Options(in).Args(),
-		known:          in.Known,
-		mounts:         mounts(in),
-		beside:         in.FileStorageBeside,
-		settings:       in.Settings,
-		assignsUID:     in.AssignsUID,
+		Mover:     in.Mover,
+		meta:      metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
+		podLabels: in.Run.Labels(),
+		account:   in.Run.Identity.meta().Name,
+		args:      Options(in).Args(),
+		mounts:    mounts(in),
 	})
 }
 
 // work holds what differs between the Jobs of the mover.
 type work struct {
-	meta           metav1.ObjectMeta
-	podLabels      map[string]string
-	serviceAccount string
-	image          string
-	args           []string
-	known          []string // texts of job.KnownManifest
-	mounts         []mount
-	beside         *metav1.LabelSelector // a pod on whose node the Job's pod must run; nil: any node
-	settings       v1alpha1.JobSettings
-	assignsUID     bool
+	Mover
+	meta      metav1.ObjectMeta
+	podLabels map[string]string
+	account   string
+	args      []string
+	mounts    []mount
 }
 
 // moverJob returns a Job that runs the mover, and retries where that may help.
@@ -109,8 +115,8 @@ func moverJob(w work) *batchv1.Job {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 		ObjectMeta: w.meta,
 		Spec: batchv1.JobSpec{
-			ActiveDeadlineSeconds: orDefault(w.settings.ActiveDeadlineSeconds, DefaultDeadlineSeconds),
-			BackoffLimit:          orDefault(w.settings.BackoffLimit, defaultBackoffLimit),
+			ActiveDeadlineSeconds: cmp.Or(w.Settings.ActiveDeadlineSeconds, new(DefaultDeadlineSeconds)),
+			BackoffLimit:          cmp.Or(w.Settings.BackoffLimit, new(defaultBackoffLimit)),
 			PodFailurePolicy:      failurePolicy(),
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: w.podLabels},
@@ -120,28 +126,18 @@ func moverJob(w work) *batchv1.Job {
 	}
 }
 
-func orDefault[T any](value *T, otherwise T) *T {
-	if value != nil {
-		return value
-	}
-	return &otherwise
-}
-
 // failurePolicy does not count pods that the cluster evicted, and fails the Job at
 // once where a retry cannot help.
 func failurePolicy() *batchv1.PodFailurePolicy {
-	container := ContainerName
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
 		{
-			Action: batchv1.PodFailurePolicyActionIgnore,
-			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{
-				Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
-			}},
+			Action:          batchv1.PodFailurePolicyActionIgnore,
+			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
 		},
 		{
 			Action: batchv1.PodFailurePolicyActionFailJob,
 			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-				ContainerName: &container,
+				ContainerName: new(ContainerName),
 				Operator:      batchv1.PodFailurePolicyOnExitCodesOpIn,
 				Values:        job.FinalExitCodes(),
 			},
@@ -155,23 +151,23 @@ func podSpec(w work) corev1.PodSpec {
 		volumes = append(volumes, corev1.Volume{Name: m.name, VolumeSource: m.source})
 	}
 	return corev1.PodSpec{
-		ServiceAccountName: w.serviceAccount,
+		ServiceAccountName: w.account,
 		RestartPolicy:      corev1.RestartPolicyNever,
 		SecurityContext:    podSecurityContext(w),
 		Containers:         []corev1.Container{container(w)},
 		Volumes:            volumes,
-		NodeSelector:       w.settings.NodeSelector,
-		Tolerations:        w.settings.Tolerations,
+		NodeSelector:       w.Settings.NodeSelector,
+		Tolerations:        w.Settings.Tolerations,
 		Affinity:           affinity(w),
-		ImagePullSecrets:   w.settings.ImagePullSecrets,
-		PriorityClassName:  w.settings.PriorityClassName,
+		ImagePullSecrets:   w.Settings.ImagePullSecrets,
+		PriorityClassName:  w.Settings.PriorityClassName,
 	}
 }
 
 func container(w work) corev1.Container {
 	c := corev1.Container{
 		Name:            ContainerName,
-		Image:           w.image,
+		Image:           w.Image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Command:         []string{job.MoverPath},
 		Args:            w.args,
@@ -185,30 +181,27 @@ func container(w work) corev1.Container {
 	for _, m := range w.mounts {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: m.name, MountPath: m.path, ReadOnly: m.readOnly})
 	}
-	if len(w.known) > 0 {
-		c.Env = []corev1.EnvVar{{Name: job.KnownVariable, Value: strings.Join(w.known, ",")}}
+	if len(w.Known) > 0 {
+		c.Env = []corev1.EnvVar{{Name: job.KnownVariable, Value: strings.Join(w.Known, ",")}}
 	}
-	if w.settings.Resources != nil {
-		c.Resources = *w.settings.Resources
+	if w.Settings.Resources != nil {
+		c.Resources = *w.Settings.Resources
 	}
 	return c
 }
 
 // Options returns the mover's options in the Job that is built from in.
 func Options(in JobInput) job.Options {
-	o := job.Options{
-		Run:        in.Run.ID,
-		Volume:     job.VolumePath,
-		Objects:    job.ObjectsPath,
-		Recipient:  in.Recipients,
-		Known:      in.Known,
-		ProveLinks: in.ProveLinks,
-		Retention:  in.Retention,
-		Namespace:  in.Run.Namespace,
-		Report:     ReportName(in.Run),
+	return job.Options{
+		Run:         in.Run.ID,
+		Volume:      job.VolumePath,
+		Objects:     job.ObjectsPath,
+		FileStorage: in.fileStorage(),
+		Recipient:   in.Recipients,
+		Known:       in.Known,
+		ProveLinks:  in.ProveLinks,
+		Retention:   in.Retention,
+		Namespace:   in.Run.Namespace,
+		Report:      ReportName(in.Run),
 	}
-	if in.FileStorageClaim != "" {
-		o.FileStorage = job.FileStoragePath
-	}
-	return o
 }

@@ -22,23 +22,23 @@ func TestNames(t *testing.T) {
 	}{
 		"Short": {
 			reason: "a name that fits is kept, for people to read",
-			run:    Run{Backup: "nightly", ID: "20261122t115900z-1a2b3c4d", Attempt: 1}, want: "nightly-1a2b3c4d",
+			run:    Run{Identity: Identity{Backup: "nightly"}, ID: "20261122t115900z-1a2b3c4d", Attempt: 1}, want: "nightly-1a2b3c4d",
 		},
 		"Trigger": {
 			reason: "a trigger's run has no time",
-			run:    Run{Backup: "nightly", ID: "trigger-1a2b3c4d5e6f", Attempt: 1}, want: "nightly-1a2b3c4d5e6f",
+			run:    Run{Identity: Identity{Backup: "nightly"}, ID: "trigger-1a2b3c4d5e6f", Attempt: 1}, want: "nightly-1a2b3c4d5e6f",
 		},
 		"SecondAttempt": {
 			reason: "immutable objects cannot be taken again under their old name",
-			run:    Run{Backup: "nightly", ID: "20261122t115900z-1a2b3c4d", Attempt: 2}, want: "nightly-1a2b3c4d-2",
+			run:    Run{Identity: Identity{Backup: "nightly"}, ID: "20261122t115900z-1a2b3c4d", Attempt: 2}, want: "nightly-1a2b3c4d-2",
 		},
 		"Dotted": {
 			reason: "a Job's name is a label of its pods and a host name: it has no dots; the digest tells a.b from a-b",
-			run:    Run{Backup: "a.b", ID: "20261122t115900z-1a2b3c4d", Attempt: 1}, want: "a-b-" + digest("a.b") + "-1a2b3c4d",
+			run:    Run{Identity: Identity{Backup: "a.b"}, ID: "20261122t115900z-1a2b3c4d", Attempt: 1}, want: "a-b-" + digest("a.b") + "-1a2b3c4d",
 		},
 		"Longest": {
 			reason: "63 characters is what a label holds",
-			run:    Run{Backup: strings.Repeat("n", 253), ID: "20261122t115900z-1a2b3c4d", Attempt: 5},
+			run:    Run{Identity: Identity{Backup: strings.Repeat("n", 253)}, ID: "20261122t115900z-1a2b3c4d", Attempt: 5},
 			want:   strings.Repeat("n", 43) + "-" + digest(strings.Repeat("n", 253)) + "-1a2b3c4d-5",
 		},
 	}
@@ -65,7 +65,7 @@ func TestPVCName(t *testing.T) {
 func TestSnapshotNamesDoNotCollide(t *testing.T) {
 	for _, source := range []string{"objects", "report", "backup", "2-objects", "mover"} {
 		for attempt := 1; attempt <= 2; attempt++ {
-			r := Run{Backup: "nightly", ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}
+			r := Run{Identity: Identity{Backup: "nightly"}, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}
 			assert.NotEqual(t, ObjectsSecretName(r), SecretCopyName(r, source), source)
 		}
 	}
@@ -92,8 +92,8 @@ func FuzzName(f *testing.F) {
 			}
 		}
 		attempt = max(attempt, 1)%1000 + 1
-		a, b := Run{Backup: one, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}, Run{Backup: other, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}
-		for _, name := range []string{a.Name(), ServiceAccount(a.Identity()).Name} {
+		a, b := Run{Identity: Identity{Backup: one}, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}, Run{Identity: Identity{Backup: other}, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}
+		for _, name := range []string{a.Name(), ServiceAccount(a.Identity).Name} {
 			assert.Empty(t, validation.IsDNS1123Label(name), name)
 		}
 		for _, name := range []string{PVCName(one), ReportName(a), ObjectsSecretName(a), SecretCopyName(a, source)} {
@@ -104,7 +104,7 @@ func FuzzName(f *testing.F) {
 		}
 		assert.Empty(t, validation.IsValidLabelValue(LabelValue(source)))
 		assert.NotEqual(t, ObjectsSecretName(a), SecretCopyName(a, source))
-		assert.NotEqual(t, a.Name(), Run{Backup: one, ID: a.ID, Attempt: attempt + 1}.Name())
+		assert.NotEqual(t, a.Name(), Run{Identity: Identity{Backup: one}, ID: a.ID, Attempt: attempt + 1}.Name())
 		if one == other {
 			return
 		}
@@ -112,7 +112,7 @@ func FuzzName(f *testing.F) {
 		assert.NotEqual(t, PVCName(one), PVCName(other))
 		assert.NotEqual(t, LabelValue(one), LabelValue(other))
 		assert.NotEqual(t, SecretCopyName(a, one), SecretCopyName(a, other))
-		assert.NotEqual(t, ServiceAccount(a.Identity()).Name, ServiceAccount(b.Identity()).Name)
+		assert.NotEqual(t, ServiceAccount(a.Identity).Name, ServiceAccount(b.Identity).Name)
 	})
 }
 
@@ -122,7 +122,7 @@ func FuzzRunID(f *testing.F) {
 		f.Add(id)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		r := Run{Backup: strings.Repeat("b", 253), ID: id, Attempt: 999999999}
+		r := Run{Identity: Identity{Backup: strings.Repeat("b", 253)}, ID: id, Attempt: 999999999}
 		assert.LessOrEqual(t, len(r.Name()), 63, "%q", id)
 	})
 }

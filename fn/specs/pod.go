@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,56 +13,25 @@ import (
 // SettingsPod returns a pod of the mover with these settings and without volumes.
 // Checks of spec.job look at it, since it shows which settings reach a pod.
 func SettingsPod(settings v1alpha1.JobSettings, assignsUID bool) corev1.PodTemplateSpec {
-	return moverJob(work{settings: settings, assignsUID: assignsUID}).Spec.Template
+	return moverJob(work{Mover: Mover{Settings: settings, AssignsUID: assignsUID}}).Spec.Template
 }
 
-// podSecurityContext meets Pod Security "restricted" and OpenShift's
-// restricted-v2. It sets no UID and no group where the cluster assigns them. The
-// kubelet does not walk through a volume whose root has the group already, in
-// either case.
+// podSecurityContext returns the user's own, and where it sets nothing what meets Pod
+// Security "restricted" and OpenShift's restricted-v2. It sets no UID and no group
+// where the cluster assigns them. In either case, the kubelet does not walk through a
+// volume whose root has the group already.
 func podSecurityContext(w work) *corev1.PodSecurityContext {
-	sc := &corev1.PodSecurityContext{
-		RunAsNonRoot:   new(true),
-		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-
-		FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch),
+	sc := cmp.Or(w.Settings.PodSecurityContext.DeepCopy(), &corev1.PodSecurityContext{})
+	sc.WindowsOptions = nil // the mover is a Linux program
+	sc.RunAsNonRoot = cmp.Or(sc.RunAsNonRoot, new(true))
+	sc.SeccompProfile = cmp.Or(sc.SeccompProfile, &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault})
+	sc.FSGroupChangePolicy = cmp.Or(sc.FSGroupChangePolicy, new(corev1.FSGroupChangeOnRootMismatch))
+	if !w.AssignsUID {
+		sc.RunAsUser = cmp.Or(sc.RunAsUser, new(nonRootID))
+		sc.RunAsGroup = cmp.Or(sc.RunAsGroup, new(nonRootID))
+		sc.FSGroup = cmp.Or(sc.FSGroup, new(nonRootID))
 	}
-	if !w.assignsUID {
-		sc.RunAsUser = new(nonRootID)
-		sc.RunAsGroup = new(nonRootID)
-		sc.FSGroup = new(nonRootID)
-	}
-	overlay(sc, w.settings.PodSecurityContext)
 	return sc
-}
-
-// overlay overwrites the fields of sc that the user set.
-func overlay(sc, user *corev1.PodSecurityContext) {
-	if user == nil {
-		return
-	}
-	set(&sc.RunAsUser, user.RunAsUser)
-	set(&sc.RunAsGroup, user.RunAsGroup)
-	set(&sc.RunAsNonRoot, user.RunAsNonRoot)
-	set(&sc.FSGroup, user.FSGroup)
-	set(&sc.FSGroupChangePolicy, user.FSGroupChangePolicy)
-	set(&sc.SupplementalGroupsPolicy, user.SupplementalGroupsPolicy)
-	set(&sc.SeccompProfile, user.SeccompProfile)
-	set(&sc.AppArmorProfile, user.AppArmorProfile)
-	set(&sc.SELinuxOptions, user.SELinuxOptions)
-	set(&sc.SELinuxChangePolicy, user.SELinuxChangePolicy)
-	if user.SupplementalGroups != nil {
-		sc.SupplementalGroups = user.SupplementalGroups
-	}
-	if user.Sysctls != nil {
-		sc.Sysctls = user.Sysctls
-	}
-}
-
-func set[T any](field **T, value *T) {
-	if value != nil {
-		*field = value
-	}
 }
 
 // mount is a volume of the pod and its place in the container.
@@ -75,7 +45,7 @@ type mount struct {
 func mounts(in JobInput) []mount {
 	out := []mount{
 		claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, false),
-		{name: volumeObjects, path: job.ObjectsPath, readOnly: true, source: projected(projections(in))},
+		{volumeObjects, job.ObjectsPath, true, projected(projections(in)...)},
 	}
 	if in.FileStorageClaim != "" {
 		out = append(out, claimMount(volumeFileStorage, job.FileStoragePath, in.FileStorageClaim, true))
@@ -87,7 +57,8 @@ func mounts(in JobInput) []mount {
 // says so and not only the mount: otherwise the kubelet would change the owners of
 // the live volume's files to the pod's fsGroup.
 func claimMount(name, path, claimName string, readOnly bool) mount {
-	return mount{name: name, path: path, readOnly: readOnly, source: claim(claimName, readOnly)}
+	claim := &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claimName, ReadOnly: readOnly}
+	return mount{name, path, readOnly, corev1.VolumeSource{PersistentVolumeClaim: claim}}
 }
 
 // sourceMount mounts a backup volume for reading. Where the cluster assigns
@@ -100,14 +71,8 @@ func sourceMount(claimName string, assignsUID, readOnlyClaim bool) mount {
 	return m
 }
 
-func projected(sources []corev1.VolumeProjection) corev1.VolumeSource {
+func projected(sources ...corev1.VolumeProjection) corev1.VolumeSource {
 	return corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: new(snapshotMode), Sources: sources}}
-}
-
-func claim(name string, readOnly bool) corev1.VolumeSource {
-	return corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{
-		ClaimName: name, ReadOnly: readOnly,
-	}}
 }
 
 func projections(in JobInput) []corev1.VolumeProjection {
@@ -138,20 +103,12 @@ func projection(name string, items []corev1.KeyToPath) corev1.VolumeProjection {
 // affinity returns the user's affinity, with the further requirement that the pod
 // runs on the node of a pod that mounts the file storage.
 func affinity(w work) *corev1.Affinity {
-	if w.beside == nil {
-		return w.settings.Affinity
+	if w.FileStorageBeside == nil {
+		return w.Settings.Affinity
 	}
-	out := &corev1.Affinity{}
-	if w.settings.Affinity != nil {
-		out = w.settings.Affinity.DeepCopy()
-	}
-	if out.PodAffinity == nil {
-		out.PodAffinity = &corev1.PodAffinity{}
-	}
+	out := cmp.Or(w.Settings.Affinity.DeepCopy(), &corev1.Affinity{})
+	out.PodAffinity = cmp.Or(out.PodAffinity, &corev1.PodAffinity{})
 	required := &out.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
-	*required = append(*required, corev1.PodAffinityTerm{
-		LabelSelector: w.beside,
-		TopologyKey:   corev1.LabelHostname,
-	})
+	*required = append(*required, corev1.PodAffinityTerm{LabelSelector: w.FileStorageBeside, TopologyKey: corev1.LabelHostname})
 	return out
 }

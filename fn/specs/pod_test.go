@@ -109,7 +109,7 @@ func TestOptions(t *testing.T) {
 			}
 			assert.Equal(t, map[string]bool{o.Volume: false, o.Objects: true, o.FileStorage: true}, mounted)
 			assert.Equal(t, Report(in.Run, "").Name, o.Report, "all attempts of a run share its report")
-			assert.Equal(t, []string{o.Report}, Role(in.Run.Identity(), ReportName(in.Run)).Rules[0].ResourceNames)
+			assert.Equal(t, []string{o.Report}, Role(in.Run.Identity, ReportName(in.Run)).Rules[0].ResourceNames)
 		})
 	}
 }

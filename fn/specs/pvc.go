@@ -19,8 +19,7 @@ func PVCName(backup string) string {
 
 // Volume describes the PersistentVolumeClaim of a backup.
 type Volume struct {
-	Backup       string
-	Namespace    string
+	Identity
 	Size         resource.Quantity
 	VolumeName   string
 	StorageClass *string

@@ -13,17 +13,13 @@ import (
 // Crossplane accepts for one composite before it stops listening for half a
 // minute.
 
-// Identity is what the pods of a backup run as, those of its runs and those of its
-// verifications.
+// Identity is what all pods of a backup run as.
 type Identity struct {
 	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
 	Backup string
 	// Namespace of all objects.
 	Namespace string
 }
-
-// Identity returns the identity of the run's pods.
-func (r Run) Identity() Identity { return Identity{Backup: r.Backup, Namespace: r.Namespace} }
 
 // ServiceAccount returns the account of a backup's pods.
 func ServiceAccount(i Identity) *corev1.ServiceAccount { return serviceAccount(i.meta()) }

@@ -65,10 +65,7 @@ func StepReportName(s Step) string { return s.Name() + "-report" }
 
 // StepReport returns that ConfigMap, without data.
 func StepReport(s Step) *corev1.ConfigMap {
-	return &corev1.ConfigMap{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: s.meta(StepReportName(s)),
-	}
+	return report(s.meta(StepReportName(s)))
 }
 
 // HandoverName returns the name of a hand-over Secret, counted from 0.
@@ -127,8 +124,7 @@ func (i Identities) mount() []mount {
 	if i.Secret == "" || len(items) == 0 {
 		return nil // without items, the whole Secret would be mounted
 	}
-	source := projected([]corev1.VolumeProjection{projection(i.Secret, items)})
-	return []mount{{name: volumeIdentities, path: job.IdentitiesPath, readOnly: true, source: source}}
+	return []mount{{volumeIdentities, job.IdentitiesPath, true, projected(projection(i.Secret, items))}}
 }
 
 // path returns where the identities are mounted; "" if they are not.
@@ -141,26 +137,15 @@ func (i Identities) path() string {
 
 // StepInput is what both Jobs of a restore are built from.
 type StepInput struct {
-	Step  Step
-	Image string
-	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
-	VolumeClaim string
+	Mover
+	Step Step
 	// VolumeReadOnly: nobody may write to that volume, not even the kubelet.
 	VolumeReadOnly bool
 	// Run is the ID of the run, or job.Latest.
 	Run string
 	// ManifestSHA256 is what the digest of its manifest must be; "": any.
 	ManifestSHA256 string
-	// FileStorageClaim is the PersistentVolumeClaim of the System file storage;
-	// "" when an inspection finds none.
-	FileStorageClaim string
-	// FileStorageBeside selects a pod on whose node the Job's pod must run,
-	// since the file storage cannot be shared between nodes; else nil.
-	FileStorageBeside *metav1.LabelSelector
-	Identities        Identities
-	Settings          v1alpha1.JobSettings
-	// AssignsUID is as in JobInput.
-	AssignsUID bool
+	Identities     Identities
 }
 
 // InspectInput is what the Job of an inspection is built from.
@@ -177,19 +162,16 @@ func InspectJob(in InspectInput) *batchv1.Job {
 
 // InspectOptions returns the mover's options in the Job that is built from in.
 func InspectOptions(in InspectInput) job.InspectOptions {
-	o := job.InspectOptions{
+	return job.InspectOptions{
 		Run:            in.Run,
 		Volume:         job.VolumePath,
+		FileStorage:    in.fileStorage(),
 		ManifestSHA256: in.ManifestSHA256,
 		Identities:     in.Identities.path(),
 		Handover:       HandoverNames(in.Step, in.HandoverParts),
 		Namespace:      in.Step.Namespace,
 		Report:         StepReportName(in.Step),
 	}
-	if in.FileStorageClaim != "" {
-		o.FileStorage = job.FileStoragePath
-	}
-	return o
 }
 
 // RefillInput is what the Job of a refill is built from.
@@ -232,14 +214,11 @@ func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
 	meta := in.Step.meta(in.Step.Name())
 	meta.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumeClaim)
 	return moverJob(work{
-		meta:           meta,
-		podLabels:      in.Step.Labels(),
-		serviceAccount: in.Step.Name(),
-		image:          in.Image,
-		args:           args,
-		mounts:         append(mounts, in.Identities.mount()...),
-		beside:         in.FileStorageBeside,
-		settings:       in.Settings,
-		assignsUID:     in.AssignsUID,
+		Mover:     in.Mover,
+		meta:      meta,
+		podLabels: in.Step.Labels(),
+		account:   in.Step.Name(),
+		args:      args,
+		mounts:    append(mounts, in.Identities.mount()...),
 	})
 }

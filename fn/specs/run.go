@@ -5,7 +5,7 @@ package specs
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -25,11 +25,7 @@ const (
 // Run identifies one attempt of one run. It holds what all of its objects have in
 // common.
 type Run struct {
-	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
-	Backup string
-	// Namespace of all objects.
-	Namespace string
-	// ID of the run.
+	Identity
 	ID string
 	// Attempt counts the snapshots of the run, from 1.
 	Attempt int
@@ -82,6 +78,5 @@ func shorten(name string, limit int) string {
 }
 
 func digest(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return hex.EncodeToString(sum[:])[:hashLength]
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:hashLength]
 }

@@ -56,11 +56,10 @@ func ObjectsSecret(r Run, files map[string][]byte) *corev1.Secret {
 }
 
 func immutableSecret(r Run, name string, labels map[string]string) *corev1.Secret {
-	immutable := true
 	return &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: r.Namespace, Labels: labels},
-		Immutable:  &immutable,
+		Immutable:  new(true),
 	}
 }
 

@@ -12,11 +12,8 @@ import (
 // Verification identifies one verification of a backup's volume. It holds what its
 // Job and its report have in common.
 type Verification struct {
-	// Backup is the name of the ThreeScaleBackup (the claim's, where there is one).
-	Backup string
-	// Namespace of all objects.
-	Namespace string
-	// ID of the verification; like a run's, it ends in a dash and a digest.
+	Identity
+	// ID ends in a dash and a digest, as that of a run does.
 	ID string
 }
 
@@ -36,45 +33,28 @@ func (v Verification) Labels() map[string]string {
 	}
 }
 
-// Identity returns the identity of the verification's pods, which is the backup's.
-func (v Verification) Identity() Identity {
-	return Identity{Backup: v.Backup, Namespace: v.Namespace}
-}
-
 // VerificationReportName returns the name of a verification's report.
 func VerificationReportName(v Verification) string { return v.Name() + "-report" }
 
 // VerificationReport returns the ConfigMap into which the mover writes. It has
 // no data here: those belong to the mover. handled is job.Handled as JSON.
 func VerificationReport(v Verification, handled string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{
-			Name:        VerificationReportName(v),
-			Namespace:   v.Namespace,
-			Labels:      v.Labels(),
-			Annotations: map[string]string{v1alpha1.AnnotationHandled: handled},
-		},
-	}
+	return report(metav1.ObjectMeta{
+		Name: VerificationReportName(v), Namespace: v.Namespace, Labels: v.Labels(),
+		Annotations: map[string]string{v1alpha1.AnnotationHandled: handled},
+	})
 }
 
 // VerifyInput is what the Job of a verification is built from.
 type VerifyInput struct {
+	Mover
 	Verification Verification
-	Image        string
-	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
-	VolumeClaim string
 	// Run is the ID of the run that is verified, job.Latest or job.All.
 	Run string
 	// ExpectRun is the ID of a run whose manifest is known; "": none is.
 	ExpectRun string
 	// ManifestSHA256 is what the digest of that manifest must be.
 	ManifestSHA256 string
-	// Known has the job.KnownManifest of each other run.
-	Known    []string
-	Settings v1alpha1.JobSettings
-	// AssignsUID is as in JobInput.
-	AssignsUID bool
 }
 
 // VerifyJob returns the Job that reads stored runs again. It has the backup
@@ -82,15 +62,12 @@ type VerifyInput struct {
 func VerifyJob(in VerifyInput) *batchv1.Job {
 	v := in.Verification
 	return moverJob(work{
-		meta:           metav1.ObjectMeta{Name: v.Name(), Namespace: v.Namespace, Labels: v.Labels()},
-		podLabels:      v.Labels(),
-		serviceAccount: ServiceAccount(v.Identity()).Name,
-		image:          in.Image,
-		args:           VerifyOptions(in).Args(),
-		known:          in.Known,
-		mounts:         []mount{claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, true)},
-		settings:       in.Settings,
-		assignsUID:     in.AssignsUID,
+		Mover:     in.Mover,
+		meta:      metav1.ObjectMeta{Name: v.Name(), Namespace: v.Namespace, Labels: v.Labels()},
+		podLabels: v.Labels(),
+		account:   v.Identity.meta().Name,
+		args:      VerifyOptions(in).Args(),
+		mounts:    []mount{claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, true)},
 	})
 }
 

@@ -10,11 +10,11 @@ import (
 	"threescale.dev/backup/fn/api/job"
 )
 
-var aVerification = Verification{Backup: "nightly", Namespace: "3scale", ID: "20261122t050000z-5f3a9c01"}
+var aVerification = Verification{Identity: Identity{Backup: "nightly", Namespace: "3scale"}, ID: "20261122t050000z-5f3a9c01"}
 
 func plainVerify() VerifyInput {
 	return VerifyInput{
-		Verification: aVerification, Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup", Run: job.All,
+		Verification: aVerification, Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup"}, Run: job.All,
 	}
 }
 
@@ -32,9 +32,9 @@ func TestVerificationNames(t *testing.T) {
 		want   string
 	}{
 		"Short":   {"a name that fits is kept, for people to read", aVerification, "nightly-verify-5f3a9c01"},
-		"Dotted":  {"a Job's name has no dots", Verification{Backup: "a.b", ID: "x-5f3a9c01"}, "a-b-" + digest("a.b") + "-verify-5f3a9c01"},
-		"Longest": {"63 characters is what a label holds", Verification{Backup: strings.Repeat("n", 253), ID: "x-5f3a9c01"}, strings.Repeat("n", 38) + "-" + digest(strings.Repeat("n", 253)) + "-verify-5f3a9c01"},
-		"NotOurs": {"an ID is read from a label, which others may write", Verification{Backup: "b", ID: strings.Repeat("9", 300)}, "b-verify-99999999999-" + digest(strings.Repeat("9", 300))},
+		"Dotted":  {"a Job's name has no dots", Verification{Identity: Identity{Backup: "a.b"}, ID: "x-5f3a9c01"}, "a-b-" + digest("a.b") + "-verify-5f3a9c01"},
+		"Longest": {"63 characters is what a label holds", Verification{Identity: Identity{Backup: strings.Repeat("n", 253)}, ID: "x-5f3a9c01"}, strings.Repeat("n", 38) + "-" + digest(strings.Repeat("n", 253)) + "-verify-5f3a9c01"},
+		"NotOurs": {"an ID is read from a label, which others may write", Verification{Identity: Identity{Backup: "b"}, ID: strings.Repeat("9", 300)}, "b-verify-99999999999-" + digest(strings.Repeat("9", 300))},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -64,9 +64,9 @@ func TestVerifyReadsOnly(t *testing.T) {
 // TestVerificationSharesTheIdentity: one ServiceAccount a backup, which may
 // write the one report that is to be written.
 func TestVerificationSharesTheIdentity(t *testing.T) {
-	assert.Equal(t, aRun.Identity(), aVerification.Identity())
-	assert.Equal(t, ServiceAccount(aRun.Identity()).Name, VerifyJob(plainVerify()).Spec.Template.Spec.ServiceAccountName)
-	assert.Equal(t, []string{"nightly-verify-5f3a9c01-report"}, Role(aVerification.Identity(), VerificationReportName(aVerification)).Rules[0].ResourceNames)
+	assert.Equal(t, aRun.Identity, aVerification.Identity)
+	assert.Equal(t, ServiceAccount(aRun.Identity).Name, VerifyJob(plainVerify()).Spec.Template.Spec.ServiceAccountName)
+	assert.Equal(t, []string{"nightly-verify-5f3a9c01-report"}, Role(aVerification.Identity, VerificationReportName(aVerification)).Rules[0].ResourceNames)
 }
 
 // FuzzVerificationName: whatever a backup is called, its verifications have
@@ -79,13 +79,13 @@ func FuzzVerificationName(f *testing.F) {
 		if len(validation.IsDNS1123Subdomain(backup)) > 0 || len(validation.IsDNS1123Label(id)) > 0 {
 			t.Skip() // no object is called so
 		}
-		v := Verification{Backup: backup, Namespace: "n", ID: id}
+		v := Verification{Identity: Identity{Backup: backup, Namespace: "n"}, ID: id}
 		assert.Empty(t, validation.IsDNS1123Label(v.Name()), v.Name())
 		assert.Empty(t, validation.IsDNS1123Subdomain(VerificationReportName(v)))
 		for _, value := range v.Labels() {
 			assert.Empty(t, validation.IsValidLabelValue(value), value)
 		}
-		assert.NotEqual(t, v.Name(), Run{Backup: backup, ID: id, Attempt: 1}.Name())
+		assert.NotEqual(t, v.Name(), Run{Identity: Identity{Backup: backup}, ID: id, Attempt: 1}.Name())
 		other := v
 		other.ID += "x"
 		assert.NotEqual(t, v.Name(), other.Name())

@@ -44,7 +44,7 @@ const (
 func (r *run) ReportName(f *facts.Facts) string { return specs.ReportName(r.spec(f)) }
 
 func (r *run) spec(f *facts.Facts) specs.Run {
-	return specs.Run{Backup: f.Backup, Namespace: f.Namespace, ID: r.ID, Attempt: r.attempt}
+	return specs.Run{Identity: f.Identity, ID: r.ID, Attempt: r.attempt}
 }
 
 // runOf returns the run called id.

@@ -65,14 +65,10 @@ func (r *run) report(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) (*co
 // input is what the Job is made of. All of the snapshot exists.
 func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.JobInput {
 	in := specs.JobInput{
+		Mover:        mover(f, after),
 		Run:          r.spec(f),
-		Image:        f.Image,
-		VolumeClaim:  f.Destination.Name,
-		Settings:     f.Spec.Job,
 		Inconsistent: r.inconsistent,
-		AssignsUID:   f.AssignsUID(),
 		Files:        r.held(),
-		Known:        knownManifests(after),
 		ProveLinks:   damageKnown(after),
 		Retention:    retention(f.Spec),
 	}

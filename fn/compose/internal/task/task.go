@@ -247,6 +247,17 @@ func Identity(f *facts.Facts, all []Work) map[string]runtime.Object {
 	return out
 }
 
+// mover returns what the Jobs of all tasks are built from.
+func mover(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.Mover {
+	return specs.Mover{
+		Image:       f.Image,
+		VolumeClaim: f.Destination.Name,
+		Known:       knownManifests(after),
+		Settings:    f.Spec.Job,
+		AssignsUID:  f.AssignsUID(),
+	}
+}
+
 // hash digests parts, each behind its length, below the composite's UID.
 func hash(f *facts.Facts, parts ...string) string {
 	h := sha256.New()

@@ -34,7 +34,7 @@ func (v *verification) ReportName(f *facts.Facts) string {
 }
 
 func (v *verification) spec(f *facts.Facts) specs.Verification {
-	return specs.Verification{Backup: f.Backup, Namespace: f.Namespace, ID: v.ID}
+	return specs.Verification{Identity: f.Identity, ID: v.ID}
 }
 
 // findVerification returns where verifying is: the verification in flight, else the
@@ -183,13 +183,9 @@ func (v *verification) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackup
 
 func (v *verification) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.VerifyInput {
 	in := specs.VerifyInput{
+		Mover:        mover(f, after),
 		Verification: v.spec(f),
-		Image:        f.Image,
-		VolumeClaim:  f.Destination.Name,
 		Run:          job.All,
-		Known:        knownManifests(after),
-		Settings:     f.Spec.Job,
-		AssignsUID:   f.AssignsUID(),
 	}
 	if f.Spec.Verify != nil && f.Spec.Verify.LatestOnly {
 		in.Run = job.Latest

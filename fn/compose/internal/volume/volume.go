@@ -35,8 +35,7 @@ func Render(f *facts.Facts, passed bool) (*corev1.PersistentVolumeClaim, []text.
 func wished(f *facts.Facts) specs.Volume {
 	d := f.Destination
 	v := specs.Volume{
-		Backup:       f.Backup,
-		Namespace:    f.Namespace,
+		Identity:     f.Identity,
 		VolumeName:   d.Wish.VolumeName,
 		StorageClass: d.Wish.StorageClass,
 		AccessModes:  d.Wish.AccessModes,
@@ -65,8 +64,7 @@ func survivalUID(f *facts.Facts) types.UID {
 // refuses every other change, and core would drop the whole answer.
 func Keep(f *facts.Facts, existing *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, []text.Finding) {
 	v := specs.Volume{
-		Backup:       f.Backup,
-		Namespace:    f.Namespace,
+		Identity:     f.Identity,
 		VolumeName:   existing.Spec.VolumeName,
 		StorageClass: existing.Spec.StorageClassName,
 		AccessModes:  existing.Spec.AccessModes,
