@@ -26,17 +26,17 @@ import (
 // Compose returns what o calls for. The same o gives the same answer.
 func Compose(o Observed) Desired {
 	if o.NoRequired {
-		return refused(o, v1alpha1.ReasonCrossplaneTooOld, errors.New(text.NoCrossplane), "Crossplane is upgraded")
+		return refused(o, v1alpha1.ReasonCrossplaneTooOld, errors.New(text.NoCrossplane), text.NoRunTooOld)
 	}
 	scope, err := scopeOf(o.Composite)
 	if err != nil {
-		return refused(o, v1alpha1.ReasonNamespaceRefused, err, "the namespace is proven")
+		return refused(o, v1alpha1.ReasonNamespaceRefused, err, text.NoRunRefused)
 	}
 	o.Composed = maps.Clone(o.Composed)
 	maps.DeleteFunc(o.Composed, func(key string, object *unstructured.Unstructured) bool { return object.GetKind() != facts.KindOf(key) })
 	f, err := gather(o, scope)
 	if err != nil {
-		return refused(o, v1alpha1.ReasonInternalError, err, "this is mended")
+		return refused(o, v1alpha1.ReasonInternalError, err, text.NoRunBroken)
 	}
 	asked := requirements(f)
 	if !areAnswered(o, asked) {
@@ -123,12 +123,12 @@ func scopeOf(composite Composite) (ClaimRef, error) {
 
 // refused answers a composite for which nothing can be decided. It is fatal
 // because anything else would have core delete what it composed before.
-func refused(o Observed, reason string, err error, until string) Desired {
+func refused(o Observed, reason string, err error, noRun string) Desired {
 	return Desired{
 		Status: o.Composite.Status,
 		Conditions: []Condition{
 			{Type: v1alpha1.ConditionPreflightPassed, Status: text.False, Reason: reason, Message: job.Sentence(err.Error())},
-			{Type: v1alpha1.ConditionBackupCompleted, Status: text.False, Reason: reason, Message: fmt.Sprintf(text.NoRunBefore, until)},
+			{Type: v1alpha1.ConditionBackupCompleted, Status: text.False, Reason: reason, Message: noRun},
 		},
 		Fatal: err,
 	}

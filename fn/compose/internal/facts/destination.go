@@ -64,11 +64,6 @@ func (d *Destination) Class(name string) *storagev1.StorageClass {
 	return &d.Classes[i]
 }
 
-// Capacity is the size of a PV.
-func Capacity(volume *corev1.PersistentVolume) resource.Quantity {
-	return volume.Spec.Capacity[corev1.ResourceStorage]
-}
-
 // Writable reports whether one of the access modes allows writing.
 func Writable(modes []corev1.PersistentVolumeAccessMode) bool {
 	return slices.ContainsFunc(modes, func(mode corev1.PersistentVolumeAccessMode) bool {

@@ -2,6 +2,7 @@ package facts
 
 import (
 	"encoding/base64"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,14 +43,20 @@ func (t Task) Created() *metav1.Time {
 	return &t.Report.CreationTimestamp
 }
 
-// Run is a Task with the newest of its snapshots.
+// Run is a Task with the snapshot of its Job, else the newest.
 type Run struct {
 	Task
-	// Attempt counts the snapshots, from 1: that of the Job, else the newest.
+	Snapshot
+}
+
+// Snapshot is what an attempt of a run has copied.
+type Snapshot struct {
+	// Attempt counts the snapshots of a run, from 1.
 	Attempt int
-	// Objects and Copies are of that attempt. Copies are by the source's name.
+	// Objects holds all but the Secrets; nil: it does not exist.
 	Objects *Secret
-	Copies  map[string]*Secret
+	// Copies are the Secrets, by the source's name.
+	Copies map[string]*Secret
 }
 
 // Job is an observed Job.
@@ -70,12 +77,11 @@ func (j *Job) Condition(conditionType batchv1.JobConditionType) *batchv1.JobCond
 	if j == nil {
 		return nil
 	}
-	for i := range j.Status.Conditions {
-		if j.Status.Conditions[i].Type == conditionType {
-			return &j.Status.Conditions[i]
-		}
+	i := slices.IndexFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool { return c.Type == conditionType })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &j.Status.Conditions[i]
 }
 
 func (j *Job) is(conditionType batchv1.JobConditionType) bool {

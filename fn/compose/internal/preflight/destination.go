@@ -68,7 +68,7 @@ func checkNamedVolume(f *facts.Facts) []text.Finding {
 	if !facts.Writable(pv.Spec.AccessModes) {
 		out = append(out, text.Findingf(v1alpha1.ReasonDestinationNotWritable, text.VolumeNotWritable, name)...)
 	}
-	capacity, want := facts.Capacity(pv), d.Requested()
+	capacity, want := pv.Spec.Capacity.Storage(), d.Requested()
 	if want != nil && capacity.Cmp(*want) < 0 {
 		out = append(out, text.Findingf(v1alpha1.ReasonVolumeTooSmall, text.VolumeTooSmall, name, capacity.String(), want.String())...)
 	}

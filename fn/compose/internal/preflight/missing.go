@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"fmt"
-	"strings"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
@@ -43,12 +42,9 @@ func optionalMissing(f *facts.Facts) []text.Finding {
 	}
 	missing := missingSecrets(f.Installation, false)
 	for _, name := range missingConfigMaps(f.Installation, false) {
-		missing = append(missing, "ConfigMap "+name)
+		missing = append(missing, fmt.Sprintf(text.ConfigMap, name))
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return text.Findingf(v1alpha1.ReasonOptionalMissing, text.OptionalMissing, strings.Join(missing, ", "))
+	return text.Listed(v1alpha1.ReasonOptionalMissing, text.OptionalMissing, missing)
 }
 
 // notCopied tells of Secrets that exist and are not among the sources.
@@ -59,8 +55,5 @@ func notCopied(f *facts.Facts) []text.Finding {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return nil
-	}
-	return text.Findingf(v1alpha1.ReasonNotCopied, text.TokensNotCopied, strings.Join(names, ", "))
+	return text.Listed(v1alpha1.ReasonNotCopied, text.TokensNotCopied, names)
 }

@@ -3,7 +3,6 @@ package preflight
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -81,8 +80,7 @@ func checkAPIManager(f *facts.Facts) []text.Finding {
 	case len(found) == 0:
 		return text.Findingf(v1alpha1.ReasonAPIManagerNotFound, text.NoAPIManager, f.Namespace)
 	}
-	names := strings.Join(slices.Sorted(slices.Values(found)), ", ")
-	return text.Findingf(v1alpha1.ReasonSeveralAPIManagers, text.SeveralAPIManagers, f.Namespace, len(found), names)
+	return text.Listed(v1alpha1.ReasonSeveralAPIManagers, text.SeveralAPIManagers, slices.Sorted(slices.Values(found)), f.Namespace, len(found))
 }
 
 func checkDatabases(f *facts.Facts) []text.Finding {
@@ -140,19 +138,11 @@ func checkFileStorage(f *facts.Facts) []text.Finding {
 }
 
 func checkSecrets(f *facts.Facts) []text.Finding {
-	missing := missingSecrets(f.Installation, true)
-	if len(missing) == 0 {
-		return nil
-	}
-	return text.Findingf(v1alpha1.ReasonSecretMissing, text.SecretsMissing, f.Namespace, strings.Join(missing, ", "))
+	return text.Listed(v1alpha1.ReasonSecretMissing, text.SecretsMissing, missingSecrets(f.Installation, true), f.Namespace)
 }
 
 func checkConfigMaps(f *facts.Facts) []text.Finding {
-	missing := missingConfigMaps(f.Installation, true)
-	if len(missing) == 0 {
-		return nil
-	}
-	return text.Findingf(v1alpha1.ReasonConfigMapMissing, text.ConfigMapsMissing, f.Namespace, strings.Join(missing, ", "))
+	return text.Listed(v1alpha1.ReasonConfigMapMissing, text.ConfigMapsMissing, missingConfigMaps(f.Installation, true), f.Namespace)
 }
 
 // checkSize adds up what one answer carries, before anything is composed.

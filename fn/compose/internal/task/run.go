@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,12 +15,9 @@ import (
 // run is the Work of backing up: one run as far as it is observed.
 type run struct {
 	Task
+	facts.Snapshot
 
-	attempt int
-	objects *facts.Secret
-	// copies are the Secret copies of the attempt, by the source's name.
-	copies map[string]*facts.Secret
-	cause  job.Cause
+	cause job.Cause
 	// inconsistent tells that the copies are of different moments.
 	inconsistent bool
 	// record is the run's line in the history.
@@ -44,26 +42,22 @@ const (
 func (r *run) ReportName(f *facts.Facts) string { return specs.ReportName(r.spec(f)) }
 
 func (r *run) spec(f *facts.Facts) specs.Run {
-	return specs.Run{Identity: f.Identity, ID: r.ID, Attempt: r.attempt}
+	return specs.Run{Identity: f.Identity, ID: r.ID, Attempt: r.Attempt}
 }
 
 // runOf returns the run called id.
 func runOf(f *facts.Facts, id string) *run {
 	observed, ok := f.Runs[id]
 	if !ok {
-		observed = facts.Run{Task: facts.Task{ID: id}, Attempt: 1}
+		observed = facts.Run{Task: facts.Task{ID: id}, Snapshot: facts.Snapshot{Attempt: 1}}
 	}
 	r := &run{
-		Task:    Task{Task: observed.Task},
-		attempt: observed.Attempt,
-		objects: observed.Objects,
-		copies:  observed.Copies,
-		record:  v1alpha1.Run{ID: id, State: v1alpha1.RunRunning},
+		Task:     Task{Task: observed.Task},
+		Snapshot: observed.Snapshot,
+		record:   v1alpha1.Run{ID: id, State: v1alpha1.RunRunning},
 	}
-	for _, record := range f.Status.Runs {
-		if record.ID == id {
-			r.record = record
-		}
+	if i := slices.IndexFunc(f.Status.Runs, func(record v1alpha1.Run) bool { return record.ID == id }); i >= 0 {
+		r.record = f.Status.Runs[i]
 	}
 	r.State = r.record.State
 	r.inconsistent = r.Job != nil && r.Job.Labels[v1alpha1.LabelSnapshot] == v1alpha1.SnapshotInconsistent

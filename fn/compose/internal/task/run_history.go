@@ -54,15 +54,8 @@ func (r *run) before(other *run) bool {
 	if (r.Job != nil) != (other.Job != nil) {
 		return r.Job != nil
 	}
-	var mine, theirs time.Time
-	if created := r.Created(); created != nil {
-		mine = created.Time
-	}
-	if created := other.Created(); created != nil {
-		theirs = created.Time
-	}
-	if !mine.Equal(theirs) {
-		return mine.After(theirs)
+	if mine, theirs := r.Created(), other.Created(); !mine.Equal(theirs) {
+		return theirs == nil || theirs.Before(mine)
 	}
 	return r.ID > other.ID
 }
@@ -172,22 +165,21 @@ func (r *run) recordResult(status *v1alpha1.ThreeScaleBackupStatus) {
 
 // clockWarning tells of a run whose node's clock was wrong; "" of none.
 func clockWarning(r *run) string {
-	start, began, done := slots.TimeOf(r.result.StartTime), r.record.StartTime, r.record.CompletionTime
+	start, told := slots.TimeOf(r.result.StartTime), slots.TimeOf(r.result.CompletionTime)
+	began, done := r.record.StartTime, r.record.CompletionTime
 	if start == nil || began == nil || done == nil {
 		return ""
 	}
-	var off string
-	switch told := slots.TimeOf(r.result.CompletionTime); {
+	off := func(format string, by time.Duration) string { return fmt.Sprintf(format, r.ID, by.Round(time.Minute)) }
+	switch {
 	case told != nil && told.After(done.Add(facts.ClockTolerance)): // which was not believed
-		off = "ahead by " + told.Sub(done.Time).Round(time.Minute).String()
+		return off(text.ClockAhead, told.Sub(done.Time))
 	case start.After(done.Add(facts.ClockTolerance)):
-		off = "ahead by " + start.Sub(done.Time).Round(time.Minute).String()
+		return off(text.ClockAhead, start.Sub(done.Time))
 	case start.Add(facts.ClockTolerance).Before(began.Time):
-		off = "behind by " + began.Sub(start.Time).Round(time.Minute).String()
-	default:
-		return ""
+		return off(text.ClockBehind, began.Sub(start.Time))
 	}
-	return fmt.Sprintf(text.ClockOff, r.ID, off)
+	return ""
 }
 
 // recordVolume notes which PVC holds the runs.

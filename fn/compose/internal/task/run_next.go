@@ -58,10 +58,10 @@ func (r *run) goOn(f *facts.Facts, passed bool) {
 		r.next = toCopy
 	case r.isCurrent(f):
 		r.next = toWork
-	case r.attempt >= maxAttempts:
+	case r.Attempt >= maxAttempts:
 		r.next, r.inconsistent = toWork, true
 	default:
 		// The snapshot is taken again. The objects of this attempt leave the desired state.
-		r.next, r.attempt, r.objects, r.copies = toCopy, r.attempt+1, nil, nil
+		r.next, r.Snapshot = toCopy, facts.Snapshot{Attempt: r.Attempt + 1}
 	}
 }

@@ -81,11 +81,11 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 			in.FileStorageBeside = threescale.FileStoragePodSelector(threescale.Version(f.Installation.APIManager))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.copies)) {
+	for _, name := range slices.Sorted(maps.Keys(r.Copies)) {
 		in.Copies = append(in.Copies, specs.Copy{
 			Name:   specs.SecretCopyName(in.Run, name),
 			Source: name,
-			Keys:   slices.Collect(maps.Keys(r.copies[name].Data())),
+			Keys:   slices.Collect(maps.Keys(r.Copies[name].Data())),
 		})
 	}
 	return in

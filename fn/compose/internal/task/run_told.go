@@ -86,7 +86,7 @@ func (r *run) Events(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) []te
 		out = append(out, text.Event{Reason: reason, Message: fmt.Sprintf(format, args...)})
 	}
 	if r.ID != "" && !slices.ContainsFunc(f.Status.Runs, func(record v1alpha1.Run) bool { return record.ID == r.ID }) {
-		tell("BackupStarted", text.RunStarted, r.ID)
+		tell(text.ReasonRunStarted, text.RunStarted, r.ID)
 	}
 	switch {
 	case !r.EndedNow:
@@ -95,7 +95,7 @@ func (r *run) Events(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) []te
 	default:
 		tell(v1alpha1.ReasonCompleted, text.RunCompleted, r.ID, after.BackupPersistentVolumeClaimName)
 		if removed := after.LastRun.Removed; len(removed) > 0 {
-			tell("RunsRemoved", text.RunsRemoved, strings.Join(removed, ", "), after.LastRun.FreedBytes)
+			tell(text.ReasonRunsRemoved, text.RunsRemoved, strings.Join(removed, ", "), after.LastRun.FreedBytes)
 		}
 	}
 	return append(out, missedSlots(f.Status.Schedule, after.Schedule)...)

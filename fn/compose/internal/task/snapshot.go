@@ -22,10 +22,10 @@ const maxAttempts = 5
 
 // key tells the objects of a run's attempts apart.
 func (r *run) key() string {
-	if r.attempt == 1 {
+	if r.Attempt == 1 {
 		return r.ID
 	}
-	return fmt.Sprintf("%s/%d", r.ID, r.attempt)
+	return fmt.Sprintf("%s/%d", r.ID, r.Attempt)
 }
 
 func (r *run) copyKey(source string) string { return facts.KeySecretCopy + r.key() + "/" + source }
@@ -33,16 +33,16 @@ func (r *run) copyKey(source string) string { return facts.KeySecretCopy + r.key
 // isWhole reports whether all objects that the Job needs exist. They need not be
 // bound or used: a volume may wait for the first pod.
 func (r *run) isWhole(f *facts.Facts) bool {
-	if r.objects == nil || r.Report == nil || f.Destination.PVC == nil || !f.Pods.MayReport(r.Report.Name) {
+	if r.Objects == nil || r.Report == nil || f.Destination.PVC == nil || !f.Pods.MayReport(r.Report.Name) {
 		return false
 	}
 	listed := 0
-	for key := range r.objects.Encoded {
+	for key := range r.Objects.Encoded {
 		if strings.HasPrefix(key, specs.ObjectKey(job.SecretMetadataDir+"/")) {
 			listed++
 		}
 	}
-	for source := range r.copies {
+	for source := range r.Copies {
 		if r.wants(source) {
 			listed--
 		}
@@ -53,7 +53,7 @@ func (r *run) isWhole(f *facts.Facts) bool {
 // wants reports whether a Secret belongs to the snapshot: once the objects are
 // written, only what they list does.
 func (r *run) wants(source string) bool {
-	return r.objects == nil || r.objects.Holds(specs.ObjectKey(job.SecretMetadataFile(source)))
+	return r.Objects == nil || r.Objects.Holds(specs.ObjectKey(job.SecretMetadataFile(source)))
 }
 
 // isCurrent reports whether the sources still are what was copied, so that the
@@ -61,11 +61,11 @@ func (r *run) wants(source string) bool {
 // what is backed up counts as unchanged.
 func (r *run) isCurrent(f *facts.Facts) bool {
 	files, err := r.files(f)
-	if err != nil || !sameData(specs.ObjectsSecret(r.spec(f), files).Data, r.objects.Data()) {
+	if err != nil || !sameData(specs.ObjectsSecret(r.spec(f), files).Data, r.Objects.Data()) {
 		return false
 	}
 	for name, source := range f.Installation.Sources {
-		kept := r.copies[name]
+		kept := r.Copies[name]
 		if kept == nil {
 			return false
 		}
@@ -81,12 +81,12 @@ func sameData(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, slices.
 // keepSnapshot emits what the run has copied so far. What was copied is not taken
 // from its source again: copies are immutable, and the snapshot is of one moment.
 func (r *run) keepSnapshot(f *facts.Facts, out map[string]runtime.Object) {
-	if r.objects != nil {
+	if r.Objects != nil {
 		secret := specs.ObjectsSecret(r.spec(f), nil)
-		secret.Data = r.objects.Data()
+		secret.Data = r.Objects.Data()
 		out[facts.KeyObjects+r.key()] = secret
 	}
-	for name, secret := range r.copies {
+	for name, secret := range r.Copies {
 		out[r.copyKey(name)] = specs.SecretCopy(r.spec(f), secret.Source(name))
 	}
 }
@@ -94,7 +94,7 @@ func (r *run) keepSnapshot(f *facts.Facts, out map[string]runtime.Object) {
 // takeSnapshot emits one copy a Secret and one Secret for all other objects, where
 // the run has none yet.
 func (r *run) takeSnapshot(f *facts.Facts, out map[string]runtime.Object) error {
-	if r.objects == nil {
+	if r.Objects == nil {
 		files, err := r.files(f)
 		if err != nil {
 			return err
@@ -102,7 +102,7 @@ func (r *run) takeSnapshot(f *facts.Facts, out map[string]runtime.Object) error 
 		out[facts.KeyObjects+r.key()] = specs.ObjectsSecret(r.spec(f), files)
 	}
 	for name, secret := range f.Installation.Sources {
-		if r.copies[name] == nil && r.wants(name) {
+		if r.Copies[name] == nil && r.wants(name) {
 			out[r.copyKey(name)] = specs.SecretCopy(r.spec(f), secret.Source(name))
 		}
 	}
@@ -157,8 +157,8 @@ func (r *run) held() []string {
 	for _, object := range threescale.ConfigMaps() {
 		paths = append(paths, job.ConfigMapFile(object.Name))
 	}
-	for source := range r.copies {
+	for source := range r.Copies {
 		paths = append(paths, job.SecretMetadataFile(source))
 	}
-	return slices.DeleteFunc(paths, func(path string) bool { return !r.objects.Holds(specs.ObjectKey(path)) })
+	return slices.DeleteFunc(paths, func(path string) bool { return !r.Objects.Holds(specs.ObjectKey(path)) })
 }

@@ -106,7 +106,7 @@ func TestHistory(t *testing.T) {
 	const id = "20261122t110000z-0a1b2c3d"
 	observed := func(j *facts.Job, report *corev1.ConfigMap) func(*facts.Facts) {
 		return func(f *facts.Facts) {
-			f.Runs = map[string]facts.Run{id: {Task: facts.Task{ID: id, Job: j, Report: report}, Attempt: 1}}
+			f.Runs = map[string]facts.Run{id: {Task: facts.Task{ID: id, Job: j, Report: report}, Snapshot: facts.Snapshot{Attempt: 1}}}
 		}
 	}
 	done := job.Result{Run: id, Completed: true, StartTime: noon.Add(-time.Hour), CompletionTime: noon.Add(-time.Minute), Bytes: 7}
@@ -205,15 +205,15 @@ func TestNextStep(t *testing.T) {
 		f.Installation.Sources = map[string]*facts.Secret{"s": source}
 		f.Installation.Files = map[string][]byte{job.SecretMetadataFile("s"): []byte("{}")}
 		f.Pods = facts.Pods{Account: true, Role: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{ResourceNames: []string{"report"}}}}}
-		r := &run{Task: Task{State: v1alpha1.RunRunning}, attempt: 1, copies: map[string]*facts.Secret{"s": source}}
+		r := &run{Task: Task{State: v1alpha1.RunRunning}, Snapshot: facts.Snapshot{Attempt: 1, Copies: map[string]*facts.Secret{"s": source}}}
 		r.ID, r.Report = firstRunID(f), reportOf(t, "report", "x", nil)
 		files, err := r.files(f)
 		require.NoError(t, err)
-		r.objects = &facts.Secret{Encoded: map[string]any{}}
+		r.Objects = &facts.Secret{Encoded: map[string]any{}}
 		for key, data := range specs.ObjectsSecret(r.spec(f), files).Data {
 			encoded, err := json.Marshal(data) // which writes bytes as base64
 			require.NoError(t, err)
-			r.objects.Encoded[key] = string(encoded[1 : len(encoded)-1])
+			r.Objects.Encoded[key] = string(encoded[1 : len(encoded)-1])
 		}
 		return r
 	}
@@ -229,12 +229,12 @@ func TestNextStep(t *testing.T) {
 		inconsistent bool
 	}{
 		"Whole":    {reason: "everything is copied", change: func(*facts.Facts, *run) {}, want: toWork, attempt: 1},
-		"Partial":  {reason: "a copy is missing yet", change: func(_ *facts.Facts, r *run) { r.copies = nil }, want: toCopy, attempt: 1},
+		"Partial":  {reason: "a copy is missing yet", change: func(_ *facts.Facts, r *run) { r.Copies = nil }, want: toCopy, attempt: 1},
 		"NoRights": {reason: "its pod could not report", change: func(f *facts.Facts, _ *run) { f.Pods.Role = nil }, want: toCopy, attempt: 1},
 		"NoPVC":    {reason: "its pod could not be mounted", change: func(f *facts.Facts, _ *run) { f.Destination.PVC = nil }, want: toCopy, attempt: 1},
 		"Touched":  {reason: "another version of the same is the same", change: func(f *facts.Facts, r *run) { changed(f, r); f.Installation.Sources["s"].Encoded = source.Encoded }, want: toWork, attempt: 1},
 		"Changed":  {reason: "the snapshot is of one moment", change: changed, want: toCopy, attempt: 2},
-		"Settled":  {reason: "a source that never rests stops no backup", change: func(f *facts.Facts, r *run) { changed(f, r); r.attempt = maxAttempts }, want: toWork, attempt: maxAttempts, inconsistent: true},
+		"Settled":  {reason: "a source that never rests stops no backup", change: func(f *facts.Facts, r *run) { changed(f, r); r.Attempt = maxAttempts }, want: toWork, attempt: maxAttempts, inconsistent: true},
 		"Refused":  {reason: "no Job starts from less than the whole", change: func(*facts.Facts, *run) {}, failed: true, want: toWait, attempt: 1},
 		"AtWork":   {reason: "a run in flight is never replaced", change: func(f *facts.Facts, r *run) { changed(f, r); r.Job = jobThat() }, failed: true, want: toWork, attempt: 1},
 	} {
@@ -245,7 +245,7 @@ func TestNextStep(t *testing.T) {
 			tc.change(f, r)
 			r.goOn(f, !tc.failed)
 			assert.Equal(t, tc.want, r.next, tc.reason)
-			assert.Equal(t, tc.attempt, r.attempt, tc.reason)
+			assert.Equal(t, tc.attempt, r.Attempt, tc.reason)
 			assert.Equal(t, tc.inconsistent, r.inconsistent, tc.reason)
 		})
 	}
@@ -304,7 +304,7 @@ func TestIdentity(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out := Identity(idle(), []Work{&run{Task: tc.run, attempt: 1}, &verification{Task: tc.verification}})
+			out := Identity(idle(), []Work{&run{Task: tc.run, Snapshot: facts.Snapshot{Attempt: 1}}, &verification{Task: tc.verification}})
 			if tc.want == "" {
 				assert.Empty(t, out, tc.reason)
 				return

@@ -207,7 +207,7 @@ func (v *verification) Condition(f *facts.Facts, _ v1alpha1.ThreeScaleBackupStat
 	case v.ID == "" && f.Spec.Verify == nil:
 		return nil
 	case v.damaged() && v.record.Reason != "":
-		return is(text.False, v1alpha1.ReasonDamaged, v.failure(f)+". "+v.damage())
+		return is(text.False, v1alpha1.ReasonDamaged, fmt.Sprintf(text.FailedAndDamaged, v.failure(f), v.damage()))
 	case v.damaged():
 		return is(text.False, v1alpha1.ReasonDamaged, v.damage())
 	case v.record.Reason != "":
@@ -236,7 +236,7 @@ func (v *verification) Events(f *facts.Facts, after v1alpha1.ThreeScaleBackupSta
 	before := f.Status.Verification
 	switch {
 	case v.InFlight() && (before == nil || before.ID != v.ID):
-		return []text.Event{{Reason: "VerificationStarted", Message: fmt.Sprintf(text.VerificationStarted, v.ID)}}
+		return []text.Event{{Reason: text.ReasonVerificationStarted, Message: fmt.Sprintf(text.VerificationStarted, v.ID)}}
 	case !v.EndedNow:
 		return nil
 	case v.State == v1alpha1.RunFailed:

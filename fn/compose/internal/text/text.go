@@ -29,6 +29,14 @@ func Findings(reason string, messages ...string) []Finding {
 	return out
 }
 
+// Listed returns a Finding that names all in a list, behind args; none of an empty list.
+func Listed(reason, format string, names []string, args ...any) []Finding {
+	if len(names) == 0 {
+		return nil
+	}
+	return Findingf(reason, format, append(args, strings.Join(names, ", "))...)
+}
+
 // Joined are the messages of findings as one, each once.
 func Joined(findings []Finding) string {
 	messages := make([]string, 0, len(findings))
@@ -43,7 +51,9 @@ const (
 	NoCrossplane  = "this Crossplane hands no objects over to functions (required_resources): upgrade it to 2.0 or later; until then no backup can be made, and nothing is changed"
 	NoNamespace   = "composite %q has no namespace and does not come from a claim: apply a " + v1alpha1.KindBackup + " in the namespace of the installation instead"
 	TwoNamespaces = "composite %q names namespace %q in spec.claimRef and %q in its label crossplane.io/claim-namespace: delete it and apply the claim again"
-	NoRunBefore   = "No run starts before %s"
+	NoRunTooOld   = "No run starts before Crossplane is upgraded"
+	NoRunRefused  = "No run starts before the namespace is proven"
+	NoRunBroken   = "No run starts before this is mended"
 	Gathering     = "Reading the installation; if this stays, Crossplane does not hand over what is asked for: upgrade it to 2.0 or later"
 	DropsInUse    = "refusing to drop %s %q, which is in use: this is a bug, please report it"
 )
@@ -81,6 +91,7 @@ const (
 	SecretsMissing      = "Namespace %q lacks Secrets that the installation needs: %s; create them, or correct what names them"
 	ConfigMapsMissing   = "Namespace %q lacks ConfigMaps that the installation needs: %s; create them"
 	NamedBy             = "%s (named by %s)"
+	ConfigMap           = "ConfigMap %s"
 	SecretsTooLarge     = "The Secrets to copy are %s together, more than the %s that fit into one answer of a composition function; remove what the installation does not need from the largest of them"
 	ObjectsTooLarge     = "The APIManager, the ConfigMaps and the Secrets' metadata are %s together, more than the %s that one Secret holds"
 	OptionalMissing     = "Optional Secrets and ConfigMaps are missing and not in the backup: %s"
@@ -107,6 +118,10 @@ const (
 	PVCElsewhere           = "a PersistentVolumeClaim of another namespace" // which its author may not know
 	OwnedByNamespace       = "PersistentVolumeClaim %q stays when this backup is deleted, in spite of deletionPolicy " + string(v1alpha1.DeletionDelete) + ": it is owned by its Namespace too, as an earlier backup of this name had it"
 	EditIgnored            = "%s has no effect: PersistentVolumeClaim %q exists (%s) and is kept, with the backups on it; for another destination make a new " + v1alpha1.KindBackup
+	IsComposed             = "composed"
+	IsBound                = "bound to %s"
+	IsOfClass              = "class %s"
+	HasOtherModes          = "other access modes"
 	CannotShrink           = "PersistentVolumeClaim %q has %s and cannot shrink to %s"
 	GrowsOnceBound         = "PersistentVolumeClaim %q grows to %s once it is bound"
 	CannotExpand           = "PersistentVolumeClaim %q stays at %s: its StorageClass does not allow expansion to %s"
@@ -138,7 +153,9 @@ const (
 	FailedSilently   = "Job %q failed (%s: %s); %s" + again
 
 	Inconsistent   = "Sources changed in each of %d attempts to copy them at one moment; the backup holds versions of different moments"
-	ClockOff       = "the clock of the node that run %s was written on is %s at least, and so is the date of the run; correct the clock; the order of runs does not hang on it"
+	ClockAhead     = "the clock of the node that run %s was written on is ahead by %s" + clockOff
+	ClockBehind    = "the clock of the node that run %s was written on is behind by %s" + clockOff
+	clockOff       = " at least, and so is the date of the run; correct the clock; the order of runs does not hang on it"
 	NotInRun       = "Not in the newest run: %s"
 	Suspended      = "No scheduled run starts while spec.suspend is true; spec.trigger still starts one"
 	SlotsMissed    = "%d slots of the schedule passed without a run: see what happened since status.schedule.firstMissedSlot, and spec.startingDeadlineSeconds"
@@ -154,6 +171,7 @@ const (
 	Damaged             = "The newest verification that read all found damage in %s: %s. Check the storage of the volume; the next run stores afresh what is damaged. Until then restore a run that is not damaged"
 	VerificationFailed  = "The newest verification failed: %s; look at: kubectl -n %s describe job,pod -l " + v1alpha1.LabelVerification
 
+	FailedAndDamaged     = "%s. %s"
 	VerificationAsTold   = "%s (%s)"
 	VerificationSilently = "Job %q failed (%s: %s)"
 	VerificationNoResult = "Job %q ended well but left no result in ConfigMap %q"
@@ -163,6 +181,13 @@ const (
 const (
 	Passed     = "A backup can be taken as things are now"
 	NoWarnings = "Nothing wants attention"
+)
+
+// Reasons of events that no condition has.
+const (
+	ReasonRunStarted          = "BackupStarted"
+	ReasonRunsRemoved         = "RunsRemoved"
+	ReasonVerificationStarted = "VerificationStarted"
 )
 
 // Values of Condition.Status.

@@ -3,6 +3,7 @@
 package volume
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,7 +43,7 @@ func wished(f *facts.Facts) specs.Volume {
 		NamespaceUID: survivalUID(f),
 	}
 	if d.Wish.VolumeName != "" {
-		v.StorageClass, v.AccessModes, v.Size = &d.PV.Spec.StorageClassName, d.PV.Spec.AccessModes, facts.Capacity(d.PV)
+		v.StorageClass, v.AccessModes, v.Size = &d.PV.Spec.StorageClassName, d.PV.Spec.AccessModes, *d.PV.Spec.Capacity.Storage()
 		return v
 	}
 	v.Size = *d.Requested()
@@ -83,10 +84,6 @@ func Keep(f *facts.Facts, existing *corev1.PersistentVolumeClaim) (*corev1.Persi
 	return specs.PVC(v), warnings
 }
 
-func requested(pvc *corev1.PersistentVolumeClaim) resource.Quantity {
-	return pvc.Spec.Resources.Requests[corev1.ResourceStorage]
-}
-
 func namespaceOwner(pvc *corev1.PersistentVolumeClaim) types.UID {
 	for _, owner := range pvc.OwnerReferences {
 		if owner.Kind == "Namespace" {
@@ -99,25 +96,25 @@ func namespaceOwner(pvc *corev1.PersistentVolumeClaim) types.UID {
 // ignoredEdits tells which wishes of the spec an existing PVC cannot follow.
 func ignoredEdits(wish v1alpha1.BackupVolume, existing *corev1.PersistentVolumeClaim) []text.Finding {
 	var out []text.Finding
-	ignored := func(field, is string) {
-		out = append(out, text.Findingf(v1alpha1.ReasonDestinationChangeIgnored, text.EditIgnored, field, existing.Name, is)...)
+	ignored := func(field, is string, args ...any) {
+		out = append(out, text.Findingf(v1alpha1.ReasonDestinationChangeIgnored, text.EditIgnored, field, existing.Name, fmt.Sprintf(is, args...))...)
 	}
 	has := existing.Spec
 	switch {
 	case wish.ClaimName != "" && wish.ClaimName != existing.Name:
-		ignored("claimName", "composed")
+		ignored("claimName", text.IsComposed)
 		return out
 	case wish.VolumeName != "" && has.VolumeName != "" && wish.VolumeName != has.VolumeName:
-		ignored("volumeName", "bound to "+has.VolumeName)
+		ignored("volumeName", text.IsBound, has.VolumeName)
 	}
 	if wish.VolumeName != "" {
 		return out // size, class and access modes are the volume's
 	}
 	if wish.StorageClass != nil && has.StorageClassName != nil && *wish.StorageClass != *has.StorageClassName {
-		ignored("storageClass", "class "+*has.StorageClassName)
+		ignored("storageClass", text.IsOfClass, *has.StorageClassName)
 	}
 	if len(wish.AccessModes) > 0 && !sameModes(wish.AccessModes, has.AccessModes) {
-		ignored("accessModes", "other access modes")
+		ignored("accessModes", text.HasOtherModes)
 	}
 	return out
 }
@@ -129,7 +126,7 @@ func sameModes(a, b []corev1.PersistentVolumeAccessMode) bool {
 // grow returns the size that is requested where the API server would allow it, and
 // else says why the size stays.
 func grow(d facts.Destination, existing *corev1.PersistentVolumeClaim) (resource.Quantity, []text.Finding) {
-	has, want := requested(existing), d.Requested()
+	has, want := *existing.Spec.Resources.Requests.Storage(), d.Requested()
 	if want == nil || d.Wish.VolumeName != "" || want.Sign() <= 0 || want.Cmp(has) == 0 {
 		return has, nil
 	}
