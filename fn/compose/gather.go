@@ -103,17 +103,19 @@ func runs(composed map[string]*unstructured.Unstructured) map[string]facts.Run {
 		if !isReport {
 			id = labels[v1alpha1.LabelRun]
 		}
-		switch r, attempt := out[id], specs.AttemptOf(labels); {
+		r, attempt := out[id], specs.AttemptOf(labels)
+		switch {
 		case isReport:
-			r.ID, r.Report = id, as[corev1.ConfigMap](object)
-			out[id] = r
+			r.Report = as[corev1.ConfigMap](object)
 		case isJob && (r.Job == nil || attempt > r.Attempt):
-			r.ID, r.Job, r.Attempt = id, jobOf(object), attempt
-			out[id] = r
+			r.Job, r.Attempt = jobOf(object), attempt
 		case isSecret && r.Job == nil:
-			r.ID, r.Attempt = id, max(r.Attempt, attempt)
-			out[id] = r
+			r.Attempt = max(r.Attempt, attempt)
+		default:
+			continue
 		}
+		r.ID = id
+		out[id] = r
 	}
 	for id, r := range out {
 		r.Attempt = max(r.Attempt, 1)
@@ -135,6 +137,7 @@ func snapshot(composed map[string]*unstructured.Unstructured, r facts.Run) facts
 			continue
 		}
 		secret := secretOf(object, annotations[v1alpha1.AnnotationSourceResourceVersion])
+		secret.Kept = kept(object)
 		if isObjects {
 			r.Objects = secret
 			continue
@@ -227,20 +230,28 @@ func installation(in answers) (facts.Installation, error) {
 		Sources:     map[string]*facts.Secret{},
 		ConfigMaps:  map[string]bool{},
 		FileStorage: as[corev1.PersistentVolumeClaim](in.one(requireFileStorage)),
+		Files:       make(map[string][]byte, len(in)),
 	}
-	s := stored{files: make(map[string][]byte, len(in))}
+	var errs []error
+	store := func(path string, object map[string]any) {
+		data, err := threescale.EncodeJSON(object)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot encode %q: %w", path, err))
+		}
+		i.Files[path] = data
+	}
 	found := in[requireAPIManagers]
 	for _, object := range found {
 		i.Found = append(i.Found, object.GetName())
 	}
 	if len(found) == 1 {
 		i.APIManager, i.Name, i.UID = found[0].Object, found[0].GetName(), found[0].GetUID()
-		s.add(job.APIManagerFile, threescale.CleanForBackup(i.APIManager))
+		store(job.APIManagerFile, threescale.CleanForBackup(i.APIManager))
 	}
 	for _, object := range threescale.ConfigMaps() {
 		if configMap := in.one(prefixConfigMap + object.Name); configMap != nil {
 			i.ConfigMaps[object.Name] = true
-			s.add(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap.Object))
+			store(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap.Object))
 		}
 	}
 	i.References = threescale.ReferencedSecrets(i.APIManager)
@@ -253,25 +264,10 @@ func installation(in answers) (facts.Installation, error) {
 		secret := secretOf(object, object.GetResourceVersion())
 		if i.Secrets[name] = secret; secret.Type != corev1.SecretTypeServiceAccountToken {
 			i.Sources[name] = secret
-			s.add(job.SecretMetadataFile(name), threescale.SecretMeta(object.Object))
+			store(job.SecretMetadataFile(name), threescale.SecretMeta(object.Object))
 		}
 	}
-	i.Files = s.files
-	return i, errors.Join(s.errs...)
-}
-
-// stored are objects as they are stored, by path in the snapshot.
-type stored struct {
-	files map[string][]byte
-	errs  []error
-}
-
-func (s *stored) add(path string, object map[string]any) {
-	data, err := threescale.EncodeJSON(object)
-	if err != nil {
-		s.errs = append(s.errs, fmt.Errorf("cannot encode %q: %w", path, err))
-	}
-	s.files[path] = data
+	return i, errors.Join(errs...)
 }
 
 // secretNames are the Secrets of the operator's list and those that the APIManager

@@ -38,12 +38,14 @@ type Refusal struct {
 // Check returns what is not allowed in a pod of the namespace; nil if everything
 // is allowed.
 func Check(allow v1alpha1.Allow, namespace string, pod corev1.PodTemplateSpec) []Refusal {
-	out := checkSecurity(allow.PodSecurity, pod)
-	out = append(out, checkPriority(allow.PriorityClassNames, pod.Spec.PriorityClassName)...)
-	out = append(out, checkTolerations(allow.Tolerations, pod.Spec.Tolerations)...)
-	out = append(out, checkAffinity(allow.AffinityNamespaces, namespace, pod.Spec.Affinity)...)
-	out = append(out, checkResources(allow.MaxResources, pod.Spec)...)
-	return append(out, checkSize(pod.Spec)...)
+	return slices.Concat(
+		checkSecurity(allow.PodSecurity, pod),
+		checkPriority(allow.PriorityClassNames, pod.Spec.PriorityClassName),
+		checkTolerations(allow.Tolerations, pod.Spec.Tolerations),
+		checkAffinity(allow.AffinityNamespaces, namespace, pod.Spec.Affinity),
+		checkResources(allow.MaxResources, pod.Spec),
+		checkSize(pod.Spec),
+	)
 }
 
 // evaluator holds the checks of the Pod Security admission controller.

@@ -11,10 +11,14 @@ import (
 // of spec.retention. Like the schema, it refuses a policy that would keep nothing.
 func Parse(text string) (Policy, error) {
 	var p Policy
+	fields := map[string]*int{
+		"keepLast": &p.Last, "keepHourly": &p.Hourly, "keepDaily": &p.Daily,
+		"keepWeekly": &p.Weekly, "keepMonthly": &p.Monthly, "keepYearly": &p.Yearly,
+	}
 	seen := make(map[string]bool)
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(part, "=")
-		field := field(&p, name)
+		field := fields[name]
 		if field == nil {
 			return Policy{}, fmt.Errorf("cannot read retention %q: %q is none of keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly and keepYearly, each with =NUMBER, with commas between them", text, part)
 		}
@@ -32,23 +36,4 @@ func Parse(text string) (Policy, error) {
 		return Policy{}, fmt.Errorf("cannot use retention %q: it would keep nothing", text)
 	}
 	return p, nil
-}
-
-// field returns the count that a name of spec.retention stands for, or nil.
-func field(p *Policy, name string) *int {
-	switch name {
-	case "keepLast":
-		return &p.Last
-	case "keepHourly":
-		return &p.Hourly
-	case "keepDaily":
-		return &p.Daily
-	case "keepWeekly":
-		return &p.Weekly
-	case "keepMonthly":
-		return &p.Monthly
-	case "keepYearly":
-		return &p.Yearly
-	}
-	return nil
 }

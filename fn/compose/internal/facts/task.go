@@ -116,6 +116,8 @@ type Secret struct {
 	Type            corev1.SecretType
 	// Encoded are the values as base64.
 	Encoded map[string]any
+	// Kept is a copy as it is to be emitted again; nil of a source.
+	Kept runtime.Object
 }
 
 // Holds reports whether the Secret has a key.

@@ -222,14 +222,9 @@ func (r *run) stale(f *facts.Facts, history []v1alpha1.Run) time.Time {
 	if slot.IsZero() {
 		return slot
 	}
-	patience := slots.Seconds(specs.DefaultDeadlineSeconds)
-	if deadline := f.Spec.Job.ActiveDeadlineSeconds; deadline != nil {
-		patience = slots.Seconds(*deadline)
-	}
-	if deadline := f.Spec.StartingDeadlineSeconds; deadline != nil {
-		patience += slots.Seconds(*deadline)
-	}
-	latest := slot.Add(patience)
+	start := slots.Seconds(*cmp.Or(f.Spec.StartingDeadlineSeconds, new(int64)))
+	work := slots.Seconds(*cmp.Or(f.Spec.Job.ActiveDeadlineSeconds, new(specs.DefaultDeadlineSeconds)))
+	latest := slot.Add(start + work)
 	if later := r.Slots.Next(r.Slots.Next(slot)); !later.IsZero() && later.Before(latest) {
 		return later
 	}

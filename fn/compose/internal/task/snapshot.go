@@ -80,14 +80,12 @@ func sameData(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, slices.
 
 // keepSnapshot emits what the run has copied so far. What was copied is not taken
 // from its source again: copies are immutable, and the snapshot is of one moment.
-func (r *run) keepSnapshot(f *facts.Facts, out map[string]runtime.Object) {
+func (r *run) keepSnapshot(out map[string]runtime.Object) {
 	if r.Objects != nil {
-		secret := specs.ObjectsSecret(r.spec(f), nil)
-		secret.Data = r.Objects.Data()
-		out[facts.KeyObjects+r.key()] = secret
+		out[facts.KeyObjects+r.key()] = r.Objects.Kept
 	}
 	for name, secret := range r.Copies {
-		out[r.copyKey(name)] = specs.SecretCopy(r.spec(f), secret.Source(name))
+		out[r.copyKey(name)] = secret.Kept
 	}
 }
 
