@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -126,9 +127,9 @@ func scopeOf(composite Composite) (ClaimRef, error) {
 func refused(o Observed, reason string, err error, noRun string) Desired {
 	return Desired{
 		Status: o.Composite.Status,
-		Conditions: []Condition{
-			{Type: v1alpha1.ConditionPreflightPassed, Status: text.False, Reason: reason, Message: job.Sentence(err.Error())},
-			{Type: v1alpha1.ConditionBackupCompleted, Status: text.False, Reason: reason, Message: noRun},
+		Conditions: []metav1.Condition{
+			{Type: v1alpha1.ConditionPreflightPassed, Status: metav1.ConditionFalse, Reason: reason, Message: job.Sentence(err.Error())},
+			{Type: v1alpha1.ConditionBackupCompleted, Status: metav1.ConditionFalse, Reason: reason, Message: noRun},
 		},
 		Fatal: err,
 	}
@@ -159,7 +160,7 @@ func gathering(o Observed, f *facts.Facts, asked map[string]Selector) Desired {
 		Resources:    resources,
 		Requirements: asked,
 		Status:       f.Status,
-		Conditions:   []Condition{{Type: v1alpha1.ConditionPreflightPassed, Status: text.Unknown, Reason: v1alpha1.ReasonGathering, Message: text.Gathering}},
+		Conditions:   []metav1.Condition{{Type: v1alpha1.ConditionPreflightPassed, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonGathering, Message: text.Gathering}},
 		TTL:          pollSoon,
 	}
 }

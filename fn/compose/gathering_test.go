@@ -7,6 +7,7 @@ import (
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -24,7 +25,7 @@ func TestGathering(t *testing.T) {
 	assert.Empty(t, desired.Resources)
 	assert.NoError(t, desired.Fatal)
 	require.Len(t, desired.Conditions, 1)
-	assert.Equal(t, compose.Condition{
+	assert.Equal(t, metav1.Condition{
 		Type: v1alpha1.ConditionPreflightPassed, Status: "Unknown", Reason: v1alpha1.ReasonGathering,
 		Message: "Reading the installation; if this stays, Crossplane does not hand over what is asked for: upgrade it to 2.0 or later",
 	}, desired.Conditions[0])
@@ -109,7 +110,7 @@ func TestCrossplaneThatHandsNothingOver(t *testing.T) {
 	require.Len(t, desired.Conditions, 2)
 	for _, condition := range desired.Conditions {
 		assert.Equal(t, v1alpha1.ReasonCrossplaneTooOld, condition.Reason)
-		assert.Equal(t, "False", condition.Status)
+		assert.Equal(t, metav1.ConditionFalse, condition.Status)
 		requireSentence(t, condition.Message)
 	}
 }

@@ -3,6 +3,7 @@ package compose
 import (
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -60,8 +61,9 @@ type Desired struct {
 	Resources    map[string]runtime.Object
 	Requirements map[string]Selector
 	Status       v1alpha1.ThreeScaleBackupStatus
-	Conditions   []Condition
-	Events       []Event
+	// Conditions and Events are for the composite and for its claim.
+	Conditions []metav1.Condition
+	Events     []Event
 	// Ready means that the backup is configured and able to run.
 	Ready bool
 	// TTL says when to ask again at the latest; 0 means never.
@@ -76,9 +78,6 @@ type Selector struct {
 	APIVersion, Kind, Namespace, Name string
 	Labels                            map[string]string
 }
-
-// Condition of the composite and of its claim.
-type Condition = text.Condition
 
 // Event on the composite and on its claim.
 type Event = text.Event

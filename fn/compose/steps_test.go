@@ -52,19 +52,19 @@ func (w *fake) Resources(_ *facts.Facts, _ v1alpha1.ThreeScaleBackupStatus, out 
 
 func (w *fake) ReportName(*facts.Facts) string { return w.kind }
 
-func (w *fake) Condition(*facts.Facts, v1alpha1.ThreeScaleBackupStatus) *Condition {
+func (w *fake) Condition(*facts.Facts, v1alpha1.ThreeScaleBackupStatus) *metav1.Condition {
 	if w.silent {
 		return nil
 	}
-	return &Condition{Type: w.kind}
+	return &metav1.Condition{Type: w.kind}
 }
 
 func (w *fake) Warnings(*facts.Facts, v1alpha1.ThreeScaleBackupStatus) []text.Finding {
 	return w.warnings
 }
 
-func (w *fake) Events(*facts.Facts, v1alpha1.ThreeScaleBackupStatus) []Event {
-	return []Event{{Reason: w.kind}}
+func (w *fake) Events(*facts.Facts, v1alpha1.ThreeScaleBackupStatus) []text.Event {
+	return []text.Event{{Reason: w.kind}}
 }
 
 // TestDecide: the kinds start in their order, each knowing what those ahead do now.
@@ -123,7 +123,7 @@ func TestRender(t *testing.T) {
 			}
 			assert.Equal(t, tc.types, types, tc.reason)
 			assert.Equal(t, tc.reasons, reasons, tc.reason)
-			assert.Equal(t, []Event{{Reason: "a"}, {Reason: "b"}}, d.Events)
+			assert.Equal(t, []text.Event{{Reason: "a"}, {Reason: "b"}}, d.Events)
 			require.ErrorIs(t, d.Fatal, tc.fatal)
 			assert.Equal(t, tc.findings.Passed(), d.Ready)
 			assert.Len(t, d.Resources, 2)

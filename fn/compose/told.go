@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
 	"threescale.dev/backup/fn/compose/internal/preflight"
@@ -38,14 +40,14 @@ func record(f *facts.Facts, works []task.Work) v1alpha1.ThreeScaleBackupStatus {
 
 // conditions are those of preflight, of the runs, of what wants attention, and of
 // the rest of the work, where that has something to tell.
-func conditions(f *facts.Facts, findings preflight.Findings, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) []Condition {
-	checked := Condition{Type: v1alpha1.ConditionPreflightPassed, Status: text.True, Reason: v1alpha1.ReasonPassed, Message: text.Passed}
+func conditions(f *facts.Facts, findings preflight.Findings, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) []metav1.Condition {
+	checked := metav1.Condition{Type: v1alpha1.ConditionPreflightPassed, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPassed, Message: text.Passed}
 	if !findings.Passed() {
-		checked.Status, checked.Reason, checked.Message = text.False, findings.Problems[0].Reason, text.Joined(findings.Problems)
+		checked.Status, checked.Reason, checked.Message = metav1.ConditionFalse, findings.Problems[0].Reason, text.Joined(findings.Problems)
 	}
-	warning := Condition{Type: v1alpha1.ConditionWarning, Status: text.False, Reason: v1alpha1.ReasonNoWarnings, Message: text.NoWarnings}
+	warning := metav1.Condition{Type: v1alpha1.ConditionWarning, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNoWarnings, Message: text.NoWarnings}
 	warnings := findings.Warnings
-	var out []Condition
+	var out []metav1.Condition
 	for _, work := range works {
 		warnings = slices.Concat(warnings, work.Warnings(f, status))
 		if condition := work.Condition(f, status); condition != nil {
@@ -53,9 +55,9 @@ func conditions(f *facts.Facts, findings preflight.Findings, works []task.Work, 
 		}
 	}
 	if len(warnings) > 0 {
-		warning.Status, warning.Reason, warning.Message = text.True, warnings[0].Reason, text.Joined(warnings)
+		warning.Status, warning.Reason, warning.Message = metav1.ConditionTrue, warnings[0].Reason, text.Joined(warnings)
 	}
-	return slices.Concat([]Condition{checked, out[0], warning}, out[1:])
+	return slices.Concat([]metav1.Condition{checked, out[0], warning}, out[1:])
 }
 
 // events tell what changed since the status of the call before.

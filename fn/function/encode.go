@@ -10,6 +10,7 @@ import (
 	"github.com/crossplane/function-sdk-go/response"
 	"google.golang.org/protobuf/types/known/structpb"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/compose"
@@ -123,12 +124,12 @@ func encodeSelector(s compose.Selector) *fnv1.ResourceSelector {
 	return out
 }
 
-func addCondition(rsp *fnv1.RunFunctionResponse, c compose.Condition) {
+func addCondition(rsp *fnv1.RunFunctionResponse, c metav1.Condition) {
 	add := response.ConditionUnknown
 	switch c.Status {
-	case "True":
+	case metav1.ConditionTrue:
 		add = response.ConditionTrue
-	case "False":
+	case metav1.ConditionFalse:
 		add = response.ConditionFalse
 	}
 	add(rsp, c.Type, c.Reason).WithMessage(c.Message).TargetCompositeAndClaim()

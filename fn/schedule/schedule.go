@@ -61,7 +61,7 @@ func Parse(expression, timeZone string) (*Schedule, error) {
 // none in the five years after it.
 func (s *Schedule) Next(after time.Time) time.Time {
 	if !s.wall {
-		return utc(s.spec.Next(after))
+		return s.spec.Next(after).UTC()
 	}
 	clock := wallClock(after.In(s.zone))
 	for {
@@ -73,13 +73,6 @@ func (s *Schedule) Next(after time.Time) time.Time {
 			return slot
 		}
 	}
-}
-
-func utc(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC()
 }
 
 // wallClock is what a clock on the wall shows at a moment, as if it were UTC.

@@ -85,7 +85,7 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 		in.Copies = append(in.Copies, specs.Copy{
 			Name:   specs.SecretCopyName(in.Run, name),
 			Source: name,
-			Keys:   slices.Collect(maps.Keys(r.Copies[name].Data())),
+			Keys:   slices.Collect(maps.Keys(r.Copies[name].Encoded)),
 		})
 	}
 	return in

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
@@ -13,35 +15,35 @@ import (
 
 // Condition implements Work. It tells of the newest run that ended, and while there
 // is none yet of the one in flight.
-func (r *run) Condition(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) *text.Condition {
-	is := func(status, reason, format string, args ...any) *text.Condition {
-		return &text.Condition{Type: v1alpha1.ConditionBackupCompleted, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
+func (r *run) Condition(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) *metav1.Condition {
+	is := func(status metav1.ConditionStatus, reason, format string, args ...any) *metav1.Condition {
+		return &metav1.Condition{Type: v1alpha1.ConditionBackupCompleted, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
 	}
 	if isReplaced(f, r.holds(f)) {
-		return is(text.False, v1alpha1.ReasonBackupVolumeReplaced, text.VolumeReplaced, after.BackupPersistentVolumeClaimName)
+		return is(metav1.ConditionFalse, v1alpha1.ReasonBackupVolumeReplaced, text.VolumeReplaced, after.BackupPersistentVolumeClaimName)
 	}
 	for _, record := range after.Runs {
 		switch record.State {
 		case v1alpha1.RunRunning:
 		case v1alpha1.RunCompleted:
-			return is(text.True, v1alpha1.ReasonCompleted, text.RunCompleted, record.ID, after.BackupPersistentVolumeClaimName)
+			return is(metav1.ConditionTrue, v1alpha1.ReasonCompleted, text.RunCompleted, record.ID, after.BackupPersistentVolumeClaimName)
 		case v1alpha1.RunFailed:
-			return is(text.False, record.Reason, text.RunFailed, record.ID, record.Message)
+			return is(metav1.ConditionFalse, record.Reason, text.RunFailed, record.ID, record.Message)
 		}
 	}
 	switch {
 	case r.ID == "" && after.NextRunTime == nil:
-		return is(text.False, v1alpha1.ReasonNotStarted, text.NotStarted)
+		return is(metav1.ConditionFalse, v1alpha1.ReasonNotStarted, text.NotStarted)
 	case r.ID == "":
-		return is(text.False, v1alpha1.ReasonNotStarted, text.NotYetStarted)
+		return is(metav1.ConditionFalse, v1alpha1.ReasonNotStarted, text.NotYetStarted)
 	case r.next == toWait:
-		return is(text.False, v1alpha1.ReasonTakingSnapshot, text.RunWaits, r.ID)
+		return is(metav1.ConditionFalse, v1alpha1.ReasonTakingSnapshot, text.RunWaits, r.ID)
 	case r.next == toCopy:
-		return is(text.False, v1alpha1.ReasonTakingSnapshot, text.RunCopies, r.ID)
+		return is(metav1.ConditionFalse, v1alpha1.ReasonTakingSnapshot, text.RunCopies, r.ID)
 	}
 	// One text for a pod that waits and one that runs: each change of a
 	// condition is three more of the watch events that core counts.
-	return is(text.False, v1alpha1.ReasonRunning, text.RunInJob, r.ID, r.spec(f).Name(), f.Namespace, r.ID)
+	return is(metav1.ConditionFalse, v1alpha1.ReasonRunning, text.RunInJob, r.ID, r.spec(f).Name(), f.Namespace, r.ID)
 }
 
 // Warnings implements Work. They follow from the run in flight, the schedule and the

@@ -52,7 +52,7 @@ type Composer interface {
 // recorded.
 type Teller interface {
 	// Condition is nil where there is nothing to tell.
-	Condition(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) *text.Condition
+	Condition(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) *metav1.Condition
 	Warnings(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) []text.Finding
 	// Events tell what has changed since the status of the call before.
 	Events(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) []text.Event

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/job"
@@ -199,23 +200,23 @@ func (v *verification) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStat
 
 // Condition implements Work. It tells of the newest verification that ended; nil
 // where none was ever asked for. Damage stays known until a verification finds none.
-func (v *verification) Condition(f *facts.Facts, _ v1alpha1.ThreeScaleBackupStatus) *text.Condition {
-	is := func(status, reason, message string) *text.Condition {
-		return &text.Condition{Type: v1alpha1.ConditionVerified, Status: status, Reason: reason, Message: message}
+func (v *verification) Condition(f *facts.Facts, _ v1alpha1.ThreeScaleBackupStatus) *metav1.Condition {
+	is := func(status metav1.ConditionStatus, reason, message string) *metav1.Condition {
+		return &metav1.Condition{Type: v1alpha1.ConditionVerified, Status: status, Reason: reason, Message: message}
 	}
 	switch {
 	case v.ID == "" && f.Spec.Verify == nil:
 		return nil
 	case v.damaged() && v.record.Reason != "":
-		return is(text.False, v1alpha1.ReasonDamaged, fmt.Sprintf(text.FailedAndDamaged, v.failure(f), v.damage()))
+		return is(metav1.ConditionFalse, v1alpha1.ReasonDamaged, fmt.Sprintf(text.FailedAndDamaged, v.failure(f), v.damage()))
 	case v.damaged():
-		return is(text.False, v1alpha1.ReasonDamaged, v.damage())
+		return is(metav1.ConditionFalse, v1alpha1.ReasonDamaged, v.damage())
 	case v.record.Reason != "":
-		return is(text.False, v.record.Reason, v.failure(f))
+		return is(metav1.ConditionFalse, v.record.Reason, v.failure(f))
 	case v.record.LastSuccessfulTime != nil:
-		return is(text.True, v1alpha1.ReasonVerified, fmt.Sprintf(text.Verified, v.record.Runs))
+		return is(metav1.ConditionTrue, v1alpha1.ReasonVerified, fmt.Sprintf(text.Verified, v.record.Runs))
 	}
-	return is(text.Unknown, v1alpha1.ReasonNotVerified, text.NotVerified)
+	return is(metav1.ConditionUnknown, v1alpha1.ReasonNotVerified, text.NotVerified)
 }
 
 func (v *verification) damage() string {
@@ -243,5 +244,5 @@ func (v *verification) Events(f *facts.Facts, after v1alpha1.ThreeScaleBackupSta
 		return []text.Event{{Warning: true, Reason: v.record.Reason, Message: v.failure(f)}}
 	}
 	told := v.Condition(f, after)
-	return []text.Event{{Warning: told.Status == text.False, Reason: told.Reason, Message: told.Message}}
+	return []text.Event{{Warning: told.Status == metav1.ConditionFalse, Reason: told.Reason, Message: told.Message}}
 }

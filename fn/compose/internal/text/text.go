@@ -190,16 +190,6 @@ const (
 	ReasonVerificationStarted = "VerificationStarted"
 )
 
-// Values of Condition.Status.
-const (
-	True    = "True"
-	False   = "False"
-	Unknown = "Unknown"
-)
-
-// Condition of the composite and of its claim.
-type Condition struct{ Type, Status, Reason, Message string }
-
 // Event on the composite and on its claim.
 type Event struct {
 	Warning bool
