@@ -24,7 +24,7 @@ import (
 	"threescale.dev/backup/fn/compose/internal/volume"
 )
 
-// Compose returns what o calls for. The same o gives the same answer.
+// Compose returns the decision for o. The same o always gives the same decision.
 func Compose(o Observed) Desired {
 	if o.NoRequired {
 		return refused(o, v1alpha1.ReasonCrossplaneTooOld, errors.New(text.NoCrossplane), text.NoRunTooOld)
@@ -55,9 +55,9 @@ func Compose(o Observed) Desired {
 	return desired
 }
 
-// history returns the work with what has ended. If a slot waits for that to reach the
-// status, the facts are those after it did, and the events tell of it: the status may
-// never be written.
+// history returns the facts, and the work with the tasks that have ended. While a due
+// slot waits for the status to record such an end, the facts are those after that, and
+// the events tell of the end: Crossplane may never write the status.
 func history(o Observed, scope ClaimRef, f *facts.Facts) (*facts.Facts, []task.Work, []Event) {
 	past := task.Find(f)
 	if !task.SlotWaits(f, past) {
@@ -71,7 +71,7 @@ func history(o Observed, scope ClaimRef, f *facts.Facts) (*facts.Facts, []task.W
 	return next, task.Find(next), events(f, past, o.Composite.Status)
 }
 
-// decide has the work of each kind go on, or what is due start.
+// decide continues the task in flight of each kind, or starts the one that is due.
 func decide(f *facts.Facts, findings preflight.Findings, past []task.Work) []task.Work {
 	now := slices.Clone(past)
 	for i, work := range now {
@@ -104,10 +104,10 @@ func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status
 }
 
 // scopeOf returns the namespace and the name that everything is composed for.
-// A composite that lives in a namespace belongs to it, and its labels, which
-// its author writes, are not looked at. One without is cluster-scoped and made
-// by Crossplane for a claim, whose namespace it holds twice; the label was set
-// by Crossplane over whatever the claim said.
+// A composite that lives in a namespace belongs to it; its labels are ignored, since
+// its author writes them. A cluster-scoped composite was made by Crossplane for a
+// claim, and names the claim's namespace twice: in spec.claimRef, and in a label that
+// Crossplane sets whatever the claim says.
 func scopeOf(composite Composite) (ClaimRef, error) {
 	if composite.Namespace != "" {
 		return ClaimRef{Namespace: composite.Namespace, Name: composite.Name}, nil
@@ -165,8 +165,8 @@ func gathering(o Observed, f *facts.Facts, asked map[string]Selector) Desired {
 	}
 }
 
-// guard refuses an answer that would have core delete the volume or a Job at
-// work: that can only be a mistake in this package.
+// guard refuses an answer that would have core delete the volume or a Job at work,
+// which can only be a bug in this package.
 func guard(o Observed, desired Desired) error {
 	for key, object := range o.Composed {
 		if _, kept := desired.Resources[key]; kept {

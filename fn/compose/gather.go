@@ -22,7 +22,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// gather reads what is observed, for the backup of a namespace and a name.
+// gather reads the observed objects into facts of the backup that scope names.
 func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
 	f := &facts.Facts{
 		Identity:     specs.Identity{Backup: scope.Name, Namespace: scope.Namespace},
@@ -58,8 +58,8 @@ func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
 	return f, err
 }
 
-// answers are what was required, less what is of another namespace: Crossplane's
-// command line hands that over too.
+// answers are the required objects, less those of other namespaces, which
+// Crossplane's command line hands over too.
 type answers map[string][]*unstructured.Unstructured
 
 func answersOf(required map[string][]*unstructured.Unstructured, namespace string) answers {
@@ -72,7 +72,7 @@ func answersOf(required map[string][]*unstructured.Unstructured, namespace strin
 	return out
 }
 
-// one returns the one object behind a requirement; nil when it was not found.
+// one returns the only object behind a requirement; nil: it was not found.
 func (a answers) one(name string) *unstructured.Unstructured {
 	if len(a[name]) == 0 {
 		return nil
@@ -80,7 +80,7 @@ func (a answers) one(name string) *unstructured.Unstructured {
 	return a[name][0]
 }
 
-// readersOf are the ThreeScaleRestores that read the backup volume, sorted. Each
+// readersOf returns the ThreeScaleRestores that read the backup volume, sorted. Each
 // keeps its Jobs until it is done.
 func readersOf(in answers) []string {
 	var names []string
@@ -91,8 +91,8 @@ func readersOf(in answers) []string {
 	return job.BoundedIDs(slices.Compact(names)) // whoever may write Jobs can write their labels
 }
 
-// runs are the objects of each run, by its ID. That of a report is read from its
-// key: many may write ConfigMaps, and so their labels.
+// runs returns the observed objects of each run, by its ID. A report has the ID of its
+// resource name, not of its label: many users may write ConfigMaps.
 func runs(composed map[string]*unstructured.Unstructured) map[string]facts.Run {
 	out := map[string]facts.Run{}
 	for key, object := range composed {
@@ -147,8 +147,8 @@ func snapshot(composed map[string]*unstructured.Unstructured, r facts.Run) facts
 	return r
 }
 
-// verifications are the objects of each verification, by its ID, which is read
-// from the key as that of a run's report is.
+// verifications returns the observed objects of each verification, by its ID, which is
+// read from their resource names, as that of a run's report is.
 func verifications(composed map[string]*unstructured.Unstructured) map[string]facts.Task {
 	out := map[string]facts.Task{}
 	for key, object := range composed {
@@ -166,8 +166,8 @@ func verifications(composed map[string]*unstructured.Unstructured) map[string]fa
 	return out
 }
 
-// handled is what observed reports say was dealt with. It is also in the status,
-// which can be lost: somebody clears it, or core may not write it.
+// handled returns the newest trigger and slots that observed reports note as handled.
+// The status has them too, but can be lost: somebody clears it, or core may not write it.
 func handled(composed map[string]*unstructured.Unstructured) job.Handled {
 	var out job.Handled
 	var newest time.Time
@@ -270,8 +270,8 @@ func installation(in answers) (facts.Installation, error) {
 	return i, errors.Join(errs...)
 }
 
-// secretNames are the Secrets of the operator's list and those that the APIManager
-// refers to. Only valid names get here.
+// secretNames returns the Secrets of the operator's list and those that the APIManager
+// refers to. All are valid names.
 func secretNames(i facts.Installation) []string {
 	var names []string
 	for _, object := range threescale.Secrets(i.APIManager) {

@@ -22,7 +22,7 @@ type Observed struct {
 	Image string
 	// Allow is what a spec may ask for, from the Composition's input.
 	Allow v1alpha1.Allow
-	// InputError tells that the Composition's input does not decode.
+	// InputError: the Composition's input does not decode.
 	InputError error
 	// Composed are the composed objects that exist, by resource name.
 	Composed map[string]*unstructured.Unstructured
@@ -30,7 +30,7 @@ type Observed struct {
 	// Desired.Requirements. A name that is absent was not asked for yet; one
 	// with an empty list was not found.
 	Required map[string][]*unstructured.Unstructured
-	// NoRequired tells that core hands no objects over, whatever is asked for.
+	// NoRequired: core hands no objects over, whatever is asked for.
 	NoRequired bool
 }
 
@@ -45,10 +45,10 @@ type Composite struct {
 	// ClaimNamespaceLabel is the label crossplane.io/claim-namespace.
 	ClaimNamespaceLabel string
 	Spec                v1alpha1.ThreeScaleBackupSpec
-	// SpecError tells that the spec does not decode.
+	// SpecError: the spec does not decode.
 	SpecError error
-	// Unresponsive tells that Crossplane drops most of what it watches for this
-	// composite, changes of the composite itself too.
+	// Unresponsive: Crossplane drops most watch events of this composite, even those
+	// of the composite itself.
 	Unresponsive bool
 	Status       v1alpha1.ThreeScaleBackupStatus
 }

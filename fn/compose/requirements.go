@@ -24,9 +24,9 @@ const (
 	prefixConfigMap       = "configmap/"
 )
 
-// requirements asks for everything that is gathered. The second level (what the
-// first one names) follows from what is already there, so that the same state
-// always asks for the same.
+// requirements returns the selectors of everything that gather reads. What another
+// object names is asked for once that object is there, so that the same state always
+// asks for the same.
 func requirements(f *facts.Facts) map[string]Selector {
 	namespaced := func(apiVersion, kind, name string) Selector {
 		return Selector{APIVersion: apiVersion, Kind: kind, Namespace: f.Namespace, Name: name}

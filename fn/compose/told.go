@@ -38,8 +38,8 @@ func record(f *facts.Facts, works []task.Work) v1alpha1.ThreeScaleBackupStatus {
 	return *status
 }
 
-// conditions are those of preflight, of the runs, of what wants attention, and of
-// the rest of the work, where that has something to tell.
+// conditions returns PreflightPassed, BackupCompleted and Warning, and then what the
+// rest of the work has to tell.
 func conditions(f *facts.Facts, findings preflight.Findings, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) []metav1.Condition {
 	checked := metav1.Condition{Type: v1alpha1.ConditionPreflightPassed, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPassed, Message: text.Passed}
 	if !findings.Passed() {
@@ -80,8 +80,8 @@ func ttl(f *facts.Facts, passed bool, works []task.Work, status v1alpha1.ThreeSc
 	return out
 }
 
-// ttlOfSlot is when to be asked again for the next slot; 0: never. Core stretches a
-// wait by a tenth at most: it still ends before the slot, and the last ones are short.
+// ttlOfSlot is how long to wait for the next slot; 0: there is none. Core lengthens a
+// wait by up to a tenth, so that a wait is asked for that ends before the slot.
 func ttlOfSlot(now time.Time, work task.Work) time.Duration {
 	s := work.Base().Slots
 	if s == nil || s.Status.NextSlot == nil {
@@ -93,9 +93,9 @@ func ttlOfSlot(now time.Time, work task.Work) time.Duration {
 	return min(max(s.Status.NextSlot.Sub(now)*10/11, pollSoon), maxWait)
 }
 
-// ttlOfTasks is when the tasks want to be looked at again. Mostly a watch fires
-// before; but core drops the events of a composite that has had a hundred at
-// once, which a fresh core with a large installation reaches.
+// ttlOfTasks is when to look at the tasks again; 0: never. Mostly a watch fires before;
+// but core drops the events of a composite that has had a hundred at once, which
+// happens to a fresh core with a large installation.
 func ttlOfTasks(f *facts.Facts, passed bool, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) time.Duration {
 	for _, work := range slices.Backward(works) {
 		switch t := work.Base(); {

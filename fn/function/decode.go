@@ -73,7 +73,7 @@ func decodeAllow(input *structpb.Struct) (v1alpha1.Allow, error) {
 	return v1alpha1.Allow{}, fmt.Errorf("cannot read allow.podSecurity: %q is none of restricted, baseline and privileged", allow.PodSecurity)
 }
 
-// handsNothingOver tells that core never hands over what is required. Crossplane
+// handsNothingOver reports whether core never hands over what is required. Crossplane
 // 2.2 and later say what they know. Versions before 2.0 do not know the
 // requirement, and ask again after an answer with it as those do that know it.
 func handsNothingOver(req *fnv1.RunFunctionRequest) bool {
@@ -155,7 +155,7 @@ func undecodable(fields map[string]any, path ...string) string {
 	return ""
 }
 
-// decodes tells whether a spec with nothing but value at path decodes.
+// decodes reports whether a spec with nothing but value at path decodes.
 func decodes(value any, path []string) bool {
 	for _, name := range slices.Backward(path) {
 		value = map[string]any{name: value}
@@ -164,7 +164,7 @@ func decodes(value any, path []string) bool {
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &v1alpha1.ThreeScaleBackupSpec{}) == nil
 }
 
-// unresponsive tells that Crossplane's circuit breaker for the composite is open.
+// unresponsive reports whether Crossplane's circuit breaker for the composite is open.
 func unresponsive(status map[string]any) bool {
 	conditions, _ := status["conditions"].([]any)
 	return slices.ContainsFunc(conditions, func(entry any) bool {

@@ -1,6 +1,5 @@
-// Package schedule tells the slots of a cron expression: the moments at which
-// something is due. It knows what a change of the clock does to them, and which
-// of them have passed. It holds no state and no clock.
+// Package schedule computes the slots of a cron expression: the moments at which
+// something is due, daylight saving included. It holds no state and no clock.
 package schedule
 
 import (
@@ -13,10 +12,10 @@ import (
 	"threescale.dev/backup/fn/timezone"
 )
 
-// allHours are the bits of a cron expression whose hour is any.
+// allHours are the bits of a cron expression that fires in any hour.
 const allHours = 1<<24 - 1
 
-// Schedule tells slots, each at a whole second. Slots of given hours keep to the
+// Schedule has slots, each at a whole second. Slots of given hours keep to the
 // wall clock: one that falls into a gap of daylight saving is at the gap's end,
 // and one of an hour that comes twice is at its first time. Slots of every hour
 // keep to elapsed time.

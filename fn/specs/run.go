@@ -1,6 +1,6 @@
-// Package specs builds the objects that a backup composes, one kind a file:
-// values in, a typed object out, no client. Names and labels are decided here,
-// so that whoever looks for an object asks the builder.
+// Package specs builds the objects of a backup and of a restore, one kind a file:
+// values in, a typed object out, no client. Names and labels are decided here, so that
+// whoever looks for an object asks the builder.
 package specs
 
 import (

@@ -82,8 +82,8 @@ type Facts struct {
 	// Runs and Verifications are what is observed of each, by ID.
 	Runs          map[string]Run
 	Verifications map[string]Task
-	// Handled is what the observed reports say was dealt with. It is read only
-	// while the status is new: it tells the same, and fewer can write it.
+	// Handled is what the observed reports note as handled. It is read only while the
+	// status is new: later the status says the same, and fewer users may write that.
 	Handled job.Handled
 }
 

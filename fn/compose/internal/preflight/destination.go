@@ -63,7 +63,7 @@ func checkNamedVolume(f *facts.Facts) []text.Finding {
 	}
 	out := checkVolumeFree(f, pv)
 	if len(out) > 0 {
-		return out // what it is like is the affair of whoever has it
+		return out // the size and the access modes of somebody else's volume do not matter
 	}
 	if !facts.Writable(pv.Spec.AccessModes) {
 		out = append(out, text.Findingf(v1alpha1.ReasonDestinationNotWritable, text.VolumeNotWritable, name)...)

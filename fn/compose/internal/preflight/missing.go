@@ -9,7 +9,7 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// missingSecrets are the required Secrets that are not there, or the optional ones.
+// missingSecrets returns the required Secrets that do not exist, or the optional ones.
 func missingSecrets(i facts.Installation, required bool) []string {
 	var missing []string
 	for _, object := range threescale.Secrets(i.APIManager) {
@@ -47,7 +47,7 @@ func optionalMissing(f *facts.Facts) []text.Finding {
 	return text.Listed(v1alpha1.ReasonOptionalMissing, text.OptionalMissing, missing)
 }
 
-// notCopied tells of Secrets that exist and are not among the sources.
+// notCopied warns of Secrets that exist and are not among the sources.
 func notCopied(f *facts.Facts) []text.Finding {
 	var names []string
 	for _, name := range f.Installation.Asked {

@@ -94,9 +94,8 @@ func checkReferences(f *facts.Facts) []text.Finding {
 	return text.Findings(v1alpha1.ReasonInvalidReference, threescale.InvalidReferences(f.Installation.APIManager)...)
 }
 
-// checkNames refuses a Secret whose name leaves no room for the end of its
-// file's: an object's name can be as long as nearly all of a file's. Only what an
-// APIManager refers to has such a name.
+// checkNames refuses a Secret whose name with the file's extension is longer than a
+// file's name may be. Only a Secret that the APIManager refers to can have such a name.
 func checkNames(f *facts.Facts) []text.Finding {
 	end := ".json" // as package job and the format have it
 	if f.Spec.Encryption != nil {

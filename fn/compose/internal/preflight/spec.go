@@ -15,9 +15,8 @@ import (
 	"threescale.dev/backup/fn/timezone"
 )
 
-// checkSpec looks at each field by itself. Most is refused by the schema
-// already; what gets here all the same (an older schema, `crossplane render`)
-// is told the same way.
+// checkSpec looks at each field by itself. The schema refuses most of this already,
+// but not an older schema, and not `crossplane render`.
 func checkSpec(f *facts.Facts) []text.Finding {
 	if f.SpecError != nil {
 		return text.Findingf(v1alpha1.ReasonInvalidSpec, "%s", job.Sentence(f.SpecError.Error()))
@@ -51,7 +50,7 @@ func checkSchedule(expression, timeZone string) error {
 		return nil
 	}
 	if checkTimeZone(timeZone) != nil {
-		timeZone = "" // which is told of its own field
+		timeZone = "" // reported for the field timeZone
 	}
 	_, err := schedule.Parse(expression, timeZone)
 	return err
@@ -127,14 +126,14 @@ func checkVolumeFields(v v1alpha1.BackupVolume) error {
 	return nil
 }
 
-// checkJob looks at what spec.job asks for. Crossplane makes the pods, so that
-// what the claim's author may do in the cluster bounds nothing.
+// checkJob refuses what spec.job may not ask for. Crossplane creates the pods, so that
+// the rights of the claim's author do not limit them.
 func checkJob(f *facts.Facts) []text.Finding {
 	if f.InputError != nil {
 		return text.Findingf(v1alpha1.ReasonInvalidSpec, text.InvalidInput, f.InputError)
 	}
 	if f.SpecError != nil {
-		return nil // which is told by itself
+		return nil // reported by checkSpec
 	}
 	var out []text.Finding
 	for _, r := range podpolicy.Check(f.Allow, f.Namespace, specs.SettingsPod(f.Spec.Job, f.AssignsUID())) {

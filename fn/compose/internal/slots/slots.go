@@ -1,5 +1,5 @@
-// Package slots knows how far a schedule is: which slot is due, which passed
-// without a start. Its values do not change; what happens to them returns others.
+// Package slots works out where a schedule stands: which slot is due, and which passed
+// without a start. Its values are immutable: their methods return changed copies.
 package slots
 
 import (
@@ -15,10 +15,9 @@ import (
 // seconds after it.
 const onTime = 30 * time.Second
 
-// Slots are those of one schedule, as far as they have come. A nil *Slots is that
-// of no schedule.
+// Slots is where one schedule stands. A nil *Slots is no schedule.
 type Slots struct {
-	// Status is what the composite's status tells of the schedule.
+	// Status is what the composite's status says of the schedule.
 	Status v1alpha1.ScheduleStatus
 
 	schedule *schedule.Schedule
@@ -36,12 +35,12 @@ type Input struct {
 	Suspend    bool
 	// Deadline is spec.startingDeadlineSeconds.
 	Deadline *int64
-	// Before is what the status told before; nil: nothing.
+	// Before is what the status said before; nil: nothing.
 	Before *v1alpha1.ScheduleStatus
-	// Handled is the newest slot that objects tell of, should the status have been
-	// lost; else nil.
+	// Handled is the newest slot that objects tell of, in case the status was lost;
+	// nil: they tell of none.
 	Handled *time.Time
-	// From is where slots begin that the status tells nothing of.
+	// From is where the slots of a schedule begin that the status does not know.
 	From time.Time
 	Now  time.Time
 }
@@ -66,7 +65,7 @@ func Of(in Input) *Slots {
 	return s.come(in.Now.UTC().Truncate(time.Second), in.Handled, in.Deadline)
 }
 
-// come finds the slots that have come since the newest that was dealt with.
+// come finds the slots that have come since the newest handled one.
 func (s *Slots) come(now time.Time, handled *time.Time, deadline *int64) *Slots {
 	s = s.withoutFuture(now)
 	from := s.Status.Since.Time
@@ -91,8 +90,8 @@ func (s *Slots) come(now time.Time, handled *time.Time, deadline *int64) *Slots 
 	return s
 }
 
-// withoutFuture makes what a clock that was ahead has left end now. A slot that
-// comes again has the ID of its task, which is known.
+// withoutFuture forgets times in the future, which a clock that was ahead has left. A
+// slot that comes a second time gives the same task ID, so that it starts nothing.
 func (s *Slots) withoutFuture(now time.Time) *Slots {
 	out := *s
 	if out.Status.Since.After(now) {
@@ -104,7 +103,7 @@ func (s *Slots) withoutFuture(now time.Time) *Slots {
 	return &out
 }
 
-// pass lets the slot that is due pass, and those before it.
+// pass lets the due slot pass without a start, and those before it.
 func (s *Slots) pass() *Slots {
 	out := *s
 	out.Status.LastSlot, out.Status.NextSlot = TimeOf(s.due), TimeOf(s.schedule.Next(s.due))
@@ -146,7 +145,7 @@ func (s *Slots) Due() (time.Time, bool) {
 // Next is the first slot after a moment; zero if there is none.
 func (s *Slots) Next(after time.Time) time.Time { return s.schedule.Next(after) }
 
-// Report returns what the status tells of the schedule; nil of none.
+// Report returns what the status says of the schedule; nil of none.
 func (s *Slots) Report() *v1alpha1.ScheduleStatus {
 	if s == nil {
 		return nil
@@ -154,7 +153,7 @@ func (s *Slots) Report() *v1alpha1.ScheduleStatus {
 	return s.Status.DeepCopy()
 }
 
-// Seconds takes more than a year for a year, which no Duration overflows with.
+// Seconds returns n seconds, but at most a year: a Duration could overflow.
 func Seconds(n int64) time.Duration {
 	const year = 365 * 24 * 60 * 60
 	return time.Duration(min(n, year)) * time.Second

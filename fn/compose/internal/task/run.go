@@ -22,9 +22,9 @@ type run struct {
 	inconsistent bool
 	// record is the run's line in the history.
 	record v1alpha1.Run
-	// result is that of a run which was found to be completed now; else nil.
+	// result is that of a run which this call found completed; else nil.
 	result *job.Result
-	// volume is the UID of the PVC that it is on then.
+	// volume is the UID of the PVC that such a run is on.
 	volume string
 	next   step
 }

@@ -17,7 +17,7 @@ import (
 // maxRuns bounds the history in the status.
 const maxRuns = 10
 
-// findRun returns where backing up is.
+// findRun returns the work of backing up.
 func findRun(f *facts.Facts) Work {
 	r := currentRun(f)
 	r.Slots = slotsOf(f, f.Spec.Schedule, f.Status.Schedule, facts.Later(f.Handled.Slot, slotOf(f, r)))
@@ -92,8 +92,8 @@ func (r *run) fail(reason, message string) {
 	}
 }
 
-// failure says why a Job failed and what to do: in the mover's words if it had
-// a chance to say, else in those of the Job controller.
+// failure says why a Job failed and what to do: in the mover's words if its report has
+// any, else in those of the Job controller.
 func failure(r *run, result *job.Result) (reason, message string) {
 	because := why(r.Job)
 	look := fmt.Sprintf(text.LookAtRun, r.Job.Namespace, r.ID)
@@ -106,7 +106,7 @@ func failure(r *run, result *job.Result) (reason, message string) {
 	return v1alpha1.ReasonFailed, fmt.Sprintf(text.FailedSilently, r.Job.Name, because.Reason, because.Message, look)
 }
 
-// holds is heldBefore, but for a run that was completed now.
+// holds is heldBefore, or the PVC of a run that this call found completed.
 func (r *run) holds(f *facts.Facts) string {
 	if r.result != nil {
 		return r.volume
@@ -135,7 +135,7 @@ func (r *run) Record(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
 	r.recordSchedule(f, status)
 }
 
-// recordResult describes a run that was completed now.
+// recordResult describes a run that this call found completed.
 func (r *run) recordResult(status *v1alpha1.ThreeScaleBackupStatus) {
 	if r.result == nil {
 		return
@@ -196,7 +196,7 @@ func (r *run) recordVolume(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStat
 	}
 }
 
-// recordSchedule tells when the next run comes, and when the newest one is too old.
+// recordSchedule says when the next run comes, and when the newest one is too old.
 func (r *run) recordSchedule(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
 	status.Schedule, status.NextRunTime, status.StaleTime = r.Slots.Report(), nil, nil
 	if r.Slots == nil {

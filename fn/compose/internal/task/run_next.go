@@ -12,9 +12,9 @@ func (r *run) Next(f *facts.Facts, findings preflight.Findings, others []Work) W
 	if !next.InFlight() {
 		due := r.due(f)
 		switch _, slotDue := r.Slots.Due(); {
-		case r.EndedNow: // which is recorded first
+		case r.EndedNow: // the end is recorded first
 			return r
-		case due == "" && slotDue: // its run has ended already, before a clock went backwards
+		case due == "" && slotDue: // a clock went backwards: the slot's run has ended already
 			next.Slots = r.Slots.Skipped()
 			return &next
 		case due == "" || !findings.Passed() || inFlight(others) || endedNow(others, v1alpha1.RunCompleted, v1alpha1.RunFailed):

@@ -109,8 +109,8 @@ func retention(spec v1alpha1.ThreeScaleBackupSpec) job.Retention {
 	}
 }
 
-// damageKnown reports whether damage was found and no run has stored everything
-// afresh since that is not to be linked to.
+// damageKnown reports whether a verification found damage and no run was completed
+// since. The next run then reads each stored file before it links to it.
 func damageKnown(status v1alpha1.ThreeScaleBackupStatus) bool {
 	v := status.Verification
 	if v == nil || len(v.DamagedRuns)+len(v.Problems) == 0 {

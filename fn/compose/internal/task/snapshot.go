@@ -129,7 +129,7 @@ func (r *run) files(f *facts.Facts) (map[string][]byte, error) {
 	return files, nil
 }
 
-// claimOf is what a restore makes the PVC of the file storage like; nil without one.
+// claimOf describes the file storage's PVC, so that a restore can make one like it; nil without one.
 func claimOf(pvc *corev1.PersistentVolumeClaim) *job.Claim {
 	if pvc == nil {
 		return nil

@@ -25,12 +25,12 @@ import (
 )
 
 // Work is where one kind of Job is: its task in flight, else the newest one, and its
-// schedule. A Work does not change: what happens to it returns another.
+// schedule. A Work is immutable: Next returns another.
 type Work interface {
 	// Base is what all kinds have in common; each embeds it.
 	Base() *Task
-	// Next goes on with the task in flight, or starts the one that is due. others is
-	// the work of the other kinds, of which those before this one are a step ahead.
+	// Next continues the task in flight, or starts the one that is due. others is the
+	// work of the other kinds; those before this one have had their Next.
 	Next(f *facts.Facts, findings preflight.Findings, others []Work) Work
 	// Record writes what is known of the work into a status, which so far is that of
 	// the call before.
@@ -65,8 +65,8 @@ type Task struct {
 
 	Slots *slots.Slots
 	State v1alpha1.RunState
-	// EndedNow: it has ended, at EndTime if that is known, and the status does not
-	// tell yet.
+	// EndedNow: it has ended, at EndTime if that is known, and the status does not say
+	// so yet.
 	EndedNow bool
 	EndTime  *metav1.Time
 }
@@ -77,7 +77,7 @@ func (t *Task) Base() *Task { return t }
 // InFlight reports whether there is a task that has not ended.
 func (t *Task) InFlight() bool { return t.State == v1alpha1.RunRunning }
 
-// end notes that the task has ended, which the status does not tell yet.
+// end notes that the task has ended, which the status does not say yet.
 func (t *Task) end(state v1alpha1.RunState, at *metav1.Time) {
 	t.State, t.EndTime, t.EndedNow = state, at, true
 }
@@ -92,8 +92,8 @@ func (t *Task) keepsJob() bool {
 	return t.Job != nil && (t.InFlight() || t.State == v1alpha1.RunFailed || t.Job.IsActive())
 }
 
-// handled is what was dealt with when the task started, as JSON: as its report notes
-// it, else as the status tells, which can be lost.
+// handled returns the trigger and slots that were handled when the task started, as
+// JSON: from its report if that notes them, else from the status, which can be lost.
 func (t *Task) handled(status v1alpha1.ThreeScaleBackupStatus) (string, error) {
 	if note := t.Note(v1alpha1.AnnotationHandled); note != "" {
 		return note, nil
@@ -120,8 +120,8 @@ const (
 	silent                    // its Job ended well, and its report does not say so
 )
 
-// judge tells how a task ended. It is completed by the mover's own result, never by
-// a Job that merely ended.
+// judge returns how a task ended. Only the mover's own result makes it completed, not
+// a Job that ended well.
 func judge(t facts.Task, reported bool, err error) verdict {
 	ended := t.Job.Complete() || t.Job.Failed()
 	switch {
@@ -145,8 +145,8 @@ func why(j *facts.Job) batchv1.JobCondition {
 	return batchv1.JobCondition{}
 }
 
-// completionOf is when a pod that began at a time was done: as it says, if its
-// node's clock agrees with that of the API server, else when its Job ended, or now.
+// completionOf returns when a pod was done that began at a time: the time it told, if
+// its node's clock agrees with that of the API server, else when its Job ended, or now.
 func completionOf(f *facts.Facts, told time.Time, began *metav1.Time, j *facts.Job) *metav1.Time {
 	latest := slots.TimeOf(f.Now)
 	if ended := j.EndTime(); ended != nil {
@@ -194,13 +194,13 @@ func lastSlot(s *v1alpha1.ScheduleStatus) *time.Time {
 	return &s.LastSlot.Time
 }
 
-// inFlight reports whether one of the tasks is.
+// inFlight reports whether one of the tasks is in flight.
 func inFlight(all []Work) bool {
 	return slices.ContainsFunc(all, func(w Work) bool { return w.Base().InFlight() })
 }
 
-// endedNow reports whether one of the tasks has ended and is not recorded, in one of
-// some states.
+// endedNow reports whether one of the tasks has ended in one of the states, and the
+// status does not say so yet.
 func endedNow(all []Work, states ...v1alpha1.RunState) bool {
 	return slices.ContainsFunc(all, func(w Work) bool {
 		return w.Base().EndedNow && slices.Contains(states, w.Base().State)
@@ -211,8 +211,8 @@ func endedNow(all []Work, states ...v1alpha1.RunState) bool {
 // had too many events.
 const BreakerCooldown = 5 * time.Minute
 
-// SlotWaits reports whether a slot has come though a task, which ended a while ago,
-// is not recorded.
+// SlotWaits reports whether a slot is due while the status does not yet record a task
+// that ended a while ago.
 func SlotWaits(f *facts.Facts, all []Work) bool {
 	isDue := func(w Work) bool { _, isDue := w.Base().Slots.Due(); return isDue }
 	unrecorded := func(w Work) bool {
@@ -223,8 +223,8 @@ func SlotWaits(f *facts.Facts, all []Work) bool {
 }
 
 // Identity returns what all tasks share: the identity of their pods, which may write
-// one report. That is the report of the task in flight, of the first one if several
-// are and none behind has a Job; while none is, that of the first kind.
+// one report. It is that of the task in flight: of several, the last that has a Job,
+// else the first. With none in flight, it is that of the first kind.
 func Identity(f *facts.Facts, all []Work) map[string]runtime.Object {
 	writer := all[0]
 	for _, w := range all[1:] {

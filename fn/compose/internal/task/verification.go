@@ -38,8 +38,8 @@ func (v *verification) spec(f *facts.Facts) specs.Verification {
 	return specs.Verification{Identity: f.Identity, ID: v.ID}
 }
 
-// findVerification returns where verifying is: the verification in flight, else the
-// newest one. What is observed goes before the status, which may have been lost.
+// findVerification returns the work of verifying. What is observed goes before the
+// status, which may have been lost.
 func findVerification(f *facts.Facts) Work {
 	id := ""
 	for observed := range f.Verifications {
@@ -126,8 +126,8 @@ func (v *verification) damaged() bool {
 	return len(v.record.DamagedRuns)+len(v.record.Problems) > 0
 }
 
-// Next implements Work. No verification starts beside a run, nor before what a run
-// leaves is recorded, which then can be verified.
+// Next implements Work. No verification starts beside a run, nor before the status
+// records a completed run, which can then be verified.
 func (v *verification) Next(f *facts.Facts, findings preflight.Findings, others []Work) Work {
 	next, busy := *v, inFlight(others)
 	switch slot, isDue := v.Slots.Due(); {

@@ -53,7 +53,7 @@ const (
 	TwoNamespaces = "composite %q names namespace %q in spec.claimRef and %q in its label crossplane.io/claim-namespace: delete it and apply the claim again"
 	NoRunTooOld   = "No run starts before Crossplane is upgraded"
 	NoRunRefused  = "No run starts before the namespace is proven"
-	NoRunBroken   = "No run starts before this is mended"
+	NoRunBroken   = "No run starts before this is fixed"
 	Gathering     = "Reading the installation; if this stays, Crossplane does not hand over what is asked for: upgrade it to 2.0 or later"
 	DropsInUse    = "refusing to drop %s %q, which is in use: this is a bug, please report it"
 )
@@ -155,7 +155,7 @@ const (
 	Inconsistent   = "Sources changed in each of %d attempts to copy them at one moment; the backup holds versions of different moments"
 	ClockAhead     = "the clock of the node that run %s was written on is ahead by %s" + clockOff
 	ClockBehind    = "the clock of the node that run %s was written on is behind by %s" + clockOff
-	clockOff       = " at least, and so is the date of the run; correct the clock; the order of runs does not hang on it"
+	clockOff       = " at least, and so is the date of the run; correct the clock; the order of runs does not depend on it"
 	NotInRun       = "Not in the newest run: %s"
 	Suspended      = "No scheduled run starts while spec.suspend is true; spec.trigger still starts one"
 	SlotsMissed    = "%d slots of the schedule passed without a run: see what happened since status.schedule.firstMissedSlot, and spec.startingDeadlineSeconds"

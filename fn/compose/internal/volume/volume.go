@@ -1,5 +1,5 @@
-// Package volume renders the PersistentVolumeClaim of the backup, and knows what an
-// existing one cannot follow of the spec.
+// Package volume renders the PersistentVolumeClaim of the backup, and reports which
+// edits of the spec an existing one cannot follow.
 package volume
 
 import (
@@ -93,7 +93,7 @@ func namespaceOwner(pvc *corev1.PersistentVolumeClaim) types.UID {
 	return ""
 }
 
-// ignoredEdits tells which wishes of the spec an existing PVC cannot follow.
+// ignoredEdits reports what of the spec an existing PVC cannot follow.
 func ignoredEdits(wish v1alpha1.BackupVolume, existing *corev1.PersistentVolumeClaim) []text.Finding {
 	var out []text.Finding
 	ignored := func(field, is string, args ...any) {
