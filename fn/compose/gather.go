@@ -3,7 +3,6 @@ package compose
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -230,28 +229,20 @@ func installation(in answers) (facts.Installation, error) {
 		Sources:     map[string]*facts.Secret{},
 		ConfigMaps:  map[string]bool{},
 		FileStorage: as[corev1.PersistentVolumeClaim](in.one(requireFileStorage)),
-		Files:       make(map[string][]byte, len(in)),
 	}
-	var errs []error
-	store := func(path string, object map[string]any) {
-		data, err := threescale.EncodeJSON(object)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("cannot encode %q: %w", path, err))
-		}
-		i.Files[path] = data
-	}
+	stored := make(map[string]map[string]any, len(in))
 	found := in[requireAPIManagers]
 	for _, object := range found {
 		i.Found = append(i.Found, object.GetName())
 	}
 	if len(found) == 1 {
 		i.APIManager, i.Name, i.UID = found[0].Object, found[0].GetName(), found[0].GetUID()
-		store(job.APIManagerFile, threescale.CleanForBackup(i.APIManager))
+		stored[job.APIManagerFile] = threescale.CleanForBackup(i.APIManager)
 	}
 	for _, object := range threescale.ConfigMaps() {
 		if configMap := in.one(prefixConfigMap + object.Name); configMap != nil {
 			i.ConfigMaps[object.Name] = true
-			store(job.ConfigMapFile(object.Name), threescale.CleanForBackup(configMap.Object))
+			stored[job.ConfigMapFile(object.Name)] = threescale.CleanForBackup(configMap.Object)
 		}
 	}
 	i.References = threescale.ReferencedSecrets(i.APIManager)
@@ -264,10 +255,25 @@ func installation(in answers) (facts.Installation, error) {
 		secret := secretOf(object, object.GetResourceVersion())
 		if i.Secrets[name] = secret; secret.Type != corev1.SecretTypeServiceAccountToken {
 			i.Sources[name] = secret
-			store(job.SecretMetadataFile(name), threescale.SecretMeta(object.Object))
+			stored[job.SecretMetadataFile(name)] = threescale.SecretMeta(object.Object)
 		}
 	}
-	return i, errors.Join(errs...)
+	var err error
+	i.Files, err = encoded(stored)
+	return i, err
+}
+
+// encoded returns objects as the snapshot stores them, by path.
+func encoded(objects map[string]map[string]any) (map[string][]byte, error) {
+	out := make(map[string][]byte, len(objects))
+	for _, path := range slices.Sorted(maps.Keys(objects)) {
+		data, err := threescale.EncodeJSON(objects[path])
+		if err != nil {
+			return nil, fmt.Errorf("cannot encode %q: %w", path, err)
+		}
+		out[path] = data
+	}
+	return out, nil
 }
 
 // secretNames returns the Secrets of the operator's list and those that the APIManager

@@ -51,11 +51,7 @@ func encode(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 
 // encodeStatus writes the status over what earlier functions put there.
 func encodeStatus(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&d.Status)
-	if err != nil {
-		return fmt.Errorf("cannot encode the status: %w", err)
-	}
-	status, err := structpb.NewStruct(fields)
+	status, err := encodeObject(&d.Status)
 	if err != nil {
 		return fmt.Errorf("cannot encode the status: %w", err)
 	}
@@ -78,8 +74,9 @@ func encodeStatus(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 	return nil
 }
 
-// encodeObject drops what a typed object always has and an apply must not send.
-func encodeObject(object runtime.Object) (*structpb.Struct, error) {
+// encodeObject drops the status, which a typed object always has and an apply must not
+// send.
+func encodeObject(object any) (*structpb.Struct, error) {
 	if secret, ok := object.(*corev1.Secret); ok && len(secret.Data) > 0 {
 		return encodeSecret(secret)
 	}

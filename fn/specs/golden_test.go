@@ -34,14 +34,13 @@ func goldens() map[string]runtime.Object {
 	return map[string]runtime.Object{
 		"job":     Job(plainInput()),
 		"job-all": Job(fullInput()),
-		"pvc": PVC(Volume{
-			Identity: Identity{Backup: "nightly", Namespace: "3scale"}, Size: resource.MustParse("10Gi"),
-			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, NamespaceUID: "7027a0bd-0351-4059-9ce8-5ee8f02ad2b3",
-		}),
-		"pvc-all": PVC(Volume{
-			Identity: Identity{Backup: "nightly", Namespace: "3scale"}, Size: resource.MustParse("1.5Ti"), VolumeName: "pv-1", StorageClass: &fast,
+		"pvc": PVC(aRun.Identity, corev1.PersistentVolumeClaimSpec{
+			Resources: sized("10Gi"), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		}, "7027a0bd-0351-4059-9ce8-5ee8f02ad2b3"),
+		"pvc-all": PVC(aRun.Identity, corev1.PersistentVolumeClaimSpec{
+			Resources: sized("1.5Ti"), VolumeName: "pv-1", StorageClassName: &fast,
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadWriteOnce},
-		}),
+		}, ""),
 		"secret-copy": SecretCopy(second, Source{
 			Name: "system-app", ResourceVersion: "4711", Type: corev1.SecretTypeTLS,
 			Data: map[string][]byte{"tls.crt": []byte("made up"), "tls.key": []byte("this too")},
@@ -69,6 +68,10 @@ func goldens() map[string]runtime.Object {
 		"restore-role-refill":    StepRole(aStep(Refilling), 0),
 		"restore-rolebinding":    StepRoleBinding(aStep(Inspecting)),
 	}
+}
+
+func sized(size string) corev1.VolumeResourceRequirements {
+	return corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}}
 }
 
 func aStep(action Action) Step {

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -17,37 +16,19 @@ func PVCName(backup string) string {
 	return shorten(backup, 253-len(suffix)) + suffix
 }
 
-// Volume describes the PersistentVolumeClaim of a backup.
-type Volume struct {
-	Identity
-	Size         resource.Quantity
-	VolumeName   string
-	StorageClass *string
-	AccessModes  []corev1.PersistentVolumeAccessMode
-	// NamespaceUID makes the Namespace a second owner, if it is set, so that the PVC
-	// outlives its composite. It must be the observed UID: the garbage collector
-	// deletes an object whose owner does not exist.
-	NamespaceUID types.UID
-}
-
-// PVC returns the PersistentVolumeClaim that v describes.
-func PVC(v Volume) *corev1.PersistentVolumeClaim {
+// PVC returns the PersistentVolumeClaim of a backup. With the UID of its Namespace, that
+// is a second owner, so that the PVC outlives its composite. It must be the observed
+// UID: the garbage collector deletes an object whose owner does not exist.
+func PVC(i Identity, spec corev1.PersistentVolumeClaimSpec, namespaceUID types.UID) *corev1.PersistentVolumeClaim {
 	return &corev1.PersistentVolumeClaim{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name:            PVCName(v.Backup),
-			Namespace:       v.Namespace,
-			Labels:          map[string]string{v1alpha1.LabelBackup: LabelValue(v.Backup)},
-			OwnerReferences: namespaceOwner(v.Namespace, v.NamespaceUID),
+			Name:            PVCName(i.Backup),
+			Namespace:       i.Namespace,
+			Labels:          map[string]string{v1alpha1.LabelBackup: LabelValue(i.Backup)},
+			OwnerReferences: namespaceOwner(i.Namespace, namespaceUID),
 		},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes:      v.AccessModes,
-			StorageClassName: v.StorageClass,
-			VolumeName:       v.VolumeName,
-			Resources: corev1.VolumeResourceRequirements{
-				Requests: corev1.ResourceList{corev1.ResourceStorage: v.Size},
-			},
-		},
+		Spec: spec,
 	}
 }
 

@@ -55,9 +55,9 @@ func (d *Destination) Requested() *resource.Quantity {
 	return &d.Wish.Resources.Requests
 }
 
-// Class returns the StorageClass of a name; nil without one.
-func (d *Destination) Class(name string) *storagev1.StorageClass {
-	i := slices.IndexFunc(d.Classes, func(class storagev1.StorageClass) bool { return class.Name == name })
+// Class returns the StorageClass of a name; nil without one, and without a name.
+func (d *Destination) Class(name *string) *storagev1.StorageClass {
+	i := slices.IndexFunc(d.Classes, func(class storagev1.StorageClass) bool { return name != nil && class.Name == *name })
 	if i < 0 {
 		return nil
 	}

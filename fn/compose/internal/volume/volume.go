@@ -30,27 +30,26 @@ func Render(f *facts.Facts, passed bool) (*corev1.PersistentVolumeClaim, []text.
 	case d.PVC != nil:
 		return Keep(f, d.PVC)
 	}
-	return specs.PVC(wished(f)), nil
+	return specs.PVC(f.Identity, wished(d), survivalUID(f)), nil
 }
 
-func wished(f *facts.Facts) specs.Volume {
-	d := f.Destination
-	v := specs.Volume{
-		Identity:     f.Identity,
-		VolumeName:   d.Wish.VolumeName,
-		StorageClass: d.Wish.StorageClass,
-		AccessModes:  d.Wish.AccessModes,
-		NamespaceUID: survivalUID(f),
-	}
+func wished(d facts.Destination) corev1.PersistentVolumeClaimSpec {
 	if d.Wish.VolumeName != "" {
-		v.StorageClass, v.AccessModes, v.Size = &d.PV.Spec.StorageClassName, d.PV.Spec.AccessModes, *d.PV.Spec.Capacity.Storage()
-		return v
+		pv := d.PV.Spec
+		return pvcSpec(d.Wish.VolumeName, &pv.StorageClassName, pv.AccessModes, *pv.Capacity.Storage())
 	}
-	v.Size = *d.Requested()
-	if len(v.AccessModes) == 0 {
-		v.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	modes := d.Wish.AccessModes
+	if len(modes) == 0 {
+		modes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
 	}
-	return v
+	return pvcSpec("", d.Wish.StorageClass, modes, *d.Requested())
+}
+
+func pvcSpec(volume string, class *string, modes []corev1.PersistentVolumeAccessMode, size resource.Quantity) corev1.PersistentVolumeClaimSpec {
+	requests := corev1.ResourceList{corev1.ResourceStorage: size}
+	return corev1.PersistentVolumeClaimSpec{
+		VolumeName: volume, StorageClassName: class, AccessModes: modes, Resources: corev1.VolumeResourceRequirements{Requests: requests},
+	}
 }
 
 // survivalUID is the UID of the Namespace if the PVC is to outlive its composite.
@@ -64,24 +63,17 @@ func survivalUID(f *facts.Facts) types.UID {
 // Keep returns a PVC as it exists, grown if that is possible. The API server
 // refuses every other change, and core would drop the whole answer.
 func Keep(f *facts.Facts, existing *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, []text.Finding) {
-	v := specs.Volume{
-		Identity:     f.Identity,
-		VolumeName:   existing.Spec.VolumeName,
-		StorageClass: existing.Spec.StorageClassName,
-		AccessModes:  existing.Spec.AccessModes,
-		NamespaceUID: survivalUID(f),
-	}
-	owner := namespaceOwner(existing)
+	owner, survival := namespaceOwner(existing), survivalUID(f)
 	if f.Home == nil {
-		v.NamespaceUID = owner
+		survival = owner
 	}
 	size, grown := grow(f.Destination, existing)
-	v.Size = size
 	warnings := slices.Concat(ignoredEdits(f.Destination.Wish, existing), grown)
 	if f.Spec.DeletionPolicy == v1alpha1.DeletionDelete && owner != "" {
 		warnings = append(warnings, text.Findingf(v1alpha1.ReasonDeletionPolicyNotEffective, text.OwnedByNamespace, existing.Name)...)
 	}
-	return specs.PVC(v), warnings
+	has := existing.Spec
+	return specs.PVC(f.Identity, pvcSpec(has.VolumeName, has.StorageClassName, has.AccessModes, size), survival), warnings
 }
 
 func namespaceOwner(pvc *corev1.PersistentVolumeClaim) types.UID {
@@ -135,17 +127,13 @@ func grow(d facts.Destination, existing *corev1.PersistentVolumeClaim) (resource
 		return has, text.Findingf(v1alpha1.ReasonDestinationChangeIgnored, text.CannotShrink, existing.Name, has.String(), want.String())
 	case existing.Status.Phase != corev1.ClaimBound:
 		return has, text.Findingf(v1alpha1.ReasonExpansionUnsupported, text.GrowsOnceBound, existing.Name, want.String())
-	case !expandable(d, existing.Spec.StorageClassName):
+	case !expandable(d.Class(existing.Spec.StorageClassName)):
 		return has, text.Findingf(v1alpha1.ReasonExpansionUnsupported, text.CannotExpand, existing.Name, has.String(), want.String())
 	}
 	return *want, nil
 }
 
-func expandable(d facts.Destination, name *string) bool {
-	if name == nil {
-		return false
-	}
-	class := d.Class(*name)
+func expandable(class *storagev1.StorageClass) bool {
 	return class != nil && class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
 }
 
@@ -173,10 +161,10 @@ func Doomed(f *facts.Facts) []text.Finding {
 // classOf is the class that the backup's PVC has, or will get; nil: none is known.
 func classOf(d facts.Destination) *storagev1.StorageClass {
 	if d.PVC != nil && d.PVC.Spec.StorageClassName != nil && *d.PVC.Spec.StorageClassName != "" {
-		return d.Class(*d.PVC.Spec.StorageClassName)
+		return d.Class(d.PVC.Spec.StorageClassName)
 	}
 	if d.PVC == nil && d.Wish.StorageClass != nil {
-		return d.Class(*d.Wish.StorageClass)
+		return d.Class(d.Wish.StorageClass)
 	}
 	for i := range d.Classes {
 		if d.Classes[i].Annotations["storageclass.kubernetes.io/is-default-class"] == "true" {

@@ -37,7 +37,9 @@ func class(name string, expands bool, policy corev1.PersistentVolumeReclaimPolic
 
 // composed is the composed PVC of 10Gi.
 func composed(class string, phase corev1.PersistentVolumeClaimPhase) *corev1.PersistentVolumeClaim {
-	pvc := specs.PVC(specs.Volume{Identity: specs.Identity{Backup: "nightly", Namespace: "3scale"}, Size: resource.MustParse("10Gi"), StorageClass: &class, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}})
+	spec := corev1.PersistentVolumeClaimSpec{StorageClassName: &class, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}}
+	spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}
+	pvc := specs.PVC(specs.Identity{Backup: "nightly", Namespace: "3scale"}, spec, "")
 	pvc.Status.Phase = phase
 	return pvc
 }
