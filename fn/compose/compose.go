@@ -22,6 +22,7 @@ import (
 	"threescale.dev/backup/fn/compose/internal/task"
 	"threescale.dev/backup/fn/compose/internal/text"
 	"threescale.dev/backup/fn/compose/internal/volume"
+	"threescale.dev/backup/fn/specs"
 )
 
 // Compose returns the decision for o. The same o always gives the same decision.
@@ -58,7 +59,7 @@ func Compose(o Observed) Desired {
 // history returns the facts, and the work with the tasks that have ended. While a due
 // slot waits for the status to record such an end, the facts are those after that, and
 // the events tell of the end: Crossplane may never write the status.
-func history(o Observed, scope ClaimRef, f *facts.Facts) (*facts.Facts, []task.Work, []Event) {
+func history(o Observed, scope specs.Identity, f *facts.Facts) (*facts.Facts, []task.Work, []Event) {
 	past := task.Find(f)
 	if !task.SlotWaits(f, past) {
 		return f, past, nil
@@ -108,18 +109,18 @@ func render(f *facts.Facts, findings preflight.Findings, now []task.Work, status
 // its author writes them. A cluster-scoped composite was made by Crossplane for a
 // claim, and names the claim's namespace twice: in spec.claimRef, and in a label that
 // Crossplane sets whatever the claim says.
-func scopeOf(composite Composite) (ClaimRef, error) {
+func scopeOf(composite Composite) (specs.Identity, error) {
 	if composite.Namespace != "" {
-		return ClaimRef{Namespace: composite.Namespace, Name: composite.Name}, nil
+		return specs.Identity{Namespace: composite.Namespace, Backup: composite.Name}, nil
 	}
 	ref := composite.ClaimRef
 	if ref == nil || ref.Namespace == "" || ref.Name == "" || composite.ClaimNamespaceLabel == "" {
-		return ClaimRef{}, fmt.Errorf(text.NoNamespace, composite.Name)
+		return specs.Identity{}, fmt.Errorf(text.NoNamespace, composite.Name)
 	}
 	if ref.Namespace != composite.ClaimNamespaceLabel {
-		return ClaimRef{}, fmt.Errorf(text.TwoNamespaces, composite.Name, ref.Namespace, composite.ClaimNamespaceLabel)
+		return specs.Identity{}, fmt.Errorf(text.TwoNamespaces, composite.Name, ref.Namespace, composite.ClaimNamespaceLabel)
 	}
-	return *ref, nil
+	return specs.Identity{Namespace: ref.Namespace, Backup: ref.Name}, nil
 }
 
 // refused answers a composite for which nothing can be decided. It is fatal

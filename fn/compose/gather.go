@@ -22,9 +22,9 @@ import (
 )
 
 // gather reads the observed objects into facts of the backup that scope names.
-func gather(o Observed, scope ClaimRef) (*facts.Facts, error) {
+func gather(o Observed, scope specs.Identity) (*facts.Facts, error) {
 	f := &facts.Facts{
-		Identity:     specs.Identity{Backup: scope.Name, Namespace: scope.Namespace},
+		Identity:     scope,
 		UID:          o.Composite.UID,
 		Created:      o.Composite.Created,
 		Spec:         o.Composite.Spec,

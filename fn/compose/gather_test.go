@@ -16,6 +16,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/specs"
 )
 
 // observedObject is an object with labels, and annotations, in turn a key and a value.
@@ -129,7 +130,7 @@ func TestGatherDestination(t *testing.T) {
 			t.Parallel()
 			o := Observed{Composed: map[string]*unstructured.Unstructured{}, Required: map[string][]*unstructured.Unstructured{}}
 			tc.change(&o)
-			f, err := gather(o, ClaimRef{Namespace: "3scale", Name: "nightly"})
+			f, err := gather(o, specs.Identity{Namespace: "3scale", Backup: "nightly"})
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, f.Destination.Name, tc.reason)
 			assert.Equal(t, tc.exists, f.Destination.PVC != nil, tc.reason)

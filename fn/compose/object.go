@@ -33,18 +33,6 @@ func below(object map[string]any, path ...string) map[string]any {
 	return child
 }
 
-// objects returns the entries of a list that are objects themselves.
-func objects(parent map[string]any, field string) []map[string]any {
-	list, _ := parent[field].([]any)
-	var out []map[string]any
-	for _, entry := range list {
-		if child, ok := entry.(map[string]any); ok {
-			out = append(out, child)
-		}
-	}
-	return out
-}
-
 // secretOf returns a Secret with a resource version: its own, or that of the source
 // of a copy.
 func secretOf(o *unstructured.Unstructured, version string) *facts.Secret {
@@ -52,20 +40,14 @@ func secretOf(o *unstructured.Unstructured, version string) *facts.Secret {
 	return &facts.Secret{ResourceVersion: version, Type: corev1.SecretType(kind), Encoded: below(o.Object, "data")}
 }
 
-// jobOf returns a Job. Its template, which is large, is not converted: only two
-// things in it matter.
 func jobOf(o *unstructured.Unstructured) *facts.Job {
-	bare := &unstructured.Unstructured{Object: only(o.Object, "metadata", "status")}
-	j := &facts.Job{Job: *as[batchv1.Job](bare), Kept: kept(o)}
-	pod := below(o.Object, "spec", "template", "spec")
-	for _, container := range objects(pod, "containers") {
-		args, _, _ := unstructured.NestedStringSlice(container, "args")
-		j.Retains = j.Retains || slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--keep-") })
+	j := &facts.Job{Job: *as[batchv1.Job](o), Kept: kept(o)}
+	for _, container := range j.Spec.Template.Spec.Containers {
+		j.Retains = j.Retains || slices.ContainsFunc(container.Args, func(arg string) bool { return strings.HasPrefix(arg, "--keep-") })
 	}
-	for _, volume := range objects(pod, "volumes") {
-		if volume["name"] == specs.VolumeBackup {
-			name, _, _ := unstructured.NestedString(volume, "persistentVolumeClaim", "claimName")
-			j.PVCName = max(j.PVCName, name)
+	for _, volume := range j.Spec.Template.Spec.Volumes {
+		if volume.Name == specs.VolumeBackup && volume.PersistentVolumeClaim != nil {
+			j.PVCName = max(j.PVCName, volume.PersistentVolumeClaim.ClaimName)
 		}
 	}
 	return j

@@ -41,7 +41,7 @@ type Composite struct {
 	UID       types.UID
 	Created   time.Time
 	// ClaimRef is spec.claimRef; nil without a claim.
-	ClaimRef *ClaimRef
+	ClaimRef *types.NamespacedName
 	// ClaimNamespaceLabel is the label crossplane.io/claim-namespace.
 	ClaimNamespaceLabel string
 	Spec                v1alpha1.ThreeScaleBackupSpec
@@ -52,9 +52,6 @@ type Composite struct {
 	Unresponsive bool
 	Status       v1alpha1.ThreeScaleBackupStatus
 }
-
-// ClaimRef names the claim of a composite.
-type ClaimRef struct{ Namespace, Name string }
 
 // Desired is the decision.
 type Desired struct {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/compose"
 	"threescale.dev/backup/test/dataset"
@@ -31,7 +32,7 @@ func newPocket(t testing.TB, spec string) *pocket {
 	p := &pocket{t: t, observed: compose.Observed{
 		Composite: compose.Composite{
 			Name: "nightly-x7k2p", UID: "11111111-2222-3333-4444-555555555555", Created: noon,
-			ClaimRef: &compose.ClaimRef{Namespace: namespace, Name: backup}, ClaimNamespaceLabel: namespace,
+			ClaimRef: &types.NamespacedName{Namespace: namespace, Name: backup}, ClaimNamespaceLabel: namespace,
 		},
 		Now: noon, Image: "image:1", Composed: map[string]*unstructured.Unstructured{},
 	}}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
@@ -119,7 +120,7 @@ func decodeComposite(xr map[string]any) (compose.Composite, error) {
 		c.Created = created
 	}
 	if ref, ok, _ := unstructured.NestedStringMap(xr, "spec", "claimRef"); ok {
-		c.ClaimRef = &compose.ClaimRef{Namespace: ref["namespace"], Name: ref["name"]}
+		c.ClaimRef = &types.NamespacedName{Namespace: ref["namespace"], Name: ref["name"]}
 	}
 	if spec, ok, _ := unstructured.NestedMap(xr, "spec"); ok {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &c.Spec); err != nil {

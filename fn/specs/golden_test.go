@@ -41,8 +41,8 @@ func goldens() map[string]runtime.Object {
 			Resources: sized("1.5Ti"), VolumeName: "pv-1", StorageClassName: &fast,
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadWriteOnce},
 		}, ""),
-		"secret-copy": SecretCopy(second, Source{
-			Name: "system-app", ResourceVersion: "4711", Type: corev1.SecretTypeTLS,
+		"secret-copy": SecretCopy(second, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: "system-app", ResourceVersion: "4711"}, Type: corev1.SecretTypeTLS,
 			Data: map[string][]byte{"tls.crt": []byte("made up"), "tls.key": []byte("this too")},
 		}),
 		"secret-objects": ObjectsSecret(aRun, map[string][]byte{"run.json": []byte("{}"), "secret-metadata/system-app.json": []byte("{}\n")}),

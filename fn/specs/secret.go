@@ -12,20 +12,12 @@ import (
 
 const maxName = 253
 
-// Source is the Secret that a copy is made of.
-type Source struct {
-	Name            string
-	ResourceVersion string
-	Type            corev1.SecretType
-	Data            map[string][]byte
-}
-
 // SecretCopyName returns the name of the copy of the Secret called source.
 func SecretCopyName(r Run, source string) string { return shorten(r.Name()+"-"+source, maxName) }
 
 // SecretCopy returns an immutable copy of a Secret. None of the source's labels
 // are kept: the 3scale operator watches Secrets by label.
-func SecretCopy(r Run, s Source) *corev1.Secret {
+func SecretCopy(r Run, s *corev1.Secret) *corev1.Secret {
 	labels := r.Labels()
 	labels[v1alpha1.LabelSource] = LabelValue(s.Name)
 	secret := immutableSecret(r, SecretCopyName(r, s.Name), labels)

@@ -8,8 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-
-	"threescale.dev/backup/fn/specs"
 )
 
 // Task is a Job with its report, as far as the two exist.
@@ -152,7 +150,7 @@ func (s *Secret) EncodedBytes() int {
 	return total
 }
 
-// Source is what specs makes a copy of.
-func (s *Secret) Source(name string) specs.Source {
-	return specs.Source{Name: name, ResourceVersion: s.ResourceVersion, Type: s.Type, Data: s.Data()}
+// Named returns what is copied of the Secret, which has a name.
+func (s *Secret) Named(name string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: s.ResourceVersion}, Type: s.Type, Data: s.Data()}
 }

@@ -30,11 +30,10 @@ type Slots struct {
 
 // Input is what Slots follow from.
 type Input struct {
+	// Spec has the time zone, the suspension and the deadline of all schedules.
+	Spec v1alpha1.ThreeScaleBackupSpec
+	// Expression is that of this schedule.
 	Expression string
-	TimeZone   string
-	Suspend    bool
-	// Deadline is spec.startingDeadlineSeconds.
-	Deadline *int64
 	// Before is what the status said before; nil: nothing.
 	Before *v1alpha1.ScheduleStatus
 	// Handled is the newest slot that objects tell of, in case the status was lost;
@@ -50,19 +49,19 @@ func Of(in Input) *Slots {
 	if in.Expression == "" {
 		return nil
 	}
-	parsed, err := schedule.Parse(in.Expression, in.TimeZone)
+	parsed, err := schedule.Parse(in.Expression, in.Spec.TimeZone)
 	if err != nil {
 		return nil // preflight tells
 	}
-	s := &Slots{schedule: parsed, Status: v1alpha1.ScheduleStatus{Expression: in.Expression, TimeZone: in.TimeZone, Since: metav1.NewTime(in.From.UTC())}}
-	if b := in.Before; b != nil && b.Expression == in.Expression && b.TimeZone == in.TimeZone && (in.Suspend || !b.Suspended) {
+	s := &Slots{schedule: parsed, Status: v1alpha1.ScheduleStatus{Expression: in.Expression, TimeZone: in.Spec.TimeZone, Since: metav1.NewTime(in.From.UTC())}}
+	if b := in.Before; b != nil && b.Expression == in.Expression && b.TimeZone == in.Spec.TimeZone && (in.Spec.Suspend || !b.Suspended) {
 		s.Status = *b.DeepCopy()
 	}
-	if s.Status.Suspended = in.Suspend; s.Status.Suspended {
+	if s.Status.Suspended = in.Spec.Suspend; s.Status.Suspended {
 		s.Status.NextSlot = nil
 		return s
 	}
-	return s.come(in.Now.UTC().Truncate(time.Second), in.Handled, in.Deadline)
+	return s.come(in.Now.UTC().Truncate(time.Second), in.Handled, in.Spec.StartingDeadlineSeconds)
 }
 
 // come finds the slots that have come since the newest handled one.

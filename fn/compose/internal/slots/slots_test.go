@@ -46,13 +46,13 @@ func TestOf(t *testing.T) {
 		want   func(*testing.T, *slots.Slots)
 	}{
 		"Newest":    {"of several that passed, the newest is due", func(*slots.Input) {}, due(at(12, 0), at(12, 0), at(9, 0), 0)},
-		"InTime":    {"a deadline that has not passed", func(in *slots.Input) { in.Deadline = &deadline }, due(at(12, 0), at(12, 0), at(9, 0), 0)},
-		"TooLate":   {"a slot that is too late passes, and counts as missed", func(in *slots.Input) { in.Now = at(12, 11); in.Deadline = &deadline }, due(none, at(13, 0), at(12, 0), 3)},
+		"InTime":    {"a deadline that has not passed", func(in *slots.Input) { in.Spec.StartingDeadlineSeconds = &deadline }, due(at(12, 0), at(12, 0), at(9, 0), 0)},
+		"TooLate":   {"a slot that is too late passes, and counts as missed", func(in *slots.Input) { in.Now = at(12, 11); in.Spec.StartingDeadlineSeconds = &deadline }, due(none, at(13, 0), at(12, 0), 3)},
 		"Handled":   {"what objects tell of counts where the status lags", func(in *slots.Input) { in.Handled = new(at(12, 0)) }, due(none, at(13, 0), at(12, 0), 0)},
 		"Future":    {"a clock that was ahead is forgotten", func(in *slots.Input) { in.Before.LastSlot = meta(at(18, 0)) }, due(none, at(13, 0), none, 0)},
 		"Other":     {"slots before another schedule was set are not its own", func(in *slots.Input) { in.Before.Expression = "5 * * * *" }, due(none, at(13, 0), none, 0)},
 		"Resumed":   {"nor those before it was resumed", func(in *slots.Input) { in.Before.Suspended = true }, due(none, at(13, 0), none, 0)},
-		"Suspended": {"nothing is due, and nothing is next", func(in *slots.Input) { in.Suspend = true }, due(none, none, at(9, 0), 0)},
+		"Suspended": {"nothing is due, and nothing is next", func(in *slots.Input) { in.Spec.Suspend = true }, due(none, none, at(9, 0), 0)},
 		"New":       {"a new composite's slots count from when it was made", func(in *slots.Input) { in.Before, in.From = nil, at(11, 30) }, due(at(12, 0), at(12, 0), none, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {

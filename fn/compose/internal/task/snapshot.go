@@ -101,7 +101,7 @@ func (r *run) takeSnapshot(f *facts.Facts, out map[string]runtime.Object) error 
 	}
 	for name, secret := range f.Installation.Sources {
 		if r.Copies[name] == nil && r.wants(name) {
-			out[r.copyKey(name)] = specs.SecretCopy(r.spec(f), secret.Source(name))
+			out[r.copyKey(name)] = specs.SecretCopy(r.spec(f), secret.Named(name))
 		}
 	}
 	return nil

@@ -176,10 +176,8 @@ func slotsOf(f *facts.Facts, expression string, before *v1alpha1.ScheduleStatus,
 		from = f.Created
 	}
 	return slots.Of(slots.Input{
+		Spec:       f.Spec,
 		Expression: expression,
-		TimeZone:   f.Spec.TimeZone,
-		Suspend:    f.Spec.Suspend,
-		Deadline:   f.Spec.StartingDeadlineSeconds,
 		Before:     before,
 		Handled:    handled,
 		From:       from,
