@@ -133,45 +133,33 @@ func taints(t corev1.Toleration) string {
 // checkAffinity allows terms about pods of the own namespace. Terms about nodes
 // are always allowed, since a node without a taint takes every pod.
 func checkAffinity(allowed []string, namespace string, a *corev1.Affinity) []Refusal {
-	if slices.Contains(allowed, Everywhere) {
+	if a == nil || slices.Contains(allowed, Everywhere) {
 		return nil
 	}
 	var out []Refusal
-	for _, at := range terms(a) {
-		if at.term.NamespaceSelector != nil {
-			out = append(out, Refusal{at.field + ".namespaceSelector", "selects pods of other namespaces, which is not allowed here", "affinityNamespaces"})
+	check := func(field string, term corev1.PodAffinityTerm) {
+		if term.NamespaceSelector != nil {
+			out = append(out, Refusal{field + ".namespaceSelector", "selects pods of other namespaces, which is not allowed here", "affinityNamespaces"})
 		}
-		for _, other := range at.term.Namespaces {
+		for _, other := range term.Namespaces {
 			if other != namespace && !slices.Contains(allowed, other) {
-				out = append(out, Refusal{at.field + ".namespaces", fmt.Sprintf("names pods of namespace %q, which is not allowed here", other), "affinityNamespaces"})
+				out = append(out, Refusal{field + ".namespaces", fmt.Sprintf("names pods of namespace %q, which is not allowed here", other), "affinityNamespaces"})
 			}
 		}
 	}
-	return out
-}
-
-// placed is a term with the field that it is in.
-type placed struct {
-	field string
-	term  corev1.PodAffinityTerm
-}
-
-// terms returns all terms of an affinity that are about pods.
-func terms(a *corev1.Affinity) []placed {
-	var out []placed
-	add := func(kind string, required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
+	checkAll := func(kind string, required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
 		for i, term := range required {
-			out = append(out, placed{fmt.Sprintf("affinity.%s.requiredDuringSchedulingIgnoredDuringExecution[%d]", kind, i), term})
+			check(fmt.Sprintf("affinity.%s.requiredDuringSchedulingIgnoredDuringExecution[%d]", kind, i), term)
 		}
 		for i, weighted := range preferred {
-			out = append(out, placed{fmt.Sprintf("affinity.%s.preferredDuringSchedulingIgnoredDuringExecution[%d].podAffinityTerm", kind, i), weighted.PodAffinityTerm})
+			check(fmt.Sprintf("affinity.%s.preferredDuringSchedulingIgnoredDuringExecution[%d].podAffinityTerm", kind, i), weighted.PodAffinityTerm)
 		}
 	}
-	if a != nil && a.PodAffinity != nil {
-		add("podAffinity", a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+	if with := a.PodAffinity; with != nil {
+		checkAll("podAffinity", with.RequiredDuringSchedulingIgnoredDuringExecution, with.PreferredDuringSchedulingIgnoredDuringExecution)
 	}
-	if a != nil && a.PodAntiAffinity != nil {
-		add("podAntiAffinity", a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+	if without := a.PodAntiAffinity; without != nil {
+		checkAll("podAntiAffinity", without.RequiredDuringSchedulingIgnoredDuringExecution, without.PreferredDuringSchedulingIgnoredDuringExecution)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"cmp"
 	"encoding/base64"
 	"slices"
 
@@ -17,28 +18,20 @@ type Task struct {
 	Report *corev1.ConfigMap
 }
 
+func (t Task) report() *corev1.ConfigMap { return cmp.Or(t.Report, &corev1.ConfigMap{}) }
+
 // Note returns an annotation of the report; "" without one.
-func (t Task) Note(key string) string {
-	if t.Report == nil {
-		return ""
-	}
-	return t.Report.Annotations[key]
-}
+func (t Task) Note(key string) string { return t.report().Annotations[key] }
 
 // Data is what the report says.
-func (t Task) Data() map[string]string {
-	if t.Report == nil {
-		return nil
-	}
-	return t.Report.Data
-}
+func (t Task) Data() map[string]string { return t.report().Data }
 
 // Created is when the report was made, and with it the task; nil without one.
 func (t Task) Created() *metav1.Time {
-	if t.Report == nil || t.Report.CreationTimestamp.IsZero() {
-		return nil
+	if created := &t.report().CreationTimestamp; !created.IsZero() {
+		return created
 	}
-	return &t.Report.CreationTimestamp
+	return nil
 }
 
 // Run is a Task with the snapshot of its Job, else the newest.

@@ -4,6 +4,7 @@
 package task
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -139,10 +140,7 @@ func judge(t facts.Task, reported bool, err error) verdict {
 
 // why returns why a Job failed, as the Job controller says.
 func why(j *facts.Job) batchv1.JobCondition {
-	if condition := j.Condition(batchv1.JobFailed); condition != nil {
-		return *condition
-	}
-	return batchv1.JobCondition{}
+	return *cmp.Or(j.Condition(batchv1.JobFailed), &batchv1.JobCondition{})
 }
 
 // completionOf returns when a pod was done that began at a time: the time it told, if
