@@ -60,7 +60,7 @@ func (w *work) startRefill(ctx context.Context) error {
 	}
 	in.Run = w.restore.Status.Plan.Run
 	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
-	in.FileStorageClaim = threescale.FileStorageClaimName
+	in.FileStoragePVC = threescale.FileStorageClaimName
 	if claim := w.state.FileStorage; claim != nil {
 		in.FileStorageUID = claim.UID
 	}
@@ -76,12 +76,12 @@ func helpers(step specs.Step, parts int) []client.Object {
 // stepInput is the common part of the inspect and the refill Job.
 func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepInput, error) {
 	in := specs.StepInput{
-		Mover:          specs.Mover{Image: w.Image, VolumeClaim: restore.SourceClaimName(w.restore, w.state.Backup), Settings: w.restore.Spec.Job},
+		Mover:          specs.Mover{Image: w.Image, VolumePVC: restore.SourceClaimName(w.restore, w.state.Backup), Settings: w.restore.Spec.Job},
 		Step:           w.step(action),
 		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.state.SourceClaim),
 	}
 	if claim := w.state.FileStorage; claim != nil {
-		in.FileStorageClaim = claim.Name
+		in.FileStoragePVC = claim.Name
 		if specs.SingleNode(claim.Spec.AccessModes) {
 			var err error
 			if in.FileStorageBeside, err = w.mounting(ctx); err != nil {

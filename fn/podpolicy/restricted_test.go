@@ -97,9 +97,9 @@ func eachTerm(a *corev1.Affinity, look func(corev1.PodAffinityTerm)) {
 func jobs(settings v1alpha1.JobSettings, assignsUID bool) []*batchv1.Job {
 	beside := &metav1.LabelSelector{MatchLabels: map[string]string{"app": "system-app"}}
 	identity := specs.Identity{Backup: "nightly", Namespace: namespace}
-	mover := specs.Mover{Image: "image", VolumeClaim: "nightly-backup", Settings: settings, AssignsUID: assignsUID}
+	mover := specs.Mover{Image: "image", VolumePVC: "nightly-backup", Settings: settings, AssignsUID: assignsUID}
 	stored := mover
-	stored.FileStorageClaim, stored.FileStorageBeside = "system-storage", beside
+	stored.FileStoragePVC, stored.FileStorageBeside = "system-storage", beside
 	run := specs.Run{Identity: identity, ID: "20261122t020000z-1a2b3c4d", Attempt: 1}
 	step := specs.StepInput{
 		Mover: stored, Step: specs.Step{Restore: "dr", Namespace: namespace, Action: specs.Inspecting, ID: "1"},

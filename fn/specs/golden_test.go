@@ -82,18 +82,18 @@ func aStep(action Action) Step {
 }
 
 func plainStep(action Action) StepInput {
-	return StepInput{Step: aStep(action), Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup"}, Run: job.Latest}
+	return StepInput{Step: aStep(action), Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumePVC: "nightly-backup"}, Run: job.Latest}
 }
 
 func plainRefill() RefillInput {
 	in := RefillInput{StepInput: plainStep(Refilling), Existing: v1alpha1.ExistingFail}
-	in.Run, in.FileStorageClaim = "20261122t115900z-1a2b3c4d", "system-storage"
+	in.Run, in.FileStoragePVC = "20261122t115900z-1a2b3c4d", "system-storage"
 	return in
 }
 
 func fullStep(action Action) StepInput {
 	full, in := fullInput(), plainStep(action)
-	in.Run, in.FileStorageClaim, in.FileStorageBeside, in.Settings = "trigger-1a2b3c4d5e6f", "system-storage", full.FileStorageBeside, full.Settings
+	in.Run, in.FileStoragePVC, in.FileStorageBeside, in.Settings = "trigger-1a2b3c4d5e6f", "system-storage", full.FileStorageBeside, full.Settings
 	in.ManifestSHA256 = strings.Repeat("0123456789abcdef", 4)
 	in.Identities = Identities{Secret: "sops-age", Keys: []string{"second.agekey", "sops.asc", "first.agekey", "password"}}
 	return in
@@ -109,7 +109,7 @@ func fullRefill() RefillInput {
 
 func plainInput() JobInput {
 	return JobInput{
-		Run: aRun, Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup", FileStorageClaim: "system-storage"},
+		Run: aRun, Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumePVC: "nightly-backup", FileStoragePVC: "system-storage"},
 		Files:  []string{"run.json", "apimanager/apimanager-backup.json", "secret-metadata/system-app.json", "configmaps/system-environment.json"},
 		Copies: []Copy{{Name: SecretCopyName(aRun, "system-app"), Source: "system-app", Keys: []string{"USER_SESSION_TTL", "SECRET_KEY_BASE"}}, {Name: "empty", Source: "empty"}},
 	}

@@ -52,10 +52,10 @@ type JobInput struct {
 // Mover is what every Job of the mover is built from.
 type Mover struct {
 	Image string
-	// VolumeClaim is the PersistentVolumeClaim of the backup volume.
-	VolumeClaim string
-	// FileStorageClaim is that of the System file storage; "": the Job does without.
-	FileStorageClaim string
+	// VolumePVC is the PersistentVolumeClaim of the backup volume.
+	VolumePVC string
+	// FileStoragePVC is that of the System file storage; "": the Job does without.
+	FileStoragePVC string
 	// FileStorageBeside selects a pod on whose node the Job's pod must run, since the
 	// file storage cannot be shared between nodes; nil: any node.
 	FileStorageBeside *metav1.LabelSelector
@@ -69,7 +69,7 @@ type Mover struct {
 
 // fileStorage is where the file storage is mounted; "" without one.
 func (m Mover) fileStorage() string {
-	if m.FileStorageClaim == "" {
+	if m.FileStoragePVC == "" {
 		return ""
 	}
 	return job.FileStoragePath

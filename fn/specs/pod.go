@@ -44,29 +44,29 @@ type mount struct {
 
 func mounts(in JobInput) []mount {
 	out := []mount{
-		claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, false),
+		pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, false),
 		{volumeObjects, job.ObjectsPath, true, projected(projections(in)...)},
 	}
-	if in.FileStorageClaim != "" {
-		out = append(out, claimMount(volumeFileStorage, job.FileStoragePath, in.FileStorageClaim, true))
+	if in.FileStoragePVC != "" {
+		out = append(out, pvcMount(volumeFileStorage, job.FileStoragePath, in.FileStoragePVC, true))
 	}
 	return out
 }
 
-// claimMount mounts a PersistentVolumeClaim. Where it is read-only, the volume
+// pvcMount mounts a PersistentVolumeClaim. Where it is read-only, the volume
 // says so and not only the mount: otherwise the kubelet would change the owners of
 // the live volume's files to the pod's fsGroup.
-func claimMount(name, path, claimName string, readOnly bool) mount {
-	claim := &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claimName, ReadOnly: readOnly}
-	return mount{name, path, readOnly, corev1.VolumeSource{PersistentVolumeClaim: claim}}
+func pvcMount(name, path, pvc string, readOnly bool) mount {
+	source := &corev1.PersistentVolumeClaimVolumeSource{ClaimName: pvc, ReadOnly: readOnly}
+	return mount{name, path, readOnly, corev1.VolumeSource{PersistentVolumeClaim: source}}
 }
 
 // sourceMount mounts a backup volume for reading. Where the cluster assigns
 // groups, the files may still have the group of another namespace. Only the
 // kubelet can change that, and it leaves a read-only volume as it is. The same
 // goes for SELinux labels.
-func sourceMount(claimName string, assignsUID, readOnlyClaim bool) mount {
-	m := claimMount(VolumeBackup, job.VolumePath, claimName, readOnlyClaim || !assignsUID)
+func sourceMount(pvc string, assignsUID, readOnly bool) mount {
+	m := pvcMount(VolumeBackup, job.VolumePath, pvc, readOnly || !assignsUID)
 	m.readOnly = true
 	return m
 }

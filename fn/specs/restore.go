@@ -179,7 +179,7 @@ type RefillInput struct {
 	StepInput
 	// Existing is what to do with a file storage that is not empty: v1alpha1.ExistingFail and so on.
 	Existing v1alpha1.ExistingPolicy
-	// FileStorageUID is the UID of FileStorageClaim, which later shows whether another
+	// FileStorageUID is the UID of FileStoragePVC, which later shows whether another
 	// PVC has taken its place.
 	FileStorageUID types.UID
 }
@@ -207,12 +207,12 @@ func RefillOptions(in RefillInput) job.RefillOptions {
 }
 
 func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
-	mounts := []mount{sourceMount(in.VolumeClaim, in.AssignsUID, in.VolumeReadOnly)}
-	if in.FileStorageClaim != "" {
-		mounts = append(mounts, claimMount(volumeFileStorage, job.FileStoragePath, in.FileStorageClaim, readOnly))
+	mounts := []mount{sourceMount(in.VolumePVC, in.AssignsUID, in.VolumeReadOnly)}
+	if in.FileStoragePVC != "" {
+		mounts = append(mounts, pvcMount(volumeFileStorage, job.FileStoragePath, in.FileStoragePVC, readOnly))
 	}
 	meta := in.Step.meta(in.Step.Name())
-	meta.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumeClaim)
+	meta.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumePVC)
 	return moverJob(work{
 		Mover:     in.Mover,
 		meta:      meta,

@@ -67,7 +67,7 @@ func VerifyJob(in VerifyInput) *batchv1.Job {
 		podLabels: v.Labels(),
 		account:   v.Identity.meta().Name,
 		args:      VerifyOptions(in).Args(),
-		mounts:    []mount{claimMount(VolumeBackup, job.VolumePath, in.VolumeClaim, true)},
+		mounts:    []mount{pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, true)},
 	})
 }
 

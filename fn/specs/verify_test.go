@@ -14,7 +14,7 @@ var aVerification = Verification{Identity: Identity{Backup: "nightly", Namespace
 
 func plainVerify() VerifyInput {
 	return VerifyInput{
-		Verification: aVerification, Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumeClaim: "nightly-backup"}, Run: job.All,
+		Verification: aVerification, Mover: Mover{Image: "registry.example.com/threescale-backup:v1", VolumePVC: "nightly-backup"}, Run: job.All,
 	}
 }
 

@@ -117,7 +117,7 @@ func (r *run) files(f *facts.Facts) (map[string][]byte, error) {
 			UID:            string(i.UID),
 			ThreeScale:     threescale.Version(i.APIManager),
 			WildcardDomain: threescale.WildcardDomain(i.APIManager),
-			FileStorage:    claimOf(i.FileStorage),
+			FileStorage:    shapeOf(i.FileStorage),
 		},
 		Cause: r.cause,
 	})
@@ -129,8 +129,9 @@ func (r *run) files(f *facts.Facts) (map[string][]byte, error) {
 	return files, nil
 }
 
-// claimOf describes the file storage's PVC, so that a restore can make one like it; nil without one.
-func claimOf(pvc *corev1.PersistentVolumeClaim) *job.Claim {
+// shapeOf describes the PVC of the file storage, so that a restore can make one like it;
+// nil without one.
+func shapeOf(pvc *corev1.PersistentVolumeClaim) *job.Claim {
 	if pvc == nil {
 		return nil
 	}

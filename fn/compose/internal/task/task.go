@@ -246,11 +246,11 @@ func Identity(f *facts.Facts, all []Work) map[string]runtime.Object {
 // mover returns what the Jobs of all tasks are built from.
 func mover(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.Mover {
 	return specs.Mover{
-		Image:       f.Image,
-		VolumeClaim: f.Destination.Name,
-		Known:       knownManifests(after),
-		Settings:    f.Spec.Job,
-		AssignsUID:  f.AssignsUID(),
+		Image:      f.Image,
+		VolumePVC:  f.Destination.Name,
+		Known:      knownManifests(after),
+		Settings:   f.Spec.Job,
+		AssignsUID: f.AssignsUID(),
 	}
 }
 
