@@ -22,8 +22,8 @@ import (
 // serves all namespaces, reads each selector of it for each node.
 const maxPodBytes = 16 << 10
 
-// Everywhere allows all namespaces in Allow.AffinityNamespaces.
-const Everywhere = "*"
+// everywhere allows all namespaces in Allow.AffinityNamespaces.
+const everywhere = "*"
 
 // Refusal is one setting that was asked for and is not allowed.
 type Refusal struct {
@@ -133,7 +133,7 @@ func taints(t corev1.Toleration) string {
 // checkAffinity allows terms about pods of the own namespace. Terms about nodes
 // are always allowed, since a node without a taint takes every pod.
 func checkAffinity(allowed []string, namespace string, a *corev1.Affinity) []Refusal {
-	if a == nil || slices.Contains(allowed, Everywhere) {
+	if a == nil || slices.Contains(allowed, everywhere) {
 		return nil
 	}
 	var out []Refusal

@@ -94,7 +94,7 @@ func Job(in JobInput) *batchv1.Job {
 		meta:      metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
 		podLabels: in.Run.Labels(),
 		account:   in.Run.Identity.meta().Name,
-		args:      Options(in).Args(),
+		args:      options(in).Args(),
 		mounts:    mounts(in),
 	})
 }
@@ -190,8 +190,8 @@ func container(w work) corev1.Container {
 	return c
 }
 
-// Options returns the mover's options in the Job that is built from in.
-func Options(in JobInput) job.Options {
+// options returns the mover's options in the Job that is built from in.
+func options(in JobInput) job.Options {
 	return job.Options{
 		Run:         in.Run.ID,
 		Volume:      job.VolumePath,

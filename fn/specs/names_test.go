@@ -66,7 +66,7 @@ func TestSnapshotNamesDoNotCollide(t *testing.T) {
 	for _, source := range []string{"objects", "report", "backup", "2-objects", "mover"} {
 		for attempt := 1; attempt <= 2; attempt++ {
 			r := Run{Identity: Identity{Backup: "nightly"}, ID: "trigger-1a2b3c4d5e6f", Attempt: attempt}
-			assert.NotEqual(t, ObjectsSecretName(r), SecretCopyName(r, source), source)
+			assert.NotEqual(t, objectsSecretName(r), SecretCopyName(r, source), source)
 		}
 	}
 }
@@ -96,14 +96,14 @@ func FuzzName(f *testing.F) {
 		for _, name := range []string{a.Name(), ServiceAccount(a.Identity).Name} {
 			assert.Empty(t, validation.IsDNS1123Label(name), name)
 		}
-		for _, name := range []string{PVCName(one), ReportName(a), ObjectsSecretName(a), SecretCopyName(a, source)} {
+		for _, name := range []string{PVCName(one), ReportName(a), objectsSecretName(a), SecretCopyName(a, source)} {
 			assert.Empty(t, validation.IsDNS1123Subdomain(name), name)
 		}
 		for _, value := range a.Labels() {
 			assert.Empty(t, validation.IsValidLabelValue(value), value)
 		}
 		assert.Empty(t, validation.IsValidLabelValue(LabelValue(source)))
-		assert.NotEqual(t, ObjectsSecretName(a), SecretCopyName(a, source))
+		assert.NotEqual(t, objectsSecretName(a), SecretCopyName(a, source))
 		assert.NotEqual(t, a.Name(), Run{Identity: Identity{Backup: one}, ID: a.ID, Attempt: attempt + 1}.Name())
 		if one == other {
 			return

@@ -80,7 +80,7 @@ func projections(in JobInput) []corev1.VolumeProjection {
 	for _, path := range slices.Sorted(slices.Values(in.Files)) {
 		objects = append(objects, corev1.KeyToPath{Key: ObjectKey(path), Path: path})
 	}
-	out := []corev1.VolumeProjection{projection(ObjectsSecretName(in.Run), objects)}
+	out := []corev1.VolumeProjection{projection(objectsSecretName(in.Run), objects)}
 	for _, c := range in.Copies {
 		if len(c.Keys) == 0 {
 			continue // nothing to mount; its metadata are among the objects

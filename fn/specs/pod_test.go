@@ -100,7 +100,7 @@ func TestFailurePolicy(t *testing.T) {
 func TestOptions(t *testing.T) {
 	for name, in := range map[string]JobInput{"Plain": plainInput(), "All": fullInput()} {
 		t.Run(name, func(t *testing.T) {
-			o := Options(in)
+			o := options(in)
 			pod := Job(in).Spec.Template.Spec
 			assert.Equal(t, o.Args(), pod.Containers[0].Args)
 			mounted := map[string]bool{}

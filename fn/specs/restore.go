@@ -71,8 +71,8 @@ func StepReport(s Step) *corev1.ConfigMap {
 // HandoverName returns the name of a hand-over Secret, counted from 0.
 func HandoverName(s Step, part int) string { return s.Name() + "-handover-" + strconv.Itoa(part) }
 
-// HandoverNames returns the names of the given number of hand-over Secrets.
-func HandoverNames(s Step, parts int) []string {
+// handoverNames returns the names of the given number of hand-over Secrets.
+func handoverNames(s Step, parts int) []string {
 	names := make([]string, 0, parts)
 	for part := range parts {
 		names = append(names, HandoverName(s, part))
@@ -97,7 +97,7 @@ func StepServiceAccount(s Step) *corev1.ServiceAccount { return serviceAccount(s
 func StepRole(s Step, parts int) *rbacv1.Role {
 	rules := []rbacv1.PolicyRule{onObjects("configmaps", []string{StepReportName(s)}, "patch")}
 	if parts > 0 {
-		rules = append(rules, onObjects("secrets", HandoverNames(s, parts), "patch"))
+		rules = append(rules, onObjects("secrets", handoverNames(s, parts), "patch"))
 	}
 	return role(s.meta(s.Name()), rules...)
 }
@@ -157,18 +157,18 @@ type InspectInput struct {
 
 // InspectJob returns the Job that inspects a run. It can write to no volume.
 func InspectJob(in InspectInput) *batchv1.Job {
-	return stepJob(in.StepInput, true, InspectOptions(in).Args())
+	return stepJob(in.StepInput, true, inspectOptions(in).Args())
 }
 
-// InspectOptions returns the mover's options in the Job that is built from in.
-func InspectOptions(in InspectInput) job.InspectOptions {
+// inspectOptions returns the mover's options in the Job that is built from in.
+func inspectOptions(in InspectInput) job.InspectOptions {
 	return job.InspectOptions{
 		Run:            in.Run,
 		Volume:         job.VolumePath,
 		FileStorage:    in.fileStorage(),
 		ManifestSHA256: in.ManifestSHA256,
 		Identities:     in.Identities.path(),
-		Handover:       HandoverNames(in.Step, in.HandoverParts),
+		Handover:       handoverNames(in.Step, in.HandoverParts),
 		Namespace:      in.Step.Namespace,
 		Report:         StepReportName(in.Step),
 	}
@@ -187,13 +187,13 @@ type RefillInput struct {
 // RefillJob returns the Job that writes the file storage of a run. It can write
 // to no other volume.
 func RefillJob(in RefillInput) *batchv1.Job {
-	refill := stepJob(in.StepInput, false, RefillOptions(in).Args())
+	refill := stepJob(in.StepInput, false, refillOptions(in).Args())
 	refill.Annotations = map[string]string{v1alpha1.AnnotationFileStorage: string(in.FileStorageUID)}
 	return refill
 }
 
-// RefillOptions returns the mover's options in the Job that is built from in.
-func RefillOptions(in RefillInput) job.RefillOptions {
+// refillOptions returns the mover's options in the Job that is built from in.
+func refillOptions(in RefillInput) job.RefillOptions {
 	return job.RefillOptions{
 		Run:            in.Run,
 		Volume:         job.VolumePath,

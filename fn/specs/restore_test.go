@@ -89,7 +89,7 @@ func TestIdentities(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := plainRefill()
 			in.Identities = tc.in
-			assert.Equal(t, tc.path, RefillOptions(in).Identities, tc.reason)
+			assert.Equal(t, tc.path, refillOptions(in).Identities, tc.reason)
 			var keys []string
 			for _, volume := range RefillJob(in).Spec.Template.Spec.Volumes {
 				if volume.Projected != nil {
@@ -134,7 +134,7 @@ func FuzzStepName(f *testing.F) {
 		}
 		s := Step{Restore: restore, Namespace: "n", Action: Inspecting, ID: id}
 		assert.Empty(t, validation.IsDNS1123Label(s.Name()), s.Name())
-		for _, name := range append(HandoverNames(s, 2), StepReportName(s)) {
+		for _, name := range append(handoverNames(s, 2), StepReportName(s)) {
 			assert.Empty(t, validation.IsDNS1123Subdomain(name), name)
 		}
 		for _, value := range s.Labels() {

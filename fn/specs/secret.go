@@ -30,15 +30,15 @@ func SecretCopy(r Run, s *corev1.Secret) *corev1.Secret {
 	return secret
 }
 
-// ObjectsSecretName returns the name of the Secret that ObjectsSecret builds. Its
+// objectsSecretName returns the name of the Secret that ObjectsSecret builds. Its
 // dot keeps it apart from the copy of a Secret that is called objects.
-func ObjectsSecretName(r Run) string { return r.Name() + ".objects" }
+func objectsSecretName(r Run) string { return r.Name() + ".objects" }
 
 // ObjectsSecret returns the immutable Secret that carries everything of a
 // snapshot but the Secrets' values: files maps a path of the snapshot
 // (package job) to its bytes.
 func ObjectsSecret(r Run, files map[string][]byte) *corev1.Secret {
-	secret := immutableSecret(r, ObjectsSecretName(r), r.Labels())
+	secret := immutableSecret(r, objectsSecretName(r), r.Labels())
 	secret.Type = corev1.SecretTypeOpaque
 	secret.Data = make(map[string][]byte, len(files))
 	for path, data := range files {

@@ -66,13 +66,13 @@ func VerifyJob(in VerifyInput) *batchv1.Job {
 		meta:      metav1.ObjectMeta{Name: v.Name(), Namespace: v.Namespace, Labels: v.Labels()},
 		podLabels: v.Labels(),
 		account:   v.Identity.meta().Name,
-		args:      VerifyOptions(in).Args(),
+		args:      verifyOptions(in).Args(),
 		mounts:    []mount{pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, true)},
 	})
 }
 
-// VerifyOptions returns the mover's options in the Job that is built from in.
-func VerifyOptions(in VerifyInput) job.VerifyOptions {
+// verifyOptions returns the mover's options in the Job that is built from in.
+func verifyOptions(in VerifyInput) job.VerifyOptions {
 	return job.VerifyOptions{
 		Run:            in.Run,
 		Volume:         job.VolumePath,

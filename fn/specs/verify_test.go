@@ -53,7 +53,7 @@ func TestVerifyReadsOnly(t *testing.T) {
 			assert.True(t, pod.Volumes[0].PersistentVolumeClaim.ReadOnly, "else the kubelet changes the owners of what is stored")
 			assert.Len(t, pod.Containers[0].VolumeMounts, 1)
 			assert.True(t, pod.Containers[0].VolumeMounts[0].ReadOnly)
-			o := VerifyOptions(in)
+			o := verifyOptions(in)
 			assert.Equal(t, o.Volume, pod.Containers[0].VolumeMounts[0].MountPath)
 			assert.Equal(t, o.Args(), pod.Containers[0].Args)
 			assert.Equal(t, VerificationReport(in.Verification, "").Name, o.Report)

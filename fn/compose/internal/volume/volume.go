@@ -10,6 +10,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
@@ -105,14 +106,10 @@ func ignoredEdits(wish v1alpha1.BackupVolume, existing *corev1.PersistentVolumeC
 	if wish.StorageClass != nil && has.StorageClassName != nil && *wish.StorageClass != *has.StorageClassName {
 		ignored("storageClass", text.IsOfClass, *has.StorageClassName)
 	}
-	if len(wish.AccessModes) > 0 && !sameModes(wish.AccessModes, has.AccessModes) {
+	if len(wish.AccessModes) > 0 && !sets.New(wish.AccessModes...).Equal(sets.New(has.AccessModes...)) {
 		ignored("accessModes", text.HasOtherModes)
 	}
 	return out
-}
-
-func sameModes(a, b []corev1.PersistentVolumeAccessMode) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // grow returns the size that is requested where the API server would allow it, and
