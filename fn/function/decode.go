@@ -25,20 +25,19 @@ const claimNamespaceLabel = "crossplane.io/claim-namespace"
 // helpers would go through JSON for each of some thirty objects, at each call.
 func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 	o := compose.Observed{
-		Composed: make(map[string]*unstructured.Unstructured, len(req.GetObserved().GetResources())),
-		Required: make(map[string][]*unstructured.Unstructured, len(req.GetRequiredResources())),
+		Image:      req.GetInput().GetFields()["image"].GetStringValue(),
+		NoRequired: handsNothingOver(req),
+		Composed:   make(map[string]*unstructured.Unstructured, len(req.GetObserved().GetResources())),
+		Required:   make(map[string][]*unstructured.Unstructured, len(req.GetRequiredResources())),
 	}
-	o.NoRequired = handsNothingOver(req)
-	o.Image = req.GetInput().GetFields()["image"].GetStringValue()
 	o.Allow, o.InputError = decodeAllow(req.GetInput())
 	if req.GetObserved().GetComposite().GetResource() == nil {
 		return o, errors.New("cannot read the composite: the request has none; this function composes, it is no operation")
 	}
-	composite, err := decodeComposite(req.GetObserved().GetComposite().GetResource().AsMap())
-	if err != nil {
+	var err error
+	if o.Composite, err = decodeComposite(req.GetObserved().GetComposite().GetResource().AsMap()); err != nil {
 		return o, err
 	}
-	o.Composite = composite
 	for name, r := range req.GetObserved().GetResources() {
 		o.Composed[name] = composed(r.GetResource())
 	}

@@ -2,6 +2,7 @@ package specs
 
 import (
 	"cmp"
+	"maps"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -85,28 +86,26 @@ type Copy struct {
 // Job returns the Job of a run. It has no ttlSecondsAfterFinished: once Kubernetes
 // had deleted the Job, Crossplane would create it again, and it would run again.
 func Job(in JobInput) *batchv1.Job {
-	labels := in.Run.Labels()
-	if in.Inconsistent {
-		labels[v1alpha1.LabelSnapshot] = v1alpha1.SnapshotInconsistent
-	}
-	return moverJob(work{
-		Mover:     in.Mover,
-		meta:      metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: labels},
-		podLabels: in.Run.Labels(),
-		account:   in.Run.Identity.meta().Name,
-		args:      options(in).Args(),
-		mounts:    mounts(in),
+	out := moverJob(work{
+		Mover:   in.Mover,
+		meta:    metav1.ObjectMeta{Name: in.Run.Name(), Namespace: in.Run.Namespace, Labels: in.Run.Labels()},
+		account: in.Run.Identity.meta().Name,
+		args:    options(in).Args(),
+		mounts:  mounts(in),
 	})
+	if in.Inconsistent {
+		out.Labels[v1alpha1.LabelSnapshot] = v1alpha1.SnapshotInconsistent
+	}
+	return out
 }
 
 // work holds what differs between the Jobs of the mover.
 type work struct {
 	Mover
-	meta      metav1.ObjectMeta
-	podLabels map[string]string
-	account   string
-	args      []string
-	mounts    []mount
+	meta    metav1.ObjectMeta
+	account string
+	args    []string
+	mounts  []mount
 }
 
 // moverJob returns a Job that runs the mover, and retries where that may help.
@@ -119,7 +118,7 @@ func moverJob(w work) *batchv1.Job {
 			BackoffLimit:          cmp.Or(w.Settings.BackoffLimit, new(defaultBackoffLimit)),
 			PodFailurePolicy:      failurePolicy(),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: w.podLabels},
+				ObjectMeta: metav1.ObjectMeta{Labels: maps.Clone(w.meta.Labels)},
 				Spec:       podSpec(w),
 			},
 		},

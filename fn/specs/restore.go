@@ -211,14 +211,13 @@ func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
 	if in.FileStoragePVC != "" {
 		mounts = append(mounts, pvcMount(volumeFileStorage, job.FileStoragePath, in.FileStoragePVC, readOnly))
 	}
-	meta := in.Step.meta(in.Step.Name())
-	meta.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumePVC)
-	return moverJob(work{
-		Mover:     in.Mover,
-		meta:      meta,
-		podLabels: in.Step.Labels(),
-		account:   in.Step.Name(),
-		args:      args,
-		mounts:    append(mounts, in.Identities.mount()...),
+	out := moverJob(work{
+		Mover:   in.Mover,
+		meta:    in.Step.meta(in.Step.Name()),
+		account: in.Step.Name(),
+		args:    args,
+		mounts:  append(mounts, in.Identities.mount()...),
 	})
+	out.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumePVC)
+	return out
 }

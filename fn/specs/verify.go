@@ -62,12 +62,11 @@ type VerifyInput struct {
 func VerifyJob(in VerifyInput) *batchv1.Job {
 	v := in.Verification
 	return moverJob(work{
-		Mover:     in.Mover,
-		meta:      metav1.ObjectMeta{Name: v.Name(), Namespace: v.Namespace, Labels: v.Labels()},
-		podLabels: v.Labels(),
-		account:   v.Identity.meta().Name,
-		args:      verifyOptions(in).Args(),
-		mounts:    []mount{pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, true)},
+		Mover:   in.Mover,
+		meta:    metav1.ObjectMeta{Name: v.Name(), Namespace: v.Namespace, Labels: v.Labels()},
+		account: v.Identity.meta().Name,
+		args:    verifyOptions(in).Args(),
+		mounts:  []mount{pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, true)},
 	})
 }
 
