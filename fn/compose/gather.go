@@ -200,10 +200,7 @@ func destination(o Observed, in answers, f *facts.Facts) facts.Destination {
 		d.Name = d.Wish.ClaimName
 	}
 	named := as[corev1.PersistentVolumeClaim](in.one(requireBackupVolume))
-	d.PVC, d.PVName = named, d.Wish.VolumeName
-	if d.Composed != nil {
-		d.PVC = d.Composed
-	}
+	d.PVC, d.PVName = cmp.Or(d.Composed, named), d.Wish.VolumeName
 	if named != nil && named.Spec.VolumeName != "" {
 		d.PVName = named.Spec.VolumeName
 	}

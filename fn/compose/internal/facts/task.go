@@ -143,7 +143,7 @@ func (s *Secret) EncodedBytes() int {
 	return total
 }
 
-// Named returns what is copied of the Secret, which has a name.
+// Named returns the Secret under its name, for specs to copy.
 func (s *Secret) Named(name string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: s.ResourceVersion}, Type: s.Type, Data: s.Data()}
 }
