@@ -128,7 +128,7 @@ func decodeComposite(xr map[string]any) (compose.Composite, error) {
 	}
 	if status, ok, _ := unstructured.NestedMap(xr, "status"); ok {
 		c.Unresponsive = unresponsive(status)
-		// The rest of Crossplane's own part of the status is not ours to read.
+		// The conditions are Crossplane's, and read no further.
 		delete(status, "conditions")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &c.Status); err != nil {
 			return c, fmt.Errorf("cannot read the status of composite %q: %w", c.Name, err)

@@ -25,8 +25,8 @@ type Function struct {
 
 	// Now is the clock.
 	Now func() time.Time
-	// Rendering has the pipeline's context set the clock, so that rendering the same
-	// gives the same. No function that core calls may be told the time by a Composition.
+	// Rendering lets the pipeline's context set the clock, so that a rendering can be
+	// repeated. In a function that core calls, a Composition must not set the time.
 	Rendering bool
 
 	log logging.Logger
@@ -42,7 +42,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 	defer func() {
 		if recover() != nil {
 			// One composite must not end the process, which serves all of them.
-			// What was thrown may hold data, so that only the stack is logged.
+			// The panic's value may hold data, so that only the stack is logged.
 			log.Info("Cannot answer the request", "stack", string(debug.Stack()))
 			rsp = failed(req, errors.New("cannot answer: this is a bug of the function, please report it with the stack in its log"))
 		}
@@ -64,8 +64,8 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 	return rsp, nil
 }
 
-// contextNow is a key of the pipeline's context. Its value, a time in RFC 3339, is
-// taken for the time while rendering.
+// contextNow is a key of the pipeline's context. Its value, in RFC 3339, is the time
+// while rendering.
 const contextNow = v1alpha1.Group + "/now"
 
 func (f *Function) now(req *fnv1.RunFunctionRequest) time.Time {

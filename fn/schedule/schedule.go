@@ -74,7 +74,7 @@ func (s *Schedule) Next(after time.Time) time.Time {
 	}
 }
 
-// wallClock is what a clock on the wall shows at a moment, as if it were UTC.
+// wallClock returns what a clock on the wall shows at a moment, as a time in UTC.
 func wallClock(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }

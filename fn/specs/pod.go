@@ -16,10 +16,9 @@ func SettingsPod(settings v1alpha1.JobSettings, assignsUID bool) corev1.PodTempl
 	return moverJob(work{Mover: Mover{Settings: settings, AssignsUID: assignsUID}}).Spec.Template
 }
 
-// podSecurityContext returns the user's own, and where it sets nothing what meets Pod
-// Security "restricted" and OpenShift's restricted-v2. It sets no UID and no group
-// where the cluster assigns them. In either case, the kubelet does not walk through a
-// volume whose root has the group already.
+// podSecurityContext returns the user's, completed by what Pod Security "restricted" and
+// OpenShift's restricted-v2 ask for. It adds no UID and no group where the cluster
+// assigns them. The kubelet need not walk through a volume whose root has the group.
 func podSecurityContext(w work) *corev1.PodSecurityContext {
 	sc := cmp.Or(w.Settings.PodSecurityContext.DeepCopy(), &corev1.PodSecurityContext{})
 	sc.WindowsOptions = nil // the mover is a Linux program

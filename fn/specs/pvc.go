@@ -16,9 +16,9 @@ func PVCName(backup string) string {
 	return shorten(backup, 253-len(suffix)) + suffix
 }
 
-// PVC returns the PersistentVolumeClaim of a backup. With the UID of its Namespace, that
-// is a second owner, so that the PVC outlives its composite. It must be the observed
-// UID: the garbage collector deletes an object whose owner does not exist.
+// PVC returns the PersistentVolumeClaim of a backup. If namespaceUID is set, the
+// Namespace is a second owner, so that the PVC outlives its composite. It must be the
+// observed UID: the garbage collector deletes an object whose owner does not exist.
 func PVC(i Identity, spec corev1.PersistentVolumeClaimSpec, namespaceUID types.UID) *corev1.PersistentVolumeClaim {
 	return &corev1.PersistentVolumeClaim{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},

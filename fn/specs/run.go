@@ -17,8 +17,8 @@ const (
 	// A Job's name becomes a label value of its pods.
 	maxJobName = 63
 	hashLength = 8
-	// The digest at the end of an ID is cut to this: an ID that is not ours may be
-	// longer, and must not break a name.
+	// The digest at the end of an ID is cut to this: whoever forges an ID must not be
+	// able to break a name.
 	maxDigestOfID = 20
 )
 

@@ -127,7 +127,7 @@ func (p Pods) MayReport(report string) bool {
 
 // IsNew reports whether nothing is known of the composite yet, or no longer.
 func (f *Facts) IsNew() bool {
-	return len(f.Status.Runs) == 0 && len(f.Status.NotIncluded) == 0 // which each status tells
+	return len(f.Status.Runs) == 0 && len(f.Status.NotIncluded) == 0 // which record always sets
 }
 
 // LastTrigger is the newest trigger that started a run.
@@ -148,7 +148,7 @@ func (f *Facts) SkipsFileStorage() bool {
 	return f.Spec.FileStorage == v1alpha1.FileStorageSkip
 }
 
-// HasEnded reports whether a status tells that a run has ended.
+// HasEnded reports whether a run has ended according to a status.
 func HasEnded(status v1alpha1.ThreeScaleBackupStatus, run string) bool {
 	return slices.ContainsFunc(status.Runs, func(r v1alpha1.Run) bool {
 		return r.ID == run && r.State != v1alpha1.RunRunning

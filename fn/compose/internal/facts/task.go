@@ -80,10 +80,10 @@ func (j *Job) is(conditionType batchv1.JobConditionType) bool {
 	return condition != nil && condition.Status == corev1.ConditionTrue
 }
 
-// Failed reports whether the Job has ended so.
+// Failed reports whether the Job has failed.
 func (j *Job) Failed() bool { return j.is(batchv1.JobFailed) }
 
-// Complete reports whether the Job has ended well.
+// Complete reports whether the Job has succeeded.
 func (j *Job) Complete() bool { return j.is(batchv1.JobComplete) }
 
 // IsActive reports whether there is a Job that has not ended.
@@ -99,8 +99,8 @@ func (j *Job) EndTime() *metav1.Time {
 	return nil
 }
 
-// Secret is a Secret, or a copy of one. Its values are most of what a call reads,
-// so that they are decoded only where somebody wants them.
+// Secret is a Secret, or a copy of one. Its values are most of what a call reads, and
+// are decoded only where they are needed.
 type Secret struct {
 	// ResourceVersion is the Secret's own; a copy has its source's.
 	ResourceVersion string

@@ -2,8 +2,8 @@ package task
 
 import "threescale.dev/backup/fn/compose/internal/facts"
 
-// Find returns where each kind of Job is, with what has ended. The kinds stand in the
-// order in which they start: those behind wait for those ahead.
+// Find returns the work of each kind, with the tasks that have ended, in the order in
+// which they start: each kind waits for those before it.
 func Find(f *facts.Facts) []Work {
 	return []Work{
 		findRun(f),

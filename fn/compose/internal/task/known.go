@@ -20,12 +20,11 @@ func uidInUse(f *facts.Facts) string {
 	return string(pvc.UID)
 }
 
-// isReplaced reports whether the PVC of the last successful run, of a UID, is gone.
-// One that was replaced by hand holds none of the runs.
+// isReplaced reports whether the PVC that holds the runs, by its UID, is no longer the
+// one in use. A PVC that replaced it by hand has none of the runs.
 func isReplaced(f *facts.Facts, holds string) bool { return holds != "" && holds != uidInUse(f) }
 
-// heldBefore is the UID of the PVC that holds the runs that are recorded; "" without
-// any.
+// heldBefore is the UID of the PVC that holds the recorded runs; "" without any.
 func heldBefore(f *facts.Facts) string {
 	if f.Status.LastRun == nil {
 		return ""
@@ -33,8 +32,8 @@ func heldBefore(f *facts.Facts) string {
 	return f.Status.BackupPersistentVolumeClaimUID
 }
 
-// withManifest puts the digest of a run's manifest first. One that is known stays
-// as it is: many may write to the volume, and to the report.
+// withManifest puts the digest of a run's manifest first. A known one is not replaced:
+// many users may write to the volume, and to the report.
 func withManifest(manifests []v1alpha1.RunManifest, run, digest string) []v1alpha1.RunManifest {
 	known := slices.ContainsFunc(manifests, func(m v1alpha1.RunManifest) bool { return m.Run == run })
 	if known || job.KnownManifest(run, digest) == "" {
@@ -44,8 +43,8 @@ func withManifest(manifests []v1alpha1.RunManifest, run, digest string) []v1alph
 	return manifests[:min(len(manifests), maxManifests)]
 }
 
-// withoutManifests drops the digests of runs that were removed: those that the
-// retention keeps for years need the places.
+// withoutManifests drops the digests of removed runs, to leave the places to runs that
+// the retention keeps for years.
 func withoutManifests(manifests []v1alpha1.RunManifest, removed []string) []v1alpha1.RunManifest {
 	return slices.DeleteFunc(slices.Clone(manifests), func(m v1alpha1.RunManifest) bool { return slices.Contains(removed, m.Run) })
 }
@@ -54,7 +53,7 @@ func withoutManifests(manifests []v1alpha1.RunManifest, removed []string) []v1al
 // newest first.
 func knownManifests(status v1alpha1.ThreeScaleBackupStatus) []string {
 	manifests := slices.Clone(status.Manifests)
-	if last := status.LastRun; last != nil { // of a version that kept no others
+	if last := status.LastRun; last != nil { // an earlier version kept no others
 		manifests = withManifest(manifests, last.ID, last.ManifestSHA256)
 	}
 	var known []string

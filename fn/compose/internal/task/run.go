@@ -18,7 +18,7 @@ type run struct {
 	facts.Snapshot
 
 	cause job.Cause
-	// inconsistent tells that the copies are of different moments.
+	// inconsistent: the copies are of different moments.
 	inconsistent bool
 	// record is the run's line in the history.
 	record v1alpha1.Run
@@ -65,8 +65,8 @@ func runOf(f *facts.Facts, id string) *run {
 	return r
 }
 
-// causeOf reads a run's cause from its report, where it was written when the
-// run started, or from its snapshot; until then it is what the spec says.
+// causeOf reads a run's cause from its report, where it was noted when the run started,
+// else from its snapshot, else from the spec.
 func causeOf(f *facts.Facts, r facts.Run) job.Cause {
 	var cause job.Cause
 	if note := r.Note(v1alpha1.AnnotationCause); note != "" {
@@ -83,7 +83,7 @@ func causeOf(f *facts.Facts, r facts.Run) job.Cause {
 	return causeByID(f, r.ID)
 }
 
-// causeByID is the cause of a run of which nothing but its ID is known.
+// causeByID is the cause of a run of which only the ID is known.
 func causeByID(f *facts.Facts, id string) job.Cause {
 	if start, _, ok := strings.Cut(id, "-"); ok {
 		slot, err := job.RunTime(start)
@@ -108,7 +108,7 @@ func slotOf(f *facts.Facts, r *run) *time.Time {
 	}
 	slot, err := time.Parse(time.RFC3339, r.cause.Value)
 	if err != nil || r.ID != scheduledRunID(f, slot.UTC()) {
-		return nil // a cause that somebody else wrote
+		return nil // somebody else wrote this cause
 	}
 	slot = slot.UTC()
 	return &slot

@@ -27,8 +27,8 @@ func findRun(f *facts.Facts) Work {
 	return r
 }
 
-// currentRun returns the run in flight, else the newest one. What is observed goes
-// before the history, which may have been lost.
+// currentRun returns the run in flight, else the newest one. Observed objects count
+// more than the history, which may have been lost.
 func currentRun(f *facts.Facts) *run {
 	var open *run
 	for id := range f.Runs {
@@ -163,7 +163,7 @@ func (r *run) recordResult(status *v1alpha1.ThreeScaleBackupStatus) {
 	}
 }
 
-// clockWarning tells of a run whose node's clock was wrong; "" of none.
+// clockWarning warns of a clock of the run's node that was wrong; "" if it was right.
 func clockWarning(r *run) string {
 	start, told := slots.TimeOf(r.result.StartTime), slots.TimeOf(r.result.CompletionTime)
 	began, done := r.record.StartTime, r.record.CompletionTime
@@ -172,7 +172,7 @@ func clockWarning(r *run) string {
 	}
 	off := func(format string, by time.Duration) string { return fmt.Sprintf(format, r.ID, by.Round(time.Minute)) }
 	switch {
-	case told != nil && told.After(done.Add(facts.ClockTolerance)): // which was not believed
+	case told != nil && told.After(done.Add(facts.ClockTolerance)): // completionOf did not believe it
 		return off(text.ClockAhead, told.Sub(done.Time))
 	case start.After(done.Add(facts.ClockTolerance)):
 		return off(text.ClockAhead, start.Sub(done.Time))

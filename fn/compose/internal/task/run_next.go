@@ -46,8 +46,8 @@ func (r *run) due(f *facts.Facts) string {
 	return ""
 }
 
-// goOn tells what comes next of the run in flight: its Job, once the snapshot is
-// whole and its sources still are what was copied. No Job starts from less.
+// goOn decides what comes next of the run in flight: its Job, but only once the snapshot
+// is whole and its sources are still what was copied.
 func (r *run) goOn(f *facts.Facts, passed bool) {
 	switch {
 	case r.Job != nil:
@@ -61,7 +61,7 @@ func (r *run) goOn(f *facts.Facts, passed bool) {
 	case r.Attempt >= maxAttempts:
 		r.next, r.inconsistent = toWork, true
 	default:
-		// The snapshot is taken again. The objects of this attempt leave the desired state.
+		// The snapshot is taken again; the objects of this attempt are no longer desired.
 		r.next, r.Snapshot = toCopy, facts.Snapshot{Attempt: r.Attempt + 1}
 	}
 }

@@ -56,9 +56,8 @@ func (r *run) wants(source string) bool {
 	return r.Objects == nil || r.Objects.Holds(specs.ObjectKey(job.SecretMetadataFile(source)))
 }
 
-// isCurrent reports whether the sources still are what was copied, so that the
-// snapshot is of one moment. A source whose version moved on without a change of
-// what is backed up counts as unchanged.
+// isCurrent reports whether the sources are still what was copied, so that the snapshot
+// is of one moment. A new version of a source with the same content does not matter.
 func (r *run) isCurrent(f *facts.Facts) bool {
 	files, err := r.files(f)
 	if err != nil || !sameData(specs.ObjectsSecret(r.spec(f), files).Data, r.Objects.Data()) {

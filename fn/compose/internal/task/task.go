@@ -25,7 +25,7 @@ import (
 	"threescale.dev/backup/fn/specs"
 )
 
-// Work is where one kind of Job is: its task in flight, else the newest one, and its
+// Work is where one kind of Job stands: its task in flight, else the newest one, and its
 // schedule. A Work is immutable: Next returns another.
 type Work interface {
 	// Base is what all kinds have in common; each embeds it.
@@ -254,7 +254,7 @@ func mover(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs.Mover {
 	}
 }
 
-// hash digests parts, each behind its length, below the composite's UID.
+// hash returns a digest of the composite's UID and of parts, each behind its length.
 func hash(f *facts.Facts, parts ...string) string {
 	h := sha256.New()
 	for _, part := range append([]string{string(f.UID)}, parts...) {

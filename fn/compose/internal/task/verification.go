@@ -23,7 +23,8 @@ import (
 type verification struct {
 	Task
 
-	// record is what the status tells of it, and until it has ended of the one before.
+	// record is what the status says of it. Until it has ended, the results in it are
+	// those of the one before.
 	record v1alpha1.VerificationStatus
 	// mayWork: its Job may be made.
 	mayWork bool
@@ -38,7 +39,7 @@ func (v *verification) spec(f *facts.Facts) specs.Verification {
 	return specs.Verification{Identity: f.Identity, ID: v.ID}
 }
 
-// findVerification returns the work of verifying. What is observed goes before the
+// findVerification returns the work of verifying. Observed objects count more than the
 // status, which may have been lost.
 func findVerification(f *facts.Facts) Work {
 	id := ""

@@ -19,8 +19,8 @@ import (
 )
 
 // Render returns the PVC to compose; nil where the user brings one, or nothing may
-// be made. A composed one that exists is kept whatever else is wrong: what is not
-// desired, core deletes.
+// be made. A composed one that exists is kept whatever else is wrong: core deletes what
+// is not desired.
 func Render(f *facts.Facts, passed bool) (*corev1.PersistentVolumeClaim, []text.Finding) {
 	d := f.Destination
 	switch {
