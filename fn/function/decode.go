@@ -128,7 +128,7 @@ func decodeComposite(xr map[string]any) (compose.Composite, error) {
 	}
 	if status, ok, _ := unstructured.NestedMap(xr, "status"); ok {
 		c.Unresponsive = unresponsive(status)
-		// The conditions are Crossplane's, and read no further.
+		// The conditions are Crossplane's own, and are not decoded.
 		delete(status, "conditions")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &c.Status); err != nil {
 			return c, fmt.Errorf("cannot read the status of composite %q: %w", c.Name, err)
