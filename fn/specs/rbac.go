@@ -34,9 +34,8 @@ func Role(i Identity, report string) *rbacv1.Role {
 func RoleBinding(i Identity) *rbacv1.RoleBinding { return roleBinding(i.meta()) }
 
 func (i Identity) meta() metav1.ObjectMeta {
-	const suffix = "-mover"
 	return metav1.ObjectMeta{
-		Name:      dnsLabel(i.Backup, maxJobName-len(suffix)) + suffix,
+		Name:      jobName(i.Backup, "-mover"),
 		Namespace: i.Namespace,
 		Labels:    map[string]string{v1alpha1.LabelBackup: LabelValue(i.Backup)},
 	}

@@ -47,8 +47,7 @@ type Step struct {
 // Name returns the name of the Job, its ServiceAccount, Role and RoleBinding:
 // <restore>-<action>-<id>, a DNS label of at most 63 characters.
 func (s Step) Name() string {
-	suffix := "-" + string(s.Action) + "-" + shorten(s.ID, maxStepID)
-	return dnsLabel(s.Restore, maxJobName-len(suffix)) + suffix
+	return jobName(s.Restore, "-"+string(s.Action)+"-"+shorten(s.ID, maxStepID))
 }
 
 // Labels returns a fresh map with the labels of the step's objects.

@@ -38,7 +38,7 @@ func (r Run) Name() string {
 	if r.Attempt > 1 {
 		suffix += "-" + strconv.Itoa(r.Attempt)
 	}
-	return dnsLabel(r.Backup, maxJobName-len(suffix)) + suffix
+	return jobName(r.Backup, suffix)
 }
 
 // Labels returns a fresh map with the labels of the run's objects.
@@ -59,14 +59,14 @@ func digestOf(id string) string {
 // a digest.
 func LabelValue(name string) string { return shorten(name, maxLabelValue) }
 
-// dnsLabel returns name as a DNS label of at most limit characters. Dots become
-// dashes; a name that had to be changed gets a digest, so that no two collide.
-func dnsLabel(name string, limit int) string {
+// jobName returns a DNS label that a Job can have as its name: name, and suffix at its
+// end. Dots become dashes; a changed name gets a digest, so that no two collide.
+func jobName(name, suffix string) string {
 	label := strings.ReplaceAll(name, ".", "-")
-	if label == name {
-		return shorten(name, limit)
+	if label != name {
+		label += "-" + digest(name)
 	}
-	return shorten(label+"-"+digest(name), limit)
+	return shorten(label, maxJobName-len(suffix)) + suffix
 }
 
 // shorten cuts name to limit characters, the last of which are then a digest.

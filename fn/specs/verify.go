@@ -20,8 +20,7 @@ type Verification struct {
 // Name returns the name of the verification's Job: <backup>-verify-<digest>, a
 // DNS label of at most 63 characters.
 func (v Verification) Name() string {
-	suffix := "-" + job.VerifyCommand + "-" + digestOf(v.ID)
-	return dnsLabel(v.Backup, maxJobName-len(suffix)) + suffix
+	return jobName(v.Backup, "-"+job.VerifyCommand+"-"+digestOf(v.ID))
 }
 
 // Labels returns a fresh map with the labels of the verification's objects. None
