@@ -19,6 +19,9 @@ import (
 	"threescale.dev/backup/fn/specs"
 )
 
+// composedObjects are by resource name.
+type composedObjects = map[string]*unstructured.Unstructured
+
 // observedObject is an object with labels, and annotations, in turn a key and a value.
 func observedObject(kind, name string, labels, annotations map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{"kind": kind, "metadata": map[string]any{"name": name, "labels": labels, "annotations": annotations}}}
@@ -38,17 +41,17 @@ func TestGatherRuns(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		reason   string
-		composed map[string]*unstructured.Unstructured
+		composed composedObjects
 		want     map[string]seen
 	}{
 		"None":     {"nothing is composed", nil, map[string]seen{}},
-		"Others":   {"what is no run's is left out", map[string]*unstructured.Unstructured{"volume": ofRun("PersistentVolumeClaim", "r", "1", nil)}, map[string]seen{}},
-		"Started":  {"a report is its key's", map[string]*unstructured.Unstructured{"report/r": ofRun("ConfigMap", "forged", "9", nil)}, map[string]seen{"r": {attempt: 1, report: true}}},
-		"Copies":   {"the newest snapshot goes on", map[string]*unstructured.Unstructured{"objects/r": ofRun("Secret", "r", "1", nil), "secret/r/2/zync": ofRun("Secret", "r", "2", copied)}, map[string]seen{"r": {attempt: 2, copies: []string{"zync"}}}},
-		"AtWork":   {"the Job's snapshot is the run's", map[string]*unstructured.Unstructured{"job/r": ofRun("Job", "r", "1", nil), "objects/r": ofRun("Secret", "r", "1", nil), "objects/r/2": ofRun("Secret", "r", "2", nil)}, map[string]seen{"r": {attempt: 1, job: true, objects: true}}},
-		"TwoJobs":  {"the newest is the run's", map[string]*unstructured.Unstructured{"job/r": ofRun("Job", "r", "1", nil), "job/r/3": ofRun("Job", "r", "3", nil)}, map[string]seen{"r": {attempt: 3, job: true}}},
-		"TwoRuns":  {"each has its own", map[string]*unstructured.Unstructured{"job/a": ofRun("Job", "a", "1", nil), "objects/b": ofRun("Secret", "b", "1", nil)}, map[string]seen{"a": {attempt: 1, job: true}, "b": {attempt: 1, objects: true}}},
-		"NoNumber": {"a label that somebody changed", map[string]*unstructured.Unstructured{"objects/r": ofRun("Secret", "r", "many", nil)}, map[string]seen{"r": {attempt: 1}}},
+		"Others":   {"what is no run's is left out", composedObjects{"volume": ofRun("PersistentVolumeClaim", "r", "1", nil)}, map[string]seen{}},
+		"Started":  {"a report is its key's", composedObjects{"report/r": ofRun("ConfigMap", "forged", "9", nil)}, map[string]seen{"r": {attempt: 1, report: true}}},
+		"Copies":   {"the newest snapshot goes on", composedObjects{"objects/r": ofRun("Secret", "r", "1", nil), "secret/r/2/zync": ofRun("Secret", "r", "2", copied)}, map[string]seen{"r": {attempt: 2, copies: []string{"zync"}}}},
+		"AtWork":   {"the Job's snapshot is the run's", composedObjects{"job/r": ofRun("Job", "r", "1", nil), "objects/r": ofRun("Secret", "r", "1", nil), "objects/r/2": ofRun("Secret", "r", "2", nil)}, map[string]seen{"r": {attempt: 1, job: true, objects: true}}},
+		"TwoJobs":  {"the newest is the run's", composedObjects{"job/r": ofRun("Job", "r", "1", nil), "job/r/3": ofRun("Job", "r", "3", nil)}, map[string]seen{"r": {attempt: 3, job: true}}},
+		"TwoRuns":  {"each has its own", composedObjects{"job/a": ofRun("Job", "a", "1", nil), "objects/b": ofRun("Secret", "b", "1", nil)}, map[string]seen{"a": {attempt: 1, job: true}, "b": {attempt: 1, objects: true}}},
+		"NoNumber": {"a label that somebody changed", composedObjects{"objects/r": ofRun("Secret", "r", "many", nil)}, map[string]seen{"r": {attempt: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,13 +75,13 @@ func TestGatherHandled(t *testing.T) {
 	early, late := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	for name, tc := range map[string]struct {
 		reason   string
-		composed map[string]*unstructured.Unstructured
+		composed composedObjects
 		want     job.Handled
 	}{
-		"None":   {"nothing is noted", map[string]*unstructured.Unstructured{"a": observedObject("Job", "j", nil, nil)}, job.Handled{}},
-		"Newest": {"a trigger is the newest report's, a slot the latest", map[string]*unstructured.Unstructured{"a": noted("2026-03-01T00:00:00Z", `{"trigger":"new","slot":"2026-01-01T00:00:00Z"}`), "b": noted("2026-02-01T00:00:00Z", `{"trigger":"old","slot":"2026-02-01T00:00:00Z"}`)}, job.Handled{Trigger: "new", Slot: &late}},
-		"Either": {"verifications note theirs", map[string]*unstructured.Unstructured{"a": noted("", `{"verifySlot":"2026-01-01T00:00:00Z"}`)}, job.Handled{VerifySlot: &early}},
-		"Forged": {"what is no note is none", map[string]*unstructured.Unstructured{"a": noted("", `{"trigger":7}`), "b": noted("", "x")}, job.Handled{}},
+		"None":   {"nothing is noted", composedObjects{"a": observedObject("Job", "j", nil, nil)}, job.Handled{}},
+		"Newest": {"a trigger is the newest report's, a slot the latest", composedObjects{"a": noted("2026-03-01T00:00:00Z", `{"trigger":"new","slot":"2026-01-01T00:00:00Z"}`), "b": noted("2026-02-01T00:00:00Z", `{"trigger":"old","slot":"2026-02-01T00:00:00Z"}`)}, job.Handled{Trigger: "new", Slot: &late}},
+		"Either": {"verifications note theirs", composedObjects{"a": noted("", `{"verifySlot":"2026-01-01T00:00:00Z"}`)}, job.Handled{VerifySlot: &early}},
+		"Forged": {"what is no note is none", composedObjects{"a": noted("", `{"trigger":7}`), "b": noted("", "x")}, job.Handled{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +131,7 @@ func TestGatherDestination(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := Observed{Composed: map[string]*unstructured.Unstructured{}, Required: map[string][]*unstructured.Unstructured{}}
+			o := Observed{Composed: composedObjects{}, Required: map[string][]*unstructured.Unstructured{}}
 			tc.change(&o)
 			f, err := gather(o, specs.Identity{Namespace: "3scale", Backup: "nightly"})
 			require.NoError(t, err)
