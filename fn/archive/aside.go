@@ -21,7 +21,7 @@ type Witness interface {
 	Begin(ctx context.Context) error
 }
 
-// begin makes sure that all that the volume holds under the name of the run is what we wrote.
+// begin makes sure that only what we wrote has the name of the run on the volume.
 func (w *writer) begin(ctx context.Context) error {
 	if w.opts.Witness != nil {
 		begun, err := w.opts.Witness.Begun(ctx)
@@ -40,7 +40,7 @@ func (w *writer) begin(ctx context.Context) error {
 	return err
 }
 
-// tellAside names some of what was set aside: others make as many such names as they like, and of any bytes.
+// tellAside warns of a few entries that were set aside: others can make any number of such names, of any bytes.
 func (w *writer) tellAside(names []string) {
 	const most = 5
 	for _, name := range names[:min(len(names), most)] {
@@ -52,8 +52,8 @@ func (w *writer) tellAside(names []string) {
 	}
 }
 
-// setAside takes the names of the run from what has them. What may be a good run is kept under another name; the
-// beginning of one is left to be removed.
+// setAside takes the names of the run from entries that have them. An entry that may be a good run gets another name;
+// the beginning of a run is hidden, and removed later.
 func (w *writer) setAside() error {
 	run, err := moveAway(w.runs, w.opts.Run, asidePrefix+w.opts.Run)
 	if err != nil {
@@ -107,7 +107,7 @@ func (v *Volume) aside() ([]string, error) {
 	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, asidePrefix) }), err
 }
 
-// asideRun is the ID of the run whose name something had that was set aside.
+// asideRun returns the ID of the run whose name an entry had before it was set aside.
 func asideRun(name string) string {
 	id := strings.TrimPrefix(name, asidePrefix)
 	if run, number, ok := strings.Cut(id, "."); ok && number != "" && strings.Trim(number, "0123456789") == "" {

@@ -12,7 +12,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/progress"
 )
 
-// commit makes all of it durable, and then visible. Once it has begun it is not cancelled.
+// commit makes the run durable, and then visible. Once it has begun, nothing cancels it.
 func (w *writer) commit(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	w.progress.Begin(progress.Sync, 0, 0)
@@ -43,8 +43,8 @@ func (w *writer) commit(ctx context.Context) error {
 	return errors.Join(w.volume.pointLatest(""), w.removeSuperseded(ctx))
 }
 
-// confirm reads back what has got its final name: some file systems in user space lose what is in a directory when
-// they rename it, without an error.
+// confirm reads back what has got its final name: some file systems in user space lose what is in a directory when they
+// rename it, without an error.
 func (w *writer) confirm() error {
 	run, err := w.runs.Sub(w.opts.Run)
 	if err != nil {
@@ -57,8 +57,8 @@ func (w *writer) confirm() error {
 	return w.checkTree(w.manifest.Tree)
 }
 
-// placeTree gives the partial tree its name, unless a good tree has it already. With ProveLinks, a tree that is not proven
-// to be intact is replaced by the new one, whose files are: that mends the runs that share a damaged tree.
+// placeTree gives the partial tree its name, unless a good tree has it already. With ProveLinks, a tree that is not
+// proven to be intact is replaced by the new one, whose files are: that mends the runs that share a damaged tree.
 func (w *writer) placeTree(ctx context.Context) error {
 	name := w.manifest.Tree
 	kind, err := w.trees.Kind(name)
@@ -101,7 +101,7 @@ func (w *writer) replaceInSteps(ctx context.Context, name string) error {
 	return errors.Join(w.trees.Sync(), w.trees.RemoveAll(ctx, hidden))
 }
 
-// checkTree proves the lists of a tree of the given name, and that it has files.
+// checkTree proves the lists of a tree, and that it has files.
 func (w *writer) checkTree(name string) error {
 	tree, err := w.trees.Sub(name)
 	if err != nil {

@@ -54,7 +54,7 @@ func (c *comparison) run(ctx context.Context) error {
 	return err
 }
 
-// scan lists what is stored, and reports at once what can be in no list.
+// scan lists what is stored, and reports at once what no list can hold.
 func (c *comparison) scan(ctx context.Context) (lists.Source, error) {
 	if c.root == nil {
 		return &lists.SliceSource{}, nil
@@ -72,7 +72,7 @@ func (c *comparison) scan(ctx context.Context) (lists.Source, error) {
 	return stored.List.Source(), nil
 }
 
-// pair merges what is listed with what is stored.
+// pair puts listed and stored entries side by side.
 func (c *comparison) pair(stored lists.Source, add func(check, int64) error) error {
 	followed := "" // the last directory that stands in the place of a symlink: what is below it is not the run's
 	for p, err := range lists.Merge(c.want, stored) {
@@ -98,7 +98,6 @@ func (c *comparison) pair(stored lists.Source, add func(check, int64) error) err
 	return nil
 }
 
-// worker looks for what is wrong with each entry.
 func (c *comparison) worker() (work func(context.Context, *check) error, done func()) {
 	h := dirfd.NewHasher(c.root)
 	h.Seen, h.Cold = c.seen, true
@@ -141,7 +140,7 @@ func isFollowed(want, got *lists.Entry) bool {
 	return want.Kind == lists.Symlink && got.Kind != lists.Symlink
 }
 
-// judgeFile returns empty strings for a file that is as it should be.
+// judgeFile returns empty strings for a good file.
 func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *lists.Entry) (is, should string) {
 	least, most := c.storedSizes(want)
 	if got.Size < least || got.Size > most {
@@ -177,7 +176,6 @@ func sizeRange(least, most int64) string {
 	return fmt.Sprintf("size %d to %d", least, most)
 }
 
-// collect takes the judged entries in order.
 func (c *comparison) collect(items []check) error {
 	for i := range items {
 		item := &items[i]
@@ -202,7 +200,7 @@ func (c *comparison) collect(items []check) error {
 	return nil
 }
 
-// noteLacking counts what is listed and not stored. Symlinks that the volume never had are in the manifest instead.
+// noteLacking counts an entry that is listed and not stored. The manifest tells of symlinks that the volume never had.
 func (c *comparison) noteLacking(item *check) {
 	if item.want == nil || item.want.Kind == lists.Symlink && c.info.Manifest.LinksOmitted {
 		return
@@ -210,7 +208,7 @@ func (c *comparison) noteLacking(item *check) {
 	c.lack(item.want)
 }
 
-// noteMetadata counts differences in what the storage may change; a restore takes it from the lists.
+// noteMetadata counts modes and times that differ: storage may change them, and a restore takes them from the lists.
 func (c *comparison) noteMetadata(want, got *lists.Entry) {
 	if want.ModTime.IsZero() || want.Kind != got.Kind {
 		return
@@ -236,15 +234,14 @@ func (c *comparison) tellMetadata() {
 	}
 }
 
-// lacking counts what is in the lists and may be missing in a copy of a volume: symlinks, and directories without files.
-// Tools for object stores know neither. That is no damage, since a restore makes both from the lists.
+// lacking counts what is in the lists and may be missing in a copy of a volume: symlinks, and directories without
+// files. Tools for object stores know neither. That is no damage, since a restore makes both from the lists.
 type lacking struct {
 	symlinks int64
 	dirs     int64
 	followed int64 // symlinks in whose place there is a file or a directory, as it is where a tool follows them
 }
 
-// lack counts a listed entry that is not stored.
 func (l *lacking) lack(want *lists.Entry) {
 	switch want.Kind {
 	case lists.Symlink:
@@ -254,7 +251,7 @@ func (l *lacking) lack(want *lists.Entry) {
 	}
 }
 
-// warning says what a part of the volume lacks; it is empty if that is nothing.
+// warning says what a part of the volume lacks; empty if it lacks nothing.
 func (l *lacking) warning(where string) string {
 	if *l == (lacking{}) {
 		return ""

@@ -51,8 +51,8 @@ func (v *Volume) freed(ctx context.Context, runs []string) (int64, error) {
 	return ofRuns + ofTrees, err
 }
 
-// unusedTrees returns the trees that only the given runs refer to, sorted. If there are runs whose tree is not known, it
-// returns one of them.
+// unusedTrees returns the trees that only the given runs refer to, sorted. If there are runs whose tree is not known,
+// it returns one of them.
 func (v *Volume) unusedTrees(but ...string) (trees []string, unknown string, err error) {
 	used, unknown, err := v.usedTrees(but...)
 	if err != nil {
@@ -63,7 +63,7 @@ func (v *Volume) unusedTrees(but ...string) (trees []string, unknown string, err
 	return trees, unknown, err
 }
 
-// soleBytes adds up the sizes of those files in the given directories whose hard links are all in these directories.
+// soleBytes adds up the sizes of the files whose hard links are all in the given directories.
 func (v *Volume) soleBytes(ctx context.Context, below string, names []string) (int64, error) {
 	if len(names) == 0 {
 		return 0, nil
@@ -77,8 +77,8 @@ func (v *Volume) soleBytes(ctx context.Context, below string, names []string) (i
 }
 
 // soleBytes is Volume.soleBytes in an open directory. A link to a file has the path in its tree that the file has in
-// the tree that it is linked from. So the directories are walked side by side, and the links of a file meet where
-// they are counted: what has to be kept is one directory of each at a time, and no inode of the rest.
+// the tree that it is linked from. So the directories are walked side by side, and the links of a file meet where they
+// are counted: what has to be kept is one directory of each at a time, and no inode of the rest.
 func soleBytes(ctx context.Context, parent *dirfd.Dir, names []string) (int64, error) {
 	w := &soleWalk{stack: dirfd.Stack{Root: parent}, buf: make([]byte, 32<<10)}
 	defer w.stack.Close()
@@ -97,7 +97,7 @@ type soleWalk struct {
 // fileID tells a file from others of whatever name.
 type fileID struct{ dev, ino uint64 }
 
-// walk adds up what is below directories that stand for the same path.
+// walk adds up the files below directories that have the same path in their trees.
 func (w *soleWalk) walk(ctx context.Context, dirs []string) error {
 	left := make(map[fileID]uint64) // links that were not seen, of files with several
 	below := make(map[string][]string)
@@ -160,8 +160,8 @@ func (w *soleWalk) file(st *unix.Stat_t, left map[fileID]uint64) {
 	}
 }
 
-// unlisted reports whether an error says that an entry has gone since it was listed, or may not be looked at: it does not
-// count.
+// unlisted reports whether an error says that an entry has gone since it was listed, or may not be looked at: it does
+// not count.
 func unlisted(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }

@@ -12,7 +12,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
-// foreignNames returns those names at the root that we would use for links, and that are something else.
+// foreignNames returns the names of our links at the root that something else has.
 func (v *Volume) foreignNames() ([]string, error) {
 	var foreign []string
 	kind, err := v.root.Kind(latestLink)
@@ -39,7 +39,7 @@ func (v *Volume) foreignNames() ([]string, error) {
 
 func viewTarget(name string) string { return latestLink + "/" + name }
 
-// pointLatest makes the links at the root lead to the newest complete run other than the given one, durably.
+// pointLatest durably makes the links at the root lead to the newest complete run other than the given one.
 func (v *Volume) pointLatest(except string) error {
 	runs, err := v.ownRuns()
 	if err != nil {
@@ -63,8 +63,8 @@ func (v *Volume) pointLatest(except string) error {
 	return v.root.Sync()
 }
 
-// Pointed returns the run that the link latest leads to, whatever its state, or nil. It differs from [Latest] if that run
-// was damaged since, or if a writer ended just before it set the link.
+// Pointed returns the run that the link latest leads to, whatever its state, or nil. It differs from [Latest] if that
+// run was damaged since, or if a writer ended just before it set the link.
 func (v *Volume) Pointed() (*RunInfo, error) {
 	id := v.pointer()
 	runs, err := v.ownRuns()
@@ -153,7 +153,7 @@ func (v *Volume) replaceLink(target, name string) (bool, error) {
 	return true, v.root.Rename(temporary, v.root, name)
 }
 
-// replaceFile puts a file in place of what has the name.
+// replaceFile puts a file in place of another.
 func (v *Volume) replaceFile(data []byte, name string) error {
 	old, err := v.root.ReadFile(name, maxManifest)
 	if err == nil && string(old) == string(data) {

@@ -10,8 +10,8 @@ import (
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
 
-// findInterrupted reads the manifest of an attempt that ended between its last writes and its last rename: its tree
-// may have its final name already, while no run refers to it.
+// findInterrupted reads the manifest of an attempt that ended between its last writes and its last rename: its tree may
+// have its final name already, while no run refers to it.
 func (w *writer) findInterrupted(context.Context) error {
 	m, _, err := w.volume.readManifest(w.partial())
 	if err == nil && m.Run == w.opts.Run && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) {
@@ -42,7 +42,7 @@ func (w *writer) removeLeftovers(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// orphans returns the trees that only interrupted runs refer to, of those that match.
+// orphans returns the trees that only matching leftovers of runs refer to.
 func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 	names, err := w.runs.Names()
 	if err != nil {
@@ -77,7 +77,7 @@ func isLeftover(name string) bool {
 	return strings.HasPrefix(name, partialPrefix) || strings.HasPrefix(name, removedPrefix)
 }
 
-// removeSuperseded removes the tree that an interrupted attempt of this run had finished, if it came to nothing.
+// removeSuperseded removes the tree that an interrupted attempt of this run had finished, if no run refers to it.
 func (w *writer) removeSuperseded(ctx context.Context) error {
 	if w.interrupted == nil {
 		return nil
@@ -92,8 +92,8 @@ func (w *writer) removeSuperseded(ctx context.Context) error {
 	return removeTree(ctx, w.trees, w.interrupted.Tree)
 }
 
-// putBack gives trees their names again that an interrupted run was about to replace: the runs that refer to them have
-// no other tree. If the tree of some run is not known, all of them come back.
+// putBack gives their names back to trees that an interrupted run was about to replace: the runs that refer to them
+// have no other tree. If the tree of some run is not known, all of them get their names back.
 func (v *Volume) putBack(trees *dirfd.Dir) error {
 	names, err := trees.Names()
 	if err != nil || !slices.ContainsFunc(names, isRemoved) {

@@ -45,7 +45,7 @@ func (v *Volume) lock(holder string) (*volumeLock, error) {
 	return l, nil
 }
 
-// name writes into the lock file who holds the lock, for the errors of other writers.
+// name writes the holder into the lock file, for the errors of other writers.
 func (l *volumeLock) name(holder string) error {
 	if err := l.file.Truncate(0); err != nil {
 		return err
@@ -56,8 +56,8 @@ func (l *volumeLock) name(holder string) error {
 
 // release gives up the lock.
 func (l *volumeLock) release() {
-	// None of the errors leaves the volume locked for longer than this process lives. Closing alone would not unlock
-	// it while a process that was just forked off has the file open.
+	// None of the errors leaves the volume locked for longer than this process lives. Closing alone would not unlock it
+	// while a process that was just forked off has the file open.
 	_ = l.name("")
 	_ = unix.Flock(int(l.file.Fd()), unix.LOCK_UN)
 	_ = l.file.Close()
@@ -86,8 +86,8 @@ func (l *runLock) release() error {
 	return f.Close()
 }
 
-// hold keeps a run from being removed. Where the file system has no locks it holds nothing. A run that is being
-// removed is an ErrRunNotFound.
+// hold keeps a run from being removed. Where the file system has no locks it holds nothing. A run that is being removed
+// is an ErrRunNotFound.
 func (v *Volume) hold(id string) (*runLock, error) {
 	f, err := v.openManifest(id, unix.O_RDONLY)
 	if err != nil {
@@ -102,7 +102,7 @@ func (v *Volume) hold(id string) (*runLock, error) {
 	return l, nil
 }
 
-// claim makes sure that nobody reads a run, and that nobody begins to until the lock is released.
+// claim makes sure that nobody reads a run, or begins to before the lock is released.
 func (v *Volume) claim(id string) (*runLock, error) {
 	f, err := v.openManifest(id, unix.O_RDWR) // NFS locks exclusively only what may be written to
 	if err != nil {

@@ -68,7 +68,7 @@ type Encryption struct {
 	Recipients []string `json:"recipients"` // age1..., sorted, without repetitions; not secret
 }
 
-// sameRecipients reports whether files of a run with the given encryption can be taken over.
+// sameRecipients reports whether a run with that encryption has the same recipients, so that its files can be linked.
 func sameRecipients(s *seal.Sealer, e *Encryption) bool {
 	if s == nil || e == nil {
 		return s == nil && e == nil
@@ -104,7 +104,6 @@ type Digests struct {
 	Files   string `json:"files,omitempty"` // trees/<tree>/SHA256SUMS
 }
 
-// lists returns the digests of the tree's lists.
 func (d Digests) lists() lists.Digests { return lists.Digests{MTREE: d.MTREE, Files: d.Files} }
 
 // SkippedEntry is an entry of the file storage that is neither file, directory nor symlink.
@@ -113,7 +112,6 @@ type SkippedEntry struct {
 	Type string `json:"type"` // fifo, socket, char, block or unknown
 }
 
-// encodeManifest returns the bytes of manifest.json.
 func encodeManifest(m *Manifest) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -25,11 +25,11 @@ type MendResult struct {
 	Warnings []string // what could not be looked at
 }
 
-// Mend replaces damaged files of other runs with the same file of a given run: one with the same path, content, mode and
-// mtime by both lists, which are proven first. The given run's file is proven before it takes the other's place by one
-// rename. Files that the run does not hold stay as they are, and so do encrypted ones: encrypting a file again makes
-// another file. It reads each file that the trees do not share. Errors
-// that callers may tell apart: UsageError, LockedError, ErrRunNotFound, IntegrityError, and ctx's.
+// Mend replaces damaged files of other runs with the same file of a given run: one with the same path, content, mode
+// and mtime by both lists, which are proven first. The given run's file is proven before it takes the other's place by
+// one rename. Files that the run does not hold stay as they are, and so do encrypted ones: encrypting a file again
+// makes another file. It reads each file that the trees do not share. Errors that callers may tell apart: UsageError,
+// LockedError, ErrRunNotFound, IntegrityError, and ctx's.
 func (v *Volume) Mend(ctx context.Context, opts MendOptions) (*MendResult, error) {
 	if err := validRunID(opts.Run); err != nil {
 		return nil, &UsageError{Err: fmt.Errorf("cannot mend from run %q: %w", opts.Run, err)}
@@ -107,7 +107,6 @@ type mender struct {
 	result    *MendResult
 }
 
-// tree mends one tree.
 func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (err error) {
 	dir, err := m.trees.Sub(name)
 	if err != nil {
@@ -148,7 +147,7 @@ func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (
 	return nil
 }
 
-// file mends one file, if it is damaged and the good run has it.
+// file mends one file, if it is damaged.
 func (m *mender) file(ctx context.Context, p *pair, want *lists.Entry) error {
 	size, shared, err := p.compare(want.Path)
 	if err != nil || shared {

@@ -38,7 +38,6 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	return objects, nil
 }
 
-// object reads one object of an open run.
 func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Object, error) {
 	data, err := run.ReadFile(s.Path, maxUnknownSize)
 	if err != nil {
@@ -67,7 +66,6 @@ func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Ob
 	return Object{Path: path, Data: data}, nil
 }
 
-// operatorObjects reads the objects of an unverified run.
 func (r *Run) operatorObjects() ([]Object, error) {
 	paths, err := r.volume.operatorObjects()
 	if err != nil {

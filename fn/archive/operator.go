@@ -65,7 +65,7 @@ func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem)
 	return data, nil
 }
 
-// verifyOperator reports what is evidently damaged.
+// verifyOperator reports what is missing, unreadable or empty.
 func (c *verifier) verifyOperator(ctx context.Context) error {
 	c.report.Warnings = append(c.report.Warnings, "written by APIManagerBackup: there are no digests to verify it by")
 	if want := c.opts.ManifestSHA256; want != "" {

@@ -15,9 +15,9 @@ const maxSequence = 1<<53 - 1
 const clockTolerance = time.Minute
 
 // compareRuns orders the runs of a volume by when they were committed: negative if a is older than b. It goes by the
-// sequence in their manifests, which no clock has a part in. Runs of format 1 have none: they are older than the others,
-// and have only their start times to go by, as have two writers that did not notice each other. Runs without a manifest
-// come first of all, and equals are ordered by ID.
+// sequence in their manifests, which no clock has a part in. Runs of format 1 have none: they are older than the
+// others, and have only their start times to go by, as have two writers that did not notice each other. Runs without a
+// manifest come first of all, and equals are ordered by ID.
 func compareRuns(a, b RunInfo) int {
 	return cmp.Or(
 		cmp.Compare(a.sequence(), b.sequence()),
@@ -28,7 +28,7 @@ func compareRuns(a, b RunInfo) int {
 
 func sortRuns(runs []RunInfo) { slices.SortFunc(runs, compareRuns) }
 
-// sequence is the place of a run in the order, 0 where that is not known. Of a newer format, it is all that is read.
+// sequence is the place of a run in the order, 0 if it is not known. It is all that is read of a newer format.
 func (r *RunInfo) sequence() int64 {
 	if r.Manifest != nil {
 		return r.Manifest.Sequence
@@ -39,7 +39,6 @@ func (r *RunInfo) sequence() int64 {
 	return 0
 }
 
-// nextSequence is the sequence of a run that is committed now.
 func nextSequence(runs []RunInfo) int64 {
 	last := int64(0)
 	for i := range runs {
@@ -48,8 +47,8 @@ func nextSequence(runs []RunInfo) int64 {
 	return min(last+1, maxSequence)
 }
 
-// datedAfter returns the complete runs whose start is after a time by more than the clocks of two nodes may differ. If
-// the time is the present, or the start of a run that was committed later, some clock is or was wrong.
+// datedAfter returns the complete runs that started after a time, by more than the clocks of two nodes may differ. If
+// the time is now, or the start of a run that was committed later, some clock is or was wrong.
 func datedAfter(runs []RunInfo, at time.Time) []RunInfo {
 	var after []RunInfo
 	for _, run := range runs {
@@ -60,7 +59,7 @@ func datedAfter(runs []RunInfo, at time.Time) []RunInfo {
 	return after
 }
 
-// clockWarning names earlier runs that are dated after one; it is empty if there are none.
+// clockWarning names earlier runs that are dated after a run; empty if there are none.
 func clockWarning(earlier []RunInfo, run string, start time.Time) string {
 	after := datedAfter(earlier, start)
 	if len(after) == 0 {

@@ -13,7 +13,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
-// findPrevious looks for the newest tree to link from, and finds out whether anything has changed since.
+// findPrevious looks for the newest tree to link from, and for changes since that tree.
 func (w *writer) findPrevious(ctx context.Context) error {
 	if w.scanned == nil {
 		return nil
@@ -103,8 +103,8 @@ func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
 	return same, err
 }
 
-// lacksLink reports whether a run has lost the link to its files, as in a copy of the volume by a tool without symlinks.
-// Its tree may lack other symlinks and empty directories too, and is built anew.
+// lacksLink reports whether a run has lost the link to its files, as in a copy of the volume by a tool without
+// symlinks. Its tree may lack other symlinks and empty directories too, and is built anew.
 func (w *writer) lacksLink(m *Manifest) (bool, error) {
 	if m.LinksOmitted || m == w.interrupted {
 		return false, nil
@@ -118,8 +118,8 @@ func (w *writer) lacksLink(m *Manifest) (bool, error) {
 	return kind != unix.S_IFLNK, err
 }
 
-// compare marks what of the scan the tree has, and returns true if it has all, and the extended attributes that are not
-// kept of the tree's files. What is doubtful is read.
+// compare marks the scanned entries that the tree has, and reads doubtful files. It returns true if the tree has all,
+// and the extended attributes that are not kept of its files.
 func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same bool, lost walk.Lost, err error) {
 	if same, lost, err = tree.Compare(w.scanned.List, previous); err != nil {
 		return false, lost, err
@@ -129,8 +129,8 @@ func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same boo
 	return same && unchanged, lost, err
 }
 
-// proveTree reports whether a tree that has all that was scanned is intact, to the last bit. Damaged files lose their
-// marks: they are copied into a new tree, and the others are linked into it.
+// proveTree reports whether a tree that has all scanned entries is intact, to the last bit. Damaged files lose their
+// marks: they are copied into a new tree, and the others are linked.
 func (w *writer) proveTree(ctx context.Context, previous *tree.Previous) (bool, error) {
 	shape := tree.Holds(ctx, w.treeOptions(previous))
 	if err := ctx.Err(); err != nil {
@@ -155,7 +155,6 @@ func (w *writer) share(shared bool, m *Manifest) {
 	w.manifest.Totals.LinkedFiles, w.manifest.Totals.LinkedBytes = count.Files, count.Bytes
 }
 
-// setTree puts the run's tree into the manifest.
 func (w *writer) setTree(digests lists.Digests, count walk.Counts) {
 	w.manifest.Digests.MTREE, w.manifest.Digests.Files = digests.MTREE, digests.Files
 	w.manifest.Tree = lists.TreeName(digests.MTREE, digests.Files)

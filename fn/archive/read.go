@@ -37,9 +37,9 @@ type Run struct {
 	files  *dirfd.Dir // nil where there is no file storage, and where a copy of it without files is
 }
 
-// OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError
-// for a run whose manifest or tree cannot be opened. Until it is closed, the run is not removed, where the file system
-// has locks.
+// OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError for
+// a run whose manifest or tree cannot be opened. Until it is closed, the run is not removed, where the file system has
+// locks.
 func (v *Volume) OpenRun(id string) (*Run, error) {
 	info, err := v.find(id)
 	if err != nil {
@@ -141,7 +141,7 @@ func (r *Run) entrySource(ctx context.Context) (source lists.Source, done func()
 	return r.openLists()
 }
 
-// openLists opens the lists of a verified run, to be proven by whoever reads them.
+// openLists opens the lists of a verified run, which prove themselves when they are read to the end.
 func (r *Run) openLists() (source lists.Source, done func(), err error) {
 	ls, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
 	if err != nil {
@@ -168,7 +168,6 @@ func (s *listSource) Next() (lists.Entry, error) {
 	return e, err
 }
 
-// scan lists the files of an unverified run.
 func (r *Run) scan(ctx context.Context) (*walk.Found, error) {
 	found, err := walk.Scan(ctx, r.files, walk.Options{Workers: runtime.GOMAXPROCS(0)})
 	if err == nil && len(found.Unreadable) > 0 {
@@ -178,8 +177,8 @@ func (r *Run) scan(ctx context.Context) (*walk.Found, error) {
 }
 
 // open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
-// io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read
-// to io.EOF. Errors are ErrNoIdentity and IntegrityError.
+// io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read to
+// io.EOF. Errors are ErrNoIdentity and IntegrityError.
 func (r *Run) open(e *Entry, identities []age.Identity, dirs *dirfd.Stack) (io.ReadCloser, error) {
 	if e.Kind != lists.File || !r.HasFiles() || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
@@ -258,7 +257,7 @@ func (v *verifiedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// prove returns io.EOF if all that was stored is what should be.
+// prove returns io.EOF if the stored bytes are what they should be.
 func (v *verifiedReader) prove() error {
 	if _, err := io.Copy(io.Discard, v.stored); err != nil {
 		return v.broken(err.Error(), "sha256:"+v.want.SHA256)

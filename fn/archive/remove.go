@@ -168,7 +168,7 @@ func (v *Volume) usedTrees(but ...string) (used map[string]bool, unknown string,
 	return used, unknown, v.useAside(used)
 }
 
-// useAside adds the trees of what was set aside, as far as they can be told: it may be a good run.
+// useAside adds the trees of entries that were set aside: each may be a good run.
 func (v *Volume) useAside(used map[string]bool) error {
 	names, err := v.aside()
 	for _, name := range names {

@@ -17,8 +17,8 @@ import (
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
-// Existing says what [Run.Restore] does with a directory that is not empty. What belongs to the file system at the
-// root of a volume (lost+found, .snapshot) does not count and is never touched.
+// Existing says what [Run.Restore] does with a directory that is not empty. What belongs to the file system at the root
+// of a volume (lost+found, .snapshot) does not count and is never touched.
 type Existing = refill.Existing
 
 // What becomes of a directory that is not empty.
@@ -108,8 +108,8 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 }
 
 // Compare compares a directory with the file storage of the run; no directory is the same as a run without one. It
-// writes nothing. The directory's own mode and mtime are not compared (they are a volume's), nor is the group's access that
-// a kubelet adds to the modes of a volume. Errors are as those of Restore.
+// writes nothing. The directory's own mode and mtime are not compared (they are a volume's), nor is the group's access
+// that a kubelet adds to the modes of a volume. Errors are as those of Restore.
 func (r *Run) Compare(ctx context.Context, dir string, opts RestoreOptions) (Comparison, error) {
 	root, err := dirfd.Open(dir)
 	if err != nil {
@@ -127,7 +127,6 @@ func (r *Run) Compare(ctx context.Context, dir string, opts RestoreOptions) (Com
 	return state, nil
 }
 
-// target prepares to compare or fill a directory.
 func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, error) {
 	fsync, err := isFUSE(root)
 	if err != nil {
@@ -197,13 +196,13 @@ func lockTarget(root *dirfd.Dir) (warning string, err error) {
 	return "", root.Fail("lock", "", err)
 }
 
-// unlockTarget lets others restore into the directory. Closing alone would not while a process that was just forked
-// off has the directory open.
+// unlockTarget lets others restore into the directory. Closing alone would not while a process that was just forked off
+// has the directory open.
 func unlockTarget(root *dirfd.Dir) {
 	_ = unix.Flock(root.FD, unix.LOCK_UN) // an error leaves it locked for no longer than it is open
 }
 
-// explainTarget turns an error into one that callers may tell apart.
+// explainTarget turns an error into one that callers can tell apart.
 func explainTarget(root *dirfd.Dir, err error) error {
 	if errors.Is(err, walk.ErrInside) {
 		return &UsageError{Err: err}

@@ -11,7 +11,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
-// available returns what the file system of a directory has left: no limit if the file system reports none.
+// available returns the room that the file system of a directory has left, no limit if the file system reports none.
 func available(d *dirfd.Dir) (dirfd.Room, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(d.FD, &st); err != nil {
@@ -43,7 +43,7 @@ func requireRoom(d *dirfd.Dir, need dirfd.Room) error {
 	return &NoSpaceError{NeededBytes: need.Bytes, AvailableBytes: left.Bytes, NeededInodes: need.Inodes, AvailableInodes: left.Inodes}
 }
 
-// explainFull turns the error of a write into a NoSpaceError if that is why it failed.
+// explainFull turns the error of a write into a NoSpaceError if the volume is full.
 func explainFull(d *dirfd.Dir, err error) error {
 	if _, known := errors.AsType[*NoSpaceError](err); known || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		return err
@@ -52,7 +52,7 @@ func explainFull(d *dirfd.Dir, err error) error {
 	return &NoSpaceError{AvailableBytes: left.Bytes, AvailableInodes: left.Inodes, Err: err}
 }
 
-// checkSpace fails if the volume has no room for the objects and what of the tree is still to be written.
+// checkSpace fails if the volume has no room for the objects and the missing part of the tree.
 func (w *writer) checkSpace(b *tree.Builder) error {
 	var need dirfd.Room
 	list := int64(0)
@@ -75,7 +75,7 @@ const (
 	pathLists = 3   // how often a path is listed: in MTREE, SHA256SUMS and the journal
 )
 
-// addMissing adds what of the tree is in neither the previous nor the partial tree.
+// addMissing adds the entries that neither the previous nor the partial tree has.
 func (w *writer) addMissing(need *dirfd.Room, b *tree.Builder) {
 	list := b.Entries.Count.Total() * listBytes
 	for e := range b.Missing() {

@@ -10,23 +10,21 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// Beside each tree lies a list of what its files' sources were when they were last found to hold what is stored, so
-// that the next run need not read them. It is no part of a backup: without it, more is read.
+// Beside each tree lies a list of stamps of its files' sources, from when they were last known to hold what is stored.
+// By it the next run need not read unchanged files. It is no part of a backup: without it, more is read.
 
 const newStampsName = dirfd.TemporaryPrefix + "stamps"
 
-// newStamps begins the list that takes the place of the tree's.
 func (w *writer) newStamps() *lists.StampsWriter {
 	w.stamps = lists.NewStampsWriter(w.trees, newStampsName)
 	return w.stamps
 }
 
-// openStamps opens the list of a tree.
 func (w *writer) openStamps(tree string) *lists.StampsReader {
 	return lists.OpenStamps(w.trees, stampsPrefix+tree, tree)
 }
 
-// storeStamps writes the list. That it cannot be written is no reason to make no backup.
+// storeStamps writes the list. A failure is a warning: the backup is good without it.
 func (w *writer) storeStamps(context.Context) error {
 	if w.stamps == nil && w.restamp && w.shared {
 		w.newStamps()
@@ -50,7 +48,6 @@ func (w *writer) storeStamps(context.Context) error {
 	return nil
 }
 
-// placeStamps gives the list its name.
 func (w *writer) placeStamps() {
 	if w.stamps != nil {
 		_ = w.trees.Rename(newStampsName, w.trees, stampsPrefix+w.manifest.Tree) // as in storeStamps

@@ -13,7 +13,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
-// write is Write under the lock. The steps are in the order that makes it safe to stop after each of them.
+// write is Write under the lock. In this order of the steps, it is safe to stop after each.
 func (w *writer) write(ctx context.Context) (result *Result, err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 	if err := w.open(); err != nil {
@@ -47,7 +47,7 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 	return &Result{Manifest: &w.manifest, ManifestSHA256: w.digest, TreeShared: w.shared}, nil
 }
 
-// alreadyComplete verifies the run if there is one of the ID. It returns nil if there is none.
+// alreadyComplete verifies the run if it is on the volume, else it returns nil.
 func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
 	info, err := w.volume.find(w.opts.Run)
 	if errors.Is(err, ErrRunNotFound) {
@@ -69,7 +69,7 @@ func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
 	return &Result{Manifest: info.Manifest, ManifestSHA256: info.ManifestSHA256, AlreadyComplete: true}, nil
 }
 
-// open opens the directories of runs and trees, and looks for what keeps the operator's view away.
+// open opens the directories of runs and trees, and warns if other entries have the names of the operator's view.
 func (w *writer) open() (err error) {
 	if w.fsync, err = isFUSE(w.volume.root); err != nil {
 		return err
@@ -98,7 +98,7 @@ func (w *writer) close() error {
 	return err
 }
 
-// warn adds a warning to the manifest.
+// warn adds a warning to the manifest, while there is room in it.
 func (w *writer) warn(message string) {
 	if message == "" {
 		return
@@ -116,7 +116,6 @@ func (w *writer) warn(message string) {
 
 func (w *writer) partial() string { return partialPrefix + w.opts.Run }
 
-// scanFiles lists the file storage.
 func (w *writer) scanFiles(ctx context.Context) error {
 	if w.opts.Files == "" {
 		return nil
@@ -230,7 +229,7 @@ func (w *writer) linkFiles(run *dirfd.Dir) error {
 	return run.Remove(storageName)
 }
 
-// filesTarget is what a run's link to the files of its tree says.
+// filesTarget is the target of a run's link to the files of its tree.
 func filesTarget(tree string) string {
 	return "../../" + treesDir + "/" + tree + "/" + lists.FilesDir
 }
@@ -289,7 +288,7 @@ func (w *writer) treeOptions(previous *tree.Previous) tree.Options {
 	}
 }
 
-// build builds a tree and puts the result into the manifest.
+// build builds the tree and puts the result into the manifest.
 func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 	b, err := tree.Resume(ctx, opts)
 	if err != nil {

@@ -54,8 +54,8 @@ func (r *VerifyReport) add(p Problem) {
 }
 
 // Verify recomputes every digest of a run, or of the newest one for [Latest]. It needs no key, writes nothing, and
-// reports all mismatches: an error means that it could not look. Errors are ErrRunNotFound, VersionError,
-// and ctx's. Of an unverified run it can only report what is evidently damaged.
+// reports all mismatches: an error means that it could not look. Errors are ErrRunNotFound, VersionError, and ctx's. Of
+// an unverified run it can only report what is evidently damaged.
 //
 // It sees what the storage returns now. It drops the pages of a file that the kernel has in memory before it reads the
 // file; pages that another process has mapped or is writing stay. The caches of a disk, an array or a file server are
@@ -157,7 +157,7 @@ func (c *verifier) verifyRun(ctx context.Context) error {
 	return cmp.run(ctx)
 }
 
-// runEntries returns what the directory of a run should hold. Sizes are not known: they are -1.
+// runEntries returns the entries that the directory of a run should hold. Their sizes are not known: -1.
 func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	m := info.Manifest
 	list, readErr := readRunSums(run, m.Digests.Objects)
@@ -180,7 +180,7 @@ func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	return entries, readErr
 }
 
-// readRunSums reads the list of a run. What it returns with an error is as far as it can be read.
+// readRunSums reads the list of a run. With an error it returns the lines before it.
 func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
 	f, err := run.OpenHashed(lists.SumsName)
 	if err != nil {
@@ -255,8 +255,8 @@ func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
 	}
 }
 
-// checkOrder returns warnings if the links at the root lead to another run than the newest, or if the start times of the
-// runs contradict their order.
+// checkOrder returns warnings if the links at the root lead to another run than the newest, or if the start times of
+// the runs contradict their order.
 func (v *Volume) checkOrder() (warnings []string, err error) {
 	runs, err := v.ownRuns()
 	sortRuns(runs)

@@ -24,8 +24,8 @@ type VerifyRunsOptions struct {
 // VerifyRuns verifies all runs of the volume as Verify does, and reads what they share once: a tree, and a file that
 // several trees link. A run that Expect names and that is not on the volume is reported as damaged, also when another
 // one is verified; one that is removed meanwhile is left out. No run is removed while it is read, where the file system
-// has locks. Of all runs, one of a newer format is not: its report has a warning. An error means that it could
-// not look; those are the ones of Verify.
+// has locks. Of all runs, one of a newer format is not: its report has a warning. An error means that it could not
+// look; those are the ones of Verify.
 //
 // The reports of all runs together list about 10000 problems, and at least 10 of each run.
 func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*VolumeReport, error) {
@@ -107,7 +107,6 @@ func treeOf(m *Manifest) sharedTree {
 	return sharedTree{name: m.Tree, encrypted: m.Encryption != nil, linksOmitted: m.LinksOmitted}
 }
 
-// begin reports how much there is to do.
 func (a *runsVerifier) begin(runs []RunInfo) {
 	files, bytes := int64(0), int64(0)
 	counted := make(map[sharedTree]bool)
@@ -151,7 +150,7 @@ func (v *Volume) isThere(info RunInfo) bool {
 	return info.State == Unverified || !errors.Is(errors.Join(err, run.Close()), fs.ErrNotExist)
 }
 
-// verify verifies one run, and its tree if no other run was seen to have it.
+// verify verifies one run, and its tree unless that was done for another run.
 func (a *runsVerifier) verify(ctx context.Context, info RunInfo) error {
 	c := &verifier{
 		volume:   a.volume,
@@ -206,7 +205,6 @@ func (c *verifier) proveManifest() error {
 	return nil
 }
 
-// tree returns what is wrong with the tree of a run.
 func (a *runsVerifier) tree(ctx context.Context, c verifier) (*VerifyReport, error) {
 	key := treeOf(c.info.Manifest)
 	if found := a.trees[key]; found != nil {
@@ -221,7 +219,6 @@ func (a *runsVerifier) tree(ctx context.Context, c verifier) (*VerifyReport, err
 	return found, nil
 }
 
-// merge adds what was found in the tree of a run.
 func (r *VerifyReport) merge(tree *VerifyReport) {
 	r.Files += tree.Files
 	r.Bytes += tree.Bytes
@@ -232,7 +229,7 @@ func (r *VerifyReport) merge(tree *VerifyReport) {
 	r.Warnings = append(r.Warnings, tree.Warnings...)
 }
 
-// tellMissing reports the runs that should be on the volume and are missing or replaced, as far as they were not read.
+// tellMissing reports expected runs that are missing, or were replaced and not read.
 func (a *runsVerifier) tellMissing(runs []RunInfo) {
 	for _, id := range slices.Sorted(maps.Keys(a.opts.Expect)) {
 		want := a.opts.Expect[id]

@@ -30,7 +30,8 @@ const (
 	ageSuffix     = ".age"
 )
 
-// Latest stands for the complete run that was committed last wherever a run ID is read; with none, for [UnverifiedRun] if there is one.
+// Latest stands for the complete run that was committed last wherever a run ID is read; with none, for [UnverifiedRun]
+// if there is one.
 const Latest = "latest"
 
 // UnverifiedRun is the ID of what the operator's APIManagerBackup wrote at the root of a volume. It has no manifest.
@@ -88,8 +89,8 @@ func (r *RunInfo) StartTime() time.Time {
 	return r.Manifest.StartTime
 }
 
-// Runs lists the runs of the volume, oldest first, in the order of compareRuns.
-// A damaged run is listed as Damaged, and is no error.
+// Runs lists the runs of the volume, oldest first, in the order of compareRuns. A damaged run is listed as Damaged, and
+// is no error.
 func (v *Volume) Runs() ([]RunInfo, error) {
 	runs, err := v.ownRuns()
 	if err != nil {
@@ -133,7 +134,7 @@ func (v *Volume) ownRuns() ([]RunInfo, error) {
 	return runs, err
 }
 
-// readRun tells of the run in a directory of that name.
+// readRun describes the run in a directory of that name.
 func (v *Volume) readRun(name string) RunInfo {
 	m, digest, err := v.readManifest(name)
 	if err == nil && m.Run != name {
@@ -149,10 +150,8 @@ func (v *Volume) readRun(name string) RunInfo {
 	return RunInfo{ID: name, State: state, Message: err.Error(), err: err}
 }
 
-// openTree opens the directory of a tree.
 func (v *Volume) openTree(name string) (*dirfd.Dir, error) { return v.root.Sub(treesDir + "/" + name) }
 
-// openRun opens the directory of a run.
 func (v *Volume) openRun(id string) (*dirfd.Dir, error) { return v.root.Sub(runsDir + "/" + id) }
 
 // readManifest reads the manifest in a directory below runs/, and its digest.
@@ -178,7 +177,7 @@ func (v *Volume) isOperators() (bool, error) {
 // viewNames returns the names at the root of a volume that APIManagerRestore reads.
 func viewNames() []string { return append(objectDirs(), storageName) }
 
-// find returns the run of an ID, or the newest one.
+// find returns the run of an ID, or the newest one for Latest.
 func (v *Volume) find(id string) (RunInfo, error) {
 	runs, err := v.Runs()
 	if err != nil {

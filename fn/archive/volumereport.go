@@ -53,7 +53,7 @@ func (e *DamagedRunsError) Error() string {
 // Unwrap returns the error of each run.
 func (e *DamagedRunsError) Unwrap() []error { return e.Damaged }
 
-// damaged reports whether a run is not what was written. What APIManagerBackup left never is: nobody knows what it wrote.
+// damaged reports whether a run is not what was written. Nobody knows that of one that APIManagerBackup wrote.
 func (r *VerifyReport) damaged() bool { return r.State != Unverified && len(r.Problems) > 0 }
 
 // Err returns a DamagedRunsError if runs are damaged.

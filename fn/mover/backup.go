@@ -93,7 +93,6 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 	return result, nil
 }
 
-// writeOptions says what is written.
 func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.Progress)) archive.WriteOptions {
 	source, cause := snapshot.Description.Source, snapshot.Description.Cause
 	return archive.WriteOptions{
@@ -112,7 +111,6 @@ func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.
 	}
 }
 
-// passOn turns the archive's progress into the job's.
 func passOn(progress func(job.Progress)) func(archive.Progress) {
 	return func(p archive.Progress) {
 		progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})

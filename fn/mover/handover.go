@@ -47,7 +47,7 @@ func pack(objects []checkedObject) []map[string][]byte {
 	return parts
 }
 
-// handOver stores the parts, and nothing in those that are left.
+// handOver stores the parts, and empties those that are left over.
 func handOver(ctx context.Context, h Handover, parts []map[string][]byte) error {
 	for i := range h.Parts() {
 		data := map[string][]byte{}

@@ -112,7 +112,6 @@ func resolve(volume *archive.Volume, run string) (string, error) {
 	return run, nil
 }
 
-// describe copies into the result what the manifest says.
 func (i *inspector) describe(info archive.RunInfo) {
 	i.result.Run, i.result.ManifestSHA256 = info.ID, info.ManifestSHA256
 	m := info.Manifest
@@ -125,7 +124,6 @@ func (i *inspector) describe(info archive.RunInfo) {
 	i.result.Warnings = append(i.result.Warnings, m.Warnings...)
 }
 
-// verify recomputes every digest.
 func (i *inspector) verify(ctx context.Context, volume *archive.Volume, info archive.RunInfo) error {
 	want := i.options.ManifestSHA256
 	if want == "" {
@@ -143,7 +141,6 @@ func (i *inspector) verify(ctx context.Context, volume *archive.Volume, info arc
 	return nil
 }
 
-// countFiles counts the entries of the file storage.
 func (i *inspector) countFiles(ctx context.Context, run *archive.Run) error {
 	storage := job.InspectedStorage{Stored: run.HasFiles()}
 	for e, err := range run.Entries(ctx) {

@@ -51,7 +51,9 @@ func (o *outage) Put(ctx context.Context, _ int, _ map[string][]byte) error { re
 // is made for the two minutes that are promised.
 func TestOutages(t *testing.T) {
 	calls := map[string]func(context.Context, *outage) error{
-		"Report":   func(ctx context.Context, o *outage) error { return report(ctx, o, "r1", job.KeyResult, job.Result{}, nil) },
+		"Report": func(ctx context.Context, o *outage) error {
+			return report(ctx, o, "r1", job.KeyResult, job.Result{}, nil)
+		},
 		"HandOver": func(ctx context.Context, o *outage) error { return handOver(ctx, o, []map[string][]byte{{}}) },
 		"Begun": func(ctx context.Context, o *outage) error {
 			_, err := witnessOf("r1", Env{Reporter: o}).Begun(ctx)

@@ -52,7 +52,6 @@ func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, no
 // newestWithFiles is the reason why a run stays that no rule of the policy keeps.
 const newestWithFiles = "newest with the file storage"
 
-// policyOf reads the policy of a command line.
 func policyOf(r job.Retention) (retention.Policy, error) {
 	location, err := timezone.Load(r.TimeZone)
 	if err != nil {
@@ -215,7 +214,7 @@ func goingOf(decisions []retention.Decision) []string {
 	return ids
 }
 
-// remove removes a run. It returns false if trying others is of no use.
+// remove removes a run. It returns false if there is no use in trying others.
 func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
 	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.RemoveResult, error) {
 		return p.volume.Remove(ctx, archive.RemoveOptions{Run: run, Holder: p.env.Hostname})

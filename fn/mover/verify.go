@@ -33,7 +33,6 @@ func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification
 	return result, report(ctx, env.Reporter, o.Run, job.KeyVerification, result, err)
 }
 
-// verifyRuns reads what the options name.
 func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Progress)) (*archive.VolumeReport, error) {
 	volume, err := archive.OpenVolume(o.Volume)
 	if err != nil {
@@ -81,7 +80,7 @@ func expected(runs []archive.RunInfo, o job.VerifyOptions) map[string]string {
 	return expect
 }
 
-// denied makes a permission error one of reading: here, nothing is written.
+// denied turns a permission error into one of reading, since nothing is written here.
 func denied(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return &failure{v1alpha1.ReasonUnreadable, err}
@@ -89,7 +88,6 @@ func denied(err error) error {
 	return err
 }
 
-// describeDamage puts what was found into the report.
 func describeDamage(result *job.Verification, found *archive.VolumeReport) {
 	result.Runs, result.Files, result.Bytes = found.Verified, found.Files, found.Bytes
 	if damaged, ok := errors.AsType[*archive.DamagedRunsError](found.Err()); ok {

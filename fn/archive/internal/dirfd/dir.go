@@ -1,5 +1,5 @@
-// Package dirfd reaches into directories by descriptors: what is below one is named by single path elements and never
-// followed, so that nothing in a directory that somebody else may have written leads out of it, and nothing blocks.
+// Package dirfd reaches into directories by descriptors. It never follows a symlink below one, so nothing in a
+// directory that somebody else may have written leads out of it, and nothing blocks.
 package dirfd
 
 import (
@@ -126,7 +126,7 @@ func (d *Dir) Kind(name string) (uint32, error) {
 	return st.Mode & unix.S_IFMT, d.Fail("lstat", name, err)
 }
 
-// openRegular opens a regular file of an open directory, and tells what the entry is as far as it can be opened.
+// openRegular opens a regular file of an open directory. If an entry was opened, st describes it, even with an error.
 func openRegular(dir int, name string, flags int, perm uint32) (fd int, st unix.Stat_t, err error) {
 	if fd, err = OpenAt(dir, name, flags, perm); err != nil {
 		return -1, st, err
@@ -257,7 +257,8 @@ func (d *Dir) Rename(name string, to *Dir, newName string) error {
 	return d.Fail("rename", name, unix.Renameat(d.FD, name, to.FD, newName))
 }
 
-// Exchange swaps two entries of the directory in one step, so that neither name is ever missing. Not all file systems can.
+// Exchange swaps two entries of the directory in one step, so that neither name is ever missing. Not all file systems
+// can.
 func (d *Dir) Exchange(a, b string) error {
 	return d.Fail("exchange", a, unix.Renameat2(d.FD, a, d.FD, b, unix.RENAME_EXCHANGE))
 }

@@ -17,16 +17,16 @@ const hashBuffer = 64 << 10
 
 // Hasher computes the digests of stored files below a directory. It is for one goroutine.
 type Hasher struct {
-	Seen *Seen // what other hashers of the volume have read already; nil: nothing
-	Cold bool  // read from the disk what the kernel has in memory, as far as it lets go of it
+	Seen *Seen // what other hashers of the volume have read; nil: nothing
+	Cold bool  // drop the pages that the kernel has of a file, where it can, so that the disk is read
 
 	Dirs *Stack // of the directory
 	hash hash.Hash
 	buf  []byte
 }
 
-// Prove returns the digest of a regular file of at most size bytes, which should be the given one. If what is known of
-// the file is another one, it is read all the same: there are file systems whose inodes have no numbers of their own.
+// Prove returns the digest of a regular file of at most size bytes, which should be want. If Seen knows another digest,
+// Prove reads the file all the same: on some file systems two files may have one inode number.
 func (h *Hasher) Prove(ctx context.Context, path string, size int64, want string) (string, error) {
 	digest, err := h.Digest(ctx, path, size)
 	if err != nil || digest == want || h.Seen == nil || !h.Seen.doubt() {
@@ -67,7 +67,7 @@ func (h *Hasher) Digest(ctx context.Context, path string, size int64) (string, e
 	return digest, err
 }
 
-// open opens and reads a file of an open directory. It also tells what the file is, as far as it could be opened.
+// open opens and reads a file of an open directory. The result describes the file even with an error, if it was opened.
 func (h *Hasher) open(ctx context.Context, fd int, name, path string, size int64) (string, unix.Stat_t, error) {
 	in, st, err := openRegular(fd, name, unix.O_RDONLY, 0)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NameList holds the names in a directory, one after the other, so that a million of them are not a million allocations.
+// NameList holds the names in a directory, one after the other, so that a million of them are not a million
+// allocations.
 type NameList struct {
 	bytes []byte
 	spans []span
@@ -35,7 +36,7 @@ func (n *NameList) Read(fd int, buf []byte) error {
 
 var errDirent = errors.New("malformed or too large directory")
 
-// add takes the names out of what getdents64(2) returned: records of inode, offset, length, type and name.
+// add takes the names from the records of getdents64(2): inode, offset, length, type and name.
 func (n *NameList) add(dirents []byte) error {
 	const lengthAt, nameAt = 16, 19
 	for len(dirents) > 0 {

@@ -16,7 +16,7 @@ func Unsupported(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS)
 }
 
-// HoldsSymlinks finds out if the file system has symlinks.
+// HoldsSymlinks reports whether the file system has symlinks, by making one.
 func (d *Dir) HoldsSymlinks() (bool, error) {
 	if err := d.Remove(probeName); err != nil {
 		return false, err
@@ -28,7 +28,7 @@ func (d *Dir) HoldsSymlinks() (bool, error) {
 	return true, errors.Join(err, d.Remove(probeName))
 }
 
-// HoldsHardLinks finds out if the file system has hard links.
+// HoldsHardLinks reports whether the file system has hard links, by making one.
 func (d *Dir) HoldsHardLinks() (bool, error) {
 	const second = probeName + "-link"
 	if err := errors.Join(d.Remove(probeName), d.Remove(second)); err != nil {
@@ -47,7 +47,7 @@ func (d *Dir) HoldsHardLinks() (bool, error) {
 // Room is what files take on a volume, or what a volume has left for an unprivileged writer.
 type Room struct{ Bytes, Inodes uint64 }
 
-// BlockSize is what the size of a file is rounded up to. What file systems over a network tell of their blocks is how
+// BlockSize is what the size of a file is rounded up to. File systems over a network report as their block size how
 // much they transfer at a time, up to megabytes.
 const BlockSize = 4096
 

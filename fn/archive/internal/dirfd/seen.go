@@ -13,8 +13,8 @@ const (
 	maxDoubts   = 1000   // files that are read again
 )
 
-// Seen remembers the digests of files with several hard links, so that each is read once under all of its names. It
-// forgets a file that was asked for as often as it has names: about 70 bytes are kept for each that still has others.
+// Seen remembers the digests of files with several hard links, so that each is read once, whatever its names. It keeps
+// about 70 bytes for a file until it was asked for under all of them.
 type Seen struct {
 	mu      sync.Mutex
 	digests map[inode]seenFile

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stack opens the directories below a root one after another and keeps those above the last one open, so that a
-// walk in order opens each about once. It never follows a symlink. It is for one goroutine.
+// Stack opens the directories below a root one after another and keeps those above the last one open, so that a walk in
+// order opens each about once. It never follows a symlink. It is for one goroutine.
 type Stack struct {
 	Root  *Dir
 	Flags int // O_RDONLY to list directories, O_PATH to reach into them

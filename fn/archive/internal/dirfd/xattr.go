@@ -37,5 +37,5 @@ func (d *Dir) XattrSize(name, attribute string) int {
 	return n
 }
 
-// procPath is a path of an entry for calls that take no descriptor of its directory, and do not follow it.
+// procPath returns a path of an entry, for system calls that take no descriptor and do not follow symlinks.
 func (d *Dir) procPath(name string) string { return "/proc/self/fd/" + strconv.Itoa(d.FD) + "/" + name }

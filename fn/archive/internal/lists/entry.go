@@ -27,8 +27,8 @@ type Entry struct {
 	Link    string    // target of a symlink; "" for others
 	SHA256  string    // 64 hex digits: the digest of a file's stored bytes; "" for others, and when only scanned
 	Xattrs  []Xattr   // of files and directories, sorted by name; nil when only scanned
-	Stamp   uint64    // of a scanned file, what tells that it was not written to since; 0: nothing does
-	Lost    string    // of a file that is stored, the names of its attributes that are not kept, for messages
+	Stamp   uint64    // of a scanned file: if it is still the same, the file was not written to; 0: not known
+	Lost    string    // of a stored file, the names of the attributes that are not kept, for messages
 }
 
 // SameMeta reports whether all but the digest of two entries of one path is the same.

@@ -77,7 +77,7 @@ func parseMTREEPath(b []byte) (Entry, error) {
 	return Entry{Path: path}, nil
 }
 
-// setKeyword sets what a keyword tells. Repeated and missing keywords show in the canonical form.
+// setKeyword sets the value of a keyword. The canonical form shows repeated and missing keywords.
 func (e *Entry) setKeyword(key, value string) (err error) {
 	switch key {
 	case "type":

@@ -1,5 +1,5 @@
-// Package lists is the text that describes a tree: MTREE, which tells of its entries, and SHA256SUMS, which tells of
-// the bytes of its files. Both have one canonical form and one order, in which they are written and read as streams.
+// Package lists is the text that describes a tree: MTREE its entries, SHA256SUMS the bytes of its files. Both have one
+// canonical form and one order, in which they are written and read as streams.
 package lists
 
 import (
@@ -15,7 +15,7 @@ import (
 const (
 	FilesDir  = "files"
 	MTREEName = "MTREE"
-	// XattrsName is after all files in the order of the lists, so that what is listed of them can be written in one pass.
+	// XattrsName comes after all files in the order of the lists, so its digest can be written in the same pass.
 	XattrsName = "files.xattrs"
 	SumsName   = "SHA256SUMS" // also in the directory of a run
 )
@@ -107,7 +107,7 @@ func (l *Reader) Next() (Entry, error) {
 	return e, nil
 }
 
-// finish returns io.EOF if the digests are over too and all lists are what they should be.
+// finish returns io.EOF if the digests end too, and all lists are proven.
 func (l *Reader) finish() error {
 	s, err := l.digests.Next()
 	xattrs := ""

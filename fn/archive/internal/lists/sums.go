@@ -16,8 +16,8 @@ type Sum struct {
 	Path   string // relative to the directory of the list
 }
 
-// AppendSum appends a line as coreutils' sha256sum writes it: with a backslash, a line feed or a carriage return in
-// the path, the line begins with a backslash and those are escaped.
+// AppendSum appends a line as coreutils' sha256sum writes it: with a backslash, a line feed or a carriage return in the
+// path, the line begins with a backslash and those are escaped.
 func AppendSum(b []byte, s Sum) []byte {
 	escaped := strings.ContainsAny(s.Path, "\\\n\r")
 	if escaped {

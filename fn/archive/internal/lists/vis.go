@@ -4,8 +4,8 @@ import "errors"
 
 var errVis = errors.New("malformed escape")
 
-// appendVis appends s in the octal style of vis(3). What is not escaped means nothing to any reader of mtree(5):
-// no space, no glob character, no comment, no equals sign.
+// appendVis appends s in the octal style of vis(3). What is not escaped means nothing to any reader of mtree(5): no
+// space, no glob character, no comment, no equals sign.
 func appendVis(b []byte, s string) []byte {
 	for i := range len(s) {
 		c := s[i]

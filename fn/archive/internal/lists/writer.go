@@ -73,7 +73,6 @@ func (l *Writer) Add(e *Entry) error {
 	return err
 }
 
-// addXattrs lists the extended attributes of an entry.
 func (l *Writer) addXattrs(e *Entry) (err error) {
 	if l.xattr == nil {
 		if l.xattr, err = l.tree.Create(XattrsName); err != nil {

@@ -26,7 +26,6 @@ const (
 	ACLDefault = "system.posix_acl_default"
 )
 
-// xattrOf returns the value of an attribute.
 func xattrOf(xattrs []Xattr, name string) (value string, ok bool) {
 	for _, x := range xattrs {
 		if x.Name == name {
@@ -42,9 +41,10 @@ func (e *Entry) HasXattr(name string) bool {
 	return ok
 }
 
-// Narrow returns a mode that gives nobody more than the access control list of an entry does, for where the list is not
-// set. Whom the list names is then one of the owning group or of the others, so that these get no more than all whom it
-// names; and what stat(2) tells of the group is the mask, the most that anybody may have whom the list names.
+// Narrow returns a mode that gives nobody more than the access control list of an entry, for a place where the list is
+// not set. There, the users and groups that the list names count as the owning group or as others, so these get only
+// rights that all named ones have. The group bits of stat(2) are of no use: they are the mask, the most that anybody
+// named may have.
 func Narrow(mode uint32, xattrs []Xattr) uint32 {
 	text, ok := xattrOf(xattrs, ACLAccess)
 	if !ok {
@@ -57,7 +57,7 @@ func Narrow(mode uint32, xattrs []Xattr) uint32 {
 	return mode &^ (^(acl.group&acl.users)&7<<3 | ^(acl.users&acl.groups)&7)
 }
 
-// StatMode is the mode that stat(2) tells of an entry whose access control list is set.
+// StatMode is the mode that stat(2) shows of an entry whose access control list is set.
 func (e *Entry) StatMode() uint32 {
 	text, _ := xattrOf(e.Xattrs, ACLAccess)
 	if acl, ok := parseACL(text); ok {
@@ -131,7 +131,6 @@ const (
 	maxXattrs = 256 << 10
 )
 
-// appendXattrs appends the lines of an entry.
 func appendXattrs(b []byte, e *Entry) []byte {
 	b = append(appendVis(append(b, xattrFile...), e.Path), '\n')
 	for _, x := range e.Xattrs {
@@ -193,7 +192,7 @@ func (r *XattrsReader) advance() error {
 	return fmt.Errorf("line %d: no attributes, or too many", r.lines.n)
 }
 
-// size is what counts towards maxXattrs.
+// size is what an attribute counts towards maxXattrs.
 func (x *Xattr) size() int { return len(x.Name) + len(x.Value) }
 
 // Fits reports whether one more attribute has room beside others.
@@ -282,8 +281,8 @@ func (r *XattrsReader) Prove(want string) error {
 	return r.file.Prove(XattrsName, want)
 }
 
-// XattrsDigest returns what the last line of a tree's SHA256SUMS tells of the list; empty: there is none. The line is
-// not proven by that.
+// XattrsDigest returns the digest of the list by the last line of a tree's SHA256SUMS, which it does not prove; empty
+// without such a line.
 func XattrsDigest(tree *dirfd.Dir) (string, error) {
 	f, err := tree.Open(SumsName)
 	if err != nil {

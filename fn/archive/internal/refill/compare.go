@@ -28,7 +28,7 @@ type difference struct{ path, why string }
 
 func (d *difference) Error() string { return d.path + " " + d.why }
 
-// compare returns the first difference that it finds; nil: there is none.
+// compare returns the first difference that it finds, or nil.
 func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) {
 	files := t.result.Entries
 	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}

@@ -22,7 +22,7 @@ type item struct {
 	written bool
 }
 
-// fill makes the entries of the run, directories with modes that let their files be made.
+// fill makes the entries of the run. Directories have a mode that lets their files be made.
 func (t *Target) fill(ctx context.Context) error {
 	count := t.result.Entries
 	t.Progress.Begin(progress.FileStorage, count.Files, count.Bytes)
@@ -64,7 +64,7 @@ func (t *Target) produce(ctx context.Context, add func(item, int64) error) error
 	})
 }
 
-// makeDir makes a directory, in place of what is there if need be.
+// makeDir makes a directory, if need be in place of another entry.
 func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p lists.Pair) error {
 	parent, name, err := dirs.Parent(p.Want.Path)
 	if err != nil {
@@ -109,7 +109,7 @@ func dropDefaultList(parent *dirfd.Dir, name string) error {
 	return err
 }
 
-// taken explains why a name that was free is not: on a volume that ignores case another entry may have it.
+// taken explains EEXIST for a name that was free: on a volume that ignores case, another entry may have it.
 func taken(err error) error {
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("another entry has that name on this volume: %w", err)
@@ -117,7 +117,6 @@ func taken(err error) error {
 	return err
 }
 
-// collect counts what was done.
 func (t *Target) collect(items []item) error {
 	var done walk.Counts
 	for i := range items {
@@ -130,8 +129,8 @@ func (t *Target) collect(items []item) error {
 	return nil
 }
 
-// removeLeftovers removes what interrupted tries left, of other runs too: without their markers, which go as well, nothing
-// would tell them from data.
+// removeLeftovers removes the files that interrupted tries left, those of other runs too: their markers go as well, and
+// without a marker nothing would tell such a file from data.
 func (t *Target) removeLeftovers(ctx context.Context) error {
 	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
 	defer dirs.Close()
@@ -146,7 +145,6 @@ func (t *Target) removeLeftovers(ctx context.Context) error {
 	return nil
 }
 
-// removeForeign removes what is not of the run.
 func (t *Target) removeForeign(ctx context.Context) error {
 	for {
 		if err := t.rescan(ctx); err != nil {

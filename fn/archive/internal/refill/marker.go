@@ -38,7 +38,7 @@ func newMarker(s Source) marker {
 	}
 }
 
-// isAt reports whether the marker of the very same run is there.
+// isAt reports whether the marker of this very run is there.
 func (m marker) isAt(root *dirfd.Dir) (bool, error) {
 	const limit = 4 << 10
 	data, err := root.ReadFile(m.name, limit)

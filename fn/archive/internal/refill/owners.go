@@ -36,8 +36,8 @@ func newOwners(volumeGroup uint32) *owners {
 // isOurs reports whether a user's entries are this process's to change.
 func (o *owners) isOurs(uid uint32) bool { return uid == o.uid || o.uid == 0 }
 
-// give gives an entry that belongs to uid and gid to its recorded owners, else to the volume's group. It returns whom
-// it belongs to then.
+// give gives an entry that belongs to uid and gid to its recorded owners, else to the volume's group. It returns the
+// owners that the entry has then.
 func (o *owners) give(dir int, name string, want *lists.Entry, uid, gid uint32) (newUID, newGID uint32, changed bool) {
 	if uid == want.UID && gid == want.GID {
 		return uid, gid, false
@@ -82,7 +82,7 @@ type refused struct {
 	kept walk.Lost // access control lists that the run has not
 }
 
-// attributes counts an entry, of which some extended attributes could not be set and some access control lists not removed.
+// attributes counts an entry if some extended attributes could not be set, or some access control lists not removed.
 func (r *refused) attributes(path string, lost, kept []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -45,7 +45,7 @@ func (t *Target) merge(ctx context.Context, yield func(lists.Pair) error) error 
 	return nil
 }
 
-// makePlan compares without reading a file.
+// makePlan compares names, kinds and sizes, and reads no file.
 func (t *Target) makePlan(ctx context.Context) error {
 	t.plan = plan{empty: true}
 	specials := make(map[string]bool, len(t.specials))
@@ -72,7 +72,6 @@ func (t *Target) makePlan(ctx context.Context) error {
 	return nil
 }
 
-// addForeign notes an entry that the run does not have.
 func (t *Target) addForeign(got *lists.Entry) {
 	if got.Path == "." {
 		return
@@ -89,7 +88,6 @@ func (t *Target) addForeign(got *lists.Entry) {
 	}
 }
 
-// addWanted notes an entry of the run.
 func (t *Target) addWanted(p lists.Pair) error {
 	if p.Want.Path == "." {
 		t.root = *p.Want
@@ -116,15 +114,14 @@ func (t *Target) addWanted(p lists.Pair) error {
 	return nil
 }
 
-// isMarkerToBe reports whether a leftover may be of a try that was killed while it wrote its marker: no data was written
-// then.
-// Where data was, it has a marker beside it.
+// isMarkerToBe reports whether a leftover may be of a try that was killed while it wrote its marker: such a try wrote
+// no data. Data has a marker beside it.
 func isMarkerToBe(e *lists.Entry) bool {
 	dir, name := dirfd.Split(e.Path)
 	return dir == "." && temporaryName.MatchString(name)
 }
 
-// isLeftover reports whether a name is one that only an interrupted try leaves.
+// isLeftover reports whether only an interrupted try leaves an entry of that name.
 func isLeftover(e *lists.Entry) bool {
 	dir, name := dirfd.Split(e.Path)
 	return e.Kind == lists.File && (temporaryName.MatchString(name) || dir == "." && markerName.MatchString(name))

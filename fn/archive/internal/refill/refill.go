@@ -124,7 +124,6 @@ func (t *Target) scan(ctx context.Context) (err error) {
 	return t.makePlan(ctx)
 }
 
-// rescan lists the directory.
 func (t *Target) rescan(ctx context.Context) (err error) {
 	t.found, err = walk.Scan(ctx, t.Root, walk.Options{Workers: t.Workers, Source: true, Outside: t.Outside})
 	if err != nil {
@@ -198,7 +197,7 @@ func (t *Target) Refill(ctx context.Context, existing Existing) (*Result, error)
 	return &t.result, t.finish(ctx)
 }
 
-// judge decides if the directory may be written to. It returns true if there is nothing to write.
+// judge returns an error if the directory may not be written to, and true if there is nothing to write.
 func (t *Target) judge(ctx context.Context, existing Existing) (done bool, err error) {
 	careful := existing == Fail || existing == Skip
 	switch {
@@ -227,7 +226,7 @@ func (t *Target) notEmpty(path, why string) error {
 	return &NotEmptyError{Dir: t.Root.Path, Path: lists.Escape(path), Why: why}
 }
 
-// prepare finds what would make the refill fail, before anything is written, and writes the marker.
+// prepare looks for reasons to fail before anything is written, and then writes the marker.
 func (t *Target) prepare(ctx context.Context) error {
 	if first := t.plan.firstFile; first != nil {
 		opener := t.Source.Opener()
@@ -250,7 +249,7 @@ func (t *Target) prepare(ctx context.Context) error {
 	return t.removeLeftovers(ctx)
 }
 
-// finish makes all durable, directories with their modes and times, and then removes the marker.
+// finish gives the directories their modes and times, makes all durable, and then removes the marker.
 func (t *Target) finish(ctx context.Context) error {
 	if err := t.finishDirs(ctx); err != nil {
 		return err

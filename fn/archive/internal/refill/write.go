@@ -91,7 +91,7 @@ func (w *writer) touchUp(dir int, name string, it *item) (bool, error) {
 	return true, w.t.refused.note(err)
 }
 
-// settle gives an entry, which is as got tells, its owner, mode and time.
+// settle gives an entry its owner, mode and time; got is what the entry has.
 func (t *Target) settle(dir int, name string, want, got *lists.Entry) (changed bool, err error) {
 	uid, gid, changed := t.owners.give(dir, name, want, got.UID, got.GID)
 	mode := want.Mode
@@ -177,7 +177,6 @@ func (w *writer) symlink(dir int, want *lists.Entry) error {
 	return w.t.refused.note(dirfd.SetTime(dir, w.temporary, want.ModTime))
 }
 
-// file writes a file and proves it.
 func (w *writer) file(ctx context.Context, dir int, want *lists.Entry) (err error) {
 	in, err := w.opener.Open(want)
 	if err != nil {
@@ -195,7 +194,7 @@ func (w *writer) file(ctx context.Context, dir int, want *lists.Entry) (err erro
 	return w.complete(dir, out, want)
 }
 
-// copy copies all that the reader has. Its io.EOF says that it was proven.
+// copy copies a file to its end. The reader returns io.EOF only for a proven file.
 func (w *writer) copy(ctx context.Context, out int, in io.Reader) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -214,7 +213,7 @@ func (w *writer) copy(ctx context.Context, out int, in io.Reader) error {
 	}
 }
 
-// complete gives a file that is written its owner, mode and time.
+// complete gives a written file its owner, mode and time.
 func (w *writer) complete(dir, out int, want *lists.Entry) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(out, &st); err != nil {

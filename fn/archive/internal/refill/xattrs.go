@@ -21,8 +21,9 @@ func hasXattrs(dir *dirfd.Dir, name string, want *lists.Entry) bool {
 	return len(foreignLists(dir, name, want, nil)) == 0
 }
 
-// foreignLists returns the names of the access control lists that an entry has and its source had not: it inherited
-// them, or it was there. Those in lost cannot be set. The root keeps its volume's.
+// foreignLists returns the names of the access control lists that an entry has and its source did not have: inherited
+// ones, and those of an entry that was there before. Lists in lost count too: they could not be set. The root keeps the
+// lists of its volume.
 func foreignLists(dir *dirfd.Dir, name string, want *lists.Entry, lost []string) (foreign []string) {
 	candidates := []string{lists.ACLAccess, lists.ACLDefault}
 	switch {
@@ -47,8 +48,8 @@ func hasList(dir *dirfd.Dir, name, list string) bool {
 }
 
 // giveXattrs gives an entry the extended attributes of its source, and no other access control list. The entry has its
-// mode already: where its list cannot be set, the mode gives nobody more than the list did. What cannot be set is told,
-// and what cannot be removed; only a broken disk is an error.
+// mode already: where its list cannot be set, the mode gives nobody more than the list did. Warnings name attributes
+// that cannot be set or removed; only a broken disk is an error.
 func (t *Target) giveXattrs(dir *dirfd.Dir, name string, want *lists.Entry) error {
 	var lost []string
 	for _, x := range want.Xattrs {
@@ -74,7 +75,7 @@ func (t *Target) giveXattrs(dir *dirfd.Dir, name string, want *lists.Entry) erro
 	return nil
 }
 
-// mayNotRemove reports whether an error says that a list stays, and nothing worse.
+// mayNotRemove reports whether an error says that a list stays, and no more.
 func mayNotRemove(err error) bool {
 	return dirfd.Unsupported(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES)
 }

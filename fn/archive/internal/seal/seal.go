@@ -95,7 +95,8 @@ func (s *Sealer) Seal(data []byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Open returns a reader of the plaintext of an age stream. ErrNoIdentity (wrapped) tells that none of the identities fits.
+// Open returns a reader of the plaintext of an age stream. ErrNoIdentity (wrapped) tells that none of the identities
+// fits.
 func Open(r io.Reader, identities []age.Identity) (io.Reader, error) {
 	if len(identities) == 0 {
 		return nil, ErrNoIdentity

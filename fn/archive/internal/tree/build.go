@@ -176,7 +176,6 @@ func (b *Builder) fill(ctx context.Context) (err error) {
 // errEnough ends the building of a tree that will not be complete.
 var errEnough = errors.New("enough unreadable files")
 
-// collect takes finished entries in order.
 func (b *Builder) collect(items []item) error {
 	files, bytes := int64(0), int64(0)
 	for i := range items {
@@ -192,7 +191,6 @@ func (b *Builder) collect(items []item) error {
 	return b.journal.out.Flush()
 }
 
-// record lists one finished entry.
 func (b *Builder) record(it *item) error {
 	if it.warning != "" {
 		b.Warn(it.warning)
@@ -253,7 +251,7 @@ func (b *Builder) finishDirs(ctx context.Context) error {
 	return nil
 }
 
-// finish completes the lists and tells what is worth telling.
+// finish completes the lists and warns of what the tree lacks.
 func (b *Builder) finish(ctx context.Context) (*Result, error) {
 	var err error
 	if b.result.Digests, err = b.lists.Finish(); err != nil {

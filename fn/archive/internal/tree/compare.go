@@ -12,8 +12,8 @@ import (
 )
 
 // Compare marks the files of the list that the tree has unchanged: as the same where the stamp is the same too, else as
-// doubtful. It returns true if the tree seems to have just the entries of the list, the extended attributes that are not
-// kept of its files, and an error if the tree's lists are not what the digests say.
+// doubtful. It returns true if the tree seems to have just the entries of the list, the extended attributes that are
+// not kept of its files, and an error if the tree's lists are not what the digests say.
 func Compare(l *walk.List, previous *Previous) (same bool, lost walk.Lost, err error) {
 	stamps := previous.Stamps()
 	defer stamps.Close()
@@ -104,7 +104,7 @@ type differ struct {
 	line   []byte
 }
 
-// find reports whether the entry of the same path is exactly the same, and returns it if not; nil if there is none.
+// find reports whether the tree has exactly this entry. If it has another one of the same path, was is that one.
 func (d *differ) find(e *lists.Entry) (was *lists.Entry, exact bool, err error) {
 	d.line = lists.AppendMTREE(d.line[:0], e)
 	if d.ahead == nil && d.reader.Skip(d.line, e) {

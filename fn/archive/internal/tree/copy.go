@@ -103,7 +103,7 @@ func createStored(dir int, name string) (int, error) {
 	return fd, err
 }
 
-// attempt reads a file once. The size it had at the start bounds the reading: one that grows for ever ends too.
+// attempt reads a file once, at most as much as it had at the start: it may grow for ever.
 func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool, error) {
 	before, began, err := statSource(in, e.Path)
 	if err != nil {
@@ -152,7 +152,7 @@ func restart(in, out int) error {
 	return unix.Ftruncate(out, 0)
 }
 
-// transfer stores at most size bytes and returns how many there were.
+// transfer stores at most size bytes of the source and returns how many it read.
 func (c *copier) transfer(ctx context.Context, in, out int, size int64) (int64, error) {
 	if c.sealer == nil {
 		return c.pump(ctx, in, &hashingWriter{out, c.hash}, size)
@@ -232,7 +232,7 @@ func setTime(dir int, name string, e *lists.Entry) error {
 	return tolerate(dirfd.SetTime(dir, name, e.ModTime))
 }
 
-// tolerate drops an error of a file system that cannot hold a mode or a time: MTREE has them, and verifying tells.
+// tolerate drops an error of a file system that cannot hold a mode or a time: MTREE has both, and Verify warns.
 func tolerate(err error) error {
 	if dirfd.Unsupported(err) || errors.Is(err, unix.EINVAL) {
 		return nil

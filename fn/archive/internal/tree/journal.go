@@ -18,7 +18,8 @@ import (
 )
 
 // The journal of a partial tree lists the files that are stored in it: MTREE lines with the stamp of the source and the
-// digest of the stored bytes as last keywords, and between them the attributes that are not kept, if any. JOURNAL is what the attempts before had stored, JOURNAL.new what the present one stores.
+// digest of the stored bytes as last keywords, and between them the attributes that are not kept, if any. JOURNAL is
+// what the attempts before had stored, JOURNAL.new what the present one stores.
 const (
 	journalName    = "JOURNAL"
 	journalNewName = "JOURNAL.new"
@@ -77,7 +78,7 @@ type journalReader struct {
 	prev  string
 }
 
-// openJournal returns fs.ErrNotExist (wrapped) if there is none, or none for the recipients.
+// openJournal returns fs.ErrNotExist (wrapped) if there is no journal, or it is for other recipients.
 func openJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalReader, error) {
 	f, err := tree.Open(name)
 	if err != nil {

@@ -36,9 +36,9 @@ type prover struct {
 	damaged int64
 }
 
-// Prove recomputes the digests of the files that the list has marked as those of the previous tree, unless that was
-// done before or the partial tree has them. It takes the mark from those that are damaged, so that they are copied,
-// warns of each, and returns how many there are. It needs no Source and no Into.
+// Prove recomputes the digests of the files that are marked as those of the previous tree, unless that was done before
+// or the partial tree has them. It takes the mark from damaged files, so that they are copied, warns of each, and
+// returns how many there are. It needs no Source and no Into.
 func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
 	p := &prover{Options: opts}
 	count := countOf(opts.Entries, unproven)
@@ -74,7 +74,6 @@ func unproven(f walk.Flags) bool {
 	return f&walk.SameFile != 0 && f&(walk.Proven|walk.Kept) == 0
 }
 
-// countOf counts the entries that are marked so.
 func countOf(l *walk.List, marked func(walk.Flags) bool) (count walk.Counts) {
 	var e lists.Entry
 	for c := l.Cursor(); ; {
@@ -88,7 +87,7 @@ func countOf(l *walk.List, marked func(walk.Flags) bool) (count walk.Counts) {
 	}
 }
 
-// produceProofs hands out the files that are marked so, with the digests that they should have.
+// produceProofs hands out the files with such marks, with their listed digests.
 func produceProofs(l *walk.List, marked func(walk.Flags) bool, listed *lists.Seeker, add func(proof, int64) error) error {
 	var e lists.Entry
 	for c := l.Cursor(); ; {
@@ -131,7 +130,6 @@ func proveWith(h *dirfd.Hasher, sealer *seal.Sealer) (work func(context.Context,
 	}, h.Close
 }
 
-// collect marks what is proven and unmarks what is damaged.
 func (p *prover) collect(items []proof) error {
 	bytes := int64(0)
 	for _, it := range items {
@@ -149,8 +147,8 @@ func (p *prover) collect(items []proof) error {
 	return nil
 }
 
-// Holds returns an error if the previous tree has not just the entries of the list. What its files hold it does not look
-// at, nor at modes and times, which storage may change.
+// Holds returns an error if the previous tree lacks entries of the list, or has others. It does not look at the content
+// of files, nor at modes and times, which storage may change.
 func Holds(ctx context.Context, opts Options) error {
 	tree := opts.Previous.Dir
 	names, err := tree.Names()
@@ -203,9 +201,9 @@ func sameShape(want, got lists.Source, linksOmitted bool) error {
 	return nil
 }
 
-// Reread reads those files of the source that Compare has marked as doubtful, and marks as the same those that have the
-// content and the extended attributes, kept or not, that the previous tree's lists tell. It returns how many are
-// doubtful, and true if all are the same. What is encrypted cannot be compared, and what cannot be read is not the same.
+// Reread reads the files of the source that Compare has marked as doubtful. It marks those as the same whose content
+// and extended attributes, kept or not, are the listed ones. It returns how many were doubtful, and true if all are the
+// same. Encrypted files cannot be compared, and a file that cannot be read is not the same.
 func Reread(ctx context.Context, opts Options) (files int64, same bool, err error) {
 	r := &rereader{Options: opts, same: true}
 	count := countOf(opts.Entries, isDoubtful)
@@ -243,7 +241,6 @@ func isDoubtful(f walk.Flags) bool { return f&walk.Doubtful != 0 }
 
 var errOtherXattrs = errors.New("its extended attributes are not the listed ones")
 
-// worker reads files and what belongs to them.
 func (r *rereader) worker() (work func(context.Context, *proof) error, done func()) {
 	h := dirfd.NewHasher(r.Source)
 	prove, done := proveWith(h, nil)
@@ -257,7 +254,7 @@ func (r *rereader) worker() (work func(context.Context, *proof) error, done func
 	}, done
 }
 
-// sameXattrs compares what a file of the source has with what is listed.
+// sameXattrs returns an error if a file of the source has other extended attributes than listed.
 func sameXattrs(dirs *dirfd.Stack, xattrs *walk.XattrReader, it *proof) error {
 	parent, name, err := dirs.Parent(it.path)
 	if err != nil {
@@ -275,7 +272,6 @@ func sameXattrs(dirs *dirfd.Stack, xattrs *walk.XattrReader, it *proof) error {
 	return err
 }
 
-// collect decides on what was read.
 func (r *rereader) collect(items []proof) error {
 	bytes := int64(0)
 	for _, it := range items {

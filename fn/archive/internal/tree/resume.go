@@ -21,7 +21,7 @@ type leftover struct {
 	flags *walk.Flags // of the list's entry
 }
 
-// resume marks in the list what the partial tree holds already, checked by its digest, and removes the rest of it.
+// resume marks the files that the partial tree holds already, by their digests, and removes the rest of the tree.
 func (b *Builder) resume(ctx context.Context) error {
 	found, err := compactJournals(b.Into, b.Sealer)
 	if err != nil {
@@ -122,7 +122,7 @@ func (w *wantedEntries) find(path string) (*lists.Entry, *walk.Flags) {
 	return &w.entry, w.flags
 }
 
-// makeWritable undoes the mode that an attempt may have set last.
+// makeWritable undoes the mode that an earlier attempt may have set.
 func makeWritable(dirs *dirfd.Stack, path string) error {
 	fd, err := dirs.Open(path)
 	if err != nil {
@@ -131,7 +131,6 @@ func makeWritable(dirs *dirfd.Stack, path string) error {
 	return dirs.Wrap("make writable", path, tolerate(unix.Fchmod(fd, 0o700)))
 }
 
-// checker recomputes digests.
 func (b *Builder) checker() (work func(context.Context, *leftover) error, done func()) {
 	h := dirfd.NewHasher(b.files)
 	return func(ctx context.Context, l *leftover) error {

@@ -45,7 +45,6 @@ type sources struct {
 	stored  *lists.Seeker
 }
 
-// openSources opens the lists of the previous tree and the journal of the partial one.
 func (b *Builder) openSources() (*sources, error) {
 	none := &lists.SliceSource{}
 	from := &sources{old: lists.NewSeeker(none), stored: lists.NewSeeker(none)}
@@ -140,7 +139,7 @@ func (b *Builder) worker() (work func(context.Context, *item) error, done func()
 	}
 }
 
-// one stores an entry, unless it is stored already. Only an error of the volume is returned.
+// one stores an entry, unless it is stored already. It returns errors of the volume only.
 func (w *storeWorker) one(ctx context.Context, it *item) error {
 	if it.entry.Kind == lists.Directory {
 		return nil
@@ -176,7 +175,7 @@ func (w *storeWorker) symlink(dst int, name string, it *item) error {
 	return nil
 }
 
-// link links a file from the previous tree, if what is stored there looks as it should.
+// link links a file from the previous tree, if the stored file has the right type and size.
 func (w *storeWorker) link(parent, name string, dst int, it *item) bool {
 	old, err := w.old.Open(parent)
 	if err != nil {
@@ -191,7 +190,7 @@ func (w *storeWorker) link(parent, name string, dst int, it *item) bool {
 	return it.linked
 }
 
-// copy copies a file and sorts out what can go wrong with its source.
+// copy copies a file and tells errors of its source from errors of the volume.
 func (w *storeWorker) copy(ctx context.Context, parent, name string, dst int, it *item) error {
 	stable := true
 	src, err := w.src.Open(parent)

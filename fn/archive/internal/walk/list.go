@@ -207,7 +207,7 @@ func (c *Cursor) Next(e *lists.Entry) *Flags {
 	return nil
 }
 
-// addXattrs adds to a directory its extended attributes, and with them what others than its owner may really do.
+// addXattrs adds the extended attributes of a directory, and takes from its mode what its access control list denies.
 func (c *Cursor) addXattrs(e *lists.Entry) {
 	if x, ok := c.list.xattrs[e.Path]; ok {
 		e.Xattrs = x.Kept

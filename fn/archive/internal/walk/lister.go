@@ -62,7 +62,7 @@ func (l *lister) records() (data []byte, more [][]byte) {
 	return l.full[0], append(l.full[1:], slices.Clone(l.data))
 }
 
-// notData reports whether an entry at the root of a volume belongs to its file system.
+// notData reports whether an entry at the root of a volume belongs to the volume's file system.
 func notData(name string) bool { return name == "lost+found" || name == ".snapshot" }
 
 func (l *lister) add(fd int, parent, name string) error {

@@ -25,7 +25,7 @@ const (
 // Options says how to scan.
 type Options struct {
 	Workers  int
-	Source   bool                       // leave out what at the root of a volume is not data
+	Source   bool                       // leave out entries at the root that belong to the volume's file system
 	Stamps   Stamper                    // of the files; the zero value: none are wanted
 	Keep     Attributes                 // of directories; those of files are not looked at
 	Outside  *dirfd.Dir                 // must not be below the root; may be nil
@@ -102,8 +102,8 @@ type scanTask struct {
 	node *node
 }
 
-// Scan lists all entries below root: one lstat each, nothing opened but directories, no symlink followed.
-// It fails only if the root cannot be read or ctx ends; other directories are told as unreadable.
+// Scan lists all entries below root: one lstat each, nothing opened but directories, no symlink followed. It fails only
+// if the root cannot be read or ctx ends; other directories are told as unreadable.
 func Scan(ctx context.Context, root *dirfd.Dir, opts Options) (*Found, error) {
 	root, err := root.Sub(".") // what was listed of a descriptor is not listed again
 	if err != nil {
@@ -140,7 +140,6 @@ func Scan(ctx context.Context, root *dirfd.Dir, opts Options) (*Found, error) {
 	return &s.found, nil
 }
 
-// stop makes all workers return.
 func (s *scanner) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +147,6 @@ func (s *scanner) stop() {
 	s.wake.Broadcast()
 }
 
-// work lists directories until none is left.
 func (s *scanner) work(ctx context.Context) error {
 	dirs := &dirfd.Stack{Root: s.root, Flags: unix.O_RDONLY}
 	defer dirs.Close()
@@ -216,7 +214,7 @@ func (s *scanner) done(task scanTask, l *lister, err error) {
 	}
 }
 
-// skip records what is not backed up, as far as there is room in a manifest.
+// skip records entries that are not backed up, as many as a manifest has room for.
 func (s *scanner) skip(entries []Skipped) {
 	s.found.SkippedCount += int64(len(entries))
 	for _, e := range entries {

@@ -27,7 +27,7 @@ func NewStamper(d *dirfd.Dir, now time.Time) (Stamper, error) {
 	return Stamper{before: now.Add(-granularity), inodes: numbersInodes(uint32(st.Type))}, nil
 }
 
-// numbersInodes reports whether a file has the same inode number on the file system of that type whenever it is mounted.
+// numbersInodes reports whether files keep their inode numbers when a file system of that type is mounted again.
 func numbersInodes(magic uint32) bool {
 	switch magic {
 	case unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC,
@@ -37,9 +37,10 @@ func numbersInodes(magic uint32) bool {
 	return true
 }
 
-// Stamp stands for the ctime and the inode of a file, neither of which its users can choose: two equal ones mean that
-// nothing was written to it in between, whatever its size and mtime say. It is 0 for a file that was changed so shortly
-// before that another change could have the same times. Where inodes are not counted, ctimes may be made of mtimes.
+// Stamp stands for the ctime and the inode of a file, neither of which its users can choose. Two equal stamps mean that
+// nothing was written to the file in between, whatever its size and mtime say. It is 0 for a file that was changed so
+// recently that another change could have the same times. A file system without inode numbers may make ctimes of
+// mtimes.
 func (s Stamper) Stamp(st *unix.Stat_t) uint64 {
 	ctime, mtime := time.Unix(st.Ctim.Unix()), time.Unix(st.Mtim.Unix())
 	if !ctime.Before(s.before) || !s.inodes && !mtime.Before(s.before) {

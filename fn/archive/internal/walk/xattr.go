@@ -112,8 +112,8 @@ func (r *XattrReader) value(fd int, name string) (string, error) {
 	return string(r.buf[:n]), nil
 }
 
-// means reports whether losing an attribute loses anything. Every file on NFS 4 has an access control list,
-// which mostly says no more than its mode.
+// means reports whether losing an attribute loses anything. Every file on NFS 4 has an access control list, which
+// mostly says no more than its mode.
 func means(name, value string) bool {
 	if name != "system.nfs4_acl" {
 		return name == "security.capability" || strings.HasPrefix(name, "system.") || strings.HasPrefix(name, "user.")
