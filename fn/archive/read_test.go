@@ -275,6 +275,19 @@ func assertNoPlaintext(t *testing.T, f *fixture) {
 	}
 }
 
+// TestEncryptedObjectsAreSortedAsStored has a name that comes after another one, and with the suffix before it.
+func TestEncryptedObjectsAreSortedAsStored(t *testing.T) {
+	f := newFixture(t)
+	id := identity(t)
+	f.opts.Recipients = []string{id.Recipient().String()}
+	f.opts.Objects = append(testObjects(), Object{Path: "secrets/x.json", Data: []byte("1")}, Object{Path: "secrets/x.json.abc.json", Data: []byte("2")})
+	f.write("r1")
+	f.verify("r1")
+	objects, err := f.open("r1").Objects(id)
+	require.NoError(t, err)
+	assert.Len(t, objects, len(f.opts.Objects))
+}
+
 func TestEncryptedDamage(t *testing.T) {
 	f := newFixture(t)
 	id := identity(t)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/progress"
@@ -172,46 +174,37 @@ func (w *writer) storeObjects(ctx context.Context) error {
 		return err
 	}
 	defer run.Close()
-	var list []byte
 	for _, name := range objectDirs() {
-		if list, err = w.storeObjectDir(run, name, list); err != nil {
+		d, err := run.Ensure(name)
+		if err := errors.Join(err, d.Close()); err != nil {
 			return err
 		}
+	}
+	dirs := &dirfd.Stack{Root: run, Flags: unix.O_PATH}
+	defer dirs.Close()
+	var list []byte
+	for _, o := range w.objects {
+		data, err := w.sealer.Seal(o.Data)
+		if err != nil {
+			return fmt.Errorf("cannot encrypt object %q: %w", o.Path, err)
+		}
+		path := storedPath(o, w.sealer)
+		parent, name, err := dirs.Parent(path)
+		if err != nil {
+			return err
+		}
+		if err := parent.WriteFile(name, data, w.fsync); err != nil {
+			return err
+		}
+		list = lists.AppendSum(list, lists.Sum{SHA256: dirfd.DigestOf(data), Path: path})
+		w.manifest.Totals.Objects++
+		w.manifest.Totals.ObjectBytes += int64(len(o.Data))
 	}
 	w.manifest.Digests.Objects = dirfd.DigestOf(list)
 	if err := run.WriteFile(lists.SumsName, list, w.fsync); err != nil {
 		return err
 	}
 	return w.linkFiles(run)
-}
-
-// storeObjectDir writes the objects of one directory and appends their digests to the list.
-func (w *writer) storeObjectDir(run *dirfd.Dir, name string, list []byte) ([]byte, error) {
-	d, err := run.Ensure(name)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	for _, o := range w.objects {
-		parent, base := dirfd.Split(o.Path)
-		if parent != name {
-			continue
-		}
-		data, err := w.sealer.Seal(o.Data)
-		if err != nil {
-			return nil, fmt.Errorf("cannot encrypt object %q: %w", o.Path, err)
-		}
-		if w.sealer != nil {
-			base += ageSuffix
-		}
-		if err := d.WriteFile(base, data, w.fsync); err != nil {
-			return nil, err
-		}
-		list = lists.AppendSum(list, lists.Sum{SHA256: dirfd.DigestOf(data), Path: name + "/" + base})
-		w.manifest.Totals.Objects++
-		w.manifest.Totals.ObjectBytes += int64(len(o.Data))
-	}
-	return list, nil
 }
 
 // linkFiles makes the run's link to its tree, and finds out whether the volume can hold symlinks.

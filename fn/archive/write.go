@@ -112,11 +112,11 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	if err := validRunID(opts.Run); err != nil {
 		return nil, err
 	}
-	objects, err := sortObjects(opts.Objects)
+	sealer, err := seal.New(opts.Recipients)
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := seal.New(opts.Recipients)
+	objects, err := sortObjects(opts.Objects, sealer)
 	if err != nil {
 		return nil, err
 	}
@@ -144,13 +144,21 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	return w, nil
 }
 
-// sortObjects checks the paths of objects and returns them in the order of the lists.
-func sortObjects(objects []Object) ([]Object, error) {
+// storedPath is the path of an object in the directory of the run.
+func storedPath(o Object, s *seal.Sealer) string {
+	if s == nil {
+		return o.Path
+	}
+	return o.Path + ageSuffix
+}
+
+// sortObjects checks the paths of objects and returns them in the order of the lists, which is that of the stored paths.
+func sortObjects(objects []Object, s *seal.Sealer) ([]Object, error) {
 	if len(objects) == 0 {
 		return nil, errors.New("no objects")
 	}
 	sorted := slices.Clone(objects)
-	slices.SortFunc(sorted, func(a, b Object) int { return lists.ComparePaths(a.Path, b.Path) })
+	slices.SortFunc(sorted, func(a, b Object) int { return lists.ComparePaths(storedPath(a, s), storedPath(b, s)) })
 	for i, o := range sorted {
 		if err := validObjectPath(o.Path); err != nil {
 			return nil, err
