@@ -148,7 +148,7 @@ func childRestore(v *Volume, args childArgs) int {
 // childRemove removes runs and prints what became of them.
 func childRemove(v *Volume, runs []string) int {
 	for _, run := range runs {
-		result, err := v.Remove(context.Background(), RemoveOptions{Run: run, Holder: "child"})
+		result, err := v.Remove(context.Background(), run, "child")
 		if errors.Is(err, ErrRunNotFound) {
 			continue // an earlier child had removed it
 		}

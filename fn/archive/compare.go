@@ -24,9 +24,12 @@ type comparison struct {
 	where  string                   // what is compared, in warnings
 	count  func(path string) *int64 // what counts a file of that path; nil: nothing does
 
-	modes int64 // entries whose modes are not those of the list
-	times int64 // likewise
-	lacking
+	modes, times int64 // entries whose modes, or times, are not those of the list
+
+	// What a copy of a volume may lack, since tools for object stores know neither symlinks nor directories without files.
+	// That is no damage: a restore makes both from the lists.
+	symlinks, dirs int64
+	followed       int64 // symlinks in whose place there is a file or a directory, as a tool leaves that follows them
 }
 
 // check is one entry that is listed, stored, or both.
@@ -115,7 +118,7 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	case want == nil:
 		return &Problem{Path: c.prefix + lists.Escape(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}
 	case got == nil && want.Kind != lists.File, got != nil && isFollowed(want, got):
-		return nil // see lacking
+		return nil // see noteLacking
 	case got == nil:
 		return &Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}
 	}
@@ -205,7 +208,12 @@ func (c *comparison) noteLacking(item *check) {
 	if item.want == nil || item.want.Kind == lists.Symlink && c.info.Manifest.LinksOmitted {
 		return
 	}
-	c.lack(item.want)
+	switch item.want.Kind {
+	case lists.Symlink:
+		c.symlinks++
+	case lists.Directory:
+		c.dirs++
+	}
 }
 
 // noteMetadata counts modes and times that differ: storage may change them, and a restore takes them from the lists.
@@ -229,36 +237,12 @@ func (c *comparison) tellMetadata() {
 	}
 	tell(c.modes, "modes")
 	tell(c.times, "times")
-	if warning := c.warning(c.where); warning != "" {
-		c.report.Warnings = append(c.report.Warnings, warning)
+	if c.symlinks+c.dirs+c.followed == 0 {
+		return
 	}
-}
-
-// lacking counts what is in the lists and may be missing in a copy of a volume: symlinks, and directories without
-// files. Tools for object stores know neither. That is no damage, since a restore makes both from the lists.
-type lacking struct {
-	symlinks int64
-	dirs     int64
-	followed int64 // symlinks in whose place there is a file or a directory, as it is where a tool follows them
-}
-
-func (l *lacking) lack(want *lists.Entry) {
-	switch want.Kind {
-	case lists.Symlink:
-		l.symlinks++
-	case lists.Directory:
-		l.dirs++
+	text := fmt.Sprintf("%s lacks %d symlinks and %d directories", c.where, c.symlinks, c.dirs)
+	if c.followed > 0 {
+		text += fmt.Sprintf(", and has something else in the place of %d symlinks", c.followed)
 	}
-}
-
-// warning says what a part of the volume lacks; empty if it lacks nothing.
-func (l *lacking) warning(where string) string {
-	if *l == (lacking{}) {
-		return ""
-	}
-	text := fmt.Sprintf("%s lacks %d symlinks and %d directories", where, l.symlinks, l.dirs)
-	if l.followed > 0 {
-		text += fmt.Sprintf(", and has something else in the place of %d symlinks", l.followed)
-	}
-	return text + ", as after a copy by a tool that does not know them: a restore makes them from the lists"
+	c.report.Warnings = append(c.report.Warnings, text+", as after a copy by a tool that does not know them: a restore makes them from the lists")
 }

@@ -13,7 +13,7 @@ import (
 // tryRemove removes a run that may be in use.
 func (f *fixture) tryRemove(run string) error {
 	f.t.Helper()
-	_, err := f.volume.Remove(f.t.Context(), RemoveOptions{Run: run, Holder: "test"})
+	_, err := f.volume.Remove(f.t.Context(), run, "test")
 	return err
 }
 

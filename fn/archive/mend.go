@@ -13,35 +13,29 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// MendOptions says what to mend from.
-type MendOptions struct {
-	Run    string // ID of a complete run whose files were just stored or proven
-	Holder string // as in WriteOptions
-}
-
 // MendResult says what was mended.
 type MendResult struct {
 	Files    int64    // stored files of other runs' trees that were damaged and are what was written again
 	Warnings []string // what could not be looked at
 }
 
-// Mend replaces damaged files of other runs with the same file of a given run: one with the same path, content, mode
+// Mend replaces damaged files of other runs with the same file of a complete run that was just stored or proven: one with the same path, content, mode
 // and mtime by both lists, which are proven first. The given run's file is proven before it takes the other's place by
 // one rename. Files that the run does not hold stay as they are, and so do encrypted ones: encrypting a file again
 // makes another file. It reads each file that the trees do not share. Errors that callers may tell apart: UsageError,
 // LockedError, ErrRunNotFound, IntegrityError, and ctx's.
-func (v *Volume) Mend(ctx context.Context, opts MendOptions) (*MendResult, error) {
-	if err := validRunID(opts.Run); err != nil {
-		return nil, &UsageError{Err: fmt.Errorf("cannot mend from run %q: %w", opts.Run, err)}
+func (v *Volume) Mend(ctx context.Context, run, holder string) (*MendResult, error) {
+	if err := validRunID(run); err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot mend from run %q: %w", run, err)}
 	}
-	lock, err := v.lock(opts.Holder)
+	lock, err := v.lock(holder)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.release()
-	result, err := v.mend(ctx, opts.Run)
+	result, err := v.mend(ctx, run)
 	if err != nil {
-		return nil, fmt.Errorf("cannot mend from run %q: %w", opts.Run, err)
+		return nil, fmt.Errorf("cannot mend from run %q: %w", run, err)
 	}
 	return result, nil
 }

@@ -24,7 +24,7 @@ func mendable(t *testing.T, damage func(f *fixture, r *Result)) (f *fixture, thi
 
 func (f *fixture) mend(run string) *MendResult {
 	f.t.Helper()
-	result, err := f.volume.Mend(f.t.Context(), MendOptions{Run: run, Holder: "test"})
+	result, err := f.volume.Mend(f.t.Context(), run, "test")
 	require.NoError(f.t, err)
 	return result
 }
@@ -123,9 +123,9 @@ func TestMendRefuses(t *testing.T) {
 	f := newFixture(t)
 	f.addSome()
 	f.write("r1")
-	_, err := f.volume.Mend(t.Context(), MendOptions{Run: "r2"})
+	_, err := f.volume.Mend(t.Context(), "r2", "")
 	require.ErrorIs(t, err, ErrRunNotFound)
 	var usage *UsageError
-	_, err = f.volume.Mend(t.Context(), MendOptions{Run: "../r1"})
+	_, err = f.volume.Mend(t.Context(), "../r1", "")
 	require.ErrorAs(t, err, &usage)
 }

@@ -94,7 +94,7 @@ func TestOperatorBackupIsKept(t *testing.T) {
 	runs, err := f.volume.Runs()
 	require.NoError(t, err)
 	assert.Equal(t, []string{"apimanagerbackup Unverified", "r1 Complete"}, ids(runs))
-	_, err = f.volume.Remove(t.Context(), RemoveOptions{Run: "r1"})
+	_, err = f.volume.Remove(t.Context(), "r1", "")
 	require.NoError(t, err)
 	for _, ours := range []string{"runs", "trees", ".lock"} {
 		require.NoError(t, os.RemoveAll(f.path(ours)))

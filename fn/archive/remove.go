@@ -12,12 +12,6 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// RemoveOptions says what to remove.
-type RemoveOptions struct {
-	Run    string // ID of the run; Latest and UnverifiedRun are refused
-	Holder string // as in WriteOptions
-}
-
 // RemoveResult says what was removed besides the run.
 type RemoveResult struct {
 	Trees      []string // trees that no run referred to any more, sorted
@@ -25,40 +19,40 @@ type RemoveResult struct {
 	Warnings   []string
 }
 
-// Remove removes a run and the trees that no other run refers to. While the volume holds a run whose tree cannot be
+// Remove removes the run of an ID, which is neither Latest nor UnverifiedRun, and the trees that no other run refers to. While the volume holds a run whose tree cannot be
 // told, all trees stay. A run that is being read stays too. Nothing else in this package removes a complete run. What
 // an interrupted call left is removed by the next, of any run. Errors that callers may tell apart: UsageError,
 // LockedError, InUseError, ErrRunNotFound. With an error and a result, the run is gone, and not all that it held.
-func (v *Volume) Remove(ctx context.Context, opts RemoveOptions) (*RemoveResult, error) {
-	if err := validRunID(opts.Run); err != nil {
-		return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", opts.Run, err)}
+func (v *Volume) Remove(ctx context.Context, run, holder string) (*RemoveResult, error) {
+	if err := validRunID(run); err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", run, err)}
 	}
-	lock, err := v.lock(opts.Holder)
+	lock, err := v.lock(holder)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.release()
-	if _, err := v.find(opts.Run); err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+	if _, err := v.find(run); err != nil {
+		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
 	}
 	runs, err := v.root.Sub(runsDir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
 	}
 	defer runs.Close()
-	hidden := removedPrefix + opts.Run
+	hidden := removedPrefix + run
 	if err := runs.RemoveAll(ctx, hidden); err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
 	}
-	if err := v.hide(runs, opts.Run, hidden); err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", opts.Run, err)
+	if err := v.hide(runs, run, hidden); err != nil {
+		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
 	}
 	result := &RemoveResult{}
 	if lock.warning != "" {
 		result.Warnings = append(result.Warnings, lock.warning)
 	}
 	if err := v.clear(ctx, runs, hidden, result); err != nil {
-		return result, fmt.Errorf("cannot remove all of run %q, which is gone: %w", opts.Run, err)
+		return result, fmt.Errorf("cannot remove all of run %q, which is gone: %w", run, err)
 	}
 	return result, nil
 }

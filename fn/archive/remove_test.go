@@ -10,7 +10,7 @@ import (
 
 func (f *fixture) remove(run string) *RemoveResult {
 	f.t.Helper()
-	result, err := f.volume.Remove(f.t.Context(), RemoveOptions{Run: run, Holder: "test"})
+	result, err := f.volume.Remove(f.t.Context(), run, "test")
 	require.NoError(f.t, err)
 	return result
 }
@@ -86,10 +86,10 @@ func TestRemoveUsage(t *testing.T) {
 	f.write("r1")
 	var usage *UsageError
 	for _, run := range []string{Latest, UnverifiedRun, "", "../r1", ".partial-r1"} {
-		_, err := f.volume.Remove(t.Context(), RemoveOptions{Run: run})
+		_, err := f.volume.Remove(t.Context(), run, "")
 		require.ErrorAs(t, err, &usage, "%q", run)
 	}
-	_, err := f.volume.Remove(t.Context(), RemoveOptions{Run: "r2"})
+	_, err := f.volume.Remove(t.Context(), "r2", "")
 	require.ErrorIs(t, err, ErrRunNotFound)
 	f.verify("r1")
 }

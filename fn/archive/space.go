@@ -64,21 +64,11 @@ func (w *writer) checkSpace(b *tree.Builder) error {
 	for range objectDirs() {
 		need.AddFile(dirfd.BlockSize)
 	}
-	if b != nil {
-		w.addMissing(&need, b)
+	if b == nil {
+		return requireRoom(w.volume.root, need)
 	}
-	return requireRoom(w.volume.root, need)
-}
-
-const (
-	listBytes = 300 // of all lists for an entry, besides its path
-	pathLists = 3   // how often a path is listed: in MTREE, SHA256SUMS and the journal
-)
-
-// addMissing adds the entries that neither the previous nor the partial tree has.
-func (w *writer) addMissing(need *dirfd.Room, b *tree.Builder) {
-	list := b.Entries.Count.Total() * listBytes
-	for e := range b.Missing() {
+	list = b.Entries.Count.Total() * listBytes
+	for e := range b.Missing() { // in neither the previous nor the partial tree
 		list += pathLists * int64(len(e.Path)+len(e.Link))
 		switch e.Kind {
 		case lists.File:
@@ -90,7 +80,13 @@ func (w *writer) addMissing(need *dirfd.Room, b *tree.Builder) {
 		}
 	}
 	need.AddFile(list)
+	return requireRoom(w.volume.root, need)
 }
+
+const (
+	listBytes = 300 // of all lists for an entry, besides its path
+	pathLists = 3   // how often a path is listed: in MTREE, SHA256SUMS and the journal
+)
 
 // isFUSE reports whether one sync of the file system may not reach the disk: the kernel passes it on to no FUSE server.
 func isFUSE(d *dirfd.Dir) (bool, error) {

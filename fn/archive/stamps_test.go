@@ -209,7 +209,7 @@ func TestStampsGoWithTheirTree(t *testing.T) {
 	first := f.write("r1").Manifest.Tree
 	f.add("more", "more")
 	second := f.write("r2").Manifest.Tree
-	_, err := f.volume.Remove(t.Context(), RemoveOptions{Run: "r1"})
+	_, err := f.volume.Remove(t.Context(), "r1", "")
 	require.NoError(t, err)
 	assert.NoFileExists(t, f.path("trees", ".stamps-"+first))
 	assert.FileExists(t, f.path("trees", ".stamps-"+second))

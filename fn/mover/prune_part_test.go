@@ -56,7 +56,7 @@ func TestPruneTellsARunThatWentInPart(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(files, "r3"), 0o755))
 	_, err = volume.Write(t.Context(), archive.WriteOptions{Run: "r3", Now: time.Now, Files: files, Objects: []archive.Object{{Path: "secrets/a.json", Data: []byte("{}")}}})
 	require.NoError(t, err, "what cannot be removed is no reason to make no backup")
-	_, err = volume.Remove(t.Context(), archive.RemoveOptions{Run: "r2"})
+	_, err = volume.Remove(t.Context(), "r2", "")
 	require.Error(t, err)
 	trees, err := filepath.Glob(filepath.Join(dir, "trees/[0-9a-f]*"))
 	require.NoError(t, err)

@@ -90,7 +90,7 @@ type pruner struct {
 // happens, so a failure is a warning.
 func (p *pruner) mend(ctx context.Context, run string) {
 	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.MendResult, error) {
-		return p.volume.Mend(ctx, archive.MendOptions{Run: run, Holder: p.env.Hostname})
+		return p.volume.Mend(ctx, run, p.env.Hostname)
 	})
 	if err != nil {
 		p.warnf("earlier runs were not mended: %v", err)
@@ -217,7 +217,7 @@ func goingOf(decisions []retention.Decision) []string {
 // remove removes a run. It returns false if there is no use in trying others.
 func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
 	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.RemoveResult, error) {
-		return p.volume.Remove(ctx, archive.RemoveOptions{Run: run, Holder: p.env.Hostname})
+		return p.volume.Remove(ctx, run, p.env.Hostname)
 	})
 	if result != nil { // also with an error, when not all is gone
 		p.removed = append(p.removed, run)

@@ -4,6 +4,7 @@ package dirfd
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -107,6 +108,14 @@ func (d *Dir) Beyond(other *Dir) error {
 		}
 		last = here
 	}
+}
+
+// Taken explains why a name that should be free is not: on a volume that ignores case, another entry may have it.
+func Taken(err error) error {
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("another entry has that name on this volume: %w", err)
+	}
+	return err
 }
 
 // Ensure opens a directory and makes it if there is none.

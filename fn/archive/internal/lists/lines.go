@@ -40,8 +40,8 @@ func (l *LineReader) Next() ([]byte, error) {
 	return line[:len(line)-1], nil
 }
 
-// Rest reads what is left, for its digest.
-func (l *LineReader) Rest() error {
+// rest reads what is left, for its digest.
+func (l *LineReader) rest() error {
 	_, err := io.Copy(io.Discard, l.r)
 	return err
 }

@@ -155,7 +155,7 @@ func (r *MTREEReader) Skip(line []byte, e *Entry) bool {
 }
 
 // Rest reads what is left of the list, so that its digest can be known.
-func (r *MTREEReader) Rest() error { return r.lines.Rest() }
+func (r *MTREEReader) Rest() error { return r.lines.rest() }
 
 // Next returns the next entry, or io.EOF after the last.
 func (r *MTREEReader) Next() (Entry, error) {

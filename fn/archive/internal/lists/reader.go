@@ -130,8 +130,11 @@ func (l *Reader) finish() error {
 	return io.EOF
 }
 
-// Close closes the lists.
+// Close closes the lists; nil has none.
 func (l *Reader) Close() error {
+	if l == nil {
+		return nil
+	}
 	l.stamps.Close()
 	return errors.Join(l.mtree.Close(), l.sums.Close(), l.xattrs.Close())
 }

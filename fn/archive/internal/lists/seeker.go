@@ -34,8 +34,8 @@ type Seeker struct {
 // NewSeeker returns a seeker before the first entry of the source.
 func NewSeeker(s Source) *Seeker { return &Seeker{source: s} }
 
-// Peek returns the entry that is next, valid until Pass is called; nil after the last.
-func (s *Seeker) Peek() (*Entry, error) {
+// peek returns the entry that is next, valid until pass is called; nil after the last.
+func (s *Seeker) peek() (*Entry, error) {
 	if s.ended {
 		return nil, nil
 	}
@@ -54,13 +54,13 @@ func (s *Seeker) Peek() (*Entry, error) {
 	return &s.ahead, nil
 }
 
-// Pass goes on to the entry after the one that Peek returned.
-func (s *Seeker) Pass() { s.valid = false }
+// pass goes on to the entry after the one that peek returned.
+func (s *Seeker) pass() { s.valid = false }
 
 // Find returns the entry of a path, valid until the next call; nil if the source has none.
 func (s *Seeker) Find(path string) (*Entry, error) {
 	for {
-		e, err := s.Peek()
+		e, err := s.peek()
 		if e == nil || err != nil {
 			return nil, err
 		}
@@ -71,18 +71,18 @@ func (s *Seeker) Find(path string) (*Entry, error) {
 		if order > 0 {
 			return nil, nil
 		}
-		s.Pass()
+		s.pass()
 	}
 }
 
 // Drain reads the source to its end, so that it can prove itself.
 func (s *Seeker) Drain() error {
 	for {
-		e, err := s.Peek()
+		e, err := s.peek()
 		if e == nil || err != nil {
 			return err
 		}
-		s.Pass()
+		s.pass()
 	}
 }
 
@@ -95,8 +95,8 @@ func Merge(want, got Source) iter.Seq2[Pair, error] {
 	return func(yield func(Pair, error) bool) {
 		wanted, found := NewSeeker(want), NewSeeker(got)
 		for {
-			w, wantErr := wanted.Peek()
-			g, gotErr := found.Peek()
+			w, wantErr := wanted.peek()
+			g, gotErr := found.peek()
 			if err := cmp.Or(wantErr, gotErr); err != nil {
 				yield(Pair{}, err)
 				return
@@ -114,10 +114,10 @@ func Merge(want, got Source) iter.Seq2[Pair, error] {
 				return
 			}
 			if w != nil {
-				wanted.Pass()
+				wanted.pass()
 			}
 			if g != nil {
-				found.Pass()
+				found.pass()
 			}
 		}
 	}

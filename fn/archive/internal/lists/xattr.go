@@ -125,8 +125,8 @@ func parseACL(text string) (acl accessList, ok bool) {
 const (
 	xattrFile  = "# file: "
 	xattrValue = "=0s"
-	// MaxXattr is the longest value that has room in a line.
-	MaxXattr = 32 << 10
+	// maxXattr is the longest value that has room in a line.
+	maxXattr = 32 << 10
 	// maxXattrs bounds the names and values of one entry together.
 	maxXattrs = 256 << 10
 )
@@ -201,7 +201,7 @@ func (x *Xattr) Fits(others []Xattr) bool {
 	for i := range others {
 		size += others[i].size()
 	}
-	return len(x.Value) <= MaxXattr && size <= maxXattrs
+	return len(x.Value) <= maxXattr && size <= maxXattrs
 }
 
 func parseXattr(line []byte) (Xattr, error) {
@@ -275,7 +275,7 @@ func (r *XattrsReader) Prove(want string) error {
 	case r.file == nil:
 		return fmt.Errorf("%s: it is missing", XattrsName)
 	}
-	if err := r.lines.Rest(); err != nil {
+	if err := r.lines.rest(); err != nil {
 		return err
 	}
 	return r.file.Prove(XattrsName, want)

@@ -60,7 +60,7 @@ func TestNarrowNeverWidens(t *testing.T) {
 }
 
 func TestXattrsAreBounded(t *testing.T) {
-	large := Xattr{Name: "user.x", Value: strings.Repeat("x", MaxXattr)}
+	large := Xattr{Name: "user.x", Value: strings.Repeat("x", maxXattr)}
 	assert.True(t, large.Fits(nil))
 	assert.False(t, (&Xattr{Name: "user.x", Value: large.Value + "x"}).Fits(nil), "a line would be too long")
 	e := Entry{Path: "a"}

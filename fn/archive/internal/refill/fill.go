@@ -3,7 +3,6 @@ package refill
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -90,7 +89,7 @@ func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p lists.Pair) e
 		}
 	}
 	if err := unix.Mkdirat(parent.FD, name, 0o700); err != nil {
-		return dirs.Wrap("make directory", p.Want.Path, taken(err))
+		return dirs.Wrap("make directory", p.Want.Path, dirfd.Taken(err))
 	}
 	t.result.Written.Dirs++
 	return dropDefaultList(parent, name)
@@ -105,14 +104,6 @@ func dropDefaultList(parent *dirfd.Dir, name string) error {
 	err := parent.RemoveXattr(name, lists.ACLDefault)
 	if mayNotRemove(err) {
 		return nil // what is made in it is put right one by one
-	}
-	return err
-}
-
-// taken explains EEXIST for a name that was free: on a volume that ignores case, another entry may have it.
-func taken(err error) error {
-	if errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("another entry has that name on this volume: %w", err)
 	}
 	return err
 }

@@ -153,10 +153,10 @@ func rename(dir int, from, to string, replace bool) error {
 	}
 	err := unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.ENOTSUP) {
-		return taken(err)
+		return dirfd.Taken(err)
 	}
 	if _, err := dirfd.LstatAt(dir, to); err == nil { // the file system has no such call
-		return taken(unix.EEXIST)
+		return dirfd.Taken(unix.EEXIST)
 	}
 	return unix.Renameat(dir, from, dir, to)
 }

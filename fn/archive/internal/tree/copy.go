@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 
@@ -57,9 +56,9 @@ func (c *copier) copy(ctx context.Context, src, dst int, name string, e *lists.E
 		return false, err
 	}
 	defer unix.Close(in)
-	out, err := createStored(dst, name)
+	out, err := dirfd.OpenAt(dst, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
-		return false, err
+		return false, dirfd.Taken(err)
 	}
 	for try := 1; !stable && try <= maxTries && err == nil; try++ {
 		if try > 1 {
@@ -92,15 +91,6 @@ func sourceFailure(err error) error {
 		return errGone
 	}
 	return &sourceError{err}
-}
-
-// createStored makes a file that must not be there: on a volume that ignores case another file may have the name.
-func createStored(dir int, name string) (int, error) {
-	fd, err := dirfd.OpenAt(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
-	if errors.Is(err, unix.EEXIST) {
-		return -1, fmt.Errorf("another entry has that name on this volume: %w", err)
-	}
-	return fd, err
 }
 
 // attempt reads a file once, at most as much as it had at the start: it may grow for ever.

@@ -120,7 +120,12 @@ func (j *journalReader) Next() (lists.Entry, error) {
 	return e, nil
 }
 
-func (j *journalReader) close() error { return j.file.Close() }
+// close closes the journal; nil is none. An error has no meaning: it was only read.
+func (j *journalReader) close() {
+	if j != nil {
+		_ = j.file.Close()
+	}
+}
 
 // compactJournals merges JOURNAL.new into JOURNAL. It returns false if there is nothing to go on from.
 func compactJournals(tree *dirfd.Dir, s *seal.Sealer) (bool, error) {

@@ -18,15 +18,15 @@ const maxNamed = 100 // damaged files that are named one by one
 
 var errOtherDigest = errors.New("its SHA-256 is not the listed one")
 
-// proof is one file of the previous tree that is to be linked.
+// proof is one stored file that may be linked or kept, if it has the digest that it should have.
 type proof struct {
 	path  string
 	size  int64
-	want  string // digest
-	was   lists.Entry
-	mode  uint32 // as stat tells it
+	want  string      // digest; empty: none will do
+	was   lists.Entry // in the lists
+	mode  uint32      // of the source
 	flags *walk.Flags
-	err   error // why it cannot be linked
+	err   error // why it cannot be linked or kept
 }
 
 // prover is one call of Prove.
@@ -122,9 +122,11 @@ func (p *prover) worker() (work func(context.Context, *proof) error, done func()
 // proveWith returns a worker that recomputes the digests of files as they are stored.
 func proveWith(h *dirfd.Hasher, sealer *seal.Sealer) (work func(context.Context, *proof) error, done func()) {
 	return func(ctx context.Context, it *proof) error {
-		got, err := h.Digest(ctx, it.path, sealer.StoredSize(it.size))
-		if it.err = err; err == nil && got != it.want {
-			it.err = errOtherDigest
+		if it.err = errOtherDigest; it.want == "" {
+			return nil
+		}
+		if got, err := h.Digest(ctx, it.path, sealer.StoredSize(it.size)); err != nil || got == it.want {
+			it.err = err
 		}
 		return ctx.Err()
 	}, h.Close

@@ -12,15 +12,6 @@ import (
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
-// leftover is one stored file of an interrupted attempt that may be kept.
-type leftover struct {
-	path  string
-	size  int64
-	want  string // digest
-	got   string
-	flags *walk.Flags // of the list's entry
-}
-
 // resume marks the files that the partial tree holds already, by their digests, and removes the rest of the tree.
 func (b *Builder) resume(ctx context.Context) error {
 	found, err := compactJournals(b.Into, b.Sealer)
@@ -43,12 +34,14 @@ func (b *Builder) resume(ctx context.Context) error {
 	}
 	defer journal.close()
 	b.Progress.Begin(progress.Resume, stored.List.Count.Files, stored.List.Count.Bytes)
-	return parallel.Pipeline[leftover]{
+	return parallel.Pipeline[proof]{
 		Workers: b.Workers,
-		Produce: func(ctx context.Context, add func(leftover, int64) error) error {
+		Produce: func(ctx context.Context, add func(proof, int64) error) error {
 			return b.sift(ctx, stored.List, lists.NewSeeker(journal), add)
 		},
-		Worker:  b.checker,
+		Worker: func() (func(context.Context, *proof) error, func()) {
+			return proveWith(dirfd.NewHasher(b.files), nil)
+		},
 		Collect: b.keep,
 	}.Run(ctx)
 }
@@ -62,7 +55,7 @@ func (b *Builder) startAnew(ctx context.Context) error {
 }
 
 // sift removes what is stored but not wanted, and hands out the files that the journal knows.
-func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Seeker, add func(leftover, int64) error) error {
+func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Seeker, add func(proof, int64) error) error {
 	wanted := &wantedEntries{cursor: b.Entries.Cursor()}
 	dirs := &dirfd.Stack{Root: b.files, Flags: unix.O_RDONLY}
 	defer dirs.Close()
@@ -91,7 +84,7 @@ func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Se
 		if err != nil {
 			return err
 		}
-		l := leftover{path: e.Path, size: e.Size, flags: f}
+		l := proof{path: e.Path, size: e.Size, flags: f} // without a digest it is not kept
 		asStored := e.ModTime.Equal(want.ModTime) && e.Mode == StoredMode(want)
 		if was != nil && was.SameContent(want) && was.Stamp != 0 && was.Stamp == want.Stamp && asStored {
 			l.want = was.SHA256
@@ -131,21 +124,11 @@ func makeWritable(dirs *dirfd.Stack, path string) error {
 	return dirs.Wrap("make writable", path, tolerate(unix.Fchmod(fd, 0o700)))
 }
 
-func (b *Builder) checker() (work func(context.Context, *leftover) error, done func()) {
-	h := dirfd.NewHasher(b.files)
-	return func(ctx context.Context, l *leftover) error {
-		if l.want != "" {
-			l.got, _ = h.Digest(ctx, l.path, l.size) // a file that cannot be read is not kept
-		}
-		return ctx.Err()
-	}, h.Close
-}
-
 // keep keeps the files whose digests agree and removes the others.
-func (b *Builder) keep(items []leftover) error {
+func (b *Builder) keep(items []proof) error {
 	for _, l := range items {
 		b.Progress.Add(1, l.size)
-		if l.want != "" && l.got == l.want {
+		if l.err == nil {
 			*l.flags |= walk.Kept
 			continue
 		}

@@ -69,12 +69,8 @@ func (b *Builder) openSources() (*sources, error) {
 
 // close drops the errors: the files were only read.
 func (s *sources) close() {
-	if s.lists != nil {
-		_ = s.lists.Close()
-	}
-	if s.journal != nil {
-		_ = s.journal.close()
-	}
+	_ = s.lists.Close()
+	s.journal.close()
 }
 
 // prepare makes a directory, or finds the digest of a file that is stored already.
