@@ -8,7 +8,7 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
-	"threescale.dev/backup/fn/archive/internal/tree"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // available returns the room that the file system of a directory has left, no limit if the file system reports none.
@@ -53,7 +53,7 @@ func explainFull(d *dirfd.Dir, err error) error {
 }
 
 // checkSpace fails if the volume has no room for the objects and the missing part of the tree.
-func (w *writer) checkSpace(b *tree.Builder) error {
+func (w *writer) checkSpace(tree *walk.List) error {
 	var need dirfd.Room
 	list := int64(0)
 	for _, o := range w.objects {
@@ -64,11 +64,14 @@ func (w *writer) checkSpace(b *tree.Builder) error {
 	for range objectDirs() {
 		need.AddFile(dirfd.BlockSize)
 	}
-	if b == nil {
+	if tree == nil {
 		return requireRoom(w.volume.root, need)
 	}
-	list = b.Entries.Count.Total() * listBytes
-	for e := range b.Missing() { // in neither the previous nor the partial tree
+	list = tree.Count.Total() * listBytes
+	for e, flags := range tree.All() {
+		if *flags != 0 {
+			continue // the previous or the partial tree has it
+		}
 		list += pathLists * int64(len(e.Path)+len(e.Link))
 		switch e.Kind {
 		case lists.File:

@@ -30,8 +30,7 @@ func (w *writer) storeStamps(context.Context) error {
 		w.newStamps()
 		old := w.openStamps(w.manifest.Tree)
 		defer old.Close()
-		var e lists.Entry
-		for c := w.scanned.List.Cursor(); c.Next(&e) != nil; {
+		for e := range w.scanned.List.All() {
 			if e.Kind == lists.File {
 				_, lost := old.Next()
 				w.stamps.Add(e.Stamp, lost)

@@ -293,7 +293,7 @@ func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
 			return err
 		}
 	}
-	if err := w.checkSpace(b); err != nil {
+	if err := w.checkSpace(b.Entries); err != nil {
 		return err
 	}
 	result, err := b.Build(ctx)

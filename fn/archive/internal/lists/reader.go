@@ -77,8 +77,12 @@ func Open(tree *dirfd.Dir, want Digests, stamps *StampsReader) (*Reader, error) 
 	return l, nil
 }
 
-// Next returns the next entry with its digest and attributes, or io.EOF once both lists are read and proven.
+// Next returns the next entry with its digest and attributes, or io.EOF once both lists are read and proven. Nil has no
+// entries.
 func (l *Reader) Next() (Entry, error) {
+	if l == nil {
+		return Entry{}, io.EOF
+	}
 	e, err := l.entries.Next()
 	if errors.Is(err, io.EOF) {
 		return Entry{}, l.finish()
@@ -130,11 +134,8 @@ func (l *Reader) finish() error {
 	return io.EOF
 }
 
-// Close closes the lists; nil has none.
+// Close closes the lists.
 func (l *Reader) Close() error {
-	if l == nil {
-		return nil
-	}
 	l.stamps.Close()
 	return errors.Join(l.mtree.Close(), l.sums.Close(), l.xattrs.Close())
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 
 	"golang.org/x/sys/unix"
 
@@ -124,19 +123,6 @@ func (b *Builder) Close() error {
 	return errors.Join(b.files.Close(), b.oldFiles.Close())
 }
 
-// Missing yields the entries that are neither in the previous nor in the partial tree.
-func (b *Builder) Missing() iter.Seq[lists.Entry] {
-	return func(yield func(lists.Entry) bool) {
-		var e lists.Entry
-		for c := b.Entries.Cursor(); ; {
-			f := c.Next(&e)
-			if f == nil || *f == 0 && !yield(e) {
-				return
-			}
-		}
-	}
-}
-
 // Build completes the tree. What could not be read of the source is told in the result.
 func (b *Builder) Build(ctx context.Context) (*Result, error) {
 	if err := b.fill(ctx); err != nil {
@@ -227,8 +213,7 @@ func (b *Builder) record(it *item) error {
 
 // finishDirs gives the directories their modes and times, once nothing more is made in them.
 func (b *Builder) finishDirs(ctx context.Context) error {
-	var e lists.Entry
-	for c := b.Entries.Cursor(); c.Next(&e) != nil; {
+	for e := range b.Entries.All() {
 		if e.Kind != lists.Directory {
 			continue
 		}
@@ -240,9 +225,9 @@ func (b *Builder) finishDirs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = tolerate(unix.Fchmodat(fd, name, StoredMode(&e), 0))
+		err = tolerate(unix.Fchmodat(fd, name, StoredMode(e), 0))
 		if err == nil {
-			err = setTime(fd, name, &e)
+			err = setTime(fd, name, e)
 		}
 		if err != nil {
 			return b.made.Wrap("set mode and time of", e.Path, err)

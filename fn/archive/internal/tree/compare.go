@@ -62,13 +62,8 @@ func (d *differ) compare(l *walk.List, tree *dirfd.Dir, digests lists.Digests) (
 
 // mark marks the unchanged files. It returns true if both have the same entries.
 func mark(l *walk.List, old *differ) (bool, error) {
-	var e lists.Entry
 	same := true
-	for c := l.Cursor(); ; {
-		f := c.Next(&e)
-		if f == nil {
-			break
-		}
+	for e, f := range l.All() {
 		xattrs, err := old.xattrs.Find(e.Path)
 		if err != nil {
 			return false, err
@@ -76,7 +71,7 @@ func mark(l *walk.List, old *differ) (bool, error) {
 		if e.Kind == lists.File {
 			e.Mode = lists.Narrow(e.Mode, xattrs) // if they are the same still, which its stamp tells, or reading it
 		}
-		was, exact, err := old.find(&e)
+		was, exact, err := old.find(e)
 		if err != nil {
 			return false, err
 		}

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -71,29 +70,34 @@ func (j *journalWriter) add(e *lists.Entry) error {
 
 func (j *journalWriter) close() error { return errors.Join(j.out.Flush(), j.file.Close()) }
 
-// journalReader reads a journal as far as it makes sense: its end may be torn.
+// journalReader reads a journal as far as it makes sense: its end may be torn. Nil reads an empty one.
 type journalReader struct {
 	file  *os.File
 	lines *lists.LineReader
 	prev  string
 }
 
-// openJournal returns fs.ErrNotExist (wrapped) if there is no journal, or it is for other recipients.
+// openJournal returns nil if there is no journal, or it is for other recipients.
 func openJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalReader, error) {
 	f, err := tree.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	j := &journalReader{file: f, lines: lists.NewLineReader(f)}
-	header, err := j.lines.Next()
-	if err != nil || string(header)+"\n" != journalHeader(s) {
-		return nil, errors.Join(fmt.Errorf("journal of other recipients: %w", fs.ErrNotExist), f.Close())
+	if header, err := j.lines.Next(); err != nil || string(header)+"\n" != journalHeader(s) {
+		return nil, f.Close()
 	}
 	return j, nil
 }
 
 // Next returns the next entry, or io.EOF where the journal ends or stops making sense.
 func (j *journalReader) Next() (lists.Entry, error) {
+	if j == nil {
+		return lists.Entry{}, io.EOF
+	}
 	line, err := j.lines.Next()
 	if err != nil {
 		return lists.Entry{}, io.EOF
@@ -120,7 +124,7 @@ func (j *journalReader) Next() (lists.Entry, error) {
 	return e, nil
 }
 
-// close closes the journal; nil is none. An error has no meaning: it was only read.
+// close drops an error: the file was only read.
 func (j *journalReader) close() {
 	if j != nil {
 		_ = j.file.Close()
@@ -130,22 +134,19 @@ func (j *journalReader) close() {
 // compactJournals merges JOURNAL.new into JOURNAL. It returns false if there is nothing to go on from.
 func compactJournals(tree *dirfd.Dir, s *seal.Sealer) (bool, error) {
 	fresh, err := openJournal(tree, journalNewName, s)
-	if errors.Is(err, fs.ErrNotExist) {
-		kind, err := tree.Kind(journalName)
-		return kind != 0, errors.Join(err, tree.Remove(journalNewName))
-	}
 	if err != nil {
 		return false, err
 	}
+	if fresh == nil {
+		kind, err := tree.Kind(journalName)
+		return kind != 0, errors.Join(err, tree.Remove(journalNewName))
+	}
 	defer fresh.close()
-	var before lists.Source = &lists.SliceSource{}
-	old, err := openJournal(tree, journalName, s)
-	if err == nil {
-		defer old.close()
-		before = old
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	before, err := openJournal(tree, journalName, s)
+	if err != nil {
 		return false, err
 	}
+	defer before.close()
 	if err := tree.Remove(journalTmpName); err != nil {
 		return false, err
 	}

@@ -29,18 +29,10 @@ type proof struct {
 	err   error // why it cannot be linked or kept
 }
 
-// prover is one call of Prove.
-type prover struct {
-	Options
-	files   *dirfd.Dir // of the previous tree
-	damaged int64
-}
-
 // Prove recomputes the digests of the files that are marked as those of the previous tree, unless that was done before
 // or the partial tree has them. It takes the mark from damaged files, so that they are copied, warns of each, and
 // returns how many there are. It needs no Source and no Into.
 func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
-	p := &prover{Options: opts}
 	count := countOf(opts.Entries, unproven)
 	if opts.Previous == nil || count.Files == 0 {
 		return 0, nil
@@ -50,23 +42,68 @@ func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
 		return 0, err
 	}
 	defer listed.Close()
-	if p.files, err = opts.Previous.Dir.Sub(lists.FilesDir); err != nil {
+	files, err := opts.Previous.Dir.Sub(lists.FilesDir)
+	if err != nil {
 		return 0, err
 	}
-	defer p.files.Close()
-	p.Progress.Begin(progress.Verify, count.Files, count.Bytes)
-	err = parallel.Pipeline[proof]{
-		Workers: p.Workers,
-		Produce: func(_ context.Context, add func(proof, int64) error) error {
-			return produceProofs(p.Entries, unproven, lists.NewSeeker(listed), add)
-		},
-		Worker:  p.worker,
-		Collect: p.collect,
-	}.Run(ctx)
-	if more := p.damaged - maxNamed; more > 0 {
-		p.Warn(fmt.Sprintf("%d more stored files of tree %s are damaged and were not linked", more, p.Previous.Name))
+	defer files.Close()
+	opts.Progress.Begin(progress.Verify, count.Files, count.Bytes)
+	worker := func() (func(context.Context, *proof) error, func()) {
+		h := dirfd.NewHasher(files)
+		h.Cold = true
+		return proveWith(h, opts.Sealer)
 	}
-	return p.damaged, err
+	err = opts.prove(ctx, unproven, listed, worker, func(it *proof) {
+		if it.err == nil {
+			*it.flags |= walk.Proven
+			return
+		}
+		*it.flags &^= walk.SameFile
+		if damaged++; damaged <= maxNamed {
+			opts.Warn(fmt.Sprintf("stored file trees/%s/%s/%s is damaged and was not linked: %v", opts.Previous.Name, lists.FilesDir, lists.Escape(it.path), it.err))
+		}
+	})
+	if more := damaged - maxNamed; more > 0 {
+		opts.Warn(fmt.Sprintf("%d more stored files of tree %s are damaged and were not linked", more, opts.Previous.Name))
+	}
+	return damaged, err
+}
+
+// prove has workers judge the files with such marks, and then decides on each, in order.
+func (o *Options) prove(ctx context.Context, marked func(walk.Flags) bool, listed *lists.Reader, worker func() (func(context.Context, *proof) error, func()), decide func(*proof)) error {
+	return parallel.Pipeline[proof]{
+		Workers: o.Workers,
+		Produce: func(_ context.Context, add func(proof, int64) error) error {
+			old := lists.NewSeeker(listed)
+			for e, f := range o.Entries.All() {
+				if !marked(*f) {
+					continue
+				}
+				was, err := old.Find(e.Path)
+				if err != nil {
+					return err
+				}
+				item := proof{path: e.Path, size: e.Size, mode: e.Mode, flags: f}
+				if was != nil {
+					item.want, item.was = was.SHA256, *was
+				}
+				if err := add(item, e.Size); err != nil {
+					return err
+				}
+			}
+			return old.Drain()
+		},
+		Worker: worker,
+		Collect: func(items []proof) error {
+			bytes := int64(0)
+			for i := range items {
+				bytes += items[i].size
+				decide(&items[i])
+			}
+			o.Progress.Add(int64(len(items)), bytes)
+			return nil
+		},
+	}.Run(ctx)
 }
 
 // unproven reports whether a file is to be linked and was not read yet.
@@ -75,48 +112,12 @@ func unproven(f walk.Flags) bool {
 }
 
 func countOf(l *walk.List, marked func(walk.Flags) bool) (count walk.Counts) {
-	var e lists.Entry
-	for c := l.Cursor(); ; {
-		f := c.Next(&e)
-		if f == nil {
-			return count
-		}
+	for e, f := range l.All() {
 		if marked(*f) {
-			count.Add(&e)
+			count.Add(e)
 		}
 	}
-}
-
-// produceProofs hands out the files with such marks, with their listed digests.
-func produceProofs(l *walk.List, marked func(walk.Flags) bool, listed *lists.Seeker, add func(proof, int64) error) error {
-	var e lists.Entry
-	for c := l.Cursor(); ; {
-		f := c.Next(&e)
-		if f == nil {
-			break
-		}
-		if !marked(*f) {
-			continue
-		}
-		was, err := listed.Find(e.Path)
-		if err != nil {
-			return err
-		}
-		item := proof{path: e.Path, size: e.Size, mode: e.Mode, flags: f}
-		if was != nil {
-			item.want, item.was = was.SHA256, *was
-		}
-		if err := add(item, e.Size); err != nil {
-			return err
-		}
-	}
-	return listed.Drain()
-}
-
-func (p *prover) worker() (work func(context.Context, *proof) error, done func()) {
-	h := dirfd.NewHasher(p.files)
-	h.Cold = true
-	return proveWith(h, p.Sealer)
+	return count
 }
 
 // proveWith returns a worker that recomputes the digests of files as they are stored.
@@ -130,23 +131,6 @@ func proveWith(h *dirfd.Hasher, sealer *seal.Sealer) (work func(context.Context,
 		}
 		return ctx.Err()
 	}, h.Close
-}
-
-func (p *prover) collect(items []proof) error {
-	bytes := int64(0)
-	for _, it := range items {
-		bytes += it.size
-		if it.err == nil {
-			*it.flags |= walk.Proven
-			continue
-		}
-		*it.flags &^= walk.SameFile
-		if p.damaged++; p.damaged <= maxNamed {
-			p.Warn(fmt.Sprintf("stored file trees/%s/%s/%s is damaged and was not linked: %v", p.Previous.Name, lists.FilesDir, lists.Escape(it.path), it.err))
-		}
-	}
-	p.Progress.Add(int64(len(items)), bytes)
-	return nil
 }
 
 // Holds returns an error if the previous tree lacks entries of the list, or has others. It does not look at the content
@@ -207,7 +191,6 @@ func sameShape(want, got lists.Source, linksOmitted bool) error {
 // and extended attributes, kept or not, are the listed ones. It returns how many were doubtful, and true if all are the
 // same. Encrypted files cannot be compared, and a file that cannot be read is not the same.
 func Reread(ctx context.Context, opts Options) (files int64, same bool, err error) {
-	r := &rereader{Options: opts, same: true}
 	count := countOf(opts.Entries, isDoubtful)
 	if count.Files == 0 {
 		return 0, true, nil
@@ -222,39 +205,32 @@ func Reread(ctx context.Context, opts Options) (files int64, same bool, err erro
 	}
 	defer listed.Close()
 	opts.Progress.Begin(progress.Verify, count.Files, count.Bytes)
-	err = parallel.Pipeline[proof]{
-		Workers: opts.Workers,
-		Produce: func(_ context.Context, add func(proof, int64) error) error {
-			return produceProofs(opts.Entries, isDoubtful, lists.NewSeeker(listed), add)
-		},
-		Worker:  r.worker,
-		Collect: r.collect,
-	}.Run(ctx)
-	return count.Files, r.same, err
-}
-
-// rereader is one call of Reread.
-type rereader struct {
-	Options
-	same bool
+	worker := func() (func(context.Context, *proof) error, func()) {
+		h := dirfd.NewHasher(opts.Source)
+		prove, done := proveWith(h, nil)
+		xattrs := &walk.XattrReader{Keep: opts.Keep}
+		return func(ctx context.Context, it *proof) error {
+			err := prove(ctx, it)
+			if err == nil && it.err == nil {
+				it.err = sameXattrs(h.Dirs, xattrs, it)
+			}
+			return err
+		}, done
+	}
+	same = true
+	err = opts.prove(ctx, isDoubtful, listed, worker, func(it *proof) {
+		*it.flags &^= walk.Doubtful
+		if it.err == nil {
+			*it.flags |= walk.SameFile
+		}
+		same = same && it.err == nil
+	})
+	return count.Files, same, err
 }
 
 func isDoubtful(f walk.Flags) bool { return f&walk.Doubtful != 0 }
 
 var errOtherXattrs = errors.New("its extended attributes are not the listed ones")
-
-func (r *rereader) worker() (work func(context.Context, *proof) error, done func()) {
-	h := dirfd.NewHasher(r.Source)
-	prove, done := proveWith(h, nil)
-	xattrs := &walk.XattrReader{Keep: r.Keep}
-	return func(ctx context.Context, it *proof) error {
-		err := prove(ctx, it)
-		if err == nil && it.err == nil {
-			it.err = sameXattrs(h.Dirs, xattrs, it)
-		}
-		return err
-	}, done
-}
 
 // sameXattrs returns an error if a file of the source has other extended attributes than listed.
 func sameXattrs(dirs *dirfd.Stack, xattrs *walk.XattrReader, it *proof) error {
@@ -272,18 +248,4 @@ func sameXattrs(dirs *dirfd.Stack, xattrs *walk.XattrReader, it *proof) error {
 		err = errOtherXattrs
 	}
 	return err
-}
-
-func (r *rereader) collect(items []proof) error {
-	bytes := int64(0)
-	for _, it := range items {
-		bytes += it.size
-		*it.flags &^= walk.Doubtful
-		if it.err == nil {
-			*it.flags |= walk.SameFile
-		}
-		r.same = r.same && it.err == nil
-	}
-	r.Progress.Add(int64(len(items)), bytes)
-	return nil
 }

@@ -29,7 +29,7 @@ func (b *Builder) resume(ctx context.Context) error {
 		return b.startAnew(ctx) // not what an attempt of ours leaves
 	}
 	journal, err := openJournal(b.Into, journalName, b.Sealer)
-	if err != nil {
+	if err != nil || journal == nil {
 		return b.startAnew(ctx)
 	}
 	defer journal.close()
@@ -60,8 +60,7 @@ func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Se
 	dirs := &dirfd.Stack{Root: b.files, Flags: unix.O_RDONLY}
 	defer dirs.Close()
 	removed := ""
-	var e lists.Entry
-	for c := stored.Cursor(); c.Next(&e) != nil; {
+	for e := range stored.All() {
 		if removed != "" && lists.Below(e.Path, removed) {
 			continue
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"golang.org/x/sys/unix"
 
@@ -14,77 +13,44 @@ import (
 )
 
 // produce makes the directories and hands out the entries, with the digests of those that are stored already.
-func (b *Builder) produce(_ context.Context, add func(item, int64) error) error {
-	from, err := b.openSources()
+func (b *Builder) produce(_ context.Context, add func(item, int64) error) (err error) {
+	var listed *lists.Reader
+	if b.Previous != nil {
+		if listed, err = b.Previous.open(); err != nil {
+			return err
+		}
+		defer listed.Close()
+	}
+	journal, err := openJournal(b.Into, journalName, b.Sealer)
 	if err != nil {
 		return err
 	}
-	defer from.close()
-	for c := b.Entries.Cursor(); ; {
-		it := item{}
-		f := c.Next(&it.entry)
-		if f == nil {
-			break
-		}
-		it.flags = *f
-		if err := b.prepare(&it, from); err != nil {
+	defer journal.close()
+	old, stored := lists.NewSeeker(listed), lists.NewSeeker(journal)
+	for e, f := range b.Entries.All() {
+		it := item{entry: *e, flags: *f}
+		if err := b.prepare(&it, old, stored); err != nil {
 			return err
 		}
 		if err := add(it, it.entry.Size); err != nil {
 			return err
 		}
 	}
-	return from.old.Drain()
+	return old.Drain()
 }
 
-// sources knows the digests of the files that need not be copied.
-type sources struct {
-	lists   *lists.Reader  // of the previous tree; nil without one
-	journal *journalReader // of the partial tree; nil without one
-	old     *lists.Seeker
-	stored  *lists.Seeker
-}
-
-func (b *Builder) openSources() (*sources, error) {
-	none := &lists.SliceSource{}
-	from := &sources{old: lists.NewSeeker(none), stored: lists.NewSeeker(none)}
-	var err error
-	if b.Previous != nil {
-		if from.lists, err = b.Previous.open(); err != nil {
-			return nil, err
-		}
-		from.old = lists.NewSeeker(from.lists)
-	}
-	from.journal, err = openJournal(b.Into, journalName, b.Sealer)
-	if errors.Is(err, fs.ErrNotExist) {
-		return from, nil
-	}
-	if err != nil {
-		from.close()
-		return nil, err
-	}
-	from.stored = lists.NewSeeker(from.journal)
-	return from, nil
-}
-
-// close drops the errors: the files were only read.
-func (s *sources) close() {
-	_ = s.lists.Close()
-	s.journal.close()
-}
-
-// prepare makes a directory, or finds the digest of a file that is stored already.
-func (b *Builder) prepare(it *item, sources *sources) error {
+// prepare makes a directory, or finds the digest of a file that is stored in the previous tree or in the partial one.
+func (b *Builder) prepare(it *item, old, stored *lists.Seeker) error {
 	e := &it.entry
 	if e.Kind == lists.Directory && it.flags&walk.Kept == 0 && e.Path != "." {
 		return b.mkdir(e.Path)
 	}
-	from := sources.old
+	from := old
 	switch {
 	case e.Kind != lists.File || it.flags == 0:
 		return nil
 	case it.flags&walk.Kept != 0:
-		from = sources.stored
+		from = stored
 	}
 	found, err := from.Find(e.Path)
 	if err != nil {

@@ -4,6 +4,7 @@ package walk
 import (
 	"encoding/binary"
 	"io"
+	"iter"
 	"time"
 
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -221,13 +222,19 @@ func (c *Cursor) push(path string, n *node) {
 
 // Clear removes a flag from all entries.
 func (l *List) Clear(flag Flags) {
-	var e lists.Entry
-	for c := l.Cursor(); ; {
-		f := c.Next(&e)
-		if f == nil {
-			return
-		}
+	for _, f := range l.All() {
 		*f &^= flag
+	}
+}
+
+// All yields the entries of the list in the order of ComparePaths, and their flags, which may be changed. An entry is
+// valid until the next one.
+func (l *List) All() iter.Seq2[*lists.Entry, *Flags] {
+	return func(yield func(*lists.Entry, *Flags) bool) {
+		var e lists.Entry
+		c := l.Cursor()
+		for f := c.Next(&e); f != nil && yield(&e, f); f = c.Next(&e) {
+		}
 	}
 }
 
