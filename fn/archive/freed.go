@@ -80,7 +80,7 @@ func (v *Volume) soleBytes(ctx context.Context, below string, names []string) (i
 // the tree that it is linked from. So the directories are walked side by side, and the links of a file meet where they
 // are counted: what has to be kept is one directory of each at a time, and no inode of the rest.
 func soleBytes(ctx context.Context, parent *dirfd.Dir, names []string) (int64, error) {
-	w := &soleWalk{stack: dirfd.Stack{Root: parent}, buf: make([]byte, 32<<10)}
+	w := &soleWalk{stack: dirfd.Stack{Root: parent, Readable: true}, buf: make([]byte, 32<<10)}
 	defer w.stack.Close()
 	err := w.walk(ctx, names)
 	return w.bytes, err

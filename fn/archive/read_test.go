@@ -40,7 +40,7 @@ func entriesOf(t *testing.T, r *Run) []Entry {
 
 // Open opens a file of the run.
 func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
-	dirs := &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}
+	dirs := &dirfd.Stack{Root: r.files}
 	defer dirs.Close()
 	return r.open(&e, identities, dirs)
 }

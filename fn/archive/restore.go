@@ -41,15 +41,7 @@ type RestoreOptions struct {
 }
 
 // Restored is what Restore did.
-type Restored struct {
-	Skipped      bool     // the directory was not empty, and Skip left it as it was
-	Files        int64    // regular files of the run; all of them are in the directory unless it was skipped
-	Bytes        int64    // their sizes
-	WrittenFiles int64    // files that were written; the others were there already
-	WrittenBytes int64    // their sizes
-	Removed      int64    // entries that Mirror removed, each with what was below it
-	Warnings     []string // such as owners that could not be given back
-}
+type Restored = refill.Result
 
 // Comparison is what a directory holds, compared with the file storage of a run.
 type Comparison = refill.State
@@ -85,18 +77,9 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 	if err != nil {
 		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
 	}
-	result, err := target.Refill(ctx, opts.Existing)
+	restored, err := target.Refill(ctx, opts.Existing)
 	if err != nil {
 		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, explainTarget(root, err))
-	}
-	restored := &Restored{
-		Skipped:      result.Skipped,
-		Files:        result.Entries.Files,
-		Bytes:        result.Entries.Bytes,
-		WrittenFiles: result.Written.Files,
-		WrittenBytes: result.Written.Bytes,
-		Removed:      result.Removed,
-		Warnings:     result.Warnings,
 	}
 	if lockWarning != "" {
 		restored.Warnings = append(restored.Warnings, lockWarning)
@@ -158,7 +141,7 @@ func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, erro
 				return scanned.Source(), func() {}, nil
 			},
 			Opener: func() refill.Opener {
-				return &fileOpener{run: r, dirs: &dirfd.Stack{Root: r.files, Flags: unix.O_PATH}, identities: opts.Identities}
+				return &fileOpener{run: r, dirs: &dirfd.Stack{Root: r.files}, identities: opts.Identities}
 			},
 		},
 		Root:     root,

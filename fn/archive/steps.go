@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/progress"
@@ -180,7 +178,7 @@ func (w *writer) storeObjects(ctx context.Context) error {
 			return err
 		}
 	}
-	dirs := &dirfd.Stack{Root: run, Flags: unix.O_PATH}
+	dirs := &dirfd.Stack{Root: run}
 	defer dirs.Close()
 	var list []byte
 	for _, o := range w.objects {

@@ -34,18 +34,12 @@ type Notes interface {
 
 // Env is what the mover needs beside its options.
 type Env struct {
-	// Reporter may be nil.
-	Reporter Reporter
-	// Handover takes the objects that Inspect reads; nil: they are not handed over.
-	Handover Handover
-	// Progress is called with every step, thousands of times a second; may be nil.
-	Progress func(job.Progress)
-	// Now is the clock.
-	Now func() time.Time
-	// Hostname tells other writers who holds the volume.
-	Hostname string
-	// LockPatience is how long to wait while another writer holds the volume.
-	LockPatience time.Duration
+	Reporter     Reporter           // may be nil
+	Handover     Handover           // takes the objects that Inspect reads; nil: they are not handed over
+	Progress     func(job.Progress) // called with every step, thousands of times a second; may be nil
+	Now          func() time.Time   // the clock
+	Hostname     string             // tells other writers who holds the volume
+	LockPatience time.Duration      // how long to wait while another writer holds the volume
 }
 
 // Backup writes the run that o describes, removes those that its retention lets go, and reports the result. A run that

@@ -158,8 +158,9 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	counted, of := p.counted(runs, written.Run), InstallationOf(written)
-	p.tellUncounted(runs, counted, of)
+	counted, uncounted := p.counted(runs, written.Run)
+	of := InstallationOf(written)
+	p.tellUncounted(uncounted, of)
 	decisions := Decide(counted, of, p.policy, written.CompletionTime)
 	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
 		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
@@ -170,8 +171,7 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 // counted leaves out the runs that may be forged: those whose digests are not the known ones, and those of unknown
 // digests that come after a known run, since the status forgets the oldest runs first. Like damaged runs, they displace
 // no other, and stay for somebody to look at.
-func (p *pruner) counted(runs []archive.RunInfo, written string) []archive.RunInfo {
-	var counted []archive.RunInfo
+func (p *pruner) counted(runs []archive.RunInfo, written string) (counted, uncounted []archive.RunInfo) {
 	afterKnown := false
 	for _, run := range runs { // oldest first
 		digest, known := p.known[run.ID]
@@ -180,21 +180,21 @@ func (p *pruner) counted(runs []archive.RunInfo, written string) []archive.RunIn
 		case known && run.ManifestSHA256 == digest:
 			afterKnown = true
 		case known || afterKnown:
+			uncounted = append(uncounted, run)
 			continue
 		}
 		counted = append(counted, run)
 	}
-	return counted
+	return counted, uncounted
 }
 
 // tellUncounted names the runs of an installation that stay because they may be forged, some of them where there are
 // many.
-func (p *pruner) tellUncounted(runs, counted []archive.RunInfo, of Installation) {
+func (p *pruner) tellUncounted(uncounted []archive.RunInfo, of Installation) {
 	const most = 5
 	var ids []string
-	for _, run := range runs {
-		isCounted := slices.ContainsFunc(counted, func(c archive.RunInfo) bool { return c.ID == run.ID })
-		if run.State == archive.Complete && InstallationOf(run.Manifest) == of && !isCounted {
+	for _, run := range uncounted {
+		if run.State == archive.Complete && InstallationOf(run.Manifest) == of {
 			ids = append(ids, run.ID)
 		}
 	}
@@ -270,7 +270,8 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 		policy, rules = retention.Policy{Last: 1}, "keeping only the newest verified run"
 	}
 	runs, listErr := p.volume.Runs()
-	going := goingOf(Decide(p.counted(runs, ""), of, policy, p.env.Now()))
+	counted, _ := p.counted(runs, "")
+	going := goingOf(Decide(counted, of, policy, p.env.Now()))
 	freed, freedErr := p.volume.Freed(ctx, going)
 	switch {
 	case listErr != nil || freedErr != nil:

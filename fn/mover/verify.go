@@ -21,6 +21,7 @@ func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification
 	result := job.Verification{StartTime: env.Now().UTC()}
 	progress := startProgress(ctx, env)
 	found, err := verifyRuns(ctx, o, progress.set)
+	err = denied(err)
 	progress.stop()
 	result.CompletionTime = env.Now().UTC()
 	result.Completed = err == nil
@@ -36,22 +37,21 @@ func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification
 func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Progress)) (*archive.VolumeReport, error) {
 	volume, err := archive.OpenVolume(o.Volume)
 	if err != nil {
-		return nil, denied(err)
+		return nil, err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
 	options := archive.VerifyRunsOptions{Progress: passOn(progress)}
 	runs, err := volume.Runs()
 	if err != nil {
-		return nil, denied(err)
+		return nil, err
 	}
 	if o.Run != job.All {
 		if options.Run, err = resolve(volume, latestKnown(runs, o)); err != nil {
-			return nil, denied(err)
+			return nil, err
 		}
 	}
 	options.Expect = expected(runs, o)
-	found, err := volume.VerifyRuns(ctx, options)
-	return found, denied(err)
+	return volume.VerifyRuns(ctx, options)
 }
 
 // latestKnown returns the run to verify: for the latest, the one that is known to be. Another may have been added that

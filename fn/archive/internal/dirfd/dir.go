@@ -80,7 +80,7 @@ func (d *Dir) Close() error {
 
 // Sub opens a directory below the directory by its relative path.
 func (d *Dir) Sub(path string) (*Dir, error) {
-	dirs := Stack{Root: d, Flags: unix.O_PATH}
+	dirs := Stack{Root: d}
 	defer dirs.Close()
 	parent, name, err := dirs.Parent(path)
 	if err != nil {
@@ -168,7 +168,7 @@ func (d *Dir) Create(name string) (*os.File, error) {
 
 // ReadFile reads a regular file below the directory, of at most limit bytes, by its relative path.
 func (d *Dir) ReadFile(path string, limit int64) ([]byte, error) {
-	dirs := Stack{Root: d, Flags: unix.O_PATH}
+	dirs := Stack{Root: d}
 	defer dirs.Close()
 	parent, name, err := dirs.Parent(path)
 	if err != nil {

@@ -40,7 +40,7 @@ func (h *Hasher) Prove(ctx context.Context, path string, size int64, want string
 
 // NewHasher returns a hasher for the files below root.
 func NewHasher(root *Dir) *Hasher {
-	return &Hasher{Dirs: &Stack{Root: root, Flags: unix.O_PATH}, hash: sha256.New(), buf: make([]byte, hashBuffer)}
+	return &Hasher{Dirs: &Stack{Root: root}, hash: sha256.New(), buf: make([]byte, hashBuffer)}
 }
 
 // Close releases the hasher, not the root.

@@ -11,20 +11,24 @@ import (
 // Stack opens the directories below a root one after another and keeps those above the last one open, so that a walk in
 // order opens each about once. It never follows a symlink. It is for one goroutine.
 type Stack struct {
-	Root  *Dir
-	Flags int // O_RDONLY to list directories, O_PATH to reach into them
-	names []string
-	fds   []int
+	Root     *Dir
+	Readable bool // to list directories and change their modes; else only to reach into them
+	names    []string
+	fds      []int
 }
 
 // Open returns the descriptor of a directory by its relative path, valid until the next call.
 func (s *Stack) Open(path string) (int, error) {
+	flags := unix.O_DIRECTORY
+	if !s.Readable {
+		flags |= unix.O_PATH
+	}
 	depth, rest := s.keep(path)
 	s.closeBelow(depth)
 	for rest != "" {
 		var name string
-		name, rest = cutElement(rest)
-		fd, err := OpenAt(s.top(), name, s.Flags|unix.O_DIRECTORY, 0)
+		name, rest, _ = strings.Cut(rest, "/")
+		fd, err := OpenAt(s.top(), name, flags, 0)
 		if err != nil {
 			return -1, s.Root.Fail("open", path, err)
 		}
@@ -47,7 +51,7 @@ func (s *Stack) keep(path string) (depth int, rest string) {
 	}
 	rest = path
 	for _, open := range s.names {
-		name, after := cutElement(rest)
+		name, after, _ := strings.Cut(rest, "/")
 		if name != open {
 			break
 		}
@@ -91,10 +95,4 @@ func Split(path string) (dir, name string) {
 		return ".", path
 	}
 	return path[:i], path[i+1:]
-}
-
-// cutElement splits a path after its first element.
-func cutElement(path string) (name, rest string) {
-	name, rest, _ = strings.Cut(path, "/")
-	return name, rest
 }

@@ -65,15 +65,7 @@ var sumUnescaper = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r")
 
 // IsDigest reports whether s is a SHA-256 in lower-case hex.
 func IsDigest(s string) bool {
-	if len(s) != sumLen {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
+	return len(s) == sumLen && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 // SumsReader reads a SHA256SUMS file, whose paths strictly increase in the order of ComparePaths.

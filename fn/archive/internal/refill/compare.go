@@ -30,8 +30,8 @@ func (d *difference) Error() string { return d.path + " " + d.why }
 
 // compare returns the first difference that it finds, or nil.
 func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) {
-	files := t.result.Entries
-	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	files := t.entries
+	dirs := &dirfd.Stack{Root: t.Root}
 	defer dirs.Close()
 	if depth.content {
 		t.Progress.Begin(progress.Verify, files.Files, files.Bytes)

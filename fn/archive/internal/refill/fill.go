@@ -23,7 +23,7 @@ type item struct {
 
 // fill makes the entries of the run. Directories have a mode that lets their files be made.
 func (t *Target) fill(ctx context.Context) error {
-	count := t.result.Entries
+	count := t.entries
 	t.Progress.Begin(progress.FileStorage, count.Files, count.Bytes)
 	temporary := newTemporary()
 	var number atomic.Int64
@@ -40,7 +40,7 @@ func (t *Target) fill(ctx context.Context) error {
 
 // produce makes the directories and hands out the rest.
 func (t *Target) produce(ctx context.Context, add func(item, int64) error) error {
-	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	dirs := &dirfd.Stack{Root: t.Root}
 	defer dirs.Close()
 	return t.merge(ctx, func(p lists.Pair) error {
 		if p.Want == nil || p.Want.Path == "." {
@@ -91,7 +91,6 @@ func (t *Target) makeDir(ctx context.Context, dirs *dirfd.Stack, p lists.Pair) e
 	if err := unix.Mkdirat(parent.FD, name, 0o700); err != nil {
 		return dirs.Wrap("make directory", p.Want.Path, dirfd.Taken(err))
 	}
-	t.result.Written.Dirs++
 	return dropDefaultList(parent, name)
 }
 
@@ -113,7 +112,7 @@ func (t *Target) collect(items []item) error {
 	for i := range items {
 		done.Add(&items[i].want)
 		if items[i].written {
-			t.result.Written.Add(&items[i].want)
+			t.written.Add(&items[i].want)
 		}
 	}
 	t.Progress.Add(done.Files, done.Bytes)
@@ -123,7 +122,7 @@ func (t *Target) collect(items []item) error {
 // removeLeftovers removes the files that interrupted tries left, those of other runs too: their markers go as well, and
 // without a marker nothing would tell such a file from data.
 func (t *Target) removeLeftovers(ctx context.Context) error {
-	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	dirs := &dirfd.Stack{Root: t.Root}
 	defer dirs.Close()
 	for _, path := range t.plan.leftovers {
 		if path == t.marker.name {
@@ -152,7 +151,7 @@ func (t *Target) removeForeign(ctx context.Context) error {
 
 // removeUnwanted removes what the last scan found and the run does not have.
 func (t *Target) removeUnwanted(ctx context.Context) error {
-	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	dirs := &dirfd.Stack{Root: t.Root}
 	defer dirs.Close()
 	for path := range t.specials {
 		if err := dirs.RemoveAt(ctx, path); err != nil {

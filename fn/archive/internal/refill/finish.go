@@ -20,7 +20,7 @@ func (t *Target) finishDirs(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	dirs := &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH}
+	dirs := &dirfd.Stack{Root: t.Root}
 	defer dirs.Close()
 	var open []lists.Entry // the directories that lead to the last one, outermost first
 	finishUpTo := func(path string) error {

@@ -54,7 +54,7 @@ func (t *Target) makePlan(ctx context.Context) error {
 			t.addForeign(p.Got)
 			return nil
 		}
-		t.result.Entries.Add(p.Want)
+		t.entries.Add(p.Want)
 		if p.Got != nil && p.Got.Kind == special {
 			specials[p.Got.Path] = true
 		}

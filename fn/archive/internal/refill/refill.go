@@ -55,11 +55,13 @@ type Options struct {
 
 // Result is what filling did.
 type Result struct {
-	Skipped  bool        // the directory was not empty and was left as it is
-	Entries  walk.Counts // of the run
-	Written  walk.Counts
-	Removed  int64 // entries of the directory that were not the run's, each with what was below it
-	Warnings []string
+	Skipped      bool     // the directory was not empty, and Skip left it as it was
+	Files        int64    // regular files of the run; all of them are in the directory unless it was skipped
+	Bytes        int64    // their sizes
+	WrittenFiles int64    // files that were written; the others were there already
+	WrittenBytes int64    // their sizes
+	Removed      int64    // entries that Mirror removed, each with what was below it
+	Warnings     []string // such as owners that could not be given back
 }
 
 // NotEmptyError says that a directory holds what filling it would harm.
@@ -84,6 +86,8 @@ type Target struct {
 	plan     plan
 	root     lists.Entry // of the run
 	owners   *owners
+	entries  walk.Counts // of the run
+	written  walk.Counts
 	result   Result
 	refused  *refused
 }
@@ -172,7 +176,7 @@ func (t *Target) Refill(ctx context.Context, existing Existing) (*Result, error)
 	}
 	if existing == Skip && !t.plan.empty && !t.marked {
 		t.result.Skipped = true
-		return &t.result, nil
+		return t.done(), nil
 	}
 	done, err := t.judge(ctx, existing)
 	if err != nil {
@@ -180,8 +184,7 @@ func (t *Target) Refill(ctx context.Context, existing Existing) (*Result, error)
 	}
 	if done {
 		err := t.finishRoot()
-		t.warn()
-		return &t.result, err
+		return t.done(), err
 	}
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
@@ -194,7 +197,8 @@ func (t *Target) Refill(ctx context.Context, existing Existing) (*Result, error)
 			return nil, err
 		}
 	}
-	return &t.result, t.finish(ctx)
+	err = t.finish(ctx)
+	return t.done(), err
 }
 
 // judge returns an error if the directory may not be written to, and true if there is nothing to write.
@@ -261,11 +265,13 @@ func (t *Target) finish(ctx context.Context) error {
 	if err := t.marker.remove(t.Root); err != nil {
 		return err
 	}
-	if err := t.finishRoot(); err != nil {
-		return err
-	}
-	t.warn()
-	return nil
+	return t.finishRoot()
 }
 
-func (t *Target) warn() { t.result.Warnings = append(t.owners.warnings(), t.refused.warnings()...) }
+// done completes the result.
+func (t *Target) done() *Result {
+	t.result.Files, t.result.Bytes = t.entries.Files, t.entries.Bytes
+	t.result.WrittenFiles, t.result.WrittenBytes = t.written.Files, t.written.Bytes
+	t.result.Warnings = append(t.owners.warnings(), t.refused.warnings()...)
+	return &t.result
+}

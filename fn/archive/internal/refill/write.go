@@ -26,7 +26,7 @@ func (t *Target) newWriter(temporary string) *writer {
 	return &writer{
 		t:         t,
 		temporary: temporary,
-		dst:       &dirfd.Stack{Root: t.Root, Flags: unix.O_PATH},
+		dst:       &dirfd.Stack{Root: t.Root},
 		comparer:  t.newComparer(),
 		opener:    t.Source.Opener(),
 		buf:       make([]byte, buffer),

@@ -101,7 +101,7 @@ func (b *Builder) open() (err error) {
 	if b.files, err = b.Into.Ensure(lists.FilesDir); err != nil {
 		return err
 	}
-	b.made = dirfd.Stack{Root: b.files, Flags: unix.O_PATH}
+	b.made = dirfd.Stack{Root: b.files}
 	if b.symlinks, err = b.Into.HoldsSymlinks(); err != nil {
 		return err
 	}

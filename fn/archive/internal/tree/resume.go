@@ -57,7 +57,7 @@ func (b *Builder) startAnew(ctx context.Context) error {
 // sift removes what is stored but not wanted, and hands out the files that the journal knows.
 func (b *Builder) sift(ctx context.Context, stored *walk.List, journal *lists.Seeker, add func(proof, int64) error) error {
 	wanted := &wantedEntries{cursor: b.Entries.Cursor()}
-	dirs := &dirfd.Stack{Root: b.files, Flags: unix.O_RDONLY}
+	dirs := &dirfd.Stack{Root: b.files, Readable: true}
 	defer dirs.Close()
 	removed := ""
 	for e := range stored.All() {

@@ -89,9 +89,9 @@ type storeWorker struct {
 func (b *Builder) worker() (work func(context.Context, *item) error, done func()) {
 	w := &storeWorker{
 		b:      b,
-		src:    &dirfd.Stack{Root: b.Source, Flags: unix.O_PATH},
-		dst:    &dirfd.Stack{Root: b.files, Flags: unix.O_PATH},
-		old:    &dirfd.Stack{Root: b.oldFiles, Flags: unix.O_PATH},
+		src:    &dirfd.Stack{Root: b.Source},
+		dst:    &dirfd.Stack{Root: b.files},
+		old:    &dirfd.Stack{Root: b.oldFiles},
 		copier: newCopier(b.Sealer, b.Stamper, b.Keep, b.Fsync),
 	}
 	return w.one, func() {

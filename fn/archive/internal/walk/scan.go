@@ -148,7 +148,7 @@ func (s *scanner) stop() {
 }
 
 func (s *scanner) work(ctx context.Context) error {
-	dirs := &dirfd.Stack{Root: s.root, Flags: unix.O_RDONLY}
+	dirs := &dirfd.Stack{Root: s.root, Readable: true}
 	defer dirs.Close()
 	l := &lister{dirs: dirs, source: s.opts.Source, outside: &s.outside, stamps: s.opts.Stamps, xattrs: XattrReader{Keep: s.opts.Keep}, buf: make([]byte, 32<<10)}
 	for {

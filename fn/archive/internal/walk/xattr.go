@@ -74,9 +74,13 @@ func (r *XattrReader) Read(fd int) (Xattrs, error) {
 
 // NameSome names attributes in a message, ten of them at most.
 func NameSome(attributes []string) string {
-	named := attributes[:min(len(attributes), maxNamedLost)]
-	text := strings.Join(named, ", ")
-	if more := len(attributes) - len(named); more > 0 {
+	return named(attributes[:min(len(attributes), maxNamedLost)], len(attributes))
+}
+
+// named names some of many.
+func named(names []string, count int) string {
+	text := strings.Join(names, ", ")
+	if more := count - len(names); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
@@ -143,7 +147,7 @@ func means(name, value string) bool {
 
 // Lost counts entries with attributes that are not kept, and names the first.
 type Lost struct {
-	count int64
+	count int
 	names []string
 }
 
@@ -172,9 +176,5 @@ func (l *Lost) Warning(format string) string {
 		return ""
 	}
 	slices.Sort(l.names)
-	more := ""
-	if n := l.count - int64(len(l.names)); n > 0 {
-		more = fmt.Sprintf(" and %d more", n)
-	}
-	return fmt.Sprintf(format, l.count, strings.Join(l.names, ", ")+more)
+	return fmt.Sprintf(format, l.count, named(l.names, l.count))
 }
