@@ -73,7 +73,7 @@ func (w *writer) setAside() error {
 		partial = partial || moved
 	}
 	if partial {
-		w.warn(fmt.Sprintf("before run %q began, the beginning of one was on the volume under its name, and is not used", w.opts.Run))
+		w.warn(fmt.Sprintf("before run %q began, the volume held the beginning of a run of that name, which is not used", w.opts.Run))
 	}
 	if !run && !partial {
 		return nil

@@ -80,7 +80,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("manifest has format version %d, which is newer than %d: use a newer version of threescale-backup", e.Version, FormatVersion)
+	return fmt.Sprintf("manifest has format version %d, which is newer than %d: use a newer version of threescale-backup", e.Version, formatVersion)
 }
 
 // ProblemKind is what is wrong with one path.

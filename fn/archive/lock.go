@@ -91,7 +91,7 @@ func (l *runLock) release() error {
 func (v *Volume) hold(id string) (*runLock, error) {
 	f, err := v.openManifest(id, unix.O_RDONLY)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read run %q, which has just gone: %w", id, err)
+		return nil, fmt.Errorf("cannot read run %q, which was just removed: %w", id, err)
 	}
 	l := &runLock{file: f}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)

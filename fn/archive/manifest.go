@@ -13,9 +13,9 @@ import (
 	"threescale.dev/backup/fn/archive/internal/seal"
 )
 
-// FormatVersion is the version of the format that this package writes, and the newest that it reads. Version 1 had no
+// formatVersion is the version of the format that this package writes, and the newest that it reads. Version 1 had no
 // sequence.
-const FormatVersion = 2
+const formatVersion = 2
 
 // maxManifest bounds what is read of a manifest.json. The lists in it are cut long before that.
 const maxManifest = 8 << 20
@@ -132,7 +132,7 @@ func decodeManifest(data []byte) (*Manifest, error) {
 	if err := json.Unmarshal(data, &head); err != nil {
 		return nil, fmt.Errorf("cannot decode manifest: %w", err)
 	}
-	if head.FormatVersion > FormatVersion {
+	if head.FormatVersion > formatVersion {
 		return nil, &VersionError{Version: head.FormatVersion, sequence: head.Sequence}
 	}
 	var m Manifest

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"runtime"
+	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -161,22 +162,21 @@ func (c *verifier) verifyRun(ctx context.Context) error {
 func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	m := info.Manifest
 	list, readErr := readRunSums(run, m.Digests.Objects)
-	entries := []lists.Entry{{Path: ".", Kind: lists.Directory}, {Path: lists.SumsName, Kind: lists.File, Size: -1, SHA256: m.Digests.Objects}}
-	dirs := objectDirs()
-	for _, name := range dirs {
-		if name == "secrets" {
-			entries = append(entries, lists.Entry{Path: manifestName, Kind: lists.File, Size: -1, SHA256: info.ManifestSHA256})
-		}
+	entries := []lists.Entry{
+		{Path: ".", Kind: lists.Directory},
+		{Path: lists.SumsName, Kind: lists.File, Size: -1, SHA256: m.Digests.Objects},
+		{Path: manifestName, Kind: lists.File, Size: -1, SHA256: info.ManifestSHA256},
+	}
+	for _, name := range objectDirs() {
 		entries = append(entries, lists.Entry{Path: name, Kind: lists.Directory})
-		for _, s := range list {
-			if dir, _ := dirfd.Split(s.Path); dir == name {
-				entries = append(entries, lists.Entry{Path: s.Path, Kind: lists.File, Size: -1, SHA256: s.SHA256})
-			}
-		}
+	}
+	for _, s := range list {
+		entries = append(entries, lists.Entry{Path: s.Path, Kind: lists.File, Size: -1, SHA256: s.SHA256})
 	}
 	if m.Tree != "" {
 		entries = append(entries, lists.Entry{Path: storageName, Kind: lists.Symlink, Link: filesTarget(m.Tree)})
 	}
+	slices.SortFunc(entries, func(a, b lists.Entry) int { return lists.ComparePaths(a.Path, b.Path) })
 	return entries, readErr
 }
 

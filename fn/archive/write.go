@@ -128,7 +128,7 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	}
 	w := &writer{volume: v, opts: opts, sealer: sealer, objects: objects, progress: &progress.Meter{Report: opts.Progress}}
 	w.manifest = Manifest{
-		FormatVersion: FormatVersion,
+		FormatVersion: formatVersion,
 		Run:           opts.Run,
 		Cause:         opts.Cause,
 		StartTime:     opts.Now().UTC(),

@@ -233,9 +233,9 @@ func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
 		return ctx.Err() == nil
 	case errors.Is(err, archive.ErrRunNotFound): // another writer's retention was faster
 	case is[*archive.InUseError](err):
-		p.warnf("run %q would go by the retention and stays until the next run: it is being read", run)
+		p.warnf("the retention keeps run %q until the next run, though no rule does: it is being read", run)
 	default:
-		p.warnf("run %q would go by the retention and stays: %v", run, err)
+		p.warnf("the retention keeps run %q, though no rule does: %v", run, err)
 		return !is[*archive.LockedError](err) && ctx.Err() == nil
 	}
 	return true

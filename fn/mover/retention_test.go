@@ -268,7 +268,7 @@ func TestRetentionLeavesARunThatIsRead(t *testing.T) {
 	require.NoError(t, err)
 	result := h.run("r4", 3, job.Retention{KeepLast: 1})
 	assert.Equal(t, []string{"r1", "r3"}, result.Removed)
-	assert.Equal(t, []string{`run "r2" would go by the retention and stays until the next run: it is being read`}, result.Warnings)
+	assert.Equal(t, []string{`the retention keeps run "r2" until the next run, though no rule does: it is being read`}, result.Warnings)
 	assert.True(t, result.Completed)
 	require.NoError(t, reader.Close())
 	assert.Equal(t, []string{"r2", "r4"}, h.run("r5", 4, job.Retention{KeepLast: 1}).Removed)
@@ -290,7 +290,7 @@ func TestRetentionThatIsStoppedIsNoFailure(t *testing.T) {
 	assert.True(t, result.Completed)
 	assert.Empty(t, result.Removed)
 	require.Len(t, result.Warnings, 2)
-	assert.Contains(t, result.Warnings[0], `run "r1" would go by the retention and stays: `)
+	assert.Contains(t, result.Warnings[0], `the retention keeps run "r1", though no rule does: `)
 	assert.Equal(t, "retention was not applied to the end: 1 of 2 runs that would go were not tried", result.Warnings[1])
 	assert.Equal(t, []string{"r1", "r2"}, h.run("r3", 3, job.Retention{KeepLast: 1}).Removed, "the next attempt goes on")
 }

@@ -54,17 +54,8 @@ func (s *Stack) RemoveAt(ctx context.Context, path string) error {
 
 // Empty removes all that is in the directory.
 func (d *Dir) Empty(ctx context.Context) error {
-	names, err := d.Names()
-	if err != nil {
-		return err
-	}
 	_ = unix.Fchmod(d.FD, 0o700) // the removals tell if it was needed
-	for _, name := range names {
-		if err := d.RemoveAll(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.RemoveMatching(ctx, func(string) bool { return true })
 }
 
 // RemoveMatching removes the entries of the directory that match, with what is below them.
