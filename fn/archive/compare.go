@@ -26,8 +26,8 @@ type comparison struct {
 
 	modes, times int64 // entries whose modes, or times, are not those of the list
 
-	// What a copy of a volume may lack, since tools for object stores know neither symlinks nor directories without files.
-	// That is no damage: a restore makes both from the lists.
+	// What a copy of a volume may lack, since tools for object stores know neither symlinks nor directories without
+	// files. That is no damage: a restore makes both from the lists.
 	symlinks, dirs int64
 	followed       int64 // symlinks in whose place there is a file or a directory, as a tool leaves that follows them
 }

@@ -15,15 +15,16 @@ import (
 
 // MendResult says what was mended.
 type MendResult struct {
-	Files    int64    // stored files of other runs' trees that were damaged and are what was written again
+	Files    int64    // damaged files of other runs that good ones have replaced
 	Warnings []string // what could not be looked at
 }
 
-// Mend replaces damaged files of other runs with the same file of a complete run that was just stored or proven: one with the same path, content, mode
-// and mtime by both lists, which are proven first. The given run's file is proven before it takes the other's place by
-// one rename. Files that the run does not hold stay as they are, and so do encrypted ones: encrypting a file again
-// makes another file. It reads each file that the trees do not share. Errors that callers may tell apart: UsageError,
-// LockedError, ErrRunNotFound, IntegrityError, and ctx's.
+// Mend replaces damaged files of other runs with the same file of a complete run that was just stored or proven: one
+// with the same path, content, mode and mtime by both lists, of which the other's is proven first. The given run's file
+// is proven before it takes the other's place by one rename. Files that the run does not hold stay as they are, and so
+// do encrypted ones: encrypting a file again makes another file. It reads each file that the trees do not share. The
+// holder is as in WriteOptions. Errors that callers may tell apart: UsageError, LockedError, ErrRunNotFound,
+// IntegrityError, and ctx's.
 func (v *Volume) Mend(ctx context.Context, run, holder string) (*MendResult, error) {
 	if err := validRunID(run); err != nil {
 		return nil, &UsageError{Err: fmt.Errorf("cannot mend from run %q: %w", run, err)}

@@ -33,8 +33,8 @@ type Run struct {
 	volume *Volume
 	info   RunInfo
 	held   *runLock   // keeps the run from being removed
-	tree   *dirfd.Dir // nil for an unverified run, and where the file storage was skipped
-	files  *dirfd.Dir // nil where there is no file storage, and where a copy of it without files is
+	tree   *dirfd.Dir // nil for an unverified run, or without a file storage
+	files  *dirfd.Dir // nil without a file storage, or without its directory: a copy of a volume may lack an empty one
 }
 
 // OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError for

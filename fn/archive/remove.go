@@ -15,14 +15,15 @@ import (
 // RemoveResult says what was removed besides the run.
 type RemoveResult struct {
 	Trees      []string // trees that no run referred to any more, sorted
-	FreedBytes int64    // of files that nothing else on the volume held, with those of the run
+	FreedBytes int64    // of the run's and the trees' files that nothing else on the volume shares
 	Warnings   []string
 }
 
-// Remove removes the run of an ID, which is neither Latest nor UnverifiedRun, and the trees that no other run refers to. While the volume holds a run whose tree cannot be
-// told, all trees stay. A run that is being read stays too. Nothing else in this package removes a complete run. What
-// an interrupted call left is removed by the next, of any run. Errors that callers may tell apart: UsageError,
-// LockedError, InUseError, ErrRunNotFound. With an error and a result, the run is gone, and not all that it held.
+// Remove removes the run of an ID, which is neither Latest nor UnverifiedRun, and the trees that no other run refers
+// to. While the volume holds a run whose tree cannot be told, all trees stay. A run that is being read stays too.
+// Nothing else in this package removes a complete run. What an interrupted call left is removed by the next, of any
+// run. The holder is as in WriteOptions. Errors that callers may tell apart: UsageError, LockedError, InUseError,
+// ErrRunNotFound. With an error and a result, the run is gone, and not all that it held.
 func (v *Volume) Remove(ctx context.Context, run, holder string) (*RemoveResult, error) {
 	if err := validRunID(run); err != nil {
 		return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", run, err)}

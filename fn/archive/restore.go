@@ -118,7 +118,7 @@ func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, erro
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0) + 1
 	}
-	var scanned *walk.List // of an unverified run, which is to be one run throughout
+	var scanned *walk.List // of an unverified run, scanned once so that it stays the same
 	return refill.New(refill.Options{
 		Source: refill.Source{
 			Name:   r.info.ID,

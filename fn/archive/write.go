@@ -33,9 +33,9 @@ type WriteOptions struct {
 	Source     Source            // for the manifest
 	Cause      Cause             // for the manifest
 	Recipients []string          // age1..., to encrypt for; none: stored in plaintext
-	Known      map[string]string // by run ID, digests of manifests: what differs is not linked to, and with any, nor is a run without
+	Known      map[string]string // by run ID, digests of manifests: a run with another digest is not linked to; if any is known, nor is a run without
 	Witness    Witness           // of this run; nil: what the volume holds of it is an earlier call's
-	ProveLinks bool              // read each stored file before linking to it, and copy afresh what is damaged
+	ProveLinks bool              // read each stored file before linking to it, and copy damaged ones from the source
 	Workers    int               // how many files at a time; 0: one for each CPU and one more
 	Progress   func(Progress)    // called by one goroutine at a time, up to thousands of times a second; may be nil
 	Now        func() time.Time  // the clock
@@ -95,8 +95,8 @@ type writer struct {
 	stamper     walk.Stamper
 	lost        walk.Lost           // extended attributes that are not kept
 	stamps      *lists.StampsWriter // nil: those of the volume stay
-	restamp     bool                // some of the previous tree were not known
-	interrupted *Manifest           // of the interrupted attempt, if it got as far as that
+	restamp     bool                // some stamps of the previous tree were not known
+	interrupted *Manifest           // of an interrupted attempt, if it had written one
 	previous    *tree.Previous      // nil: nothing to link from
 	shared      bool                // the tree is the previous one
 	intact      bool                // the tree is an older one, and proven
@@ -152,7 +152,8 @@ func storedPath(o Object, s *seal.Sealer) string {
 	return o.Path + ageSuffix
 }
 
-// sortObjects checks the paths of objects and returns them in the order of the lists, which is that of the stored paths.
+// sortObjects checks the paths of objects and returns them in the order of the lists, which is that of the stored
+// paths.
 func sortObjects(objects []Object, s *seal.Sealer) ([]Object, error) {
 	if len(objects) == 0 {
 		return nil, errors.New("no objects")
