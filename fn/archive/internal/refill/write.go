@@ -77,8 +77,8 @@ func (w *writer) isThere(ctx context.Context, it *item) (bool, error) {
 	return w.comparer.same(ctx, &it.want)
 }
 
-// touchUp gives an entry that is there its owner, mode and time. It returns false if that takes a new one, since the
-// entry is somebody else's.
+// touchUp gives an entry that is there its owner, mode and time. It returns false if the entry is somebody else's and
+// has to be made anew.
 func (w *writer) touchUp(dir int, name string, it *item) (bool, error) {
 	ours := w.t.owners.isOurs(it.got.UID)
 	if !ours && len(foreignLists(&dirfd.Dir{FD: dir}, name, &it.want, nil)) > 0 {
@@ -92,7 +92,7 @@ func (w *writer) touchUp(dir int, name string, it *item) (bool, error) {
 	return true, w.t.refused.note(err)
 }
 
-// settle gives an entry its owner, mode and time; got is what the entry has.
+// settle gives an entry its owner, mode, time and extended attributes; got is what it has.
 func (t *Target) settle(dir int, name string, want, got *lists.Entry) (changed bool, err error) {
 	uid, gid, changed := t.owners.give(dir, name, want, got.UID, got.GID)
 	mode := want.Mode

@@ -123,7 +123,7 @@ func (b *Builder) Close() error {
 	return errors.Join(b.files.Close(), b.oldFiles.Close())
 }
 
-// Build completes the tree. What could not be read of the source is told in the result.
+// Build completes the tree. The result names the entries of the source that could not be read.
 func (b *Builder) Build(ctx context.Context) (*Result, error) {
 	if err := b.fill(ctx); err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// Bounds of what is told one by one: skipped entries, unreadable ones, or warnings.
+// Bounds of what is reported one by one: skipped entries, unreadable ones, or warnings.
 const (
 	MaxListed      = 1000
 	MaxListedBytes = 1 << 20
@@ -29,7 +29,7 @@ type Options struct {
 	Stamps   Stamper                    // of the files; the zero value: none are wanted
 	Keep     Attributes                 // of directories; those of files are not looked at
 	Outside  *dirfd.Dir                 // must not be below the root; may be nil
-	Progress func(entries, bytes int64) // is told how many more entries are listed; bytes is 0; called by one goroutine at a time
+	Progress func(entries, bytes int64) // gets the number of entries that were listed since the last call, and 0 bytes; one goroutine at a time calls it
 }
 
 // Skipped is an entry that is neither file, directory nor symlink.
@@ -103,7 +103,7 @@ type scanTask struct {
 }
 
 // Scan lists all entries below root: one lstat each, nothing opened but directories, no symlink followed. It fails only
-// if the root cannot be read or ctx ends; other directories are told as unreadable.
+// if the root cannot be read or ctx ends; other directories are reported as unreadable.
 func Scan(ctx context.Context, root *dirfd.Dir, opts Options) (*Found, error) {
 	root, err := root.Sub(".") // what was listed of a descriptor is not listed again
 	if err != nil {
