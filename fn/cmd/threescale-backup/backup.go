@@ -18,19 +18,19 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// volumeClaim is the name of the claim that stands for --volume.
+// volumeClaim is the name of the PVC that stands for --volume.
 const volumeClaim = "command-line"
 
-// backupCommand makes a run as a claim would: the function decides, the mover
-// writes, and nothing in the cluster is changed.
+// backupCommand makes a run as a ThreeScaleBackup does: the function decides, and the
+// mover writes. It changes nothing in the cluster.
 type backupCommand struct {
-	Volume          string   `required:"" type:"path" help:"Directory to write the backup to: the root of a backup volume."`
-	Objects         string   `type:"existingdir" xor:"from" help:"Read the installation from the manifests in this directory, not from a cluster."`
-	Kubeconfig      string   `type:"existingfile" help:"Kubeconfig file; by default that of kubectl."`
+	Volume          string   `required:"" type:"path" placeholder:"DIR" help:"Directory to write the backup to: the root of a backup volume."`
+	Objects         string   `type:"existingdir" xor:"from" placeholder:"DIR" help:"Read the installation from the manifests in this directory, not from a cluster."`
+	Kubeconfig      string   `type:"existingfile" placeholder:"FILE" help:"Kubeconfig file; by default that of kubectl."`
 	Context         string   `help:"Context of the kubeconfig; by default its current one."`
 	Namespace       string   `short:"n" help:"Namespace of the installation; by default that of the context."`
 	APIManager      string   `name:"api-manager" help:"Name of the APIManager; needed if the namespace has several."`
-	FileStorage     string   `type:"existingdir" xor:"files" required:"" help:"Directory with the System file storage."`
+	FileStorage     string   `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage."`
 	SkipFileStorage bool     `xor:"files" required:"" help:"Leave the file storage out."`
 	Recipient       []string `placeholder:"AGE1..." help:"Encrypt the backup for this age recipient; may be repeated. By default it is not encrypted."`
 }
@@ -68,7 +68,7 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 	return nil
 }
 
-// world holds the installation, or asks the cluster for it.
+// world holds the installation, or reads it from the cluster.
 func (b *backupCommand) world() (*simulate.World, error) {
 	var objects []map[string]any
 	var live simulate.Lookup
@@ -100,7 +100,7 @@ func (b *backupCommand) world() (*simulate.World, error) {
 	return w, nil
 }
 
-// namespaceOf is where the APIManager among the manifests lives.
+// namespaceOf returns the namespace of the APIManager among the manifests, or default.
 func namespaceOf(objects []map[string]any) string {
 	for _, object := range objects {
 		u := &unstructured.Unstructured{Object: object}

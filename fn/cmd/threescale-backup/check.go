@@ -12,7 +12,7 @@ import (
 
 // checkCommand checks an installation in a cluster; it changes nothing.
 type checkCommand struct {
-	Kubeconfig               string `type:"existingfile" help:"Kubeconfig file; by default that of kubectl."`
+	Kubeconfig               string `type:"existingfile" placeholder:"FILE" help:"Kubeconfig file; by default that of kubectl."`
 	Context                  string `help:"Context of the kubeconfig; by default its current one."`
 	CrossplaneNamespace      string `default:"crossplane-system" help:"Namespace of Crossplane."`
 	CrossplaneServiceAccount string `default:"crossplane" help:"ServiceAccount that Crossplane runs as."`
@@ -54,7 +54,7 @@ func (k *checkCommand) Run(ctx context.Context, c *console) error {
 	return exit.With(job.ExitConfig, fmt.Errorf("cannot work as installed: %d of %d checks failed", answer.Failed, len(findings)))
 }
 
-// printFindings prints a row a check, and below it how to mend what is wrong.
+// printFindings prints one row a check, and below it how to fix what is wrong.
 func printFindings(c *console, answer *checked) error {
 	var rows [][]string
 	for _, finding := range answer.Findings {

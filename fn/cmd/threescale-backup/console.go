@@ -18,15 +18,15 @@ import (
 	"threescale.dev/backup/fn/cmd/internal/exit"
 )
 
-// console is where a command writes: its answer to out, all else to err. Whatever
-// it is given to print is made printable here, since names and messages come
-// from volumes, Git repositories and clusters that others write to.
+// console is where a command writes: its answer to out, all else to err. It makes all
+// that it prints printable, since names and messages come from volumes, Git repositories
+// and clusters that others write to.
 type console struct {
 	out, err io.Writer
 	json     bool
 }
 
-// sayf prints a line for a reader; nothing with -o json.
+// sayf prints a line of text; with -o json it prints nothing.
 func (c *console) sayf(format string, args ...any) {
 	if !c.json {
 		fmt.Fprintln(c.out, job.Printable(fmt.Sprintf(format, args...)))
@@ -69,8 +69,8 @@ func (c *console) table(header []string, rows [][]string) error {
 	return w.Flush()
 }
 
-// progress returns what draws a bar, and what ends it. On anything but a
-// terminal it draws nothing.
+// progress returns a function that draws a progress bar, and one that ends it. Without a
+// terminal, draw is nil.
 func (c *console) progress() (draw func(job.Progress), end func()) {
 	file, ok := c.err.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -91,7 +91,7 @@ func (c *console) progress() (draw func(job.Progress), end func()) {
 	return draw, func() { _ = bar.Finish() }
 }
 
-// size prints bytes for a reader, such as 88.1Mi.
+// size formats bytes, such as 88.1Mi.
 func size(bytes int64) string {
 	const unit = 1024
 	if bytes < unit {

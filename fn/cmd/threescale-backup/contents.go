@@ -9,10 +9,10 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// notFileStorage stands for the file storage among what is not included.
+// notFileStorage is the file storage in a list of what is not included.
 const notFileStorage = "file storage"
 
-// contents is what export and restore tell of a tree and its run, in JSON.
+// contents is what export and restore print of a tree and its run, in JSON.
 type contents struct {
 	Run            string     `json:"run"`
 	ManifestSHA256 string     `json:"manifestSHA256,omitempty"`
@@ -20,11 +20,11 @@ type contents struct {
 	Source         job.Source `json:"source"`
 	Namespace      string     `json:"namespace"`            // that the objects are for
 	Objects        []string   `json:"objects"`              // such as Secret/system-app
-	Recipients     []string   `json:"recipients,omitempty"` // for whom the encrypted are
-	Encrypted      []string   `json:"encrypted"`            // which of the objects are: those that may hold secrets
+	Recipients     []string   `json:"recipients,omitempty"` // for whom they are encrypted
+	Encrypted      []string   `json:"encrypted"`            // the objects that are encrypted
 	Omitted        []string   `json:"omitted"`              // Secrets that were left out on request
 	Rewritten      []string   `json:"rewritten"`            // fields where the domain was replaced
-	LeftWithDomain []string   `json:"leftWithDomain"`       // others that hold the old domain
+	LeftWithDomain []string   `json:"leftWithDomain"`       // other fields that hold the old domain
 	Dropped        []string   `json:"dropped"`              // fields that named a PersistentVolume, and were left out
 	NotIncluded    []string   `json:"notIncluded"`          // what else belongs to the installation
 	Warnings       []string   `json:"warnings"`
@@ -48,7 +48,7 @@ func contentsOf(tree *madeTree, recipients []string) contents {
 	return described
 }
 
-// texts are the names of things, never null in JSON.
+// texts returns the names of things; the list is never null in JSON.
 func texts[T fmt.Stringer](things []T) []string {
 	out := make([]string, 0, len(things))
 	for _, thing := range things {
@@ -57,7 +57,7 @@ func texts[T fmt.Stringer](things []T) []string {
 	return out
 }
 
-// printNotes prints what a reader has to know of the tree.
+// printNotes prints what differs from the backup, and what is not in the tree.
 func (d *contents) printNotes(c *console) {
 	c.sayEach("domain replaced: %s", d.Rewritten)
 	c.sayEach("domain left as it was: %s", d.LeftWithDomain)

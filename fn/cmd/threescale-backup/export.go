@@ -31,7 +31,7 @@ type exported struct {
 	Removed []string `json:"removed"` // of an earlier export
 }
 
-// Help tells what flags cannot.
+// Help is what the help text says beyond the flags.
 func (*exportCommand) Help() string {
 	return `Every digest of the run is verified before anything is written. Files of an earlier export of the same name that the new one
 does not have are removed; all other files are left alone. This command does not use Git: restore commits the same files.`
@@ -84,7 +84,7 @@ func (e *exportCommand) Run(ctx context.Context, c *console) error {
 	return nil
 }
 
-// edit makes the edit of the directory, which need not be there yet.
+// edit returns the edit of the directory, which may not exist yet.
 func (e *exportCommand) edit(tree *madeTree) (publish.Edit, []string, error) {
 	root, err := os.OpenRoot(e.Directory)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,9 +97,8 @@ func (e *exportCommand) edit(tree *madeTree) (publish.Edit, []string, error) {
 	return e.encrypt(root.FS(), ".", tree)
 }
 
-// checkPlain refuses a path that is, or passes through, a symlink or anything
-// else that is neither a directory nor a regular file: what is behind it is
-// somebody else's.
+// checkPlain refuses a path that is, or leads through, anything but directories and a
+// regular file at its end: a symlink may lead to somebody else's files.
 func checkPlain(root *os.Root, name string) error {
 	parts := strings.Split(name, "/")
 	for i := range parts {
@@ -111,13 +110,13 @@ func checkPlain(root *os.Root, name string) error {
 		case err != nil:
 			return fmt.Errorf("cannot write %q: %w", name, err)
 		case last && !found.Mode().IsRegular(), !last && !found.IsDir():
-			return exit.Usage(fmt.Errorf("cannot write %q: %q is a symlink or the like; remove it, or choose another directory or --name", name, part))
+			return exit.Usage(fmt.Errorf("cannot write %q: %q is a symlink or a special file: remove it, or choose another directory or --name", name, part))
 		}
 	}
 	return nil
 }
 
-// replace writes a file that is whole or not there.
+// replace writes a file whole or not at all.
 func replace(root *os.Root, name string, data []byte) error {
 	if err := root.MkdirAll(path.Dir(name), 0o750); err != nil {
 		return err

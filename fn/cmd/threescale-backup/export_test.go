@@ -130,13 +130,13 @@ func TestExportRefuses(t *testing.T) {
 			t.Helper()
 			put(t, dir, "theirs/dr/README", "theirs\n")
 			require.NoError(t, os.Symlink("theirs", filepath.Join(dir, "base")))
-		}, job.ExitUsage, `"base" is a symlink or the like`},
+		}, job.ExitUsage, `"base" is a symlink or a special file`},
 		"LinkedFile": {"somebody else's file is behind it", plain, []string{"--recipient", plain.recipient}, func(t *testing.T, dir string) {
 			t.Helper()
 			put(t, dir, "theirs.yaml", "theirs\n")
 			put(t, dir, "base/dr/README", "")
 			require.NoError(t, os.Symlink("../../theirs.yaml", filepath.Join(dir, "base/dr/secret-zync.yaml")))
-		}, job.ExitUsage, `"base/dr/secret-zync.yaml" is a symlink or the like`},
+		}, job.ExitUsage, `"base/dr/secret-zync.yaml" is a symlink or a special file`},
 		"Taken": {"a user keeps the folder", plain, []string{"--recipient", plain.recipient}, func(t *testing.T, dir string) {
 			t.Helper()
 			put(t, dir, "base/dr/kustomization.yaml", "resources: []\n")

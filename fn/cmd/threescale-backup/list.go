@@ -16,7 +16,7 @@ import (
 
 // listCommand lists runs.
 type listCommand struct {
-	Volume    string `required:"" type:"existingdir" help:"Root of the backup volume."`
+	Volume    string `required:"" type:"existingdir" placeholder:"DIR" help:"Root of the backup volume."`
 	Retention string `placeholder:"keepLast=7,keepDaily=14" help:"Explain which runs a spec.retention would keep and what the others would free; removes nothing."`
 	TimeZone  string `placeholder:"Europe/Berlin" help:"Time zone of --retention and of the times that it prints, as spec.timeZone; UTC by default."`
 }
@@ -93,14 +93,14 @@ func row(run archive.RunInfo) []string {
 	}
 }
 
-// explained is what a policy makes of a volume, in JSON.
+// explained is the effect of a retention policy on a volume, in JSON.
 type explained struct {
 	Runs       []explainedRun `json:"runs"` // oldest first
 	FreedBytes int64          `json:"freedBytes"`
 }
 
-// explainedRun is one run in it. A run that neither is kept nor goes is not
-// complete: no policy counts or removes it.
+// explainedRun is the effect on one run. A run that is not complete is neither kept nor
+// removed: no policy counts it.
 type explainedRun struct {
 	listedRun
 
@@ -108,11 +108,11 @@ type explainedRun struct {
 	Goes   bool     `json:"goes"`
 }
 
-// policy reads the options, or returns nil without them.
+// policy returns the policy of the flags; nil without one.
 func (l *listCommand) policy() (*retention.Policy, error) {
 	if l.Retention == "" {
 		if l.TimeZone != "" {
-			return nil, exit.Usage(errors.New("--time-zone is that of --retention, which is not given"))
+			return nil, exit.Usage(errors.New("--time-zone needs --retention"))
 		}
 		return nil, nil
 	}
@@ -126,8 +126,8 @@ func (l *listCommand) policy() (*retention.Policy, error) {
 	return &policy, nil
 }
 
-// explain applies a policy to the runs of each installation, as the claim of each
-// would to its own.
+// explain applies a policy to the runs of each installation, as the retention of its
+// ThreeScaleBackup would.
 func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo, policy retention.Policy) (explained, error) {
 	rules := make(map[string][]string)
 	for of := range installations(runs) {
@@ -150,7 +150,7 @@ func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo
 	return answer, err
 }
 
-// installations are those that the complete runs are of.
+// installations returns the installations of the complete runs.
 func installations(runs []archive.RunInfo) map[mover.Installation]bool {
 	found := make(map[mover.Installation]bool)
 	for _, run := range runs {

@@ -151,7 +151,7 @@ func TestListRefusesARetention(t *testing.T) {
 		"Nothing":  {"a claim would be refused too", []string{"--retention", "keepDaily=0"}, "would keep nothing"},
 		"Negative": {"likewise", []string{"--retention", "keepDaily=-1"}, "keepDaily is not a number"},
 		"TimeZone": {"likewise", []string{"--retention", "keepDaily=1", "--time-zone", "Berlin"}, `cannot find time zone "Berlin"`},
-		"Alone":    {"a time zone of nothing", []string{"--time-zone", "Europe/Berlin"}, "--retention, which is not given"},
+		"Alone":    {"a time zone of nothing", []string{"--time-zone", "Europe/Berlin"}, "needs --retention"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -20,8 +20,8 @@ import (
 
 const requestTimeout = 30 * time.Second
 
-// lookup returns what reads the objects of a namespace, and the namespace: the
-// given one, else that of the context.
+// lookup returns a function that reads the objects of a namespace from the cluster. The
+// namespace is the given one, else that of the kubeconfig's context.
 func lookup(kubeconfig, kubeContext, namespace string) (simulate.Lookup, string, error) {
 	loaded := clusterConfig(kubeconfig, kubeContext)
 	config, err := loaded.ClientConfig()
@@ -41,21 +41,20 @@ func lookup(kubeconfig, kubeContext, namespace string) (simulate.Lookup, string,
 	return func(ctx context.Context, s compose.Selector) ([]*unstructured.Unstructured, error) {
 		resource, ok := resources()[s.Kind]
 		if !ok || s.Namespace == "" {
-			return nil, nil // the world has its own Namespace; nothing else of the cluster matters here
+			return nil, nil // the backup needs no other object: the simulated world makes the Namespace
 		}
 		return read(ctx, client.Resource(resource).Namespace(s.Namespace), s)
 	}, namespace, nil
 }
 
-// clusterConfig is how the user's own tools reach a cluster.
+// clusterConfig reads the kubeconfig as kubectl does.
 func clusterConfig(kubeconfig, kubeContext string) clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubeContext})
 }
 
-// resources are the kinds of an installation. They are known, so that no
-// discovery is needed.
+// resources are those of an installation, by kind. Listed here, they need no discovery.
 func resources() map[string]schema.GroupVersionResource {
 	return map[string]schema.GroupVersionResource{
 		"Secret":                  {Version: "v1", Resource: "secrets"},

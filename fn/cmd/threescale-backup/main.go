@@ -42,9 +42,8 @@ func main() {
 	os.Exit(code)
 }
 
-// checkEmpty refuses empty arguments. They come from variables without a value,
-// and kong takes an empty path for the working directory, which then would be
-// written to.
+// checkEmpty refuses empty arguments, as of a variable without a value: kong takes an
+// empty path for the working directory, and the command would write there.
 func checkEmpty(args []string) error {
 	for i, arg := range args {
 		if arg == "" && i > 0 {

@@ -24,22 +24,21 @@ import (
 	"threescale.dev/backup/fn/restore"
 )
 
-// restoreCommand restores into directories what a ThreeScaleRestore restores
-// into a cluster.
+// restoreCommand restores into directories, as a ThreeScaleRestore does into a cluster.
 type restoreCommand struct {
 	treeFlags `embed:""`
 
-	Repository  string                  `required:"" type:"existingdir" help:"Git repository on this machine to commit to: a bare one, or the root of a work tree."`
+	Repository  string                  `required:"" type:"existingdir" placeholder:"DIR" help:"Git repository on this machine to commit to: a bare one, or the root of a work tree."`
 	Branch      string                  `help:"Branch to commit to; by default the one that is checked out."`
 	Path        string                  `default:"." help:"Folder of the repository to write base/ and overlays/ into."`
 	Author      string                  `default:"threescale-backup" help:"Name of the commit's author."`
 	Email       string                  `default:"threescale-backup@localhost" help:"E-mail address of the commit's author."`
-	FileStorage string                  `type:"path" help:"Directory to write the System file storage to; without this flag, no files are restored."`
+	FileStorage string                  `type:"path" placeholder:"DIR" help:"Directory to write the System file storage to; without this flag, no files are restored."`
 	Existing    v1alpha1.ExistingPolicy `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do if that directory is not empty and differs from the run: ${enum}. Mirror deletes files that the run does not have."`
 	Force       bool                    `help:"Commit even if the branch has a commit of the same restore already."`
 }
 
-// Help tells what flags cannot.
+// Help is what the help text says beyond the flags.
 func (*restoreCommand) Help() string {
 	return `Every digest of the run is verified, and Secrets are encrypted, before anything is written. Then the file storage is written,
 then one commit is made. It touches base/<name> and overlays/<name> only. Nothing is pushed, no hook is run, and the commit is
@@ -54,9 +53,9 @@ The commit ends with a trailer that records what was asked for. The same command
 commit, and only checks the file storage. With --force it commits once more, as after a git revert.`
 }
 
-// Run makes the edit of the commit, fills the file storage, and commits: no
-// file is written before it is known that Secrets can be encrypted, and a
-// commit says that the files are there.
+// Run makes the edit of the commit, fills the file storage, and commits, in this order:
+// nothing is written unless the Secrets can be encrypted, and a commit means that the
+// files are there.
 func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	if err := r.checkApart(); err != nil {
 		return err
@@ -73,7 +72,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	folders := []string{path.Join(root, overlay.BaseDir(r.Name)), path.Join(root, overlay.Dir(r.Name))}
 	answer := restored{Path: folders[1]}
 	var recipients []string
-	var hidden string // from Flux
+	var hidden string // a file that Flux ignores
 	result, err := publish.Local(ctx, publish.Repository{Directory: r.Repository, Branch: r.Branch}, folders, about, func(_ context.Context, files fs.FS) (edit publish.Edit, err error) {
 		if edit, recipients, err = r.encrypt(files, root, tree); err != nil {
 			return publish.Edit{}, err
@@ -100,8 +99,8 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	return r.tell(c, tree, &answer)
 }
 
-// commit is what the commit says. It is looked for on the branch, unless
-// another one is to be made in any case.
+// commit returns the message and the trailer of the commit. With --force there is no
+// trailer to look for on the branch, so that another commit is made in any case.
 func (r *restoreCommand) commit(tree *madeTree) (publish.Commit, error) {
 	value, err := r.attempt(tree)
 	if err != nil {
@@ -120,9 +119,9 @@ func (r *restoreCommand) commit(tree *madeTree) (publish.Commit, error) {
 	return about, nil
 }
 
-// asked is what a restore restores, and where to. Its digest stands in commits:
-// a new field must leave no trace while it is unset, or a command that is run
-// again after an upgrade would make a second commit.
+// asked is what a restore restores, and where to. Commits hold its digest, so a field
+// that is added must be omitted while it is unset. Otherwise the same command would make
+// a second commit after an upgrade.
 type asked struct {
 	Path                string   `json:"path"`
 	Name                string   `json:"name"`
@@ -137,7 +136,7 @@ type asked struct {
 	Objects string `json:"objects,omitempty"`
 }
 
-// attempt identifies what is asked for: 64 hex digits.
+// attempt returns the digest of what is asked for, 64 hex digits.
 func (r *restoreCommand) attempt(tree *madeTree) (string, error) {
 	recipients := slices.Sorted(slices.Values(r.Recipient))
 	data, err := json.Marshal(asked{
@@ -151,7 +150,7 @@ func (r *restoreCommand) attempt(tree *madeTree) (string, error) {
 	return fmt.Sprintf("%x", sha256.Sum256(data)), nil
 }
 
-// uncommitted gives Git's failures an exit code, and says what was done before.
+// uncommitted gives an error of Git its exit code, and says what was already done.
 func uncommitted(err error, filled *job.RefillResult) error {
 	var failed *publish.Error
 	if !errors.As(err, &failed) {
@@ -194,20 +193,20 @@ func (r *restoreCommand) refill(ctx context.Context, c *console, tree *madeTree)
 	return &result, nil
 }
 
-// checkApart refuses a file storage in the repository, whose user would commit
-// it, and a repository in the file storage, which Mirror would remove.
+// checkApart refuses a file storage inside the repository, where it would be committed,
+// and a repository inside the file storage, where Mirror would remove it.
 func (r *restoreCommand) checkApart() error {
 	if r.FileStorage == "" {
 		return nil
 	}
 	files, repository := resolved(r.FileStorage), resolved(r.Repository)
 	if within(files, repository) || within(repository, files) {
-		return exit.Usage(fmt.Errorf("cannot restore: the file storage %q and the repository %q lie in each other; choose another --file-storage", r.FileStorage, r.Repository))
+		return exit.Usage(fmt.Errorf("cannot restore: the file storage %q and the repository %q overlap: choose another --file-storage", r.FileStorage, r.Repository))
 	}
 	return nil
 }
 
-// resolved follows the symlinks of an absolute path as far as it is there.
+// resolved follows the symlinks in the part of an absolute path that exists.
 func resolved(name string) string {
 	for at := name; ; at = filepath.Dir(at) {
 		if found, err := filepath.EvalSymlinks(at); err == nil {
@@ -219,7 +218,7 @@ func resolved(name string) string {
 	}
 }
 
-// within tells whether a path is another one, or below it.
+// within reports whether a path is another one or below it.
 func within(name, other string) bool {
 	relative, err := filepath.Rel(other, name)
 	return err == nil && filepath.IsLocal(relative)

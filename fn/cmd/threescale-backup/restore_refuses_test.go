@@ -127,16 +127,16 @@ func TestRestoreRefuses(t *testing.T) {
 
 		"StorageInRepository": {"its user would commit it", nil, func(_ *testing.T, _ *installed, s *site) []string {
 			return []string{"--file-storage", filepath.Join(s.repository, "files")}
-		}, job.ExitUsage, "lie in each other"},
+		}, job.ExitUsage, "overlap"},
 		"RepositoryInStorage": {"Mirror would remove it", nil, func(_ *testing.T, _ *installed, s *site) []string {
 			return []string{"--file-storage", filepath.Dir(s.repository), "--existing", "Mirror"}
-		}, job.ExitUsage, "lie in each other"},
+		}, job.ExitUsage, "overlap"},
 		"StorageIsRepository": {"likewise, behind a symlink", nil, func(t *testing.T, _ *installed, s *site) []string {
 			t.Helper()
 			link := filepath.Join(t.TempDir(), "link")
 			require.NoError(t, os.Symlink(s.repository, link))
 			return []string{"--file-storage", link, "--existing", "Mirror"}
-		}, job.ExitUsage, "lie in each other"},
+		}, job.ExitUsage, "overlap"},
 		"StorageIsVolume": {"Mirror would remove the backup", nil, func(_ *testing.T, i *installed, _ *site) []string {
 			return []string{"--file-storage", i.volume, "--existing", "Mirror"}
 		}, job.ExitUsage, "volume"},

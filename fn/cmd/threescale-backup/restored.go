@@ -20,7 +20,7 @@ type restored struct {
 	FileStorage *job.RefillResult `json:"fileStorage,omitempty"`
 }
 
-// tell prints what became of a restore.
+// tell prints the outcome of a restore.
 func (r *restoreCommand) tell(c *console, tree *madeTree, answer *restored) error {
 	answer.Warnings = append(answer.Warnings, r.warnings(tree, answer)...)
 	if answer.FileStorage == nil {
@@ -40,7 +40,7 @@ func (r *restoreCommand) tell(c *console, tree *madeTree, answer *restored) erro
 	return nil
 }
 
-// warnings are those of the file storage.
+// warnings returns those of the file storage.
 func (r *restoreCommand) warnings(tree *madeTree, answer *restored) []string {
 	switch {
 	case answer.FileStorage != nil:
@@ -89,7 +89,7 @@ func storageText(directory string, files *job.RefillResult) string {
 	return text
 }
 
-// tellNext prints what is left to do.
+// tellNext prints what the user has to do next.
 func (r *restoreCommand) tellNext(c *console, answer *restored) {
 	reader := "one of the recipients"
 	if len(answer.Recipients) == 1 {

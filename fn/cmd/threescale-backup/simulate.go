@@ -25,9 +25,9 @@ import (
 // simulateCommand runs a ThreeScaleBackup against manifests and directories.
 type simulateCommand struct {
 	Backup      string            `arg:"" type:"existingfile" help:"File with the ThreeScaleBackup."`
-	Objects     string            `required:"" type:"existingdir" help:"Directory with the manifests of the installation."`
+	Objects     string            `required:"" type:"existingdir" placeholder:"DIR" help:"Directory with the manifests of the installation."`
 	Directory   map[string]string `placeholder:"PVC=DIR" help:"Directory that stands for the PersistentVolumeClaim of that name; may be repeated."`
-	Composition string            `type:"existingfile" help:"File with the Composition, whose input.allow says what spec.job may ask for; by default nothing beyond its own namespace."`
+	Composition string            `type:"existingfile" placeholder:"FILE" help:"File with the Composition, whose input.allow says what spec.job may ask for; by default nothing beyond its own namespace."`
 }
 
 // Run prints what is composed, runs the Job's own command line, and prints the

@@ -20,12 +20,12 @@ import (
 	"threescale.dev/backup/fn/sops"
 )
 
-// treeFlags say what a tree is made from.
+// treeFlags are the flags of a command that makes a kustomize tree of a run.
 type treeFlags struct {
-	Volume              string   `required:"" type:"existingdir" help:"Root of the backup volume."`
+	Volume              string   `required:"" type:"existingdir" placeholder:"DIR" help:"Root of the backup volume."`
 	Run_                string   `name:"run" default:"latest" help:"ID of the run, or latest."` //nolint:revive // Run is the method
 	ManifestSHA256      string   `name:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256. status.manifests of the ThreeScaleBackup has it."`
-	Identities          string   `type:"existingdir" help:"Directory with files *.agekey: the age identities that decrypt an encrypted run."`
+	Identities          string   `type:"existingdir" placeholder:"DIR" help:"Directory with files *.agekey: the age identities that decrypt an encrypted run."`
 	Name                string   `default:"restored" help:"Name of the restore, and of its folders base/<name> and overlays/<name>."`
 	Namespace           string   `short:"n" required:"" help:"Namespace that the installation is restored to."`
 	WildcardDomain      string   `help:"Wildcard domain that replaces that of the backup."`
@@ -44,7 +44,7 @@ type madeTree struct {
 	objects string
 }
 
-// build verifies a run and makes its tree.
+// build verifies a run and makes the tree of it.
 func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	handed := &inMemory{}
 	draw, end := c.progress()
@@ -66,7 +66,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 		fmt.Fprintf(digest, "%s %s %x\n", object.Kind, object.Name, sha256.Sum256(data))
 		var decoded map[string]any
 		if err := json.Unmarshal(data, &decoded); err != nil {
-			return nil, fmt.Errorf("cannot decode %s %q of run %q", object.Kind, object.Name, inspection.Run) // the error may quote a value
+			return nil, fmt.Errorf("cannot decode %s %q of run %q", object.Kind, object.Name, inspection.Run) // its cause may quote a value
 		}
 		in.Objects = append(in.Objects, decoded)
 		in.Admitted = append(in.Admitted, overlay.Key{Kind: object.Kind, Name: object.Name})
@@ -81,7 +81,8 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	return made, nil
 }
 
-// unbuildable tells what the volume holds from what the command line asks for.
+// unbuildable gives an error of overlay.Build its exit code: it is the fault of what the
+// volume holds, or else of the command line.
 func unbuildable(err error) error {
 	var unexpected *overlay.UnexpectedObjectError
 	var unsupported *overlay.UnsupportedTextError
@@ -91,7 +92,7 @@ func unbuildable(err error) error {
 	return exit.Usage(err)
 }
 
-// encrypt makes the edit of a repository with the given files, and tells for
+// encrypt returns the edit of a repository with the given files, and the recipients for
 // whom its Secrets are encrypted.
 func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publish.Edit, recipients []string, err error) {
 	encrypter, err := commit.Encrypter(files, f.Recipient)
@@ -116,7 +117,7 @@ func (f *treeFlags) encrypt(files fs.FS, root string, tree *madeTree) (edit publ
 	return edit, slices.Compact(recipients), err
 }
 
-// refused tells that the repository's rules must be changed, or passed over.
+// refused explains why a file cannot be encrypted, and what to do.
 func refused(file string, err error) error {
 	if errors.Is(err, sops.ErrNoRules) {
 		return exit.Usage(fmt.Errorf("cannot encrypt %q: there is no .sops.yaml beside or above it: add one, and commit it if this is Git, or give --recipient", file))
@@ -124,7 +125,7 @@ func refused(file string, err error) error {
 	return exit.Usage(fmt.Errorf("%w; or give --recipient", err))
 }
 
-// inMemory takes the objects of a run without writing them anywhere.
+// inMemory is a hand-over that keeps the objects of a run in memory.
 type inMemory struct{ parts []map[string][]byte }
 
 // Parts implements mover.Handover.

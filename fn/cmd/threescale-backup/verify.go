@@ -15,7 +15,7 @@ import (
 type verifyCommand struct {
 	Run_   string   `arg:"" name:"run" optional:"" help:"ID of the run, or latest, which is the default."` //nolint:revive // Run is the method
 	All    bool     `help:"Verify all runs; what they share is read once."`
-	Volume string   `required:"" type:"existingdir" help:"Root of the backup volume."`
+	Volume string   `required:"" type:"existingdir" placeholder:"DIR" help:"Root of the backup volume."`
 	Expect []string `sep:"none" aliases:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256. status.manifests of the ThreeScaleBackup has it. With --all, give RUN=DIGEST; may be repeated. Also called --manifest-sha256."`
 }
 
@@ -64,7 +64,8 @@ func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 	return cmp.Or(err, report.Err())
 }
 
-// expected returns the expected digests by run; by "" that of the only one.
+// expected returns the expected digests by run; without --all, that of the only run under
+// the key "".
 func (v *verifyCommand) expected() (map[string]string, error) {
 	if v.All && v.Run_ != "" {
 		return nil, fmt.Errorf("cannot verify run %q and --all", v.Run_)
@@ -77,7 +78,7 @@ func (v *verifyCommand) expected() (map[string]string, error) {
 		run, digest, named := strings.Cut(text, "=")
 		switch {
 		case v.All && (!named || run == "" || digest == ""):
-			return nil, fmt.Errorf("cannot tell what run has the digest %q: with --all, give RUN=DIGEST", text)
+			return nil, fmt.Errorf("the digest %q names no run: with --all, give RUN=DIGEST", text)
 		case v.All:
 			expected[run] = digest
 		default:
@@ -87,7 +88,7 @@ func (v *verifyCommand) expected() (map[string]string, error) {
 	return expected, nil
 }
 
-// progressOf is console.progress for what package archive tells.
+// progressOf is console.progress for the progress of package archive.
 func progressOf(c *console) (draw func(archive.Progress), end func()) {
 	bar, end := c.progress()
 	if bar == nil {
@@ -111,7 +112,7 @@ func printRun(c *console, report *archive.VerifyReport) {
 
 const unverified = "Run %s was written by APIManagerBackup, which stores no digests: it cannot be verified"
 
-// conclude says in a line what a run is good for.
+// conclude prints one line that says whether a run can be used.
 func conclude(c *console, report *archive.VerifyReport) {
 	switch {
 	case report.ProblemCount > 0:
@@ -129,7 +130,7 @@ func conclude(c *console, report *archive.VerifyReport) {
 type verifiedVolume struct {
 	Runs     []verified     `json:"runs"` // newest first
 	Verified int64          `json:"verified"`
-	Files    int64          `json:"files"` // that were read: what runs share, once
+	Files    int64          `json:"files"` // that were read; what runs share counts once
 	Bytes    int64          `json:"bytes"`
 	Damages  []damageOfRuns `json:"damages"` // each problem once
 	Warnings []string       `json:"warnings,omitempty"`
@@ -170,7 +171,7 @@ func verifiedVolumeOf(report *archive.VolumeReport) verifiedVolume {
 	return answer
 }
 
-// printVolume names each damage once, and then says of each run what it is good for.
+// printVolume names each damage once, and then says of each run whether it can be used.
 func printVolume(c *console, report *archive.VolumeReport) {
 	for _, damage := range report.Damages() {
 		c.sayf("%s", damage)
@@ -178,7 +179,7 @@ func printVolume(c *console, report *archive.VolumeReport) {
 	c.sayEach("warning: %s", report.AllWarnings())
 	for _, run := range report.Runs {
 		if run.State == archive.Unverified {
-			c.sayf(unverified, run.Run) // whatever it lacks, nobody knows what was written
+			c.sayf(unverified, run.Run) // without digests, nobody knows what it lacks
 			continue
 		}
 		conclude(c, run)
