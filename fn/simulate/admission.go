@@ -27,12 +27,13 @@ func (w *World) admit(before, after *unstructured.Unstructured) error {
 			return unchanged(before, after, "data")
 		}
 	case "PersistentVolumeClaim":
-		return w.admitClaim(before, after)
+		return w.admitPVC(before, after)
 	}
 	return nil
 }
 
-// unchanged compares as JSON, in which there is one kind of number.
+// unchanged returns an error if a field differs. It compares as JSON, which has only one
+// kind of number.
 func unchanged(before, after *unstructured.Unstructured, path ...string) error {
 	was, _, _ := unstructured.NestedFieldNoCopy(before.Object, path...)
 	is, _, _ := unstructured.NestedFieldNoCopy(after.Object, path...)
@@ -44,19 +45,19 @@ func unchanged(before, after *unstructured.Unstructured, path ...string) error {
 	return fmt.Errorf("%v is immutable", path)
 }
 
-// admitClaim lets a claim grow where its class allows that, and nothing else.
-func (w *World) admitClaim(before, after *unstructured.Unstructured) error {
+// admitPVC lets a PVC grow where its StorageClass allows that, and refuses all else.
+func (w *World) admitPVC(before, after *unstructured.Unstructured) error {
 	if err := unchanged(withoutSize(before), withoutSize(after), "spec"); err != nil {
 		return err
 	}
 	switch was, is := sizeOf(before), sizeOf(after); is.Cmp(was) {
 	case -1:
-		return errors.New("a claim cannot shrink")
+		return errors.New("a PersistentVolumeClaim cannot shrink")
 	case 1:
 		class, _, _ := unstructured.NestedString(before.Object, "spec", "storageClassName")
 		phase, _, _ := unstructured.NestedString(before.Object, "status", "phase")
 		if phase != string(corev1.ClaimBound) || !w.expands(class) {
-			return errors.New("only a bound claim of a class that allows expansion can grow")
+			return errors.New("only a bound PersistentVolumeClaim of a StorageClass that allows expansion can grow")
 		}
 	}
 	return nil
@@ -67,15 +68,15 @@ func (w *World) expands(class string) bool {
 	return object != nil && object.Object["allowVolumeExpansion"] == true
 }
 
-func sizeOf(claim *unstructured.Unstructured) resource.Quantity {
-	text, _, _ := unstructured.NestedString(claim.Object, "spec", "resources", "requests", "storage")
+func sizeOf(pvc *unstructured.Unstructured) resource.Quantity {
+	text, _, _ := unstructured.NestedString(pvc.Object, "spec", "resources", "requests", "storage")
 	size, _ := resource.ParseQuantity(text) // what cannot be read counts as 0
 	return size
 }
 
-// withoutSize drops the one field of a claim's spec that may change.
-func withoutSize(claim *unstructured.Unstructured) *unstructured.Unstructured {
-	object := runtime.DeepCopyJSON(claim.Object)
+// withoutSize drops the one field of a PVC's spec that may change.
+func withoutSize(pvc *unstructured.Unstructured) *unstructured.Unstructured {
+	object := runtime.DeepCopyJSON(pvc.Object)
 	unstructured.RemoveNestedField(object, "spec", "resources", "requests")
 	return &unstructured.Unstructured{Object: object}
 }

@@ -91,7 +91,7 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 	return result, err
 }
 
-// known is what a pod's environment says of earlier runs.
+// known returns what a pod's environment says of earlier runs.
 func known(pod corev1.PodSpec) []string {
 	for _, variable := range pod.Containers[0].Env {
 		if variable.Name == job.KnownVariable {
@@ -101,7 +101,7 @@ func known(pod corev1.PodSpec) []string {
 	return nil
 }
 
-// commandLine is the mover's, as far as a backup's Jobs use it.
+// commandLine is the part of the mover's command line that the Jobs of a backup use.
 type commandLine struct {
 	Backup struct {
 		job.Options `embed:""`
@@ -124,7 +124,7 @@ func parse(args []string) (commandLine, error) {
 	return cli, nil
 }
 
-// mounts are directories by mount path.
+// mounts holds directories by mount path.
 type mounts map[string]string
 
 func (m mounts) locate(path string) string {
@@ -226,7 +226,7 @@ func (r *worldReporter) Begun(_ context.Context, run string) (bool, error) {
 	return job.HasBegun(data, run), nil
 }
 
-// endJob ends a Job as the Job controller would after its last try.
+// endJob ends a Job as the Job controller does after the last try.
 func (w *World) endJob(object *unstructured.Unstructured, err error) {
 	condition := map[string]any{"type": "Complete", "status": "True", "lastTransitionTime": w.Now().UTC().Format(time.RFC3339)}
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package simulate plays Crossplane, the API server and the kubelet for one
-// ThreeScaleBackup, in memory and on directories: the function's own answer is
-// applied, and the composed Job's own command line is run over the directories
-// that stand for its volumes. What a real API server would refuse is an error.
+// ThreeScaleBackup, in memory and on directories. World applies the function's answers,
+// and Node runs the composed Job's command line on the directories that stand for its
+// volumes. What a real API server would refuse is an error.
 package simulate
 
 import (
@@ -122,7 +122,7 @@ func (w *World) nextVersion() string {
 	return fmt.Sprint(w.version)
 }
 
-// ErrFatal is returned by Reconcile when the function forbade any change.
+// ErrFatal is returned by Reconcile after a fatal result of the function: nothing changes.
 var ErrFatal = errors.New("the function answered with a fatal result")
 
 // Reconcile does what core does for one reconcile: calls the function until it
@@ -146,7 +146,7 @@ func (w *World) Reconcile(ctx context.Context) (*fnv1.RunFunctionResponse, error
 	return rsp, nil
 }
 
-// Restart has core forget what earlier reconciles asked for, as a new process has.
+// Restart forgets what earlier reconciles asked for, as a restart of Crossplane does.
 func (w *World) Restart() { w.requirements = nil }
 
 // call runs the function until its requirements are stable. It begins with
@@ -178,7 +178,7 @@ func (w *World) call(ctx context.Context) (*fnv1.RunFunctionResponse, error) {
 	return nil, fmt.Errorf("cannot run the function: its requirements did not settle in %d calls", maxIterations)
 }
 
-// fatal is the fatal result of an answer; nil without one.
+// fatal returns the fatal result of an answer; nil without one.
 func fatal(rsp *fnv1.RunFunctionResponse) *fnv1.Result {
 	for _, result := range rsp.GetResults() {
 		if result.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {

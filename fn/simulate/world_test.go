@@ -99,7 +99,7 @@ func TestApplyRefuses(t *testing.T) {
 		"RoleRef":           {reason: "of every binding", before: role, after: `{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: a, namespace: ns}, roleRef: {kind: Role, name: b}}`, err: "[roleRef] is immutable"},
 		"ClaimModes":        {reason: "of every claim", before: claim, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 2Gi}}}}`, err: "[spec] is immutable"},
 		"ClaimShrinks":      {reason: "never", before: claim, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`, err: "cannot shrink"},
-		"ClaimGrowsUnbound": {reason: "a 403 of the API server", before: claim, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 3Gi}}}}`, err: "only a bound claim"},
+		"ClaimGrowsUnbound": {reason: "a 403 of the API server", before: claim, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 3Gi}}}}`, err: "only a bound PersistentVolumeClaim"},
 		"ClaimGrows": {
 			reason: "bound, and of a class that allows it", before: claim,
 			arrange: func(w *simulate.World, o *unstructured.Unstructured) {

@@ -19,8 +19,8 @@ const (
 	// APIManager sets a volumeName (component/system.go:112, 1193-1221).
 	FileStorageClaimName = "system-storage"
 
-	// ApicastEnvironment is the ConfigMap that the operator rewrites at each
-	// reconcile (facts: three keys, from the APIManager).
+	// ApicastEnvironment is the ConfigMap whose three keys the operator writes from the
+	// APIManager at each reconcile.
 	ApicastEnvironment = "apicast-environment"
 )
 

@@ -14,15 +14,14 @@ import (
 const argoInstanceLabel = "app.kubernetes.io/instance"
 
 // CleanForBackup returns a deep copy of a live object that can be created again
-// elsewhere: without its status, without the metadata that the API server sets,
-// without finalizers, without kubectl's last-applied copy (which may hold the
-// values of a Secret), and without the marks by which Flux, Argo CD and
-// Crossplane know their own. With such a mark a restored object would be
-// pruned by whoever owned the original.
+// elsewhere. It removes the status, the metadata that the API server sets, finalizers,
+// kubectl's last-applied copy (which may hold the values of a Secret), and the marks by
+// which Flux, Argo CD and Crossplane recognize their objects. With such a mark, whoever
+// owned the original would prune the restored object.
 //
-// All else is kept, among it LabelWatchedBy, the operator's annotations (they
-// tell the version) and fields that are not known here. The operator's backup
-// removes less (pkg/backup/apimanager_backup.go:343-359).
+// All else is kept, such as LabelWatchedBy, the operator's annotations (which hold the
+// version) and fields that are unknown here. The operator's backup removes less
+// (pkg/backup/apimanager_backup.go:343-359).
 func CleanForBackup(obj map[string]any) map[string]any { return clean(deepCopy(obj)) }
 
 // clean is CleanForBackup of an object that may be changed.
@@ -68,8 +67,8 @@ func CleanForRestore(obj map[string]any) map[string]any {
 // it too.
 const managedByLabel = "app.kubernetes.io/managed-by"
 
-// isDeploymentMark reports whether a label or annotation is an order to, or a
-// note of, a tool that builds or applies manifests.
+// isDeploymentMark reports whether a label or annotation is for, or of, a tool that
+// builds or applies manifests.
 func isDeploymentMark(key string) bool {
 	group, _, grouped := strings.Cut(key, "/")
 	domains := []string{"config.k8s.io", "config.kubernetes.io", "fluxcd.io", "helm.sh"}
@@ -97,9 +96,9 @@ func serverFields() []string {
 	}
 }
 
-// isOwnershipMark reports whether a label or annotation says which tool applied
-// the object. The groups are dropped whole: what else is in them (sync waves,
-// prune and apply policies) are orders to that tool about the original.
+// isOwnershipMark reports whether a label or annotation says which tool applied the
+// object. The groups are dropped as a whole: everything else in them (sync waves, prune
+// and apply policies) tells that tool what to do with the original.
 func isOwnershipMark(key string) bool {
 	group, _, _ := strings.Cut(key, "/")
 	groups := []string{"argocd.argoproj.io", "crossplane.io", "helm.toolkit.fluxcd.io", "kustomize.toolkit.fluxcd.io"}

@@ -19,10 +19,10 @@ const (
 	ZyncDatabase Database = "zync-database"
 )
 
-// InternalDatabases returns a message for each of the three databases that has
-// to be external and is not: system-database, system-redis and backend-redis, in
-// this order. None means that the APIManager is eligible. The operator asks for
-// the same since 3scale 2.16 (pkg/helper/requirements_common_helper.go:51-70).
+// InternalDatabases returns a message for each of the three databases that have to be
+// external and are not: system-database, system-redis and backend-redis, in this order.
+// Without any message the APIManager is eligible. The operator demands the same since
+// 3scale 2.16 (pkg/helper/requirements_common_helper.go:51-70).
 func InternalDatabases(apiManager map[string]any) []string {
 	var messages []string
 	for _, database := range []Database{SystemDatabase, SystemRedis, BackendRedis} {
@@ -35,10 +35,10 @@ func InternalDatabases(apiManager map[string]any) []string {
 	return messages
 }
 
-// isExternal reports whether a database runs outside the installation. What
-// spec.externalComponents says counts alone; without it the older
-// spec.highAvailability counts, which knows three of them only together, and
-// Zync's on top (apimanager_types.go:1230-1268).
+// isExternal reports whether a database runs outside the installation. If
+// spec.externalComponents is set, it alone counts. Otherwise the older
+// spec.highAvailability does: one field for three databases, another for Zync's
+// (apimanager_types.go:1230-1268).
 func isExternal(apiManager map[string]any, database Database) bool {
 	if _, set := lookup(apiManager, "spec", "externalComponents"); set {
 		external, _ := flag(apiManager, externalField(database)...)
@@ -77,10 +77,9 @@ func UsesS3(apiManager map[string]any) bool {
 	return set
 }
 
-// FileStorageProblem says why the file storage cannot be backed up: it is in S3
-// and not in a volume, or the APIManager names both; "" if it can be. Without any
-// field the file storage is a volume
-// (operator/system_options_provider.go:541-560).
+// FileStorageProblem returns why the file storage cannot be backed up: it is in S3 and
+// not on a volume, or the APIManager names both; "" if it can be. Without any field the
+// file storage is a volume (operator/system_options_provider.go:541-560).
 func FileStorageProblem(apiManager map[string]any) string {
 	if !UsesS3(apiManager) {
 		return ""
@@ -91,13 +90,13 @@ func FileStorageProblem(apiManager map[string]any) string {
 	return "The file storage is an S3 bucket, which a backup to a volume cannot hold: back up the bucket with the tools of its provider, and set spec.fileStorage of the ThreeScaleBackup to Skip"
 }
 
-// DeprecatedField says what the APIManager sets and the operator ignores; "" if
-// there is nothing.
+// DeprecatedField returns a message about a field of the APIManager that the operator
+// ignores; "" if there is none.
 func DeprecatedField(apiManager map[string]any) string {
 	if _, set := lookup(apiManager, fileStorageField("amazonSimpleStorageService")...); !set {
 		return ""
 	}
-	return "The operator ignores the deprecated amazonSimpleStorageService: remove it, or use simpleStorageService if the files shall lie in S3"
+	return "The operator ignores the deprecated amazonSimpleStorageService: remove it, or use simpleStorageService if the files should be in S3"
 }
 
 // fileStorageField returns the path of a member of the file storage union.

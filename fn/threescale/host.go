@@ -2,11 +2,10 @@ package threescale
 
 import "strings"
 
-// rewriteHost returns an address with its host moved from one domain to
-// another, and whether it was below the first. An address is a host name or a
-// URL; only the host of it changes, and only when it is the domain itself or a
-// name below it: all else (scheme, user, port, path, white space around it)
-// stays byte for byte. Letters of either case are the same, as in DNS.
+// rewriteHost returns an address with its host moved from one domain to another, and
+// whether the host was the first domain or a name below it. An address is a host name or
+// a URL. All but the host (scheme, user, port, path, white space) stays byte for byte.
+// Case does not matter, as in DNS.
 func rewriteHost(address, from, to string) (string, bool) {
 	start, end := hostOf(address)
 	host := address[start:end]
@@ -46,8 +45,8 @@ func isBelow(host, domain string) bool {
 	return cut == 0 || host[cut-1] == '.'
 }
 
-// mentions reports whether a text holds the domain as a whole name: not as a
-// part of a longer label, and not as the start of a longer domain.
+// mentions reports whether a text holds the domain as a whole name, not as part of a
+// longer label or as the start of a longer domain.
 func mentions(text, domain string) bool {
 	if domain == "" {
 		return false
@@ -71,7 +70,7 @@ func endsInLabel(text string) bool {
 	return text != "" && isLabelByte(text[len(text)-1])
 }
 
-// goesOn reports whether the text that follows a domain makes it a longer one.
+// goesOn reports whether the text after a domain continues it to a longer one.
 func goesOn(text string) bool {
 	text = strings.TrimPrefix(text, ".")
 	return text != "" && isLabelByte(text[0])

@@ -1,4 +1,4 @@
-// Package timezone finds time zones by the names that a claim gives them.
+// Package timezone finds time zones by the names in a ThreeScaleBackup.
 package timezone
 
 import (
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Load returns the time zone of an IANA name; "" is UTC. What a machine is set to
-// has no name here: it differs from pod to pod.
+// Load returns the time zone of an IANA name; "" is UTC. "Local" is refused, since it
+// differs from pod to pod.
 func Load(name string) (*time.Location, error) {
 	if name == "Local" {
 		return nil, errors.New(`cannot find time zone "Local": give an IANA name, such as Europe/Berlin`)

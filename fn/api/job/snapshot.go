@@ -36,7 +36,7 @@ func SecretMetadataFile(name string) string { return path.Join(SecretMetadataDir
 // SecretKeyFile returns the path of one value of a Secret.
 func SecretKeyFile(name, key string) string { return path.Join(SecretsDir, name, key) }
 
-// Description says what a run is a backup of and why it was started.
+// Description says which installation a run backs up, and what started the run.
 type Description struct {
 	Source Source `json:"source"`
 	Cause  Cause  `json:"cause"`
@@ -49,14 +49,14 @@ type Source struct {
 	UID            string `json:"uid,omitempty"`
 	ThreeScale     string `json:"threescaleVersion,omitempty"`
 	WildcardDomain string `json:"wildcardDomain,omitempty"`
-	// FileStorage is the claim of the file storage; nil where there is none.
+	// FileStorage is the PersistentVolumeClaim of the file storage; nil without one.
 	FileStorage *Claim `json:"fileStorage,omitempty"`
 }
 
-// Claim is what a PersistentVolumeClaim is to be made like again.
+// Claim describes a PersistentVolumeClaim, so that another like it can be made.
 type Claim struct {
 	StorageClass *string  `json:"storageClassName,omitempty"`
-	Size         string   `json:"size,omitempty"` // a quantity: what it has, which may be more than it asked for
+	Size         string   `json:"size,omitempty"` // a quantity: its capacity, which may be more than its request
 	AccessModes  []string `json:"accessModes,omitempty"`
 }
 
