@@ -1,10 +1,10 @@
 package v1alpha1
 
-// The comment of a reason has one form, of which `make generate` makes the
-// tables of the README beside it: what it means; in a line of its own that begins with
-// "Do:", what its reader does about it. One that a ThreeScaleRestore can have too
-// says both once more, from a line that begins with "In a restore:". The comment
-// of its block names the conditions.
+// The comment of a reason has one form, from which `make generate` writes the tables of
+// the README beside it: what the reason means and, from a line that begins with "Do:",
+// what to do. For a reason that a ThreeScaleRestore can have too, both follow once more,
+// from a line that begins with "In a restore:". The comment of the block names the
+// conditions.
 
 // Condition types of a ThreeScaleBackup. All are also set on the claim.
 const (
@@ -199,8 +199,8 @@ const (
 	// Do: look at its log, and set `MOVER_IMAGE` of the controller to an image of the
 	// controller's version; the restore tries again by itself.
 	ReasonReportMissing = "ReportMissing"
-	// ReasonBackupVolumeReplaced: the PersistentVolumeClaim that held the runs is
-	// gone, and another has its name.
+	// ReasonBackupVolumeReplaced: the PersistentVolumeClaim that held the runs is gone,
+	// and a new one has its name.
 	// Do: start a run on the new one with a new `spec.trigger`. If the
 	// PersistentVolume of the former one was retained, it still holds the runs.
 	ReasonBackupVolumeReplaced = "BackupVolumeReplaced"
@@ -253,10 +253,10 @@ const (
 	// In a restore: reading or writing failed.
 	// Do: look at the Job's events, and at the storage; it is tried again.
 	ReasonIO = "IO"
-	// ReasonUsage: function and mover do not understand each other.
+	// ReasonUsage: the function and the mover are of versions that do not fit together.
 	// Do: set `input.image` of the Composition to the image of the function that is
 	// installed.
-	// In a restore: controller and mover do not understand each other.
+	// In a restore: the controller and the mover are of versions that do not fit together.
 	// Do: set `MOVER_IMAGE` of the controller to an image of the controller's version.
 	ReasonUsage = "Usage"
 	// ReasonUnsupportedFormat: a newer version wrote the run.
@@ -292,7 +292,7 @@ const (
 	// Do: nothing.
 	ReasonNoWarnings = "NoWarnings"
 	// ReasonSuspended: `spec.suspend` keeps the schedule from starting runs.
-	// Do: set it to false when runs shall start again; `spec.trigger` starts one
+	// Do: set it to false when runs should start again; `spec.trigger` starts one
 	// meanwhile.
 	ReasonSuspended = "Suspended"
 	// ReasonSlotsMissed: slots of the schedule passed without a run.

@@ -20,7 +20,7 @@ const (
 	LabelSource = Group + "/source"
 	// LabelSnapshot is SnapshotInconsistent on a Job whose sources kept changing.
 	LabelSnapshot = Group + "/snapshot"
-	// SnapshotInconsistent: what the Job stores is of different moments.
+	// SnapshotInconsistent: the Job stores objects of different moments.
 	SnapshotInconsistent = "inconsistent"
 
 	// AnnotationSourceName holds the full name of the Secret that a copy was made of.
@@ -29,11 +29,11 @@ const (
 	AnnotationSourceResourceVersion = Group + "/source-resource-version"
 	// AnnotationCause holds what started the run, as JSON (job.Cause).
 	AnnotationCause = Group + "/cause"
-	// AnnotationReaders holds, on the report of a run, the names of the
-	// ThreeScaleRestores that read its volume: no run is removed meanwhile.
+	// AnnotationReaders holds, on the report of a run, the names of the ThreeScaleRestores
+	// that read the volume. While there are any, no run is removed.
 	AnnotationReaders = Group + "/readers"
-	// AnnotationHandled holds what was handled when a run or a verification
-	// started, as JSON (job.Handled): it outlives a lost status.
+	// AnnotationHandled holds what was handled when a run or a verification started, as
+	// JSON (job.Handled), in case the status is lost.
 	AnnotationHandled = Group + "/handled"
 	// AnnotationVolume holds the UID of the PersistentVolumeClaim that a run is
 	// on, once it has succeeded.

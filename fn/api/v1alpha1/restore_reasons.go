@@ -2,13 +2,13 @@ package v1alpha1
 
 // Reasons of a ThreeScaleRestore: of its conditions Ready, Reconciling and Stalled.
 const (
-	// ReasonProgressing: a pod or Flux is at work; the message says for what it waits.
+	// ReasonProgressing: a pod or Flux is at work; the message says what the restore waits for.
 	// Do: wait.
 	ReasonProgressing = "Progressing"
 	// ReasonProgressingWithRetry: (of `Reconciling`) it failed and is tried again.
 	// Do: look at the reason of `Ready`.
 	ReasonProgressingWithRetry = "ProgressingWithRetry"
-	// ReasonRestored: all of it is done.
+	// ReasonRestored: the restore is complete.
 	// Do: nothing.
 	ReasonRestored = "Restored"
 	// ReasonPlanned: a dry run has ended.
@@ -34,18 +34,18 @@ const (
 	// ReasonRepositorySuspended: Flux does not look at the GitRepository.
 	// Do: resume it with the command in the message.
 	ReasonRepositorySuspended = "RepositorySuspended"
-	// ReasonRepositoryUnusable: Flux would not see the commit: it follows a tag,
-	// ignores the path, checks out other folders, or wants a signature; or its URL is
-	// malformed; or its newest commits do not tell whether this very restore was done.
-	// Do: change the GitRepository or `path`, or add `git.commit.signingKey`; where the
-	// commits do not tell, force it with the two annotations in the message.
+	// ReasonRepositoryUnusable: Flux would not see the commit: the GitRepository follows a
+	// tag, ignores the path, checks out other folders, or wants a signature. Or its URL is
+	// malformed, or its newest commits do not show whether this restore was done before.
+	// Do: change the GitRepository or `path`, or add `git.commit.signingKey`. If the
+	// commits do not show it, force the restore with the two annotations in the message.
 	ReasonRepositoryUnusable = "RepositoryUnusable"
-	// ReasonAccessDenied: the repository's owner did not let the namespace in; or a
-	// branch, refspec or push option is not for others; or the controller allows no
-	// names of other namespaces, or not to log in as itself.
-	// Do: have the owner set the annotation in the message, take the branch that it
-	// names, or name a GitRepository and a Kustomization of the restore's own
-	// namespace; or give the GitRepository a `secretRef`.
+	// ReasonAccessDenied: the repository's owner allows this namespace no commit, or not
+	// this branch, refspec or push option. Or the controller refuses names of other
+	// namespaces, or to log in to the server as itself.
+	// Do: follow the message: have the owner set the annotation that it names, take the
+	// branch that it names, or name a GitRepository and a Kustomization of the restore's
+	// own namespace. Where the login is missing, give the GitRepository a `secretRef`.
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonNoRecipients: neither `.sops.yaml` nor the restore says whom to encrypt
 	// for.
@@ -58,12 +58,12 @@ const (
 	ReasonEncryptionRefused = "EncryptionRefused"
 	// ReasonAPIManagerExists: an APIManager is there and differs, belongs to somebody
 	// else, or is being deleted.
-	// Do: restore into another namespace, or wait until it is gone. Deleting it takes
-	// the file storage and the ConfigMaps with it, unless the operator is stopped and
-	// it is deleted with `--cascade=orphan`, as the message says.
+	// Do: restore into another namespace, or wait until the APIManager is gone. To delete
+	// it also deletes the file storage and the ConfigMaps, unless the operator is stopped
+	// first and `--cascade=orphan` is given, as the message says.
 	ReasonAPIManagerExists = "APIManagerExists"
-	// ReasonObjectConflict: an object is somebody else's, immutable, or being deleted;
-	// or a Job, ConfigMap or Secret of a name that the restore needs is not its own.
+	// ReasonObjectConflict: an object belongs to somebody else, is immutable, or is being
+	// deleted; or a Job, ConfigMap or Secret has a name that the restore needs.
 	// Do: follow the message, and that of the object in `status.plan.objects`.
 	ReasonObjectConflict = "ObjectConflict"
 	// ReasonVersionRefused: the operator of 3scale upgrades by one minor version at a

@@ -312,8 +312,7 @@ type PostRestore struct {
 	ResyncZyncDomains *bool `json:"resyncZyncDomains,omitempty"`
 }
 
-// ResyncsZyncDomains reports whether Zync has to make the Routes again, which it
-// does unless the spec says no.
+// ResyncsZyncDomains reports whether Zync has to make the Routes again: true by default.
 func (r *ThreeScaleRestore) ResyncsZyncDomains() bool {
 	wanted := r.Spec.PostRestore.ResyncZyncDomains
 	return wanted == nil || *wanted
@@ -327,13 +326,14 @@ func (r *ThreeScaleRestore) SetConditions(conditions []metav1.Condition) {
 	r.Status.Conditions = conditions
 }
 
-// GetRequeueAfter is how soon a restore that succeeded is looked at again.
+// GetRequeueAfter returns how soon a restore that succeeded is looked at again.
 func (r *ThreeScaleRestore) GetRequeueAfter() time.Duration { return r.Spec.Interval.Duration }
 
-// LeastRetryInterval is between a failure and the next try, whatever the spec says.
+// LeastRetryInterval is the shortest time between a failure and the next try, whatever
+// the spec says.
 const LeastRetryInterval = time.Second
 
-// GetRetryInterval is how soon a restore that failed tries again.
+// GetRetryInterval returns how soon a restore that failed tries again.
 func (r *ThreeScaleRestore) GetRetryInterval() time.Duration {
 	interval := r.Spec.Interval.Duration
 	if r.Spec.RetryInterval != nil {
@@ -342,7 +342,7 @@ func (r *ThreeScaleRestore) GetRetryInterval() time.Duration {
 	return max(interval, LeastRetryInterval)
 }
 
-// GetTimeout bounds the wait for what others do.
+// GetTimeout returns how long a restore waits for others before it is stalled.
 func (r *ThreeScaleRestore) GetTimeout() time.Duration { return r.Spec.Timeout.Duration }
 
 // GetLastHandledForceRequestStatus implements Flux' force requests.
