@@ -89,19 +89,41 @@ func TestImages(t *testing.T) {
 // TestPatchOfThePage: who installs no packages patches the image into the
 // Composition, by what the page shows.
 func TestPatchOfThePage(t *testing.T) {
+	built := builtWith(t, shown(t, "Without packages"))
+	assert.Contains(t, built, "image: registry.example.com/backup/function-threescale-backup:v0.1.0\n")
+	assert.NotContains(t, built, "image: registry.example.com/function-threescale-backup")
+}
+
+// TestFlagsOfThePage: the patches that the page shows fit the shipped Deployment.
+func TestFlagsOfThePage(t *testing.T) {
+	built := builtWith(t, "resources: [threescale-backup/manifests]\n"+strings.ReplaceAll("\n"+shown(t, "Flags of the controller"), "\n  ", "\n"))
+	for _, wanted := range []string{"- --enable-leader-election\n        - --children=3\n", "memory: 640Mi\n", "ephemeral-storage: 5Gi\n", "sizeLimit: 4Gi\n"} {
+		assert.Contains(t, built, wanted)
+	}
+	assert.NotContains(t, built, "512Mi")
+}
+
+// shown is the first block of a section of the page.
+func shown(t *testing.T, section string) string {
+	t.Helper()
 	page, err := docs.Read(root, "manifests/README.md")
 	require.NoError(t, err)
-	at := slices.IndexFunc(page.Blocks, func(b docs.Block) bool { return b.Section == "Without packages" })
+	at := slices.IndexFunc(page.Blocks, func(b docs.Block) bool { return b.Section == section })
 	require.GreaterOrEqual(t, at, 0)
+	return page.Blocks[at].Text
+}
+
+// builtWith is what a kustomization makes of the manifests, in threescale-backup beside it.
+func builtWith(t *testing.T, kustomization string) string {
+	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(filepath.Join(dir, "threescale-backup", "manifests"), os.DirFS(filepath.Join(root, "manifests"))))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(page.Blocks[at].Text), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(kustomization), 0o644))
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
 	require.NoError(t, err)
 	built, err := resources.AsYaml()
 	require.NoError(t, err)
-	assert.Contains(t, string(built), "image: registry.example.com/backup/function-threescale-backup:v0.1.0\n")
-	assert.NotContains(t, string(built), "image: registry.example.com/function-threescale-backup")
+	return string(built)
 }
 
 // imagesOf are those of the container and of MOVER_IMAGE in the Deployment that
