@@ -101,11 +101,12 @@ func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.
 		Witness:    witnessOf(o.Run, env),
 		ProveLinks: o.ProveLinks,
 		Now:        env.Now,
-		Progress:   passOn(progress),
+		Progress:   PassOn(progress),
 	}
 }
 
-func passOn(progress func(job.Progress)) func(archive.Progress) {
+// PassOn returns what takes the progress of package archive, and reports it as a Job's.
+func PassOn(progress func(job.Progress)) func(archive.Progress) {
 	return func(p archive.Progress) {
 		progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
 	}

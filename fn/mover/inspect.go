@@ -129,7 +129,7 @@ func (i *inspector) verify(ctx context.Context, volume *archive.Volume, info arc
 	if want == "" {
 		want = info.ManifestSHA256 // so that the run that is verified is the one that is read
 	}
-	verified, err := volume.Verify(ctx, info.ID, archive.VerifyOptions{ManifestSHA256: want, Progress: passOn(i.progress)})
+	verified, err := volume.Verify(ctx, info.ID, archive.VerifyOptions{ManifestSHA256: want, Progress: PassOn(i.progress)})
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (i *inspector) compare(ctx context.Context, run *archive.Run) error {
 	if i.options.FileStorage == "" {
 		return nil
 	}
-	found, err := run.Compare(ctx, i.options.FileStorage, archive.RestoreOptions{Identities: i.identities, Progress: passOn(i.progress)})
+	found, err := run.Compare(ctx, i.options.FileStorage, archive.RestoreOptions{Identities: i.identities, Progress: PassOn(i.progress)})
 	if err != nil {
 		return explainDecryption(err, run.Info().Manifest, i.identities)
 	}

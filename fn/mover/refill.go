@@ -50,7 +50,7 @@ func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(job
 	}
 	restored, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Restored, error) {
 		return run.Restore(ctx, o.FileStorage, archive.RestoreOptions{
-			Existing: archive.Existing(o.Existing), Identities: identities, Progress: passOn(progress),
+			Existing: archive.Existing(o.Existing), Identities: identities, Progress: PassOn(progress),
 		})
 	})
 	if is[*archive.NotEmptyError](err) {

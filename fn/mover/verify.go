@@ -40,7 +40,7 @@ func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Prog
 		return nil, err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	options := archive.VerifyRunsOptions{Progress: passOn(progress)}
+	options := archive.VerifyRunsOptions{Progress: PassOn(progress)}
 	runs, err := volume.Runs()
 	if err != nil {
 		return nil, err

@@ -70,11 +70,11 @@ func (c *console) table(header []string, rows [][]string) error {
 }
 
 // progress returns a function that draws a progress bar, and one that ends it. Without a
-// terminal, draw is nil.
+// terminal, they do nothing.
 func (c *console) progress() (draw func(job.Progress), end func()) {
 	file, ok := c.err.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return nil, func() {}
+		return func(job.Progress) {}, func() {}
 	}
 	bar := progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(file),

@@ -121,29 +121,25 @@ func (m *manifestSet) addItems(path string, list map[string]any, items any) erro
 
 // splitDocuments splits a stream of YAML documents, or of JSON ones.
 func splitDocuments(data []byte) ([][]byte, error) {
-	var documents [][]byte
+	next := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data))).Read
+	malformed := errors.New("it cannot be split into documents")
 	if yaml.IsJSONBuffer(data) {
 		decoder := json.NewDecoder(bytes.NewReader(data))
-		for {
+		next = func() ([]byte, error) {
 			var document json.RawMessage
 			err := decoder.Decode(&document)
-			if errors.Is(err, io.EOF) {
-				return documents, nil
-			}
-			if err != nil {
-				return nil, errors.New("it is malformed JSON")
-			}
-			documents = append(documents, document)
+			return document, err
 		}
+		malformed = errors.New("it is malformed JSON")
 	}
-	reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	var documents [][]byte
 	for {
-		document, err := reader.Read()
+		document, err := next()
 		if errors.Is(err, io.EOF) {
 			return documents, nil
 		}
 		if err != nil {
-			return nil, errors.New("it cannot be split into documents")
+			return nil, malformed
 		}
 		documents = append(documents, document)
 	}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/cmd/internal/exit"
+	"threescale.dev/backup/fn/mover"
 )
 
 // verifyCommand reads a run again.
@@ -50,8 +50,8 @@ func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 	if v.All {
 		return v.verifyAll(ctx, c, volume, expected)
 	}
-	draw, end := progressOf(c)
-	report, err := volume.Verify(ctx, cmp.Or(v.Run_, archive.Latest), archive.VerifyOptions{ManifestSHA256: expected[""], Progress: draw})
+	draw, end := c.progress()
+	report, err := volume.Verify(ctx, cmp.Or(v.Run_, archive.Latest), archive.VerifyOptions{ManifestSHA256: expected[""], Progress: mover.PassOn(draw)})
 	end()
 	if err != nil {
 		return err
@@ -86,17 +86,6 @@ func (v *verifyCommand) expected() (map[string]string, error) {
 		}
 	}
 	return expected, nil
-}
-
-// progressOf is console.progress for the progress of package archive.
-func progressOf(c *console) (draw func(archive.Progress), end func()) {
-	bar, end := c.progress()
-	if bar == nil {
-		return nil, end
-	}
-	return func(p archive.Progress) {
-		bar(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
-	}, end
 }
 
 func printRun(c *console, report *archive.VerifyReport) {
@@ -144,8 +133,8 @@ type damageOfRuns struct {
 
 // verifyAll verifies all runs of a volume.
 func (v *verifyCommand) verifyAll(ctx context.Context, c *console, volume *archive.Volume, expected map[string]string) error {
-	draw, end := progressOf(c)
-	report, err := volume.VerifyRuns(ctx, archive.VerifyRunsOptions{Expect: expected, Progress: draw})
+	draw, end := c.progress()
+	report, err := volume.VerifyRuns(ctx, archive.VerifyRunsOptions{Expect: expected, Progress: mover.PassOn(draw)})
 	end()
 	if err != nil {
 		return err
