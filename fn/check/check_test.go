@@ -262,7 +262,7 @@ func TestXRD(t *testing.T) {
 				remove(t, schema, "properties", "status", "properties", "lastRun", "properties", "removed")
 			},
 			want: finding{
-				"Backups", "fields", check.Failed, "older version than this program, it lacks: spec.job.tolerations[].key, spec.retention, status.lastRun.removed", "upgrade, the package configuration-threescale-backup (",
+				"Backups", "fields", check.Failed, "older than this program and lacks: spec.job.tolerations[].key, spec.retention, status.lastRun.removed", "upgrade, the package configuration-threescale-backup (",
 				[]string{"spec.job.tolerations[].key", "spec.retention", "status.lastRun.removed"},
 			},
 		},
@@ -274,7 +274,7 @@ func TestXRD(t *testing.T) {
 				require.NoError(t, unstructured.SetNestedField(o.Compositions.Value["threescalebackup-claim"].Object, "ThreeScaleBackup", "spec", "compositeTypeRef", "kind"))
 			},
 			want: finding{
-				"Backups", "fields", check.Failed, "it lacks: spec.retention", "upgrade, the package configuration-threescale-backup-namespaced (manifests/README.md, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/namespaced,",
+				"Backups", "fields", check.Failed, "and lacks: spec.retention", "upgrade, the package configuration-threescale-backup-namespaced (manifests/README.md, Install and Upgrade); only without packages: kubectl apply --server-side -k manifests/namespaced,",
 				[]string{"spec.retention"},
 			},
 		},

@@ -49,7 +49,7 @@ func crossplaneVersion(o Observed) Finding {
 	case one.Err != nil:
 		return inCrossplane.unread(check, one.Err)
 	case one.Value:
-		return inCrossplane.fail(check, fmt.Sprintf("Crossplane %s is too old: it hands the function nothing to read (apiextensions.crossplane.io/v2 is not served)", cmp.Or(found, "1")),
+		return inCrossplane.fail(check, fmt.Sprintf("Crossplane %s is too old: it does not give the function the objects that the function asks for (apiextensions.crossplane.io/v2 is not served)", cmp.Or(found, "1")),
 			"upgrade Crossplane to 2.0 or later (2.4 is tested)")
 	}
 	return inCrossplane.fail(check, "Crossplane is not installed: apiextensions.crossplane.io is not served", installCrossplane)
@@ -176,11 +176,11 @@ func refusedFlavour(o Observed) *flavour {
 func established(o Observed, f flavour) Finding {
 	const check = "XRD"
 	if problem := unmet(o.XRDs.Value[f.xrd], f.conditions...); problem != "" {
-		return inBackups.fail(check, fmt.Sprintf("XRD %s is not in force: %s", f.xrd, problem), "look at what Crossplane says: kubectl describe xrd "+f.xrd)
+		return inBackups.fail(check, fmt.Sprintf("XRD %s is not served: %s", f.xrd, problem), "look at what Crossplane says: kubectl describe xrd "+f.xrd)
 	}
 	what := "namespaced, without claims"
 	if len(f.conditions) > 1 {
 		what = "with claims"
 	}
-	return inBackups.ok(check, "XRD %s is in force (%s)", f.xrd, what)
+	return inBackups.ok(check, "XRD %s is served (%s)", f.xrd, what)
 }

@@ -84,11 +84,11 @@ func fields(a area, of string, served map[string]any, manifest []byte, do string
 	lacks, more := compare(served, shipped)
 	switch {
 	case len(lacks) > 0:
-		finding := a.fail(check, fmt.Sprintf("%s is of an older version than this program, it lacks: %s", of, strings.Join(lacks, ", ")), do)
+		finding := a.fail(check, fmt.Sprintf("%s is older than this program and lacks: %s", of, strings.Join(lacks, ", ")), do)
 		finding.Missing = lacks
 		return finding
 	case len(more) > 0:
-		return a.warn(check, fmt.Sprintf("%s is of a newer version than this program, which does not know: %s", of, strings.Join(more, ", ")),
+		return a.warn(check, fmt.Sprintf("%s is newer than this program, which does not know: %s", of, strings.Join(more, ", ")),
 			"use the threescale-backup of the version that is installed")
 	}
 	return a.ok(check, "%s has the fields of this version", of)

@@ -202,12 +202,12 @@ func TestRestores(t *testing.T) {
 		"Digests": {
 			reason: "two digests differ, of one version or not",
 			change: deployment(`{name: controller, image: "r/c@sha256:00", env: [{name: MOVER_IMAGE, value: "r/f@sha256:01"}]}`),
-			want:   finding{"Restores", "images", check.OK, "both named by digest: that they are of one version cannot be told", "", nil},
+			want:   finding{"Restores", "images", check.OK, "both named by digest: whether they are of one version cannot be seen", "", nil},
 		},
 		"OneDigest": {
 			reason: "a tag does not tell either of which version the other's digest is",
 			change: deployment(`{name: controller, image: "r/c@sha256:00", env: [{name: MOVER_IMAGE, value: "r/f:v0.1.0@sha256:01"}]}`),
-			want:   finding{"Restores", "images", check.OK, "one of the controller's image r/c@sha256:00 and its MOVER_IMAGE r/f:v0.1.0@sha256:01 is named by digest only: that they are of one version cannot be told", "", nil},
+			want:   finding{"Restores", "images", check.OK, "one of the controller's image r/c@sha256:00 and its MOVER_IMAGE r/f:v0.1.0@sha256:01 is named by digest only: whether they are of one version cannot be seen", "", nil},
 		},
 		"NoTag": {
 			reason: "the kubelet pulls what is called latest",
@@ -229,7 +229,7 @@ func TestRestores(t *testing.T) {
 			change: func(t *testing.T, o *check.Observed) {
 				remove(t, o.RestoreSchema.Value, "properties", "spec", "properties", "databaseSecrets")
 			},
-			want: finding{"Restores", "fields", check.Failed, "it lacks: spec.databaseSecrets", "kubectl apply --server-side -k manifests/crd", []string{"spec.databaseSecrets"}},
+			want: finding{"Restores", "fields", check.Failed, "and lacks: spec.databaseSecrets", "kubectl apply --server-side -k manifests/crd", []string{"spec.databaseSecrets"}},
 		},
 	} {
 		t.Run(name, tc.run)

@@ -67,9 +67,9 @@ func images(deployment Object) Finding {
 	case strings.HasPrefix(mover, placeholder):
 		return inRestores.fail(check, fmt.Sprintf("MOVER_IMAGE is the placeholder %s, which nobody can pull", mover), do)
 	case byDigest(controller) && byDigest(mover):
-		return inRestores.ok(check, "the controller's image and its MOVER_IMAGE are both named by digest: that they are of one version cannot be told")
+		return inRestores.ok(check, "the controller's image and its MOVER_IMAGE are both named by digest: whether they are of one version cannot be seen")
 	case byDigest(controller) || byDigest(mover):
-		return inRestores.ok(check, "one of the controller's image %s and its MOVER_IMAGE %s is named by digest only: that they are of one version cannot be told", controller, mover)
+		return inRestores.ok(check, "one of the controller's image %s and its MOVER_IMAGE %s is named by digest only: whether they are of one version cannot be seen", controller, mover)
 	case tag(controller) != tag(mover):
 		return inRestores.warn(check, fmt.Sprintf("the controller's image %s and its MOVER_IMAGE %s are of different versions", controller, mover), do)
 	}

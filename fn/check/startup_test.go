@@ -51,7 +51,7 @@ func TestStartup(t *testing.T) {
 			change: func(t *testing.T, o *check.Observed) {
 				remove(t, o.RestoreSchema.Value, "properties", "status", "properties", "plan")
 			},
-			want: "cannot start: CustomResourceDefinition threescalerestores.backup.threescale.dev is of an older version than this program, it lacks: status.plan (to do: kubectl apply --server-side -k manifests/crd)",
+			want: "cannot start: CustomResourceDefinition threescalerestores.backup.threescale.dev is older than this program and lacks: status.plan (to do: kubectl apply --server-side -k manifests/crd)",
 		},
 		"Newer": {
 			reason: "a CRD that was upgraded first still serves",

@@ -36,7 +36,7 @@ func TestDoesNotStart(t *testing.T) {
 				s.Schemas = apiserver.RestoreSchema(t, "databaseSecrets", "timeout")
 			},
 			code: job.ExitConfig,
-			want: "it lacks: spec.databaseSecrets, spec.timeout (to do: kubectl apply --server-side -k manifests/crd)",
+			want: "lacks: spec.databaseSecrets, spec.timeout (to do: kubectl apply --server-side -k manifests/crd)",
 		},
 		"OldKubernetes": {
 			reason: "CEL rules and podFailurePolicy", change: func(_ *testing.T, s *apiserver.Server) { s.GitVersion = "v1.28.4" },
