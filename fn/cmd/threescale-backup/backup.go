@@ -30,7 +30,7 @@ type backupCommand struct {
 	Context         string   `help:"Context of the kubeconfig; by default its current one."`
 	Namespace       string   `short:"n" help:"Namespace of the installation; by default that of the context."`
 	APIManager      string   `name:"api-manager" help:"Name of the APIManager; needed if the namespace has several."`
-	FileStorage     string   `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage."`
+	FileStorage     string   `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage; or give --skip-file-storage."`
 	SkipFileStorage bool     `xor:"files" required:"" help:"Leave the file storage out."`
 	Recipient       []string `placeholder:"AGE1..." help:"Encrypt the backup for this age recipient; may be repeated. By default it is not encrypted."`
 }

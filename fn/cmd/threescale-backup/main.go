@@ -31,8 +31,8 @@ type cli struct {
 	Verify   verifyCommand   `cmd:"" help:"Read a run, or all runs, again and compare every digest; needs no key."`
 	Export   exportCommand   `cmd:"" help:"Write a run as a kustomize tree, with its Secrets encrypted by SOPS."`
 	Restore  restoreCommand  `cmd:"" help:"Restore a run into a directory and a Git repository on this machine."`
-	Simulate simulateCommand `cmd:"" help:"Show what a ThreeScaleBackup would compose and do, on directories."`
-	Check    checkCommand    `cmd:"" help:"Check what is installed in a cluster, and say what is missing; changes nothing."`
+	Simulate simulateCommand `cmd:"" help:"Try a ThreeScaleBackup on directories: show what it composes, and run its Jobs there."`
+	Check    checkCommand    `cmd:"" help:"Check the installation in a cluster, and say what is missing; changes nothing."`
 }
 
 func main() {

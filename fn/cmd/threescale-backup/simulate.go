@@ -27,7 +27,7 @@ type simulateCommand struct {
 	Backup      string            `arg:"" type:"existingfile" help:"File with the ThreeScaleBackup."`
 	Objects     string            `required:"" type:"existingdir" placeholder:"DIR" help:"Directory with the manifests of the installation."`
 	Directory   map[string]string `placeholder:"PVC=DIR" help:"Directory that stands for the PersistentVolumeClaim of that name; may be repeated."`
-	Composition string            `type:"existingfile" placeholder:"FILE" help:"File with the Composition, whose input.allow says what spec.job may ask for; by default nothing beyond its own namespace."`
+	Composition string            `type:"existingfile" placeholder:"FILE" help:"File with the Composition, whose input.allow says what spec.job may ask for; without this flag, only what the shipped Composition allows."`
 }
 
 // Run prints what is composed, runs the Job's own command line, and prints the
