@@ -37,7 +37,7 @@ type Finding struct {
 	Missing []string `json:"missing,omitempty"`
 }
 
-// Read is what was read, or why it could not be.
+// Read is a value that was read, or the error of reading it.
 type Read[T any] struct {
 	Value T
 	Err   error
@@ -61,7 +61,7 @@ type Program struct {
 
 // Observed is all that the checks look at.
 type Observed struct {
-	// Version is that of the API server.
+	// Version of the API server.
 	Version string
 	// Served says of each of Kinds whether the API server serves it.
 	Served     map[schema.GroupVersionKind]Read[bool]
@@ -73,7 +73,7 @@ type Observed struct {
 	Functions    Read[map[string]Object]
 	// BackupCRD is the CustomResourceDefinition of ThreeScaleBackup.
 	BackupCRD Read[Object]
-	// RestoreSchema is that of ThreeScaleRestore as it is served.
+	// RestoreSchema is the schema of ThreeScaleRestore that the API server serves.
 	RestoreSchema Read[map[string]any]
 }
 

@@ -33,7 +33,7 @@ func restores(o Observed) []Finding {
 	return append(findings, images(deployment.Value), rights(inRestores, o.Controller, applyController))
 }
 
-// ControllerName is that of the controller's Deployment and ServiceAccount.
+// ControllerName is the name of the controller's Deployment and ServiceAccount.
 const ControllerName = "threescale-backup"
 
 // restoreCRD checks the kind of restores; only the controller needs it.

@@ -88,7 +88,7 @@ func grouped(rights []Right) string {
 	return strings.Join(out, "; ")
 }
 
-// rights checks those of a program.
+// rights checks the rights of a program.
 func rights(a area, p Program, do string) Finding {
 	const check = "rights"
 	switch {

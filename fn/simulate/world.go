@@ -48,7 +48,7 @@ type World struct {
 	Allow v1alpha1.Allow
 	// Now is the clock of the API server.
 	Now func() time.Time
-	// Live, if it is set, is asked for what the world does not hold.
+	// Live, if it is set, reads the objects that the world does not hold.
 	Live Lookup
 
 	objects  map[key]*unstructured.Unstructured
@@ -216,7 +216,7 @@ func encode(object *unstructured.Unstructured) (*fnv1.Resource, error) {
 	return &fnv1.Resource{Resource: s}, nil
 }
 
-// input is that of the Composition.
+// input returns the input of the function in the Composition.
 func (w *World) input() (*structpb.Struct, error) {
 	allow, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&w.Allow)
 	if err != nil {
@@ -250,7 +250,7 @@ func (w *World) resolve(ctx context.Context, r *fnv1.Requirements) (map[string]*
 	return out, nil
 }
 
-// find returns what matches, sorted by name.
+// find returns the objects that match, sorted by name.
 func (w *World) find(ctx context.Context, s compose.Selector) ([]*unstructured.Unstructured, error) {
 	var found []*unstructured.Unstructured
 	for k, object := range w.objects {

@@ -72,7 +72,7 @@ func RewriteDomain(objects []map[string]any, domain string) (Rewriting, error) {
 	return Rewriting{Objects: out, Rewritten: sorted(r.rewritten), Left: sorted(r.left)}, nil
 }
 
-// rewriter goes through copies of objects and notes what it finds.
+// rewriter rewrites copies of objects, and notes the places.
 type rewriter struct {
 	from, to        string
 	rewritten, left []Place
@@ -141,7 +141,7 @@ func (r *rewriter) secret(object map[string]any, place Place) error {
 		encoded, _ := value.(string)
 		old, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil {
-			// The error of the decoder tells a position, never what is there.
+			// The error of the decoder has a position, never a value.
 			return fmt.Errorf("cannot read Secret %q: data.%s is not base64: %w", place.Name, key, err)
 		}
 		if moved, changed := r.value(string(old), at(place, "data."+key)); changed {

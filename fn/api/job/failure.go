@@ -27,7 +27,7 @@ const (
 	ExitConfig = 78
 )
 
-// Retry says when it may help to try again what failed.
+// Retry says when another try may help.
 type Retry string
 
 const (

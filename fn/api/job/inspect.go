@@ -9,8 +9,8 @@ import (
 // but its report and the hand-over.
 const InspectCommand = "inspect"
 
-// Latest stands for the newest run of a volume; of a volume that holds none of
-// ours, for what APIManagerBackup wrote.
+// Latest stands for the newest run of a volume. On a volume that has no run of ours, it
+// stands for what APIManagerBackup wrote.
 const Latest = "latest"
 
 // InspectOptions is the command line of the mover's inspect. The struct tags
@@ -32,12 +32,12 @@ func (o InspectOptions) Args() []string { return arguments(InspectCommand, o) }
 // KeyInspection holds an Inspection as JSON in a report, once it has ended.
 const KeyInspection = "inspection"
 
-// MaxInspectionBytes bounds what is read of an inspection: MaxObjects names and
-// all texts at their longest are less. A ConfigMap may have 1 MiB.
+// MaxInspectionBytes bounds an inspection in a report, as JSON. MaxObjects names and all
+// texts at their longest take less. A ConfigMap may have 1 MiB.
 const MaxInspectionBytes = 768 << 10
 
-// Inspection is what a run holds: Completed when every digest of it was
-// verified and its objects are handed over, else failed for Reason.
+// Inspection is the result of an inspection. It is Completed when every digest of the run
+// was verified and its objects are handed over; otherwise it failed for Reason.
 type Inspection struct {
 	Run            string           `json:"run"` // the ID, also when latest was asked for
 	Completed      bool             `json:"completed"`
@@ -57,7 +57,7 @@ type Inspection struct {
 	Warnings       []string         `json:"warnings,omitempty"`
 }
 
-// InspectedStorage is what a run holds of the file storage.
+// InspectedStorage describes the file storage in a run.
 type InspectedStorage struct {
 	Stored  bool  `json:"stored"`  // false: it was skipped
 	Files   int64 `json:"files"`   // regular files
@@ -65,16 +65,16 @@ type InspectedStorage struct {
 	Entries int64 `json:"entries"` // files, symlinks and directories, with the root
 }
 
-// ExistingStorage is what the file storage that is to be refilled holds.
+// ExistingStorage describes the file storage that is to be refilled.
 type ExistingStorage struct {
-	Present     bool `json:"present"`     // there is one
-	Empty       bool `json:"empty"`       // and nothing in it
-	Same        bool `json:"same"`        // just what the run holds: each entry's type, content, mode, mtime and link
-	Interrupted bool `json:"interrupted"` // what an interrupted refill of the very same run left
+	Present     bool `json:"present"`     // false: there is no file storage yet
+	Empty       bool `json:"empty"`       // it has no entry
+	Same        bool `json:"same"`        // it equals the run: each entry's type, content, mode, mtime and link
+	Interrupted bool `json:"interrupted"` // an interrupted refill of the same run left it
 }
 
-// ParseInspection reads a report's inspection; nil when there is none yet.
-// Texts and lists are bounded, whoever wrote them.
+// ParseInspection reads the inspection in a report; nil when there is none yet. Reports
+// are untrusted: texts are bounded, and a list of too many objects is an error.
 func ParseInspection(data map[string]string) (*Inspection, error) {
 	reported, err := read[Inspection](data, KeyInspection, MaxInspectionBytes)
 	if reported == nil {
@@ -90,7 +90,7 @@ func ParseInspection(data map[string]string) (*Inspection, error) {
 	return &i, nil
 }
 
-// Bounded returns i with texts that fit into a report.
+// Bounded returns i with its texts cut to what fits into a report.
 func (i Inspection) Bounded() Inspection {
 	source := &i.Source
 	shortenAll(&i.Run, &i.Reason, &i.Message, &i.ManifestSHA256, &i.HandoverSHA256, &source.Namespace, &source.APIManager, &source.UID, &source.ThreeScale, &source.WildcardDomain)

@@ -28,8 +28,8 @@ func (o RefillOptions) Args() []string { return arguments(RefillCommand, o) }
 // KeyRefill holds a RefillResult as JSON in a report, once it has ended.
 const KeyRefill = "refill"
 
-// RefillResult is what became of a refill: Completed when all of the run's file
-// storage is on disk (or was left as it was on request), else failed for Reason.
+// RefillResult is the result of a refill. It is Completed when the whole file storage of
+// the run is on disk, or was left alone on request; otherwise it failed for Reason.
 type RefillResult struct {
 	Run            string    `json:"run"`
 	Completed      bool      `json:"completed"`
@@ -46,9 +46,8 @@ type RefillResult struct {
 	Warnings       []string  `json:"warnings,omitempty"`
 }
 
-// ParseRefillResult reads a report's refill of run. It returns nil without an
-// error when there is none yet, or one of another run. Texts are bounded,
-// whoever wrote them.
+// ParseRefillResult reads the refill of a run in a report; nil when there is none yet, or
+// one of another run. Reports are untrusted: texts are bounded.
 func ParseRefillResult(data map[string]string, run string) (*RefillResult, error) {
 	r, err := read[RefillResult](data, KeyRefill, MaxReportBytes)
 	if r == nil || r.Run != run {
@@ -58,7 +57,7 @@ func ParseRefillResult(data map[string]string, run string) (*RefillResult, error
 	return &bounded, nil
 }
 
-// Bounded returns r with texts that fit into a report.
+// Bounded returns r with its texts cut to what fits into a report.
 func (r RefillResult) Bounded() RefillResult {
 	shortenAll(&r.Reason, &r.Message)
 	r.Warnings = Bounded(r.Warnings)

@@ -17,7 +17,7 @@ const (
 	KeyBegun = "begun"
 )
 
-// MaxReportBytes bounds what is read of one key of a report.
+// MaxReportBytes bounds the value of one key of a report, except KeyInspection.
 const MaxReportBytes = 256 << 10
 
 const (
@@ -27,7 +27,7 @@ const (
 	maxText = 1 << 10
 )
 
-// Progress of a run. Bytes are those of the file storage.
+// Progress of a run: the files of the file storage and their bytes, done and in all.
 type Progress struct {
 	Phase      string `json:"phase"`
 	FilesDone  int64  `json:"filesDone"`
@@ -44,7 +44,7 @@ type Begun struct {
 	At  time.Time `json:"at"`
 }
 
-// Result of a run: completed, or failed for Reason.
+// Result of a run: Completed, or failed for Reason.
 type Result struct {
 	Run            string    `json:"run"`
 	Completed      bool      `json:"completed"`
@@ -94,9 +94,8 @@ func shortened(text string) string {
 	return strings.ToValidUTF8(text[:maxText-len("...")], "") + "..."
 }
 
-// ParseResult reads a report's result for run. It returns nil without an
-// error when there is none yet, or one of another run. Texts are bounded,
-// whoever wrote them.
+// ParseResult reads the result of a run in a report; nil when there is none yet, or one
+// of another run. Reports are untrusted: texts and lists are bounded.
 func ParseResult(data map[string]string, run string) (*Result, error) {
 	r, err := read[Result](data, KeyResult, MaxReportBytes)
 	if r == nil || r.Run != run {
@@ -114,7 +113,7 @@ func HasBegun(data map[string]string, run string) bool {
 	return b != nil && b.Run == run
 }
 
-// ParseProgress reads a report's progress; nil when there is none yet.
+// ParseProgress reads the progress in a report; nil when there is none yet.
 func ParseProgress(data map[string]string) (*Progress, error) {
 	p, err := read[Progress](data, KeyProgress, MaxReportBytes)
 	if p != nil {

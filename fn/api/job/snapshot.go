@@ -60,7 +60,7 @@ type Claim struct {
 	AccessModes  []string `json:"accessModes,omitempty"`
 }
 
-// CauseKind says what kind of thing started a run.
+// CauseKind is the kind of what started a run.
 type CauseKind string
 
 // Causes of a run.
@@ -80,25 +80,25 @@ type Cause struct {
 	Value string    `json:"value,omitempty"`
 }
 
-// RunID returns the ID of a run that starts at t: the time and the first 8
-// digits of digest, which is in hex.
+// RunID returns the ID of a run that starts at t: the time in UTC, and the first 8 hex
+// digits of digest, such as 20261122t020000z-1a2b3c4d.
 func RunID(t time.Time, digest string) string {
 	return strings.ToLower(t.UTC().Format("20060102T150405Z")) + "-" + digest[:8]
 }
 
-// RunTime reads the time out of the start of a RunID, which ends at the dash.
+// RunTime parses the part of a RunID before the dash.
 func RunTime(text string) (time.Time, error) {
 	return time.Parse("20060102T150405Z", strings.ToUpper(text))
 }
 
-// runID matches what RunID and a trigger's run are called.
+// runID matches the IDs that RunID returns, and those of runs that a trigger starts.
 var runID = regexp.MustCompile(`^([0-9]{8}t[0-9]{6}z-[0-9a-f]{8}|trigger-[0-9a-f]{12})$`)
 
 // IsRunID reports whether text can be the ID of a run. IDs are read from labels, which
 // others may write too.
 func IsRunID(text string) bool { return runID.MatchString(text) }
 
-// Handled is what a ThreeScaleBackup had dealt with when a run or a verification
+// Handled records what a ThreeScaleBackup had handled when a run or a verification
 // started.
 type Handled struct {
 	Trigger    string     `json:"trigger,omitempty"`    // the newest trigger that started a run

@@ -27,8 +27,8 @@ func (o VerifyOptions) Args() []string { return arguments(VerifyCommand, o) }
 // KeyVerification holds a Verification as JSON in a report, once it has ended.
 const KeyVerification = "verification"
 
-// Verification is what reading stored runs again found: Completed when all was
-// read, damaged or not, else failed for Reason.
+// Verification is the result of reading stored runs again. It is Completed when all was
+// read, damaged or not; otherwise it failed for Reason.
 type Verification struct {
 	Completed      bool      `json:"completed"`
 	Reason         string    `json:"reason,omitempty"`
@@ -43,8 +43,8 @@ type Verification struct {
 	Warnings       []string  `json:"warnings,omitempty"`
 }
 
-// ParseVerification reads a report's verification; nil when there is none yet.
-// Texts and lists are bounded, whoever wrote them.
+// ParseVerification reads the verification in a report; nil when there is none yet.
+// Reports are untrusted: texts and lists are bounded.
 func ParseVerification(data map[string]string) (*Verification, error) {
 	v, err := read[Verification](data, KeyVerification, MaxReportBytes)
 	if v == nil {
@@ -54,7 +54,7 @@ func ParseVerification(data map[string]string) (*Verification, error) {
 	return &bounded, nil
 }
 
-// Bounded returns v with texts that fit into a report.
+// Bounded returns v with its texts cut to what fits into a report.
 func (v Verification) Bounded() Verification {
 	const rest = "; threescale-backup verify --all lists them all"
 	shortenAll(&v.Reason, &v.Message)
