@@ -52,10 +52,10 @@ type Result struct {
 	Message        string    `json:"message,omitempty"`
 	StartTime      time.Time `json:"startTime,omitzero"`
 	CompletionTime time.Time `json:"completionTime,omitzero"`
-	Files          int64     `json:"files"`
-	Bytes          int64     `json:"bytes"`
-	LinkedFiles    int64     `json:"linkedFiles"`
-	StoredBytes    int64     `json:"storedBytes"`
+	Files          int64     `json:"files"`       // of the run, objects included
+	Bytes          int64     `json:"bytes"`       // their sizes before encryption
+	LinkedFiles    int64     `json:"linkedFiles"` // that an earlier run already held
+	StoredBytes    int64     `json:"storedBytes"` // the same, without what is linked
 	ManifestSHA256 string    `json:"manifestSHA256,omitempty"`
 	Encrypted      bool      `json:"encrypted,omitempty"`
 	Skipped        []string  `json:"skipped,omitempty"`
