@@ -4,15 +4,22 @@ package observe
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/check"
 	"threescale.dev/backup/manifests"
 )
@@ -115,4 +122,129 @@ func (r reader) all(ctx context.Context, resource schema.GroupVersionResource) c
 		out.Value[list.Items[i].GetName()] = &list.Items[i]
 	}
 	return out
+}
+
+// program reads a Deployment and its ServiceAccount, and asks which rights of the roles
+// the account lacks.
+func (r reader) program(ctx context.Context, account check.Account, deployment string, roles ...[]byte) check.Program {
+	found := r.get(ctx, schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}, account.Namespace, account.Name)
+	return check.Program{
+		Account:    account,
+		Exists:     check.Read[bool]{Value: found.Value != nil, Err: found.Err},
+		Deployment: r.get(ctx, schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, account.Namespace, deployment),
+		Missing:    r.missing(ctx, account, roles),
+	}
+}
+
+// missing asks the API server for each right of the roles. A Role is for the
+// namespace of the account.
+func (r reader) missing(ctx context.Context, account check.Account, roles [][]byte) check.Read[[]check.Right] {
+	var missing []check.Right
+	for _, role := range roles {
+		rights, err := check.Rights(role, account.Namespace)
+		if err != nil {
+			return check.Read[[]check.Right]{Err: err}
+		}
+		for _, right := range rights {
+			allowed, err := r.allowed(ctx, account, right)
+			if err != nil {
+				return check.Read[[]check.Right]{Err: fmt.Errorf("cannot ask whether ServiceAccount %q may %s: %w", account, right, err)}
+			}
+			if !allowed {
+				missing = append(missing, right)
+			}
+		}
+	}
+	return check.Read[[]check.Right]{Value: missing}
+}
+
+func (r reader) allowed(ctx context.Context, account check.Account, right check.Right) (bool, error) {
+	review := authorizationv1.SubjectAccessReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "SubjectAccessReview"},
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:   "system:serviceaccount:" + account.Namespace + ":" + account.Name,
+			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + account.Namespace, "system:authenticated"},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: right.Namespace, Verb: right.Verb, Group: right.Group, Version: "*", Resource: right.Resource, Subresource: right.Subresource,
+			},
+		},
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&review)
+	if err != nil {
+		return false, err
+	}
+	reviews := schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
+	answer, err := r.client.Resource(reviews).Create(ctx, &unstructured.Unstructured{Object: fields}, metav1.CreateOptions{})
+	if err != nil {
+		return false, err
+	}
+	allowed, _, err := unstructured.NestedBool(answer.Object, "status", "allowed")
+	return allowed, err
+}
+
+// served returns which of the kinds that matter the API server serves.
+func served(client discovery.DiscoveryInterface) map[schema.GroupVersionKind]check.Read[bool] {
+	out := map[schema.GroupVersionKind]check.Read[bool]{}
+	for _, kind := range check.Kinds() {
+		list, err := client.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+		switch {
+		case apierrors.IsNotFound(err):
+			out[kind] = check.Read[bool]{}
+		case err != nil:
+			out[kind] = check.Read[bool]{Err: fmt.Errorf("cannot read what %q serves: %w", kind.GroupVersion(), err)}
+		default:
+			out[kind] = check.Read[bool]{Value: slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind.Kind })}
+		}
+	}
+	return out
+}
+
+// errNotPublished means that the kind is not served, or only since a moment ago.
+var errNotPublished = errors.New("it is not published yet")
+
+// restoreSchema reads the schema of ThreeScaleRestore as it is served.
+func restoreSchema(client discovery.DiscoveryInterface) check.Read[map[string]any] {
+	found, err := openAPISchema(client, v1alpha1.GroupVersion.WithKind(v1alpha1.KindRestore))
+	if err != nil {
+		err = fmt.Errorf("cannot read the schema of %q: %w", v1alpha1.KindRestore, err)
+	}
+	return check.Read[map[string]any]{Value: found, Err: err}
+}
+
+func openAPISchema(client discovery.DiscoveryInterface, kind schema.GroupVersionKind) (map[string]any, error) {
+	paths, err := client.OpenAPIV3().Paths()
+	if err != nil {
+		return nil, err
+	}
+	path, ok := paths["apis/"+kind.GroupVersion().String()]
+	if !ok {
+		return nil, errNotPublished
+	}
+	data, err := path.Schema("application/json")
+	if err != nil {
+		return nil, err
+	}
+	var document struct {
+		Components struct {
+			Schemas map[string]map[string]any `json:"schemas"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal(data, &document); err != nil {
+		return nil, err
+	}
+	for _, found := range document.Components.Schemas {
+		if isOf(found, kind) {
+			return found, nil
+		}
+	}
+	return nil, errNotPublished
+}
+
+// isOf reports whether a schema is that of a kind, and not of its list.
+func isOf(found map[string]any, kind schema.GroupVersionKind) bool {
+	kinds, _ := found["x-kubernetes-group-version-kind"].([]any)
+	return slices.ContainsFunc(kinds, func(entry any) bool {
+		of, _ := entry.(map[string]any)
+		return of["group"] == kind.Group && of["version"] == kind.Version && of["kind"] == kind.Kind
+	})
 }
