@@ -50,7 +50,7 @@ func TestClassOfFileStorage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := someRestore()
 			r.Spec.Target.StorageClass = tc.asked
-			inspection := &job.Inspection{Source: job.Source{FileStorage: &job.Claim{StorageClass: new("files"), Size: "1Gi"}}}
+			inspection := &job.Inspection{Source: job.Source{FileStorage: &job.PVC{StorageClass: new("files"), Size: "1Gi"}}}
 			w := &work{restore: r, state: restore.State{Facts: restore.Facts{FileStorage: tc.existing, Inspection: inspection}}}
 			apiManager := overlay.Key{Kind: threescale.APIManagerKind, Name: "apimanager"}
 			answer := commit.Worker{}.Do(t.Context(), commit.Request{Build: &commit.Source{

@@ -43,7 +43,7 @@ func TestNights(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	i.Now = func() time.Time { return now }
 	i.goOn()
-	source := i.Claims["system-storage"]
+	source := i.PVCs["system-storage"]
 	for night := range 42 {
 		now = time.Date(2026, 11, 23+night, 2, 0, 3, 0, time.UTC)
 		require.NoError(t, os.WriteFile(filepath.Join(source, "new-of-"+now.Format(time.DateOnly)), []byte(now.String()), 0o600))

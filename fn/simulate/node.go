@@ -24,8 +24,8 @@ import (
 // Node plays the kubelet and the Job controller: it mounts directories where a
 // pod would mount volumes, and runs the mover in this process.
 type Node struct {
-	// Claims are directories by the name of the PersistentVolumeClaim.
-	Claims map[string]string
+	// PVCs are directories by the name of the PersistentVolumeClaim.
+	PVCs map[string]string
 	// Progress of the mover; may be nil.
 	Progress func(job.Progress)
 }
@@ -142,7 +142,7 @@ func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec, temporary s
 	for _, volume := range pod.Volumes {
 		switch {
 		case volume.PersistentVolumeClaim != nil:
-			dir, ok := n.Claims[volume.PersistentVolumeClaim.ClaimName]
+			dir, ok := n.PVCs[volume.PersistentVolumeClaim.ClaimName]
 			if !ok {
 				return nil, fmt.Errorf("cannot mount PersistentVolumeClaim %q: no directory stands for it", volume.PersistentVolumeClaim.ClaimName)
 			}

@@ -41,7 +41,7 @@ func newInstallation(t *testing.T, spec string) *installation {
 	fn.Now = func() time.Time { return w.Now() }
 	return &installation{
 		World: w, t: t, volume: volume, files: stats,
-		Node: &simulate.Node{Claims: map[string]string{"nightly-backup": volume, "system-storage": source}},
+		Node: &simulate.Node{PVCs: map[string]string{"nightly-backup": volume, "system-storage": source}},
 	}
 }
 
@@ -216,7 +216,7 @@ func TestNodeCannotMount(t *testing.T) {
 		arrange func(*installation)
 		err     string
 	}{
-		"Claim": {func(i *installation) { delete(i.Claims, "system-storage") }, `cannot mount PersistentVolumeClaim "system-storage"`},
+		"Claim": {func(i *installation) { delete(i.PVCs, "system-storage") }, `cannot mount PersistentVolumeClaim "system-storage"`},
 		"Secret": {func(i *installation) {
 			for name, o := range i.Composed() {
 				if strings.HasSuffix(name, "/zync") {
@@ -260,7 +260,7 @@ func TestEncryptedRun(t *testing.T) {
 // TestSkippedFileStorage needs no volume of it.
 func TestSkippedFileStorage(t *testing.T) {
 	i := newInstallation(t, `, fileStorage: Skip`)
-	delete(i.Claims, "system-storage")
+	delete(i.PVCs, "system-storage")
 	i.untilJob()
 	result, ran, err := i.RunJob(t.Context(), i.World)
 	require.NoError(t, err)

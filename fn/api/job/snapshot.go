@@ -50,11 +50,11 @@ type Source struct {
 	ThreeScale     string `json:"threescaleVersion,omitempty"`
 	WildcardDomain string `json:"wildcardDomain,omitempty"`
 	// FileStorage is the PersistentVolumeClaim of the file storage; nil without one.
-	FileStorage *Claim `json:"fileStorage,omitempty"`
+	FileStorage *PVC `json:"fileStorage,omitempty"`
 }
 
-// Claim describes a PersistentVolumeClaim, so that another like it can be made.
-type Claim struct {
+// PVC describes a PersistentVolumeClaim, so that another like it can be made.
+type PVC struct {
 	StorageClass *string  `json:"storageClassName,omitempty"`
 	Size         string   `json:"size,omitempty"` // a quantity: its capacity, which may be more than its request
 	AccessModes  []string `json:"accessModes,omitempty"`

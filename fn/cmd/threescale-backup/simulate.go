@@ -45,9 +45,9 @@ func (s *simulateCommand) Run(ctx context.Context, c *console) error {
 		return exit.Usage(err)
 	}
 	w := simulate.NewWorld(function.New(logging.NewNopLogger()), backup, objects)
-	for claim, dir := range s.Directory {
+	for pvc, dir := range s.Directory {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return fmt.Errorf("cannot make the directory of PersistentVolumeClaim %q: %w", claim, err)
+			return fmt.Errorf("cannot make the directory of PersistentVolumeClaim %q: %w", pvc, err)
 		}
 	}
 	if s.Composition != "" {
@@ -170,7 +170,7 @@ type outcome struct {
 // play reconciles until nothing changes, and runs each Job that is composed.
 func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]string) (*outcome, error) {
 	draw, end := c.progress()
-	node := &simulate.Node{Claims: dirs, Progress: draw}
+	node := &simulate.Node{PVCs: dirs, Progress: draw}
 	out := &outcome{}
 	before := ""
 	for {

@@ -128,13 +128,12 @@ func (r *run) files(f *facts.Facts) (map[string][]byte, error) {
 	return files, nil
 }
 
-// shapeOf describes the PVC of the file storage, so that a restore can make one like it;
-// nil without one.
-func shapeOf(pvc *corev1.PersistentVolumeClaim) *job.Claim {
+// shapeOf is what a restore makes the PVC of the file storage like; nil without one.
+func shapeOf(pvc *corev1.PersistentVolumeClaim) *job.PVC {
 	if pvc == nil {
 		return nil
 	}
-	out := &job.Claim{}
+	out := &job.PVC{}
 	for _, has := range []corev1.ResourceList{pvc.Spec.Resources.Requests, pvc.Status.Capacity} {
 		if size, ok := has[corev1.ResourceStorage]; ok {
 			out.Size = size.String()
