@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"path"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/git/signature"
@@ -111,10 +110,10 @@ func (s *Source) answer() (*BuiltTree, error) {
 	}
 	built := &BuiltTree{Tree: *tree}
 	built.Files = nil
-	for _, key := range slices.SortedFunc(maps.Keys(tree.Objects), func(a, b overlay.Key) int { return strings.Compare(a.String(), b.String()) }) {
-		raw, err := json.Marshal(tree.Objects[key])
+	for _, object := range tree.Sorted() {
+		raw, err := json.Marshal(object)
 		if err != nil {
-			return nil, fmt.Errorf("cannot encode %s", key)
+			return nil, errors.New("cannot encode an object of the tree") // the error may quote a value
 		}
 		built.Objects = append(built.Objects, raw)
 	}

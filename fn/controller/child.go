@@ -50,10 +50,8 @@ func NewChildren(program confine.Program, limits confine.Limits, atOnce int) *Ch
 // notYourTurn is when a restore that waits for its turn looks again, if nobody wakes it.
 const notYourTurn = 30 * time.Second
 
-// turnError means that a restore has to wait for its turn.
-type turnError struct{}
-
-func (turnError) Error() string { return queued().Message }
+// errNotYourTurn means that a restore has to wait for its turn.
+var errNotYourTurn = errors.New("waiting for a turn")
 
 // queued is the decision of a restore that waits for its turn.
 func queued() restore.Wait {
@@ -66,7 +64,7 @@ func (w *work) takeTurn() error {
 		return nil
 	}
 	if w.leave = w.Children.turns.take(types.NamespacedName{Namespace: w.restore.Namespace, Name: w.restore.Name}); w.leave == nil {
-		return turnError{}
+		return errNotYourTurn
 	}
 	return nil
 }
@@ -90,7 +88,7 @@ func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*
 	var died *confine.DiedError
 	switch {
 	case errors.As(err, &died):
-		return nil, &restore.Problem{Reason: v1alpha1.ReasonLimitExceeded, Message: fmt.Sprintf("Cannot %s: %v; %s", doing, died, afterDeath(died.Cause))}
+		return nil, restore.Failing(v1alpha1.ReasonLimitExceeded, "Cannot %s: %v; %s", doing, died, afterDeath(died.Cause))
 	case err == nil:
 		err = answer.Check(request)
 	}
@@ -109,11 +107,11 @@ func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*
 func afterDeath(cause confine.Cause) string {
 	switch cause {
 	case confine.OutOfMemory, confine.OutOfSpace:
-		return "look for what is large in the repository or the backup (references, files, .sops.yaml), or have the platform raise --child-memory of the controller"
+		return "look for what is large in the repository or the backup (references, files, .sops.yaml), or have the administrators of the controller raise its --child-memory"
 	case confine.OutOfTime:
-		return "see that the server answers and that the template of the commit message ends, or have the platform raise --child-timeout of the controller"
+		return "check that the Git server answers and that the template of the commit message ends, or have the administrators of the controller raise its --child-timeout"
 	default:
-		return "it is tried again; if it stays, please report it as a bug"
+		return "the restore tries again; if this lasts, please report it as a bug"
 	}
 }
 

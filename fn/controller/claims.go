@@ -21,25 +21,24 @@ const claimKind = "PersistentVolumeClaim"
 // the restore: deleting it may delete the volume.
 func (w *work) makeSourceClaim(ctx context.Context) error {
 	volume := w.state.SourceVolume
-	claim := &corev1.PersistentVolumeClaim{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: claimKind},
-		ObjectMeta: metav1.ObjectMeta{
-			Name:      restore.SourceClaimName(w.restore, nil),
-			Namespace: w.restore.Namespace,
-			Labels:    map[string]string{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)},
-		},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes:      volume.Spec.AccessModes,
-			StorageClassName: &volume.Spec.StorageClassName,
-			VolumeName:       volume.Name,
-			VolumeMode:       volume.Spec.VolumeMode,
-			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{
-				corev1.ResourceStorage: volume.Spec.Capacity[corev1.ResourceStorage],
-			}},
-		},
-	}
-	if err := w.tenant.Create(ctx, claim); err != nil {
-		return fmt.Errorf("cannot create PersistentVolumeClaim %q: %w", claim.Name, err)
+	return w.createClaim(ctx, metav1.ObjectMeta{
+		Name:   restore.SourceClaimName(w.restore, nil),
+		Labels: map[string]string{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)},
+	}, corev1.PersistentVolumeClaimSpec{
+		AccessModes:      volume.Spec.AccessModes,
+		StorageClassName: &volume.Spec.StorageClassName,
+		VolumeName:       volume.Name,
+		VolumeMode:       volume.Spec.VolumeMode,
+		Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{
+			corev1.ResourceStorage: volume.Spec.Capacity[corev1.ResourceStorage],
+		}},
+	})
+}
+
+func (w *work) createClaim(ctx context.Context, meta metav1.ObjectMeta, spec corev1.PersistentVolumeClaimSpec) error {
+	meta.Namespace = w.restore.Namespace
+	if err := w.tenant.Create(ctx, &corev1.PersistentVolumeClaim{ObjectMeta: meta, Spec: spec}); err != nil {
+		return fmt.Errorf("cannot create PersistentVolumeClaim %q: %w", meta.Name, err)
 	}
 	return nil
 }
@@ -53,26 +52,16 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 	key := overlay.Key{Kind: claimKind, Name: threescale.FileStorageClaimName}
 	object, ok := w.tree.Objects[key]
 	if !ok {
-		return &restore.Problem{
-			Reason: v1alpha1.ReasonUnexpectedObject, Terminal: true,
-			Message: fmt.Sprintf("Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name),
-		}
+		return restore.Stalled(v1alpha1.ReasonUnexpectedObject, "Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name)
 	}
 	said := &corev1.PersistentVolumeClaim{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, said); err != nil {
 		return fmt.Errorf("cannot make PersistentVolumeClaim %q: %w", key.Name, err)
 	}
-	claim := &corev1.PersistentVolumeClaim{ // what a restore asks for, whatever else a child process says: no volume, no owner
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: claimKind},
-		ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: w.restore.Namespace, Annotations: said.Annotations},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes:      said.Spec.AccessModes,
-			StorageClassName: said.Spec.StorageClassName,
-			Resources:        said.Spec.Resources,
-		},
-	}
-	if err := w.tenant.Create(ctx, claim); err != nil {
-		return fmt.Errorf("cannot create PersistentVolumeClaim %q: %w", key.Name, err)
-	}
-	return nil
+	// What a restore asks for, whatever else a child process says: no volume, no owner.
+	return w.createClaim(ctx, metav1.ObjectMeta{Name: key.Name, Annotations: said.Annotations}, corev1.PersistentVolumeClaimSpec{
+		AccessModes:      said.Spec.AccessModes,
+		StorageClassName: said.Spec.StorageClassName,
+		Resources:        said.Spec.Resources,
+	})
 }

@@ -48,10 +48,10 @@ func TestHandedOverOnce(t *testing.T) {
 			for range times {
 				w.state.Inspection.Objects = append(w.state.Inspection.Objects, large)
 			}
-			got, _, err := w.handedOver(t.Context())
+			got, err := w.source(t.Context())
 			if want == "" {
 				require.NoError(t, err)
-				assert.Len(t, got, 1)
+				assert.Len(t, got.Objects, 1)
 				return
 			}
 			var problem *restore.Problem

@@ -62,11 +62,14 @@ func get(ctx context.Context, c client.Client, namespace, name string, into clie
 	return true, nil
 }
 
-// find reads an object; nil if there is none.
-func find[T any, Object interface {
+// pointer is one to an object of a typed kind.
+type pointer[T any] interface {
 	*T
 	client.Object
-}](ctx context.Context, c client.Client, namespace, name string) (Object, error) {
+}
+
+// find reads an object; nil if there is none.
+func find[T any, Object pointer[T]](ctx context.Context, c client.Client, namespace, name string) (Object, error) {
 	into := Object(new(T))
 	if ok, err := get(ctx, c, namespace, name, into); !ok {
 		return nil, err
@@ -77,7 +80,7 @@ func find[T any, Object interface {
 func (w *work) observeSource(ctx context.Context) (err error) {
 	o, source := &w.state, w.restore.Spec.RestoreSource
 	if ref := source.BackupRef; ref != nil {
-		if o.Backup, err = w.live(ctx, v1alpha1.GroupVersion.String(), v1alpha1.KindBackup, ref.Name); err != nil {
+		if o.Backup, err = w.live(ctx, v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup), ref.Name); err != nil {
 			return err
 		}
 	}
@@ -98,35 +101,31 @@ func (w *work) claim(ctx context.Context, name string) (*corev1.PersistentVolume
 	return find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, name)
 }
 
-func (w *work) observeFlux(ctx context.Context) error {
-	repository, kustomization := &sourcev1.GitRepository{}, &kustomizev1.Kustomization{}
-	ok, err := w.readFlux(ctx, w.restore.Spec.SourceRef.NamespacedReference, v1alpha1.ReasonRepositoryUnusable, repository)
-	if ok {
-		w.state.Repository = repository
-	}
-	if err != nil || w.restore.Spec.KustomizationRef == nil {
+func (w *work) observeFlux(ctx context.Context) (err error) {
+	spec := w.restore.Spec
+	w.state.Repository, err = findFlux[sourcev1.GitRepository](ctx, w, spec.SourceRef.NamespacedReference, v1alpha1.ReasonRepositoryUnusable)
+	if err != nil || spec.KustomizationRef == nil {
 		return err
 	}
-	ok, err = w.readFlux(ctx, *w.restore.Spec.KustomizationRef, v1alpha1.ReasonKustomizationUnusable, kustomization)
-	if ok {
-		w.state.Kustomization = kustomization
-	}
+	w.state.Kustomization, err = findFlux[kustomizev1.Kustomization](ctx, w, *spec.KustomizationRef, v1alpha1.ReasonKustomizationUnusable)
 	return err
 }
 
-// readFlux reads an object of Flux. If it is of another namespace and does not decode, it counts as
-// missing: its owner can see what is wrong with it.
-func (w *work) readFlux(ctx context.Context, ref v1alpha1.NamespacedReference, reason string, into client.Object) (bool, error) {
-	namespace := restore.NamespaceOf(w.restore, ref)
+// findFlux reads an object of Flux; nil if there is none. If it is of another namespace and does not
+// decode, it counts as missing: its owner can see what is wrong with it.
+func findFlux[T any, Object pointer[T]](ctx context.Context, w *work, ref v1alpha1.NamespacedReference, reason string) (Object, error) {
+	namespace, into := restore.NamespaceOf(w.restore, ref), Object(new(T))
 	ok, err := read(ctx, w.Client, namespace, ref.Name, into)
 	var broken *undecodableError
-	if !errors.As(err, &broken) {
-		return ok, err
+	switch {
+	case ok:
+		return into, nil
+	case !errors.As(err, &broken):
+		return nil, err
+	case namespace != w.restore.Namespace:
+		return nil, nil
 	}
-	if namespace != w.restore.Namespace {
-		return false, nil
-	}
-	return false, &restore.Problem{Reason: reason, Message: fmt.Sprintf("%s %q cannot be read: %s; correct the field that it names", broken.object.GetKind(), ref.Name, broken.quoted()), Terminal: true}
+	return nil, restore.Stalled(reason, "%s %q cannot be read: %s; correct the field that it names", broken.object.GetKind(), ref.Name, broken.quoted())
 }
 
 func (w *work) observePods(ctx context.Context) error {
@@ -165,7 +164,7 @@ func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore
 	}
 	if !metav1.IsControlledBy(found, w.restore) || reported && !metav1.IsControlledBy(report, w.restore) {
 		// The garbage collector deletes that of an earlier restore of this name.
-		return nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Job %q or ConfigMap %q exists and is not of this restore; wait until it is gone, delete it, or rename the restore", found.Name, specs.StepReportName(step))}
+		return nil, restore.Failing(v1alpha1.ReasonObjectConflict, "Job %q or ConfigMap %q exists and is not of this restore; wait until it is gone, delete it, or rename the restore", found.Name, specs.StepReportName(step))
 	}
 	if !found.DeletionTimestamp.IsZero() {
 		pod.Ending = true
@@ -197,7 +196,7 @@ func (w *work) observeInstallation(ctx context.Context) error {
 		return err
 	}
 	if name := restore.APIManagerOf(w.restore.Status.Inventory); name != "" {
-		if w.state.APIManager, err = w.live(ctx, threescale.APIManagerAPIVersion, threescale.APIManagerKind, name); err != nil {
+		if w.state.APIManager, err = w.live(ctx, threescale.APIManagerGVK(), name); err != nil {
 			return err
 		}
 	}
@@ -217,7 +216,7 @@ func (w *work) doomed(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 		return false, nil
 	}
 	owner, live := claim.OwnerReferences[at], &metav1.PartialObjectMetadata{} // one: a tenant may name thousands
-	live.SetGroupVersionKind(schema.FromAPIVersionAndKind(threescale.APIManagerAPIVersion, owner.Kind))
+	live.SetGroupVersionKind(threescale.APIManagerGVK())
 	ok, err := get(ctx, w.tenant, w.restore.Namespace, owner.Name, live)
 	return err == nil && (!ok || live.UID != owner.UID), err
 }
@@ -248,10 +247,9 @@ func operatorVersion(running []metav1.PartialObjectMetadata) string {
 }
 
 // live reads an object of the namespace; nil if there is none.
-func (w *work) live(ctx context.Context, apiVersion, kind, name string) (restore.Object, error) {
+func (w *work) live(ctx context.Context, gvk schema.GroupVersionKind, name string) (restore.Object, error) {
 	object := &unstructured.Unstructured{}
-	object.SetAPIVersion(apiVersion)
-	object.SetKind(kind)
+	object.SetGroupVersionKind(gvk)
 	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, object)
 	if !ok {
 		return nil, err

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -26,7 +24,7 @@ func (w *work) makePlan(ctx context.Context) (*v1alpha1.Plan, error) {
 	if err := w.build(ctx); err != nil {
 		return nil, err
 	}
-	desired := w.desired()
+	desired := w.tree.Sorted()
 	judged := make([]v1alpha1.PlannedObject, 0, len(desired))
 	for _, object := range desired { // of the live ones, one at a time is held
 		live, err := w.liveOf(ctx, object)
@@ -50,20 +48,8 @@ func (w *work) makePlan(ctx context.Context) (*v1alpha1.Plan, error) {
 
 // liveOf reads the live object for one of the commit; nil if there is none.
 func (w *work) liveOf(ctx context.Context, want restore.Object) (restore.Object, error) {
-	reference := restore.ReferenceOf(want)
-	return w.live(ctx, apiVersions()[reference.Kind], reference.Kind, reference.Name)
-}
-
-// desired returns the objects of the commit, sorted by kind and name.
-func (w *work) desired() []restore.Object {
-	keys := slices.SortedFunc(maps.Keys(w.tree.Objects), func(a, b overlay.Key) int {
-		return strings.Compare(a.String(), b.String())
-	})
-	out := make([]restore.Object, 0, len(keys))
-	for _, key := range keys {
-		out = append(out, w.tree.Objects[key])
-	}
-	return out
+	like := unstructured.Unstructured{Object: want}
+	return w.live(ctx, like.GroupVersionKind(), like.GetName())
 }
 
 // build has a child process make the tree of the objects that were handed over, once in a call.
@@ -86,22 +72,12 @@ func (w *work) build(ctx context.Context) error {
 	return err
 }
 
-// source is what the tree is made of.
-func (w *work) source(ctx context.Context) (*commit.Source, error) {
-	objects, admitted, err := w.handedOver(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &commit.Source{Objects: objects, Input: w.input(admitted)}, nil
-}
-
 // input says how the tree is made.
-func (w *work) input(admitted []overlay.Key) overlay.Input {
+func (w *work) input() overlay.Input {
 	spec, recorded := w.restore.Spec, w.state.Inspection
 	return overlay.Input{
 		Name:                w.restore.Name,
 		Namespace:           w.restore.Namespace,
-		Admitted:            admitted,
 		WildcardDomain:      spec.Target.WildcardDomain,
 		StorageClass:        spec.Target.StorageClass,
 		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
@@ -125,13 +101,14 @@ func (w *work) fileStorage() *overlay.FileStorage {
 	}
 }
 
-// handedOver returns the objects that the inspect Job handed over: exactly those that its report
-// lists.
-func (w *work) handedOver(ctx context.Context) (objects []json.RawMessage, admitted []overlay.Key, err error) {
+// source is what the tree is made of: of what the inspect Job handed over, exactly the objects that
+// its report lists.
+func (w *work) source(ctx context.Context) (*commit.Source, error) {
 	parts, err := w.handover(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	source := &commit.Source{Input: w.input()}
 	left := 0 // a report that lists an object again and again would have it copied as often
 	for _, part := range parts {
 		for _, data := range part {
@@ -141,18 +118,18 @@ func (w *work) handedOver(ctx context.Context) (objects []json.RawMessage, admit
 	for _, handed := range w.state.Inspection.Objects {
 		data, err := handed.Handed(parts)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if left -= len(data); left < 0 {
-			return nil, nil, &restore.Problem{Reason: v1alpha1.ReasonUnexpectedObject, Message: "The report of the inspect Job lists more than was handed over; find out who may write ConfigMaps in this namespace", Terminal: true}
+			return nil, restore.Stalled(v1alpha1.ReasonUnexpectedObject, "The report of the inspect Job lists more than was handed over; find out who may write ConfigMaps in this namespace")
 		}
 		if !json.Valid(data) {
-			return nil, nil, fmt.Errorf("cannot decode %s %q of the hand-over", handed.Kind, handed.Name)
+			return nil, fmt.Errorf("cannot decode %s %q of the hand-over", handed.Kind, handed.Name)
 		}
-		objects = append(objects, data)
-		admitted = append(admitted, overlay.Key{Kind: handed.Kind, Name: handed.Name})
+		source.Objects = append(source.Objects, data)
+		source.Input.Admitted = append(source.Input.Admitted, overlay.Key{Kind: handed.Kind, Name: handed.Name})
 	}
-	return objects, admitted, nil
+	return source, nil
 }
 
 // handover returns the data of the hand-over Secrets. If it is not what the report has the digest of,
@@ -160,7 +137,7 @@ func (w *work) handedOver(ctx context.Context) (objects []json.RawMessage, admit
 func (w *work) handover(ctx context.Context) ([]map[string][]byte, error) {
 	step := w.step(specs.Inspecting)
 	again := func(format string, args ...any) error {
-		return errors.Join(&restore.Problem{Reason: v1alpha1.ReasonHandoverFailed, Message: fmt.Sprintf(format, args...) + "; the backup is read again"}, w.drop(ctx, step.Action))
+		return errors.Join(restore.Failing(v1alpha1.ReasonHandoverFailed, format+"; the restore reads the backup again", args...), w.drop(ctx, step.Action))
 	}
 	parts := make([]map[string][]byte, handoverParts)
 	for part := range parts {
@@ -173,7 +150,7 @@ func (w *work) handover(ctx context.Context) ([]map[string][]byte, error) {
 		case !ok:
 			return nil, again("Hand-over Secret %q is gone", name)
 		case !metav1.IsControlledBy(secret, w.restore):
-			return nil, &restore.Problem{Reason: v1alpha1.ReasonObjectConflict, Message: fmt.Sprintf("Secret %q exists and is not of this restore; delete it, or rename the restore", name), Terminal: true}
+			return nil, restore.Stalled(v1alpha1.ReasonObjectConflict, "Secret %q exists and is not of this restore; rename the restore, or delete the Secret if nobody needs it", name)
 		}
 		parts[part] = secret.Data
 	}
@@ -197,7 +174,7 @@ func (w *work) compareLive(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, want := range w.desired() {
+	for _, want := range w.tree.Sorted() {
 		if reference := restore.ReferenceOf(want); threescale.IsRewritten(reference.Kind, reference.Name) {
 			continue
 		}

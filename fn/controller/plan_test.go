@@ -52,9 +52,10 @@ func TestClassOfFileStorage(t *testing.T) {
 			r.Spec.Target.StorageClass = tc.asked
 			inspection := &job.Inspection{Source: job.Source{FileStorage: &job.PVC{StorageClass: new("files"), Size: "1Gi"}}}
 			w := &work{restore: r, state: restore.State{Facts: restore.Facts{FileStorage: tc.existing, Inspection: inspection}}}
-			apiManager := overlay.Key{Kind: threescale.APIManagerKind, Name: "apimanager"}
+			in := w.input()
+			in.Admitted = []overlay.Key{{Kind: threescale.APIManagerKind, Name: "apimanager"}}
 			answer := commit.Worker{}.Do(t.Context(), commit.Request{Build: &commit.Source{
-				Input:   w.input([]overlay.Key{apiManager}),
+				Input:   in,
 				Objects: []json.RawMessage{[]byte(`{"apiVersion":"apps.3scale.net/v1alpha1","kind":"APIManager","metadata":{"name":"apimanager"},"spec":{"wildcardDomain":"a.example"}}`)},
 			}})
 			require.Nil(t, answer.Failure)

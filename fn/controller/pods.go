@@ -156,7 +156,7 @@ func (w *work) tenantSecret(ctx context.Context, name, reason, field string) (*c
 		return nil, err
 	}
 	if !ok {
-		return nil, &restore.Problem{Reason: reason, Message: fmt.Sprintf("Secret %q does not exist in namespace %q; create it, or correct %s", name, w.restore.Namespace, field)}
+		return nil, restore.Failing(reason, "Secret %q does not exist in namespace %q; create it, or correct %s", name, w.restore.Namespace, field)
 	}
 	return secret, nil
 }
@@ -183,11 +183,7 @@ func (w *work) checkOwn(ctx context.Context, object client.Object) error {
 		return err
 	}
 	if !metav1.IsControlledBy(found, w.restore) {
-		return &restore.Problem{
-			Reason:   v1alpha1.ReasonObjectConflict,
-			Message:  fmt.Sprintf("%s %q exists and is not of this restore; delete it, or rename the restore", kindOf(object), object.GetName()),
-			Terminal: true,
-		}
+		return restore.Stalled(v1alpha1.ReasonObjectConflict, "%s %q exists and is not of this restore; rename the restore, or delete the %s if nobody needs it", kindOf(object), object.GetName(), kindOf(object))
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/commit"
@@ -28,11 +30,6 @@ const defaultMessage = `Restore 3scale {{ .Source.APIManager }} into {{ .Restore
 
 Run {{ .Run }} of namespace {{ .Source.Namespace }}, by ThreeScaleRestore {{ .Restore.Namespace }}/{{ .Restore.Name }}.
 `
-
-func (w *work) trailer() (publish.Trailer, error) {
-	value, err := restore.RecordOf(w.restore)
-	return publish.Trailer{Key: restore.TrailerKey, Subject: restore.TrailerSubject(w.restore), Value: value, Note: w.restore.Status.RestoredRun}, err
-}
 
 // readBranch finds out whether this attempt is on the branch already, and whether a commit could be
 // made and would be seen by Flux.
@@ -57,18 +54,10 @@ func (w *work) readBranch(ctx context.Context) (*restore.Branch, error) {
 	case branch.Found:
 		read.Commit, read.Run = branch.Commit, branch.Note
 	case branch.Written && !branch.Whole && !restore.Forced(w.restore) && read.Problem == nil:
-		read.Problem = &restore.Problem{
-			Reason: v1alpha1.ReasonRepositoryUnusable, Terminal: true,
-			Message: fmt.Sprintf("The folders of this restore are in GitRepository %q, but its newest %d commits do not tell whether by this very restore, and its server does not send older ones alone; to restore in any case, annotate it with the same new value for %s and %s",
-				w.state.Repository.Name, branch.Looked, meta.ForceRequestAnnotation, meta.ReconcileRequestAnnotation),
-		}
+		read.Problem = restore.Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q has the folders of this restore, but none of its newest %d commits records the restore, and its server does not send older commits without their files; to restore in any case: %s",
+			w.state.Repository.Name, branch.Looked, restore.ForceAgain(w.restore))
 	}
-	if read.Problem == nil {
-		read.Problem = problem
-	}
-	if read.Problem == nil {
-		read.Problem = w.problemOf(branch.Unsigned)
-	}
+	read.Problem = cmp.Or(read.Problem, problem, w.problemOf(branch.Unsigned))
 	return read, nil
 }
 
@@ -95,10 +84,11 @@ func (w *work) place(ctx context.Context) (*commit.Place, error) {
 		}
 	}
 	place.Plain = append(place.Plain, overlay.Key{Kind: threescale.APIManagerKind})
-	var err error
-	if place.Trailer, err = w.trailer(); err != nil {
+	value, err := restore.RecordOf(w.restore)
+	if err != nil {
 		return nil, err
 	}
+	place.Trailer = publish.Trailer{Key: restore.TrailerKey, Subject: restore.TrailerSubject(w.restore), Value: value, Note: w.restore.Status.RestoredRun}
 	return place, w.reach(ctx, place)
 }
 
@@ -182,10 +172,21 @@ func (w *work) publish(ctx context.Context) (*restore.Push, error) {
 		return nil, w.failed(err)
 	}
 	push := &restore.Push{Commit: answer.Published.Commit, Found: answer.Published.Found}
-	for _, object := range w.desired() {
+	for _, object := range w.tree.Sorted() {
 		push.Inventory = append(push.Inventory, restore.ReferenceOf(object))
 	}
 	return push, nil
+}
+
+// askFlux has source-controller look at the repository now instead of at its next interval.
+func (w *work) askFlux(ctx context.Context) error {
+	repository := w.state.Repository.DeepCopy()
+	body := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, restore.FluxRequest(w.Now()))
+	err := w.Patch(ctx, repository, client.RawPatch(types.MergePatchType, []byte(body)), client.FieldOwner(ControllerName))
+	if err != nil {
+		return fmt.Errorf("cannot ask Flux to look at GitRepository %q: %w", repository.Name, err)
+	}
+	return nil
 }
 
 // publication is all that a commit is made of.

@@ -1,3 +1,7 @@
+// Package controller is the adapter of ThreeScaleRestore to a cluster, in the manner of Flux'
+// controllers: it observes, has package restore decide, acts, and saves the status. Besides the
+// mover's reporter, no other package has a client of the cluster. Start with Reconciler.Reconcile;
+// work.proceed is the loop.
 package controller
 
 import (
@@ -6,11 +10,13 @@ import (
 	"fmt"
 	"time"
 
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	helper "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/jitter"
 	"github.com/fluxcd/pkg/runtime/patch"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -84,6 +90,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return r.reconcile(ctx, obj)
 }
 
+// saveTimeout bounds the last write of a call, which happens even while the controller shuts down.
+const saveTimeout = 10 * time.Second
+
 // reconcile takes a restore as far as possible, and writes its conditions.
 func (r *Reconciler) reconcile(ctx context.Context, obj *v1alpha1.ThreeScaleRestore) (ctrl.Result, error) {
 	start, before, patcher := time.Now(), obj.DeepCopy(), patch.NewSerialPatcher(obj, r.Client)
@@ -96,7 +105,9 @@ func (r *Reconciler) reconcile(ctx context.Context, obj *v1alpha1.ThreeScaleRest
 		conclude(obj, decision)
 	}
 	r.RecordDuration(ctx, obj, start)
-	if saved := r.saveLast(ctx, patcher, obj); saved != nil {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	if saved := r.save(last, patcher, obj); saved != nil {
 		return ctrl.Result{}, errors.Join(err, saved)
 	}
 	r.notify(before, obj)
@@ -174,16 +185,6 @@ func (r *Reconciler) save(ctx context.Context, patcher *patch.SerialPatcher, obj
 	return nil
 }
 
-// saveTimeout bounds the last write of a call, which happens even while the controller shuts down.
-const saveTimeout = 10 * time.Second
-
-// saveLast writes the status at the end of a call, even if the call was cancelled.
-func (r *Reconciler) saveLast(ctx context.Context, patcher *patch.SerialPatcher, obj *v1alpha1.ThreeScaleRestore) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer cancel()
-	return r.save(ctx, patcher, obj)
-}
-
 // notify sends an event if the condition Ready has changed.
 func (r *Reconciler) notify(before, after *v1alpha1.ThreeScaleRestore) {
 	ready := conditions.Get(after, meta.ReadyCondition)
@@ -193,12 +194,12 @@ func (r *Reconciler) notify(before, after *v1alpha1.ThreeScaleRestore) {
 	if old := conditions.Get(before, meta.ReadyCondition); old != nil && old.Status == ready.Status && old.Reason == ready.Reason && old.Message == ready.Message {
 		return
 	}
-	kind := eventTrace
+	kind := eventv1.EventTypeTrace // which stays in the cluster: Flux forwards it to nobody
 	switch ready.Status {
-	case "True":
-		kind = eventNormal
-	case "False":
-		kind = eventWarning
+	case metav1.ConditionTrue:
+		kind = corev1.EventTypeNormal
+	case metav1.ConditionFalse:
+		kind = corev1.EventTypeWarning
 	}
 	annotations := map[string]string{}
 	if after.Status.LastPushCommit != "" {

@@ -56,10 +56,10 @@ func (w *work) secretOf(ctx context.Context, repository *sourcev1.GitRepository,
 		return nil, err
 	}
 	if !ok && repository.Namespace != w.restore.Namespace {
-		return nil, &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("A Secret of GitRepository %q does not exist; ask whoever has namespace %q", repository.Name, repository.Namespace)}
+		return nil, restore.Failing(v1alpha1.ReasonGitFailed, "A Secret of GitRepository %q does not exist; ask the owner of namespace %q", repository.Name, repository.Namespace)
 	}
 	if !ok {
-		return nil, &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("Secret %q of GitRepository %q does not exist; create it", name, repository.Name)}
+		return nil, restore.Failing(v1alpha1.ReasonGitFailed, "Secret %q of GitRepository %q does not exist; create it", name, repository.Name)
 	}
 	return secret, nil
 }
@@ -71,7 +71,7 @@ func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, pl
 		return nil
 	case sourcev1.GitProviderGitHub:
 		if repository.Spec.SecretRef == nil {
-			return &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("GitRepository %q has provider github and no spec.secretRef with the data of a GitHub App", repository.Name), Terminal: true}
+			return restore.Stalled(v1alpha1.ReasonGitFailed, "GitRepository %q has provider github and no spec.secretRef; name a Secret with the data of a GitHub App there", repository.Name)
 		}
 		place.GitHubApp = true // whose host the Secret names: a child process logs in
 		return nil
@@ -84,7 +84,7 @@ func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, pl
 	if place.Proxy != nil {
 		proxy, err := publish.ProxyURL(place.Proxy)
 		if err != nil {
-			return &restore.Problem{Reason: v1alpha1.ReasonGitFailed, Message: fmt.Sprintf("GitRepository %q: %v", repository.Name, err)}
+			return restore.Failing(v1alpha1.ReasonGitFailed, "GitRepository %q: %v", repository.Name, err)
 		}
 		options = append(options, auth.WithProxyURL(*proxy))
 	}
@@ -101,22 +101,15 @@ func (w *work) login(ctx context.Context, repository *sourcev1.GitRepository, pl
 
 // mayLogIn returns the URL where the controller may log in as itself.
 func (w *work) mayLogIn(repository *sourcev1.GitRepository) (*url.URL, error) {
-	unusable := func(format string, args ...any) error {
-		return &restore.Problem{Reason: v1alpha1.ReasonRepositoryUnusable, Message: fmt.Sprintf("GitRepository %q ", repository.Name) + fmt.Sprintf(format, args...), Terminal: true}
-	}
 	address, err := url.Parse(repository.Spec.URL)
-	if err != nil {
-		return nil, unusable("has a malformed spec.url")
-	}
-	if repository.Spec.ServiceAccountName != "" {
-		return nil, unusable("logs in as a ServiceAccount (spec.serviceAccountName), which restores cannot do; use a spec.secretRef")
-	}
-	if !w.Identities.allow(repository.Namespace, address) {
-		return nil, &restore.Problem{
-			Reason: v1alpha1.ReasonAccessDenied, Terminal: true,
-			Message: fmt.Sprintf("GitRepository %q has provider %s, by which the controller would log in as itself, and the platform does not let namespace %q do so there; use a spec.secretRef with provider generic, or have the platform add the URL to the controller's --provider-login",
-				repository.Name, repository.Spec.Provider, repository.Namespace),
-		}
+	switch {
+	case err != nil:
+		return nil, restore.Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q has a malformed spec.url; correct it", repository.Name)
+	case repository.Spec.ServiceAccountName != "":
+		return nil, restore.Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q logs in as a ServiceAccount (spec.serviceAccountName), which restores cannot do; use a spec.secretRef", repository.Name)
+	case !w.Identities.allow(repository.Namespace, address):
+		return nil, restore.Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q has provider %s, so that the controller would log in as itself, which its flags do not allow for namespace %q at this URL; use provider generic with a spec.secretRef, or have the administrators of the controller add the URL to --provider-login",
+			repository.Name, repository.Spec.Provider, repository.Namespace)
 	}
 	return address, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
@@ -15,11 +16,9 @@ import (
 
 // workloadKinds are the kinds of sidekiq's workload: a Deployment since 3scale 2.15, an OpenShift
 // DeploymentConfig before. After an upgrade both may exist for a while.
-func workloadKinds() []workloadKind {
-	return []workloadKind{{"apps", "v1", "Deployment", "deployments"}, {"apps.openshift.io", "v1", "DeploymentConfig", "deploymentconfigs"}}
+func workloadKinds() []schema.GroupVersionKind {
+	return []schema.GroupVersionKind{{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps.openshift.io", Version: "v1", Kind: "DeploymentConfig"}}
 }
-
-type workloadKind struct{ group, version, kind, resource string }
 
 // startResync makes the Job that has Zync make its Routes again.
 func (w *work) startResync(ctx context.Context) error {
@@ -40,7 +39,7 @@ func (w *work) startResync(ctx context.Context) error {
 // under the name.
 func (w *work) sidekiqTemplate(ctx context.Context) (corev1.PodTemplateSpec, error) {
 	for _, kind := range workloadKinds() {
-		found, err := w.live(ctx, kind.group+"/"+kind.version, kind.kind, threescale.Sidekiq)
+		found, err := w.live(ctx, kind, threescale.Sidekiq)
 		if err != nil {
 			return corev1.PodTemplateSpec{}, err
 		}
@@ -48,10 +47,7 @@ func (w *work) sidekiqTemplate(ctx context.Context) (corev1.PodTemplateSpec, err
 			return templateOf(found)
 		}
 	}
-	return corev1.PodTemplateSpec{}, &restore.Problem{
-		Reason:  v1alpha1.ReasonResyncFailed,
-		Message: fmt.Sprintf("There is no Deployment or DeploymentConfig %q in namespace %q that belongs to the APIManager; see the log of the 3scale operator", threescale.Sidekiq, w.restore.Namespace),
-	}
+	return corev1.PodTemplateSpec{}, restore.Failing(v1alpha1.ReasonResyncFailed, "There is no Deployment or DeploymentConfig %q in namespace %q that belongs to the APIManager; see the log of the 3scale operator", threescale.Sidekiq, w.restore.Namespace)
 }
 
 // templateOf decodes the pod template of a Deployment or DeploymentConfig.

@@ -6,7 +6,6 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"threescale.dev/backup/fn/threescale"
 )
@@ -50,13 +49,13 @@ func (w *work) askRights(ctx context.Context) (missing []string, err error) {
 func (w *work) resyncRights() ([]right, error) {
 	needed := []right{{"create", "batch", "jobs"}}
 	for _, kind := range workloadKinds() {
-		_, err := w.RESTMapper().RESTMapping(schema.GroupKind{Group: kind.group, Kind: kind.kind}, kind.version)
+		mapping, err := w.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
 		switch {
 		case meta.IsNoMatchError(err):
 		case err != nil:
-			return nil, fmt.Errorf("cannot look up kind %s: %w", kind.kind, err)
+			return nil, fmt.Errorf("cannot look up kind %s: %w", kind.Kind, err)
 		default:
-			needed = append(needed, right{"get", kind.group, kind.resource})
+			needed = append(needed, right{"get", kind.Group, mapping.Resource.Resource})
 		}
 	}
 	return needed, nil

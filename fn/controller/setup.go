@@ -52,8 +52,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 		}
 	}
 	apiManager := &unstructured.Unstructured{}
-	apiManager.SetAPIVersion(threescale.APIManagerAPIVersion)
-	apiManager.SetKind(threescale.APIManagerKind)
+	apiManager.SetGroupVersionKind(threescale.APIManagerGVK())
 	waiting := restores{mgr.GetCache()}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(watchedRestore(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}))).

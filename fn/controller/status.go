@@ -1,25 +1,15 @@
 package controller
 
 import (
-	"fmt"
-
-	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
-	corev1 "k8s.io/api/core/v1"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
 )
 
-const (
-	eventNormal  = corev1.EventTypeNormal
-	eventWarning = corev1.EventTypeWarning
-	// eventAction is what every event is about; only Flux' receivers are told.
-	eventAction = "Restore"
-	// eventTrace stays in the cluster: Flux forwards it to nobody.
-	eventTrace = eventv1.EventTypeTrace
-)
+// eventAction is what every event is about; only Flux' receivers are told.
+const eventAction = "Restore"
 
 // conclude writes a decision into the conditions, by Flux' rules for kstatus: Reconciling and Stalled
 // exist only while they are true, and never together with a Ready that is true.
@@ -54,5 +44,5 @@ func finish(obj *v1alpha1.ThreeScaleRestore, d restore.End) {
 		conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonPlanned, "%s", d.Message)
 		return
 	}
-	conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonRestored, "%s", fmt.Sprintf("Run %s is restored by commit %s", obj.Status.RestoredRun, obj.Status.LastPushCommit))
+	conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonRestored, "Run %s is restored by commit %s", obj.Status.RestoredRun, obj.Status.LastPushCommit)
 }

@@ -38,24 +38,33 @@ func newTurns(places int, now func() time.Time, tell func(types.NamespacedName))
 // take returns a function that gives the place back; nil if there is no place, and the restore is told
 // later.
 func (t *turns) take(who types.NamespacedName) (leave func()) {
-	t.mutex.Lock()
-	t.passOver(who)
-	mine := t.find(who)
-	if mine == nil {
-		mine = &waiter{who: who}
-		t.waiting = append(t.waiting, mine)
-	}
-	if slices.Contains(t.next(), mine) {
-		t.waiting = slices.DeleteFunc(t.waiting, func(w *waiter) bool { return w == mine })
+	t.change(func() {
+		t.passOver(who)
+		at := slices.IndexFunc(t.waiting, func(w *waiter) bool { return w.who == who })
+		if at < 0 {
+			at = len(t.waiting)
+			t.waiting = append(t.waiting, &waiter{who: who})
+		}
+		if mine := t.waiting[at]; !slices.Contains(t.next(), mine) {
+			mine.told = time.Time{}
+			return
+		}
+		t.waiting = slices.Delete(t.waiting, at, at+1)
 		t.running[who.Namespace] = true
 		leave = sync.OnceFunc(func() { t.leave(who.Namespace) })
-	} else {
-		mine.told = time.Time{}
-	}
+	})
+	return leave
+}
+
+// change changes who runs and who waits, and then tells those whose turn has come.
+func (t *turns) change(change func()) {
+	t.mutex.Lock()
+	change()
 	told := t.due()
 	t.mutex.Unlock()
-	t.tellAll(told)
-	return leave
+	for _, who := range told {
+		t.tell(who)
+	}
 }
 
 // due returns the waiters that are next and were not told, and marks them as told.
@@ -68,20 +77,6 @@ func (t *turns) due() []types.NamespacedName {
 		}
 	}
 	return due
-}
-
-func (t *turns) tellAll(who []types.NamespacedName) {
-	for _, each := range who {
-		t.tell(each)
-	}
-}
-
-func (t *turns) find(who types.NamespacedName) *waiter {
-	index := slices.IndexFunc(t.waiting, func(w *waiter) bool { return w.who == who })
-	if index < 0 {
-		return nil
-	}
-	return t.waiting[index]
 }
 
 // next returns the waiters that the free places are for.
@@ -118,33 +113,26 @@ func (t *turns) passOver(who types.NamespacedName) {
 
 // goBehind moves the waiters of a namespace to the end.
 func (t *turns) goBehind(namespace string) {
-	slices.SortStableFunc(t.waiting, func(a, b *waiter) int {
-		return boolToInt(a.who.Namespace == namespace) - boolToInt(b.who.Namespace == namespace)
-	})
+	var before, behind []*waiter
+	for _, w := range t.waiting {
+		if w.who.Namespace == namespace {
+			behind = append(behind, w)
+		} else {
+			before = append(before, w)
+		}
+	}
+	t.waiting = append(before, behind...)
 }
 
 // forget drops a restore that is gone or needs no turn any more.
 func (t *turns) forget(who types.NamespacedName) {
-	t.mutex.Lock()
-	t.waiting = slices.DeleteFunc(t.waiting, func(w *waiter) bool { return w.who == who })
-	told := t.due()
-	t.mutex.Unlock()
-	t.tellAll(told)
+	t.change(func() { t.waiting = slices.DeleteFunc(t.waiting, func(w *waiter) bool { return w.who == who }) })
 }
 
 // leave frees the place of a namespace.
 func (t *turns) leave(namespace string) {
-	t.mutex.Lock()
-	delete(t.running, namespace)
-	t.goBehind(namespace) // the others of the namespace that was served
-	told := t.due()
-	t.mutex.Unlock()
-	t.tellAll(told)
-}
-
-func boolToInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	t.change(func() {
+		delete(t.running, namespace)
+		t.goBehind(namespace) // the others of the namespace that was served
+	})
 }

@@ -86,7 +86,7 @@ func (w *work) stopped(err error) (restore.Decision, error) {
 	if errors.As(err, &problem) {
 		return restore.Stop{Problem: restore.WithCommand(w.restore, problem)}, nil
 	}
-	if errors.As(err, new(turnError)) {
+	if errors.Is(err, errNotYourTurn) {
 		return queued(), nil
 	}
 	return nil, err

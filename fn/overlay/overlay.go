@@ -3,6 +3,7 @@ package overlay
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 
@@ -74,6 +75,15 @@ type Tree struct {
 	// Rewritten and LeftWithDomain are the Rewritten and Left of
 	// threescale.RewriteDomain.
 	Rewritten, LeftWithDomain []threescale.Place
+}
+
+// Sorted returns the objects by kind and name.
+func (t *Tree) Sorted() []map[string]any {
+	out := make([]map[string]any, 0, len(t.Objects))
+	for _, key := range slices.SortedFunc(maps.Keys(t.Objects), compareKeys) {
+		out = append(out, t.Objects[key])
+	}
+	return out
 }
 
 // Dir returns the folder that Flux builds for a restore, relative to the one

@@ -120,7 +120,7 @@ func remedy(o *State, reason string) string {
 	if o.Restore.Spec.RestoreSource.Run != job.Latest {
 		return gone + "name another run, or latest, in spec.restoreSource.run"
 	}
-	return gone + "to restore the newest run: " + forceAgain(o.Restore)
+	return gone + "to restore the newest run: " + ForceAgain(o.Restore)
 }
 
 // triedAgain ends the message of a problem that may pass.
@@ -161,7 +161,7 @@ func AskAgain(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf("kubectl -n %s annotate --overwrite %s %s %s=\"$(date +%%s)\"", r.Namespace, "threescalerestore", r.Name, meta.ReconcileRequestAnnotation)
 }
 
-// forceAgain returns the command that asks for another restore, whatever is recorded.
-func forceAgain(r *v1alpha1.ThreeScaleRestore) string {
+// ForceAgain returns the command that asks for another restore, whatever is recorded.
+func ForceAgain(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf("now=$(date +%%s); kubectl -n %s annotate --overwrite threescalerestore %s %s=$now %s=$now", r.Namespace, r.Name, meta.ReconcileRequestAnnotation, meta.ForceRequestAnnotation)
 }

@@ -126,7 +126,7 @@ func keptFiles(o *State) Decision {
 		return nil
 	}
 	return Stop{Problem: Stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q, which this restore filled, was deleted since, with its files; find out what deleted it (the garbage collector does when an APIManager is deleted), then restore again: %s",
-		threescale.FileStorageClaimName, forceAgain(o.Restore))}
+		threescale.FileStorageClaimName, ForceAgain(o.Restore))}
 }
 
 // checkCapacity returns a problem if the files cannot fit at all. How much space is free is found out

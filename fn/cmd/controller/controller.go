@@ -26,7 +26,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -206,7 +205,7 @@ func startup(config *rest.Config, log logr.Logger) error {
 // what is watched only the metadata is.
 func uncached() []client.Object {
 	apiManager := &metav1.PartialObjectMetadata{}
-	apiManager.SetGroupVersionKind(schema.FromAPIVersionAndKind(threescale.APIManagerAPIVersion, threescale.APIManagerKind))
+	apiManager.SetGroupVersionKind(threescale.APIManagerGVK())
 	return []client.Object{
 		&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Namespace{}, &corev1.Pod{}, &corev1.ServiceAccount{},
 		&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &batchv1.Job{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
