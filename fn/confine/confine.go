@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -85,7 +86,7 @@ func (p Program) Run(ctx context.Context, limits Limits, request, answer any) er
 	defer func() { _ = os.RemoveAll(directory) }() // of one that was killed too; Sweep takes what is left
 	timed, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
-	command := exec.CommandContext(timed, p[0], append(append([]string{}, p[1:]...), limits.arguments()...)...)
+	command := exec.CommandContext(timed, p[0], slices.Concat(p[1:], limits.arguments())...)
 	command.Env = append(environment(), "TMPDIR="+directory)
 	command.Stdin = bytes.NewReader(encoded)
 	said, complained := &bounded{left: maxAnswer}, &bounded{left: maxComplaint, drop: true}
@@ -140,12 +141,7 @@ const maxComplaint = 16 << 10
 // causeOf finds out why a process died.
 func causeOf(state *os.ProcessState, complaint string) Cause {
 	has := func(parts ...string) bool {
-		for _, part := range parts {
-			if strings.Contains(complaint, part) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(complaint, part) })
 	}
 	switch {
 	case has("SIGXFSZ", "file too large"):

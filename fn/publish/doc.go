@@ -1,5 +1,5 @@
 // Package publish brings files into a Git repository: it clones, makes one
-// commit, signs it, pushes it, and runs again what lost a race. It knows bytes
+// commit, signs it, pushes it, and tries again when another push won. It knows bytes
 // and paths, and nothing of what they mean or where logins come from. Start at
 // [Publish]; [Inspect] only looks, and [Local] writes to a repository
 // on this machine. Package internal/remote is the Git server's side.

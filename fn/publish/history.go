@@ -86,8 +86,20 @@ func (h *history) find(ctx context.Context, trailer Trailer) (plumbing.Hash, Tra
 	return plumbing.ZeroHash, Trailer{}, ctx.Err()
 }
 
+// search looks for the trailer below the tips, and notes what is found and how far it looked.
+func (r *Result) search(ctx context.Context, objects storer.EncodedObjectStorer, trailer Trailer, tips ...plumbing.Hash) (plumbing.Hash, error) {
+	walk, err := newHistory(objects, tips...)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	found, recorded, err := walk.find(ctx, trailer)
+	r.Looked, r.Whole = walk.looked, !walk.missing
+	r.Found, r.Note = !found.IsZero(), recorded.Note
+	return found, err
+}
+
 // reaches reports whether a commit is a tip, or below one, as far as it is stored.
-func reaches(ctx context.Context, objects storer.EncodedObjectStorer, commit plumbing.Hash, tip plumbing.Hash) (bool, error) {
+func reaches(ctx context.Context, objects storer.EncodedObjectStorer, commit, tip plumbing.Hash) (bool, error) {
 	walk, err := newHistory(objects, tip)
 	for err == nil && ctx.Err() == nil {
 		var each *object.Commit

@@ -48,21 +48,15 @@ func Local(ctx context.Context, where Repository, folders []string, commit Commi
 		return result, err
 	}
 	defer func() { _ = l.storer.Close() }() // only read through
-	walk, err := newHistory(l.storer, l.head)
-	if err != nil {
-		return result, l.broken(err)
-	}
 	if !l.head.IsZero() {
 		result.Head = l.head.String()
 		result.at(l.branch, l.head)
 	}
-	found, recorded, err := walk.find(ctx, commit.Trailer)
+	found, err := result.search(ctx, l.storer, commit.Trailer, l.head)
 	if err != nil {
 		return result, l.broken(err)
 	}
-	result.Looked, result.Whole = walk.looked, !walk.missing
-	if !found.IsZero() {
-		result.Found, result.Note = true, recorded.Note
+	if result.Found {
 		result.at(l.branch, found)
 		return result, nil
 	}
@@ -181,7 +175,7 @@ func (l *local) publish(ctx context.Context, folders []string, commit Commit, ch
 	return made, nil
 }
 
-// check tells whether a work tree could not show a commit with the edit: it
+// check fails if a work tree could not show a commit with the edit: it
 // would be taken back by its user's next commit.
 func (l *local) check(ctx context.Context, edit Edit, made plumbing.Hash) error {
 	linked, err := l.linkedWorkTree(ctx)

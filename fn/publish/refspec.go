@@ -12,41 +12,47 @@ import (
 
 // updates lists the references to set, and refuses to overwrite what is not ours.
 func (t *try) updates(ctx context.Context, copied *remote.Clone, head plumbing.Hash) ([]remote.Update, error) {
-	old := copied.References[t.to.String()]
-	first := remote.Update{Name: t.to, Old: old}
-	if t.to != t.from && !old.IsZero() {
-		merged, err := reaches(ctx, copied.Storer, old, head)
+	first := remote.Update{Name: t.to, Old: copied.References[t.to.String()]}
+	if t.to != t.from && !first.Old.IsZero() {
+		merged, err := t.reaches(ctx, copied, first.Old, head)
 		if err != nil {
-			return nil, t.connection.Explain(ctx, "read the history of", err)
+			return nil, err
 		}
-		if !merged && !t.ours(copied, old) {
-			return nil, fail(BranchNotOurs, "cannot push to branch %q of %q: its newest commit %s is somebody else's, and would be lost; merge or delete the branch, or set another push branch (one for each restore)",
-				t.to.Short(), t.connection.URL, old.String()[:12])
+		if !merged && !t.ours(copied, first.Old) {
+			return nil, fail(BranchNotOurs, "cannot push to branch %q of %q: its newest commit %s is somebody else's, and would be lost; merge the branch, or set another push branch (one for each restore)",
+				t.to.Short(), t.connection.URL, first.Old.String()[:12])
 		}
 		first.Forced = !merged
 	}
-	second, err := t.refspec(func(name plumbing.ReferenceName) plumbing.Hash { return copied.References[name.String()] })
+	second, err := t.refspec()
 	if err != nil {
 		return nil, err
 	}
 	if second == nil || second.Name == first.Name {
 		return []remote.Update{first}, nil
 	}
-	if second.Old.IsZero() || second.Forced {
-		return []remote.Update{first, *second}, nil
+	if second.Old = copied.References[second.Name.String()]; !second.Old.IsZero() && !second.Forced {
+		merged, err := t.reaches(ctx, copied, second.Old, head)
+		if err != nil {
+			return nil, err
+		}
+		if !merged {
+			return nil, fail(BranchNotOurs, "cannot push to %q of %q: its newest commit is not below the new one; merge it, or begin the refspec with + if that commit may be lost", second.Name, t.connection.URL)
+		}
 	}
-	merged, err := reaches(ctx, copied.Storer, second.Old, head)
-	switch {
-	case err != nil:
-		return nil, t.connection.Explain(ctx, "read the history of", err)
-	case !merged:
-		return nil, fail(BranchNotOurs, "cannot push to %q of %q: its newest commit is not below the new one; merge or delete it, or begin the refspec with +", second.Name, t.connection.URL)
-	default:
-		return []remote.Update{first, *second}, nil
-	}
+	return []remote.Update{first, *second}, nil
 }
 
-// ours tells whether a commit has a record of our subject.
+// reaches reports whether a commit is a tip, or below one, as far as history was fetched.
+func (t *try) reaches(ctx context.Context, copied *remote.Clone, commit, tip plumbing.Hash) (bool, error) {
+	found, err := reaches(ctx, copied.Storer, commit, tip)
+	if err != nil {
+		return false, t.connection.Explain(ctx, "read the history of", err)
+	}
+	return found, nil
+}
+
+// ours reports whether a commit has a record of our subject.
 func (t *try) ours(copied *remote.Clone, tip plumbing.Hash) bool {
 	commit, err := object.GetCommit(copied.Storer, tip)
 	if err != nil || t.commit.Trailer == (Trailer{}) {
@@ -57,7 +63,7 @@ func (t *try) ours(copied *remote.Clone, tip plumbing.Hash) bool {
 }
 
 // refspec reads the target's refspec; nil when there is none.
-func (t *try) refspec(current func(plumbing.ReferenceName) plumbing.Hash) (*remote.Update, error) {
+func (t *try) refspec() (*remote.Update, error) {
 	if t.target.Refspec == "" {
 		return nil, nil
 	}
@@ -72,9 +78,5 @@ func (t *try) refspec(current func(plumbing.ReferenceName) plumbing.Hash) (*remo
 	case forced && name == t.from:
 		return nil, fail(InvalidInput, "cannot use the refspec %q: the branch %q is never overwritten", t.target.Refspec, t.from.Short())
 	}
-	second := &remote.Update{Name: name, Forced: forced}
-	if current != nil {
-		second.Old = current(name)
-	}
-	return second, nil
+	return &remote.Update{Name: name, Forced: forced}, nil
 }

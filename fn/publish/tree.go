@@ -163,17 +163,9 @@ type info struct {
 }
 
 func infoOf(entry object.TreeEntry, name string, size int64) info {
-	mode := fs.ModeIrregular
-	switch entry.Mode {
-	case filemode.Dir:
-		mode = fs.ModeDir | 0o755
-	case filemode.Regular, filemode.Deprecated:
-		mode = 0o644
-	case filemode.Executable:
-		mode = 0o755
-	case filemode.Symlink:
-		mode = fs.ModeSymlink
-	default: // a submodule
+	mode, err := entry.Mode.ToOSFileMode()
+	if err != nil || entry.Mode == filemode.Submodule {
+		mode = fs.ModeIrregular
 	}
 	return info{path.Base(name), mode, size}
 }

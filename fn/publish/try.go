@@ -43,7 +43,7 @@ func newTry(target Target, folders []string, commit Commit, change Change) (*try
 			return nil, err
 		}
 	}
-	if _, err := t.refspec(nil); err != nil {
+	if _, err := t.refspec(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -133,29 +133,20 @@ func (t *try) look(ctx context.Context) (_ *remote.Clone, result Result, err err
 
 // search looks for the trailer below the tips, the branch's own first.
 func (t *try) search(ctx context.Context, copied *remote.Clone, tips []plumbing.Hash, result *Result) error {
-	walk, err := newHistory(copied.Storer, tips...)
-	if err != nil {
-		return fail(Internal, "cannot read the history of %q: %v", t.connection.URL, err)
-	}
-	found, recorded, err := walk.find(ctx, t.commit.Trailer)
+	found, err := result.search(ctx, copied.Storer, t.commit.Trailer, tips...)
 	if err != nil {
 		return t.connection.Explain(ctx, "read the history of", err)
 	}
-	result.Looked, result.Whole = walk.looked, !walk.missing
-	if found.IsZero() {
+	if !result.Found {
 		return nil
 	}
-	result.Found, result.Note = true, recorded.Note
-	merged, err := reaches(ctx, copied.Storer, found, tips[0])
-	if err != nil {
-		return t.connection.Explain(ctx, "read the history of", err)
-	}
+	merged, err := t.reaches(ctx, copied, found, tips[0])
 	if merged {
 		result.at(t.from, found)
 	} else {
 		result.at(t.to, found)
 	}
-	return nil
+	return err
 }
 
 // files returns the files of the newest commit.

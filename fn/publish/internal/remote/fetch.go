@@ -133,19 +133,15 @@ func (c *Clone) fetch(ctx context.Context, depth packp.DepthCommits, filter pack
 
 	request := packp.NewUploadPackRequestFromCapabilities(advertised.Capabilities)
 	request.Wants, request.Depth, request.Filter = slices.Clone(wants), depth, filter // the request sorts them
-	set := []capability.Capability{capability.NoProgress}
+	wanted := []capability.Capability{capability.NoProgress}
 	if depth > 0 {
-		set = append(set, capability.Shallow)
+		wanted = append(wanted, capability.Shallow)
 	}
 	if filter != "" {
-		set = append(set, capability.Filter)
+		wanted = append(wanted, capability.Filter)
 	}
-	for _, each := range set {
-		if advertised.Capabilities.Supports(each) {
-			if err := request.Capabilities.Set(each); err != nil {
-				return failure.New(failure.Internal, "cannot ask for %q: %v", each, err)
-			}
-		}
+	if err := use(request.Capabilities, advertised, wanted...); err != nil {
+		return err
 	}
 	response, err := session.UploadPack(ctx, request)
 	if err != nil {
@@ -154,6 +150,19 @@ func (c *Clone) fetch(ctx context.Context, depth packp.DepthCommits, filter pack
 	defer func() { _ = response.Close() }() // as above
 	if err := c.store(ctx, request, response); err != nil {
 		return c.connection.Explain(ctx, "clone", err)
+	}
+	return nil
+}
+
+// use asks for the wanted capabilities, of which a server may lack some.
+func use(list *capability.List, advertised *packp.AdvRefs, wanted ...capability.Capability) error {
+	for _, each := range wanted {
+		if !advertised.Capabilities.Supports(each) {
+			continue
+		}
+		if err := list.Set(each); err != nil {
+			return failure.New(failure.Internal, "cannot ask for %q: %v", each, err)
+		}
 	}
 	return nil
 }

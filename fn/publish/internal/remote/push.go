@@ -60,24 +60,18 @@ func (c *Clone) Push(ctx context.Context, commit plumbing.Hash, objects []plumbi
 // request asks for what the server can do: to say why it refuses, to take all or nothing, and to take options.
 func (c *Clone) request(advertised *packp.AdvRefs, commit plumbing.Hash, updates []Update, options map[string]string) (*packp.ReferenceUpdateRequest, error) {
 	request := packp.NewReferenceUpdateRequestFromCapabilities(advertised.Capabilities)
-	var wanted []capability.Capability
-	supports := advertised.Capabilities.Supports
-	if supports(capability.Sideband64k) {
-		wanted = append(wanted, capability.Sideband64k)
-	}
-	if len(updates) > 1 && supports(capability.Atomic) {
+	wanted := []capability.Capability{capability.Sideband64k}
+	if len(updates) > 1 {
 		wanted = append(wanted, capability.Atomic)
 	}
 	if len(options) > 0 {
-		if !supports(capability.PushOptions) {
+		if !advertised.Capabilities.Supports(capability.PushOptions) {
 			return nil, failure.New(failure.InvalidInput, "cannot push to %q: the server takes no push options (receive.advertisePushOptions); remove them", c.connection.URL)
 		}
 		wanted = append(wanted, capability.PushOptions)
 	}
-	for _, each := range wanted {
-		if err := request.Capabilities.Set(each); err != nil {
-			return nil, failure.New(failure.Internal, "cannot ask for %q: %v", each, err)
-		}
+	if err := use(request.Capabilities, advertised, wanted...); err != nil {
+		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
 		request.Options = append(request.Options, &packp.Option{Key: key, Value: options[key]})
