@@ -14,8 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -89,16 +87,10 @@ func (w *work) observeSource(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	o.SourceClaim, err = w.claim(ctx, restore.SourceClaimName(w.restore, o.Backup))
-	return err
-}
-
-// claim reads a PersistentVolumeClaim of the namespace; nil if there is none.
-func (w *work) claim(ctx context.Context, name string) (*corev1.PersistentVolumeClaim, error) {
-	if name == "" {
-		return nil, nil
+	if name := restore.SourceClaimName(w.restore, o.Backup); name != "" {
+		o.SourceClaim, err = find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, name)
 	}
-	return find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, name)
+	return err
 }
 
 func (w *work) observeFlux(ctx context.Context) (err error) {
@@ -186,13 +178,12 @@ func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore
 	return report.Data, nil
 }
 
-func (w *work) observeInstallation(ctx context.Context) error {
-	claim, err := w.claim(ctx, threescale.FileStorageClaimName)
+func (w *work) observeInstallation(ctx context.Context) (err error) {
+	w.state.FileStorage, err = find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, threescale.FileStorageClaimName)
 	if err != nil {
 		return err
 	}
-	w.state.FileStorage = claim
-	if w.state.FileStorageDoomed, err = w.doomed(ctx, claim); err != nil {
+	if w.state.FileStorageDoomed, err = w.doomed(ctx, w.state.FileStorage); err != nil {
 		return err
 	}
 	if name := restore.APIManagerOf(w.restore.Status.Inventory); name != "" {
@@ -225,7 +216,7 @@ func (w *work) doomed(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 // watches from another namespace is not found.
 func (w *work) observeOperator(ctx context.Context) error {
 	const most = 16 // an upgrade runs two
-	pods, err := w.pods(ctx, labels.SelectorFromSet(labels.Set{labelSubcomponent: operatorSubcomponent}), fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning)), most)
+	pods, err := w.list(ctx, corev1.SchemeGroupVersion.WithKind("Pod"), most, client.MatchingLabels{labelSubcomponent: operatorSubcomponent}, client.MatchingFields{"status.phase": string(corev1.PodRunning)})
 	if err != nil {
 		return err
 	}

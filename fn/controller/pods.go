@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -125,7 +124,8 @@ func (w *work) mounting(ctx context.Context) (*metav1.LabelSelector, error) {
 		if err != nil {
 			return nil, err
 		}
-		found, err := w.pods(ctx, labelled, fields.ParseSelectorOrDie("spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"), 1)
+		placed := fields.ParseSelectorOrDie("spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed")
+		found, err := w.list(ctx, corev1.SchemeGroupVersion.WithKind("Pod"), 1, client.MatchingLabelsSelector{Selector: labelled}, client.MatchingFieldsSelector{Selector: placed})
 		if err != nil {
 			return nil, err
 		}
@@ -136,14 +136,13 @@ func (w *work) mounting(ctx context.Context) (*metav1.LabelSelector, error) {
 	return nil, nil
 }
 
-// pods lists the metadata of pods in the namespace, up to a number: a tenant may have made many large
-// ones.
-func (w *work) pods(ctx context.Context, labelled labels.Selector, which fields.Selector, most int64) ([]metav1.PartialObjectMetadata, error) {
+// list lists the metadata of objects in the namespace, up to a number: a tenant may have made many
+// large ones.
+func (w *work) list(ctx context.Context, kind schema.GroupVersionKind, most client.Limit, which ...client.ListOption) ([]metav1.PartialObjectMetadata, error) {
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
-	err := w.tenant.List(ctx, list, client.InNamespace(w.restore.Namespace), client.MatchingLabelsSelector{Selector: labelled}, client.MatchingFieldsSelector{Selector: which}, client.Limit(most))
-	if err != nil {
-		return nil, fmt.Errorf("cannot list pods: %w", err)
+	list.SetGroupVersionKind(kind)
+	if err := w.tenant.List(ctx, list, append(which, client.InNamespace(w.restore.Namespace), most)...); err != nil {
+		return nil, fmt.Errorf("cannot list %ss: %w", kind.Kind, err)
 	}
 	return list.Items, nil
 }
@@ -223,13 +222,11 @@ func (w *work) cleanUp(ctx context.Context) error {
 // object of each kind: a hand-over Secret is large, and others may use the same label.
 func (w *work) observeLeftovers(ctx context.Context) error {
 	for _, kind := range []schema.GroupVersionKind{corev1.SchemeGroupVersion.WithKind("Secret"), rbacv1.SchemeGroupVersion.WithKind("Role")} {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(kind)
-		err := w.tenant.List(ctx, list, client.InNamespace(w.restore.Namespace), client.MatchingLabels{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)}, client.Limit(1))
+		found, err := w.list(ctx, kind, 1, client.MatchingLabels{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)})
 		if err != nil {
-			return fmt.Errorf("cannot list %ss: %w", kind.Kind, err)
+			return err
 		}
-		w.state.Leftovers = w.state.Leftovers || len(list.Items) > 0
+		w.state.Leftovers = w.state.Leftovers || len(found) > 0
 	}
 	return nil
 }

@@ -32,17 +32,12 @@ func conclude(obj *v1alpha1.ThreeScaleRestore, decision restore.Decision) {
 		conditions.MarkReconciling(obj, v1alpha1.ReasonProgressing, "%s", d.Message)
 		conditions.MarkUnknown(obj, meta.ReadyCondition, v1alpha1.ReasonProgressing, "%s", d.Message)
 	case restore.End:
-		finish(obj, d)
+		conditions.Delete(obj, meta.StalledCondition)
+		conditions.Delete(obj, meta.ReconcilingCondition)
+		if obj.Spec.DryRun && !obj.Status.Completed {
+			conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonPlanned, "%s", d.Message)
+			return
+		}
+		conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonRestored, "Run %s is restored by commit %s", obj.Status.RestoredRun, obj.Status.LastPushCommit)
 	}
-}
-
-// finish writes the conditions of a restore or a dry run that has ended.
-func finish(obj *v1alpha1.ThreeScaleRestore, d restore.End) {
-	conditions.Delete(obj, meta.StalledCondition)
-	conditions.Delete(obj, meta.ReconcilingCondition)
-	if obj.Spec.DryRun && !obj.Status.Completed {
-		conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonPlanned, "%s", d.Message)
-		return
-	}
-	conditions.MarkTrue(obj, meta.ReadyCondition, v1alpha1.ReasonRestored, "Run %s is restored by commit %s", obj.Status.RestoredRun, obj.Status.LastPushCommit)
 }

@@ -25,16 +25,7 @@ var kustomizeMutex sync.Mutex
 // kustomization.yaml names must be among the files: nothing is fetched and
 // nothing is read from elsewhere.
 func BuildFiles(files []File, dir string) (map[Key]map[string]any, error) {
-	memory := filesys.MakeFsInMemory()
-	if err := checkLocal(files); err != nil {
-		return nil, fmt.Errorf("cannot build %q: %w", dir, err)
-	}
-	for _, file := range files {
-		if err := memory.WriteFile("/"+file.Path, file.Data); err != nil {
-			return nil, fmt.Errorf("cannot build %q: %w", dir, err)
-		}
-	}
-	objects, err := kustomize(memory, "/"+dir)
+	objects, err := kustomize(files, dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build %q: %w", dir, err)
 	}
@@ -42,10 +33,19 @@ func BuildFiles(files []File, dir string) (map[Key]map[string]any, error) {
 }
 
 // kustomize returns the objects that a folder comes to.
-func kustomize(files filesys.FileSystem, dir string) (map[Key]map[string]any, error) {
+func kustomize(files []File, dir string) (map[Key]map[string]any, error) {
+	if err := checkLocal(files); err != nil {
+		return nil, err
+	}
+	memory := filesys.MakeFsInMemory()
+	for _, file := range files {
+		if err := memory.WriteFile("/"+file.Path, file.Data); err != nil {
+			return nil, err
+		}
+	}
 	kustomizeMutex.Lock()
 	defer kustomizeMutex.Unlock()
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, dir)
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(memory, "/"+dir)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func kustomize(files filesys.FileSystem, dir string) (map[Key]map[string]any, er
 	for _, built := range resources.Resources() {
 		object, err := decode(built)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot decode %s %q: %w", built.GetKind(), built.GetName(), err)
 		}
 		key := keyOf(object)
 		if objects[key] != nil {
@@ -69,17 +69,14 @@ func kustomize(files filesys.FileSystem, dir string) (map[Key]map[string]any, er
 func decode(built *resource.Resource) (map[string]any, error) {
 	manifest, err := built.AsYAML()
 	if err != nil {
-		return nil, fmt.Errorf("cannot encode %s %q: %w", built.GetKind(), built.GetName(), err)
+		return nil, err
 	}
 	encoded, err := yaml.YAMLToJSON(manifest)
 	if err != nil {
-		return nil, fmt.Errorf("cannot decode %s %q: %w", built.GetKind(), built.GetName(), err)
+		return nil, err
 	}
 	var object map[string]any
-	if err := json.Unmarshal(encoded, &object); err != nil {
-		return nil, fmt.Errorf("cannot decode %s %q: %w", built.GetKind(), built.GetName(), err)
-	}
-	return object, nil
+	return object, json.Unmarshal(encoded, &object)
 }
 
 // checkLocal fails for a path that is not below the root, or a resource that is

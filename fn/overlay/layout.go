@@ -191,7 +191,7 @@ func fileName(key Key) string {
 	return strings.ToLower(key.Kind) + "-" + name + ".yaml"
 }
 
-func manifestFile(name string, object map[string]any) (File, error) {
+func manifestFile(name string, object any) (File, error) {
 	content, err := yaml.Marshal(object)
 	if err != nil {
 		return File{}, fmt.Errorf("cannot encode file %q: %w", name, err)
@@ -201,10 +201,7 @@ func manifestFile(name string, object map[string]any) (File, error) {
 
 func kustomizationOf(dir string, content kustomization) (File, error) {
 	content.APIVersion, content.Kind = "kustomize.config.k8s.io/v1beta1", "Kustomization"
-	name := path.Join(dir, kustomizationFile)
-	encoded, err := yaml.Marshal(content)
-	if err != nil {
-		return File{}, fmt.Errorf("cannot encode file %q: %w", name, err)
-	}
-	return File{Path: name, Data: append([]byte(header), encoded...)}, nil
+	file, err := manifestFile(path.Join(dir, kustomizationFile), content)
+	file.Data = append([]byte(header), file.Data...)
+	return file, err
 }

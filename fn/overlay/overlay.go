@@ -107,9 +107,6 @@ const (
 // for. It fails with an *UnexpectedObjectError for what a backup of 3scale does
 // not hold, and otherwise for input that cannot be used. No error shows a value.
 func Build(in Input) (*Tree, error) {
-	if err := in.check(); err != nil {
-		return nil, fmt.Errorf("cannot build the tree of restore %q: %w", in.Name, err)
-	}
 	tree, err := build(in)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build the tree of restore %q: %w", in.Name, err)
@@ -118,6 +115,9 @@ func Build(in Input) (*Tree, error) {
 }
 
 func build(in Input) (*Tree, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	objects, err := admit(in.Objects, in.Admitted)
 	if err != nil {
 		return nil, err

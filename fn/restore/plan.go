@@ -45,12 +45,7 @@ func checkObjects(o *State) *Problem {
 	if status.FoundCommit != "" {
 		return nil // they are of this restore
 	}
-	return checkPlan(status.Plan.Objects)
-}
-
-// checkPlan returns the first object that stands in the way.
-func checkPlan(planned []v1alpha1.PlannedObject) *Problem {
-	for _, object := range planned {
+	for _, object := range status.Plan.Objects {
 		if object.Verdict != v1alpha1.VerdictConflict {
 			continue
 		}

@@ -14,11 +14,18 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/cmd/internal/exit"
+	"threescale.dev/backup/fn/commit"
+	"threescale.dev/backup/fn/commit/githubapp"
+	"threescale.dev/backup/fn/confine"
 )
 
+// childName is the first argument of the processes that the controller starts for what tenants control.
+// They are no command for users, and confine themselves before anything else is done.
+const childName = "child"
+
 func main() {
-	if isChild() {
-		os.Exit(child())
+	if len(os.Args) > 1 && os.Args[1] == childName {
+		os.Exit(confine.Serve(os.Args[2:], os.Stdin, os.Stdout, commit.Worker{GitHubApp: githubapp.Login}.Do))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
