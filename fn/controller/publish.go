@@ -88,7 +88,7 @@ func (w *work) place(ctx context.Context) (*commit.Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	place.Trailer = publish.Trailer{Key: restore.TrailerKey, Subject: restore.TrailerSubject(w.restore), Value: value, Note: w.restore.Status.RestoredRun}
+	place.Trailer = publish.Trailer{Key: restore.TrailerKey, Subject: w.restore.Namespace + "/" + w.restore.Name, Value: value, Note: w.restore.Status.RestoredRun}
 	return place, w.reach(ctx, place)
 }
 

@@ -42,11 +42,10 @@ func TestPushBranch(t *testing.T) {
 	one, err := publish("one")
 	require.NoError(t, err)
 	assert.Equal(t, "restore/x", one.Branch)
-	assert.Equal(t, "restore/x@sha1:"+one.Commit, one.Revision)
 	again, err := publish("one")
 	require.NoError(t, err)
 	assert.True(t, again.Found, "it waits there to be merged")
-	assert.Equal(t, one.Revision, again.Revision)
+	assert.Equal(t, one.Commit, again.Commit)
 
 	require.NoError(t, os.Remove(filepath.Join(s.bare, "hooks/update")))
 	moved := s.seed(t, "main", map[string]string{"README.md": "2"})
@@ -78,9 +77,13 @@ func TestAForcedPushThatTheServerForbids(t *testing.T) {
 	target.PushBranch = "restore"
 	_, err := Publish(t.Context(), target, folders, commitOf("one"), writing(someFiles))
 	require.NoError(t, err)
-	result, err := Publish(t.Context(), target, folders, commitOf("two"), writing(map[string]string{"apps/base/x/a.yaml": "2"}))
+	tries := 0
+	_, err = Publish(t.Context(), target, folders, commitOf("two"), func(ctx context.Context, files fs.FS) (Edit, error) {
+		tries++
+		return writing(map[string]string{"apps/base/x/a.yaml": "2"})(ctx, files)
+	})
 	requireReason(t, err, PushRejected)
-	assert.Equal(t, 1, result.Tries)
+	assert.Equal(t, 1, tries)
 }
 
 func TestRefspecAndPushOptions(t *testing.T) {

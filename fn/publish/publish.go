@@ -42,17 +42,15 @@ type Change func(ctx context.Context, files fs.FS) (Edit, error)
 
 // Result is what is on the server now.
 type Result struct {
-	Commit   string // name of the commit: the new one, the one that was found, else the newest of the branch; empty in an empty repository
-	Branch   string // the branch that it is on
-	Revision string // "<branch>@sha1:<commit>", as status.artifact.revision of a GitRepository has it
-	Head     string // the newest commit of Target.Branch before the push
-	Pushed   bool   // the commit is new
-	Shown    bool   // a work tree of this machine shows the new commit
-	Found    bool   // the trailer was on the branch already: nothing was pushed
-	Note     string // the note of the trailer that was found
-	Looked   int    // how many commits were looked at for the trailer
-	Whole    bool   // there are no others
-	Tries    int    // how often it was tried; more than one after lost races
+	Commit string // name of the commit: the new one, the one that was found, else the newest of the branch; empty in an empty repository
+	Branch string // the branch that it is on
+	Head   string // the newest commit of Target.Branch before the push
+	Pushed bool   // the commit is new
+	Shown  bool   // a work tree of this machine shows the new commit
+	Found  bool   // the trailer was on the branch already: nothing was pushed
+	Note   string // the note of the trailer that was found
+	Looked int    // how many commits were looked at for the trailer
+	Whole  bool   // there are no others
 }
 
 // defaultTimeout is that of a GitRepository.
@@ -80,7 +78,6 @@ func Publish(ctx context.Context, target Target, folders []string, commit Commit
 func (t *try) run(ctx context.Context) (Result, error) {
 	for number := 1; ; number++ {
 		result, err := t.once(ctx)
-		result.Tries = number
 		var failed *Error
 		if err == nil || !errors.As(err, &failed) || failed.Reason != RaceLost || number == maxTries {
 			return result, err

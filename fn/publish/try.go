@@ -89,7 +89,7 @@ func (t *try) once(ctx context.Context) (result Result, err error) {
 }
 
 func (r *Result) at(branch plumbing.ReferenceName, commit plumbing.Hash) {
-	r.Branch, r.Commit, r.Revision = branch.Short(), commit.String(), branch.Short()+"@sha1:"+commit.String()
+	r.Branch, r.Commit = branch.Short(), commit.String()
 }
 
 // look clones what is needed to find the trailer, and looks for it. The caller closes the clone.

@@ -73,13 +73,10 @@ func forceRequest(r *v1alpha1.ThreeScaleRestore) (string, bool) {
 	return token, token != "" && token == r.GetAnnotations()[meta.ReconcileRequestAnnotation]
 }
 
-// TrailerSubject names the restore that a trailer belongs to. The trailer's value is RecordOf, and its
-// note is the run, so that a record is found whatever run is the latest by then.
-func TrailerSubject(r *v1alpha1.ThreeScaleRestore) string { return r.Namespace + "/" + r.Name }
-
-// RecordOf is what a commit records of a restore: the digest of its spec and, if somebody asked for
-// the restore again, "+" and the first 8 hex digits of the request's digest. A restore that is deleted
-// and applied again without the request thus finds its commit.
+// RecordOf is what the trailer of a commit records of a restore: the digest of its spec and, if
+// somebody asked for the restore again, "+" and the first 8 hex digits of the request's digest. A
+// restore that is deleted and applied again without the request thus finds its commit. The run is only
+// the trailer's note, so that the record is found whatever run is the latest by then.
 func RecordOf(r *v1alpha1.ThreeScaleRestore) (string, error) {
 	spec, err := digest(r, "")
 	if err != nil || forced(r) == "" {

@@ -3,12 +3,15 @@ package restore
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/podpolicy"
+	"threescale.dev/backup/fn/specs"
 )
 
 // inspect has a Job verify the run and hand its objects over.
@@ -164,4 +167,19 @@ func AskAgain(r *v1alpha1.ThreeScaleRestore) string {
 // ForceAgain returns the command that asks for another restore, whatever is recorded.
 func ForceAgain(r *v1alpha1.ThreeScaleRestore) string {
 	return fmt.Sprintf("now=$(date +%%s); kubectl -n %s annotate --overwrite threescalerestore %s %s=$now %s=$now", r.Namespace, r.Name, meta.ReconcileRequestAnnotation, meta.ForceRequestAnnotation)
+}
+
+// CheckJob refuses settings in spec.job that a pod must not have if the controller creates it with its
+// own rights. If a ServiceAccount creates the pod, that account's rights and the namespace's admission
+// decide instead.
+func CheckJob(r *v1alpha1.ThreeScaleRestore, assignsUID bool) *Problem {
+	refused := podpolicy.Check(v1alpha1.Allow{}, r.Namespace, specs.SettingsPod(r.Spec.Job, assignsUID))
+	if len(refused) == 0 {
+		return nil
+	}
+	var told []string
+	for _, r := range refused {
+		told = append(told, job.Sentence(fmt.Sprintf("spec.job.%s %s", r.Field, r.Problem)))
+	}
+	return Stalled(v1alpha1.ReasonJobRefused, "%s. Leave it out, or name a ServiceAccount that may create Jobs in spec.serviceAccountName", strings.Join(told, ". "))
 }

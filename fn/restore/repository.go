@@ -37,15 +37,12 @@ func sourceBranch(repository *sourcev1.GitRepository) string {
 	case ref.Commit != "", ref.Tag != "", ref.SemVer != "":
 		return ""
 	case ref.Name != "":
-		branch, _ := strings.CutPrefix(ref.Name, "refs/heads/")
-		if branch == ref.Name {
-			return ""
+		if branch, ok := strings.CutPrefix(ref.Name, "refs/heads/"); ok {
+			return branch
 		}
-		return branch
-	case ref.Branch != "":
-		return ref.Branch
+		return ""
 	}
-	return defaultBranch
+	return cmp.Or(ref.Branch, defaultBranch)
 }
 
 // baseFolder and overlayFolder are the folders that a restore writes, relative to the root of the
@@ -116,7 +113,7 @@ func checkRepository(o *State) *Problem {
 	case repository.Spec.Verification != nil && repository.Spec.Verification.VerifyHEAD() && r.Spec.Git.Commit.SigningKey == nil:
 		return Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q accepts signed commits only; set spec.git.commit.signingKey to a key that its spec.verify.secretRef knows", name)
 	case !inSparseCheckout(r, repository):
-		return Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q checks out only some folders (spec.sparseCheckout), and not %q; add it there, or change spec.path", name, cleanPath(r.Spec.Path))
+		return Stalled(v1alpha1.ReasonRepositoryUnusable, "GitRepository %q checks out only some folders (spec.sparseCheckout), and not %q; add it there, or change spec.path", name, Root(r))
 	case repository.Spec.Suspend:
 		return Failing(v1alpha1.ReasonRepositorySuspended, "GitRepository %q is suspended; resume it: flux resume source git %s -n %s", name, repository.Name, repository.Namespace)
 	}
@@ -153,14 +150,10 @@ func checkWriter(o *State) *Problem {
 	if o.NoCrossNamespaceRefs {
 		return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace, and the controller runs with --no-cross-namespace-refs; name one of namespace %q", name, r.Namespace)
 	}
-	if o.Repository != nil {
-		for _, folder := range writerFolders(o.Repository.Annotations[WritersAnnotation], r.Namespace) {
-			if below(cleanPath(r.Spec.Path), folder) {
-				return checkForeignBranches(o)
-			}
-		}
+	if o.Repository != nil && slices.ContainsFunc(writerFolders(o.Repository.Annotations[WritersAnnotation], r.Namespace), func(folder string) bool { return below(Root(r), folder) }) {
+		return checkForeignBranches(o)
 	}
-	folder := "./" + strings.TrimPrefix(cleanPath(r.Spec.Path), ".")
+	folder := "./" + strings.TrimPrefix(Root(r), ".")
 	return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q does not exist, or does not let namespace %q write to %q; its owner can, by an entry %s=%s in its annotation %s (entries are separated by commas)",
 		name, r.Namespace, folder, r.Namespace, folder, WritersAnnotation)
 }

@@ -20,52 +20,43 @@ const maxConfig = 256 << 10
 func findConfig(root fs.FS, file string) (string, []byte, error) {
 	for dir := path.Dir(file); ; dir = path.Dir(dir) {
 		name := path.Join(dir, configName)
-		if err := checkNoSymlink(root, name); err != nil {
+		found, err := isThere(root, name)
+		switch {
+		case err != nil:
 			return "", nil, err
-		}
-		data, err := readConfig(root, name)
-		if err == nil {
-			return name, data, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return "", nil, err
-		}
-		if dir == "." {
+		case found:
+			data, err := readConfig(root, name)
+			return name, data, err
+		case dir == ".":
 			return "", nil, fmt.Errorf("cannot encrypt %q: %w", file, ErrNoRules)
 		}
 	}
 }
 
-// checkNoSymlink fails if one of a path's elements is a symlink. Those that do not exist yet are none.
-func checkNoSymlink(root fs.FS, name string) error {
+// isThere reports whether there is a regular file. It fails for anything else of that name, and if one of the path's elements is a symlink.
+func isThere(root fs.FS, name string) (bool, error) {
 	elements := strings.Split(name, "/")
 	for i := range elements {
 		p := path.Join(elements[:i+1]...)
 		info, err := fs.Lstat(root, p)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil
+			return false, nil
 		case err != nil:
-			return fmt.Errorf("cannot look for SOPS rules at %q: %w", p, err)
+			return false, fmt.Errorf("cannot look for SOPS rules at %q: %w", p, err)
 		case info.Mode()&fs.ModeSymlink != 0:
-			return fmt.Errorf("cannot look for SOPS rules at %q: %q is a symlink, which is never followed: replace it by what it points to", name, p)
+			return false, fmt.Errorf("cannot look for SOPS rules at %q: %q is a symlink, which is never followed: replace it by what it points to", name, p)
 		case p != name && !info.IsDir():
-			return fmt.Errorf("cannot look for SOPS rules at %q: %q is not a directory: choose another path", name, p)
+			return false, fmt.Errorf("cannot look for SOPS rules at %q: %q is not a directory: choose another path", name, p)
+		case p == name && !info.Mode().IsRegular(): // found out before it is opened: opening a named pipe waits for its writer
+			return false, fmt.Errorf("cannot read %q: it is not a regular file", name)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // readConfig reads one .sops.yaml.
 func readConfig(root fs.FS, name string) ([]byte, error) {
-	info, err := fs.Lstat(root, name)
-	if err != nil {
-		return nil, err
-	}
-	// Before it is opened: opening a named pipe waits for its writer.
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("cannot read %q: it is not a regular file", name)
-	}
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %q: %w", name, err)
