@@ -38,7 +38,7 @@ func (t *BuiltTree) check(source *Source) error {
 	switch in := source.Input; {
 	case t.Name != in.Name || t.Namespace != in.Namespace:
 		return errors.New("it names another tree")
-	case len(t.Objects) > len(in.Admitted)+1: // and the claim of the file storage
+	case len(t.Objects) > len(in.Admitted)+1: // and the PVC of the file storage
 		return fmt.Errorf("it holds %d objects, and %d were asked for", len(t.Objects), len(in.Admitted))
 	}
 	return nil

@@ -137,5 +137,5 @@ func built(answer *commit.BuiltTree) (*overlay.Tree, error) {
 
 // apiVersions are the API versions of the kinds in a tree.
 func apiVersions() map[string]string {
-	return map[string]string{threescale.APIManagerKind: threescale.APIManagerAPIVersion, threescale.KindSecret: "v1", "ConfigMap": "v1", claimKind: "v1"}
+	return map[string]string{threescale.APIManagerKind: threescale.APIManagerAPIVersion, threescale.KindSecret: "v1", threescale.KindConfigMap: "v1", threescale.KindPVC: "v1"}
 }

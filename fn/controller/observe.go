@@ -87,8 +87,8 @@ func (w *work) observeSource(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if name := restore.SourceClaimName(w.restore, o.Backup); name != "" {
-		o.SourceClaim, err = find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, name)
+	if name := restore.SourcePVCName(w.restore, o.Backup); name != "" {
+		o.SourcePVC, err = find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, name)
 	}
 	return err
 }
@@ -197,16 +197,16 @@ func (w *work) observeInstallation(ctx context.Context) (err error) {
 	return w.observeOperator(ctx)
 }
 
-// doomed reports whether the APIManager that owns a claim is gone.
-func (w *work) doomed(ctx context.Context, claim *corev1.PersistentVolumeClaim) (bool, error) {
-	if claim == nil || w.restore.Status.LastPushCommit != "" {
+// doomed reports whether the APIManager that owns a PVC is gone.
+func (w *work) doomed(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (bool, error) {
+	if pvc == nil || w.restore.Status.LastPushCommit != "" {
 		return false, nil
 	}
-	at := slices.IndexFunc(claim.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == threescale.APIManagerKind })
+	at := slices.IndexFunc(pvc.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.Kind == threescale.APIManagerKind })
 	if at < 0 {
 		return false, nil
 	}
-	owner, live := claim.OwnerReferences[at], &metav1.PartialObjectMetadata{} // one: a tenant may name thousands
+	owner, live := pvc.OwnerReferences[at], &metav1.PartialObjectMetadata{} // one: a tenant may name thousands
 	live.SetGroupVersionKind(threescale.APIManagerGVK())
 	ok, err := get(ctx, w.tenant, w.restore.Namespace, owner.Name, live)
 	return err == nil && (!ok || live.UID != owner.UID), err

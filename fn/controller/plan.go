@@ -83,21 +83,21 @@ func (w *work) input() overlay.Input {
 		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
 		Quiet:               spec.Target.Quiet,
 		FileStorage:         w.fileStorage(),
-		Former:              &overlay.FormerStorage{Claim: (*overlay.FormerClaim)(recorded.Source.FileStorage), Bytes: recorded.FileStorage.Bytes},
+		Former:              &overlay.FormerStorage{PVC: (*overlay.FormerPVC)(recorded.Source.FileStorage), Bytes: recorded.FileStorage.Bytes},
 	}
 }
 
 // fileStorage is the existing PersistentVolumeClaim of the file storage; nil without one. It is
 // committed as it is, since it is immutable.
 func (w *work) fileStorage() *overlay.FileStorage {
-	claim := w.state.FileStorage
-	if claim == nil {
+	pvc := w.state.FileStorage
+	if pvc == nil {
 		return nil
 	}
 	return &overlay.FileStorage{
-		StorageClass: claim.Spec.StorageClassName,
-		Size:         claim.Spec.Resources.Requests[corev1.ResourceStorage],
-		AccessModes:  claim.Spec.AccessModes,
+		StorageClass: pvc.Spec.StorageClassName,
+		Size:         pvc.Spec.Resources.Requests[corev1.ResourceStorage],
+		AccessModes:  pvc.Spec.AccessModes,
 	}
 }
 

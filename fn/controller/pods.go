@@ -60,8 +60,8 @@ func (w *work) startRefill(ctx context.Context) error {
 	in.Run = w.restore.Status.Plan.Run
 	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
 	in.FileStoragePVC = threescale.FileStorageClaimName
-	if claim := w.state.FileStorage; claim != nil {
-		in.FileStorageUID = claim.UID
+	if pvc := w.state.FileStorage; pvc != nil {
+		in.FileStorageUID = pvc.UID
 	}
 	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
 }
@@ -75,13 +75,13 @@ func helpers(step specs.Step, parts int) []client.Object {
 // stepInput is the common part of the inspect and the refill Job.
 func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepInput, error) {
 	in := specs.StepInput{
-		Mover:          specs.Mover{Image: w.Image, VolumePVC: restore.SourceClaimName(w.restore, w.state.Backup), Settings: w.restore.Spec.Job},
+		Mover:          specs.Mover{Image: w.Image, VolumePVC: restore.SourcePVCName(w.restore, w.state.Backup), Settings: w.restore.Spec.Job},
 		Step:           w.step(action),
-		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.state.SourceClaim),
+		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.state.SourcePVC),
 	}
-	if claim := w.state.FileStorage; claim != nil {
-		in.FileStoragePVC = claim.Name
-		if specs.SingleNode(claim.Spec.AccessModes) {
+	if pvc := w.state.FileStorage; pvc != nil {
+		in.FileStoragePVC = pvc.Name
+		if specs.SingleNode(pvc.Spec.AccessModes) {
 			var err error
 			if in.FileStorageBeside, err = w.mounting(ctx); err != nil {
 				return in, err

@@ -95,8 +95,8 @@ func (w *work) stopped(err error) (restore.Decision, error) {
 // act does one action.
 func (w *work) act(ctx context.Context, action restore.Action) (result restore.Result, err error) {
 	switch action {
-	case restore.MakeSourceClaim:
-		err = w.makeSourceClaim(ctx)
+	case restore.MakeSourcePVC:
+		err = w.makeSourcePVC(ctx)
 	case restore.AskRights:
 		result.RightsMissing, err = w.askRights(ctx)
 	case restore.ReadBranch:

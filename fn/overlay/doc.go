@@ -1,6 +1,6 @@
 // Package overlay turns the objects of a backup into a kustomize tree that Flux
 // can apply: base/<name>/ with one file an object, and overlays/<name>/ with the
-// namespace, the file storage's claim, and patches for what changes with the
+// namespace, the file storage's PVC, and patches for what changes with the
 // place. Build makes it and proves, by building it with kustomize itself, that
 // what comes out are exactly the objects that were meant. BuildFiles does that
 // last step alone, for a tree whose Secrets have been encrypted meanwhile, and

@@ -15,7 +15,7 @@ func TestStorageOf(t *testing.T) {
 	many := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 	cases := map[string]struct {
 		reason, apiManager string
-		claim              *FormerClaim
+		claim              *FormerPVC
 		bytes              int64
 		asked              string
 		class              *string
@@ -24,20 +24,20 @@ func TestStorageOf(t *testing.T) {
 	}{
 		"nothing known":  {"as the operator would", `{}`, nil, 1000, "", nil, "100Mi", many},
 		"by APIManager":  {"what it asks for", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs, resources: {requests: 5Gi}}}}}}`, nil, gib, "", new("nfs"), "5Gi", many},
-		"recorded":       {"it was made by hand, and grown since", `{spec: {system: {fileStorage: {persistentVolumeClaim: {resources: {requests: 5Gi}}}}}}`, &FormerClaim{StorageClass: new("efs"), Size: "8Gi", AccessModes: []string{"ReadWriteOnce"}}, gib, "", new("efs"), "8Gi", []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
-		"default class":  {"it was bound by hand to a volume that is not there again", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs}}}}}`, &FormerClaim{Size: "8Gi"}, gib, "", nil, "8Gi", many},
-		"asked":          {"another class, for another cluster", `{}`, &FormerClaim{StorageClass: new("efs"), Size: "8Gi"}, 1000, "fast", new("fast"), "8Gi", many},
-		"too small":      {"files take a file system's room too", `{}`, &FormerClaim{Size: "1Gi"}, gib, "", nil, "1280Mi", many},
-		"deprecated S3":  {"the operator ignores it, and makes a volume", `{spec: {system: {fileStorage: {amazonSimpleStorageService: {awsBucket: files}}}}}`, &FormerClaim{Size: "8Gi"}, 1000, "", nil, "8Gi", many},
-		"size malformed": {"a volume holds what anybody wrote", `{}`, &FormerClaim{Size: "much"}, 1000, "", nil, "100Mi", many},
-		"size negative":  {"likewise", `{}`, &FormerClaim{Size: "-1Gi"}, 1000, "", nil, "100Mi", many},
-		"modes unknown":  {"likewise", `{}`, &FormerClaim{AccessModes: []string{"ReadOnlyMany", "Any"}}, 1000, "", nil, "100Mi", many},
+		"recorded":       {"it was made by hand, and grown since", `{spec: {system: {fileStorage: {persistentVolumeClaim: {resources: {requests: 5Gi}}}}}}`, &FormerPVC{StorageClass: new("efs"), Size: "8Gi", AccessModes: []string{"ReadWriteOnce"}}, gib, "", new("efs"), "8Gi", []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
+		"default class":  {"it was bound by hand to a volume that is not there again", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs}}}}}`, &FormerPVC{Size: "8Gi"}, gib, "", nil, "8Gi", many},
+		"asked":          {"another class, for another cluster", `{}`, &FormerPVC{StorageClass: new("efs"), Size: "8Gi"}, 1000, "fast", new("fast"), "8Gi", many},
+		"too small":      {"files take a file system's room too", `{}`, &FormerPVC{Size: "1Gi"}, gib, "", nil, "1280Mi", many},
+		"deprecated S3":  {"the operator ignores it, and makes a volume", `{spec: {system: {fileStorage: {amazonSimpleStorageService: {awsBucket: files}}}}}`, &FormerPVC{Size: "8Gi"}, 1000, "", nil, "8Gi", many},
+		"size malformed": {"a volume holds what anybody wrote", `{}`, &FormerPVC{Size: "much"}, 1000, "", nil, "100Mi", many},
+		"size negative":  {"likewise", `{}`, &FormerPVC{Size: "-1Gi"}, 1000, "", nil, "100Mi", many},
+		"modes unknown":  {"likewise", `{}`, &FormerPVC{AccessModes: []string{"ReadOnlyMany", "Any"}}, 1000, "", nil, "100Mi", many},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var apiManager map[string]any
 			require.NoError(t, yaml.Unmarshal([]byte(c.apiManager), &apiManager))
-			got := storageOf(apiManager, FormerStorage{Claim: c.claim, Bytes: c.bytes}, c.asked)
+			got := storageOf(apiManager, FormerStorage{PVC: c.claim, Bytes: c.bytes}, c.asked)
 			require.NotNil(t, got, c.reason)
 			assert.Equal(t, c.class, got.StorageClass, c.reason)
 			assert.Zero(t, got.Size.Cmp(resource.MustParse(c.size)), "%s: %s", c.reason, got.Size.String())

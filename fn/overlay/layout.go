@@ -19,7 +19,7 @@ import (
 const (
 	kustomizationFile = "kustomization.yaml"
 	apiManagerFile    = "apimanager.yaml"
-	claimFile         = "persistentvolumeclaim.yaml"
+	pvcFile           = "persistentvolumeclaim.yaml"
 )
 
 // kustomization is what a tree uses of kustomize's own file.
@@ -76,12 +76,12 @@ func (l layout) files() ([]File, error) {
 		base.Resources = append(base.Resources, fileName(key))
 	}
 	if l.in.FileStorage != nil {
-		file, err := manifestFile(path.Join(Dir(l.in.Name), claimFile), l.claim())
+		file, err := manifestFile(path.Join(Dir(l.in.Name), pvcFile), l.pvc())
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file)
-		overlay.Resources = append(overlay.Resources, claimFile)
+		overlay.Resources = append(overlay.Resources, pvcFile)
 	}
 	slices.Sort(base.Resources)
 	for dir, content := range map[string]kustomization{BaseDir(l.in.Name): base, Dir(l.in.Name): overlay} {
@@ -99,7 +99,7 @@ func (l layout) files() ([]File, error) {
 func (l layout) expected() map[Key]map[string]any {
 	objects := slices.Clone(l.target)
 	if l.in.FileStorage != nil {
-		objects = append(objects, l.claim())
+		objects = append(objects, l.pvc())
 	}
 	out := make(map[Key]map[string]any, len(objects))
 	for _, object := range objects {
@@ -113,8 +113,8 @@ func (l layout) expected() map[Key]map[string]any {
 	return out
 }
 
-// claim returns the PersistentVolumeClaim of the file storage.
-func (l layout) claim() map[string]any {
+// pvc returns the PersistentVolumeClaim of the file storage.
+func (l layout) pvc() map[string]any {
 	storage := l.in.FileStorage
 	modes := make([]any, len(storage.AccessModes))
 	for i, mode := range storage.AccessModes {
@@ -127,7 +127,7 @@ func (l layout) claim() map[string]any {
 	if storage.StorageClass != nil {
 		spec["storageClassName"] = *storage.StorageClass
 	}
-	key := Key{claimKind, threescale.FileStorageClaimName}
+	key := Key{threescale.KindPVC, threescale.FileStorageClaimName}
 	return map[string]any{
 		"apiVersion": "v1",
 		"kind":       key.Kind,
@@ -135,8 +135,6 @@ func (l layout) claim() map[string]any {
 		"spec":       spec,
 	}
 }
-
-const claimKind = "PersistentVolumeClaim"
 
 // silenceMail empties the values of the Secret of the mail account, as the
 // operator has them for an installation without one. Porta then loses its mail

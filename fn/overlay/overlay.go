@@ -42,9 +42,9 @@ type Input struct {
 	OmitDatabaseSecrets bool
 	// Quiet commits the Secret of the mail account with empty values.
 	Quiet bool
-	// FileStorage is the claim of the file storage that is there; nil has one made as Former says.
+	// FileStorage is the PVC of the file storage that is there; nil has one made as Former says.
 	FileStorage *FileStorage
-	// Former is the file storage that the backup was made of; without it, and without FileStorage, the tree holds no claim.
+	// Former is the file storage that the backup was made of; without it, and without FileStorage, the tree holds no PVC.
 	Former *FormerStorage
 }
 

@@ -54,7 +54,7 @@ func isOurs(folder, name string) bool {
 		return false
 	}
 	if folder == overlaysFolder {
-		return name == claimFile
+		return name == pvcFile
 	}
 	stem, isYAML := strings.CutSuffix(name, ".yaml")
 	isObject := strings.HasPrefix(stem, "secret-") || strings.HasPrefix(stem, "configmap-")

@@ -13,35 +13,35 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// fileStorageClaim is the path of what the operator would make the claim of the
-// file storage from, and searchClaim of what it makes that of the search index
+// fileStoragePVC is the path of what the operator would make the PVC of the
+// file storage from, and searchPVC of what it makes that of the search index
 // from (apimanager_types.go:576-636).
-func fileStorageClaim() []string {
+func fileStoragePVC() []string {
 	return []string{"spec", "system", "fileStorage", "persistentVolumeClaim"}
 }
 
-func searchClaim() []string {
+func searchPVC() []string {
 	return []string{"spec", "system", "searchdSpec", "persistentVolumeClaim"}
 }
 
-// setStorageClass notes another class in the APIManager: for the claim of the
+// setStorageClass notes another class in the APIManager: for the PVC of the
 // file storage, from which the operator would make it if it were not there, and
 // for that of the search index, if the APIManager names a class for it. One that
 // names none takes the default class of whatever cluster it is on. An APIManager
-// whose files are in S3 has no claim of the file storage.
+// whose files are in S3 has no PVC of the file storage.
 func setStorageClass(objects []map[string]any, class string) error {
 	if class == "" {
 		return nil
 	}
 	object := apiManagerOf(objects)
-	if _, named, err := unstructured.NestedString(object, append(searchClaim(), "storageClassName")...); named && err == nil {
+	if _, named, err := unstructured.NestedString(object, append(searchPVC(), "storageClassName")...); named && err == nil {
 		// It is there, so that what is above it are objects.
-		_ = unstructured.SetNestedField(object, class, append(searchClaim(), "storageClassName")...)
+		_ = unstructured.SetNestedField(object, class, append(searchPVC(), "storageClassName")...)
 	}
 	if threescale.UsesS3(object) {
 		return nil
 	}
-	if err := unstructured.SetNestedField(object, class, append(fileStorageClaim(), "storageClassName")...); err != nil {
+	if err := unstructured.SetNestedField(object, class, append(fileStoragePVC(), "storageClassName")...); err != nil {
 		key := keyOf(object)
 		return &UnexpectedObjectError{key.Kind, key.Name, "has a spec.system.fileStorage that is not an object"}
 	}
@@ -49,25 +49,25 @@ func setStorageClass(objects []map[string]any, class string) error {
 }
 
 // dropVolumeNames takes the names of PersistentVolumes out of the APIManager, and
-// returns which were there. A claim that names a volume waits for it for ever,
+// returns which were there. A PVC that names a volume waits for it for ever,
 // and the volumes of the backup's cluster are not on another one, or are bound.
 //
 // The search index is made anew, on any volume. The file storage's volume is
-// dropped only where the tree holds its claim, which binds to whatever the
-// restored files were written to: without it the operator makes the claim from
+// dropped only where the tree holds its PVC, which binds to whatever the
+// restored files were written to: without it the operator makes the PVC from
 // the APIManager, and that name may be the only thing that leads to the files.
 //
 // This changes the base. A patch in the overlay can add and replace, but the
 // patches of a tree take no field away.
 func dropVolumeNames(objects []map[string]any, withFileStorage bool) []threescale.Place {
 	object := apiManagerOf(objects)
-	claims := [][]string{searchClaim()}
+	pvcs := [][]string{searchPVC()}
 	if withFileStorage {
-		claims = [][]string{fileStorageClaim(), searchClaim()}
+		pvcs = [][]string{fileStoragePVC(), searchPVC()}
 	}
 	var dropped []threescale.Place
-	for _, claim := range claims {
-		field := slices.Concat(claim, []string{"volumeName"})
+	for _, pvc := range pvcs {
+		field := slices.Concat(pvc, []string{"volumeName"})
 		if _, found, err := unstructured.NestedFieldNoCopy(object, field...); !found || err != nil {
 			continue
 		}
@@ -80,7 +80,7 @@ func dropVolumeNames(objects []map[string]any, withFileStorage bool) []threescal
 
 // FileStorage describes the PersistentVolumeClaim system-storage.
 type FileStorage struct {
-	// StorageClass of the claim, which Input.StorageClass does not change: nil is
+	// StorageClass of the PVC, which Input.StorageClass does not change: nil is
 	// the cluster's default, and the empty one is no class at all.
 	StorageClass *string
 	Size         resource.Quantity
@@ -90,14 +90,14 @@ type FileStorage struct {
 // FormerStorage is the file storage that a run was made of. It comes from a volume that anybody may have written: what makes no sense
 // counts as not recorded.
 type FormerStorage struct {
-	// Claim that the run recorded; nil if it recorded none.
-	Claim *FormerClaim
+	// PVC that the run recorded; nil if it recorded none.
+	PVC *FormerPVC
 	// Bytes of the files.
 	Bytes int64
 }
 
-// FormerClaim is a PersistentVolumeClaim as a run recorded it.
-type FormerClaim struct {
+// FormerPVC is a PersistentVolumeClaim as a run recorded it.
+type FormerPVC struct {
 	StorageClass *string
 	Size         string // a quantity
 	AccessModes  []string
@@ -107,18 +107,18 @@ type FormerClaim struct {
 // (facts/3scale.md section 2).
 const defaultStorageSize = "100Mi"
 
-// storageOf is the claim of the file storage that is made anew: as it was when
+// storageOf is the PVC of the file storage that is made anew: as it was when
 // the run was made, if the run recorded it, else as the operator would make it
 // for the APIManager; of another class where one is given; in any case large
-// enough for what is restored. It is nil where the files are not in a claim.
+// enough for what is restored. It is nil where the files are not in a PVC.
 func storageOf(apiManager map[string]any, former FormerStorage, class string) *FileStorage {
 	if threescale.UsesS3(apiManager) {
 		return nil
 	}
 	s := &FileStorage{Size: resource.MustParse(defaultStorageSize), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}}
 	s.follow(apiManager)
-	if former.Claim != nil {
-		s.record(former.Claim)
+	if former.PVC != nil {
+		s.record(former.PVC)
 	}
 	if class != "" {
 		s.StorageClass = &class
@@ -132,25 +132,25 @@ func storageOf(apiManager map[string]any, former FormerStorage, class string) *F
 
 // follow takes over what the APIManager asks for.
 func (s *FileStorage) follow(apiManager map[string]any) {
-	value, _, _ := unstructured.NestedFieldNoCopy(apiManager, fileStorageClaim()...)
-	claim, _ := value.(map[string]any)
-	if class, ok := claim["storageClassName"].(string); ok {
+	value, _, _ := unstructured.NestedFieldNoCopy(apiManager, fileStoragePVC()...)
+	pvc, _ := value.(map[string]any)
+	if class, ok := pvc["storageClassName"].(string); ok {
 		s.StorageClass = &class
 	}
-	asked, _, _ := unstructured.NestedString(claim, "resources", "requests")
+	asked, _, _ := unstructured.NestedString(pvc, "resources", "requests")
 	if size, err := resource.ParseQuantity(asked); err == nil {
 		s.Size = size
 	}
 }
 
 // record takes over what a run recorded.
-func (s *FileStorage) record(claim *FormerClaim) {
-	s.StorageClass = claim.StorageClass
-	if size, err := resource.ParseQuantity(claim.Size); err == nil && size.Sign() > 0 {
+func (s *FileStorage) record(pvc *FormerPVC) {
+	s.StorageClass = pvc.StorageClass
+	if size, err := resource.ParseQuantity(pvc.Size); err == nil && size.Sign() > 0 {
 		s.Size = size
 	}
 	var modes []corev1.PersistentVolumeAccessMode
-	for _, mode := range claim.AccessModes {
+	for _, mode := range pvc.AccessModes {
 		switch mode := corev1.PersistentVolumeAccessMode(mode); mode {
 		case corev1.ReadWriteOnce, corev1.ReadWriteMany, corev1.ReadWriteOncePod:
 			modes = append(modes, mode)

@@ -166,7 +166,7 @@ func TestSource(t *testing.T) {
 	volume := func(edits ...func(*corev1.PersistentVolume)) func(*State) {
 		return func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
-			o.SourceClaim = nil
+			o.SourcePVC = nil
 			o.SourceVolume = &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-1"}}
 			for _, edit := range edits {
 				edit(o.SourceVolume)
@@ -185,9 +185,9 @@ func TestSource(t *testing.T) {
 		terminal bool
 		says     string
 	}{
-		"NoClaim":   {"It may be made later", func(o *State) { o.SourceClaim = nil }, "SourceNotFound", false, `"nightly-backup"`},
-		"Lost":      {"Its volume is gone", func(o *State) { o.SourceClaim.Status.Phase = corev1.ClaimLost }, "SourceUnusable", true, "lost"},
-		"GoingAway": {"", func(o *State) { o.SourceClaim.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "deleted"},
+		"NoClaim":   {"It may be made later", func(o *State) { o.SourcePVC = nil }, "SourceNotFound", false, `"nightly-backup"`},
+		"Lost":      {"Its volume is gone", func(o *State) { o.SourcePVC.Status.Phase = corev1.ClaimLost }, "SourceUnusable", true, "lost"},
+		"GoingAway": {"", func(o *State) { o.SourcePVC.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "deleted"},
 		"Itself": {"The target is no source", func(o *State) {
 			o.Restore.Spec.RestoreSource.PersistentVolumeClaim.ClaimSource.ClaimName = "system-storage"
 		}, "SourceUnusable", true, "file storage itself"},
@@ -199,7 +199,7 @@ func TestSource(t *testing.T) {
 		"Reserved":  {"It is kept for us", volume(bound(namespace, "dr-source")), "", false, ""},
 		"ClaimForOther": {"The name is taken", func(o *State) {
 			volume()(o)
-			o.SourceClaim = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "dr-source"}}
+			o.SourcePVC = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "dr-source"}}
 		}, "SourceUnusable", true, "rename"},
 		"NoBackup": {"", func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
@@ -213,7 +213,7 @@ func TestSource(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := told(observed(tc.edit))
 			if tc.want == "" {
-				assert.Equal(t, MakeSourceClaim, d.Action, tc.reason)
+				assert.Equal(t, MakeSourcePVC, d.Action, tc.reason)
 				return
 			}
 			assert.Equal(t, "Source", d.Step)
@@ -221,7 +221,7 @@ func TestSource(t *testing.T) {
 			assert.Contains(t, d.Problem.Message, tc.says, tc.reason)
 		})
 	}
-	assert.Equal(t, "data", SourceClaimName(&v1alpha1.ThreeScaleRestore{Spec: v1alpha1.ThreeScaleRestoreSpec{RestoreSource: v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{}}}},
+	assert.Equal(t, "data", SourcePVCName(&v1alpha1.ThreeScaleRestore{Spec: v1alpha1.ThreeScaleRestoreSpec{RestoreSource: v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{}}}},
 		Object{"status": map[string]any{"backupPersistentVolumeClaimName": "data"}}))
 }
 
@@ -301,12 +301,12 @@ func TestNothingOfOthersIsTold(t *testing.T) {
 		"OtherNamespace": {elsewhere, func(o *State) { o.Kustomization.Spec.TargetNamespace = canary }},
 		"Volume": {func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
-			o.SourceClaim = nil
+			o.SourcePVC = nil
 			o.SourceVolume = &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: canary, Name: canary, UID: canary}}}
 		}},
 		"VolumeReleased": {func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{PersistentVolume: &v1alpha1.RestoreVolume{VolumeName: "pv-1"}}
-			o.SourceClaim = nil
+			o.SourcePVC = nil
 			o.SourceVolume = &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: canary, Name: canary, UID: canary}}, Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeReleased}}
 		}},
 	} {

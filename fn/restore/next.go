@@ -19,8 +19,8 @@ type Action string
 
 // The actions.
 const (
-	// MakeSourceClaim makes the PersistentVolumeClaim that binds to the named PersistentVolume.
-	MakeSourceClaim Action = "MakeSourceClaim"
+	// MakeSourcePVC makes the PersistentVolumeClaim that binds to the named PersistentVolume.
+	MakeSourcePVC Action = "MakeSourcePVC"
 	// AskRights asks the API server which rights for the last steps are missing.
 	AskRights Action = "AskRights"
 	// ReadBranch reads the branch in Git.

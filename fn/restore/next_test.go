@@ -80,9 +80,9 @@ func TestSourceGoesAfterwards(t *testing.T) {
 		"Planned":    {"The plan is what was asked for", stages(dry, inspected, planned, cleaned), "DryRun", ""},
 	}
 	gone := map[string]func(*State){
-		"Claim": func(o *State) { o.SourceClaim = nil },
+		"Claim": func(o *State) { o.SourcePVC = nil },
 		"Backup": func(o *State) {
-			o.SourceClaim = nil
+			o.SourcePVC = nil
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
 		},
 	}
@@ -119,7 +119,7 @@ func TestSourceIsLookedAtAgain(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := observed(tc.reached...)
-			o.SourceClaim = nil
+			o.SourcePVC = nil
 			d := told(o)
 			requireProblem(t, d, v1alpha1.ReasonSourceNotFound, false)
 			assert.Equal(t, "Source", d.Step, tc.reason)

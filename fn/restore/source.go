@@ -15,9 +15,9 @@ import (
 // sourceSuffix ends the name of the PersistentVolumeClaim that is made for a PersistentVolume.
 const sourceSuffix = "-source"
 
-// SourceClaimName is the name of the backup's PersistentVolumeClaim: the one that the spec names, the
+// SourcePVCName is the name of the backup's PersistentVolumeClaim: the one that the spec names, the
 // ThreeScaleBackup's, or the one made for a PersistentVolume; "" as long as it is not known.
-func SourceClaimName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
+func SourcePVCName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
 	source := r.Spec.RestoreSource
 	switch {
 	case source.PersistentVolumeClaim != nil:
@@ -58,11 +58,11 @@ func manifestIn(backup Object, run string) string {
 // SourceReadOnly reports whether the backup's PersistentVolumeClaim is mounted read-only: because it
 // allows nothing else, or because the spec says so. The kubelet then changes nothing on the volume
 // either.
-func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, claim *corev1.PersistentVolumeClaim) bool {
+func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, pvc *corev1.PersistentVolumeClaim) bool {
 	if source := r.Spec.RestoreSource.PersistentVolumeClaim; source != nil && source.ClaimSource.ReadOnly {
 		return true
 	}
-	return claim != nil && !slices.ContainsFunc(claim.Spec.AccessModes, func(mode corev1.PersistentVolumeAccessMode) bool {
+	return pvc != nil && !slices.ContainsFunc(pvc.Spec.AccessModes, func(mode corev1.PersistentVolumeAccessMode) bool {
 		return mode != corev1.ReadOnlyMany
 	})
 }
@@ -76,15 +76,15 @@ func source(o *State) Decision {
 	if p := checkSource(o); p != nil {
 		return Stop{Problem: p}
 	}
-	if o.SourceClaim == nil {
-		return Act{MakeSourceClaim}
+	if o.SourcePVC == nil {
+		return Act{MakeSourcePVC}
 	}
 	return nil
 }
 
 func checkSource(o *State) *Problem {
 	spec := o.Restore.Spec.RestoreSource
-	name := SourceClaimName(o.Restore, o.Backup)
+	name := SourcePVCName(o.Restore, o.Backup)
 	switch {
 	case spec.BackupRef != nil && o.Backup == nil:
 		return Failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q does not exist in namespace %q; correct spec.restoreSource.backupRef, or name the PersistentVolumeClaim in spec.restoreSource.persistentVolumeClaim", spec.BackupRef.Name, o.Restore.Namespace)
@@ -94,18 +94,18 @@ func checkSource(o *State) *Problem {
 		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is the System file storage itself; name that of the backup", name)
 	case spec.PersistentVolume != nil:
 		return checkSourceVolume(o)
-	case o.SourceClaim == nil:
+	case o.SourcePVC == nil:
 		return Failing(v1alpha1.ReasonSourceNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; to restore from a volume that outlived its namespace, name it in spec.restoreSource.persistentVolume", name, o.Restore.Namespace)
 	}
-	return checkSourceClaim(o.SourceClaim)
+	return checkSourcePVC(o.SourcePVC)
 }
 
-func checkSourceClaim(claim *corev1.PersistentVolumeClaim) *Problem {
+func checkSourcePVC(pvc *corev1.PersistentVolumeClaim) *Problem {
 	switch {
-	case claim.DeletionTimestamp != nil:
-		return Failing(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is being deleted; to keep the backup, set persistentVolumeReclaimPolicy of its PersistentVolume %q to Retain now, and name that volume in spec.restoreSource.persistentVolume", claim.Name, claim.Spec.VolumeName)
-	case claim.Status.Phase == corev1.ClaimLost:
-		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; create a PersistentVolume for the same disk, as \"Recover a lost cluster\" in examples/restore/README.md shows, and name it in spec.restoreSource.persistentVolume", claim.Name, claim.Spec.VolumeName)
+	case pvc.DeletionTimestamp != nil:
+		return Failing(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is being deleted; to keep the backup, set persistentVolumeReclaimPolicy of its PersistentVolume %q to Retain now, and name that volume in spec.restoreSource.persistentVolume", pvc.Name, pvc.Spec.VolumeName)
+	case pvc.Status.Phase == corev1.ClaimLost:
+		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; create a PersistentVolume for the same disk, as \"Recover a lost cluster\" in examples/restore/README.md shows, and name it in spec.restoreSource.persistentVolume", pvc.Name, pvc.Spec.VolumeName)
 	}
 	return nil
 }
@@ -118,14 +118,14 @@ func checkSourceVolume(o *State) *Problem {
 	if volume == nil {
 		return Failing(v1alpha1.ReasonSourceNotFound, "PersistentVolume %q does not exist; correct spec.restoreSource.persistentVolume.volumeName", name)
 	}
-	if o.SourceClaim != nil {
-		if o.SourceClaim.Spec.VolumeName != name {
-			return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q exists and is not for PersistentVolume %q; rename this restore, or delete the PersistentVolumeClaim if nobody needs its volume", o.SourceClaim.Name, name)
+	if o.SourcePVC != nil {
+		if o.SourcePVC.Spec.VolumeName != name {
+			return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q exists and is not for PersistentVolume %q; rename this restore, or delete the PersistentVolumeClaim if nobody needs its volume", o.SourcePVC.Name, name)
 		}
-		return checkSourceClaim(o.SourceClaim)
+		return checkSourcePVC(o.SourcePVC)
 	}
 	ref := volume.Spec.ClaimRef
-	mine := ref != nil && ref.Namespace == o.Restore.Namespace && ref.Name == SourceClaimName(o.Restore, nil) && ref.UID == ""
+	mine := ref != nil && ref.Namespace == o.Restore.Namespace && ref.Name == SourcePVCName(o.Restore, nil) && ref.UID == ""
 	switch {
 	case volume.Status.Phase == corev1.VolumeReleased:
 		return Failing(v1alpha1.ReasonSourceUnusable, "PersistentVolume %q was released by its former PersistentVolumeClaim; give it to this restore: kubectl patch pv %s --type json -p '%s'", name, name, reserve(o.Restore))
@@ -140,5 +140,5 @@ func checkSourceVolume(o *State) *Problem {
 // reserve is the patch that reserves a Released PersistentVolume for the restore's own
 // PersistentVolumeClaim.
 func reserve(r *v1alpha1.ThreeScaleRestore) string {
-	return fmt.Sprintf(`[{"op":"replace","path":"/spec/claimRef","value":{"namespace":%q,"name":%q}}]`, r.Namespace, SourceClaimName(r, nil))
+	return fmt.Sprintf(`[{"op":"replace","path":"/spec/claimRef","value":{"namespace":%q,"name":%q}}]`, r.Namespace, SourcePVCName(r, nil))
 }

@@ -31,8 +31,8 @@ type Facts struct {
 	Backup Object
 	// SourceVolume is the volume that spec.restoreSource.persistentVolume names.
 	SourceVolume *corev1.PersistentVolume
-	// SourceClaim is the PersistentVolumeClaim called SourceClaimName.
-	SourceClaim *corev1.PersistentVolumeClaim
+	// SourcePVC is the PersistentVolumeClaim called SourcePVCName.
+	SourcePVC *corev1.PersistentVolumeClaim
 	// FileStorage is the PersistentVolumeClaim of the System file storage.
 	FileStorage *corev1.PersistentVolumeClaim
 	// FileStorageDoomed means that the garbage collector is about to delete it, since the APIManager

@@ -72,23 +72,23 @@ func fileStorage(o *State) Decision {
 	if p := checkDoomed(o); p != nil {
 		return Stop{Problem: p, Retry: doomedRetry}
 	}
-	claim := o.FileStorage
-	if i := o.Inspection; claim == nil && !fills(o) && i != nil && i.FileStorage.Stored && i.Existing.Present {
-		return Act{DropInspect} // the claim is gone since the backup was read
+	pvc := o.FileStorage
+	if i := o.Inspection; pvc == nil && !fills(o) && i != nil && i.FileStorage.Stored && i.Existing.Present {
+		return Act{DropInspect} // the PVC is gone since the backup was read
 	}
 	if !fills(o) {
 		return nil
 	}
-	if claim == nil {
+	if pvc == nil {
 		return Act{MakeFileStorage}
 	}
 	switch {
-	case claim.DeletionTimestamp != nil:
-		return Stop{Problem: Failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q is being deleted; the restore creates another one once it is gone", claim.Name)}
-	case claim.Status.Phase == corev1.ClaimLost:
-		return Stop{Problem: Stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; create that again for the same disk, or, if nobody needs the files on it, delete the PersistentVolumeClaim", claim.Name, claim.Spec.VolumeName)}
+	case pvc.DeletionTimestamp != nil:
+		return Stop{Problem: Failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q is being deleted; the restore creates another one once it is gone", pvc.Name)}
+	case pvc.Status.Phase == corev1.ClaimLost:
+		return Stop{Problem: Stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; create that again for the same disk, or, if nobody needs the files on it, delete the PersistentVolumeClaim", pvc.Name, pvc.Spec.VolumeName)}
 	}
-	if p := checkCapacity(claim, o.Restore.Status.Plan.FileStorage.Bytes); p != nil {
+	if p := checkCapacity(pvc, o.Restore.Status.Plan.FileStorage.Bytes); p != nil {
 		return Stop{Problem: p}
 	}
 	return nil
@@ -131,12 +131,12 @@ func keptFiles(o *State) Decision {
 
 // checkCapacity returns a problem if the files cannot fit at all. How much space is free is found out
 // by the pod.
-func checkCapacity(claim *corev1.PersistentVolumeClaim, bytes int64) *Problem {
-	capacity, known := claim.Status.Capacity[corev1.ResourceStorage]
+func checkCapacity(pvc *corev1.PersistentVolumeClaim, bytes int64) *Problem {
+	capacity, known := pvc.Status.Capacity[corev1.ResourceStorage]
 	if !known || capacity.CmpInt64(bytes) >= 0 {
 		return nil
 	}
-	return Stalled(v1alpha1.ReasonVolumeTooSmall, "PersistentVolumeClaim %q has %s, and the files of the run take %s bytes; expand it (spec.resources.requests.storage)", claim.Name, &capacity, resource.NewQuantity(bytes, resource.BinarySI))
+	return Stalled(v1alpha1.ReasonVolumeTooSmall, "PersistentVolumeClaim %q has %s, and the files of the run take %s bytes; expand it (spec.resources.requests.storage)", pvc.Name, &capacity, resource.NewQuantity(bytes, resource.BinarySI))
 }
 
 // child returns an object within an object; nil without it.

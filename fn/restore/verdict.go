@@ -53,7 +53,7 @@ func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
 	switch text(want, "kind") {
 	case threescale.APIManagerKind:
 		return v1alpha1.VerdictConflict, "it exists and differs; restore into another namespace" + deleting(o, have)
-	case "PersistentVolumeClaim":
+	case threescale.KindPVC:
 		return v1alpha1.VerdictUnchanged, "" // it is immutable; what it holds is planned by itself
 	}
 	if immutable, _ := have["immutable"].(bool); immutable {
@@ -130,9 +130,9 @@ type comparison struct {
 // image tag "2.10" is not "2.1".
 func sameAt(kind, field string) comparison {
 	switch {
-	case kind == "Secret" && field == "data":
+	case kind == threescale.KindSecret && field == "data":
 		return everywhere(sameBytes)
-	case kind == "Secret", kind == "ConfigMap":
+	case kind == threescale.KindSecret, kind == threescale.KindConfigMap:
 		return everywhere(sameValue)
 	}
 	return comparison{sameValue, outsideResources}

@@ -44,10 +44,10 @@ func observed(edits ...func(*State)) *State {
 		},
 	}
 	o := &State{Facts: Facts{
-		Account:     "the controller",
-		Restore:     r,
-		Now:         noon,
-		SourceClaim: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: namespace}},
+		Account:   "the controller",
+		Restore:   r,
+		Now:       noon,
+		SourcePVC: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: namespace}},
 		Repository: &sourcev1.GitRepository{
 			ObjectMeta: metav1.ObjectMeta{Name: "apps", Namespace: namespace},
 			Spec:       sourcev1.GitRepositorySpec{URL: "https://git.example.com/r.git", Reference: &sourcev1.GitRepositoryRef{Branch: "main"}},

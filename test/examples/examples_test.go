@@ -194,11 +194,11 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 		assert.Equal(t, "main", restore.BranchOf(e.restore, e.repository))
 		assert.NotNil(t, e.repository.Spec.SecretRef)
 		observed := &restore.State{Facts: restore.Facts{Restore: e.restore, Repository: e.repository, Kustomization: e.kustomization}}
-		observed.SourceClaim = &corev1.PersistentVolumeClaim{}
+		observed.SourcePVC = &corev1.PersistentVolumeClaim{}
 		observed.Backup = restore.Object{"status": map[string]any{"backupPersistentVolumeClaimName": "nightly-backup"}}
 		if source := e.restore.Spec.RestoreSource.PersistentVolume; source != nil {
 			observed.SourceVolume = &corev1.PersistentVolume{}
-			observed.SourceClaim.Spec.VolumeName = source.VolumeName
+			observed.SourcePVC.Spec.VolumeName = source.VolumeName
 		}
 		observed.RightsAsked = true
 		assert.Equal(t, restore.Act{Action: restore.ReadBranch}, restore.Next(observed), "the source and the repository can be used")

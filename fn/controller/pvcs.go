@@ -15,14 +15,12 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-const claimKind = "PersistentVolumeClaim"
-
-// makeSourceClaim makes a PersistentVolumeClaim that binds to the named PersistentVolume. It outlives
+// makeSourcePVC makes a PersistentVolumeClaim that binds to the named PersistentVolume. It outlives
 // the restore: deleting it may delete the volume.
-func (w *work) makeSourceClaim(ctx context.Context) error {
+func (w *work) makeSourcePVC(ctx context.Context) error {
 	volume := w.state.SourceVolume
-	return w.createClaim(ctx, metav1.ObjectMeta{
-		Name:   restore.SourceClaimName(w.restore, nil),
+	return w.createPVC(ctx, metav1.ObjectMeta{
+		Name:   restore.SourcePVCName(w.restore, nil),
 		Labels: map[string]string{v1alpha1.LabelRestore: specs.LabelValue(w.restore.Name)},
 	}, corev1.PersistentVolumeClaimSpec{
 		AccessModes:      volume.Spec.AccessModes,
@@ -35,7 +33,7 @@ func (w *work) makeSourceClaim(ctx context.Context) error {
 	})
 }
 
-func (w *work) createClaim(ctx context.Context, meta metav1.ObjectMeta, spec corev1.PersistentVolumeClaimSpec) error {
+func (w *work) createPVC(ctx context.Context, meta metav1.ObjectMeta, spec corev1.PersistentVolumeClaimSpec) error {
 	meta.Namespace = w.restore.Namespace
 	if err := w.tenant.Create(ctx, &corev1.PersistentVolumeClaim{ObjectMeta: meta, Spec: spec}); err != nil {
 		return fmt.Errorf("cannot create PersistentVolumeClaim %q: %w", meta.Name, err)
@@ -49,7 +47,7 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 	if err := w.build(ctx); err != nil {
 		return err
 	}
-	key := overlay.Key{Kind: claimKind, Name: threescale.FileStorageClaimName}
+	key := overlay.Key{Kind: threescale.KindPVC, Name: threescale.FileStorageClaimName}
 	object, ok := w.tree.Objects[key]
 	if !ok {
 		return restore.Stalled(v1alpha1.ReasonUnexpectedObject, "Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name)
@@ -59,7 +57,7 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 		return fmt.Errorf("cannot make PersistentVolumeClaim %q: %w", key.Name, err)
 	}
 	// What a restore asks for, whatever else a child process says: no volume, no owner.
-	return w.createClaim(ctx, metav1.ObjectMeta{Name: key.Name, Annotations: said.Annotations}, corev1.PersistentVolumeClaimSpec{
+	return w.createPVC(ctx, metav1.ObjectMeta{Name: key.Name, Annotations: said.Annotations}, corev1.PersistentVolumeClaimSpec{
 		AccessModes:      said.Spec.AccessModes,
 		StorageClassName: said.Spec.StorageClassName,
 		Resources:        said.Spec.Resources,
