@@ -144,9 +144,8 @@ func (w *work) observePods(ctx context.Context) error {
 // observePod reads a Job into pod, and returns its report.
 func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore.Pod) (map[string]string, error) {
 	step := w.step(action)
-	found := &batchv1.Job{}
-	ok, err := get(ctx, w.tenant, step.Namespace, step.Name(), found)
-	if !ok {
+	found, err := find[batchv1.Job](ctx, w.tenant, step.Namespace, step.Name())
+	if found == nil {
 		return nil, err
 	}
 	report := &corev1.ConfigMap{}

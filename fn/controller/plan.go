@@ -141,13 +141,12 @@ func (w *work) handover(ctx context.Context) ([]map[string][]byte, error) {
 	}
 	parts := make([]map[string][]byte, handoverParts)
 	for part := range parts {
-		secret := &corev1.Secret{}
 		name := specs.HandoverName(step, part)
-		ok, err := get(ctx, w.tenant, step.Namespace, name, secret)
+		secret, err := find[corev1.Secret](ctx, w.tenant, step.Namespace, name)
 		switch {
 		case err != nil:
 			return nil, err
-		case !ok:
+		case secret == nil:
 			return nil, again("Hand-over Secret %q is gone", name)
 		case !metav1.IsControlledBy(secret, w.restore):
 			return nil, restore.Stalled(v1alpha1.ReasonObjectConflict, "Secret %q exists and is not of this restore; rename the restore, or delete the Secret if nobody needs it", name)

@@ -149,15 +149,11 @@ func (w *work) list(ctx context.Context, kind schema.GroupVersionKind, most clie
 
 // tenantSecret reads a Secret that the spec names in a field.
 func (w *work) tenantSecret(ctx context.Context, name, reason, field string) (*corev1.Secret, error) {
-	secret := &corev1.Secret{}
-	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, secret)
-	if err != nil {
-		return nil, err
+	secret, err := find[corev1.Secret](ctx, w.tenant, w.restore.Namespace, name)
+	if secret == nil && err == nil {
+		err = restore.Failing(reason, "Secret %q does not exist in namespace %q; create it, or correct %s", name, w.restore.Namespace, field)
 	}
-	if !ok {
-		return nil, restore.Failing(reason, "Secret %q does not exist in namespace %q; create it, or correct %s", name, w.restore.Namespace, field)
-	}
-	return secret, nil
+	return secret, err
 }
 
 // create makes objects that do not exist. One that exists and does not belong to the restore is a
