@@ -84,11 +84,7 @@ func (w *work) place(ctx context.Context) (*commit.Place, error) {
 		}
 	}
 	place.Plain = append(place.Plain, overlay.Key{Kind: threescale.APIManagerKind})
-	value, err := restore.RecordOf(w.restore)
-	if err != nil {
-		return nil, err
-	}
-	place.Trailer = publish.Trailer{Key: restore.TrailerKey, Subject: w.restore.Namespace + "/" + w.restore.Name, Value: value, Note: w.restore.Status.RestoredRun}
+	place.Trailer = publish.Trailer{Key: restore.TrailerKey, Subject: w.restore.Namespace + "/" + w.restore.Name, Value: restore.RecordOf(w.restore), Note: w.restore.Status.RestoredRun}
 	return place, w.reach(ctx, place)
 }
 

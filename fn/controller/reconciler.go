@@ -145,20 +145,16 @@ func (r *Reconciler) forget(ctx context.Context, req ctrl.Request) {
 
 // proceed begins an attempt, if it is due, and takes it as far as possible.
 func (r *Reconciler) proceed(ctx context.Context, obj *v1alpha1.ThreeScaleRestore, patcher *patch.SerialPatcher) (restore.Decision, error) {
-	attempt, err := restore.Attempt(obj)
-	if err != nil {
-		return nil, err
-	}
 	w, err := r.newWork(obj, patcher)
 	if err != nil {
 		return nil, err
 	}
-	if restore.Abandoned(obj, attempt) {
+	if restore.Abandoned(obj) {
 		if err := w.cleanUp(ctx); err != nil { // its names are those of the former attempt
 			return nil, err
 		}
 	}
-	if restore.Begin(obj, attempt, r.Now()) {
+	if restore.Begin(obj, r.Now()) {
 		if err := r.save(ctx, patcher, obj); err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 
 	"github.com/fluxcd/pkg/apis/meta"
 
@@ -32,10 +31,8 @@ type asked struct {
 	Forced string `json:"forced,omitempty"`
 }
 
-// Attempt identifies what r asks for: 64 hex digits.
-func Attempt(r *v1alpha1.ThreeScaleRestore) (string, error) {
-	return digest(r, forced(r))
-}
+// attemptOf identifies what r asks for: 64 hex digits.
+func attemptOf(r *v1alpha1.ThreeScaleRestore) string { return digest(r, forced(r)) }
 
 // forced is the newest request to restore again, "" without one.
 func forced(r *v1alpha1.ThreeScaleRestore) string {
@@ -46,8 +43,8 @@ func forced(r *v1alpha1.ThreeScaleRestore) string {
 }
 
 // digest is the SHA-256 of what r asks for, with a request to restore again.
-func digest(r *v1alpha1.ThreeScaleRestore, forced string) (string, error) {
-	data, err := json.Marshal(asked{
+func digest(r *v1alpha1.ThreeScaleRestore, forced string) string {
+	data, _ := json.Marshal(asked{ // whose fields can all be encoded
 		Source:          r.Spec.RestoreSource,
 		Repository:      r.Spec.SourceRef,
 		Checkout:        r.Spec.Git.Checkout,
@@ -59,11 +56,8 @@ func digest(r *v1alpha1.ThreeScaleRestore, forced string) (string, error) {
 		FileStorage:     r.Spec.FileStorage,
 		Forced:          forced,
 	})
-	if err != nil {
-		return "", fmt.Errorf("cannot encode the spec of restore %q: %w", r.Name, err)
-	}
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(sum[:])
 }
 
 // forceRequest returns the token of a request to restore again. As in Flux, it
@@ -77,13 +71,13 @@ func forceRequest(r *v1alpha1.ThreeScaleRestore) (string, bool) {
 // somebody asked for the restore again, "+" and the first 8 hex digits of the request's digest. A
 // restore that is deleted and applied again without the request thus finds its commit. The run is only
 // the trailer's note, so that the record is found whatever run is the latest by then.
-func RecordOf(r *v1alpha1.ThreeScaleRestore) (string, error) {
-	spec, err := digest(r, "")
-	if err != nil || forced(r) == "" {
-		return spec, err
+func RecordOf(r *v1alpha1.ThreeScaleRestore) string {
+	spec := digest(r, "")
+	if !Forced(r) {
+		return spec
 	}
 	sum := sha256.Sum256([]byte(forced(r)))
-	return spec + "+" + hex.EncodeToString(sum[:4]), nil
+	return spec + "+" + hex.EncodeToString(sum[:4])
 }
 
 // Forced reports whether somebody asked for the restore again.

@@ -30,9 +30,7 @@ func TestAttemptStays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := &v1alpha1.ThreeScaleRestore{}
 			require.NoError(t, yaml.UnmarshalStrict([]byte(c.spec), &r.Spec))
-			got, err := Attempt(r)
-			require.NoError(t, err)
-			assert.Equal(t, c.want, got, c.reason)
+			assert.Equal(t, c.want, attemptOf(r), c.reason)
 		})
 	}
 }
@@ -62,15 +60,12 @@ func TestAttemptChanges(t *testing.T) {
 		}, true},
 		"force, answered": {"a request that was handled counts once its annotation is gone", func(r *v1alpha1.ThreeScaleRestore) { r.Status.LastHandledForceAt = "1" }, true},
 	}
-	before, err := Attempt(&v1alpha1.ThreeScaleRestore{})
-	require.NoError(t, err)
+	before := attemptOf(&v1alpha1.ThreeScaleRestore{})
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := &v1alpha1.ThreeScaleRestore{}
 			c.change(r)
-			after, err := Attempt(r)
-			require.NoError(t, err)
-			assert.Equal(t, c.changed, before != after, c.reason)
+			assert.Equal(t, c.changed, before != attemptOf(r), c.reason)
 		})
 	}
 }
@@ -78,21 +73,15 @@ func TestAttemptChanges(t *testing.T) {
 // TestRecordOf: a restore that is applied again without the request that was
 // made by hand finds the commit of that request.
 func TestRecordOf(t *testing.T) {
-	record := func(r *v1alpha1.ThreeScaleRestore) string {
-		value, err := RecordOf(r)
-		require.NoError(t, err)
-		return value
-	}
 	plain := &v1alpha1.ThreeScaleRestore{}
-	attempt, err := Attempt(plain)
-	require.NoError(t, err)
-	assert.Equal(t, attempt, record(plain))
+	attempt := attemptOf(plain)
+	assert.Equal(t, attempt, RecordOf(plain))
 	first, second := plain.DeepCopy(), plain.DeepCopy()
 	first.Annotations = map[string]string{meta.ForceRequestAnnotation: "1", meta.ReconcileRequestAnnotation: "1"}
 	second.Status.LastHandledForceAt = "2"
-	assert.Regexp(t, "^"+attempt+`\+[0-9a-f]{8}$`, record(first))
-	assert.Regexp(t, "^"+attempt+`\+[0-9a-f]{8}$`, record(second))
-	assert.NotEqual(t, record(first), record(second), "each request is another")
+	assert.Regexp(t, "^"+attempt+`\+[0-9a-f]{8}$`, RecordOf(first))
+	assert.Regexp(t, "^"+attempt+`\+[0-9a-f]{8}$`, RecordOf(second))
+	assert.NotEqual(t, RecordOf(first), RecordOf(second), "each request is another")
 	assert.False(t, Forced(plain))
 	assert.True(t, Forced(first))
 }

@@ -103,9 +103,7 @@ func TestSourceGoesAfterwards(t *testing.T) {
 func TestSourceIsLookedAtAgain(t *testing.T) {
 	another := func(o *State) {
 		o.Restore.Spec.RestoreSource.Run = run
-		attempt, err := Attempt(o.Restore)
-		require.NoError(t, err)
-		require.True(t, Begin(o.Restore, attempt, noon))
+		require.True(t, Begin(o.Restore, noon))
 	}
 	dry := func(o *State) { o.Restore.Spec.DryRun = true }
 	cases := map[string]struct {
@@ -325,9 +323,7 @@ func TestRecordedRunIsGone(t *testing.T) {
 	}
 	o := observed(annotated(meta.ReconcileRequestAnnotation, "1", meta.ForceRequestAnnotation, "1"))
 	o.Restore.Status.FoundCommit = commit
-	attempt, err := Attempt(o.Restore)
-	require.NoError(t, err)
-	require.True(t, Begin(o.Restore, attempt, noon))
+	require.True(t, Begin(o.Restore, noon))
 	assert.Equal(t, "latest", WantedRun(o), "the command has it restore the newest")
 }
 

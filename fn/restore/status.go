@@ -10,13 +10,14 @@ import (
 
 // Abandoned reports whether the previous attempt has not ended. Its Jobs and helpers are removed
 // before another attempt begins.
-func Abandoned(r *v1alpha1.ThreeScaleRestore, attempt string) bool {
-	return r.Status.Attempt != "" && r.Status.Attempt != attempt && !r.Status.Completed
+func Abandoned(r *v1alpha1.ThreeScaleRestore) bool {
+	return r.Status.Attempt != "" && r.Status.Attempt != attemptOf(r) && !r.Status.Completed
 }
 
-// Begin resets the status for a new attempt, and reports whether it did. The history of earlier
-// restores is kept.
-func Begin(r *v1alpha1.ThreeScaleRestore, attempt string, now time.Time) bool {
+// Begin resets the status if something else is asked for than before, and reports whether it did. The
+// history of earlier restores is kept.
+func Begin(r *v1alpha1.ThreeScaleRestore, now time.Time) bool {
+	attempt := attemptOf(r)
 	if r.Status.Attempt == attempt {
 		return false
 	}
