@@ -122,5 +122,4 @@ type Failure struct { //nolint:errname // it is a value of an Answer first, and 
 	Message string
 }
 
-// Error implements error.
 func (f *Failure) Error() string { return f.Message }

@@ -51,7 +51,6 @@ type DiedError struct {
 	Limits Limits
 }
 
-// Error says what happened.
 func (e *DiedError) Error() string {
 	switch e.Cause {
 	case OutOfMemory:

@@ -11,7 +11,6 @@ type UnexpectedObjectError struct {
 	Problem string
 }
 
-// Error names the object and what is wrong with it.
 func (e *UnexpectedObjectError) Error() string {
 	return fmt.Sprintf("%s %s %s: nothing is committed; check who can write to the backup's volume, or restore another run",
 		bounded(e.Kind), bounded(e.Name), e.Problem)
@@ -27,7 +26,6 @@ type UnsupportedTextError struct {
 	Field string
 }
 
-// Error names the field and says what to do.
 func (e *UnsupportedTextError) Error() string {
 	return fmt.Sprintf(`%s %s has a control character in %s that kustomize and Flux would lose: remove it from the live object, and back up again; if that is lost, restore an earlier run, or this one as "Restore by hand" in examples/restore/README.md shows`,
 		bounded(e.Object.Kind), bounded(e.Object.Name), bounded(e.Field))

@@ -21,7 +21,6 @@ type TakenError struct {
 	Namespace string
 }
 
-// Error says whose the folder is and what to do.
 func (e *TakenError) Error() string {
 	if e.Namespace == "" {
 		return fmt.Sprintf("%q was not written by a restore, which would write it anew: move that folder away, rename the restore, or choose another path", e.Path)

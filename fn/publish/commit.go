@@ -46,9 +46,9 @@ var (
 
 // check refuses what could not be found again, or could pass for another's record.
 func (c Commit) check() error {
-	for what, text := range map[string]string{"name": c.AuthorName, "email": c.AuthorEmail} {
-		if text == "" || strings.ContainsAny(text, "<>\n\r\x00") {
-			return fail(InvalidInput, "cannot commit: the author's %s must not be empty and must not contain < or > or line breaks", what)
+	for _, field := range [][2]string{{"name", c.AuthorName}, {"email", c.AuthorEmail}} {
+		if field[1] == "" || strings.ContainsAny(field[1], "<>\n\r\x00") {
+			return fail(InvalidInput, "cannot commit: the author's %s must not be empty and must not contain < or > or line breaks", field[0])
 		}
 	}
 	if strings.TrimSpace(c.Message) == "" || strings.ContainsRune(c.Message, 0) {

@@ -79,6 +79,7 @@ func TestRepositoryAndKustomization(t *testing.T) {
 		"ForeignOwnBranch":       {"It is for review", foreignPush("", &v1alpha1.GitPush{Branch: "threescale-restore/3scale/dr", Options: map[string]string{"merge_request.create": "", "merge_request.target": "main"}}), "", false, ""},
 		"ForeignOption":          {"It would merge without anybody's review", foreignPush("", &v1alpha1.GitPush{Branch: "threescale-restore/3scale/dr", Options: map[string]string{"merge_request.merge_when_pipeline_succeeds": ""}}), "AccessDenied", true, "merge_when_pipeline_succeeds"},
 		"ForeignTarget":          {"It would bring main to another branch", foreignPush("", &v1alpha1.GitPush{Branch: "threescale-restore/3scale/dr", Options: map[string]string{"merge_request.target": "production"}}), "AccessDenied", true, "merge_request.target"},
+		"ForeignOptions":         {"The message names the same one at each look", foreignPush("", &v1alpha1.GitPush{Options: map[string]string{"a": "", "b": "", "c": "", "d": "", "e": ""}}), "AccessDenied", true, `push option "a"`},
 		"ForeignAllowed":         {"Its owner says so", foreign("other=./x, 3scale=./apps"), "", false, ""},
 		"ForeignRoot":            {"For all of it", foreign("3scale=."), "", false, ""},
 		"ForeignBeside":          {"For another folder", foreign("3scale=./apps/3scale-staging"), "AccessDenied", true, ""},

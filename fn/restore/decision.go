@@ -49,7 +49,6 @@ type Problem struct { //nolint:errname // it is a state of the restore first, an
 	Terminal bool
 }
 
-// Error implements error.
 func (p *Problem) Error() string { return p.Reason + ": " + p.Message }
 
 // Stalled returns a terminal Problem.

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"cmp"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -83,8 +84,8 @@ func checkForeignBranches(o *State) *Problem {
 	case push.Branch != "" && push.Branch != followed && !strings.HasPrefix(push.Branch, own):
 		return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: spec.git.push.branch must begin with %q", name, own)
 	}
-	for option, value := range push.Options {
-		if !slices.Contains(foreignPushOptions, option) || option == "merge_request.target" && value != followed {
+	for _, option := range slices.Sorted(maps.Keys(push.Options)) { // or the condition's message would change from look to look
+		if !slices.Contains(foreignPushOptions, option) || option == "merge_request.target" && push.Options[option] != followed {
 			return Stalled(v1alpha1.ReasonAccessDenied, "GitRepository %q is of another namespace: the push option %q is not allowed; allowed are: %s (to %q)", name, option, strings.Join(foreignPushOptions, ", "), followed)
 		}
 	}
