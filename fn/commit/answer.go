@@ -34,7 +34,7 @@ func (a *Answer) Check(request Request) error {
 	return errors.New("it is about something else")
 }
 
-func (t *BuiltTree) check(source *Source) error {
+func (t *BuiltTree) check(source *TreeInput) error {
 	switch in := source.Input; {
 	case t.Name != in.Name || t.Namespace != in.Namespace:
 		return errors.New("it names another tree")

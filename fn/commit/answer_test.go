@@ -15,8 +15,8 @@ import (
 // TestAnswers: what a child says is taken only if it is about what was asked, and fits into a status.
 func TestAnswers(t *testing.T) {
 	const sha = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-	source := Source{Input: overlay.Input{Name: "dr", Namespace: "3scale", Admitted: []overlay.Key{{Kind: "Secret", Name: "s"}}}}
-	build, inspect, commit := Request{Build: &source}, Request{Inspect: &Place{}}, Request{Publish: &Publication{Source: source}}
+	source := TreeInput{Input: overlay.Input{Name: "dr", Namespace: "3scale", Admitted: []overlay.Key{{Kind: "Secret", Name: "s"}}}}
+	build, inspect, commit := Request{Build: &source}, Request{Inspect: &Place{}}, Request{Publish: &Publication{TreeInput: source}}
 	tree := func(name string, objects int) Answer {
 		return Answer{Tree: &BuiltTree{Tree: overlay.Tree{Name: name, Namespace: "3scale"}, Objects: make([]json.RawMessage, objects)}}
 	}

@@ -83,7 +83,7 @@ func failureOf(err error) *Failure {
 }
 
 // tree builds the tree.
-func (s *Source) tree() (*overlay.Tree, error) {
+func (s *TreeInput) tree() (*overlay.Tree, error) {
 	in := s.Input
 	for i, raw := range s.Objects {
 		var object map[string]any
@@ -103,7 +103,7 @@ func (s *Source) tree() (*overlay.Tree, error) {
 	return tree, nil
 }
 
-func (s *Source) answer() (*BuiltTree, error) {
+func (s *TreeInput) answer() (*BuiltTree, error) {
 	tree, err := s.tree()
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ var usual = confine.Limits{Memory: roomy(112 << 20), Time: 5 * time.Minute}
 
 // TestBuildInChild: a tree is the same whoever builds it.
 func TestBuildInChild(t *testing.T) {
-	source := newSource(t)
+	source := newTreeInput(t)
 	answer, err := ask(t, usual, commit.Request{Build: &source})
 	require.NoError(t, err)
 	require.Nil(t, answer.Failure)
@@ -67,7 +67,7 @@ func TestPublishInChild(t *testing.T) {
 			assert.Nil(t, answer.Branch.Problem)
 			assert.False(t, answer.Branch.Found)
 
-			publication := &commit.Publication{Place: place, Source: newSource(t), AuthorName: "A", AuthorEmail: "a@example.org",
+			publication := &commit.Publication{Place: place, TreeInput: newTreeInput(t), AuthorName: "A", AuthorEmail: "a@example.org",
 				Template: "Restore {{ .Objects }} objects of {{ .Source.APIManager }} for {{ .Values.ticket }}",
 				Message:  commit.Message{Source: map[string]string{"APIManager": "example"}, Objects: 19, Values: map[string]string{"ticket": "OPS-1"}}}
 			answer, err = ask(t, usual, commit.Request{Publish: publication})
@@ -109,11 +109,11 @@ func TestFailuresTravel(t *testing.T) {
 		return commit.Place{Target: publish.Target{URL: repository.HTTP(), Branch: "main", Auth: server.BasicAuth()}, Root: root, Name: "dr", Namespace: "3scale-dr",
 			Trailer: publish.Trailer{Key: "Threescale-Restore", Subject: "3scale-dr/dr", Value: "x"}}
 	}
-	publication := func(root, template string, source commit.Source) commit.Request {
-		return commit.Request{Publish: &commit.Publication{Place: place(root), Source: source, AuthorName: "A", AuthorEmail: "a@example.org", Template: template}}
+	publication := func(root, template string, source commit.TreeInput) commit.Request {
+		return commit.Request{Publish: &commit.Publication{Place: place(root), TreeInput: source, AuthorName: "A", AuthorEmail: "a@example.org", Template: template}}
 	}
 	own := map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "my-own"}, "type": "Opaque", "data": map[string]any{"key": "Y2FuYXJ5"}}
-	withOwn := newSource(t, func(in *overlay.Input) {
+	withOwn := newTreeInput(t, func(in *overlay.Input) {
 		in.Objects = append(in.Objects, own)
 		in.Admitted = append(in.Admitted, overlay.Key{Kind: "Secret", Name: "my-own"})
 		for _, object := range in.Objects {
@@ -122,7 +122,7 @@ func TestFailuresTravel(t *testing.T) {
 			}
 		}
 	})
-	odd := newSource(t)
+	odd := newTreeInput(t)
 	odd.Objects[0] = json.RawMessage(`["canary-of-a-secret"]`)
 	for name, tc := range map[string]struct {
 		reason  string
@@ -131,10 +131,10 @@ func TestFailuresTravel(t *testing.T) {
 		git     publish.Reason
 		within  string
 	}{
-		"NoRules":  {"nobody could decrypt", publication("plain", "x", newSource(t)), commit.NoRecipients, "", ".sops.yaml"},
-		"Taken":    {"it was written by hand", publication("taken", "x", newSource(t)), commit.FolderTaken, "", "taken/overlays/dr/kustomization.yaml"},
+		"NoRules":  {"nobody could decrypt", publication("plain", "x", newTreeInput(t)), commit.NoRecipients, "", ".sops.yaml"},
+		"Taken":    {"it was written by hand", publication("taken", "x", newTreeInput(t)), commit.FolderTaken, "", "taken/overlays/dr/kustomization.yaml"},
 		"Hidden":   {"a Secret that only this installation has is asked about too, before the push", publication("hidden", "x", withOwn), commit.FileIgnored, "", "hidden/base/dr/secret-my-own.yaml"},
-		"Template": {"a user's own", publication("hidden", "{{", newSource(t)), commit.GitFailed, publish.InvalidInput, "template"},
+		"Template": {"a user's own", publication("hidden", "{{", newTreeInput(t)), commit.GitFailed, publish.InvalidInput, "template"},
 		"Object":   {"what was handed over is not what a backup holds", publication("hidden", "x", odd), commit.TreeRefused, "", "object 1"},
 		"Branch":   {"the server says so", func() commit.Request { p := place("."); p.Target.Branch = "none"; return commit.Request{Inspect: &p} }(), commit.GitFailed, publish.BranchNotFound, `"none"`},
 		"Nothing":  {"a mistake of ours", commit.Request{}, commit.Crashed, "", "nothing"},

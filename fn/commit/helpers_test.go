@@ -75,9 +75,9 @@ func newInput(options ...func(*overlay.Input)) overlay.Input {
 }
 
 // newSource is what a child is told to make a tree of.
-func newSource(t *testing.T, options ...func(*overlay.Input)) commit.Source {
+func newTreeInput(t *testing.T, options ...func(*overlay.Input)) commit.TreeInput {
 	t.Helper()
-	source := commit.Source{Input: newInput(options...)}
+	source := commit.TreeInput{Input: newInput(options...)}
 	for _, object := range source.Input.Objects {
 		raw, err := json.Marshal(object)
 		require.NoError(t, err)

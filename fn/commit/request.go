@@ -10,13 +10,13 @@ import (
 // Request asks for one thing to be done with what a tenant wrote. It is a value that goes to a child process as JSON, and holds all
 // that it takes, logins too: who does it needs no cluster.
 type Request struct {
-	Build   *Source
+	Build   *TreeInput
 	Inspect *Place
 	Publish *Publication
 }
 
-// Source is what a tree is made of.
-type Source struct {
+// TreeInput is what a tree is made of.
+type TreeInput struct {
 	Input overlay.Input // without its Objects
 	// Objects are those of Input, each as JSON.
 	Objects []json.RawMessage
@@ -52,7 +52,7 @@ type SigningKey struct {
 // Publication is a commit.
 type Publication struct {
 	Place
-	Source
+	TreeInput
 
 	AuthorName, AuthorEmail string
 	// Template of the message, and what it is rendered with.

@@ -48,7 +48,7 @@ func TestHandedOverOnce(t *testing.T) {
 			for range times {
 				w.state.Inspection.Objects = append(w.state.Inspection.Objects, large)
 			}
-			got, err := w.source(t.Context())
+			got, err := w.treeInput(t.Context())
 			if want == "" {
 				require.NoError(t, err)
 				assert.Len(t, got.Objects, 1)

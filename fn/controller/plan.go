@@ -60,11 +60,11 @@ func (w *work) build(ctx context.Context) error {
 	if err := w.takeTurn(); err != nil { // before it is read: it may be large
 		return err
 	}
-	source, err := w.source(ctx)
+	input, err := w.treeInput(ctx)
 	if err != nil {
 		return err
 	}
-	answer, err := w.ask(ctx, "build the tree of the backup's objects", commit.Request{Build: source})
+	answer, err := w.ask(ctx, "build the tree of the backup's objects", commit.Request{Build: input})
 	if err != nil {
 		return w.failed(err)
 	}
@@ -101,14 +101,14 @@ func (w *work) fileStorage() *overlay.FileStorage {
 	}
 }
 
-// source is what the tree is made of: of what the inspect Job handed over, exactly the objects that
+// treeInput is what the tree is made of: of what the inspect Job handed over, exactly the objects that
 // its report lists.
-func (w *work) source(ctx context.Context) (*commit.Source, error) {
+func (w *work) treeInput(ctx context.Context) (*commit.TreeInput, error) {
 	parts, err := w.handover(ctx)
 	if err != nil {
 		return nil, err
 	}
-	source := &commit.Source{Input: w.input()}
+	input := &commit.TreeInput{Input: w.input()}
 	left := 0 // a report that lists an object again and again would have it copied as often
 	for _, part := range parts {
 		for _, data := range part {
@@ -126,10 +126,10 @@ func (w *work) source(ctx context.Context) (*commit.Source, error) {
 		if !json.Valid(data) {
 			return nil, fmt.Errorf("cannot decode %s %q of the hand-over", handed.Kind, handed.Name)
 		}
-		source.Objects = append(source.Objects, data)
-		source.Input.Admitted = append(source.Input.Admitted, overlay.Key{Kind: handed.Kind, Name: handed.Name})
+		input.Objects = append(input.Objects, data)
+		input.Input.Admitted = append(input.Input.Admitted, overlay.Key{Kind: handed.Kind, Name: handed.Name})
 	}
-	return source, nil
+	return input, nil
 }
 
 // handover returns the data of the hand-over Secrets. If it is not what the report has the digest of,

@@ -54,7 +54,7 @@ func TestClassOfFileStorage(t *testing.T) {
 			w := &work{restore: r, state: restore.State{Facts: restore.Facts{FileStorage: tc.existing, Inspection: inspection}}}
 			in := w.input()
 			in.Admitted = []overlay.Key{{Kind: threescale.APIManagerKind, Name: "apimanager"}}
-			answer := commit.Worker{}.Do(t.Context(), commit.Request{Build: &commit.Source{
+			answer := commit.Worker{}.Do(t.Context(), commit.Request{Build: &commit.TreeInput{
 				Input:   in,
 				Objects: []json.RawMessage{[]byte(`{"apiVersion":"apps.3scale.net/v1alpha1","kind":"APIManager","metadata":{"name":"apimanager"},"spec":{"wildcardDomain":"a.example"}}`)},
 			}})

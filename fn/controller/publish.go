@@ -194,13 +194,13 @@ func (w *work) publication(ctx context.Context) (*commit.Publication, error) {
 	if place.Signing, err = w.signing(ctx); err != nil {
 		return nil, err
 	}
-	source, err := w.source(ctx)
+	input, err := w.treeInput(ctx)
 	if err != nil {
 		return nil, err
 	}
 	spec, plan := w.restore.Spec.Git.Commit, w.restore.Status.Plan
 	return &commit.Publication{
-		Place: *place, Source: *source,
+		Place: *place, TreeInput: *input,
 		AuthorName:  cmp.Or(spec.Author.Name, defaultAuthor),
 		AuthorEmail: cmp.Or(spec.Author.Email, defaultEmail),
 		Template:    cmp.Or(spec.MessageTemplate, defaultMessage),
