@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/overlay"
@@ -94,7 +95,7 @@ func (w *work) problemOf(failure *commit.Failure) *restore.Problem {
 		return nil
 	}
 	name := w.state.Repository.Name
-	problem := &restore.Problem{Reason: v1alpha1.ReasonEncryptionRefused, Message: failure.Message, Terminal: true}
+	problem := restore.Stalled(v1alpha1.ReasonEncryptionRefused, "%s", job.Sentence(failure.Message))
 	switch failure.Kind {
 	case commit.NoRecipients:
 		problem.Reason = v1alpha1.ReasonNoRecipients

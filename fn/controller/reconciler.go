@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/restore"
 )
@@ -98,7 +99,7 @@ func (r *Reconciler) reconcile(ctx context.Context, obj *v1alpha1.ThreeScaleRest
 	start, before, patcher := time.Now(), obj.DeepCopy(), patch.NewSerialPatcher(obj, r.Client)
 	decision, err := r.proceed(ctx, obj, patcher)
 	if err != nil {
-		decision = restore.Stop{Problem: &restore.Problem{Reason: v1alpha1.ReasonFailed, Message: err.Error()}}
+		decision = restore.Stop{Problem: restore.Failing(v1alpha1.ReasonFailed, "%s", job.Sentence(err.Error()))}
 	}
 	untouched := ctx.Err() != nil || decision == queued() && conditions.IsFalse(obj, meta.ReadyCondition)
 	if !untouched { // else what was said still holds
