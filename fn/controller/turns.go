@@ -121,7 +121,7 @@ func (t *turns) goBehind(namespace string) {
 			before = append(before, w)
 		}
 	}
-	t.waiting = append(before, behind...)
+	t.waiting = slices.Concat(before, behind)
 }
 
 // forget drops a restore that is gone or needs no turn any more.
