@@ -22,6 +22,49 @@ func TestComparePaths(t *testing.T) {
 	}
 }
 
+func TestMerge(t *testing.T) {
+	source := func(paths ...string) Source {
+		s := &SliceSource{}
+		for _, path := range paths {
+			s.Entries = append(s.Entries, Entry{Path: path})
+		}
+		return s
+	}
+	cases := map[string]struct {
+		reason      string
+		want, found []string
+		merged      string
+	}{
+		"Empty":   {"Two empty sources have no pairs", nil, nil, ""},
+		"Same":    {"Entries of one path are a pair", []string{".", "a"}, []string{".", "a"}, ".=. a=a"},
+		"Missing": {"An entry of the first source only comes alone", []string{".", "a", "b"}, []string{".", "b"}, ".=. a= b=b"},
+		"More":    {"So does one of the second", []string{"."}, []string{".", "a/b", "a.b"}, ".=. =a/b =a.b"},
+		"Order":   {"The slash comes first", []string{"a.b"}, []string{"a/b"}, "=a/b a.b="},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var merged []string
+			for p, err := range Merge(source(tc.want...), source(tc.found...)) {
+				require.NoError(t, err)
+				text := "="
+				if p.Want != nil {
+					text = p.Want.Path + text
+				}
+				if p.Got != nil {
+					text += p.Got.Path
+				}
+				merged = append(merged, text)
+			}
+			assert.Equal(t, tc.merged, strings.Join(merged, " "), tc.reason)
+		})
+	}
+	broken, err := NewMTREEReader(strings.NewReader(MTREEHeader + "broken\n"))
+	require.NoError(t, err)
+	for _, err := range Merge(source("."), broken) {
+		assert.Error(t, err, "an error of a source ends the sequence")
+	}
+}
+
 func TestParseMTREE(t *testing.T) {
 	const good = "./a\\040b type=file mode=0644 uid=1 gid=2 size=3 time=4.000000005"
 	e, err := ParseMTREE([]byte(good))
