@@ -61,8 +61,7 @@ func Edit(files fs.FS, root string, tree *overlay.Tree, encrypter *sops.Encrypte
 // name into that namespace are somebody else's.
 func checkOwner(files fs.FS, root, name, namespace string) error {
 	err := overlay.CheckOwner(previous(files, root, name), name, namespace)
-	var taken *overlay.TakenError
-	if errors.As(err, &taken) {
+	if taken, ok := errors.AsType[*overlay.TakenError](err); ok {
 		taken.Path = path.Join(root, taken.Path)
 	}
 	return err

@@ -164,8 +164,7 @@ func TestHostileFiles(t *testing.T) {
 			start := time.Now()
 			answer, err := ask(t, confine.Limits{Memory: roomy(112 << 20), Time: time.Minute}, request)
 			t.Log(time.Since(start).Round(time.Millisecond), err, answer.Failure)
-			var died *confine.DiedError
-			if errors.As(err, &died) {
+			if died, ok := errors.AsType[*confine.DiedError](err); ok {
 				assert.NotEqual(t, confine.Crashed, died.Cause)
 				return
 			}

@@ -116,8 +116,7 @@ func (w *work) problemOf(failure *commit.Failure) *restore.Problem {
 
 // failed makes a problem of a failure. Other errors stay what they are.
 func (w *work) failed(err error) error {
-	var failure *commit.Failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*commit.Failure](err); ok {
 		return w.problemOf(failure)
 	}
 	return err

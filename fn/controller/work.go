@@ -82,8 +82,7 @@ func (w *work) proceed(ctx context.Context) (restore.Decision, error) {
 
 // stopped makes a decision of a problem. Other errors stay what they are.
 func (w *work) stopped(err error) (restore.Decision, error) {
-	var problem *restore.Problem
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[*restore.Problem](err); ok {
 		return restore.Stop{Problem: restore.WithCommand(w.restore, problem)}, nil
 	}
 	if errors.Is(err, errNotYourTurn) {

@@ -44,7 +44,7 @@ func forced(r *v1alpha1.ThreeScaleRestore) string {
 
 // digest is the SHA-256 of what r asks for, with a request to restore again.
 func digest(r *v1alpha1.ThreeScaleRestore, forced string) string {
-	data, _ := json.Marshal(asked{ // whose fields can all be encoded
+	data, _ := json.Marshal(asked{ //nolint:errchkjson // all its fields can be encoded
 		Source:          r.Spec.RestoreSource,
 		Repository:      r.Spec.SourceRef,
 		Checkout:        r.Spec.Git.Checkout,

@@ -105,7 +105,7 @@ func checkVersion(backedUp, operator string) *Problem {
 	to, alsoUnknown := version.ParseGeneric(operator)
 	switch {
 	case unknown != nil || alsoUnknown != nil:
-		return nil
+		return nil //nolint:nilerr // no version is no problem
 	case from.Major() == to.Major() && (to.Minor() == from.Minor() || to.Minor() == from.Minor()+1):
 		return nil
 	case from.Major() < to.Major(), from.Major() == to.Major() && from.Minor() < to.Minor():

@@ -1,6 +1,7 @@
 package databases
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,7 +105,7 @@ func testUndoFails(t *testing.T, s *server) {
 	taken := s.dump(t, db, quiet)
 	client := s.client
 	if s.kind == "postgresql" {
-		client = append(client[:len(client):len(client)], "--variable=ON_ERROR_STOP=0")
+		client = append(slices.Clip(client), "--variable=ON_ERROR_STOP=0")
 	}
 	_, err := s.runWith(client, db, undo(t))
 	if s.kind == "mysql" {

@@ -12,8 +12,6 @@ import (
 )
 
 func main() {
-	if err := node.Run(context.Background(), os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "nodeinit:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "nodeinit:", node.Run(context.Background(), os.Args[1:]))
+	os.Exit(1)
 }

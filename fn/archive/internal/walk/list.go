@@ -233,7 +233,10 @@ func (l *List) All() iter.Seq2[*lists.Entry, *Flags] {
 	return func(yield func(*lists.Entry, *Flags) bool) {
 		var e lists.Entry
 		c := l.Cursor()
-		for f := c.Next(&e); f != nil && yield(&e, f); f = c.Next(&e) {
+		for f := c.Next(&e); f != nil; f = c.Next(&e) {
+			if !yield(&e, f) {
+				return
+			}
 		}
 	}
 }

@@ -28,8 +28,7 @@ func Usage(err error) error { return With(job.ExitUsage, err) }
 
 // Code returns the exit code that an error was given, else what other returns for it.
 func Code(err error, other func(error) int) int {
-	var e *codedError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*codedError](err); ok {
 		return e.code
 	}
 	return other(err)

@@ -20,8 +20,7 @@ import (
 // Explain turns a transport's error into one for users. doing is what was
 // tried, such as "clone", and names no URL.
 func (c *Connection) Explain(ctx context.Context, doing string, err error) *failure.Error {
-	var done *failure.Error
-	if errors.As(err, &done) {
+	if done, ok := errors.AsType[*failure.Error](err); ok {
 		return done
 	}
 	reason, advice := classify(err)
@@ -54,8 +53,7 @@ func words(err error) string {
 
 // classify finds the reason in a transport's error, and what a user can do.
 func classify(err error) (failure.Reason, string) {
-	var wrapper *plumbing.UnexpectedError // which does not unwrap
-	if errors.As(err, &wrapper) {
+	if wrapper, ok := errors.AsType[*plumbing.UnexpectedError](err); ok { // which does not unwrap
 		return classify(wrapper.Err)
 	}
 	switch {
@@ -68,8 +66,7 @@ func classify(err error) (failure.Reason, string) {
 	case isCertificate(err):
 		return failure.CertificateRejected, "the server's certificate is not trusted: put the authority's certificate into the Secret as ca.crt"
 	}
-	var status *githttp.Err
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*githttp.Err](err); ok {
 		return classifyStatus(status.StatusCode())
 	}
 	return classifyText(err.Error())
