@@ -160,7 +160,7 @@ func testDump(t *testing.T, c *cluster.Cluster) {
 	all := readAll(t, dir)
 	require.Contains(t, all, "dump/dumped Opaque: password\n")
 	require.Contains(t, all, "name: crossplane:system:aggregate-to-crossplane")
-	require.Contains(t, all, "Started container probe", "events should be there")
+	require.Contains(t, all, "Container started", "events should be there")
 	require.Contains(t, all, "https://10.96.0.1:443/api: 200 OK", "logs of pods should be there")
 	require.Contains(t, all, "Starting kubelet", "logs of components should be there")
 	require.NotContains(t, all, "swordfish")
