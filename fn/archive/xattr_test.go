@@ -231,6 +231,29 @@ func TestXattrsAreProven(t *testing.T) {
 	})
 }
 
+// TestTornXattrsEndNoList adds a list that ends within an entry, and removes the files from the entry before it on: the
+// run must not pass for a smaller one.
+func TestTornXattrsEndNoList(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	result := f.write("r1")
+	list := fmt.Sprintf("# file: tenant-002/.htaccess\n%s=0sAgAAAA==\n\n# file: tenant-002/empty\n", lists.ACLAccess)
+	require.NoError(t, os.WriteFile(f.path("trees", result.Manifest.Tree, lists.XattrsName), []byte(list), 0o644))
+	for _, path := range []string{"tenant-002/.htaccess", "tenant-002/empty"} {
+		require.NoError(t, os.Remove(f.stored(result, path)))
+	}
+	require.Error(t, f.report("r1").Err())
+	var damaged *IntegrityError
+	_, err := f.tryRestore(t.TempDir(), "r1", Fail)
+	require.ErrorAs(t, err, &damaged)
+	for _, err = range f.open("r1").Entries(t.Context()) {
+		if err != nil {
+			break
+		}
+	}
+	require.ErrorAs(t, err, &damaged)
+}
+
 // TestXattrsAreReadBySetfattr restores a tree by the tools that everybody has.
 func TestXattrsAreReadBySetfattr(t *testing.T) {
 	needProgram(t, "setfattr", "attr")

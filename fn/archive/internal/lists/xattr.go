@@ -169,6 +169,9 @@ func (r *XattrsReader) advance() error {
 	}
 	for size := 0; size <= maxXattrs; {
 		line, err := r.lines.Next()
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // io.EOF says that all lists are read and proven
+		}
 		if err != nil {
 			return fmt.Errorf("it ends too early: %w", err)
 		}
