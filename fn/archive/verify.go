@@ -274,7 +274,8 @@ func (v *Volume) checkOrder() (warnings []string, err error) {
 
 // checkLatest returns a warning when the links at the root lead elsewhere than to the newest run.
 func (v *Volume) checkLatest(newest *RunInfo) string {
-	if v.pointer() == newest.ID {
+	target, err := v.root.Readlink(latestLink) // what reads the volume through the link does not look at the file
+	if v.pointer() == newest.ID && (err != nil || target == runsDir+"/"+newest.ID) {
 		return ""
 	}
 	return fmt.Sprintf("latest does not lead to the newest run %q", newest.ID)

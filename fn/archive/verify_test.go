@@ -211,6 +211,10 @@ func TestVerifyWarnsOfLatest(t *testing.T) {
 	require.NoError(t, os.Remove(f.path("latest")))
 	require.NoError(t, os.Symlink("runs/r1", f.path("latest")))
 	assert.Equal(t, []string{`latest does not lead to the newest run "r2"`}, f.verify("r1").Warnings)
+	require.NoError(t, os.Remove(f.path("latest")))
+	require.NoError(t, os.Symlink("elsewhere", f.path("latest")))
+	require.NoError(t, os.WriteFile(f.path("LATEST"), []byte("r2\n"), 0o644))
+	assert.Equal(t, []string{`latest does not lead to the newest run "r2"`}, f.verify("r1").Warnings, "APIManagerRestore follows the link, whatever the file says")
 }
 
 func TestVerifyUnknownRun(t *testing.T) {
