@@ -38,7 +38,8 @@
 // restore takes all but the bytes of files from the lists, and the next run that shares such a tree makes it whole.
 //
 // Every list is sorted by path, compared byte by byte with the slash lowest. That is the order of a depth-first walk
-// with sorted directories, so lists and directories are merged as streams, in memory that does not grow.
+// with sorted directories, so lists and directories are merged as streams, in memory that does not grow. Only the
+// SHA256SUMS of a run may have another order: older versions sorted the objects of an encrypted run without .age.
 //
 // MTREE is mtree(5) with one full path a line, relative to files/, and the keywords type, mode, uid, gid, size (files),
 // time and link (symlinks), in that order. A byte other than a letter, a digit or harmless punctuation is three octal

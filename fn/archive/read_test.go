@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -286,6 +287,29 @@ func TestEncryptedObjectsAreSortedAsStored(t *testing.T) {
 	objects, err := f.open("r1").Objects(id)
 	require.NoError(t, err)
 	assert.Len(t, objects, len(f.opts.Objects))
+
+	list := f.read("runs/r1/SHA256SUMS")
+	lines := strings.SplitAfter(list, "\n")
+	for name, tc := range map[string]struct {
+		reason string
+		lines  []string
+		good   bool
+	}{
+		"Older": {"an older version sorted the objects without the suffix", slices.Concat(lines[:2], []string{lines[3], lines[2]}, lines[4:]), true},
+		"Twice": {"no version lists an object twice", slices.Concat(lines[:4], lines[2:]), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, other := f.read("runs/r1/SHA256SUMS"), strings.Join(tc.lines, "")
+			replaceIn(t, f.path("runs/r1/SHA256SUMS"), before, other)
+			replaceIn(t, f.path("runs/r1/manifest.json"), dirfd.DigestOf([]byte(before)), dirfd.DigestOf([]byte(other)))
+			assert.Equal(t, tc.good, f.report("r1").Err() == nil, tc.reason)
+			again, err := f.open("r1").Objects(id)
+			assert.Equal(t, tc.good, err == nil, tc.reason)
+			if tc.good {
+				assert.ElementsMatch(t, objects, again)
+			}
+		})
+	}
 }
 
 func TestEncryptedDamage(t *testing.T) {

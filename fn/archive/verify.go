@@ -180,7 +180,8 @@ func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	return entries, readErr
 }
 
-// readRunSums reads the list of a run. With an error it returns the lines before it.
+// readRunSums reads the list of a run. With an error it returns the lines before it. The lines may come in any order:
+// older versions sorted encrypted objects by their paths without the suffix.
 func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
 	f, err := run.OpenHashed(lists.SumsName)
 	if err != nil {
@@ -188,17 +189,23 @@ func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
 	}
 	defer f.Close()
 	var list []lists.Sum
-	for r := lists.NewSumsReader(f); ; {
+	listed := make(map[string]bool)
+	r := lists.NewSumsReader(f)
+	for r.AnyOrder = true; ; {
 		s, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if err == nil {
+			err = validObjectPath(strings.TrimSuffix(s.Path, ageSuffix))
+		}
+		if err == nil && listed[s.Path] {
+			err = fmt.Errorf("path %q is listed twice", s.Path)
+		}
 		if err != nil {
 			return list, err
 		}
-		if err := validObjectPath(strings.TrimSuffix(s.Path, ageSuffix)); err != nil {
-			return list, err
-		}
+		listed[s.Path] = true
 		list = append(list, s)
 	}
 	return list, f.Prove(lists.SumsName, want)
