@@ -67,7 +67,7 @@ func parse(text string) (age.Recipient, error) {
 func Refuse(text string) error {
 	upper := strings.ToUpper(text)
 	switch {
-	case strings.HasPrefix(upper, "AGE-SECRET-KEY-"), strings.HasPrefix(upper, "AGE-PLUGIN-"), strings.Contains(upper, "PRIVATE KEY"):
+	case strings.HasPrefix(upper, "AGE-SECRET-KEY-"), strings.HasPrefix(upper, "AGE-PLUGIN-"), strings.Contains(text, "PRIVATE KEY"): // as PEM has it; a comment of an SSH key may say "private key"
 		return errors.New("is a private key, and whoever could read it has it now: make a new one, and give its recipient")
 	case strings.HasPrefix(text, "age1") && !strings.HasPrefix(text, "age1pq1") && strings.Count(text, "1") > 1:
 		return errors.New("is a recipient of an age plugin, which would need a program of its own: give " + give)

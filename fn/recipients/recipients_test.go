@@ -58,6 +58,7 @@ func TestKinds(t *testing.T) {
 		"Mixed":             {"age refuses; SOPS encrypts for each by itself", []string{classic, quantum}, "beside others", true},
 		"SSH":               {"a restore is given *.agekey files only; who decrypts a commit himself may have another key", []string{ed}, "entry 1 is an SSH public key", true},
 		"SSHWithComment":    {"likewise", []string{classic, ed + " me@example.com"}, "entry 2 is an SSH public key", true},
+		"SSHCommentOfKey":   {"its comment is no key", []string{classic, ed + " of the private key in the safe"}, "entry 2 is an SSH public key", true},
 		"Plugin":            {"it would start a program", []string{"age1yubikey1q2w3e4"}, "entry 1 is a recipient of an age plugin", false},
 		"Tag":               {"of a hardware key, likewise", []string{"age1tag1qwe82cz"}, "age plugin", false},
 		"TagPQ":             {"likewise", []string{"age1tagpq1qwe82cz"}, "age plugin", false},
