@@ -188,7 +188,7 @@ func TestSource(t *testing.T) {
 	}{
 		"NoClaim":   {"It may be made later", func(o *State) { o.SourcePVC = nil }, "SourceNotFound", false, `"nightly-backup"`},
 		"Lost":      {"Its volume is gone", func(o *State) { o.SourcePVC.Status.Phase = corev1.ClaimLost }, "SourceUnusable", true, "lost"},
-		"GoingAway": {"", func(o *State) { o.SourcePVC.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "deleted"},
+		"GoingAway": {"Until then its volume is bound, and no other can bind it", func(o *State) { o.SourcePVC.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "is gone, name that volume"},
 		"Itself": {"The target is no source", func(o *State) {
 			o.Restore.Spec.RestoreSource.PersistentVolumeClaim.ClaimSource.ClaimName = "system-storage"
 		}, "SourceUnusable", true, "file storage itself"},

@@ -103,7 +103,7 @@ func checkSource(o *State) *Problem {
 func checkSourcePVC(pvc *corev1.PersistentVolumeClaim) *Problem {
 	switch {
 	case pvc.DeletionTimestamp != nil:
-		return Failing(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is being deleted; to keep the backup, set persistentVolumeReclaimPolicy of its PersistentVolume %q to Retain now, and name that volume in spec.restoreSource.persistentVolume", pvc.Name, pvc.Spec.VolumeName)
+		return Failing(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is being deleted; to keep the backup, set persistentVolumeReclaimPolicy of its PersistentVolume %q to Retain now; once the PersistentVolumeClaim is gone, name that volume in spec.restoreSource.persistentVolume", pvc.Name, pvc.Spec.VolumeName)
 	case pvc.Status.Phase == corev1.ClaimLost:
 		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q has lost its PersistentVolume %q; create a PersistentVolume for the same disk, as \"Recover a lost cluster\" in examples/restore/README.md shows, and name it in spec.restoreSource.persistentVolume", pvc.Name, pvc.Spec.VolumeName)
 	}
