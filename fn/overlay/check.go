@@ -76,7 +76,8 @@ func decode(built *resource.Resource) (map[string]any, error) {
 		return nil, err
 	}
 	var object map[string]any
-	return object, json.Unmarshal(encoded, &object)
+	err = json.Unmarshal(encoded, &object)
+	return object, err
 }
 
 // checkLocal fails for a path that is not below the root, or a resource that is
