@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/recorded"
 )
 
 // epoch is when the files of tests were last changed, and a day before their clocks start, but for the century:
@@ -52,7 +54,7 @@ func newFixtureOn(t *testing.T, root string) *fixture {
 		Objects: testObjects(),
 		Files:   f.files,
 		Source:  Source{Namespace: "3scale", APIManager: "example", UID: "3b0f", Version: "2.16"},
-		Cause:   Cause{Kind: "Trigger", Value: "before upgrade"},
+		Cause:   recorded.Cause{Kind: "Trigger", Value: "before upgrade"},
 		Workers: 2,
 		Now:     clock(),
 	}

@@ -11,6 +11,7 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/seal"
+	"threescale.dev/backup/fn/recorded"
 )
 
 // formatVersion is the version of the format that this package writes, and the newest that it reads. Version 1 had no
@@ -25,7 +26,7 @@ type Manifest struct {
 	FormatVersion  int            `json:"formatVersion"`
 	Run            string         `json:"run"`
 	Sequence       int64          `json:"sequence,omitempty"` // one more than the greatest on the volume; runs are ordered by it. 0 in format 1
-	Cause          Cause          `json:"cause"`
+	Cause          recorded.Cause `json:"cause"`
 	StartTime      time.Time      `json:"startTime"`      // in UTC, by the clock of the writer's node
 	CompletionTime time.Time      `json:"completionTime"` // in UTC: when all but manifest.json was written
 	Source         Source         `json:"source"`
@@ -46,21 +47,8 @@ type Source struct {
 	APIManager string `json:"apiManager,omitempty"` // metadata.name
 	UID        string `json:"uid,omitempty"`        // metadata.uid of the APIManager
 	Version    string `json:"version,omitempty"`    // of 3scale
-	// FileStorage is the volume claim that the files are from.
-	FileStorage *Claim `json:"fileStorage,omitempty"`
-}
-
-// Claim describes a volume claim.
-type Claim struct {
-	StorageClass *string  `json:"storageClassName,omitempty"`
-	Size         string   `json:"size,omitempty"` // a quantity of Kubernetes
-	AccessModes  []string `json:"accessModes,omitempty"`
-}
-
-// Cause says why a run was made. To this package its fields are opaque.
-type Cause struct {
-	Kind  string `json:"kind,omitempty"`
-	Value string `json:"value,omitempty"`
+	// FileStorage is the PersistentVolumeClaim that the files are from.
+	FileStorage *recorded.PVC `json:"fileStorage,omitempty"`
 }
 
 // Encryption says that stored files are age streams, and for whom.

@@ -16,6 +16,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/seal"
 	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
+	"threescale.dev/backup/fn/recorded"
 )
 
 // Object is one object of a run.
@@ -31,7 +32,7 @@ type WriteOptions struct {
 	Objects    []Object          // at least one, in any order
 	Files      string            // directory of the file storage; empty: skipped
 	Source     Source            // for the manifest
-	Cause      Cause             // for the manifest
+	Cause      recorded.Cause    // for the manifest
 	Recipients []string          // age1..., to encrypt for; none: stored in plaintext
 	Known      map[string]string // by run ID, digests of manifests: a run with another digest is not linked to; if any is known, nor is a run without
 	Witness    Witness           // of this run; nil: what the volume holds of it is an earlier call's

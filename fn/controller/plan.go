@@ -83,7 +83,7 @@ func (w *work) input() overlay.Input {
 		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
 		Quiet:               spec.Target.Quiet,
 		FileStorage:         w.fileStorage(),
-		Former:              &overlay.FormerStorage{PVC: (*overlay.FormerPVC)(recorded.Source.FileStorage), Bytes: recorded.FileStorage.Bytes},
+		Former:              &overlay.FormerStorage{PVC: recorded.Source.FileStorage, Bytes: recorded.FileStorage.Bytes},
 	}
 }
 

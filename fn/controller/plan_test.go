@@ -21,6 +21,7 @@ import (
 	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/confine"
 	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/restore"
 	"threescale.dev/backup/fn/specs"
 	"threescale.dev/backup/fn/threescale"
@@ -50,7 +51,7 @@ func TestClassOfFileStorage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := someRestore()
 			r.Spec.Target.StorageClass = tc.asked
-			inspection := &job.Inspection{Source: job.Source{FileStorage: &job.PVC{StorageClass: new("files"), Size: "1Gi"}}}
+			inspection := &job.Inspection{Source: job.Source{FileStorage: &recorded.PVC{StorageClass: new("files"), Size: "1Gi"}}}
 			w := &work{restore: r, state: restore.State{Facts: restore.Facts{FileStorage: tc.existing, Inspection: inspection}}}
 			in := w.input()
 			in.Admitted = []overlay.Key{{Kind: threescale.APIManagerKind, Name: "apimanager"}}

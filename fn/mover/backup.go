@@ -88,14 +88,14 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 }
 
 func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.Progress)) archive.WriteOptions {
-	source, cause := snapshot.Description.Source, snapshot.Description.Cause
+	source := snapshot.Description.Source
 	return archive.WriteOptions{
 		Run:        o.Run,
 		Holder:     env.Hostname,
 		Objects:    snapshot.Objects,
 		Files:      o.FileStorage,
-		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale, FileStorage: (*archive.Claim)(source.FileStorage)},
-		Cause:      archive.Cause{Kind: string(cause.Kind), Value: cause.Value},
+		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale, FileStorage: source.FileStorage},
+		Cause:      snapshot.Description.Cause,
 		Recipients: o.Recipient,
 		Known:      job.KnownManifests(o.Known),
 		Witness:    witnessOf(o.Run, env),

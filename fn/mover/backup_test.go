@@ -18,6 +18,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/mover"
+	"threescale.dev/backup/fn/recorded"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -98,7 +99,7 @@ func TestBackupReportsWhatItWrote(t *testing.T) {
 	runs, err := volume.Runs()
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
-	assert.Equal(t, archive.Cause{Kind: "Trigger", Value: "before upgrade"}, runs[0].Manifest.Cause)
+	assert.Equal(t, recorded.Cause{Kind: "Trigger", Value: "before upgrade"}, runs[0].Manifest.Cause)
 	assert.Equal(t, archive.Source{Namespace: "3scale", APIManager: "example", UID: "u", Version: "2.16"}, runs[0].Manifest.Source)
 }
 

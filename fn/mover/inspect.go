@@ -120,7 +120,7 @@ func (i *inspector) describe(info archive.RunInfo) {
 	}
 	i.result.Encrypted = m.Encryption != nil
 	i.result.StartTime = m.StartTime
-	i.result.Source = job.Source{Namespace: m.Source.Namespace, APIManager: m.Source.APIManager, UID: m.Source.UID, ThreeScale: m.Source.Version, FileStorage: (*job.PVC)(m.Source.FileStorage)}
+	i.result.Source = job.Source{Namespace: m.Source.Namespace, APIManager: m.Source.APIManager, UID: m.Source.UID, ThreeScale: m.Source.Version, FileStorage: m.Source.FileStorage}
 	i.result.Warnings = append(i.result.Warnings, m.Warnings...)
 }
 

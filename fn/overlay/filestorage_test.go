@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
+
+	"threescale.dev/backup/fn/recorded"
 )
 
 func TestStorageOf(t *testing.T) {
@@ -15,7 +17,7 @@ func TestStorageOf(t *testing.T) {
 	many := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 	cases := map[string]struct {
 		reason, apiManager string
-		claim              *FormerPVC
+		pvc                *recorded.PVC
 		bytes              int64
 		asked              string
 		class              *string
@@ -24,20 +26,20 @@ func TestStorageOf(t *testing.T) {
 	}{
 		"nothing known":  {"as the operator would", `{}`, nil, 1000, "", nil, "100Mi", many},
 		"by APIManager":  {"what it asks for", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs, resources: {requests: 5Gi}}}}}}`, nil, gib, "", new("nfs"), "5Gi", many},
-		"recorded":       {"it was made by hand, and grown since", `{spec: {system: {fileStorage: {persistentVolumeClaim: {resources: {requests: 5Gi}}}}}}`, &FormerPVC{StorageClass: new("efs"), Size: "8Gi", AccessModes: []string{"ReadWriteOnce"}}, gib, "", new("efs"), "8Gi", []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
-		"default class":  {"it was bound by hand to a volume that is not there again", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs}}}}}`, &FormerPVC{Size: "8Gi"}, gib, "", nil, "8Gi", many},
-		"asked":          {"another class, for another cluster", `{}`, &FormerPVC{StorageClass: new("efs"), Size: "8Gi"}, 1000, "fast", new("fast"), "8Gi", many},
-		"too small":      {"files take a file system's room too", `{}`, &FormerPVC{Size: "1Gi"}, gib, "", nil, "1280Mi", many},
-		"deprecated S3":  {"the operator ignores it, and makes a volume", `{spec: {system: {fileStorage: {amazonSimpleStorageService: {awsBucket: files}}}}}`, &FormerPVC{Size: "8Gi"}, 1000, "", nil, "8Gi", many},
-		"size malformed": {"a volume holds what anybody wrote", `{}`, &FormerPVC{Size: "much"}, 1000, "", nil, "100Mi", many},
-		"size negative":  {"likewise", `{}`, &FormerPVC{Size: "-1Gi"}, 1000, "", nil, "100Mi", many},
-		"modes unknown":  {"likewise", `{}`, &FormerPVC{AccessModes: []string{"ReadOnlyMany", "Any"}}, 1000, "", nil, "100Mi", many},
+		"recorded":       {"it was made by hand, and grown since", `{spec: {system: {fileStorage: {persistentVolumeClaim: {resources: {requests: 5Gi}}}}}}`, &recorded.PVC{StorageClass: new("efs"), Size: "8Gi", AccessModes: []string{"ReadWriteOnce"}}, gib, "", new("efs"), "8Gi", []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
+		"default class":  {"it was bound by hand to a volume that is not there again", `{spec: {system: {fileStorage: {persistentVolumeClaim: {storageClassName: nfs}}}}}`, &recorded.PVC{Size: "8Gi"}, gib, "", nil, "8Gi", many},
+		"asked":          {"another class, for another cluster", `{}`, &recorded.PVC{StorageClass: new("efs"), Size: "8Gi"}, 1000, "fast", new("fast"), "8Gi", many},
+		"too small":      {"files take a file system's room too", `{}`, &recorded.PVC{Size: "1Gi"}, gib, "", nil, "1280Mi", many},
+		"deprecated S3":  {"the operator ignores it, and makes a volume", `{spec: {system: {fileStorage: {amazonSimpleStorageService: {awsBucket: files}}}}}`, &recorded.PVC{Size: "8Gi"}, 1000, "", nil, "8Gi", many},
+		"size malformed": {"a volume holds what anybody wrote", `{}`, &recorded.PVC{Size: "much"}, 1000, "", nil, "100Mi", many},
+		"size negative":  {"likewise", `{}`, &recorded.PVC{Size: "-1Gi"}, 1000, "", nil, "100Mi", many},
+		"modes unknown":  {"likewise", `{}`, &recorded.PVC{AccessModes: []string{"ReadOnlyMany", "Any"}}, 1000, "", nil, "100Mi", many},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var apiManager map[string]any
 			require.NoError(t, yaml.Unmarshal([]byte(c.apiManager), &apiManager))
-			got := storageOf(apiManager, FormerStorage{PVC: c.claim, Bytes: c.bytes}, c.asked)
+			got := storageOf(apiManager, FormerStorage{PVC: c.pvc, Bytes: c.bytes}, c.asked)
 			require.NotNil(t, got, c.reason)
 			assert.Equal(t, c.class, got.StorageClass, c.reason)
 			assert.Zero(t, got.Size.Cmp(resource.MustParse(c.size)), "%s: %s", c.reason, got.Size.String())

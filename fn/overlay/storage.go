@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -91,16 +92,9 @@ type FileStorage struct {
 // counts as not recorded.
 type FormerStorage struct {
 	// PVC that the run recorded; nil if it recorded none.
-	PVC *FormerPVC
+	PVC *recorded.PVC
 	// Bytes of the files.
 	Bytes int64
-}
-
-// FormerPVC is a PersistentVolumeClaim as a run recorded it.
-type FormerPVC struct {
-	StorageClass *string
-	Size         string // a quantity
-	AccessModes  []string
 }
 
 // Where the operator leaves the size and the modes open, it takes these
@@ -144,7 +138,7 @@ func (s *FileStorage) follow(apiManager map[string]any) {
 }
 
 // record takes over what a run recorded.
-func (s *FileStorage) record(pvc *FormerPVC) {
+func (s *FileStorage) record(pvc *recorded.PVC) {
 	s.StorageClass = pvc.StorageClass
 	if size, err := resource.ParseQuantity(pvc.Size); err == nil && size.Sign() > 0 {
 		s.Size = size

@@ -14,7 +14,7 @@ func ReportName(r Run) string {
 }
 
 // Report returns the ConfigMap into which the mover writes. It has no data
-// here: those belong to the mover. cause is job.Cause as JSON.
+// here: those belong to the mover. cause is recorded.Cause as JSON.
 func Report(r Run, cause string) *corev1.ConfigMap {
 	r.Attempt = 1
 	return report(metav1.ObjectMeta{

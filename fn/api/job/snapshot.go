@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"threescale.dev/backup/fn/recorded"
 )
 
 // The snapshot that a Job mounts at ObjectsPath:
@@ -38,11 +40,12 @@ func SecretKeyFile(name, key string) string { return path.Join(SecretsDir, name,
 
 // Description says which installation a run backs up, and what started the run.
 type Description struct {
-	Source Source `json:"source"`
-	Cause  Cause  `json:"cause"`
+	Source Source         `json:"source"`
+	Cause  recorded.Cause `json:"cause"`
 }
 
-// Source is the installation that is backed up.
+// Source is the installation that is backed up. archive.Source is what the manifest
+// keeps of it, under other keys.
 type Source struct {
 	Namespace      string `json:"namespace"`
 	APIManager     string `json:"apiManager"`
@@ -50,34 +53,7 @@ type Source struct {
 	ThreeScale     string `json:"threescaleVersion,omitempty"`
 	WildcardDomain string `json:"wildcardDomain,omitempty"`
 	// FileStorage is the PersistentVolumeClaim of the file storage; nil without one.
-	FileStorage *PVC `json:"fileStorage,omitempty"`
-}
-
-// PVC describes a PersistentVolumeClaim, so that another like it can be made.
-type PVC struct {
-	StorageClass *string  `json:"storageClassName,omitempty"`
-	Size         string   `json:"size,omitempty"` // a quantity: its capacity, which may be more than its request
-	AccessModes  []string `json:"accessModes,omitempty"`
-}
-
-// CauseKind is the kind of what started a run.
-type CauseKind string
-
-// Causes of a run.
-const (
-	// CauseCreation: the ThreeScaleBackup was created.
-	CauseCreation CauseKind = "Creation"
-	// CauseTrigger: spec.trigger had a new value.
-	CauseTrigger CauseKind = "Trigger"
-	// CauseSchedule: a slot of spec.schedule came.
-	CauseSchedule CauseKind = "Schedule"
-)
-
-// Cause is what started a run. Value is the trigger's text, or the slot in
-// RFC 3339, in UTC.
-type Cause struct {
-	Kind  CauseKind `json:"kind"`
-	Value string    `json:"value,omitempty"`
+	FileStorage *recorded.PVC `json:"fileStorage,omitempty"`
 }
 
 // RunID returns the ID of a run that starts at t: the time in UTC, and the first 8 hex

@@ -27,7 +27,7 @@ const (
 	AnnotationSourceName = Group + "/source-name"
 	// AnnotationSourceResourceVersion holds the resourceVersion that was copied.
 	AnnotationSourceResourceVersion = Group + "/source-resource-version"
-	// AnnotationCause holds what started the run, as JSON (job.Cause).
+	// AnnotationCause holds what started the run, as JSON (recorded.Cause).
 	AnnotationCause = Group + "/cause"
 	// AnnotationReaders holds, on the report of a run, the names of the ThreeScaleRestores
 	// that read the volume. While there are any, no run is removed.

@@ -16,6 +16,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/overlay"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/test/dataset"
 	"threescale.dev/backup/test/decrypt"
 )
@@ -121,7 +122,7 @@ func TestRestoreTellsAll(t *testing.T) {
 	assert.Equal(t, restored{
 		contents: contents{
 			Run: listed[0].ID, ManifestSHA256: listed[0].ManifestSHA256, Verified: true, Namespace: "3scale-dr",
-			Source:         job.Source{Namespace: "3scale", APIManager: "example", ThreeScale: "2.16.0", WildcardDomain: "apps.example.com", FileStorage: &job.PVC{StorageClass: new("files"), Size: "100Mi", AccessModes: []string{"ReadWriteMany"}}},
+			Source:         job.Source{Namespace: "3scale", APIManager: "example", ThreeScale: "2.16.0", WildcardDomain: "apps.example.com", FileStorage: &recorded.PVC{StorageClass: new("files"), Size: "100Mi", AccessModes: []string{"ReadWriteMany"}}},
 			Recipients:     []string{i.recipient},
 			Omitted:        []string{"Secret/backend-redis", "Secret/system-database", "Secret/system-redis", "Secret/zync"},
 			Rewritten:      []string{"APIManager example spec.wildcardDomain", "ConfigMap system-environment data.THREESCALE_SUPERDOMAIN", "Secret backend-listener data.route_endpoint"},

@@ -55,7 +55,7 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 	}
 	in := overlay.Input{
 		Name: f.Name, Namespace: f.Namespace, WildcardDomain: f.WildcardDomain, StorageClass: f.StorageClass, OmitDatabaseSecrets: f.OmitDatabaseSecrets,
-		Quiet: f.Quiet, Former: &overlay.FormerStorage{PVC: (*overlay.FormerPVC)(inspection.Source.FileStorage), Bytes: inspection.FileStorage.Bytes},
+		Quiet: f.Quiet, Former: &overlay.FormerStorage{PVC: inspection.Source.FileStorage, Bytes: inspection.FileStorage.Bytes},
 	}
 	digest := sha256.New()
 	for _, object := range inspection.Objects {

@@ -9,6 +9,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/specs"
 )
 
@@ -17,7 +18,7 @@ type run struct {
 	Task
 	facts.Snapshot
 
-	cause job.Cause
+	cause recorded.Cause
 	// inconsistent: the copies are of different moments.
 	inconsistent bool
 	// record is the run's line in the history.
@@ -67,8 +68,8 @@ func runOf(f *facts.Facts, id string) *run {
 
 // causeOf reads a run's cause from its report, where it was noted when the run started,
 // else from its snapshot, else from the spec.
-func causeOf(f *facts.Facts, r facts.Run) job.Cause {
-	var cause job.Cause
+func causeOf(f *facts.Facts, r facts.Run) recorded.Cause {
+	var cause recorded.Cause
 	if note := r.Note(v1alpha1.AnnotationCause); note != "" {
 		if err := json.Unmarshal([]byte(note), &cause); err == nil && facts.CheckTrigger(cause.Value) == nil {
 			return cause
@@ -84,7 +85,7 @@ func causeOf(f *facts.Facts, r facts.Run) job.Cause {
 }
 
 // causeByID is the cause of a run of which only the ID is known.
-func causeByID(f *facts.Facts, id string) job.Cause {
+func causeByID(f *facts.Facts, id string) recorded.Cause {
 	if start, _, ok := strings.Cut(id, "-"); ok {
 		slot, err := job.RunTime(start)
 		if err == nil && id == scheduledRunID(f, slot) {
@@ -92,18 +93,18 @@ func causeByID(f *facts.Facts, id string) job.Cause {
 		}
 	}
 	if f.Spec.Trigger != "" {
-		return job.Cause{Kind: job.CauseTrigger, Value: f.Spec.Trigger}
+		return recorded.Cause{Kind: recorded.CauseTrigger, Value: f.Spec.Trigger}
 	}
-	return job.Cause{Kind: job.CauseCreation}
+	return recorded.Cause{Kind: recorded.CauseCreation}
 }
 
-func scheduled(slot time.Time) job.Cause {
-	return job.Cause{Kind: job.CauseSchedule, Value: slot.UTC().Format(time.RFC3339)}
+func scheduled(slot time.Time) recorded.Cause {
+	return recorded.Cause{Kind: recorded.CauseSchedule, Value: slot.UTC().Format(time.RFC3339)}
 }
 
 // slotOf is the slot that started a run; nil if something else did.
 func slotOf(f *facts.Facts, r *run) *time.Time {
-	if r.cause.Kind != job.CauseSchedule {
+	if r.cause.Kind != recorded.CauseSchedule {
 		return nil
 	}
 	slot, err := time.Parse(time.RFC3339, r.cause.Value)
@@ -116,7 +117,7 @@ func slotOf(f *facts.Facts, r *run) *time.Time {
 
 // scheduledRunID is the time of the slot, and a digest.
 func scheduledRunID(f *facts.Facts, slot time.Time) string {
-	return job.RunID(slot, hash(f, string(job.CauseSchedule), scheduled(slot).Value))
+	return job.RunID(slot, hash(f, string(recorded.CauseSchedule), scheduled(slot).Value))
 }
 
 // firstRunID is the time at which the composite was made, and a digest.
@@ -125,9 +126,9 @@ func firstRunID(f *facts.Facts) string {
 	if created.IsZero() {
 		created = time.Unix(0, 0)
 	}
-	cause, value := job.CauseCreation, ""
+	cause, value := recorded.CauseCreation, ""
 	if f.Spec.Trigger != "" {
-		cause, value = job.CauseTrigger, f.Spec.Trigger
+		cause, value = recorded.CauseTrigger, f.Spec.Trigger
 	}
 	return job.RunID(created, hash(f, string(cause), value))
 }

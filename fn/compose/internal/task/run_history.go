@@ -11,6 +11,7 @@ import (
 	"threescale.dev/backup/fn/compose/internal/facts"
 	"threescale.dev/backup/fn/compose/internal/slots"
 	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/specs"
 )
 
@@ -119,7 +120,7 @@ func (r *run) Record(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
 	status.Progress = nil
 	status.LastHandledTrigger = f.LastTrigger()
 	if r.ID != "" {
-		if r.cause.Kind == job.CauseTrigger && !facts.HasEnded(f.Status, r.ID) {
+		if r.cause.Kind == recorded.CauseTrigger && !facts.HasEnded(f.Status, r.ID) {
 			status.LastHandledTrigger = r.cause.Value
 		}
 		status.StartTime, status.CompletionTime = r.record.StartTime, r.record.CompletionTime

@@ -12,6 +12,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/specs"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -129,11 +130,11 @@ func (r *run) files(f *facts.Facts) (map[string][]byte, error) {
 }
 
 // shapeOf is what a restore makes the PVC of the file storage like; nil without one.
-func shapeOf(pvc *corev1.PersistentVolumeClaim) *job.PVC {
+func shapeOf(pvc *corev1.PersistentVolumeClaim) *recorded.PVC {
 	if pvc == nil {
 		return nil
 	}
-	out := &job.PVC{}
+	out := &recorded.PVC{}
 	for _, has := range []corev1.ResourceList{pvc.Spec.Resources.Requests, pvc.Status.Capacity} {
 		if size, ok := has[corev1.ResourceStorage]; ok {
 			out.Size = size.String()
