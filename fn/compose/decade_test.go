@@ -228,8 +228,9 @@ func (d *decade) backsUp(o *unstructured.Unstructured) {
 			runs = append(runs, retention.Run{ID: id, Start: start})
 		}
 	}
+	policy, zone := policyOf(d.t, argsOf(o))
 	var removed []string
-	for _, decision := range policyOf(d.t, argsOf(o)).ApplyInOrder(runs, node) {
+	for _, decision := range policy.ApplyInOrder(runs, zone, node) {
 		if !decision.Kept() && decision.ID != run {
 			delete(d.volume, decision.ID)
 			removed = append(removed, decision.ID)
@@ -289,28 +290,27 @@ func (d *decade) requireKept() {
 	}
 }
 
-// policyOf reads the policy out of a Job's command line.
-func policyOf(t testing.TB, args []string) retention.Policy {
+// policyOf reads the policy and its time zone out of a Job's command line.
+func policyOf(t testing.TB, args []string) (p retention.Policy, zone *time.Location) {
 	t.Helper()
-	var p retention.Policy
-	fields := map[string]*int{
-		"--keep-last": &p.Last, "--keep-hourly": &p.Hourly, "--keep-daily": &p.Daily,
-		"--keep-weekly": &p.Weekly, "--keep-monthly": &p.Monthly, "--keep-yearly": &p.Yearly,
+	fields := map[string]*int32{
+		"--keep-last": &p.KeepLast, "--keep-hourly": &p.KeepHourly, "--keep-daily": &p.KeepDaily,
+		"--keep-weekly": &p.KeepWeekly, "--keep-monthly": &p.KeepMonthly, "--keep-yearly": &p.KeepYearly,
 	}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
 		if field := fields[name]; field != nil {
 			count, err := strconv.Atoi(value)
 			require.NoError(t, err)
-			*field = count
+			*field = int32(count)
 		}
 		if name == "--time-zone" {
 			var err error
-			p.Location, err = timezone.Load(value)
+			zone, err = timezone.Load(value)
 			require.NoError(t, err)
 		}
 	}
-	return p
+	return p, zone
 }
 
 // wanted are the runs that the rules of decadeSpec keep, sorted, said in the

@@ -4,12 +4,14 @@
 package mover
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/timezone"
 )
 
 // lockInterval is how often a volume that another writer holds is tried.
@@ -58,9 +60,9 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 }
 
 func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progress)) (job.Result, error) {
-	policy, err := policyOf(o.Retention)
-	if err != nil {
-		return job.Result{}, err
+	zone, err := timezone.Load(o.TimeZone)
+	if err = cmp.Or(err, o.Policy.Check()); err != nil {
+		return job.Result{}, &archive.UsageError{Err: err}
 	}
 	snapshot, err := readSnapshot(o.Objects)
 	if err != nil {
@@ -71,7 +73,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 		return job.Result{}, err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	prune := &pruner{volume: volume, policy: policy, known: job.KnownManifests(o.Known), env: env, progress: progress}
+	prune := &pruner{volume: volume, policy: o.Policy, zone: zone, known: job.KnownManifests(o.Known), env: env, progress: progress}
 	options := writeOptions(o, env, snapshot, progress)
 	written, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
 	if err != nil {

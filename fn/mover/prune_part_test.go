@@ -44,7 +44,7 @@ func TestPruneTellsARunThatWentInPart(t *testing.T) {
 			_ = syscall.Unmount(f, syscall.MNT_DETACH)
 		}
 	})
-	p := &pruner{volume: volume, policy: retention.Policy{Last: 1}, progress: func(job.Progress) {}}
+	p := &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, progress: func(job.Progress) {}}
 	p.prune(t.Context(), last.Manifest)
 	runs, err := volume.Runs()
 	require.NoError(t, err)

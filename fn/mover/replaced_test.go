@@ -17,6 +17,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/mover"
+	"threescale.dev/backup/fn/retention"
 )
 
 // Whoever can mount the volume can replace a run whole: by one that every list and
@@ -34,10 +35,10 @@ func newSteady(t *testing.T) *steady {
 }
 
 // run backs up, so many days after noon, with what is known.
-func (s *steady) run(id string, days int, retention job.Retention, known ...string) job.Result {
+func (s *steady) run(id string, days int, policy retention.Policy, known ...string) job.Result {
 	s.t.Helper()
 	o := s.o
-	o.Run, o.Retention, o.Known = id, retention, known
+	o.Run, o.Policy, o.Known = id, policy, known
 	result, err := mover.Backup(s.t.Context(), o, mover.Env{Now: func() time.Time { return noon.AddDate(0, 0, days) }})
 	require.NoError(s.t, err)
 	return result
@@ -48,7 +49,7 @@ func (s *steady) replace(id string) {
 	s.t.Helper()
 	forger := &steady{t: s.t, o: s.o}
 	forger.o.Volume = s.t.TempDir()
-	forger.run(id, -1, job.Retention{})
+	forger.run(id, -1, retention.Policy{})
 	place := filepath.Join(s.o.Volume, "runs", id)
 	require.NoError(s.t, os.RemoveAll(place))
 	out, err := exec.CommandContext(s.t.Context(), "cp", "-a", filepath.Join(forger.o.Volume, "runs", id), place).CombinedOutput()
@@ -82,11 +83,11 @@ func TestReplacedRunIsNotLinkedTo(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newSteady(t)
-			original := s.run(first, 0, job.Retention{})
+			original := s.run(first, 0, retention.Policy{})
 			if tc.replace {
 				s.replace(first)
 			}
-			result := s.run(third, 2, job.Retention{}, tc.known(original)...)
+			result := s.run(third, 2, retention.Policy{}, tc.known(original)...)
 			assert.Equal(t, tc.linked, result.LinkedFiles > 0, tc.reason)
 			require.Len(t, result.Warnings, tc.warnings)
 			if tc.warnings > 0 {
@@ -99,11 +100,11 @@ func TestReplacedRunIsNotLinkedTo(t *testing.T) {
 // TestReplacedRunDisplacesNone: a forgery is no backup, and is left to be looked at.
 func TestReplacedRunDisplacesNone(t *testing.T) {
 	s := newSteady(t)
-	good := s.run(first, 0, job.Retention{})
-	forged := s.run(second, 1, job.Retention{})
+	good := s.run(first, 0, retention.Policy{})
+	forged := s.run(second, 1, retention.Policy{})
 	s.replace(second)
 	digests := []string{known(first, good), known(second, forged)}
-	result := s.run(third, 2, job.Retention{KeepLast: 2}, digests...)
+	result := s.run(third, 2, retention.Policy{KeepLast: 2}, digests...)
 	assert.Empty(t, result.Removed, "two good ones are kept")
 	assert.Contains(t, result.Warnings, "the retention leaves 1 runs that are not what the status knows: "+second+"; look at them, then remove them")
 	assert.ElementsMatch(t, []string{first, second, third}, s.left())
@@ -150,12 +151,12 @@ func TestAddedRunDisplacesNone(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newSteady(t)
-			digests := []string{known(first, s.run(first, 0, job.Retention{})), known(second, s.run(second, 1, job.Retention{}))}
+			digests := []string{known(first, s.run(first, 0, retention.Policy{})), known(second, s.run(second, 1, retention.Policy{}))}
 			s.add(added, tc.sequence, noon.AddDate(0, 0, tc.days))
 			if !tc.known {
 				digests = nil
 			}
-			result := s.run(third, 2, job.Retention{KeepLast: 2}, digests...)
+			result := s.run(third, 2, retention.Policy{KeepLast: 2}, digests...)
 			assert.Equal(t, tc.removed, result.Removed, tc.reason)
 			assert.Equal(t, tc.stays, slices.Contains(s.left(), added), tc.reason)
 			assert.Contains(t, s.left(), third)
@@ -184,7 +185,7 @@ func TestVerifyComparesWhatIsKnown(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newSteady(t)
-			digests := []string{known(first, s.run(first, 0, job.Retention{})), known(second, s.run(second, 1, job.Retention{}))}
+			digests := []string{known(first, s.run(first, 0, retention.Policy{})), known(second, s.run(second, 1, retention.Policy{}))}
 			tc.arrange(s)
 			got, err := mover.Verify(t.Context(), job.VerifyOptions{Run: tc.run, Volume: s.o.Volume, Known: digests}, mover.Env{Now: now})
 			require.NoError(t, err)

@@ -11,7 +11,6 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/retention"
-	"threescale.dev/backup/fn/timezone"
 )
 
 // adviceTime bounds how long a run that failed looks for what could be freed: a volume over a network may take minutes
@@ -32,7 +31,7 @@ func InstallationOf(m *archive.Manifest) Installation {
 // installations. Beyond what the policy says, the newest run that holds the file storage stays: runs without it,
 // however many, are no backup of it. The order of runs is that of the volume; a start that contradicts it, or the time
 // it is now, was read from a clock that was wrong.
-func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, now time.Time) []retention.Decision {
+func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, zone *time.Location, now time.Time) []retention.Decision {
 	var counted []retention.Run
 	withFiles := make(map[string]bool)
 	for _, run := range runs {
@@ -41,7 +40,7 @@ func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, no
 			withFiles[run.ID] = run.Manifest.FileStorage == archive.Stored
 		}
 	}
-	decisions := policy.ApplyInOrder(counted, now)
+	decisions := policy.ApplyInOrder(counted, zone, now)
 	newest := slices.IndexFunc(decisions, func(d retention.Decision) bool { return withFiles[d.ID] })
 	if newest >= 0 && !decisions[newest].Kept() {
 		decisions[newest].Rules = []string{newestWithFiles}
@@ -52,31 +51,12 @@ func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, no
 // newestWithFiles is the reason why a run stays that no rule of the policy keeps.
 const newestWithFiles = "newest with the file storage"
 
-func policyOf(r job.Retention) (retention.Policy, error) {
-	location, err := timezone.Load(r.TimeZone)
-	if err != nil {
-		return retention.Policy{}, &archive.UsageError{Err: err}
-	}
-	policy := retention.Policy{
-		Last:     int(r.KeepLast),
-		Hourly:   int(r.KeepHourly),
-		Daily:    int(r.KeepDaily),
-		Weekly:   int(r.KeepWeekly),
-		Monthly:  int(r.KeepMonthly),
-		Yearly:   int(r.KeepYearly),
-		Location: location,
-	}
-	if err := policy.Validate(); err != nil {
-		return retention.Policy{}, &archive.UsageError{Err: err}
-	}
-	return policy, nil
-}
-
 // pruner is what happens on a volume after a run has verified: it mends earlier runs, if damage is known, and removes
 // what a policy lets go.
 type pruner struct {
 	volume   *archive.Volume
 	policy   retention.Policy
+	zone     *time.Location    // of the policy
 	known    map[string]string // digests of manifests, by run
 	env      Env
 	progress func(job.Progress)
@@ -161,7 +141,7 @@ func (p *pruner) going(written *archive.Manifest) ([]string, error) {
 	counted, uncounted := p.counted(runs, written.Run)
 	of := InstallationOf(written)
 	p.tellUncounted(uncounted, of)
-	decisions := Decide(counted, of, p.policy, written.CompletionTime)
+	decisions := Decide(counted, of, p.policy, p.zone, written.CompletionTime)
 	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
 		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
 	}
@@ -267,11 +247,11 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 	defer cancel()
 	policy, rules := p.policy, "the retention"
 	if policy.KeepsAll() {
-		policy, rules = retention.Policy{Last: 1}, "keeping only the newest verified run"
+		policy, rules = retention.Policy{KeepLast: 1}, "keeping only the newest verified run"
 	}
 	runs, listErr := p.volume.Runs()
 	counted, _ := p.counted(runs, "")
-	going := goingOf(Decide(counted, of, policy, p.env.Now()))
+	going := goingOf(Decide(counted, of, policy, p.zone, p.env.Now()))
 	freed, freedErr := p.volume.Freed(ctx, going)
 	switch {
 	case listErr != nil || freedErr != nil:

@@ -17,6 +17,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/mover"
+	"threescale.dev/backup/fn/retention"
 )
 
 // history is a volume with runs.
@@ -31,18 +32,18 @@ func newHistory(t *testing.T) *history {
 }
 
 // run backs up, so many days after noon, and changes a file before that.
-func (h *history) run(id string, days int, retention job.Retention) job.Result {
+func (h *history) run(id string, days int, policy retention.Policy) job.Result {
 	h.t.Helper()
-	result, err := h.tryRun(h.t.Context(), id, days, retention, mover.Env{})
+	result, err := h.tryRun(h.t.Context(), id, days, policy, mover.Env{})
 	require.NoError(h.t, err)
 	return result
 }
 
-func (h *history) tryRun(ctx context.Context, id string, days int, retention job.Retention, env mover.Env) (job.Result, error) {
+func (h *history) tryRun(ctx context.Context, id string, days int, policy retention.Policy, env mover.Env) (job.Result, error) {
 	h.t.Helper()
 	write(h.t, h.o.FileStorage, "tenant/changing", strings.Repeat("x", 10_000)+id)
 	o := h.o
-	o.Run, o.Retention = id, retention
+	o.Run, o.Policy = id, policy
 	env.Now = func() time.Time { return noon.AddDate(0, 0, days) }
 	return mover.Backup(ctx, o, env)
 }
@@ -106,10 +107,10 @@ func (h *history) bytes() int64 {
 func TestRetentionRemovesOldestFirstAndTellsIt(t *testing.T) {
 	h := newHistory(t)
 	for i, id := range []string{"r1", "r2", "r3", "r4"} {
-		assert.Empty(t, h.run(id, i, job.Retention{}).Removed, "without a policy all are kept")
+		assert.Empty(t, h.run(id, i, retention.Policy{}).Removed, "without a policy all are kept")
 	}
 	before := h.bytes()
-	o, reporter := job.Retention{KeepLast: 2}, &recorder{}
+	o, reporter := retention.Policy{KeepLast: 2}, &recorder{}
 	result, err := h.tryRun(t.Context(), "r5", 4, o, mover.Env{Reporter: reporter})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"r1", "r2", "r3"}, result.Removed)
@@ -129,9 +130,9 @@ func TestRetentionRemovesOldestFirstAndTellsIt(t *testing.T) {
 
 func TestRetentionIsAppliedToARunThatIsCompleteAlready(t *testing.T) {
 	h := newHistory(t)
-	h.run("r1", 0, job.Retention{})
-	h.run("r2", 1, job.Retention{})
-	assert.Equal(t, []string{"r1"}, h.run("r2", 2, job.Retention{KeepDaily: 1}).Removed, "the first attempt was interrupted before it came to that")
+	h.run("r1", 0, retention.Policy{})
+	h.run("r2", 1, retention.Policy{})
+	assert.Equal(t, []string{"r1"}, h.run("r2", 2, retention.Policy{KeepDaily: 1}).Removed, "the first attempt was interrupted before it came to that")
 	assert.Equal(t, []string{"r2"}, h.left())
 }
 
@@ -146,7 +147,8 @@ func TestRetentionInATimeZone(t *testing.T) {
 		_, err := mover.Backup(t.Context(), o, mover.Env{Now: day(hours)})
 		require.NoError(t, err)
 	}
-	o.Run, o.Retention = "r4", job.Retention{KeepDaily: 2, TimeZone: "Pacific/Auckland"} // where it is 01:00 at noon
+	o.TimeZone = "Pacific/Auckland"
+	o.Run, o.Policy = "r4", retention.Policy{KeepDaily: 2} // where it is 01:00 at noon
 	result, err := mover.Backup(t.Context(), o, mover.Env{Now: day(20)})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"r1", "r2", "r3"}, result.Removed, "all are of one day there, of which the newest stays, and the oldest, since two may")
@@ -163,25 +165,33 @@ func TestRetentionLooksAtItsOwnCompleteRuns(t *testing.T) {
 	}{
 		"Own": {
 			"a run of the same installation counts",
-			func(h *history) { h.run("r2", 1, job.Retention{}) },
+			func(h *history) { h.run("r2", 1, retention.Policy{}) },
 			[]string{"r2", "r3"},
 			[]string{"r1"},
 		},
 		"OtherNamespace": {
 			"another installation's runs are not ours to remove or to count",
-			func(h *history) { h.of("other", "example"); h.run("r2", 1, job.Retention{}); h.of("3scale", "example") },
+			func(h *history) {
+				h.of("other", "example")
+				h.run("r2", 1, retention.Policy{})
+				h.of("3scale", "example")
+			},
 			[]string{"r1", "r2", "r3"},
 			nil,
 		},
 		"OtherAPIManager": {
 			"nor are those of another APIManager in the namespace",
-			func(h *history) { h.of("3scale", "second"); h.run("r2", 1, job.Retention{}); h.of("3scale", "example") },
+			func(h *history) {
+				h.of("3scale", "second")
+				h.run("r2", 1, retention.Policy{})
+				h.of("3scale", "example")
+			},
 			[]string{"r1", "r2", "r3"},
 			nil,
 		},
 		"Damaged": {
 			"a damaged run is evidence, and no backup",
-			func(h *history) { h.run("r2", 1, job.Retention{}); h.manifest("r2", "{", "") },
+			func(h *history) { h.run("r2", 1, retention.Policy{}); h.manifest("r2", "{", "") },
 			[]string{"r2", "r1", "r3"},
 			nil,
 		},
@@ -191,7 +201,7 @@ func TestRetentionLooksAtItsOwnCompleteRuns(t *testing.T) {
 				files := h.o.FileStorage
 				h.o.FileStorage = ""
 				for i, id := range []string{"r2a", "r2b", "r2c"} {
-					_, err := mover.Backup(h.t.Context(), job.Options{Run: id, Volume: h.o.Volume, Objects: h.o.Objects, Retention: job.Retention{KeepLast: 2}},
+					_, err := mover.Backup(h.t.Context(), job.Options{Run: id, Volume: h.o.Volume, Objects: h.o.Objects, Policy: retention.Policy{KeepLast: 2}},
 						mover.Env{Now: func() time.Time { return noon.AddDate(0, 0, 1).Add(time.Duration(i) * time.Hour) }})
 					require.NoError(h.t, err)
 				}
@@ -204,7 +214,7 @@ func TestRetentionLooksAtItsOwnCompleteRuns(t *testing.T) {
 		"NewerFormat": {
 			"a run of a newer format is not understood",
 			func(h *history) {
-				h.run("r2", 1, job.Retention{})
+				h.run("r2", 1, retention.Policy{})
 				h.manifest("r2", `"formatVersion": 2`, `"formatVersion": 9`)
 			},
 			[]string{"r1", "r2", "r3"},
@@ -223,9 +233,9 @@ func TestRetentionLooksAtItsOwnCompleteRuns(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			h := newHistory(t)
-			h.run("r1", 0, job.Retention{})
+			h.run("r1", 0, retention.Policy{})
 			tc.between(h)
-			result := h.run("r3", 2, job.Retention{KeepLast: 2})
+			result := h.run("r3", 2, retention.Policy{KeepLast: 2})
 			assert.Equal(t, tc.removed, result.Removed, tc.reason)
 			assert.Equal(t, tc.left, h.left(), tc.reason)
 		})
@@ -246,15 +256,15 @@ func (h *history) manifest(run, old, with string) {
 // for that, and goes in its turn.
 func TestRetentionWithAClockThatWentBack(t *testing.T) {
 	h := newHistory(t)
-	h.run("r1", 0, job.Retention{})
-	h.run("r2", 1, job.Retention{})
-	h.run("future", 3650, job.Retention{})
-	result := h.run("r3", 2, job.Retention{KeepLast: 2})
+	h.run("r1", 0, retention.Policy{})
+	h.run("r2", 1, retention.Policy{})
+	h.run("future", 3650, retention.Policy{})
+	result := h.run("r3", 2, retention.Policy{KeepLast: 2})
 	assert.Equal(t, []string{"r1", "r2"}, result.Removed)
 	assert.Equal(t, []string{"future", "r3"}, h.left())
 	require.Len(t, result.Warnings, 1)
 	assert.Contains(t, result.Warnings[0], `run "future" is dated`)
-	result = h.run("r4", 3, job.Retention{KeepLast: 2})
+	result = h.run("r4", 3, retention.Policy{KeepLast: 2})
 	assert.Equal(t, []string{"future"}, result.Removed)
 	assert.Equal(t, []string{"r3", "r4"}, h.left())
 }
@@ -262,22 +272,22 @@ func TestRetentionWithAClockThatWentBack(t *testing.T) {
 func TestRetentionLeavesARunThatIsRead(t *testing.T) {
 	h := newHistory(t)
 	for i, id := range []string{"r1", "r2", "r3"} {
-		h.run(id, i, job.Retention{})
+		h.run(id, i, retention.Policy{})
 	}
 	reader, err := h.open().OpenRun("r2")
 	require.NoError(t, err)
-	result := h.run("r4", 3, job.Retention{KeepLast: 1})
+	result := h.run("r4", 3, retention.Policy{KeepLast: 1})
 	assert.Equal(t, []string{"r1", "r3"}, result.Removed)
 	assert.Equal(t, []string{`the retention keeps run "r2" until the next run, though no rule does: it is being read`}, result.Warnings)
 	assert.True(t, result.Completed)
 	require.NoError(t, reader.Close())
-	assert.Equal(t, []string{"r2", "r4"}, h.run("r5", 4, job.Retention{KeepLast: 1}).Removed)
+	assert.Equal(t, []string{"r2", "r4"}, h.run("r5", 4, retention.Policy{KeepLast: 1}).Removed)
 }
 
 func TestRetentionThatIsStoppedIsNoFailure(t *testing.T) {
 	h := newHistory(t)
 	for i, id := range []string{"r1", "r2"} {
-		h.run(id, i, job.Retention{})
+		h.run(id, i, retention.Policy{})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	env := mover.Env{Progress: func(p job.Progress) {
@@ -285,29 +295,31 @@ func TestRetentionThatIsStoppedIsNoFailure(t *testing.T) {
 			cancel() // the run is made, whatever comes
 		}
 	}}
-	result, err := h.tryRun(ctx, "r3", 2, job.Retention{KeepLast: 1}, env)
+	result, err := h.tryRun(ctx, "r3", 2, retention.Policy{KeepLast: 1}, env)
 	require.NoError(t, err)
 	assert.True(t, result.Completed)
 	assert.Empty(t, result.Removed)
 	require.Len(t, result.Warnings, 2)
 	assert.Contains(t, result.Warnings[0], `the retention keeps run "r1", though no rule does: `)
 	assert.Equal(t, "retention was not applied to the end: 1 of 2 runs that would go were not tried", result.Warnings[1])
-	assert.Equal(t, []string{"r1", "r2"}, h.run("r3", 3, job.Retention{KeepLast: 1}).Removed, "the next attempt goes on")
+	assert.Equal(t, []string{"r1", "r2"}, h.run("r3", 3, retention.Policy{KeepLast: 1}).Removed, "the next attempt goes on")
 }
 
 func TestRetentionThatMakesNoSense(t *testing.T) {
 	cases := map[string]struct {
-		reason    string
-		retention job.Retention
-		want      string
+		reason string
+		policy retention.Policy
+		zone   string
+		want   string
 	}{
-		"Negative": {"less than none means nothing", job.Retention{KeepLast: 1, KeepDaily: -1}, "cannot keep -1 daily runs"},
-		"TimeZone": {"days of nowhere", job.Retention{KeepLast: 1, TimeZone: "Nowhere/Atall"}, `cannot find time zone "Nowhere/Atall"`},
+		"Negative": {"less than none means nothing", retention.Policy{KeepLast: 1, KeepDaily: -1}, "", "cannot keep -1 daily runs"},
+		"TimeZone": {"days of nowhere", retention.Policy{KeepLast: 1}, "Nowhere/Atall", `cannot find time zone "Nowhere/Atall"`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			h := newHistory(t)
-			result, err := h.tryRun(t.Context(), "r1", 0, tc.retention, mover.Env{})
+			h.o.TimeZone = tc.zone
+			result, err := h.tryRun(t.Context(), "r1", 0, tc.policy, mover.Env{})
 			require.ErrorContains(t, err, tc.want, tc.reason)
 			assert.Equal(t, job.ExitUsage, mover.ExitCode(err))
 			assert.Equal(t, v1alpha1.ReasonUsage, result.Reason)
@@ -318,25 +330,25 @@ func TestRetentionThatMakesNoSense(t *testing.T) {
 
 func TestNoSpaceTellsWhatCouldBeFreed(t *testing.T) {
 	cases := map[string]struct {
-		reason    string
-		runs      []string
-		retention job.Retention
-		want      string
+		reason string
+		runs   []string
+		policy retention.Policy
+		want   string
 	}{
 		"WithRetention": {
-			"what the rules would free, of the runs that are there", []string{"r1", "r2", "r3"}, job.Retention{KeepLast: 2},
+			"what the rules would free, of the runs that are there", []string{"r1", "r2", "r3"}, retention.Policy{KeepLast: 2},
 			`; the retention would free \d{5} bytes now, of 1 runs; they are not removed by themselves, because the new run has not verified$`,
 		},
 		"WithRetentionThatKeepsAll": {
-			"the rules let nothing go", []string{"r1", "r2"}, job.Retention{KeepLast: 2},
+			"the rules let nothing go", []string{"r1", "r2"}, retention.Policy{KeepLast: 2},
 			`; the retention would free nothing now: no run on the volume would go$`,
 		},
 		"WithoutRetention": {
-			"what is to be had at most without losing the newest backup", []string{"r1", "r2", "r3"}, job.Retention{},
+			"what is to be had at most without losing the newest backup", []string{"r1", "r2", "r3"}, retention.Policy{},
 			`; keeping only the newest verified run would free \d{5} bytes now, of 2 runs; they are not removed by themselves, because the new run has not verified$`,
 		},
 		"NoRuns": {
-			"the volume is too small for one", nil, job.Retention{},
+			"the volume is too small for one", nil, retention.Policy{},
 			`; keeping only the newest verified run would free nothing now: no run on the volume would go$`,
 		},
 	}
@@ -344,12 +356,12 @@ func TestNoSpaceTellsWhatCouldBeFreed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHistory(t)
 			for i, id := range tc.runs {
-				h.run(id, i, job.Retention{})
+				h.run(id, i, retention.Policy{})
 			}
 			huge := filepath.Join(h.o.FileStorage, "huge")
 			write(t, h.o.FileStorage, "huge", "")
 			require.NoError(t, os.Truncate(huge, 15<<40), "a file without blocks that no volume here has room for")
-			result, err := h.tryRun(t.Context(), "full", len(tc.runs), tc.retention, mover.Env{})
+			result, err := h.tryRun(t.Context(), "full", len(tc.runs), tc.policy, mover.Env{})
 			require.Error(t, err)
 			assert.Equal(t, v1alpha1.ReasonNoSpace, result.Reason)
 			assert.Regexp(t, tc.want, result.Message, tc.reason)

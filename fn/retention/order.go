@@ -20,13 +20,13 @@ const clockTolerance = 5 * time.Minute
 // are taken to be right. A run goes only if it goes both ways. So a clock that is
 // ahead or behind never costs a good run; meanwhile up to twice as many runs are
 // kept.
-func (p Policy) ApplyInOrder(runs []Run, now time.Time) []Decision {
+func (p Policy) ApplyInOrder(runs []Run, zone *time.Location, now time.Time) []Decision {
 	ordered := slices.Clone(runs)
 	for i := range ordered {
 		ordered[i].Order = i
 	}
-	decisions := p.Apply(redated(ordered, agreeing(ordered), now))
-	other := p.Apply(redated(ordered, notAfterLater(ordered, now), now))
+	decisions := p.Apply(redated(ordered, agreeing(ordered), now), zone)
+	other := p.Apply(redated(ordered, notAfterLater(ordered, now), now), zone)
 	for i := range decisions {
 		for _, rule := range other[i].Rules {
 			if !slices.Contains(decisions[i].Rules, rule) {

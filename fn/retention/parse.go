@@ -11,9 +11,9 @@ import (
 // of spec.retention. Like the schema, it refuses a policy that would keep nothing.
 func Parse(text string) (Policy, error) {
 	var p Policy
-	fields := map[string]*int{
-		"keepLast": &p.Last, "keepHourly": &p.Hourly, "keepDaily": &p.Daily,
-		"keepWeekly": &p.Weekly, "keepMonthly": &p.Monthly, "keepYearly": &p.Yearly,
+	fields := map[string]*int32{
+		"keepLast": &p.KeepLast, "keepHourly": &p.KeepHourly, "keepDaily": &p.KeepDaily,
+		"keepWeekly": &p.KeepWeekly, "keepMonthly": &p.KeepMonthly, "keepYearly": &p.KeepYearly,
 	}
 	seen := make(map[string]bool)
 	for part := range strings.SplitSeq(text, ",") {
@@ -30,7 +30,7 @@ func Parse(text string) (Policy, error) {
 		if err != nil {
 			return Policy{}, fmt.Errorf("cannot read retention %q: %s is not a number from 0 to %d", text, name, math.MaxInt32)
 		}
-		*field = int(count)
+		*field = int32(count)
 	}
 	if p.KeepsAll() {
 		return Policy{}, fmt.Errorf("cannot use retention %q: it would keep nothing", text)

@@ -17,13 +17,13 @@ func TestParse(t *testing.T) {
 		want   retention.Policy
 		err    string
 	}{
-		"One": {reason: "one rule is a policy", text: "keepLast=7", want: retention.Policy{Last: 7}},
+		"One": {reason: "one rule is a policy", text: "keepLast=7", want: retention.Policy{KeepLast: 7}},
 		"All": {
 			reason: "the names are those of spec.retention",
 			text:   "keepLast=1,keepHourly=2,keepDaily=3,keepWeekly=4,keepMonthly=5,keepYearly=6",
-			want:   retention.Policy{Last: 1, Hourly: 2, Daily: 3, Weekly: 4, Monthly: 5, Yearly: 6},
+			want:   retention.Policy{KeepLast: 1, KeepHourly: 2, KeepDaily: 3, KeepWeekly: 4, KeepMonthly: 5, KeepYearly: 6},
 		},
-		"ZeroBesideARule": {reason: "zero is what a claim may say too", text: "keepLast=0,keepDaily=1", want: retention.Policy{Daily: 1}},
+		"ZeroBesideARule": {reason: "zero is what a claim may say too", text: "keepLast=0,keepDaily=1", want: retention.Policy{KeepDaily: 1}},
 		"Nothing":         {reason: "a policy that keeps nothing is refused in a claim too", text: "keepLast=0", err: "would keep nothing"},
 		"Empty":           {reason: "no rule is named", text: "", err: "is none of keepLast"},
 		"Unknown":         {reason: "a name that is mistyped must not be passed over", text: "keepLast=7,keepDayly=14", err: `"keepDayly=14" is none of`},
@@ -57,15 +57,15 @@ func FuzzParse(f *testing.F) {
 			assert.Equal(t, retention.Policy{}, p)
 			return
 		}
-		require.NoError(t, p.Validate(), "what can be read can be used")
-		decisions := p.Apply([]retention.Run{{ID: "a", Start: time.Unix(0, 0)}, {ID: "b", Start: time.Unix(1, 0)}})
+		require.NoError(t, p.Check(), "what can be read can be used")
+		decisions := p.Apply([]retention.Run{{ID: "a", Start: time.Unix(0, 0)}, {ID: "b", Start: time.Unix(1, 0)}}, nil)
 		assert.True(t, decisions[0].Kept())
 		assert.NotEqual(t, []string{"all"}, decisions[0].Rules, "it has a rule")
 	})
 }
 
-func TestValidate(t *testing.T) {
-	require.NoError(t, retention.Policy{}.Validate(), "nothing given keeps all")
-	require.NoError(t, retention.Policy{Last: 1, Yearly: 3}.Validate())
-	require.EqualError(t, retention.Policy{Last: 1, Monthly: -2}.Validate(), "cannot keep -2 monthly runs: it is less than none")
+func TestCheck(t *testing.T) {
+	require.NoError(t, retention.Policy{}.Check(), "nothing given keeps all")
+	require.NoError(t, retention.Policy{KeepLast: 1, KeepYearly: 3}.Check())
+	require.EqualError(t, retention.Policy{KeepLast: 1, KeepMonthly: -2}.Check(), "cannot keep -2 monthly runs: it is less than none")
 }

@@ -9,16 +9,15 @@ import (
 	"time"
 )
 
-// Policy says how many runs are kept. The zero value keeps all.
+// Policy says how many runs are kept; the zero value keeps all. A Retention of the API
+// converts to it. The tags are flags of cmd/mover.
 type Policy struct {
-	Last    int // of the newest runs
-	Hourly  int // of the newest hours that have runs, the newest run of each
-	Daily   int // likewise days
-	Weekly  int // likewise weeks: those of ISO 8601, from Monday on
-	Monthly int // likewise months
-	Yearly  int // likewise years
-	// Location is where hours to years begin and end; nil: UTC.
-	Location *time.Location
+	KeepLast    int32 `optional:"" help:"How many of the newest runs to keep."`
+	KeepHourly  int32 `optional:"" help:"For how many hours that have runs to keep the newest."`
+	KeepDaily   int32 `optional:"" help:"Likewise days."`
+	KeepWeekly  int32 `optional:"" help:"Likewise weeks, those of ISO 8601: from Monday on."`
+	KeepMonthly int32 `optional:"" help:"Likewise months."`
+	KeepYearly  int32 `optional:"" help:"Likewise years."`
 }
 
 // Run is what a policy needs to know of a run.
@@ -43,7 +42,7 @@ func (d Decision) Kept() bool { return len(d.Rules) > 0 }
 const noRules = "all"
 
 // Apply decides on runs of one installation, in any order, and returns them
-// newest first. Of runs that started at the same time, the one with the greater
+// newest first. Hours to years begin and end in the zone; nil is UTC. Of runs that started at the same time, the one with the greater
 // Order counts as newer, and then the one with the greater ID.
 //
 // It does exactly what restic forget does since version 0.16. From the newest run
@@ -57,7 +56,7 @@ const noRules = "all"
 // keeps the newest run. The present time does not matter; ApplyInOrder is for
 // clocks that may be wrong. Applying a policy again to the runs that it kept
 // changes nothing.
-func (p Policy) Apply(runs []Run) []Decision {
+func (p Policy) Apply(runs []Run, zone *time.Location) []Decision {
 	decisions := make([]Decision, 0, len(runs))
 	for _, run := range runs {
 		decisions = append(decisions, Decision{Run: run})
@@ -65,7 +64,7 @@ func (p Policy) Apply(runs []Run) []Decision {
 	slices.SortFunc(decisions, func(a, b Decision) int {
 		return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.Order, a.Order), cmp.Compare(b.ID, a.ID))
 	})
-	rules := p.rules()
+	rules := p.rules(zone)
 	for nr := range decisions {
 		d := &decisions[nr]
 		if len(rules) == 0 {
@@ -81,11 +80,12 @@ func (p Policy) Apply(runs []Run) []Decision {
 }
 
 // KeepsAll reports whether the policy has no rule, and so keeps all runs.
-func (p Policy) KeepsAll() bool { return len(p.rules()) == 0 }
+func (p Policy) KeepsAll() bool { return len(p.rules(nil)) == 0 }
 
-// Validate returns an error if a count is negative.
-func (p Policy) Validate() error {
-	for _, rule := range p.all() {
+// Check returns an error if a count is negative. kong would call a method Validate, and the
+// mover would end before it has a report to write that to.
+func (p Policy) Check() error {
+	for _, rule := range p.all(nil) {
 		if rule.left < 0 {
 			return fmt.Errorf("cannot keep %d %s runs: it is less than none", rule.left, rule.name)
 		}
@@ -120,20 +120,17 @@ func (r *rule) keep(start time.Time, oldest bool) (why string, kept bool) {
 }
 
 // rules returns the rules that keep something.
-func (p Policy) rules() []rule {
-	return slices.DeleteFunc(p.all(), func(r rule) bool { return r.left <= 0 })
+func (p Policy) rules(zone *time.Location) []rule {
+	return slices.DeleteFunc(p.all(zone), func(r rule) bool { return r.left <= 0 })
 }
 
-func (p Policy) all() []rule {
-	location := p.Location
-	if location == nil {
-		location = time.UTC
-	}
+func (p Policy) all(zone *time.Location) []rule {
+	zone = cmp.Or(zone, time.UTC)
 	formatted := func(layout string) func(time.Time) string {
-		return func(start time.Time) string { return start.In(location).Format(layout) }
+		return func(start time.Time) string { return start.In(zone).Format(layout) }
 	}
 	week := func(start time.Time) string {
-		year, week := start.In(location).ISOWeek()
+		year, week := start.In(zone).ISOWeek()
 		return fmt.Sprintf("%d-W%02d", year, week)
 	}
 	nr := 0
@@ -142,11 +139,11 @@ func (p Policy) all() []rule {
 		return fmt.Sprint(nr)
 	}
 	return []rule{
-		{name: "last", left: p.Last, period: each},
-		{name: "hourly", left: p.Hourly, period: formatted("2006-01-02T15")},
-		{name: "daily", left: p.Daily, period: formatted("2006-01-02")},
-		{name: "weekly", left: p.Weekly, period: week},
-		{name: "monthly", left: p.Monthly, period: formatted("2006-01")},
-		{name: "yearly", left: p.Yearly, period: formatted("2006")},
+		{name: "last", left: int(p.KeepLast), period: each},
+		{name: "hourly", left: int(p.KeepHourly), period: formatted("2006-01-02T15")},
+		{name: "daily", left: int(p.KeepDaily), period: formatted("2006-01-02")},
+		{name: "weekly", left: int(p.KeepWeekly), period: week},
+		{name: "monthly", left: int(p.KeepMonthly), period: formatted("2006-01")},
+		{name: "yearly", left: int(p.KeepYearly), period: formatted("2006")},
 	}
 }

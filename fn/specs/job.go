@@ -11,6 +11,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/retention"
 )
 
 const (
@@ -44,8 +45,10 @@ type JobInput struct {
 	Recipients []string
 	// ProveLinks makes the mover read a stored file before it links to it.
 	ProveLinks bool
-	// Retention is applied once this run has verified.
-	Retention job.Retention
+	// Retention is applied in TimeZone once this run has verified, unless its report says by
+	// then that a restore reads the volume.
+	Retention retention.Policy
+	TimeZone  string
 	// Inconsistent: the objects of the snapshot are of different moments.
 	Inconsistent bool
 }
@@ -199,7 +202,8 @@ func options(in JobInput) job.Options {
 		Recipient:   in.Recipients,
 		Known:       in.Known,
 		ProveLinks:  in.ProveLinks,
-		Retention:   in.Retention,
+		Policy:      in.Retention,
+		TimeZone:    in.TimeZone,
 		Namespace:   in.Run.Namespace,
 		Report:      ReportName(in.Run),
 	}

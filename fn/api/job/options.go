@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+
+	"threescale.dev/backup/fn/retention"
 )
 
 // Where the Job mounts its volumes.
@@ -39,16 +41,17 @@ const BackupCommand = "backup"
 // Options is the command line of the mover's backup. The struct tags are the
 // flags of cmd/mover, which parses into this very type.
 type Options struct {
-	Run         string   `required:"" help:"ID of the run."`
-	Volume      string   `required:"" help:"Root of the backup volume." type:"path"`
-	Objects     string   `required:"" help:"Snapshot of the installation's objects." type:"path"`
-	FileStorage string   `optional:"" help:"Root of the System file storage; without it, the file storage is skipped." type:"path"`
-	Recipient   []string `optional:"" help:"age recipient to encrypt for; may be repeated." sep:"none"`
-	Known       []string `optional:"" env:"KNOWN_MANIFESTS" help:"RUN=SHA-256 of a run's manifest.json; may be repeated. What differs is not linked to, and with one, nor is what is not known." sep:","`
-	ProveLinks  bool     `optional:"" help:"Read each stored file before linking to it, and link only to what is undamaged."`
-	Retention   `embed:""`
-	Namespace   string `optional:"" help:"Namespace of the report ConfigMap."`
-	Report      string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+	Run              string   `required:"" help:"ID of the run."`
+	Volume           string   `required:"" help:"Root of the backup volume." type:"path"`
+	Objects          string   `required:"" help:"Snapshot of the installation's objects." type:"path"`
+	FileStorage      string   `optional:"" help:"Root of the System file storage; without it, the file storage is skipped." type:"path"`
+	Recipient        []string `optional:"" help:"age recipient to encrypt for; may be repeated." sep:"none"`
+	Known            []string `optional:"" env:"KNOWN_MANIFESTS" help:"RUN=SHA-256 of a run's manifest.json; may be repeated. What differs is not linked to, and with one, nor is what is not known." sep:","`
+	ProveLinks       bool     `optional:"" help:"Read each stored file before linking to it, and link only to what is undamaged."`
+	retention.Policy `embed:""`
+	TimeZone         string `optional:"" help:"IANA name of the time zone of the hours to years of the retention; UTC by default."`
+	Namespace        string `optional:"" help:"Namespace of the report ConfigMap."`
+	Report           string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
 // Args returns the arguments that parse into o, but for Known, which KnownVariable
@@ -56,17 +59,6 @@ type Options struct {
 // which Kubernetes would expand; free text such as a trigger travels in the
 // snapshot's Description instead.
 func (o Options) Args() []string { return arguments(BackupCommand, o) }
-
-// Retention says which runs are kept, as in spec.retention. The zero value keeps all.
-type Retention struct {
-	KeepLast    int32  `optional:"" help:"How many of the newest runs to keep."`
-	KeepHourly  int32  `optional:"" help:"For how many hours that have runs to keep the newest."`
-	KeepDaily   int32  `optional:"" help:"Likewise days."`
-	KeepWeekly  int32  `optional:"" help:"Likewise weeks, from Monday on."`
-	KeepMonthly int32  `optional:"" help:"Likewise months."`
-	KeepYearly  int32  `optional:"" help:"Likewise years."`
-	TimeZone    string `optional:"" help:"IANA name of the time zone of hours to years; UTC by default."`
-}
 
 var nextWord = regexp.MustCompile(`([a-z])([A-Z])`)
 

@@ -13,6 +13,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/retention"
 )
 
 // parse reads arguments as the mover's command line does.
@@ -42,20 +43,20 @@ func TestOptionsRoundTrip(t *testing.T) {
 			"every field travels", job.Options{
 				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, Objects: job.ObjectsPath, FileStorage: job.FileStoragePath,
 				Recipient: []string{recipient, recipient}, ProveLinks: true, Namespace: "3scale", Report: "nightly-1a2b3c4d-report",
-				Retention: job.Retention{KeepLast: 1, KeepHourly: 2, KeepDaily: 3, KeepWeekly: 4, KeepMonthly: 5, KeepYearly: 6, TimeZone: "Europe/Berlin"},
+				Policy: retention.Policy{KeepLast: 1, KeepHourly: 2, KeepDaily: 3, KeepWeekly: 4, KeepMonthly: 5, KeepYearly: 6}, TimeZone: "Europe/Berlin",
 			},
 		},
 		"ProveLinksAndRetention": {
 			"what is embedded travels too", job.Options{
 				Run: "x", Volume: "/v", Objects: "/o", ProveLinks: true,
-				Retention: job.Retention{KeepLast: 7, KeepHourly: 1, KeepDaily: 14, KeepWeekly: 8, KeepMonthly: 12, KeepYearly: 3, TimeZone: "Europe/Berlin"},
+				Policy: retention.Policy{KeepLast: 7, KeepHourly: 1, KeepDaily: 14, KeepWeekly: 8, KeepMonthly: 12, KeepYearly: 3}, TimeZone: "Europe/Berlin",
 			},
 		},
 		"RetentionInPart": {
-			"rules that are not given are none", job.Options{Run: "x", Volume: "/v", Objects: "/o", Retention: job.Retention{KeepDaily: 1}},
+			"rules that are not given are none", job.Options{Run: "x", Volume: "/v", Objects: "/o", Policy: retention.Policy{KeepDaily: 1}},
 		},
 		"NegativeCount": {
-			"what a policy may be is not for the command line to say", job.Options{Run: "x", Volume: "/v", Objects: "/o", Retention: job.Retention{KeepDaily: -1}},
+			"what a policy may be is not for the command line to say", job.Options{Run: "x", Volume: "/v", Objects: "/o", Policy: retention.Policy{KeepDaily: -1}},
 		},
 		"OneRecipient": {
 			"a list of one", job.Options{Run: "x", Volume: "/v", Objects: "/o", Recipient: []string{recipient}},
@@ -91,7 +92,7 @@ func FuzzOptions(f *testing.F) {
 	f.Add("--run=x", "/a b", "/a'b", "", "@file", "", "", "", false, int32(0), int32(-1), "--")
 	f.Fuzz(func(t *testing.T, run, volume, objects, files, first, second, namespace, report string, prove bool, last, yearly int32, zone string) {
 		o := job.Options{Run: run, Volume: clean(volume), Objects: clean(objects), Namespace: namespace, Report: report, ProveLinks: prove}
-		o.Retention = job.Retention{KeepLast: last, KeepYearly: yearly, TimeZone: zone}
+		o.Policy, o.TimeZone = retention.Policy{KeepLast: last, KeepYearly: yearly}, zone
 		if files != "" {
 			o.FileStorage = clean(files)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func listed(run archive.RunInfo) listedRun {
 
 // Run prints the runs, oldest first.
 func (l *listCommand) Run(ctx context.Context, c *console) error {
-	policy, err := l.policy()
+	policy, zone, err := l.policy()
 	if err != nil {
 		return err
 	}
@@ -54,14 +55,14 @@ func (l *listCommand) Run(ctx context.Context, c *console) error {
 		return nil
 	}
 	if policy != nil {
-		answer, err := explain(ctx, volume, runs, *policy)
+		answer, err := explain(ctx, volume, runs, *policy, zone)
 		switch {
 		case err != nil:
 			return err
 		case c.json:
 			return c.encode(answer)
 		}
-		return answer.print(c, policy.Location)
+		return answer.print(c, zone)
 	}
 	if c.json {
 		all := make([]listedRun, 0, len(runs))
@@ -108,30 +109,28 @@ type explainedRun struct {
 	Goes   bool     `json:"goes"`
 }
 
-// policy returns the policy of the flags; nil without one.
-func (l *listCommand) policy() (*retention.Policy, error) {
+// policy returns the policy of the flags and its time zone; nil without one.
+func (l *listCommand) policy() (*retention.Policy, *time.Location, error) {
 	if l.Retention == "" {
 		if l.TimeZone != "" {
-			return nil, exit.Usage(errors.New("--time-zone needs --retention"))
+			return nil, nil, exit.Usage(errors.New("--time-zone needs --retention"))
 		}
-		return nil, nil
+		return nil, nil, nil
 	}
 	policy, err := retention.Parse(l.Retention)
-	if err != nil {
-		return nil, exit.Usage(err)
+	zone, noZone := timezone.Load(l.TimeZone)
+	if err = cmp.Or(err, noZone); err != nil {
+		return nil, nil, exit.Usage(err)
 	}
-	if policy.Location, err = timezone.Load(l.TimeZone); err != nil {
-		return nil, exit.Usage(err)
-	}
-	return &policy, nil
+	return &policy, zone, nil
 }
 
 // explain applies a policy to the runs of each installation, as the retention of its
 // ThreeScaleBackup would.
-func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo, policy retention.Policy) (explained, error) {
+func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo, policy retention.Policy, zone *time.Location) (explained, error) {
 	rules := make(map[string][]string)
 	for of := range installations(runs) {
-		for _, d := range mover.Decide(runs, of, policy, time.Now()) {
+		for _, d := range mover.Decide(runs, of, policy, zone, time.Now()) {
 			rules[d.ID] = d.Rules
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
+	"threescale.dev/backup/fn/retention"
 	"threescale.dev/backup/fn/specs"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -70,7 +70,9 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 		Inconsistent: r.inconsistent,
 		Files:        r.held(),
 		ProveLinks:   damageKnown(after),
-		Retention:    retention(f.Spec),
+	}
+	if f.Spec.Retention != nil {
+		in.Retention, in.TimeZone = retention.Policy(*f.Spec.Retention), f.Spec.TimeZone
 	}
 	if f.Spec.Encryption != nil {
 		in.Recipients = f.Spec.Encryption.Age.Recipients
@@ -89,24 +91,6 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 		})
 	}
 	return in
-}
-
-// retention is what the mover thins out the runs by once this one has verified,
-// unless its report says by then that a restore reads the volume.
-func retention(spec v1alpha1.ThreeScaleBackupSpec) job.Retention {
-	r := spec.Retention
-	if r == nil {
-		return job.Retention{}
-	}
-	return job.Retention{
-		KeepLast:    r.KeepLast,
-		KeepHourly:  r.KeepHourly,
-		KeepDaily:   r.KeepDaily,
-		KeepWeekly:  r.KeepWeekly,
-		KeepMonthly: r.KeepMonthly,
-		KeepYearly:  r.KeepYearly,
-		TimeZone:    spec.TimeZone,
-	}
 }
 
 // damageKnown reports whether a verification found damage and no run was completed
