@@ -94,13 +94,13 @@ func TestARunThatIsRemovedIsNotRead(t *testing.T) {
 	f := newFixture(t)
 	f.addSome()
 	f.write("r1")
-	claimed, err := f.volume.claim("r1")
+	reserved, err := f.volume.reserve("r1")
 	require.NoError(t, err)
 	_, err = f.volume.OpenRun("r1")
 	require.ErrorIs(t, err, ErrRunNotFound)
 	_, err = f.volume.Verify(t.Context(), "r1", VerifyOptions{})
 	require.ErrorIs(t, err, ErrRunNotFound)
-	require.NoError(t, claimed.release())
+	require.NoError(t, reserved.release())
 	f.verify("r1")
 }
 

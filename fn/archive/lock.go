@@ -102,8 +102,8 @@ func (v *Volume) hold(id string) (*runLock, error) {
 	return l, nil
 }
 
-// claim makes sure that nobody reads a run, or begins to before the lock is released.
-func (v *Volume) claim(id string) (*runLock, error) {
+// reserve makes sure that nobody reads a run, or begins to before the lock is released.
+func (v *Volume) reserve(id string) (*runLock, error) {
 	f, err := v.openManifest(id, unix.O_RDWR) // NFS locks exclusively only what may be written to
 	if err != nil {
 		f, err = v.openManifest(id, unix.O_RDONLY)

@@ -61,11 +61,11 @@ func (v *Volume) Remove(ctx context.Context, run, holder string) (*RemoveResult,
 // hide moves the links at the root away from a run that nobody reads, and hides the run. From then on nobody can begin
 // to read it, so the lock is released before its file is removed: NFS would keep the file as long as it is open.
 func (v *Volume) hide(runs *dirfd.Dir, run, hidden string) error {
-	claimed, err := v.claim(run)
+	reserved, err := v.reserve(run)
 	if err != nil {
 		return err
 	}
-	defer claimed.release() //nolint:errcheck // nothing was written to it
+	defer reserved.release() //nolint:errcheck // nothing was written to it
 	if err := v.pointLatest(run); err != nil {
 		return err
 	}

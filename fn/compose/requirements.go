@@ -35,7 +35,7 @@ func requirements(f *facts.Facts) map[string]Selector {
 	out := make(map[string]Selector, len(f.Installation.Asked)+10)
 	out[requireNamespace] = Selector{APIVersion: "v1", Kind: "Namespace", Name: f.Namespace}
 	out[requireAPIManagers] = namespaced(threescale.APIManagerAPIVersion, threescale.APIManagerKind, f.Spec.APIManagerName)
-	out[requireFileStorage] = namespaced("v1", "PersistentVolumeClaim", threescale.FileStorageClaimName)
+	out[requireFileStorage] = namespaced("v1", "PersistentVolumeClaim", threescale.FileStoragePVCName)
 	out[requireBackupVolume] = namespaced("v1", "PersistentVolumeClaim", d.Name)
 	out[requireStorageClasses] = Selector{APIVersion: "storage.k8s.io/v1", Kind: "StorageClass"}
 	if d.PVName != "" {

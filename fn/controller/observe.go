@@ -178,7 +178,7 @@ func (w *work) observePod(ctx context.Context, action specs.Action, pod *restore
 }
 
 func (w *work) observeInstallation(ctx context.Context) (err error) {
-	w.state.FileStorage, err = find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, threescale.FileStorageClaimName)
+	w.state.FileStorage, err = find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, threescale.FileStoragePVCName)
 	if err != nil {
 		return err
 	}

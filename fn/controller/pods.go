@@ -59,7 +59,7 @@ func (w *work) startRefill(ctx context.Context) error {
 	}
 	in.Run = w.restore.Status.Plan.Run
 	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
-	in.FileStoragePVC = threescale.FileStorageClaimName
+	in.FileStoragePVC = threescale.FileStoragePVCName
 	if pvc := w.state.FileStorage; pvc != nil {
 		in.FileStorageUID = pvc.UID
 	}

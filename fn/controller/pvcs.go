@@ -47,7 +47,7 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 	if err := w.build(ctx); err != nil {
 		return err
 	}
-	key := overlay.Key{Kind: threescale.KindPVC, Name: threescale.FileStorageClaimName}
+	key := overlay.Key{Kind: threescale.KindPVC, Name: threescale.FileStoragePVCName}
 	object, ok := w.tree.Objects[key]
 	if !ok {
 		return restore.Stalled(v1alpha1.ReasonUnexpectedObject, "Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name)

@@ -32,7 +32,7 @@ func (w *work) startResync(ctx context.Context) error {
 		Step:        w.step(specs.Resyncing),
 		Template:    template,
 		Container:   threescale.Sidekiq,
-		FileStorage: threescale.FileStorageClaimName,
+		FileStorage: threescale.FileStoragePVCName,
 	}))
 }
 

@@ -127,7 +127,7 @@ func (l layout) pvc() map[string]any {
 	if storage.StorageClass != nil {
 		spec["storageClassName"] = *storage.StorageClass
 	}
-	key := Key{threescale.KindPVC, threescale.FileStorageClaimName}
+	key := Key{threescale.KindPVC, threescale.FileStoragePVCName}
 	return map[string]any{
 		"apiVersion": "v1",
 		"kind":       key.Kind,

@@ -372,7 +372,7 @@ func TestSourceReadOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &v1alpha1.ThreeScaleRestore{}
-			r.Spec.RestoreSource.PersistentVolumeClaim = &v1alpha1.RestoreClaim{ClaimSource: corev1.PersistentVolumeClaimVolumeSource{ReadOnly: tc.asked}}
+			r.Spec.RestoreSource.PersistentVolumeClaim = &v1alpha1.RestorePVC{ClaimSource: corev1.PersistentVolumeClaimVolumeSource{ReadOnly: tc.asked}}
 			var claim *corev1.PersistentVolumeClaim
 			if tc.modes != nil {
 				claim = &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{AccessModes: tc.modes}}

@@ -42,7 +42,7 @@ func checkObjects(o *State) *Problem {
 		return p
 	}
 	if status.Plan.FileStorage.Action == storageConflict {
-		return Stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds other files; restore into another namespace, or set spec.fileStorage.existing: Skip leaves them alone, Overwrite replaces those that the run has too, Mirror also deletes all others", threescale.FileStorageClaimName)
+		return Stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds other files; restore into another namespace, or set spec.fileStorage.existing: Skip leaves them alone, Overwrite replaces those that the run has too, Mirror also deletes all others", threescale.FileStoragePVCName)
 	}
 	if status.FoundCommit != "" {
 		return nil // they are of this restore
@@ -124,7 +124,7 @@ func warnings(o *State, apiManager Object, notes Notes) []string {
 		out = append(out, fmt.Sprintf("run %q is whole, but nothing proves that it is the one that was written, since whoever can write to the volume can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, or name the ThreeScaleBackup in spec.restoreSource.backupRef", o.Inspection.Run))
 	}
 	if !o.Inspection.FileStorage.Stored && !threescale.UsesS3(apiManager) && o.FileStorage == nil {
-		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStorageClaimName))
+		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStoragePVCName))
 	}
 	if moves(o, notes) {
 		out = append(out, domainWarning(o))

@@ -90,7 +90,7 @@ func checkSource(o *State) *Problem {
 		return Failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q does not exist in namespace %q; correct spec.restoreSource.backupRef, or name the PersistentVolumeClaim in spec.restoreSource.persistentVolumeClaim", spec.BackupRef.Name, o.Restore.Namespace)
 	case spec.BackupRef != nil && name == "":
 		return Failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q has no volume yet (status.backupPersistentVolumeClaimName); see why: kubectl -n %s describe threescalebackup %s", spec.BackupRef.Name, o.Restore.Namespace, spec.BackupRef.Name)
-	case name == threescale.FileStorageClaimName:
+	case name == threescale.FileStoragePVCName:
 		return Stalled(v1alpha1.ReasonSourceUnusable, "PersistentVolumeClaim %q is the System file storage itself; name that of the backup", name)
 	case spec.PersistentVolume != nil:
 		return checkSourceVolume(o)

@@ -104,7 +104,7 @@ func checkDoomed(o *State) *Problem {
 	if !o.FileStorageDoomed {
 		return nil
 	}
-	const name = threescale.FileStorageClaimName
+	const name = threescale.FileStoragePVCName
 	if o.Inspection == nil || o.Inspection.FileStorage.Stored {
 		return Failing(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q belongs to an APIManager that is gone, so that the garbage collector is about to delete it; the restore goes on when it has", name)
 	}
@@ -126,7 +126,7 @@ func keptFiles(o *State) Decision {
 		return nil
 	}
 	return Stop{Problem: Stalled(v1alpha1.ReasonFileStorageUnusable, "PersistentVolumeClaim %q, which this restore filled, was deleted since, with its files; find out what deleted it (the garbage collector does when an APIManager is deleted), then restore again: %s",
-		threescale.FileStorageClaimName, ForceAgain(o.Restore))}
+		threescale.FileStoragePVCName, ForceAgain(o.Restore))}
 }
 
 // checkCapacity returns a problem if the files cannot fit at all. How much space is free is found out

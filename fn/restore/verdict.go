@@ -71,7 +71,7 @@ func deleting(o *State, apiManager Object) string {
 		files = ", which this run does not hold"
 	}
 	return fmt.Sprintf(". Deleting it also deletes its ConfigMaps and PersistentVolumeClaim %q with all files%s. To keep them, first stop the 3scale operator, which would make itself their owner again (scale its Deployment to 0), then: kubectl -n %s delete apimanager %s --cascade=orphan",
-		threescale.FileStorageClaimName, files, o.Restore.Namespace, text(apiManager, "metadata", "name"))
+		threescale.FileStoragePVCName, files, o.Restore.Namespace, text(apiManager, "metadata", "name"))
 }
 
 // foreignOwner names who else would undo a change of the object; "" for nobody.

@@ -32,7 +32,7 @@ func observed(edits ...func(*State)) *State {
 		ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: namespace},
 		Spec: v1alpha1.ThreeScaleRestoreSpec{
 			RestoreSource: v1alpha1.RestoreSource{
-				PersistentVolumeClaim: &v1alpha1.RestoreClaim{ClaimSource: corev1.PersistentVolumeClaimVolumeSource{ClaimName: "nightly-backup"}},
+				PersistentVolumeClaim: &v1alpha1.RestorePVC{ClaimSource: corev1.PersistentVolumeClaimVolumeSource{ClaimName: "nightly-backup"}},
 				Run:                   "latest",
 			},
 			SourceRef:        v1alpha1.GitRepositoryReference{NamespacedReference: v1alpha1.NamespacedReference{Name: "apps"}},

@@ -16,10 +16,10 @@ const (
 	APIManagerAPIVersion = APIManagerGroup + "/" + APIManagerVersion
 	// APIManagerKind is the kind of the custom resource that installs 3scale.
 	APIManagerKind = "APIManager"
-	// FileStorageClaimName is the name of the PersistentVolumeClaim that holds
+	// FileStoragePVCName is the name of the PersistentVolumeClaim that holds
 	// the System FileStorage. The operator gives no other name, also when the
 	// APIManager sets a volumeName (component/system.go:112, 1193-1221).
-	FileStorageClaimName = "system-storage"
+	FileStoragePVCName = "system-storage"
 
 	// ApicastEnvironment is the ConfigMap whose three keys the operator writes from the
 	// APIManager at each reconcile.

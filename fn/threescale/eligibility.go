@@ -70,7 +70,7 @@ func ignoredNote(apiManager map[string]any) string {
 }
 
 // UsesS3 reports whether the file storage is an S3 bucket. Then there is no
-// PersistentVolumeClaim FileStorageClaimName (operator/system_reconciler.go:38-48).
+// PersistentVolumeClaim FileStoragePVCName (operator/system_reconciler.go:38-48).
 // The deprecated amazonSimpleStorageService does not make it one.
 func UsesS3(apiManager map[string]any) bool {
 	_, set := lookup(apiManager, fileStorageField("simpleStorageService")...)

@@ -5,7 +5,7 @@ const (
 	KindSecret = "Secret"
 	// KindConfigMap is the kind of the objects that ConfigMaps lists.
 	KindConfigMap = "ConfigMap"
-	// KindPVC is the kind of FileStorageClaimName.
+	// KindPVC is the kind of FileStoragePVCName.
 	KindPVC = "PersistentVolumeClaim"
 
 	// MailSecret is the Secret of the account by which System sends mail.

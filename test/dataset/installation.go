@@ -147,7 +147,7 @@ func (b builder) namespace() map[string]any {
 
 // fileStorage returns the claim that the operator makes (component/system.go:1193-1221).
 func (b builder) fileStorage() map[string]any {
-	claim := b.object("v1", "PersistentVolumeClaim", threescale.FileStorageClaimName, component("system", "app"))
+	claim := b.object("v1", "PersistentVolumeClaim", threescale.FileStoragePVCName, component("system", "app"))
 	spec := map[string]any{
 		"accessModes": []any{b.AccessMode},
 		"resources":   map[string]any{"requests": map[string]any{"storage": "100Mi"}},
@@ -163,7 +163,7 @@ func (b builder) fileStorage() map[string]any {
 	metadata := metadataOf(claim)
 	metadata["annotations"] = map[string]any{"pv.kubernetes.io/bind-completed": "yes"}
 	metadata["finalizers"] = []any{"kubernetes.io/pvc-protection"}
-	spec["volumeName"] = "pvc-" + b.uid("PersistentVolumeClaim", threescale.FileStorageClaimName)
+	spec["volumeName"] = "pvc-" + b.uid("PersistentVolumeClaim", threescale.FileStoragePVCName)
 	claim["status"] = map[string]any{
 		"phase":       "Bound",
 		"accessModes": []any{b.AccessMode},

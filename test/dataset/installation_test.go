@@ -29,7 +29,7 @@ func TestInstallationIsComplete(t *testing.T) {
 	for _, ref := range refs {
 		assert.NotNil(t, find(objects, "Secret", ref.Name), ref.Name)
 	}
-	assert.NotNil(t, find(objects, "PersistentVolumeClaim", threescale.FileStorageClaimName))
+	assert.NotNil(t, find(objects, "PersistentVolumeClaim", threescale.FileStoragePVCName))
 	assert.NotNil(t, find(objects, "Namespace", "3scale"))
 	assert.Empty(t, threescale.InternalDatabases(apiManager))
 	assert.Empty(t, threescale.FileStorageProblem(apiManager))
@@ -50,7 +50,7 @@ func TestInstallationOptions(t *testing.T) {
 	t.Run("S3", func(t *testing.T) {
 		objects := Installation(Options{S3: true})
 		assert.True(t, threescale.UsesS3(find(objects, "APIManager", "example")))
-		assert.Nil(t, find(objects, "PersistentVolumeClaim", threescale.FileStorageClaimName))
+		assert.Nil(t, find(objects, "PersistentVolumeClaim", threescale.FileStoragePVCName))
 		assert.NotNil(t, find(objects, "Secret", s3Secret))
 	})
 	t.Run("Missing", func(t *testing.T) {

@@ -27,9 +27,9 @@ func (w *tenant) untilOnly(names string) {
 	})
 }
 
-func (w *tenant) volumeClaim(ctx context.Context, name string) (*corev1.PersistentVolumeClaim, error) {
-	claim := &corev1.PersistentVolumeClaim{}
-	return claim, w.user.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: name}, claim)
+func (w *tenant) pvc(ctx context.Context, name string) (*corev1.PersistentVolumeClaim, error) {
+	pvc := &corev1.PersistentVolumeClaim{}
+	return pvc, w.user.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: name}, pvc)
 }
 
 // TestDeletedClaimKeepsItsVolume: deleting a claim takes everything with it but
@@ -39,7 +39,7 @@ func TestDeletedClaimKeepsItsVolume(t *testing.T) {
 	w := newTenant(t)
 	require.NoError(t, w.apply(claim(nightly, tenGi)))
 	first := lastRun(w.untilCompleted(nightly))
-	before, err := w.volumeClaim(t.Context(), nightlyVolume)
+	before, err := w.pvc(t.Context(), nightlyVolume)
 	require.NoError(t, err)
 	for _, kind := range []string{"secret/", "configmap/", "serviceaccount/", "role.rbac", "rolebinding.rbac"} {
 		assert.Contains(t, w.leftovers(), kind, "there is something to go")
@@ -47,12 +47,12 @@ func TestDeletedClaimKeepsItsVolume(t *testing.T) {
 
 	w.remove(nightly)
 	w.untilOnly("persistentvolumeclaim/" + nightlyVolume + "\n")
-	kept, err := w.volumeClaim(t.Context(), nightlyVolume)
+	kept, err := w.pvc(t.Context(), nightlyVolume)
 	require.NoError(t, err)
 	assert.Equal(t, before.UID, kept.UID)
 	assert.Equal(t, corev1.ClaimBound, kept.Status.Phase)
 	w.eventually("the garbage collector to leave the Namespace as the only owner", func(ctx context.Context) error {
-		if kept, err = w.volumeClaim(ctx, nightlyVolume); err != nil {
+		if kept, err = w.pvc(ctx, nightlyVolume); err != nil {
 			return err
 		}
 		if len(kept.OwnerReferences) != 1 || kept.OwnerReferences[0].Kind != "Namespace" {
@@ -64,7 +64,7 @@ func TestDeletedClaimKeepsItsVolume(t *testing.T) {
 
 	require.NoError(t, w.apply(claim(nightly, tenGi)))
 	second := w.untilCompleted(nightly, first)
-	adopted, err := w.volumeClaim(t.Context(), nightlyVolume)
+	adopted, err := w.pvc(t.Context(), nightlyVolume)
 	require.NoError(t, err)
 	assert.Equal(t, before.UID, adopted.UID)
 	assert.Equal(t, []string{first, lastRun(second)}, w.verified(w.volumeDir(nightlyVolume)))

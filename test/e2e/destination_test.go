@@ -113,12 +113,12 @@ func TestExistingClaim(t *testing.T) {
 	done := w.untilCompleted(nightly)
 	assert.Equal(t, "mine", status(done, "backupPersistentVolumeClaimName"))
 	assert.Equal(t, []string{lastRun(done)}, w.verified(volume.Path))
-	mine, err := w.volumeClaim(t.Context(), "mine")
+	mine, err := w.pvc(t.Context(), "mine")
 	require.NoError(t, err)
 	assert.Empty(t, mine.OwnerReferences)
 	w.remove(nightly)
 	w.untilOnly("")
-	_, err = w.volumeClaim(t.Context(), "mine")
+	_, err = w.pvc(t.Context(), "mine")
 	assert.NoError(t, err)
 }
 
@@ -145,7 +145,7 @@ func TestVolumeResized(t *testing.T) {
 		require.NoError(t, err)
 		w.assertCondition(xr, "Synced", "True", "ReconcileSuccess")
 		w.assertCondition(xr, "Ready", "True", "Available")
-		volume, err := w.volumeClaim(t.Context(), nightlyVolume)
+		volume, err := w.pvc(t.Context(), nightlyVolume)
 		require.NoError(t, err)
 		assert.Equal(t, "10Gi", volume.Spec.Resources.Requests.Storage().String())
 	}
@@ -165,7 +165,7 @@ func TestVolumeGrows(t *testing.T) {
 	w.untilCompleted(nightly)
 	require.NoError(t, w.apply(sized(class.Name, "2Gi")))
 	w.eventually("the claim to ask for more", func(ctx context.Context) error {
-		volume, err := w.volumeClaim(ctx, nightlyVolume)
+		volume, err := w.pvc(ctx, nightlyVolume)
 		if err == nil && volume.Spec.Resources.Requests.Storage().Cmp(resource.MustParse("2Gi")) != 0 {
 			err = errors.New("it asks for " + volume.Spec.Resources.Requests.Storage().String())
 		}

@@ -113,7 +113,7 @@ func TestExampleOtherCluster(t *testing.T) {
 
 	other := newTenant(t, second)
 	other.lose()
-	other.admin("delete", "pvc", threescale.FileStorageClaimName)
+	other.admin("delete", "pvc", threescale.FileStoragePVCName)
 	other.database = w.database // The backup's Secrets lead to it.
 	other.database.SetDomain("3scale.example.net")
 	other.operate()
@@ -124,8 +124,8 @@ func TestExampleOtherCluster(t *testing.T) {
 	other.shell(other.commandOf(refused, "Ready"))
 	done := e.untilRestore("dr", "Ready", "True", "Restored")
 
-	other.files = other.volumeDir(threescale.FileStorageClaimName)
-	assert.Equal(t, "standard", other.admin("get", "pvc", threescale.FileStorageClaimName, "-o", "jsonpath={.spec.storageClassName}"))
+	other.files = other.volumeDir(threescale.FileStoragePVCName)
+	assert.Equal(t, "standard", other.admin("get", "pvc", threescale.FileStoragePVCName, "-o", "jsonpath={.spec.storageClassName}"))
 	e.assertRestored(kept, e.onlyCommit(t, branch), e.rewritten(done, kept)...)
 	assert.Equal(t, "Bound", other.admin("get", "pvc", "dr-source", "-o", "jsonpath={.status.phase}"))
 }
@@ -152,7 +152,7 @@ func TestExampleOperatorVolume(t *testing.T) {
 	e.begin()
 	done := e.untilRestore("dr", "Ready", "True", "Restored")
 	assert.Contains(t, fmt.Sprint(status(done, "plan", "warnings")), "APIManagerBackup")
-	w.files = w.volumeDir(threescale.FileStorageClaimName)
+	w.files = w.volumeDir(threescale.FileStoragePVCName)
 	kept.config = w.systemConfig() // the operator does not back it up, and makes its own
 	e.assertRestored(kept, e.onlyCommit(t, branch))
 }

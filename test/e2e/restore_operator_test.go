@@ -127,6 +127,6 @@ func TestRestoreOfWhatTheOperatorMade(t *testing.T) {
 	w.untilRestore("dr", "Ready", "True", "Restored")
 	w.untilAvailable()
 	assert.Greater(t, w.database.Pushed(), pushed, "the Routes were asked for")
-	w.files = w.volumeDir(threescale.FileStorageClaimName)
+	w.files = w.volumeDir(threescale.FileStoragePVCName)
 	d.assertRestored(kept, d.onlyCommit(t, branch))
 }

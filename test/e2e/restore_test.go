@@ -74,10 +74,10 @@ func (w *tenant) disaster() *installation {
 func (w *tenant) lose() {
 	w.t.Helper()
 	objects := append(w.allSecrets(), threescale.ConfigMaps()...)
-	owned := w.admin("get", "pvc", threescale.FileStorageClaimName, "--ignore-not-found", "-o", "jsonpath={.metadata.ownerReferences[*].name}") != ""
+	owned := w.admin("get", "pvc", threescale.FileStoragePVCName, "--ignore-not-found", "-o", "jsonpath={.metadata.ownerReferences[*].name}") != ""
 	w.admin("delete", "apimanagers.apps.3scale.net", "--all", "--timeout=1m")
 	if owned { // The garbage collector takes what the operator had made its own.
-		w.admin("wait", "--for=delete", "pvc/"+threescale.FileStorageClaimName, "--timeout="+patience.String())
+		w.admin("wait", "--for=delete", "pvc/"+threescale.FileStoragePVCName, "--timeout="+patience.String())
 	}
 	names := []string{}
 	for _, object := range objects {

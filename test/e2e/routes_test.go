@@ -210,7 +210,7 @@ func TestOrphaned(t *testing.T) {
 	w, stop := operated(t)
 	kept := w.remember()
 	const uid = "jsonpath={.metadata.uid} {.metadata.ownerReferences[*].uid}"
-	before := strings.Fields(w.admin("get", "pvc", threescale.FileStorageClaimName, "-o", uid))
+	before := strings.Fields(w.admin("get", "pvc", threescale.FileStoragePVCName, "-o", uid))
 	require.Len(t, before, 2, "the APIManager owns it")
 
 	w.admin("patch", "apimanager", "example", "--type=merge", "-p", `{"spec":{"appLabel":"changed"}}`)
@@ -226,7 +226,7 @@ func TestOrphaned(t *testing.T) {
 	w.askAgain("dr", "orphaned")
 	w.untilRestore("dr", "Ready", "True", "Restored")
 	w.untilAvailable()
-	after := strings.Fields(w.admin("get", "pvc", threescale.FileStorageClaimName, "-o", uid))
+	after := strings.Fields(w.admin("get", "pvc", threescale.FileStoragePVCName, "-o", uid))
 	require.Len(t, after, 2, "the restored APIManager owns it")
 	assert.Equal(t, before[0], after[0], "it is the same claim")
 	assert.NotEqual(t, before[1], after[1])
@@ -245,7 +245,7 @@ func TestGarbageCollectorTakesTheFiles(t *testing.T) {
 	d.ask(dr("dr", `{kustomizationRef: {name: apps}, retryInterval: 5s, fileStorage: {existing: Mirror}}`))
 	d.askUntil("dr", "it to be restored", func(u *unstructured.Unstructured) bool { return status(u, "completed") == true })
 	w.untilAvailable()
-	w.files = w.volumeDir(threescale.FileStorageClaimName)
+	w.files = w.volumeDir(threescale.FileStoragePVCName)
 	w.assertFiles(kept)
 }
 

@@ -163,7 +163,7 @@ func (w *tenant) makeFiles(o options) {
 		_, err = dataset.Generate(volume.Path, o.set, 1)
 		require.NoError(w.t, err)
 	}
-	w.bind(threescale.FileStorageClaimName, o.files)
+	w.bind(threescale.FileStoragePVCName, o.files)
 }
 
 // bind makes a PersistentVolumeClaim for a volume.

@@ -154,7 +154,7 @@ func (s *site) makeInstallation() {
 	_, err = dataset.Generate(volume.Path, dataset.SetM, 1)
 	require.NoError(s.t, err)
 	require.NoError(s.t, shared.Client().Create(ctx, &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: threescale.FileStorageClaimName, Namespace: namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: threescale.FileStoragePVCName, Namespace: namespace},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}, VolumeName: "files", StorageClassName: new(""),
 			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}},
@@ -199,7 +199,7 @@ func (s *site) remember() *installation {
 	for _, reference := range threescale.ReferencedSecrets(apiManager.Object) {
 		kept.secrets[reference.Name] = s.secret(reference.Name)
 	}
-	out, err := exec.Command("cp", "-a", s.folderOf(threescale.FileStorageClaimName), kept.files).CombinedOutput()
+	out, err := exec.Command("cp", "-a", s.folderOf(threescale.FileStoragePVCName), kept.files).CombinedOutput()
 	require.NoError(s.t, err, string(out))
 	return kept
 }
@@ -215,7 +215,7 @@ func (s *site) secret(name string) map[string][]byte {
 // the APIManager.
 func (s *site) lose(kept *installation) {
 	s.t.Helper()
-	files := s.folderOf(threescale.FileStorageClaimName)
+	files := s.folderOf(threescale.FileStoragePVCName)
 	s.kubectl("delete", "apimanagers.apps.3scale.net", "--all", "--timeout=1m")
 	for name := range kept.secrets {
 		s.kubectl("delete", "secret", "--ignore-not-found", name)
@@ -238,7 +238,7 @@ func (s *site) assertRestored(kept *installation) {
 			assert.True(s.t, bytes.Equal(value, live[key]), "Secret %s has key %s again", name, key)
 		}
 	}
-	s.assertFiles(kept, s.folderOf(threescale.FileStorageClaimName))
+	s.assertFiles(kept, s.folderOf(threescale.FileStoragePVCName))
 }
 
 // assertFiles compares files with those of an installation.

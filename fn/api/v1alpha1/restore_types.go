@@ -162,7 +162,7 @@ type RestoreSource struct {
 	// The PersistentVolumeClaim of the backup, also of one that APIManagerBackup
 	// wrote.
 	// +optional
-	PersistentVolumeClaim *RestoreClaim `json:"persistentVolumeClaim,omitempty"`
+	PersistentVolumeClaim *RestorePVC `json:"persistentVolumeClaim,omitempty"`
 
 	// A PersistentVolume that outlived its namespace or its cluster; a
 	// PersistentVolumeClaim bound to it is made, named after the restore, with
@@ -192,9 +192,9 @@ type RestoreSource struct {
 	ManifestSHA256 string `json:"manifestSHA256,omitempty"`
 }
 
-// RestoreClaim is a PersistentVolumeClaim of the namespace, in the form that
+// RestorePVC is a PersistentVolumeClaim of the namespace, in the form that
 // APIManagerRestore has.
-type RestoreClaim struct {
+type RestorePVC struct {
 	// The PersistentVolumeClaim of this namespace that claimName names. It is always
 	// mounted read-only. With readOnly, the kubelet does not give the volume to the
 	// pod's group either, as it does on OpenShift.

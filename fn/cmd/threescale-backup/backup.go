@@ -18,8 +18,8 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// volumeClaim is the name of the PVC that stands for --volume.
-const volumeClaim = "command-line"
+// volumePVC is the name of the PVC that stands for --volume.
+const volumePVC = "command-line"
 
 // backupCommand makes a run as a ThreeScaleBackup does: the function decides, and the
 // mover writes. It changes nothing in the cluster.
@@ -44,7 +44,7 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return exit.Usage(err)
 	}
-	dirs := map[string]string{volumeClaim: b.Volume, threescale.FileStorageClaimName: b.FileStorage}
+	dirs := map[string]string{volumePVC: b.Volume, threescale.FileStoragePVCName: b.FileStorage}
 	quiet := &console{out: c.out, err: c.err, json: true}
 	played, err := play(ctx, quiet, w, dirs)
 	if played == nil || played.result == nil {
@@ -93,7 +93,7 @@ func (b *backupCommand) world() (*simulate.World, error) {
 	w.Live = live
 	w.Put(&unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "PersistentVolumeClaim",
-		"metadata": map[string]any{"name": volumeClaim, "namespace": namespace},
+		"metadata": map[string]any{"name": volumePVC, "namespace": namespace},
 		"spec":     map[string]any{"accessModes": []any{"ReadWriteMany"}},
 		"status":   map[string]any{"phase": "Bound"},
 	}})
@@ -113,10 +113,10 @@ func namespaceOf(objects []map[string]any) string {
 
 // composite is the ThreeScaleBackup that does what the command line says.
 func (b *backupCommand) composite(namespace string) (*unstructured.Unstructured, error) {
-	backup := v1alpha1.ThreeScaleBackup{ObjectMeta: metav1.ObjectMeta{Name: volumeClaim, Namespace: namespace}}
+	backup := v1alpha1.ThreeScaleBackup{ObjectMeta: metav1.ObjectMeta{Name: volumePVC, Namespace: namespace}}
 	backup.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindBackup))
 	backup.Spec.APIManagerName = b.APIManager
-	backup.Spec.BackupDestination.PersistentVolumeClaim.ClaimName = volumeClaim
+	backup.Spec.BackupDestination.PersistentVolumeClaim.ClaimName = volumePVC
 	if b.SkipFileStorage {
 		backup.Spec.FileStorage = v1alpha1.FileStorageSkip
 	}

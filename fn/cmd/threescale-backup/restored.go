@@ -101,7 +101,7 @@ func (r *restoreCommand) tellNext(c *console, answer *restored) {
 	}
 	steps := []string{databases}
 	if answer.FileStorage != nil {
-		steps = append(steps, fmt.Sprintf("Bring %s onto the volume of PersistentVolumeClaim %s in namespace %s, unless it is that volume.", r.FileStorage, threescale.FileStorageClaimName, answer.Namespace))
+		steps = append(steps, fmt.Sprintf("Bring %s onto the volume of PersistentVolumeClaim %s in namespace %s, unless it is that volume.", r.FileStorage, threescale.FileStoragePVCName, answer.Namespace))
 	}
 	steps = append(steps,
 		fmt.Sprintf("Push branch %s to where Flux fetches it from.", answer.Branch),

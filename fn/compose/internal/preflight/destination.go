@@ -17,7 +17,7 @@ func checkDestination(f *facts.Facts) []text.Finding {
 	d := f.Destination
 	pvc := d.PVC
 	switch {
-	case d.Name == threescale.FileStorageClaimName:
+	case d.Name == threescale.FileStoragePVCName:
 		return text.Findingf(v1alpha1.ReasonDestinationIsFileStorage, text.DestinationIsSource, d.Name)
 	case pvc == nil && d.IsUsers():
 		return text.Findingf(v1alpha1.ReasonDestinationNotFound, text.DestinationNotFound, d.Name, f.Namespace)

@@ -126,7 +126,7 @@ func checkFileStorage(f *facts.Facts) []text.Finding {
 	pvc := f.Installation.FileStorage
 	switch {
 	case pvc == nil:
-		return text.Findingf(v1alpha1.ReasonFileStorageNotFound, text.FileStorageNotFound, threescale.FileStorageClaimName)
+		return text.Findingf(v1alpha1.ReasonFileStorageNotFound, text.FileStorageNotFound, threescale.FileStoragePVCName)
 	case pvc.DeletionTimestamp != nil:
 		return text.Findingf(v1alpha1.ReasonFileStorageUnusable, text.FileStorageDeleted, pvc.Name)
 	case pvc.Status.Phase == corev1.ClaimLost:

@@ -78,7 +78,7 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 		in.Recipients = f.Spec.Encryption.Age.Recipients
 	}
 	if !f.SkipsFileStorage() {
-		in.FileStoragePVC = threescale.FileStorageClaimName
+		in.FileStoragePVC = threescale.FileStoragePVCName
 		if pvc := f.Installation.FileStorage; pvc == nil || specs.SingleNode(pvc.Spec.AccessModes) {
 			in.FileStorageBeside = threescale.FileStoragePodSelector(threescale.Version(f.Installation.APIManager))
 		}
