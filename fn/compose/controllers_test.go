@@ -23,8 +23,8 @@ func (w *world) control() {
 	if waiting {
 		return // the volume's class waits for its first pod
 	}
-	if claim := w.composedVolume(); claim != nil {
-		w.bind(claim)
+	if pvc := w.composedVolume(); pvc != nil {
+		w.bind(pvc)
 	}
 }
 
@@ -75,15 +75,15 @@ func fill(object, defaults map[string]any) {
 	}
 }
 
-// bind binds a claim to a volume, made for it unless it names one.
-func (w *world) bind(claim *unstructured.Unstructured) {
+// bind binds a PVC to a volume, made for it unless it names one.
+func (w *world) bind(pvc *unstructured.Unstructured) {
 	w.t.Helper()
-	claim = claim.DeepCopy()
-	if phase, _, _ := unstructured.NestedString(claim.Object, "status", "phase"); phase != "Pending" {
+	pvc = pvc.DeepCopy()
+	if phase, _, _ := unstructured.NestedString(pvc.Object, "status", "phase"); phase != "Pending" {
 		return
 	}
-	spec := claim.Object["spec"].(map[string]any)
-	fill(spec, map[string]any{"volumeMode": "Filesystem", "storageClassName": "standard", "volumeName": "pvc-" + string(claim.GetUID())})
+	spec := pvc.Object["spec"].(map[string]any)
+	fill(spec, map[string]any{"volumeMode": "Filesystem", "storageClassName": "standard", "volumeName": "pvc-" + string(pvc.GetUID())})
 	name := spec["volumeName"].(string)
 	volume := w.Get("PersistentVolume", "", name)
 	if volume == nil {
@@ -91,19 +91,19 @@ func (w *world) bind(claim *unstructured.Unstructured) {
 	}
 	volume = volume.DeepCopy()
 	require.NoError(w.t, unstructured.SetNestedStringMap(volume.Object, map[string]string{
-		"namespace": claim.GetNamespace(), "name": claim.GetName(), "uid": string(claim.GetUID()),
+		"namespace": pvc.GetNamespace(), "name": pvc.GetName(), "uid": string(pvc.GetUID()),
 	}, "spec", "claimRef"))
 	require.NoError(w.t, unstructured.SetNestedField(volume.Object, "Bound", "status", "phase"))
 	w.Put(volume)
 	capacity, _, _ := unstructured.NestedMap(volume.Object, "spec", "capacity")
-	claim.Object["status"] = map[string]any{"phase": "Bound", "capacity": capacity, "accessModes": spec["accessModes"]}
-	w.Put(claim)
+	pvc.Object["status"] = map[string]any{"phase": "Bound", "capacity": capacity, "accessModes": spec["accessModes"]}
+	w.Put(pvc)
 }
 
-// newVolume is what a provisioner makes for a claim.
-func (w *world) newVolume(name string, claim map[string]any) *unstructured.Unstructured {
+// newVolume is what a provisioner makes for a PVC.
+func (w *world) newVolume(name string, pvc map[string]any) *unstructured.Unstructured {
 	w.t.Helper()
-	class, _ := claim["storageClassName"].(string)
+	class, _ := pvc["storageClassName"].(string)
 	policy := "Delete"
 	if object := w.Get("StorageClass", "", class); object != nil {
 		policy, _, _ = unstructured.NestedString(object.Object, "reclaimPolicy")
@@ -112,8 +112,8 @@ func (w *world) newVolume(name string, claim map[string]any) *unstructured.Unstr
 		"apiVersion": "v1", "kind": "PersistentVolume",
 		"metadata": map[string]any{"name": name, "uid": "uid-of-" + name},
 		"spec": map[string]any{
-			"capacity":                      runtime.DeepCopyJSON(claim["resources"].(map[string]any)["requests"].(map[string]any)),
-			"accessModes":                   claim["accessModes"],
+			"capacity":                      runtime.DeepCopyJSON(pvc["resources"].(map[string]any)["requests"].(map[string]any)),
+			"accessModes":                   pvc["accessModes"],
 			"persistentVolumeReclaimPolicy": policy,
 			"storageClassName":              class,
 		},

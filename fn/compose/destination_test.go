@@ -209,11 +209,11 @@ func TestDestinationEdited(t *testing.T) {
 		edit   map[string]any
 		holds  string
 	}{
-		"OtherClass":   {"the class of a claim cannot change", map[string]any{"resources": map[string]any{"requests": "10Gi"}, "storageClass": "fast"}, "storageClass has no effect"},
+		"OtherClass":   {"the class of a PVC cannot change", map[string]any{"resources": map[string]any{"requests": "10Gi"}, "storageClass": "fast"}, "storageClass has no effect"},
 		"OtherModes":   {"nor can its access modes", map[string]any{"resources": map[string]any{"requests": "10Gi"}, "accessModes": []any{"ReadWriteMany"}}, "accessModes has no effect"},
 		"OtherVolume":  {"nor its volume", map[string]any{"volumeName": "pv-2"}, "volumeName has no effect"},
 		"ClaimName":    {"the backups are on the composed one", map[string]any{"claimName": "backups"}, "claimName has no effect"},
-		"OwnClaimName": {"this one names the composed claim itself", map[string]any{"claimName": "nightly-backup"}, "Nothing wants attention"},
+		"OwnClaimName": {"this one names the composed PVC itself", map[string]any{"claimName": "nightly-backup"}, "Nothing wants attention"},
 		"Nothing":      {"an invalid spec starts no run, but drops nothing either", map[string]any{}, "Nothing wants attention"},
 		"Zero":         {"likewise", map[string]any{"resources": map[string]any{"requests": "0"}}, "Nothing wants attention"},
 		"Malformed":    {"likewise", map[string]any{"resources": map[string]any{"requests": "many"}}, "Nothing wants attention"},
@@ -221,7 +221,7 @@ func TestDestinationEdited(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "")
-			w.Put(object(t, claimYAML("backups", "", "ReadWriteOnce", "Bound")))
+			w.Put(object(t, pvcYAML("backups", "", "ReadWriteOnce", "Bound")))
 			run := w.backUp()
 			before := w.composedVolume()
 			w.setSpec(tc.edit, destinationPath()...)
@@ -236,11 +236,11 @@ func TestDestinationEdited(t *testing.T) {
 	}
 }
 
-// TestExistingClaim: a claim of the user's is used and not touched.
-func TestExistingClaim(t *testing.T) {
+// TestExistingPVC: a PVC of the user's is used and not touched.
+func TestExistingPVC(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, destination(`claimName: backups`))
-	w.Put(object(t, claimYAML("backups", "", "ReadWriteMany", "Bound")))
+	w.Put(object(t, pvcYAML("backups", "", "ReadWriteMany", "Bound")))
 	before := w.Get("PersistentVolumeClaim", namespace, "backups").DeepCopy()
 	w.backUp()
 	assert.Equal(t, 0, w.count("PersistentVolumeClaim"))
@@ -260,8 +260,8 @@ func TestDestinationChangedWhileTheJobRuns(t *testing.T) {
 		edit   map[string]any
 		after  string
 	}{
-		"AnotherExistingClaim": {
-			reason: "the backup is not on the claim that the spec names now",
+		"AnotherExistingPVC": {
+			reason: "the backup is not on the PVC that the spec names now",
 			from:   `claimName: backups`, edit: map[string]any{"claimName": "other"}, after: "other",
 		},
 		"FromExistingToComposed": {
@@ -272,8 +272,8 @@ func TestDestinationChangedWhileTheJobRuns(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, destination(tc.from))
-			w.Put(object(t, claimYAML("backups", "", "ReadWriteMany", "Bound")))
-			w.Put(object(t, claimYAML("other", "", "ReadWriteMany", "Bound")))
+			w.Put(object(t, pvcYAML("backups", "", "ReadWriteMany", "Bound")))
+			w.Put(object(t, pvcYAML("other", "", "ReadWriteMany", "Bound")))
 			w.untilJob()
 			w.setSpec(tc.edit, destinationPath()...)
 			w.reconcile()

@@ -6,70 +6,70 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// claimYAML is a PersistentVolumeClaim with more metadata and status.
-func claimYAML(name, metadata, mode, status string) string {
+// pvcYAML is a PersistentVolumeClaim with more metadata and status.
+func pvcYAML(name, metadata, mode, status string) string {
 	return fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: %s, namespace: 3scale, uid: uid-of-%s%s},
 		spec: {accessModes: [%s], storageClassName: standard, resources: {requests: {storage: 10Gi}}}, status: {phase: %s}}`, name, name, metadata, mode, status)
 }
 
-func withClaim(name, metadata, mode, status string) func(*world) {
-	return func(w *world) { w.Put(object(w.t, claimYAML(name, metadata, mode, status))) }
+func withPVC(name, metadata, mode, status string) func(*world) {
+	return func(w *world) { w.Put(object(w.t, pvcYAML(name, metadata, mode, status))) }
 }
 
-// destinationRefusals: the claim of the backup.
+// destinationRefusals: the PVC of the backup.
 func destinationRefusals() map[string]refusal {
 	const ours = `, labels: {backup.threescale.dev/backup: nightly}`
 	return map[string]refusal{
-		"ClaimTaken": {
-			reason: "somebody else's data are on it", arrange: withClaim("nightly-backup", "", "ReadWriteOnce", "Bound"),
+		"PVCTaken": {
+			reason: "somebody else's data are on it", arrange: withPVC("nightly-backup", "", "ReadWriteOnce", "Bound"),
 			want: v1alpha1.ReasonDestinationTaken, holds: []string{`"nightly-backup"`, "claimName"},
 		},
-		"ClaimTakenByAnotherBackup": {
+		"PVCTakenByAnotherBackup": {
 			reason:  "its label names another",
-			arrange: withClaim("nightly-backup", `, labels: {backup.threescale.dev/backup: other}`, "ReadWriteOnce", "Bound"),
+			arrange: withPVC("nightly-backup", `, labels: {backup.threescale.dev/backup: other}`, "ReadWriteOnce", "Bound"),
 			want:    v1alpha1.ReasonDestinationTaken,
 		},
-		"ClaimOfEarlierComposite": {
+		"PVCOfEarlierComposite": {
 			reason: "the composite of a claim that was deleted a moment ago still holds it: adopting it now would be refused by core, with an error that says nothing",
-			arrange: withClaim("nightly-backup", ours+`, ownerReferences: [{apiVersion: backup.threescale.dev/v1alpha1,
+			arrange: withPVC("nightly-backup", ours+`, ownerReferences: [{apiVersion: backup.threescale.dev/v1alpha1,
 				kind: XThreeScaleBackup, name: nightly-old, uid: old, controller: true}]`, "ReadWriteOnce", "Bound"),
 			want: v1alpha1.ReasonDestinationTaken, holds: []string{"nightly-old", "once that is gone"},
 		},
-		"ClaimIsFileStorage": {
+		"PVCIsFileStorage": {
 			reason: "the backup would be written into what it backs up", spec: destination(`claimName: system-storage`),
 			want: v1alpha1.ReasonDestinationIsFileStorage, holds: []string{`"system-storage"`},
 		},
-		"ClaimNotFound": {
+		"PVCNotFound": {
 			reason: "a typing error", spec: destination(`claimName: backups`),
 			want: v1alpha1.ReasonDestinationNotFound, holds: []string{`"backups"`, "claimName"},
 		},
-		"ClaimOfAnotherNamespace": {
-			reason: "a claim of another namespace is not there for us", spec: destination(`claimName: backups`),
+		"PVCOfAnotherNamespace": {
+			reason: "a PVC of another namespace is not there for us", spec: destination(`claimName: backups`),
 			arrange: func(w *world) {
-				claim := object(w.t, claimYAML("backups", "", "ReadWriteOnce", "Bound"))
-				claim.SetNamespace("other")
-				w.Put(claim)
+				pvc := object(w.t, pvcYAML("backups", "", "ReadWriteOnce", "Bound"))
+				pvc.SetNamespace("other")
+				w.Put(pvc)
 			},
 			want: v1alpha1.ReasonDestinationNotFound,
 		},
-		"ClaimTerminating": {
+		"PVCTerminating": {
 			reason: "what is written to it is lost", spec: destination(`claimName: backups`),
-			arrange: withClaim("backups", `, deletionTimestamp: "2026-11-22T12:00:00Z"`, "ReadWriteOnce", "Bound"),
+			arrange: withPVC("backups", `, deletionTimestamp: "2026-11-22T12:00:00Z"`, "ReadWriteOnce", "Bound"),
 			want:    v1alpha1.ReasonDestinationUnusable, holds: []string{"being deleted"},
 		},
-		"AdoptableClaimTerminating": {
+		"AdoptablePVCTerminating": {
 			reason:  "likewise for one of our own",
-			arrange: withClaim("nightly-backup", ours+`, deletionTimestamp: "2026-11-22T12:00:00Z"`, "ReadWriteOnce", "Bound"),
+			arrange: withPVC("nightly-backup", ours+`, deletionTimestamp: "2026-11-22T12:00:00Z"`, "ReadWriteOnce", "Bound"),
 			want:    v1alpha1.ReasonDestinationUnusable,
 		},
-		"ClaimLost": {
+		"PVCLost": {
 			reason: "its volume is gone", spec: destination(`claimName: backups`),
-			arrange: withClaim("backups", "", "ReadWriteOnce", "Lost"),
+			arrange: withPVC("backups", "", "ReadWriteOnce", "Lost"),
 			want:    v1alpha1.ReasonDestinationUnusable, holds: []string{"lost its volume"},
 		},
-		"ClaimReadOnly": {
+		"PVCReadOnly": {
 			reason: "the pod would fail on its first write", spec: destination(`claimName: backups`),
-			arrange: withClaim("backups", "", "ReadOnlyMany", "Bound"),
+			arrange: withPVC("backups", "", "ReadOnlyMany", "Bound"),
 			want:    v1alpha1.ReasonDestinationNotWritable, holds: []string{`"backups"`},
 		},
 	}
@@ -86,13 +86,13 @@ func withVolume(metadata, capacity, mode, claimRef, phase string) func(*world) {
 	return func(w *world) { w.Put(object(w.t, volumeYAML(metadata, capacity, mode, claimRef, phase))) }
 }
 
-// namedVolumeRefusals: the PersistentVolume that the claim is to bind to.
+// namedVolumeRefusals: the PersistentVolume that the PVC is to bind to.
 func namedVolumeRefusals() map[string]refusal {
 	const other = `, claimRef: {namespace: other, name: data, uid: u}`
 	named := destination(`volumeName: pv-1`)
 	return map[string]refusal{
 		"VolumeMissing": {
-			reason: "the claim would stay Pending for ever", spec: named,
+			reason: "the PVC would stay Pending for ever", spec: named,
 			want: v1alpha1.ReasonVolumeNotFound, holds: []string{`"pv-1"`, "volumeName"},
 		},
 		"VolumeBound": {
@@ -105,7 +105,7 @@ func namedVolumeRefusals() map[string]refusal {
 			want:    v1alpha1.ReasonVolumeNotAvailable, holds: []string{"released by a PersistentVolumeClaim of another namespace", "kubectl patch pv pv-1", "/spec/claimRef"},
 		},
 		"VolumeReleasedByUs": {
-			reason: "an earlier claim of this name held it: until its UID is removed, Kubernetes binds it to nobody", spec: named,
+			reason: "an earlier PVC of this name held it: until its UID is removed, Kubernetes binds it to nobody", spec: named,
 			arrange: withVolume("", "10Gi", "ReadWriteOnce", `, claimRef: {namespace: 3scale, name: nightly-backup, uid: old}`, "Released"),
 			want:    v1alpha1.ReasonVolumeNotAvailable, holds: []string{`released by PersistentVolumeClaim "nightly-backup"`, "kubectl patch pv pv-1"},
 		},

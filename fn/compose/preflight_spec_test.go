@@ -64,7 +64,7 @@ func scopeRefusals() map[string]refusal {
 	}
 }
 
-// destination writes a spec with the given fields of the destination's claim.
+// destination writes a spec with the given fields of the destination's PVC.
 func destination(fields string) string {
 	return `{backupDestination: {persistentVolumeClaim: {` + fields + `}}}`
 }

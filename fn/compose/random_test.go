@@ -219,7 +219,7 @@ func (r *randomLife) deleteComposed(prefix string) {
 	}
 }
 
-// deleteVolume deletes the claim of the backups; a pod at work protects it.
+// deleteVolume deletes the PVC of the backups; a pod at work protects it.
 func (r *randomLife) deleteVolume() {
 	if volume := r.composedVolume(); volume != nil && r.activeJob() == nil && r.chance(3) {
 		r.Delete("PersistentVolumeClaim", namespace, volume.GetName())

@@ -11,12 +11,12 @@ import (
 
 func TestReadersOfTheVolumeInUse(t *testing.T) {
 	t.Parallel()
-	claim := func(name string) string {
+	pvc := func(name string) string {
 		return `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: ` + name + `, namespace: 3scale, uid: u-` + name + `}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}, status: {phase: Bound}}`
 	}
 	w := newWorld(t, `{backupDestination: {persistentVolumeClaim: {claimName: mine}}, retention: {keepLast: 1}}`)
-	w.Put(object(t, claim("mine")))
-	w.Put(object(t, claim("other")))
+	w.Put(object(t, pvc("mine")))
+	w.Put(object(t, pvc("other")))
 	w.untilJob()
 	w.setSpec("other", "backupDestination", "persistentVolumeClaim", "claimName")
 	w.Put(object(t, `{apiVersion: batch/v1, kind: Job, metadata: {name: inspect, namespace: 3scale, labels: {backup.threescale.dev/reads: mine, backup.threescale.dev/restore: dr}}}`))

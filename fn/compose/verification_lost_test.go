@@ -80,8 +80,8 @@ func TestLostVerificationWaitsForTheRun(t *testing.T) {
 func TestVerificationWithoutVolume(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, `{backupDestination: {persistentVolumeClaim: {claimName: mine}}, `+weeklySpec+`}`)
-	claim := object(t, `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: mine, namespace: 3scale, uid: u1}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}, status: {phase: Bound}}`)
-	w.Put(claim)
+	pvc := object(t, `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: mine, namespace: 3scale, uid: u1}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}, status: {phase: Bound}}`)
+	w.Put(pvc)
 	w.backUp()
 	w.reconcile()
 	w.at("2026-11-29T05:00:01Z")
@@ -91,6 +91,6 @@ func TestVerificationWithoutVolume(t *testing.T) {
 	rsp := w.reconcile()
 	require.Nil(t, w.verifyJob())
 	assert.Equal(t, 30*time.Second, rsp.GetMeta().GetTtl().AsDuration())
-	w.Put(claim)
+	w.Put(pvc)
 	w.untilVerifying()
 }

@@ -58,7 +58,7 @@ func TestWarnings(t *testing.T) {
 			}
 			if tc.run == nil {
 				w.untilJob()
-				if tc.want != v1alpha1.ReasonDeletionPolicyNotEffective { // that is of the claim that was found
+				if tc.want != v1alpha1.ReasonDeletionPolicyNotEffective { // that is of the PVC that was found
 					assert.Equal(t, condition, w.condition(v1alpha1.ConditionWarning), "%s: the warning stays as it is", tc.reason)
 				}
 				w.succeed()
@@ -196,29 +196,29 @@ func destinationCautions() map[string]caution {
 			arrange: withVolume("", "'10737418240'", "ReadWriteOnce", "", "Available"),
 			want:    v1alpha1.ReasonNoWarnings,
 		},
-		"ExistingClaim": {
-			reason: "a claim of the user's is used as it is", spec: destination(`claimName: backups`),
-			arrange: withClaim("backups", "", "ReadWriteMany", "Bound"),
+		"ExistingPVC": {
+			reason: "a PVC of the user's is used as it is", spec: destination(`claimName: backups`),
+			arrange: withPVC("backups", "", "ReadWriteMany", "Bound"),
 			want:    v1alpha1.ReasonNoWarnings,
 		},
-		"ExistingClaimOnVolumeThatDeletes": {
-			reason: "the user's own claim too", spec: destination(`claimName: backups`),
+		"ExistingPVCOnVolumeThatDeletes": {
+			reason: "the user's own PVC too", spec: destination(`claimName: backups`),
 			arrange: func(w *world) {
-				withClaim("backups", "", "ReadWriteOnce", "Bound")(w)
+				withPVC("backups", "", "ReadWriteOnce", "Bound")(w)
 				w.editNamed("PersistentVolumeClaim", "backups", set("pv-1", "spec", "volumeName"))
 				withVolume("", "10Gi", "ReadWriteOnce", `, claimRef: {namespace: 3scale, name: backups, uid: uid-of-backups}`, "Bound")(w)
 				w.editNamed("PersistentVolume", "pv-1", set("Delete", "spec", "persistentVolumeReclaimPolicy"))
 			},
 			want: v1alpha1.ReasonReclaimPolicyDelete, holds: []string{`"backups"`, "get pvc backups"},
 		},
-		"AdoptableClaim": {
+		"AdoptablePVC": {
 			reason:  "an earlier claim of this name left it behind",
-			arrange: withClaim("nightly-backup", ours, "ReadWriteOnce", "Bound"),
+			arrange: withPVC("nightly-backup", ours, "ReadWriteOnce", "Bound"),
 			want:    v1alpha1.ReasonNoWarnings,
 		},
-		"AdoptedClaimStays": {
+		"AdoptedPVCStays": {
 			reason: "the earlier composite made the namespace an owner, and only that composite could undo it", spec: beside(`deletionPolicy: Delete`),
-			arrange: withClaim("nightly-backup", ours+`, ownerReferences: [{apiVersion: v1, kind: Namespace, name: 3scale, uid: uid-of-3scale}]`, "ReadWriteOnce", "Bound"),
+			arrange: withPVC("nightly-backup", ours+`, ownerReferences: [{apiVersion: v1, kind: Namespace, name: 3scale, uid: uid-of-3scale}]`, "ReadWriteOnce", "Bound"),
 			want:    v1alpha1.ReasonDeletionPolicyNotEffective, holds: []string{"nightly-backup", "Delete"},
 		},
 	}
@@ -268,7 +268,7 @@ func runCautions() map[string]caution {
 	}
 	return map[string]caution{
 		"SizeShrinks": {
-			reason: "a claim cannot shrink", run: afterRun(func(w *world) { w.setSpec("5Gi", destinationPath("resources", "requests")...) }),
+			reason: "a PVC cannot shrink", run: afterRun(func(w *world) { w.setSpec("5Gi", destinationPath("resources", "requests")...) }),
 			want: v1alpha1.ReasonDestinationChangeIgnored, holds: []string{"10Gi", "5Gi", "cannot shrink"},
 		},
 		"SizeGrowsWithoutExpansion": {
@@ -277,7 +277,7 @@ func runCautions() map[string]caution {
 			want:   v1alpha1.ReasonExpansionUnsupported, holds: []string{"stays at 10Gi", "20Gi"},
 		},
 		"SizeGrowsWhileUnbound": {
-			reason: "likewise while the claim waits for its first pod",
+			reason: "likewise while the PVC waits for its first pod",
 			arrange: func(w *world) {
 				w.editNamed("StorageClass", "standard", set(true, "allowVolumeExpansion"))
 			},

@@ -246,7 +246,7 @@ func TestGathering(t *testing.T) {
 	req.RequiredResources = nil
 	rsp := run(t, req)
 	assert.Empty(t, rsp.GetDesired().GetResources())
-	assert.Len(t, rsp.GetRequirements().GetResources(), 5+13+3, "namespace, APIManagers, two claims, classes; Secrets and ConfigMaps")
+	assert.Len(t, rsp.GetRequirements().GetResources(), 5+13+3, "namespace, APIManagers, two PVCs, classes; Secrets and ConfigMaps")
 	assert.Equal(t, fnv1.Status_STATUS_CONDITION_UNKNOWN, condition(rsp, "PreflightPassed").GetStatus())
 	for name, selector := range rsp.GetRequirements().GetResources() {
 		assert.NotNil(t, selector.GetMatch(), "%s: `crossplane render` finds nothing without a match", name)

@@ -38,8 +38,8 @@ func TestStepsWriteOnlyWhereTheyMust(t *testing.T) {
 				mounted = append(mounted, volume.Name)
 				mount := pod.Containers[0].VolumeMounts[i]
 				assert.Equal(t, volume.Name, mount.Name)
-				if claim := volume.PersistentVolumeClaim; claim != nil {
-					assert.Equal(t, claim.ReadOnly, mount.ReadOnly, tc.reason)
+				if pvc := volume.PersistentVolumeClaim; pvc != nil {
+					assert.Equal(t, pvc.ReadOnly, mount.ReadOnly, tc.reason)
 				}
 				if !mount.ReadOnly {
 					writable = append(writable, volume.Name)
