@@ -121,10 +121,10 @@ func TestEditRefuses(t *testing.T) {
 func TestEditRemoves(t *testing.T) {
 	alice, whole := newParty(t), newTree(t)
 	withoutDatabases := func(in *overlay.Input) { in.OmitDatabaseSecrets = true }
-	withoutClaim := func(in *overlay.Input) { in.FileStorage = nil }
+	withoutPVC := func(in *overlay.Input) { in.FileStorage = nil }
 	const base, kustomized = "base/dr/", "overlays/dr/"
 	databases := []string{base + "secret-backend-redis.yaml", base + "secret-system-database.yaml", base + "secret-system-redis.yaml", base + "secret-zync.yaml"}
-	claim := kustomized + "persistentvolumeclaim.yaml"
+	pvc := kustomized + "persistentvolumeclaim.yaml"
 	cases := map[string]struct {
 		reason string
 		root   string
@@ -134,7 +134,7 @@ func TestEditRemoves(t *testing.T) {
 	}{
 		"Nothing":   {"the same objects again", "apps", nil, nil, nil},
 		"Databases": {"they are left out now", "apps", []func(*overlay.Input){withoutDatabases}, nil, databases},
-		"Both":      {"a file of each folder", "apps", []func(*overlay.Input){withoutDatabases, withoutClaim}, nil, append(slices.Clone(databases), claim)},
+		"Both":      {"a file of each folder", "apps", []func(*overlay.Input){withoutDatabases, withoutPVC}, nil, append(slices.Clone(databases), pvc)},
 		"Top":       {"the tree lies at the top", ".", []func(*overlay.Input){withoutDatabases}, nil, databases},
 		"NotListed": {"a file that our kustomization.yaml does not list is somebody else's", "apps", []func(*overlay.Input){withoutDatabases}, func(files map[string]string) {
 			unlist(files, base+"kustomization.yaml", "secret-system-redis.yaml")

@@ -80,7 +80,7 @@ func TestJobByOwnRights(t *testing.T) {
 func TestPlanOfBefore(t *testing.T) {
 	lost := errors.New("the answer was lost")
 	var done []string
-	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
+	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
 	repository := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Name: "apps", Namespace: "3scale"}, Spec: sourcev1.GitRepositorySpec{Reference: &sourcev1.GitRepositoryRef{Branch: "main"}}}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "3scale"}}
 	r := reconcilingOf(t, stored, interceptor.Funcs{
@@ -98,7 +98,7 @@ func TestPlanOfBefore(t *testing.T) {
 			done = append(done, "dropped the plan")
 			return err
 		},
-	}, claim, repository, namespace)
+	}, pvc, repository, namespace)
 	obj := &v1alpha1.ThreeScaleRestore{}
 	ok, err := read(t.Context(), r.Client, "3scale", "dr", obj)
 	require.NoError(t, err)

@@ -27,10 +27,10 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// TestClassOfFileStorage: Flux could never apply another class to a claim that
+// TestClassOfFileStorage: Flux could never apply another class to a PVC that
 // is there.
 func TestClassOfFileStorage(t *testing.T) {
-	claim := func(class *string) *corev1.PersistentVolumeClaim {
+	pvc := func(class *string) *corev1.PersistentVolumeClaim {
 		return &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{
 			StorageClassName: class,
 			AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany},
@@ -45,8 +45,8 @@ func TestClassOfFileStorage(t *testing.T) {
 	}{
 		"Anew":            {"it is what the restore asks for", "fast", nil, new("fast")},
 		"AsItWas":         {"nothing else is asked for", "", nil, new("files")},
-		"Existing":        {"the field is immutable", "fast", claim(new("files")), new("files")},
-		"ExistingNoClass": {"an empty one is no class at all", "fast", claim(new("")), new("")},
+		"Existing":        {"the field is immutable", "fast", pvc(new("files")), new("files")},
+		"ExistingNoClass": {"an empty one is no class at all", "fast", pvc(new("")), new("")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := someRestore()

@@ -13,7 +13,7 @@ import (
 )
 
 // TestNoFileStorageInTheTree: what a volume holds may contradict itself. No
-// claim is made of nothing, which would be tried for ever.
+// PVC is made of nothing, which would be tried for ever.
 func TestNoFileStorageInTheTree(t *testing.T) {
 	r := someRestore()
 	r.Status.Plan = &v1alpha1.Plan{Run: "20261122t020000z-1a2b3c4d"}

@@ -144,7 +144,7 @@ func merge(into, from map[string]any) {
 // are logged and counted, and a problem is tried again in its own time.
 func TestReturns(t *testing.T) {
 	away := errors.New("the API server is away")
-	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
+	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
 	for name, tc := range map[string]struct {
 		restore string
 		list    error
@@ -168,7 +168,7 @@ func TestReturns(t *testing.T) {
 					}
 					return c.List(ctx, list, opts...)
 				},
-			}, claim.DeepCopy())
+			}, pvc.DeepCopy())
 			result, after, err := r.reconcile(t.Context(), t)
 			tc.check(t, err)
 			assert.Equal(t, tc.after, result.RequeueAfter)
@@ -193,7 +193,7 @@ func TestWokenTooSoon(t *testing.T) {
 // TestQueued: a restore that has failed and waits for its turn to try again says still
 // why it failed.
 func TestQueued(t *testing.T) {
-	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
+	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
 	repository := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Name: "apps", Namespace: "3scale"}, Spec: sourcev1.GitRepositorySpec{Reference: &sourcev1.GitRepositoryRef{Branch: "main"}}}
 	failed := `{status: {conditions: [{type: Ready, status: "False", reason: LimitExceeded, message: m, lastTransitionTime: "2026-11-22T12:00:00Z"}]}}`
 	for name, tc := range map[string]struct{ restore, want string }{
@@ -201,7 +201,7 @@ func TestQueued(t *testing.T) {
 		"New":    {stored, v1alpha1.ReasonProgressing},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := reconcilingOf(t, tc.restore, interceptor.Funcs{}, claim.DeepCopy(), repository.DeepCopy())
+			r := reconcilingOf(t, tc.restore, interceptor.Funcs{}, pvc.DeepCopy(), repository.DeepCopy())
 			require.NotNil(t, r.Children.turns.take(client.ObjectKey{Namespace: "other", Name: "dr"}))
 			result, after, err := r.reconcile(t.Context(), t)
 			require.NoError(t, err)

@@ -92,7 +92,7 @@ func TestSidekiqTemplate(t *testing.T) {
 	}
 }
 
-// TestDoomed: a claim whose owner is gone is deleted by the garbage collector.
+// TestDoomed: a PVC whose owner is gone is deleted by the garbage collector.
 func TestDoomed(t *testing.T) {
 	apiManager := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "example", "namespace": "3scale", "uid": "a"}}}
 	apiManager.SetGroupVersionKind(apiManagerKind)
@@ -101,7 +101,7 @@ func TestDoomed(t *testing.T) {
 	}
 	cases := map[string]struct {
 		reason string
-		claim  *corev1.PersistentVolumeClaim
+		pvc    *corev1.PersistentVolumeClaim
 		live   []client.Object
 		want   bool
 	}{
@@ -113,14 +113,14 @@ func TestDoomed(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := worldOf(t, []schema.GroupVersionKind{apiManagerKind}, tc.live...).doomed(t.Context(), tc.claim)
+			got, err := worldOf(t, []schema.GroupVersionKind{apiManagerKind}, tc.live...).doomed(t.Context(), tc.pvc)
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, got, tc.reason)
 		})
 	}
 }
 
-// TestManyOwners: whoever owns a claim by thousands costs the API server one request.
+// TestManyOwners: whoever owns a PVC by thousands costs the API server one request.
 func TestManyOwners(t *testing.T) {
 	reads := 0
 	w := worldOf(t, []schema.GroupVersionKind{apiManagerKind})
@@ -131,11 +131,11 @@ func TestManyOwners(t *testing.T) {
 			return nil
 		},
 	})
-	claim := &corev1.PersistentVolumeClaim{}
+	pvc := &corev1.PersistentVolumeClaim{}
 	for range 1000 {
-		claim.OwnerReferences = append(claim.OwnerReferences, sidekiqOf(deploymentKind, "", "a").GetOwnerReferences()...)
+		pvc.OwnerReferences = append(pvc.OwnerReferences, sidekiqOf(deploymentKind, "", "a").GetOwnerReferences()...)
 	}
-	doomed, err := w.doomed(t.Context(), claim)
+	doomed, err := w.doomed(t.Context(), pvc)
 	require.NoError(t, err)
 	assert.False(t, doomed)
 	assert.Equal(t, 1, reads)

@@ -102,7 +102,7 @@ func TestInspectComparesTheFileStorage(t *testing.T) {
 	}
 }
 
-// TestInspectOfReadOnlyVolumes: a snapshot, or a claim that is mounted elsewhere too.
+// TestInspectOfReadOnlyVolumes: a snapshot, or a PVC that is mounted elsewhere too.
 func TestInspectOfReadOnlyVolumes(t *testing.T) {
 	if os.Getuid() != 0 {
 		require.Empty(t, os.Getenv("THREESCALE_BACKUP_SKIP_NOTHING"), "mounting a file system needs root")

@@ -114,7 +114,7 @@ func TestMove(t *testing.T) {
 		"ConfigMap/system-environment data.THREESCALE_SUPERDOMAIN",
 		"ConfigMap/system-environment data.NOTE",
 		"Secret/backend-listener data.route_endpoint",
-	}, changed, "a claim that is there cannot be changed: of what it is made, the input says by itself")
+	}, changed, "a PVC that is there cannot be changed: of what it is made, the input says by itself")
 	for _, file := range tree.Files {
 		if strings.HasPrefix(file.Path, "base/") && !file.Secret && !strings.Contains(file.Path, "system-environment") {
 			assert.NotContains(t, string(file.Data), "other.example.org", "%s: the overlay is where a reader looks", file.Path)

@@ -183,9 +183,9 @@ func TestInputThatCannotBeUsed(t *testing.T) {
 		"BadDomain":       {"it is the end of host names", func(in *Input) { in.WildcardDomain = "https://apps.example.org" }, "not a DNS name"},
 		"WildcardDomain":  {"the asterisk is not part of it", func(in *Input) { in.WildcardDomain = "*.apps.example.org" }, "not a DNS name"},
 		"BadClass":        {"there is no such class", func(in *Input) { in.StorageClass = "a b" }, "storage class"},
-		"NoSize":          {"a claim has a size", storage(func(s *FileStorage) { s.Size = resource.Quantity{} }), "no size"},
-		"NegativeSize":    {"a claim has a size", storage(func(s *FileStorage) { s.Size = resource.MustParse("-1") }), "no size"},
-		"NoMode":          {"a claim has a mode", storage(func(s *FileStorage) { s.AccessModes = []corev1.PersistentVolumeAccessMode{} }), "no access mode"},
+		"NoSize":          {"a PVC has a size", storage(func(s *FileStorage) { s.Size = resource.Quantity{} }), "no size"},
+		"NegativeSize":    {"a PVC has a size", storage(func(s *FileStorage) { s.Size = resource.MustParse("-1") }), "no size"},
+		"NoMode":          {"a PVC has a mode", storage(func(s *FileStorage) { s.AccessModes = []corev1.PersistentVolumeAccessMode{} }), "no access mode"},
 		"BadStorageClass": {"there is no such class", storage(func(s *FileStorage) { s.StorageClass = new("A") }), "class"},
 	}
 	for name, tc := range cases {

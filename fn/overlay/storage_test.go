@@ -13,60 +13,60 @@ import (
 	"threescale.dev/backup/test/dataset"
 )
 
-// withClaims is a restore of an APIManager whose System has these claims.
-func withClaims(t *testing.T, fileStorage, search map[string]any) Input {
+// withPVCs is a restore of an APIManager whose System has these PVCs.
+func withPVCs(t *testing.T, fileStorage, search map[string]any) Input {
 	t.Helper()
 	in := input()
 	spec := find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)
-	for field, claim := range map[string]map[string]any{"fileStorage": fileStorage, "searchdSpec": search} {
-		if claim != nil {
-			require.NoError(t, unstructured.SetNestedMap(spec, claim, "system", field, "persistentVolumeClaim"))
+	for field, pvc := range map[string]map[string]any{"fileStorage": fileStorage, "searchdSpec": search} {
+		if pvc != nil {
+			require.NoError(t, unstructured.SetNestedMap(spec, pvc, "system", field, "persistentVolumeClaim"))
 		}
 	}
 	return in
 }
 
 func TestVolumeNames(t *testing.T) {
-	type claim = map[string]any
+	type pvc = map[string]any
 	const fileStorage, search = "APIManager example spec.system.fileStorage.persistentVolumeClaim.volumeName", "APIManager example spec.system.searchdSpec.persistentVolumeClaim.volumeName"
 	cases := map[string]struct {
 		reason              string
-		fileStorage, search claim
+		fileStorage, search pvc
 		class               string
 		withoutStorage      bool
-		wantFiles, want     claim
+		wantFiles, want     pvc
 		dropped             []string
 	}{
 		"Search": {
-			reason: "the index is made anew, on any volume", search: claim{"storageClassName": "fast", "volumeName": "pv-7"},
-			want: claim{"storageClassName": "fast"}, dropped: []string{search},
+			reason: "the index is made anew, on any volume", search: pvc{"storageClassName": "fast", "volumeName": "pv-7"},
+			want: pvc{"storageClassName": "fast"}, dropped: []string{search},
 		},
 		"SearchElsewhere": {
-			reason: "the former class need not be there", search: claim{"storageClassName": "fast", "volumeName": "pv-7"}, class: "other",
-			want: claim{"storageClassName": "other"}, dropped: []string{search},
+			reason: "the former class need not be there", search: pvc{"storageClassName": "fast", "volumeName": "pv-7"}, class: "other",
+			want: pvc{"storageClassName": "other"}, dropped: []string{search},
 		},
-		"SearchWithoutVolume": {reason: "a class moves alone", search: claim{"storageClassName": "fast"}, class: "other", want: claim{"storageClassName": "other"}},
+		"SearchWithoutVolume": {reason: "a class moves alone", search: pvc{"storageClassName": "fast"}, class: "other", want: pvc{"storageClassName": "other"}},
 		"SearchOfNoClass": {
-			reason: "the empty class is that of volumes made by hand, which are not there", search: claim{"storageClassName": "", "volumeName": "pv-7"}, class: "other",
-			want: claim{"storageClassName": "other"}, dropped: []string{search},
+			reason: "the empty class is that of volumes made by hand, which are not there", search: pvc{"storageClassName": "", "volumeName": "pv-7"}, class: "other",
+			want: pvc{"storageClassName": "other"}, dropped: []string{search},
 		},
 		"SearchOfDefaultClass": {
-			reason: "the default class is there everywhere, and the files' need not suit an index", search: claim{"resources": claim{"requests": "1Gi"}}, class: "other",
-			want: claim{"resources": claim{"requests": "1Gi"}},
+			reason: "the default class is there everywhere, and the files' need not suit an index", search: pvc{"resources": pvc{"requests": "1Gi"}}, class: "other",
+			want: pvc{"resources": pvc{"requests": "1Gi"}},
 		},
-		"Nothing": {reason: "no claim is added for the index", class: "other"},
+		"Nothing": {reason: "no PVC is added for the index", class: "other"},
 		"FileStorage": {
-			reason: "the claim of the tree binds by itself", fileStorage: claim{"storageClassName": "files", "volumeName": "pv-1"}, search: claim{"volumeName": "pv-7"},
-			wantFiles: claim{"storageClassName": "files"}, want: claim{}, dropped: []string{fileStorage, search},
+			reason: "the PVC of the tree binds by itself", fileStorage: pvc{"storageClassName": "files", "volumeName": "pv-1"}, search: pvc{"volumeName": "pv-7"},
+			wantFiles: pvc{"storageClassName": "files"}, want: pvc{}, dropped: []string{fileStorage, search},
 		},
 		"FileStorageNotStored": {
-			reason: "the operator makes the claim, and the name leads to the files", fileStorage: claim{"volumeName": "pv-1"}, search: claim{"volumeName": "pv-7"}, withoutStorage: true,
-			wantFiles: claim{"volumeName": "pv-1"}, want: claim{}, dropped: []string{search},
+			reason: "the operator makes the PVC, and the name leads to the files", fileStorage: pvc{"volumeName": "pv-1"}, search: pvc{"volumeName": "pv-7"}, withoutStorage: true,
+			wantFiles: pvc{"volumeName": "pv-1"}, want: pvc{}, dropped: []string{search},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			in := withClaims(t, tc.fileStorage, tc.search)
+			in := withPVCs(t, tc.fileStorage, tc.search)
 			in.StorageClass = tc.class
 			if tc.withoutStorage {
 				in.FileStorage = nil
@@ -89,7 +89,7 @@ func TestVolumeNames(t *testing.T) {
 
 // TestVolumeNameIsNotInTheBase: no patch could take it away from there.
 func TestVolumeNameIsNotInTheBase(t *testing.T) {
-	tree, err := Build(withClaims(t, map[string]any{"volumeName": "pv-1"}, map[string]any{"volumeName": "pv-7"}))
+	tree, err := Build(withPVCs(t, map[string]any{"volumeName": "pv-1"}, map[string]any{"volumeName": "pv-7"}))
 	require.NoError(t, err)
 	for _, file := range tree.Files {
 		assert.NotContains(t, string(file.Data), "pv-", file.Path)
@@ -98,7 +98,7 @@ func TestVolumeNameIsNotInTheBase(t *testing.T) {
 
 // TestSearchIndexBesideS3: the class of an index does not depend on where files are.
 func TestSearchIndexBesideS3(t *testing.T) {
-	in := withClaims(t, nil, map[string]any{"storageClassName": "fast"})
+	in := withPVCs(t, nil, map[string]any{"storageClassName": "fast"})
 	in.Objects = backup(dataset.Options{S3: true})
 	in.Admitted, in.FileStorage, in.StorageClass = keys(in.Objects), nil, "other"
 	spec := find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)

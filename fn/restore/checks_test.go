@@ -186,19 +186,19 @@ func TestSource(t *testing.T) {
 		terminal bool
 		says     string
 	}{
-		"NoClaim":   {"It may be made later", func(o *State) { o.SourcePVC = nil }, "SourceNotFound", false, `"nightly-backup"`},
+		"NoPVC":     {"It may be made later", func(o *State) { o.SourcePVC = nil }, "SourceNotFound", false, `"nightly-backup"`},
 		"Lost":      {"Its volume is gone", func(o *State) { o.SourcePVC.Status.Phase = corev1.ClaimLost }, "SourceUnusable", true, "lost"},
 		"GoingAway": {"Until then its volume is bound, and no other can bind it", func(o *State) { o.SourcePVC.DeletionTimestamp = &metav1.Time{Time: noon} }, "SourceUnusable", false, "is gone, name that volume"},
 		"Itself": {"The target is no source", func(o *State) {
 			o.Restore.Spec.RestoreSource.PersistentVolumeClaim.ClaimSource.ClaimName = "system-storage"
 		}, "SourceUnusable", true, "file storage itself"},
 		"NoVolume":  {"", func(o *State) { volume()(o); o.SourceVolume = nil }, "SourceNotFound", false, `"pv-1"`},
-		"Volume":    {"A claim is made for it", volume(), "", false, ""},
-		"Released":  {"Its last claim went with the namespace", volume(func(v *corev1.PersistentVolume) { v.Status.Phase = corev1.VolumeReleased }), "SourceUnusable", false, "kubectl patch pv pv-1"},
+		"Volume":    {"A PVC is made for it", volume(), "", false, ""},
+		"Released":  {"Its last PVC went with the namespace", volume(func(v *corev1.PersistentVolume) { v.Status.Phase = corev1.VolumeReleased }), "SourceUnusable", false, "kubectl patch pv pv-1"},
 		"BoundElse": {"It is somebody's", volume(bound("other", "data")), "SourceUnusable", true, "bound in another namespace"},
 		"BoundHere": {"It may be named by itself", volume(bound(namespace, "data")), "SourceUnusable", true, `"data"`},
 		"Reserved":  {"It is kept for us", volume(bound(namespace, "dr-source")), "", false, ""},
-		"ClaimForOther": {"The name is taken", func(o *State) {
+		"PVCForOther": {"The name is taken", func(o *State) {
 			volume()(o)
 			o.SourcePVC = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "dr-source"}}
 		}, "SourceUnusable", true, "rename"},
@@ -368,16 +368,16 @@ func TestSourceReadOnly(t *testing.T) {
 		"AlsoReadOnly":   {"It can be had both ways", false, []corev1.PersistentVolumeAccessMode{read, many}, false},
 		"NotToBeChanged": {"Nothing may change on it", true, []corev1.PersistentVolumeAccessMode{one}, true},
 		"OnlyReadOnly":   {"It can be had in no other way", false, []corev1.PersistentVolumeAccessMode{read}, true},
-		"NotThereAtAll":  {"A claim that is still to be made", false, nil, false},
+		"NotThereAtAll":  {"A PVC that is still to be made", false, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &v1alpha1.ThreeScaleRestore{}
 			r.Spec.RestoreSource.PersistentVolumeClaim = &v1alpha1.RestorePVC{ClaimSource: corev1.PersistentVolumeClaimVolumeSource{ReadOnly: tc.asked}}
-			var claim *corev1.PersistentVolumeClaim
+			var pvc *corev1.PersistentVolumeClaim
 			if tc.modes != nil {
-				claim = &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{AccessModes: tc.modes}}
+				pvc = &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{AccessModes: tc.modes}}
 			}
-			assert.Equal(t, tc.want, SourceReadOnly(r, claim), tc.reason)
+			assert.Equal(t, tc.want, SourceReadOnly(r, pvc), tc.reason)
 		})
 	}
 }

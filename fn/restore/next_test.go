@@ -80,7 +80,7 @@ func TestSourceGoesAfterwards(t *testing.T) {
 		"Planned":    {"The plan is what was asked for", stages(dry, inspected, planned, cleaned), "DryRun", ""},
 	}
 	gone := map[string]func(*State){
-		"Claim": func(o *State) { o.SourcePVC = nil },
+		"PVC": func(o *State) { o.SourcePVC = nil },
 		"Backup": func(o *State) {
 			o.SourcePVC = nil
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}

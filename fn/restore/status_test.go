@@ -40,7 +40,7 @@ func TestNote(t *testing.T) {
 		"ResyncAgain":  {resynced, DropResync, Result{}, func(s *State) { s.Restore.Status.Resynced = false }},
 		"ResyncAsked":  {asks(resynced), DropResync, Result{}, func(s *State) { s.Restore.Status.Resynced = false; s.Restore.Status.WaitingSince = &now }},
 		"CleanedUp":    {nil, CleanUp, Result{}, func(s *State) { s.CleanedUp = true }},
-		"ClaimMade":    {nil, MakeSourcePVC, Result{}, func(*State) {}},
+		"PVCMade":      {nil, MakeSourcePVC, Result{}, func(*State) {}},
 		"StorageMade":  {nil, MakeFileStorage, Result{}, func(*State) {}},
 		"RefillDone":   {nil, StartRefill, Result{}, func(*State) {}},
 		"RefillAgain":  {planned, DropRefill, Result{}, func(*State) {}},

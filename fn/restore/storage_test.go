@@ -8,16 +8,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// refilling is a claim and the Job that fills it.
+// refilling is a PVC and the Job that fills it.
 func refilling(o *State) {
 	storageMade(o)
 	o.FileStorage.UID = "a"
 	o.Refill = Pod{Exists: true, FileStorage: "a"}
 }
 
-func replacedClaim(o *State) { o.FileStorage.UID = "b" }
+func replacedPVC(o *State) { o.FileStorage.UID = "b" }
 
-// TestFileStorageIsTakenAway: the garbage collector takes the claim along with
+// TestFileStorageIsTakenAway: the garbage collector takes the PVC along with
 // the APIManager that owned it, whenever it gets to it.
 func TestFileStorageIsTakenAway(t *testing.T) {
 	doomed := func(o *State) { o.FileStorageDoomed = true }
@@ -39,14 +39,14 @@ func TestFileStorageIsTakenAway(t *testing.T) {
 		"Doomed":        {"no pod is started that would hold it up", stages(branchRead, storageMade, doomed), "", "FileStorageUnusable"},
 		"DoomedLater":   {"nothing is written to it", append(before, doomed), "", "FileStorageUnusable"},
 		"DoomedForGood": {"its files are nowhere else", stages(branchRead, inspected, withoutFiles, planned, storageMade, doomed), "", "FileStorageUnusable"},
-		"Replaced":      {"what was written is gone with the former", append(before, replacedClaim), DropRefill, ""},
+		"Replaced":      {"what was written is gone with the former", append(before, replacedPVC), DropRefill, ""},
 		"Gone":          {"it is made anew", append(before, gone), MakeFileStorage, ""},
 		"GoneUnchanged": {"what was compared is gone", stages(branchRead, inspected, planned, same), DropInspect, ""},
-		"AfterThePush":  {"Flux makes an empty one in its place", append(after, replacedClaim), "", "FileStorageUnusable"},
+		"AfterThePush":  {"Flux makes an empty one in its place", append(after, replacedPVC), "", "FileStorageUnusable"},
 		"GoneSince":     {"or is about to", append(after, gone), "", "FileStorageUnusable"},
 		"GoingSince":    {"a pod holds it a moment longer", append(after, going), "", "FileStorageUnusable"},
 		"Kept":          {"the usual case", after, "", ""},
-		"OlderJob":      {"a Job of an earlier version does not say what it fills", append(before, replacedClaim, func(o *State) { o.Refill.FileStorage = "" }), "", ""},
+		"OlderJob":      {"a Job of an earlier version does not say what it fills", append(before, replacedPVC, func(o *State) { o.Refill.FileStorage = "" }), "", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

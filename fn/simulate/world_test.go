@@ -77,7 +77,7 @@ func TestApplyRefuses(t *testing.T) {
 	const (
 		secret = `{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: ns}, immutable: true, type: Opaque, data: {k: dg==}}`
 		job    = `{apiVersion: batch/v1, kind: Job, metadata: {name: a, namespace: ns}, spec: {backoffLimit: 1, template: {spec: {containers: [{name: a, image: b}]}}}}`
-		claim  = `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}}`
+		pvc    = `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}}`
 		role   = `{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: a, namespace: ns}, roleRef: {kind: Role, name: a}}`
 	)
 	cases := map[string]struct {
@@ -97,11 +97,11 @@ func TestApplyRefuses(t *testing.T) {
 		"JobTemplateField":  {reason: "a field that is left out is removed", before: `{apiVersion: batch/v1, kind: Job, metadata: {name: a, namespace: ns}, spec: {template: {spec: {x: y, containers: []}}}}`, after: `{apiVersion: batch/v1, kind: Job, metadata: {name: a, namespace: ns}, spec: {template: {spec: {containers: []}}}}`, err: "immutable"},
 		"JobLimit":          {reason: "the rest may change", before: job, after: `{apiVersion: batch/v1, kind: Job, metadata: {name: a, namespace: ns}, spec: {backoffLimit: 2, template: {spec: {containers: [{name: a, image: b}]}}}}`},
 		"RoleRef":           {reason: "of every binding", before: role, after: `{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: a, namespace: ns}, roleRef: {kind: Role, name: b}}`, err: "[roleRef] is immutable"},
-		"ClaimModes":        {reason: "of every claim", before: claim, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 2Gi}}}}`, err: "[spec] is immutable"},
-		"ClaimShrinks":      {reason: "never", before: claim, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`, err: "cannot shrink"},
-		"ClaimGrowsUnbound": {reason: "a 403 of the API server", before: claim, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 3Gi}}}}`, err: "only a bound PersistentVolumeClaim"},
-		"ClaimGrows": {
-			reason: "bound, and of a class that allows it", before: claim,
+		"PVCModes":          {reason: "of every PVC", before: pvc, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 2Gi}}}}`, err: "[spec] is immutable"},
+		"PVCShrinks":        {reason: "never", before: pvc, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`, err: "cannot shrink"},
+		"PVCGrowsUnbound":   {reason: "a 403 of the API server", before: pvc, after: `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 3Gi}}}}`, err: "only a bound PersistentVolumeClaim"},
+		"PVCGrows": {
+			reason: "bound, and of a class that allows it", before: pvc,
 			arrange: func(w *simulate.World, o *unstructured.Unstructured) {
 				o.Object["status"] = map[string]any{"phase": "Bound"}
 				o.Object["spec"].(map[string]any)["storageClassName"] = "c"

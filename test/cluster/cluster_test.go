@@ -73,7 +73,7 @@ func TestCluster(t *testing.T) {
 			test:   testDump,
 		},
 		"Provisioner": {
-			reason: "a claim of the default class should get a volume when its first pod comes, and lose it with itself",
+			reason: "a PVC of the default class should get a volume when its first pod comes, and lose it with itself",
 			test:   testProvisioner,
 		},
 		"Tenant": {
@@ -135,7 +135,7 @@ func testOtherVolumes(t *testing.T, c *cluster.Cluster) {
 // runJob runs a Job that writes a file to the volume.
 func runJob(t *testing.T, c *cluster.Cluster, namespace string, v *cluster.Volume) {
 	t.Helper()
-	create(t, c, claim(namespace, v.Name, "", v.Name))
+	create(t, c, pvc(namespace, v.Name, "", v.Name))
 	create(t, c, job(namespace, v.Name, v.Name, "job", "/data/file"))
 	require.NoError(t, awaitJob(t.Context(), c, namespace, v.Name))
 	written, err := os.ReadFile(filepath.Join(v.Path, "file"))
@@ -150,7 +150,7 @@ func testDump(t *testing.T, c *cluster.Cluster) {
 	writeFile(t, file, "apiVersion: v1\nkind: Secret\nmetadata: {name: dumped, namespace: dump}\nstringData: {password: swordfish}\n")
 	_, err := c.Kubectl(t.Context(), "", "apply", "-f", file) // Leaves the value in an annotation too.
 	require.NoError(t, err)
-	create(t, c, claim("dump", "data", cluster.RetainClass, ""))
+	create(t, c, pvc("dump", "data", cluster.RetainClass, ""))
 	create(t, c, job("dump", "probe", "data", "job", "/data/file"))
 	require.NoError(t, awaitJob(t.Context(), c, "dump", "probe"))
 
@@ -170,7 +170,7 @@ func testDump(t *testing.T, c *cluster.Cluster) {
 func testExec(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	restricted(t, c, "exec")
-	create(t, c, claim("exec", "data", cluster.RetainClass, ""))
+	create(t, c, pvc("exec", "data", cluster.RetainClass, ""))
 	create(t, c, job("exec", "probe", "data", "wait"))
 	var out string
 	err := cluster.Eventually(t.Context(), wait, "exec", func(ctx context.Context) (err error) {
@@ -212,7 +212,7 @@ func testAggregation(t *testing.T, c *cluster.Cluster) {
 func testProvisioner(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	restricted(t, c, "provisioner")
-	data := claim("provisioner", "data", cluster.StandardClass, "")
+	data := pvc("provisioner", "data", cluster.StandardClass, "")
 	create(t, c, data)
 	create(t, c, job("provisioner", "probe", "data", "job", "/data/file"))
 	require.NoError(t, awaitJob(t.Context(), c, "provisioner", "probe"))
@@ -296,7 +296,7 @@ func create(t *testing.T, c *cluster.Cluster, object client.Object) {
 	require.NoError(t, c.Client().Create(t.Context(), object))
 }
 
-func claim(namespace, name, class, volume string) *corev1.PersistentVolumeClaim {
+func pvc(namespace, name, class, volume string) *corev1.PersistentVolumeClaim {
 	return &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: corev1.PersistentVolumeClaimSpec{
@@ -309,7 +309,7 @@ func claim(namespace, name, class, volume string) *corev1.PersistentVolumeClaim 
 }
 
 // job is a Job that Pod Security "restricted" accepts.
-func job(namespace, name, claimName string, args ...string) *batchv1.Job {
+func job(namespace, name, pvcName string, args ...string) *batchv1.Job {
 	yes, no, group, retries := true, false, uid, int32(0)
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -328,7 +328,7 @@ func job(namespace, name, claimName string, args ...string) *batchv1.Job {
 				VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data"}},
 			}},
 			Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
-				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claimName},
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: pvcName},
 			}}},
 		}}},
 	}

@@ -203,7 +203,7 @@ func runPod(ctx context.Context, c *cluster.Cluster) error {
 	if err := buildProbe(ctx, c, binary); err != nil {
 		return err
 	}
-	if err := c.Client().Create(ctx, claim("default", "data", "", "ext4")); err != nil {
+	if err := c.Client().Create(ctx, pvc("default", "data", "", "ext4")); err != nil {
 		return err
 	}
 	if err := c.Client().Create(ctx, job("default", "probe", "data", "wait")); err != nil {

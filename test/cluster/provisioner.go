@@ -23,7 +23,7 @@ import (
 
 const (
 	// StandardClass is the default StorageClass: a volume is made where the
-	// first pod runs, and deleted with its claim.
+	// first pod runs, and deleted with its PVC.
 	StandardClass = "standard"
 	// RetainClass makes a volume at once and keeps it.
 	RetainClass = "retain"
@@ -42,7 +42,7 @@ type provisioner struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	changed chan struct{}
-	claims  corelisters.PersistentVolumeClaimLister
+	pvcs    corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 }
 
@@ -58,15 +58,15 @@ func (c *Cluster) startStorage(ctx context.Context) error {
 		return fmt.Errorf("cannot create client of provisioner: %w", err)
 	}
 	factory := informers.NewSharedInformerFactory(clientset, 0)
-	claims, volumes := factory.Core().V1().PersistentVolumeClaims(), factory.Core().V1().PersistentVolumes()
+	pvcs, volumes := factory.Core().V1().PersistentVolumeClaims(), factory.Core().V1().PersistentVolumes()
 	p := &provisioner{
 		cluster: c,
 		done:    make(chan struct{}),
 		changed: make(chan struct{}, 1),
-		claims:  claims.Lister(),
+		pvcs:    pvcs.Lister(),
 		volumes: volumes.Lister(),
 	}
-	for _, informer := range []cache.SharedIndexInformer{claims.Informer(), volumes.Informer()} {
+	for _, informer := range []cache.SharedIndexInformer{pvcs.Informer(), volumes.Informer()} {
 		if _, err := informer.AddEventHandler(p.handler()); err != nil {
 			return fmt.Errorf("cannot watch for provisioner: %w", err)
 		}
@@ -148,18 +148,18 @@ func (p *provisioner) stop() {
 }
 
 func (p *provisioner) reconcile(ctx context.Context) error {
-	claims, err := p.claims.List(labels.Everything())
+	pvcs, err := p.pvcs.List(labels.Everything())
 	if err != nil {
-		return fmt.Errorf("cannot list claims: %w", err)
+		return fmt.Errorf("cannot list PVCs: %w", err)
 	}
 	volumes, err := p.volumes.List(labels.Everything())
 	if err != nil {
 		return fmt.Errorf("cannot list volumes: %w", err)
 	}
 	var errs []error
-	for _, claim := range claims {
-		if class := classToProvision(claim); class != nil {
-			errs = append(errs, p.provision(ctx, claim, class))
+	for _, pvc := range pvcs {
+		if class := classToProvision(pvc); class != nil {
+			errs = append(errs, p.provision(ctx, pvc, class))
 		}
 	}
 	for _, volume := range volumes {
@@ -170,17 +170,17 @@ func (p *provisioner) reconcile(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// classToProvision returns the claim's class if it is one of ours and a volume
+// classToProvision returns the PVC's class if it is one of ours and a volume
 // has to be made now.
-func classToProvision(claim *corev1.PersistentVolumeClaim) *storagev1.StorageClass {
-	if claim.Spec.VolumeName != "" || claim.Spec.Selector != nil || claim.DeletionTimestamp != nil || claim.Spec.StorageClassName == nil {
+func classToProvision(pvc *corev1.PersistentVolumeClaim) *storagev1.StorageClass {
+	if pvc.Spec.VolumeName != "" || pvc.Spec.Selector != nil || pvc.DeletionTimestamp != nil || pvc.Spec.StorageClassName == nil {
 		return nil
 	}
 	for _, class := range storageClasses() {
-		if class.Name != *claim.Spec.StorageClassName {
+		if class.Name != *pvc.Spec.StorageClassName {
 			continue
 		}
-		if *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer && claim.Annotations[annSelectedNode] == "" {
+		if *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer && pvc.Annotations[annSelectedNode] == "" {
 			return nil
 		}
 		return class
@@ -188,7 +188,7 @@ func classToProvision(claim *corev1.PersistentVolumeClaim) *storagev1.StorageCla
 	return nil
 }
 
-// shouldDelete reports whether a volume of ours lost its claim and is not to be
+// shouldDelete reports whether a volume of ours lost its PVC and is not to be
 // kept.
 func shouldDelete(volume *corev1.PersistentVolume) bool {
 	return volume.Annotations[annProvisionedBy] == provisionerName &&
@@ -197,10 +197,10 @@ func shouldDelete(volume *corev1.PersistentVolume) bool {
 		volume.DeletionTimestamp == nil
 }
 
-// provision makes a folder and a PersistentVolume that only this claim can
-// bind. Its name follows from the claim, so that it is made once.
-func (p *provisioner) provision(ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
-	name := "pvc-" + string(claim.UID)
+// provision makes a folder and a PersistentVolume that only this PVC can
+// bind. Its name follows from the PVC, so that it is made once.
+func (p *provisioner) provision(ctx context.Context, pvc *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
+	name := "pvc-" + string(pvc.UID)
 	if _, err := p.volumes.Get(name); err == nil {
 		return nil
 	}
@@ -208,11 +208,11 @@ func (p *provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return fmt.Errorf("cannot create folder of volume %q: %w", name, err)
 	}
-	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	size := pvc.Spec.Resources.Requests[corev1.ResourceStorage]
 	volume, err := persistentVolume(VolumeOptions{
 		Name:          name,
 		Capacity:      size.String(),
-		AccessModes:   claim.Spec.AccessModes,
+		AccessModes:   pvc.Spec.AccessModes,
 		StorageClass:  class.Name,
 		ReclaimPolicy: *class.ReclaimPolicy,
 	}, path)
@@ -220,10 +220,10 @@ func (p *provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 		return err
 	}
 	volume.Annotations = map[string]string{annProvisionedBy: provisionerName}
-	volume.Spec.VolumeMode = claim.Spec.VolumeMode
+	volume.Spec.VolumeMode = pvc.Spec.VolumeMode
 	volume.Spec.ClaimRef = &corev1.ObjectReference{
 		APIVersion: "v1", Kind: "PersistentVolumeClaim",
-		Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID, ResourceVersion: claim.ResourceVersion,
+		Namespace: pvc.Namespace, Name: pvc.Name, UID: pvc.UID, ResourceVersion: pvc.ResourceVersion,
 	}
 	if err := p.cluster.client.Create(ctx, volume); client.IgnoreAlreadyExists(err) != nil {
 		return fmt.Errorf("cannot create PersistentVolume %q: %w", name, err)

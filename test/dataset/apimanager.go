@@ -99,11 +99,11 @@ func (b builder) fileStorageSpec() map[string]any {
 	if b.S3 {
 		return map[string]any{"simpleStorageService": map[string]any{"configurationSecretRef": named(s3Secret)}}
 	}
-	claim := map[string]any{"resources": map[string]any{"requests": "100Mi"}}
+	pvc := map[string]any{"resources": map[string]any{"requests": "100Mi"}}
 	if class := b.storageClass(); class != "" {
-		claim["storageClassName"] = class
+		pvc["storageClassName"] = class
 	}
-	return map[string]any{"persistentVolumeClaim": claim}
+	return map[string]any{"persistentVolumeClaim": pvc}
 }
 
 // apiManagerStatus is that of an installation in which all runs

@@ -46,7 +46,7 @@ type Options struct {
 // Installation returns all objects of a 3scale installation as decoded JSON: the
 // namespace, the APIManager, the 13 Secrets and 3 ConfigMaps with the operator's
 // own keys, the Secrets that the APIManager refers to, a Secret and a ConfigMap
-// that belong to somebody else, and the volume claim of the file storage. The
+// that belong to somebody else, and the PVC of the file storage. The
 // caller may change them.
 func Installation(o Options) []map[string]any {
 	o.Namespace = cmp.Or(o.Namespace, "3scale")
@@ -145,31 +145,31 @@ func (b builder) namespace() map[string]any {
 	}
 }
 
-// fileStorage returns the claim that the operator makes (component/system.go:1193-1221).
+// fileStorage returns the PVC that the operator makes (component/system.go:1193-1221).
 func (b builder) fileStorage() map[string]any {
-	claim := b.object("v1", "PersistentVolumeClaim", threescale.FileStoragePVCName, component("system", "app"))
+	pvc := b.object("v1", "PersistentVolumeClaim", threescale.FileStoragePVCName, component("system", "app"))
 	spec := map[string]any{
 		"accessModes": []any{b.AccessMode},
 		"resources":   map[string]any{"requests": map[string]any{"storage": "100Mi"}},
 		"volumeMode":  "Filesystem",
 	}
-	claim["spec"] = spec
+	pvc["spec"] = spec
 	if class := b.storageClass(); class != "" {
 		spec["storageClassName"] = class
 	}
 	if b.WithoutServerMetadata {
-		return claim
+		return pvc
 	}
-	metadata := metadataOf(claim)
+	metadata := metadataOf(pvc)
 	metadata["annotations"] = map[string]any{"pv.kubernetes.io/bind-completed": "yes"}
 	metadata["finalizers"] = []any{"kubernetes.io/pvc-protection"}
 	spec["volumeName"] = "pvc-" + b.uid("PersistentVolumeClaim", threescale.FileStoragePVCName)
-	claim["status"] = map[string]any{
+	pvc["status"] = map[string]any{
 		"phase":       "Bound",
 		"accessModes": []any{b.AccessMode},
 		"capacity":    map[string]any{"storage": "100Mi"},
 	}
-	return claim
+	return pvc
 }
 
 func (b builder) storageClass() string {

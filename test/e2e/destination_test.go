@@ -103,8 +103,8 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	assert.Equal(t, []string{lastRun(first), lastRun(second)}, w.verified(volume.Path))
 }
 
-// TestExistingClaim: claimName uses the user's own claim, which stays the user's.
-func TestExistingClaim(t *testing.T) {
+// TestExistingPVC: claimName uses the user's own PVC, which stays the user's.
+func TestExistingPVC(t *testing.T) {
 	parallel(t)
 	w := newTenant(t)
 	volume := w.destination(cluster.VolumeOptions{})
@@ -126,7 +126,7 @@ func sized(class, size string) string {
 	return claim(nightly, fmt.Sprintf(`{backupDestination: {persistentVolumeClaim: {storageClass: %s, resources: {requests: %s}}}}`, class, size))
 }
 
-// TestVolumeResized: a claim that cannot grow, or shall shrink, stays as it is
+// TestVolumeResized: a PVC that cannot grow, or shall shrink, stays as it is
 // and says so; Crossplane is not asked for what the API server refuses.
 func TestVolumeResized(t *testing.T) {
 	parallel(t)
@@ -151,7 +151,7 @@ func TestVolumeResized(t *testing.T) {
 	}
 }
 
-// TestVolumeGrows: where the class allows it, the composed claim asks for more.
+// TestVolumeGrows: where the class allows it, the composed PVC asks for more.
 func TestVolumeGrows(t *testing.T) {
 	parallel(t)
 	w := newTenant(t)
@@ -164,7 +164,7 @@ func TestVolumeGrows(t *testing.T) {
 	require.NoError(t, w.apply(sized(class.Name, "1Gi")))
 	w.untilCompleted(nightly)
 	require.NoError(t, w.apply(sized(class.Name, "2Gi")))
-	w.eventually("the claim to ask for more", func(ctx context.Context) error {
+	w.eventually("the PVC to ask for more", func(ctx context.Context) error {
 		volume, err := w.pvc(ctx, nightlyVolume)
 		if err == nil && volume.Spec.Resources.Requests.Storage().Cmp(resource.MustParse("2Gi")) != 0 {
 			err = errors.New("it asks for " + volume.Spec.Resources.Requests.Storage().String())

@@ -45,13 +45,13 @@ func (d *delivery) ruled(name string, rules []byte) {
 	other.gitRepository(name, `{}`)
 }
 
-// damaged makes a claim of a copy of the backup volume, with a change to it.
+// damaged makes a PVC of a copy of the backup volume, with a change to it.
 func (w *tenant) damaged(name string, change func(dir string)) {
 	w.t.Helper()
 	w.volumeFrom(name, w.volumeDir(nightlyVolume), change)
 }
 
-// volumeFrom makes a claim of a volume with a copy of a folder, changed.
+// volumeFrom makes a PVC of a volume with a copy of a folder, changed.
 func (w *tenant) volumeFrom(name, folder string, change func(dir string)) {
 	w.t.Helper()
 	o := cluster.VolumeOptions{Name: w.namespace + "-" + name, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}}
@@ -151,8 +151,8 @@ func TestRefusedRestores(t *testing.T) {
 		})
 	})
 	w.damaged("empty", func(dir string) { require.NoError(t, os.RemoveAll(filepath.Join(dir, "runs", run))) })
-	from := func(claim string) string {
-		return fmt.Sprintf(`{restoreSource: {persistentVolumeClaim: {claimSource: {claimName: %s}}}}`, claim)
+	from := func(pvc string) string {
+		return fmt.Sprintf(`{restoreSource: {persistentVolumeClaim: {claimSource: {claimName: %s}}}}`, pvc)
 	}
 	in := func(repository string) string { return fmt.Sprintf(`{sourceRef: {name: %s}}`, repository) }
 

@@ -41,7 +41,7 @@ func (w *tenant) bytesOn(dir string) int64 {
 	return sum
 }
 
-// versions are the resourceVersions of the backup's volume claim and Secret copies.
+// versions are the resourceVersions of the backup's PVC and Secret copies.
 func (w *tenant) versions(ctx context.Context) map[string]string {
 	w.t.Helper()
 	out := map[string]string{}

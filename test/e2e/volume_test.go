@@ -20,16 +20,16 @@ import (
 
 // What is on a backup volume, read beside our own pods.
 
-// volumeDir is the directory behind the claim's PersistentVolume.
-func (w *tenant) volumeDir(claimName string) string {
+// volumeDir is the directory behind the PVC's PersistentVolume.
+func (w *tenant) volumeDir(pvc string) string {
 	w.t.Helper()
-	return w.persistentVolumeDir(w.persistentVolume(claimName))
+	return w.persistentVolumeDir(w.persistentVolume(pvc))
 }
 
-// persistentVolume is the name of the volume that a claim is bound to.
-func (w *tenant) persistentVolume(claimName string) string {
+// persistentVolume is the name of the volume that a PVC is bound to.
+func (w *tenant) persistentVolume(pvc string) string {
 	w.t.Helper()
-	return w.admin("get", "pvc", claimName, "-o", "jsonpath={.spec.volumeName}")
+	return w.admin("get", "pvc", pvc, "-o", "jsonpath={.spec.volumeName}")
 }
 
 func (w *tenant) persistentVolumeDir(volume string) string {

@@ -281,10 +281,10 @@ func (s *site) until(what string, condition func(context.Context) error) {
 	require.NoError(s.t, cluster.Eventually(s.t.Context(), patience, what, condition))
 }
 
-// assertRuns counts the complete runs on the volume of a claim.
-func (s *site) assertRuns(r *reader, want int, claim, reason string) {
+// assertRuns counts the complete runs on the volume of a PVC.
+func (s *site) assertRuns(r *reader, want int, pvc, reason string) {
 	s.t.Helper()
-	runs := r.shell("bin/threescale-backup list --volume " + s.folderOf(claim))
+	runs := r.shell("bin/threescale-backup list --volume " + s.folderOf(pvc))
 	assert.Equal(s.t, want, strings.Count(runs, " Complete "), "%s:\n%s", reason, runs)
 }
 
@@ -303,11 +303,11 @@ func (s *site) loseCluster(r *reader) {
 	s.operate()
 }
 
-// folderOf is the folder behind a bound claim.
-func (s *site) folderOf(claim string) string {
+// folderOf is the folder behind a bound PVC.
+func (s *site) folderOf(pvc string) string {
 	s.t.Helper()
-	volume := s.kubectl("get", "persistentvolumeclaim", claim, "-o", "jsonpath={.spec.volumeName}")
+	volume := s.kubectl("get", "persistentvolumeclaim", pvc, "-o", "jsonpath={.spec.volumeName}")
 	path := s.kubectl("get", "persistentvolume", volume, "-o", "jsonpath={.spec.local.path}")
-	require.NotEmpty(s.t, path, claim)
+	require.NotEmpty(s.t, path, pvc)
 	return path
 }

@@ -97,9 +97,9 @@ func (s *Operator) backendRoute(apiManager *unstructured.Unstructured) *unstruct
 	return route
 }
 
-// fileStorage is the claim that the operator makes where there is none.
+// fileStorage is the PVC that the operator makes where there is none.
 func (s *Operator) fileStorage(apiManager *unstructured.Unstructured) *corev1.PersistentVolumeClaim {
-	claim := &corev1.PersistentVolumeClaim{
+	pvc := &corev1.PersistentVolumeClaim{
 		ObjectMeta: s.meta(fileStorage, "system", "app"),
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany},
@@ -108,10 +108,10 @@ func (s *Operator) fileStorage(apiManager *unstructured.Unstructured) *corev1.Pe
 	}
 	path := []string{"spec", "system", "fileStorage", "persistentVolumeClaim"}
 	if class, found, _ := unstructured.NestedString(apiManager.Object, append(path, "storageClassName")...); found {
-		claim.Spec.StorageClassName = &class
+		pvc.Spec.StorageClassName = &class
 	}
-	claim.Spec.VolumeName, _, _ = unstructured.NestedString(apiManager.Object, append(path, "volumeName")...)
-	return claim
+	pvc.Spec.VolumeName, _, _ = unstructured.NestedString(apiManager.Object, append(path, "volumeName")...)
+	return pvc
 }
 
 func usesBucket(apiManager *unstructured.Unstructured) bool {

@@ -53,7 +53,7 @@ type Operator struct {
 }
 
 // Start starts a stand-in with the identity of the configuration, and returns
-// when it runs. It watches APIManagers, Secrets, ConfigMaps, volume claims,
+// when it runs. It watches APIManagers, Secrets, ConfigMaps, PVCs,
 // Deployments and Routes of its namespace, and looks at nothing without an event.
 func Start(ctx context.Context, c *rest.Config, o Options) (*Operator, error) {
 	o.Version, o.OperatorVersion = cmp.Or(o.Version, "2.16.0"), cmp.Or(o.OperatorVersion, "0.13.0")

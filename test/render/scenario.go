@@ -83,7 +83,7 @@ spec:
 status: {phase: Available}
 `
 
-const preexistingClaim = `
+const preexistingPVC = `
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: backups, namespace: 3scale, uid: 5f0c2f5e-7a33-4a55-9a0e-2b7c3a9d1e02}
@@ -95,7 +95,7 @@ spec:
 status: {phase: Bound, accessModes: [ReadWriteMany], capacity: {storage: 50Gi}}
 `
 
-const volumeOfPreexistingClaim = `
+const volumeOfPreexistingPVC = `
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: pv-backups, uid: 5f0c2f5e-7a33-4a55-9a0e-2b7c3a9d1e03}
@@ -116,7 +116,7 @@ func Scenarios() []Scenario {
 		{Name: "first-backup"},
 		{Name: "first-backup-namespaced", Namespaced: true},
 		{Name: "existing-persistent-volume", Objects: []string{preexistingVolume}},
-		{Name: "existing-claim", Objects: []string{preexistingClaim, volumeOfPreexistingClaim}},
+		{Name: "existing-claim", Objects: []string{preexistingPVC, volumeOfPreexistingPVC}},
 		{Name: "running", Before: (*stage).snapshot},
 		{Name: "encrypted", Before: (*stage).snapshot},
 		{Name: "completed", Before: (*stage).jobDone},

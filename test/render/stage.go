@@ -218,15 +218,15 @@ func write(report *unstructured.Unstructured, key string, value any) error {
 
 // bindVolume does the provisioner's work for the composed PersistentVolumeClaim.
 func (s *stage) bindVolume() {
-	for _, claim := range s.Composed() {
-		spec, _ := claim.Object["spec"].(map[string]any)
-		if claim.GetKind() != "PersistentVolumeClaim" || spec["volumeName"] != nil {
+	for _, pvc := range s.Composed() {
+		spec, _ := pvc.Object["spec"].(map[string]any)
+		if pvc.GetKind() != "PersistentVolumeClaim" || spec["volumeName"] != nil {
 			continue
 		}
-		name := "pvc-" + string(claim.GetUID())
+		name := "pvc-" + string(pvc.GetUID())
 		size, _, _ := unstructured.NestedString(spec, "resources", "requests", "storage")
 		spec["volumeName"] = name
-		claim.Object["status"] = map[string]any{
+		pvc.Object["status"] = map[string]any{
 			"phase": "Bound", "accessModes": spec["accessModes"], "capacity": map[string]any{"storage": size},
 		}
 		s.add(&unstructured.Unstructured{Object: map[string]any{
@@ -237,8 +237,8 @@ func (s *stage) bindVolume() {
 				"accessModes": spec["accessModes"],
 				"capacity":    map[string]any{"storage": size},
 				"claimRef": map[string]any{
-					"apiVersion": "v1", "kind": claim.GetKind(), "name": claim.GetName(),
-					"namespace": claim.GetNamespace(), "uid": string(claim.GetUID()),
+					"apiVersion": "v1", "kind": pvc.GetKind(), "name": pvc.GetName(),
+					"namespace": pvc.GetNamespace(), "uid": string(pvc.GetUID()),
 				},
 				"csi":                           map[string]any{"driver": "csi.example.com", "volumeHandle": name},
 				"persistentVolumeReclaimPolicy": "Retain",
@@ -296,7 +296,7 @@ func (s *stage) observed() []*unstructured.Unstructured {
 }
 
 // required are the objects that Crossplane finds when the function asks for
-// something: the installation, the storage, and the backup's own volume claim.
+// something: the installation, the storage, and the backup's own PVC.
 func (s *stage) required() []*unstructured.Unstructured {
 	out := slices.Clone(s.others)
 	for _, object := range s.observed() {
