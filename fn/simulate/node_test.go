@@ -216,7 +216,7 @@ func TestNodeCannotMount(t *testing.T) {
 		arrange func(*installation)
 		err     string
 	}{
-		"Claim": {func(i *installation) { delete(i.PVCs, "system-storage") }, `cannot mount PersistentVolumeClaim "system-storage"`},
+		"PVC": {func(i *installation) { delete(i.PVCs, "system-storage") }, `cannot mount PersistentVolumeClaim "system-storage"`},
 		"Secret": {func(i *installation) {
 			for name, o := range i.Composed() {
 				if strings.HasSuffix(name, "/zync") {

@@ -25,7 +25,7 @@ func (w *tenant) commandOf(u *unstructured.Unstructured, conditionType string) s
 	return text[from:to]
 }
 
-// untilReleased deletes the namespace and waits until its volume has no claim.
+// untilReleased deletes the namespace and waits until its volume has no PVC.
 func (w *tenant) untilReleased(volume string) {
 	w.t.Helper()
 	_, err := w.c.Kubectl(w.t.Context(), "", "delete", "namespace", w.namespace, "--timeout", patience.String())

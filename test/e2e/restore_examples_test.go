@@ -100,7 +100,7 @@ func (e *example) rewritten(done *unstructured.Unstructured, kept *installation)
 }
 
 // TestExampleOtherCluster: all that is left is a Released volume. It is freed,
-// and the restore makes claim and file storage itself, the latter of another class.
+// and the restore makes PVC and file storage itself, the latter of another class.
 func TestExampleOtherCluster(t *testing.T) {
 	withFlux(t)
 	parallel(t)

@@ -149,7 +149,7 @@ func namespaceWith(name string) *corev1.Namespace {
 	}}
 }
 
-// makeFiles makes the file storage: a volume, data on it, and a claim bound to it.
+// makeFiles makes the file storage: a volume, data on it, and a PVC bound to it.
 func (w *tenant) makeFiles(o options) {
 	w.t.Helper()
 	o.files.Name = w.namespace + "-files"

@@ -284,7 +284,7 @@ func TestScenarios(t *testing.T) {
 		"other-cluster": {"from a retained volume, with another domain and class", func(s v1alpha1.ThreeScaleRestoreSpec) bool {
 			return s.RestoreSource.PersistentVolume != nil && s.Target.WildcardDomain != "" && s.Target.StorageClass != ""
 		}},
-		"operator-volume":  {"from a claim that APIManagerBackup made", func(s v1alpha1.ThreeScaleRestoreSpec) bool { return s.RestoreSource.PersistentVolumeClaim != nil }},
+		"operator-volume":  {"from a PVC that APIManagerBackup made", func(s v1alpha1.ThreeScaleRestoreSpec) bool { return s.RestoreSource.PersistentVolumeClaim != nil }},
 		"encrypted":        {"with the identity, and recipients of its own", func(s v1alpha1.ThreeScaleRestoreSpec) bool { return s.Decryption != nil && s.Encryption != nil }},
 		"dry-run":          {"ends after the plan", func(s v1alpha1.ThreeScaleRestoreSpec) bool { return s.DryRun }},
 		"protected-branch": {"pushes to another branch", func(s v1alpha1.ThreeScaleRestoreSpec) bool { return s.Git.Push != nil && s.Git.Push.Branch != "main" }},

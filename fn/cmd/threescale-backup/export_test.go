@@ -90,7 +90,7 @@ func TestExportAgain(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "base/other/secret-system-redis.yaml"))
 }
 
-// TestExportToAnotherStorageClass: no cluster is looked at, so that the claim is
+// TestExportToAnotherStorageClass: no cluster is looked at, so that the PVC is
 // always one that is made anew.
 func TestExportToAnotherStorageClass(t *testing.T) {
 	i := newInstalled(t, false)
