@@ -132,7 +132,7 @@ func TestProveLinksOfAChangedFileStorage(t *testing.T) {
 	flip(t, f.stored(first, aFile))
 	f.add("more", "x")
 	f.opts.ProveLinks = true
-	last := make(map[Phase]Progress)
+	last := make(map[string]Progress)
 	f.opts.Progress = func(p Progress) { last[p.Phase] = p }
 	second := f.write("r2")
 	f.verify("r2")

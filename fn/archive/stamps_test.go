@@ -163,7 +163,7 @@ func TestUnchangedIsNotRead(t *testing.T) {
 	f := newFixture(t)
 	f.addSome()
 	f.write("r1")
-	var phases []Phase
+	var phases []string
 	f.opts.Progress = func(p Progress) { phases = append(phases, p.Phase) }
 	result := f.write("r2")
 	assert.True(t, result.TreeShared)

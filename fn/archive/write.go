@@ -45,9 +45,6 @@ type WriteOptions struct {
 // Progress is how far a call has come within a phase.
 type Progress = progress.Progress
 
-// Phase is a step of such a call.
-type Phase = progress.Phase
-
 // The phases that callers may wait for.
 const (
 	PhaseFileStorage = progress.FileStorage

@@ -218,7 +218,7 @@ func TestWriteEmptyFileStorage(t *testing.T) {
 }
 
 func TestWriteCancelled(t *testing.T) {
-	for name, phase := range map[string]Phase{"Scan": progress.Scan, "FileStorage": PhaseFileStorage} {
+	for name, phase := range map[string]string{"Scan": progress.Scan, "FileStorage": PhaseFileStorage} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.addSome()
@@ -249,7 +249,7 @@ func TestWriteCancelled(t *testing.T) {
 func TestWriteProgress(t *testing.T) {
 	f := newFixture(t)
 	f.addSome()
-	last := make(map[Phase]Progress)
+	last := make(map[string]Progress)
 	f.opts.Progress = func(p Progress) { last[p.Phase] = p }
 	f.write("r1")
 	assert.Equal(t, Progress{Phase: progress.Scan, FilesDone: 10}, last[progress.Scan], "all entries but the root")

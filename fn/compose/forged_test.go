@@ -147,7 +147,7 @@ func TestForgedTextsOfRun(t *testing.T) {
 				w.reconcile()
 				w.at("2026-11-23T02:00:00Z")
 				w.untilJob()
-				w.reportText(job.KeyProgress, jsonOf(t, job.Progress{Phase: text}))
+				w.reportText(job.KeyProgress, jsonOf(t, v1alpha1.Progress{Phase: text}))
 				w.reconcile()
 				many := slices.Repeat([]string{text}, 30)
 				w.report(job.Result{

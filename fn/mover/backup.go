@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/timezone"
 )
@@ -36,12 +37,12 @@ type Notes interface {
 
 // Env is what the mover needs beside its options.
 type Env struct {
-	Reporter     Reporter           // may be nil
-	Handover     Handover           // takes the objects that Inspect reads; nil: they are not handed over
-	Progress     func(job.Progress) // called with every step, thousands of times a second; may be nil
-	Now          func() time.Time   // the clock
-	Hostname     string             // tells other writers who holds the volume
-	LockPatience time.Duration      // how long to wait while another writer holds the volume
+	Reporter     Reporter                // may be nil
+	Handover     Handover                // takes the objects that Inspect reads; nil: they are not handed over
+	Progress     func(v1alpha1.Progress) // called with every step, thousands of times a second; may be nil
+	Now          func() time.Time        // the clock
+	Hostname     string                  // tells other writers who holds the volume
+	LockPatience time.Duration           // how long to wait while another writer holds the volume
 }
 
 // Backup writes the run that o describes, removes those that its retention lets go, and reports the result. A run that
@@ -59,7 +60,7 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 	return result, report(ctx, env.Reporter, o.Run, job.KeyResult, result, err)
 }
 
-func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progress)) (job.Result, error) {
+func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.Progress)) (job.Result, error) {
 	zone, err := timezone.Load(o.TimeZone)
 	if err = cmp.Or(err, o.Policy.Check()); err != nil {
 		return job.Result{}, &archive.UsageError{Err: err}
@@ -89,7 +90,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(job.Progr
 	return result, nil
 }
 
-func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.Progress)) archive.WriteOptions {
+func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(v1alpha1.Progress)) archive.WriteOptions {
 	source := snapshot.Description.Source
 	return archive.WriteOptions{
 		Run:        o.Run,
@@ -108,23 +109,23 @@ func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(job.
 }
 
 // PassOn returns what takes the progress of package archive, and reports it as a Job's.
-func PassOn(progress func(job.Progress)) func(archive.Progress) {
+func PassOn(progress func(v1alpha1.Progress)) func(archive.Progress) {
 	return func(p archive.Progress) {
-		progress(job.Progress{Phase: string(p.Phase), FilesDone: p.FilesDone, FilesTotal: p.FilesTotal, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal})
+		progress(v1alpha1.Progress(p))
 	}
 }
 
 // unlocked makes a call again while another writer holds the volume, since a Job would use up its few retries long
 // before a large backup is done. The error says whether the other writer took too long or ctx has ended, since the
 // advice differs.
-func unlocked[T any](ctx context.Context, patience time.Duration, progress func(job.Progress), call func() (T, error)) (T, error) {
+func unlocked[T any](ctx context.Context, patience time.Duration, progress func(v1alpha1.Progress), call func() (T, error)) (T, error) {
 	tooLong := time.After(patience)
 	for {
 		result, err := call()
 		if !is[*archive.LockedError](err) {
 			return result, err
 		}
-		progress(job.Progress{Phase: job.PhaseLocked})
+		progress(v1alpha1.Progress{Phase: job.PhaseLocked})
 		select {
 		case <-ctx.Done():
 			return result, fmt.Errorf("stopped while it waited: %w: %w", ctx.Err(), err)

@@ -126,7 +126,7 @@ func TestBackupWaitsForAnotherWriter(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
 	var once sync.Once
-	env := mover.Env{Now: now, LockPatience: time.Minute, Progress: func(p job.Progress) {
+	env := mover.Env{Now: now, LockPatience: time.Minute, Progress: func(p v1alpha1.Progress) {
 		if p.Phase == job.PhaseLocked {
 			once.Do(func() { assert.NoError(t, lock.Close()) })
 		}

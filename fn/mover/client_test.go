@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // TestClient speaks to an HTTP server; the end-to-end tests have the
@@ -46,10 +47,10 @@ func TestClient(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &result, got, "the function reads what the mover writes")
 
-	require.NoError(t, reporter.Report(t.Context(), job.KeyProgress, job.Progress{Phase: "Scan", FilesDone: 1}))
+	require.NoError(t, reporter.Report(t.Context(), job.KeyProgress, v1alpha1.Progress{Phase: "Scan", FilesDone: 1}))
 	progress, err := job.ParseProgress(patch.Data)
 	require.NoError(t, err)
-	assert.Equal(t, &job.Progress{Phase: "Scan", FilesDone: 1}, progress)
+	assert.Equal(t, &v1alpha1.Progress{Phase: "Scan", FilesDone: 1}, progress)
 
 	var operations []struct {
 		Op, Path string

@@ -39,7 +39,7 @@ func Inspect(ctx context.Context, o job.InspectOptions, env Env) (job.Inspection
 type inspector struct {
 	options    job.InspectOptions
 	env        Env
-	progress   func(job.Progress)
+	progress   func(v1alpha1.Progress)
 	result     job.Inspection
 	identities []age.Identity
 }

@@ -319,7 +319,7 @@ func TestInspectTriesToHandOverAgain(t *testing.T) {
 	s.handover.refuse = 1000
 	stopped, stop := context.WithCancel(t.Context())
 	env := s.env()
-	env.Progress = func(job.Progress) {}
+	env.Progress = func(v1alpha1.Progress) {}
 	stop()
 	_, err = mover.Inspect(stopped, s.inspect, env)
 	assert.Equal(t, job.ExitTemporary, mover.ExitCode(err))

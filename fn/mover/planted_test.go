@@ -113,8 +113,8 @@ func TestRetriedPod(t *testing.T) {
 		}, false},
 		"Stopped": {"in the middle", func(t *testing.T, o job.Options, r *reportMap) {
 			ctx, stop := context.WithCancel(t.Context())
-			_, err := mover.Backup(ctx, o, mover.Env{Reporter: r, Now: now, Progress: func(p job.Progress) {
-				if p.Phase == string(archive.PhaseFileStorage) {
+			_, err := mover.Backup(ctx, o, mover.Env{Reporter: r, Now: now, Progress: func(p v1alpha1.Progress) {
+				if p.Phase == archive.PhaseFileStorage {
 					stop()
 				}
 			}})

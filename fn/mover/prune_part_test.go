@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/retention"
 )
@@ -44,7 +44,7 @@ func TestPruneTellsARunThatWentInPart(t *testing.T) {
 			_ = syscall.Unmount(f, syscall.MNT_DETACH)
 		}
 	})
-	p := &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, progress: func(job.Progress) {}}
+	p := &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, progress: func(v1alpha1.Progress) {}}
 	p.prune(t.Context(), last.Manifest)
 	runs, err := volume.Runs()
 	require.NoError(t, err)

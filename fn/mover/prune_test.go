@@ -36,14 +36,14 @@ func lockedVolume(t *testing.T) (*pruner, *archive.Manifest, *os.File) {
 	require.NoError(t, err)
 	t.Cleanup(func() { lock.Close() })
 	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
-	return &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, env: Env{Now: time.Now}, progress: func(job.Progress) {}}, last.Manifest, lock
+	return &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, env: Env{Now: time.Now}, progress: func(v1alpha1.Progress) {}}, last.Manifest, lock
 }
 
 func TestPruneWaitsForAnotherWriter(t *testing.T) {
 	p, written, lock := lockedVolume(t)
 	p.env.LockPatience = time.Minute
 	var once sync.Once
-	p.progress = func(progress job.Progress) {
+	p.progress = func(progress v1alpha1.Progress) {
 		if progress.Phase == job.PhaseLocked {
 			once.Do(func() { assert.NoError(t, lock.Close()) })
 		}
@@ -82,7 +82,7 @@ func TestPruneIsStoppedWhileItWaits(t *testing.T) {
 			p, written, _ := lockedVolume(t)
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
-			p.env.LockPatience, p.progress = time.Hour, func(job.Progress) { stop() }
+			p.env.LockPatience, p.progress = time.Hour, func(v1alpha1.Progress) { stop() }
 			tc.work(ctx, p, written)
 			assert.Equal(t, tc.want, p.warnings)
 		})

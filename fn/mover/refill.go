@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 )
 
@@ -29,7 +30,7 @@ func Refill(ctx context.Context, o job.RefillOptions, env Env) (job.RefillResult
 	return result, report(ctx, env.Reporter, o.Run, job.KeyRefill, result, err)
 }
 
-func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(job.Progress)) (*archive.Restored, error) {
+func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(v1alpha1.Progress)) (*archive.Restored, error) {
 	identities, err := readIdentities(o.Identities)
 	if err != nil {
 		return nil, err

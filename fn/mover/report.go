@@ -26,7 +26,7 @@ const (
 // progressReporter passes on the newest progress now and then.
 type progressReporter struct {
 	env    Env
-	latest atomic.Pointer[job.Progress]
+	latest atomic.Pointer[v1alpha1.Progress]
 	done   chan struct{}
 	ended  chan struct{}
 }
@@ -37,7 +37,7 @@ func startProgress(ctx context.Context, env Env) *progressReporter {
 	return p
 }
 
-func (p *progressReporter) set(progress job.Progress) {
+func (p *progressReporter) set(progress v1alpha1.Progress) {
 	if p.env.Progress != nil {
 		p.env.Progress(progress)
 	}

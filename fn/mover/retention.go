@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/retention"
 )
@@ -59,7 +60,7 @@ type pruner struct {
 	zone     *time.Location    // of the policy
 	known    map[string]string // digests of manifests, by run
 	env      Env
-	progress func(job.Progress)
+	progress func(v1alpha1.Progress)
 
 	removed  []string // oldest first
 	freed    int64

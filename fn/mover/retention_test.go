@@ -290,8 +290,8 @@ func TestRetentionThatIsStoppedIsNoFailure(t *testing.T) {
 		h.run(id, i, retention.Policy{})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	env := mover.Env{Progress: func(p job.Progress) {
-		if p.Phase == string(archive.PhaseSync) {
+	env := mover.Env{Progress: func(p v1alpha1.Progress) {
+		if p.Phase == archive.PhaseSync {
 			cancel() // the run is made, whatever comes
 		}
 	}}

@@ -60,7 +60,7 @@ func TestStoppedWhileItWaits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
-			env := mover.Env{Now: now, LockPatience: tc.patience, Progress: func(p job.Progress) {
+			env := mover.Env{Now: now, LockPatience: tc.patience, Progress: func(p v1alpha1.Progress) {
 				if p.Phase == job.PhaseLocked && tc.stops {
 					stop()
 				}

@@ -34,7 +34,7 @@ func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification
 	return result, report(ctx, env.Reporter, o.Run, job.KeyVerification, result, err)
 }
 
-func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(job.Progress)) (*archive.VolumeReport, error) {
+func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(v1alpha1.Progress)) (*archive.VolumeReport, error) {
 	volume, err := archive.OpenVolume(o.Volume)
 	if err != nil {
 		return nil, err

@@ -256,7 +256,7 @@ func TestVerifyFails(t *testing.T) {
 func TestVerifyInterrupted(t *testing.T) {
 	v := newVerification(t)
 	ctx, stop := context.WithCancel(t.Context())
-	env := mover.Env{Reporter: v.reports, Now: now, Progress: func(p job.Progress) {
+	env := mover.Env{Reporter: v.reports, Now: now, Progress: func(p v1alpha1.Progress) {
 		assert.Equal(t, "Verify", p.Phase)
 		stop()
 	}}

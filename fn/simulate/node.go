@@ -27,7 +27,7 @@ type Node struct {
 	// PVCs are directories by the name of the PersistentVolumeClaim.
 	PVCs map[string]string
 	// Progress of the mover; may be nil.
-	Progress func(job.Progress)
+	Progress func(v1alpha1.Progress)
 }
 
 // RunJob runs the composed Job that is not finished, writes its report and its

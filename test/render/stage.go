@@ -280,7 +280,7 @@ func (s *stage) report(object *unstructured.Unstructured, started time.Time) err
 	if err != nil {
 		return err
 	}
-	return write(object, job.KeyProgress, job.Progress{
+	return write(object, job.KeyProgress, v1alpha1.Progress{
 		Phase: "Sync", FilesDone: runFiles, FilesTotal: runFiles, BytesDone: runBytes, BytesTotal: runBytes,
 	})
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // Keys of the report ConfigMap's data.
 const (
-	// KeyProgress holds a Progress as JSON while the run goes.
+	// KeyProgress holds a v1alpha1.Progress as JSON while the run goes.
 	KeyProgress = "progress"
 	// KeyResult holds a Result as JSON once it has ended.
 	KeyResult = "result"
@@ -26,15 +28,6 @@ const (
 	// maxText bounds each of them, and the message, in bytes.
 	maxText = 1 << 10
 )
-
-// Progress of a run: the files of the file storage and their bytes, done and in all.
-type Progress struct {
-	Phase      string `json:"phase"`
-	FilesDone  int64  `json:"filesDone"`
-	FilesTotal int64  `json:"filesTotal"`
-	BytesDone  int64  `json:"bytesDone"`
-	BytesTotal int64  `json:"bytesTotal"`
-}
 
 // Begun notes that a run has begun. If the volume holds the ID of a run before there is
 // a note of it, somebody else put it there: IDs can be computed, and whoever mounts the
@@ -114,8 +107,8 @@ func HasBegun(data map[string]string, run string) bool {
 }
 
 // ParseProgress reads the progress in a report; nil when there is none yet.
-func ParseProgress(data map[string]string) (*Progress, error) {
-	p, err := read[Progress](data, KeyProgress, MaxReportBytes)
+func ParseProgress(data map[string]string) (*v1alpha1.Progress, error) {
+	p, err := read[v1alpha1.Progress](data, KeyProgress, MaxReportBytes)
 	if p != nil {
 		p.Phase = shortened(p.Phase)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 func TestParseResult(t *testing.T) {
@@ -56,7 +57,7 @@ func TestParseResult(t *testing.T) {
 func TestParseProgress(t *testing.T) {
 	got, err := job.ParseProgress(map[string]string{job.KeyProgress: `{"phase":"FileStorage","filesDone":1,"filesTotal":2,"bytesDone":3,"bytesTotal":4}`})
 	require.NoError(t, err)
-	assert.Equal(t, &job.Progress{Phase: "FileStorage", FilesDone: 1, FilesTotal: 2, BytesDone: 3, BytesTotal: 4}, got)
+	assert.Equal(t, &v1alpha1.Progress{Phase: "FileStorage", FilesDone: 1, FilesTotal: 2, BytesDone: 3, BytesTotal: 4}, got)
 	got, err = job.ParseProgress(map[string]string{job.KeyResult: `{}`})
 	require.NoError(t, err)
 	assert.Nil(t, got)

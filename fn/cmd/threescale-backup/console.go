@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/cmd/internal/exit"
 )
 
@@ -71,17 +72,17 @@ func (c *console) table(header []string, rows [][]string) error {
 
 // progress returns a function that draws a progress bar, and one that ends it. Without a
 // terminal, they do nothing.
-func (c *console) progress() (draw func(job.Progress), end func()) {
+func (c *console) progress() (draw func(v1alpha1.Progress), end func()) {
 	file, ok := c.err.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return func(job.Progress) {}, func() {}
+		return func(v1alpha1.Progress) {}, func() {}
 	}
 	bar := progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(file),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish())
-	draw = func(p job.Progress) {
+	draw = func(p v1alpha1.Progress) {
 		bar.Describe(fmt.Sprintf("%s %d/%d files", p.Phase, p.FilesDone, p.FilesTotal))
 		if p.BytesTotal > 0 {
 			bar.ChangeMax64(p.BytesTotal)

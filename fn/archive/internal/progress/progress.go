@@ -1,21 +1,18 @@
 // Package progress tells how far a call on an archive has come.
 package progress
 
-// Phase is a step of such a call.
-type Phase string
-
 // The phases, in the order in which a run goes through them.
 const (
-	Scan        Phase = "Scan"        // lists a directory; FilesDone counts its entries, and no total is known
-	Resume      Phase = "Resume"      // checks what an interrupted attempt left
-	FileStorage Phase = "FileStorage" // stores or restores the files
-	Sync        Phase = "Sync"        // waits for the disk
-	Verify      Phase = "Verify"      // recomputes digests
+	Scan        = "Scan"        // lists a directory; FilesDone counts its entries, and no total is known
+	Resume      = "Resume"      // checks what an interrupted attempt left
+	FileStorage = "FileStorage" // stores or restores the files
+	Sync        = "Sync"        // waits for the disk
+	Verify      = "Verify"      // recomputes digests
 )
 
 // Progress is how far a call has come within a phase.
 type Progress struct {
-	Phase      Phase
+	Phase      string // one of the above
 	FilesDone  int64
 	FilesTotal int64 // 0 when not known
 	BytesDone  int64 // of the sources, before encryption
@@ -29,7 +26,7 @@ type Meter struct {
 }
 
 // Begin starts a phase of so many files and bytes.
-func (m *Meter) Begin(phase Phase, files, bytes int64) {
+func (m *Meter) Begin(phase string, files, bytes int64) {
 	m.now = Progress{Phase: phase, FilesTotal: files, BytesTotal: bytes}
 	m.Add(0, 0)
 }

@@ -163,7 +163,7 @@ func progressOf(t facts.Task) *v1alpha1.Progress {
 	if err != nil || p == nil {
 		return &v1alpha1.Progress{Phase: job.PhaseSnapshot}
 	}
-	return (*v1alpha1.Progress)(p)
+	return p
 }
 
 // slotsOf are those of a schedule of the spec. handled is the newest slot that
