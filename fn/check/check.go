@@ -43,9 +43,6 @@ type Read[T any] struct {
 	Err   error
 }
 
-// Object is a decoded object; nil when there is none.
-type Object = *unstructured.Unstructured
-
 // Account is a ServiceAccount.
 type Account struct{ Namespace, Name string }
 
@@ -54,8 +51,8 @@ func (a Account) String() string { return a.Namespace + "/" + a.Name }
 // Program is a program in the cluster, with the rights of its own ServiceAccount.
 type Program struct {
 	Account    Account
-	Exists     Read[bool] // the account
-	Deployment Read[Object]
+	Exists     Read[bool]                       // the account
+	Deployment Read[*unstructured.Unstructured] // nil if there is none
 	Missing    Read[[]Right]
 }
 
@@ -68,11 +65,11 @@ type Observed struct {
 	Crossplane Program
 	Controller Program
 	// By name:
-	XRDs         Read[map[string]Object]
-	Compositions Read[map[string]Object]
-	Functions    Read[map[string]Object]
-	// BackupCRD is the CustomResourceDefinition of ThreeScaleBackup.
-	BackupCRD Read[Object]
+	XRDs         Read[map[string]*unstructured.Unstructured]
+	Compositions Read[map[string]*unstructured.Unstructured]
+	Functions    Read[map[string]*unstructured.Unstructured]
+	// BackupCRD is the CustomResourceDefinition of ThreeScaleBackup; nil if there is none.
+	BackupCRD Read[*unstructured.Unstructured]
 	// RestoreSchema is the schema of ThreeScaleRestore that the API server serves.
 	RestoreSchema Read[map[string]any]
 }
@@ -152,14 +149,6 @@ func (a area) unread(check string, err error) Finding {
 	return Finding{Area: string(a), Check: check, State: NotChecked, Message: "could not be checked: " + err.Error(), Do: do}
 }
 
-func text(object Object, path ...string) string {
-	if object == nil {
-		return ""
-	}
-	s, _, _ := unstructured.NestedString(object.Object, path...)
-	return s
-}
-
 // objects returns the items of a list that are objects.
 func objects(object map[string]any, path ...string) []map[string]any {
 	list, _, _ := unstructured.NestedFieldNoCopy(object, path...)
@@ -174,7 +163,7 @@ func objects(object map[string]any, path ...string) []map[string]any {
 }
 
 // unmet describes those conditions of an object that are not True; "" if all are.
-func unmet(object Object, types ...string) string {
+func unmet(object *unstructured.Unstructured, types ...string) string {
 	var out []string
 	for _, wanted := range types {
 		state, why := "missing", ""

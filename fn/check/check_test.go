@@ -132,7 +132,7 @@ func TestCrossplane(t *testing.T) {
 		"Unreadable": {
 			reason: "that 2 is there shows in its API, whoever may read the Deployment",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Crossplane.Deployment = check.Read[check.Object]{Err: errForbidden}
+				o.Crossplane.Deployment = check.Read[*unstructured.Unstructured]{Err: errForbidden}
 			},
 			want: finding{"Crossplane", "version", check.OK, "Crossplane 2 ", "", nil},
 		},
@@ -188,9 +188,9 @@ func TestCrossplane(t *testing.T) {
 }
 
 func TestXRD(t *testing.T) {
-	both := func(claim, namespaced func(*testing.T) check.Object, owner string) func(*testing.T, *check.Observed) {
+	both := func(claim, namespaced func(*testing.T) *unstructured.Unstructured, owner string) func(*testing.T, *check.Observed) {
 		return func(t *testing.T, o *check.Observed) {
-			o.XRDs.Value = map[string]check.Object{claimXRD: claim(t), namespacedXRD: namespaced(t)}
+			o.XRDs.Value = map[string]*unstructured.Unstructured{claimXRD: claim(t), namespacedXRD: namespaced(t)}
 			if owner == "" {
 				o.BackupCRD.Err = errForbidden
 				return
@@ -203,11 +203,11 @@ func TestXRD(t *testing.T) {
 			}
 		}
 	}
-	fine := func(xrd []byte) func(*testing.T) check.Object {
-		return func(t *testing.T) check.Object { return established(t, xrd) }
+	fine := func(xrd []byte) func(*testing.T) *unstructured.Unstructured {
+		return func(t *testing.T) *unstructured.Unstructured { return established(t, xrd) }
 	}
-	not := func(xrd []byte, conditions ...string) func(*testing.T) check.Object {
-		return func(t *testing.T) check.Object { return with(t, object(t, xrd), conditions...) }
+	not := func(xrd []byte, conditions ...string) func(*testing.T) *unstructured.Unstructured {
+		return func(t *testing.T) *unstructured.Unstructured { return with(t, object(t, xrd), conditions...) }
 	}
 	for name, tc := range map[string]findingCase{
 		"ClaimFirst": {
@@ -249,7 +249,7 @@ func TestXRD(t *testing.T) {
 		"NotRead": {
 			reason: "what cannot be read is not missing",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.XRDs = check.Read[map[string]check.Object]{Err: errForbidden}
+				o.XRDs = check.Read[map[string]*unstructured.Unstructured]{Err: errForbidden}
 			},
 			want: finding{"Backups", "XRD", check.NotChecked, "it is forbidden", "", nil},
 		},
@@ -269,7 +269,7 @@ func TestXRD(t *testing.T) {
 		"OlderNamespaced": {
 			reason: "the package is that of the flavour that is installed",
 			change: func(t *testing.T, o *check.Observed) {
-				o.XRDs.Value = map[string]check.Object{namespacedXRD: established(t, manifests.NamespacedXRD())}
+				o.XRDs.Value = map[string]*unstructured.Unstructured{namespacedXRD: established(t, manifests.NamespacedXRD())}
 				remove(t, properties(t, o.XRDs.Value[namespacedXRD]), "properties", "spec", "properties", "retention")
 				require.NoError(t, unstructured.SetNestedField(o.Compositions.Value["threescalebackup-claim"].Object, "ThreeScaleBackup", "spec", "compositeTypeRef", "kind"))
 			},

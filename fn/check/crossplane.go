@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/manifests"
 )
@@ -59,7 +61,7 @@ func crossplaneVersion(o Observed) Finding {
 
 // imageVersion returns the version of a Deployment, by its label or the tag of its
 // image; "" without either.
-func imageVersion(deployment Read[Object]) string {
+func imageVersion(deployment Read[*unstructured.Unstructured]) string {
 	if deployment.Value == nil {
 		return ""
 	}
@@ -73,7 +75,7 @@ func imageVersion(deployment Read[Object]) string {
 	return ""
 }
 
-func containers(deployment Object) []map[string]any {
+func containers(deployment *unstructured.Unstructured) []map[string]any {
 	return objects(deployment.Object, "spec", "template", "spec", "containers")
 }
 
@@ -203,7 +205,8 @@ func compositions(o Observed, f flavour) []Finding {
 	var findings []Finding
 	for _, name := range slices.Sorted(maps.Keys(o.Compositions.Value)) {
 		c := o.Compositions.Value[name]
-		if text(c, "spec", "compositeTypeRef", "kind") != f.kind || text(c, "spec", "compositeTypeRef", "apiVersion") != v1alpha1.GroupVersion.String() {
+		composite, _, _ := unstructured.NestedStringMap(c.Object, "spec", "compositeTypeRef")
+		if composite["kind"] != f.kind || composite["apiVersion"] != v1alpha1.GroupVersion.String() {
 			continue
 		}
 		findings = append(findings, composition(o, f, name, objects(c.Object, "spec", "pipeline"))...)
@@ -261,5 +264,6 @@ func function(o Observed, f flavour, composition, called string) Finding {
 		return inBackups.fail(checkFunction, fmt.Sprintf("Function %q does not run: %s", called, problem),
 			fmt.Sprintf("look at what Crossplane says: kubectl describe function.pkg.crossplane.io %s; kubectl get functionrevisions", called))
 	}
-	return inBackups.ok(checkFunction, "Function %q is installed and healthy (package %s)", called, text(found, "spec", "package"))
+	installed, _, _ := unstructured.NestedString(found.Object, "spec", "package")
+	return inBackups.ok(checkFunction, "Function %q is installed and healthy (package %s)", called, installed)
 }

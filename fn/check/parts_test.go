@@ -55,14 +55,14 @@ func TestComposition(t *testing.T) {
 		"Unread": {
 			reason: "other checks go on",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Compositions = check.Read[map[string]check.Object]{Err: errForbidden}
+				o.Compositions = check.Read[map[string]*unstructured.Unstructured]{Err: errForbidden}
 			},
 			want: finding{"Backups", "Composition", check.NotChecked, "it is forbidden", "", nil},
 		},
 		"OtherName": {
 			reason: "a dependency of a Configuration gets a name of Crossplane's own, which its own Composition knows",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Functions.Value = map[string]check.Object{"org-" + function: o.Functions.Value[function]}
+				o.Functions.Value = map[string]*unstructured.Unstructured{"org-" + function: o.Functions.Value[function]}
 			},
 			want: finding{"Backups", "Function", check.Failed, `calls Function "function-threescale-backup", which is not installed (installed: org-function-threescale-backup)`, "install, or upgrade, the package configuration-threescale-backup, which brings it (manifests/README.md, Install and Upgrade); only without packages: install the function as a Function called \"function-threescale-backup\", or change the Composition's functionRef.name", nil},
 		},
@@ -81,7 +81,7 @@ func TestComposition(t *testing.T) {
 		"FunctionsUnread": {
 			reason: "likewise",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Functions = check.Read[map[string]check.Object]{Err: errForbidden}
+				o.Functions = check.Read[map[string]*unstructured.Unstructured]{Err: errForbidden}
 			},
 			want: finding{"Backups", "Function", check.NotChecked, "it is forbidden", "", nil},
 		},
@@ -157,7 +157,7 @@ func TestRestores(t *testing.T) {
 		"Unread": {
 			reason: "what cannot be read is not missing",
 			change: func(_ *testing.T, o *check.Observed) {
-				o.Controller.Deployment = check.Read[check.Object]{Err: errForbidden}
+				o.Controller.Deployment = check.Read[*unstructured.Unstructured]{Err: errForbidden}
 			},
 			want: finding{"Restores", "controller", check.NotChecked, "it is forbidden", "", nil},
 		},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"threescale.dev/backup/manifests"
 )
 
@@ -57,7 +59,7 @@ func restoreFields(o Observed) Finding {
 }
 
 // images checks that the controller and the mover that it starts are of one version.
-func images(deployment Object) Finding {
+func images(deployment *unstructured.Unstructured) Finding {
 	const check = "images"
 	controller, mover := controllerImages(deployment)
 	const do = "set both to the same version: " + applyController
@@ -81,7 +83,7 @@ func byDigest(image string) bool { return strings.Contains(image, "@") && tag(im
 
 // controllerImages returns the image of the container, and that of the mover, which a
 // flag names, or else an environment variable.
-func controllerImages(deployment Object) (controller, mover string) {
+func controllerImages(deployment *unstructured.Unstructured) (controller, mover string) {
 	for _, container := range containers(deployment) {
 		if name, _ := container["name"].(string); name != "controller" {
 			continue

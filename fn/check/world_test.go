@@ -18,9 +18,9 @@ const (
 )
 
 // decoded keeps the large manifests, which nearly all cases start from.
-var decoded = map[string]check.Object{}
+var decoded = map[string]*unstructured.Unstructured{}
 
-func object(t testing.TB, text []byte) check.Object {
+func object(t testing.TB, text []byte) *unstructured.Unstructured {
 	t.Helper()
 	if decoded[string(text)] == nil {
 		u := &unstructured.Unstructured{}
@@ -31,7 +31,7 @@ func object(t testing.TB, text []byte) check.Object {
 }
 
 // with sets the conditions of an object.
-func with(t testing.TB, o check.Object, conditions ...string) check.Object {
+func with(t testing.TB, o *unstructured.Unstructured, conditions ...string) *unstructured.Unstructured {
 	t.Helper()
 	var list []any
 	for _, condition := range conditions {
@@ -43,7 +43,7 @@ func with(t testing.TB, o check.Object, conditions ...string) check.Object {
 	return o
 }
 
-func established(t testing.TB, xrd []byte) check.Object {
+func established(t testing.TB, xrd []byte) *unstructured.Unstructured {
 	t.Helper()
 	return with(t, object(t, xrd), `{type: Established, status: "True"}`, `{type: Offered, status: "True"}`)
 }
@@ -57,7 +57,7 @@ func remove(t testing.TB, o map[string]any, path ...string) {
 }
 
 // properties are those of the schema in an XRD or CRD.
-func properties(t testing.TB, o check.Object) map[string]any {
+func properties(t testing.TB, o *unstructured.Unstructured) map[string]any {
 	t.Helper()
 	versions, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "versions")
 	found, ok, err := unstructured.NestedFieldNoCopy(versions.([]any)[0].(map[string]any), "schema", "openAPIV3Schema")
@@ -71,14 +71,14 @@ func installed(t testing.TB) check.Observed {
 	o := check.Observed{
 		Version: "v1.37.2",
 		Served:  map[schema.GroupVersionKind]check.Read[bool]{},
-		XRDs:    check.Read[map[string]check.Object]{Value: map[string]check.Object{claimXRD: established(t, manifests.ClaimXRD())}},
-		Compositions: check.Read[map[string]check.Object]{Value: map[string]check.Object{
+		XRDs:    check.Read[map[string]*unstructured.Unstructured]{Value: map[string]*unstructured.Unstructured{claimXRD: established(t, manifests.ClaimXRD())}},
+		Compositions: check.Read[map[string]*unstructured.Unstructured]{Value: map[string]*unstructured.Unstructured{
 			"threescalebackup-claim": object(t, []byte(`{spec: {compositeTypeRef: {apiVersion: backup.threescale.dev/v1alpha1, kind: XThreeScaleBackup}, pipeline: [
 				{step: other, functionRef: {name: other}, input: {apiVersion: x/v1, kind: Input, image: none}},
 				{step: backup, functionRef: {name: function-threescale-backup}, input: {apiVersion: backup.threescale.dev/v1alpha1, kind: Input, image: "r.example.org/function:v0.1.0"}}]}}`)),
 			"somebodys": object(t, []byte(`{spec: {compositeTypeRef: {apiVersion: x/v1, kind: XDatabase}}}`)),
 		}},
-		Functions: check.Read[map[string]check.Object]{Value: map[string]check.Object{
+		Functions: check.Read[map[string]*unstructured.Unstructured]{Value: map[string]*unstructured.Unstructured{
 			"function-threescale-backup": with(t, object(t, []byte(`{spec: {package: "r.example.org/function-package:v0.1.0"}}`)),
 				`{type: Installed, status: "True"}`, `{type: Healthy, status: "True"}`),
 		}},

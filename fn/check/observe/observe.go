@@ -82,24 +82,24 @@ func crossplane(resource string) schema.GroupVersionResource {
 type reader struct{ client dynamic.Interface }
 
 // get reads an object; nil when there is none, or none of its kind.
-func (r reader) get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) check.Read[check.Object] {
+func (r reader) get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) check.Read[*unstructured.Unstructured] {
 	object, err := r.client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return check.Read[check.Object]{}
+		return check.Read[*unstructured.Unstructured]{}
 	}
 	if err != nil {
-		return check.Read[check.Object]{Err: fmt.Errorf("cannot read %s %q: %w", resource.Resource, name, err)}
+		return check.Read[*unstructured.Unstructured]{Err: fmt.Errorf("cannot read %s %q: %w", resource.Resource, name, err)}
 	}
-	return check.Read[check.Object]{Value: object}
+	return check.Read[*unstructured.Unstructured]{Value: object}
 }
 
 // named reads those objects of the given names that there are.
-func (r reader) named(ctx context.Context, resource schema.GroupVersionResource, names []string) check.Read[map[string]check.Object] {
-	out := check.Read[map[string]check.Object]{Value: map[string]check.Object{}}
+func (r reader) named(ctx context.Context, resource schema.GroupVersionResource, names []string) check.Read[map[string]*unstructured.Unstructured] {
+	out := check.Read[map[string]*unstructured.Unstructured]{Value: map[string]*unstructured.Unstructured{}}
 	for _, name := range names {
 		found := r.get(ctx, resource, "", name)
 		if found.Err != nil {
-			return check.Read[map[string]check.Object]{Err: found.Err}
+			return check.Read[map[string]*unstructured.Unstructured]{Err: found.Err}
 		}
 		if found.Value != nil {
 			out.Value[name] = found.Value
@@ -109,14 +109,14 @@ func (r reader) named(ctx context.Context, resource schema.GroupVersionResource,
 }
 
 // all reads all objects of a kind.
-func (r reader) all(ctx context.Context, resource schema.GroupVersionResource) check.Read[map[string]check.Object] {
-	out := check.Read[map[string]check.Object]{Value: map[string]check.Object{}}
+func (r reader) all(ctx context.Context, resource schema.GroupVersionResource) check.Read[map[string]*unstructured.Unstructured] {
+	out := check.Read[map[string]*unstructured.Unstructured]{Value: map[string]*unstructured.Unstructured{}}
 	list, err := r.client.Resource(resource).List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) {
 		return out
 	}
 	if err != nil {
-		return check.Read[map[string]check.Object]{Err: fmt.Errorf("cannot list %s: %w", resource.Resource, err)}
+		return check.Read[map[string]*unstructured.Unstructured]{Err: fmt.Errorf("cannot list %s: %w", resource.Resource, err)}
 	}
 	for i := range list.Items {
 		out.Value[list.Items[i].GetName()] = &list.Items[i]

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
@@ -129,8 +130,8 @@ func TestEmptyCluster(t *testing.T) {
 	assert.NoError(t, o.XRDs.Err)
 	assert.NoError(t, o.Compositions.Err)
 	assert.NoError(t, o.Functions.Err)
-	assert.Equal(t, check.Read[check.Object]{}, o.BackupCRD)
-	assert.Equal(t, check.Read[check.Object]{}, o.Controller.Deployment)
+	assert.Equal(t, check.Read[*unstructured.Unstructured]{}, o.BackupCRD)
+	assert.Equal(t, check.Read[*unstructured.Unstructured]{}, o.Controller.Deployment)
 	assert.ErrorContains(t, o.RestoreSchema.Err, "not published yet")
 }
 
