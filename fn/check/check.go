@@ -4,13 +4,18 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // State is the outcome of a check.
@@ -164,25 +169,18 @@ func objects(object map[string]any, path ...string) []map[string]any {
 
 // unmet describes those conditions of an object that are not True; "" if all are.
 func unmet(object *unstructured.Unstructured, types ...string) string {
+	conditions := v1alpha1.ConditionsOf(object)
 	var out []string
 	for _, wanted := range types {
-		state, why := "missing", ""
-		for _, condition := range objects(object.Object, "status", "conditions") {
-			if condition["type"] == wanted {
-				state, _ = condition["status"].(string)
-				why, _ = condition["message"].(string)
-				if reason, _ := condition["reason"].(string); why == "" {
-					why = reason
-				}
-			}
-		}
-		if state == "True" {
+		condition := cmp.Or(meta.FindStatusCondition(conditions, wanted), &metav1.Condition{Status: "missing"})
+		if condition.Status == metav1.ConditionTrue {
 			continue
 		}
+		why := cmp.Or(condition.Message, condition.Reason)
 		if why != "" {
 			why = ": " + why
 		}
-		out = append(out, fmt.Sprintf("condition %s is %s%s", wanted, state, why))
+		out = append(out, fmt.Sprintf("condition %s is %s%s", wanted, condition.Status, why))
 	}
 	return strings.Join(out, "; ")
 }

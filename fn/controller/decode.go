@@ -7,7 +7,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -65,7 +64,7 @@ func (r *Reconciler) refuse(ctx context.Context, broken *undecodableError) error
 	obj := &v1alpha1.ThreeScaleRestore{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindRestore}}
 	obj.Name, obj.Namespace, obj.UID = broken.object.GetName(), broken.object.GetNamespace(), broken.object.GetUID()
 	obj.Generation = broken.object.GetGeneration()
-	obj.Status.Conditions = conditionsOf(broken.object)
+	obj.Status.Conditions = v1alpha1.ConditionsOf(broken.object)
 	before := obj.DeepCopy()
 	message := fmt.Sprintf("The restore cannot be read: %s; correct the field that it names", broken.quoted())
 	conditions.Delete(obj, meta.ReconcilingCondition)
@@ -81,18 +80,4 @@ func (r *Reconciler) refuse(ctx context.Context, broken *undecodableError) error
 	}
 	r.notify(before, obj)
 	return reconcile.TerminalError(broken)
-}
-
-// conditionsOf returns the conditions of an object that can be decoded.
-func conditionsOf(object *unstructured.Unstructured) []metav1.Condition {
-	entries, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	var out []metav1.Condition
-	for _, entry := range entries {
-		fields, ok := entry.(map[string]any)
-		var condition metav1.Condition
-		if ok && runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &condition) == nil && apimeta.FindStatusCondition(out, condition.Type) == nil {
-			out = append(out, condition)
-		}
-	}
-	return out
 }

@@ -11,6 +11,7 @@ import (
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/request"
 	"google.golang.org/protobuf/types/known/structpb"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -104,12 +105,14 @@ func composed(s *structpb.Struct) *unstructured.Unstructured {
 }
 
 func decodeComposite(xr map[string]any) (compose.Composite, error) {
-	u := unstructured.Unstructured{Object: xr}
+	u := &unstructured.Unstructured{Object: xr}
 	c := compose.Composite{
 		Name:                u.GetName(),
 		Namespace:           u.GetNamespace(),
 		UID:                 u.GetUID(),
 		ClaimNamespaceLabel: u.GetLabels()[claimNamespaceLabel],
+		// Crossplane's circuit breaker for the composite is open.
+		Unresponsive: meta.IsStatusConditionFalse(v1alpha1.ConditionsOf(u), "Responsive"),
 	}
 	if text, ok, _ := unstructured.NestedString(xr, "metadata", "creationTimestamp"); ok {
 		created, err := time.Parse(time.RFC3339, text)
@@ -127,8 +130,7 @@ func decodeComposite(xr map[string]any) (compose.Composite, error) {
 		}
 	}
 	if status, ok, _ := unstructured.NestedMap(xr, "status"); ok {
-		c.Unresponsive = unresponsive(status)
-		// The conditions are Crossplane's own, and are not decoded.
+		// The conditions are Crossplane's own, and no part of our status.
 		delete(status, "conditions")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &c.Status); err != nil {
 			return c, fmt.Errorf("cannot read the status of composite %q: %w", c.Name, err)
@@ -162,13 +164,4 @@ func decodes(value any, path []string) bool {
 	}
 	spec, _ := value.(map[string]any)
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &v1alpha1.ThreeScaleBackupSpec{}) == nil
-}
-
-// unresponsive reports whether Crossplane's circuit breaker for the composite is open.
-func unresponsive(status map[string]any) bool {
-	conditions, _ := status["conditions"].([]any)
-	return slices.ContainsFunc(conditions, func(entry any) bool {
-		condition, _ := entry.(map[string]any)
-		return condition["type"] == "Responsive" && condition["status"] == "False"
-	})
 }

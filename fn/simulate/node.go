@@ -35,17 +35,12 @@ type Node struct {
 // verification. ran is false when there is no such Job.
 func (n *Node) RunJob(ctx context.Context, w *World) (result job.Result, ran bool, err error) {
 	for _, object := range w.Composed() {
-		if object.GetKind() == "Job" && !finished(object) {
+		if object.GetKind() == "Job" && len(v1alpha1.ConditionsOf(object)) == 0 {
 			result, err = n.run(ctx, w, object)
 			return result, true, err
 		}
 	}
 	return result, false, nil
-}
-
-func finished(job *unstructured.Unstructured) bool {
-	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
-	return len(conditions) > 0
 }
 
 func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructured) (job.Result, error) {

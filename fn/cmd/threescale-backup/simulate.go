@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"threescale.dev/backup/fn/api/job"
@@ -179,7 +178,7 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 		}
 		out.status, _ = w.Composite.Object["status"].(map[string]any)
 		printComposed(c, w)
-		warning := warningOf(out.status)
+		warning := warningOf(w.Composite)
 		result, ran, err := node.RunJob(ctx, w)
 		if ran {
 			end()
@@ -188,7 +187,7 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 			if err != nil {
 				_, reconcileErr := w.Reconcile(ctx)
 				out.status, _ = w.Composite.Object["status"].(map[string]any)
-				printConditions(c, out.status)
+				printConditions(c, w.Composite)
 				return out, errors.Join(err, reconcileErr)
 			}
 			continue
@@ -197,8 +196,8 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 			before = now
 			continue
 		}
-		printConditions(c, out.status)
-		return out, verdict(out.status)
+		printConditions(c, w.Composite)
+		return out, verdict(w.Composite)
 	}
 }
 
@@ -219,32 +218,26 @@ func printComposed(c *console, w *simulate.World) {
 	c.sayf("Composed: %s", strings.Join(parts, ", "))
 }
 
-func printConditions(c *console, status map[string]any) {
-	for _, condition := range conditionsOf(status) {
+func printConditions(c *console, backup *unstructured.Unstructured) {
+	for _, condition := range v1alpha1.ConditionsOf(backup) {
 		c.sayf("%-16s %-6s %-12s %s", condition.Type, condition.Status, condition.Reason, condition.Message)
 	}
 }
 
-func conditionsOf(status map[string]any) []metav1.Condition {
-	var typed v1alpha1.ThreeScaleBackupStatus
-	_ = runtime.DefaultUnstructuredConverter.FromUnstructured(status, &typed) // the function made it of that type
-	return typed.Conditions
-}
-
 // warningOf returns the message of condition Warning; "" unless the condition is True.
-func warningOf(status map[string]any) string {
-	if warning := meta.FindStatusCondition(conditionsOf(status), v1alpha1.ConditionWarning); warning != nil && warning.Status == metav1.ConditionTrue {
+func warningOf(backup *unstructured.Unstructured) string {
+	if warning := meta.FindStatusCondition(v1alpha1.ConditionsOf(backup), v1alpha1.ConditionWarning); warning != nil && warning.Status == metav1.ConditionTrue {
 		return warning.Message
 	}
 	return ""
 }
 
 // verdict returns an error unless the backup completed.
-func verdict(status map[string]any) error {
-	if completed, _ := status["completed"].(bool); completed {
+func verdict(backup *unstructured.Unstructured) error {
+	if completed, _, _ := unstructured.NestedBool(backup.Object, "status", "completed"); completed {
 		return nil
 	}
-	if passed := meta.FindStatusCondition(conditionsOf(status), v1alpha1.ConditionPreflightPassed); passed != nil && passed.Status == metav1.ConditionFalse {
+	if passed := meta.FindStatusCondition(v1alpha1.ConditionsOf(backup), v1alpha1.ConditionPreflightPassed); passed != nil && passed.Status == metav1.ConditionFalse {
 		return exit.Usage(fmt.Errorf("no backup was made: %s (%s)", passed.Message, passed.Reason))
 	}
 	return exit.With(job.ExitIO, errors.New("the backup did not complete"))
