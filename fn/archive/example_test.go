@@ -25,7 +25,7 @@ func Example() {
 	result, err := v.Write(ctx, archive.WriteOptions{
 		Run:     "20260305t050607z-1a2b3c4d",
 		Holder:  "example",
-		Objects: []archive.Object{{Path: "secrets/system-seed.json", Data: []byte("{}\n")}},
+		Objects: []archive.ObjectFile{{Path: "secrets/system-seed.json", Data: []byte("{}\n")}},
 		Files:   files,
 		Now:     time.Now,
 	})

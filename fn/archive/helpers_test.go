@@ -61,8 +61,8 @@ func newFixtureOn(t *testing.T, root string) *fixture {
 	return f
 }
 
-func testObjects() []Object {
-	return []Object{
+func testObjects() []ObjectFile {
+	return []ObjectFile{
 		{Path: "secrets/system-app.json", Data: []byte("{\"kind\": \"Secret\"}\n")},
 		{Path: "apimanager/apimanager-backup.json", Data: []byte("{\"kind\": \"APIManager\"}\n")},
 		{Path: "configmaps/system-environment.json", Data: []byte("{\"kind\": \"ConfigMap\"}\n")},

@@ -14,7 +14,7 @@ import (
 
 // Objects returns the objects in the order of their list, each proven by its digest and decrypted. Errors are
 // ErrNoIdentity and IntegrityError. Of an unverified run it returns the good objects also with an IntegrityError.
-func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
+func (r *Run) Objects(identities ...age.Identity) ([]ObjectFile, error) {
 	if r.info.State == Unverified {
 		return r.operatorObjects()
 	}
@@ -27,7 +27,7 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
-	objects := make([]Object, 0, len(list))
+	objects := make([]ObjectFile, 0, len(list))
 	for _, s := range list {
 		o, err := r.object(run, s, identities)
 		if err != nil {
@@ -38,40 +38,40 @@ func (r *Run) Objects(identities ...age.Identity) ([]Object, error) {
 	return objects, nil
 }
 
-func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (Object, error) {
+func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (ObjectFile, error) {
 	data, err := run.ReadFile(s.Path, maxUnknownSize)
 	if err != nil {
-		return Object{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Missing, Got: err.Error()})
+		return ObjectFile{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Missing, Got: err.Error()})
 	}
 	if got := dirfd.DigestOf(data); got != s.SHA256 {
-		return Object{}, r.damaged(digestProblem(r.info.path(s.Path), got, s.SHA256))
+		return ObjectFile{}, r.damaged(digestProblem(r.info.path(s.Path), got, s.SHA256))
 	}
 	path, sealed := strings.CutSuffix(s.Path, ageSuffix)
 	if sealed != (r.info.Manifest.Encryption != nil) {
-		return Object{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Malformed, Got: "not encrypted as the manifest says"})
+		return ObjectFile{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Malformed, Got: "not encrypted as the manifest says"})
 	}
 	if !sealed {
-		return Object{Path: path, Data: data}, nil
+		return ObjectFile{Path: path, Data: data}, nil
 	}
 	plain, err := seal.Open(strings.NewReader(string(data)), identities)
 	if err == nil {
 		data, err = dirfd.ReadAtMost(plain, maxUnknownSize)
 	}
 	if errors.Is(err, ErrNoIdentity) {
-		return Object{}, fmt.Errorf("cannot decrypt object %q: %w", path, err)
+		return ObjectFile{}, fmt.Errorf("cannot decrypt object %q: %w", path, err)
 	}
 	if err != nil {
-		return Object{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Malformed, Got: err.Error()})
+		return ObjectFile{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Malformed, Got: err.Error()})
 	}
-	return Object{Path: path, Data: data}, nil
+	return ObjectFile{Path: path, Data: data}, nil
 }
 
-func (r *Run) operatorObjects() ([]Object, error) {
+func (r *Run) operatorObjects() ([]ObjectFile, error) {
 	paths, err := r.volume.operatorObjects()
 	if err != nil {
 		return nil, err
 	}
-	var objects []Object
+	var objects []ObjectFile
 	var problems []Problem
 	for _, path := range paths {
 		data, problem := r.volume.readOperatorObject(path)
@@ -79,7 +79,7 @@ func (r *Run) operatorObjects() ([]Object, error) {
 			problems = append(problems, *problem)
 			continue
 		}
-		objects = append(objects, Object{Path: path, Data: data})
+		objects = append(objects, ObjectFile{Path: path, Data: data})
 	}
 	if len(problems) > 0 {
 		return objects, r.damaged(problems...)

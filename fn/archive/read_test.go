@@ -73,9 +73,9 @@ func wantFiles() map[string]string {
 	}
 }
 
-func sortedObjects() []Object {
+func sortedObjects() []ObjectFile {
 	o := testObjects()
-	return []Object{o[1], o[2], o[0]}
+	return []ObjectFile{o[1], o[2], o[0]}
 }
 
 func TestReadRun(t *testing.T) {
@@ -281,7 +281,7 @@ func TestEncryptedObjectsAreSortedAsStored(t *testing.T) {
 	f := newFixture(t)
 	id := identity(t)
 	f.opts.Recipients = []string{id.Recipient().String()}
-	f.opts.Objects = append(testObjects(), Object{Path: "secrets/x.json", Data: []byte("1")}, Object{Path: "secrets/x.json.abc.json", Data: []byte("2")})
+	f.opts.Objects = append(testObjects(), ObjectFile{Path: "secrets/x.json", Data: []byte("1")}, ObjectFile{Path: "secrets/x.json.abc.json", Data: []byte("2")})
 	f.write("r1")
 	f.verify("r1")
 	objects, err := f.open("r1").Objects(id)

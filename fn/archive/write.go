@@ -19,8 +19,8 @@ import (
 	"threescale.dev/backup/fn/recorded"
 )
 
-// Object is one object of a run.
-type Object struct {
+// ObjectFile is the file of one object in a run.
+type ObjectFile struct {
 	Path string // secrets/<name>, configmaps/<name> or apimanager/<name>; without .age also when it is encrypted
 	Data []byte
 }
@@ -29,7 +29,7 @@ type Object struct {
 type WriteOptions struct {
 	Run        string            // ID: letters, digits, dots, underscores and hyphens
 	Holder     string            // what this writer is called in another writer's LockedError
-	Objects    []Object          // at least one, in any order
+	Objects    []ObjectFile      // at least one, in any order
 	Files      string            // directory of the file storage; empty: skipped
 	Source     Source            // for the manifest
 	Cause      recorded.Cause    // for the manifest
@@ -85,7 +85,7 @@ type writer struct {
 	volume  *Volume
 	opts    WriteOptions
 	sealer  *seal.Sealer
-	objects []Object // sorted
+	objects []ObjectFile // sorted
 
 	runs, trees *dirfd.Dir
 	source      *dirfd.Dir // root of the file storage; nil: it is skipped
@@ -143,7 +143,7 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 }
 
 // storedPath is the path of an object in the directory of the run.
-func storedPath(o Object, s *seal.Sealer) string {
+func storedPath(o ObjectFile, s *seal.Sealer) string {
 	if s == nil {
 		return o.Path
 	}
@@ -152,12 +152,12 @@ func storedPath(o Object, s *seal.Sealer) string {
 
 // sortObjects checks the paths of objects and returns them in the order of the lists, which is that of the stored
 // paths.
-func sortObjects(objects []Object, s *seal.Sealer) ([]Object, error) {
+func sortObjects(objects []ObjectFile, s *seal.Sealer) ([]ObjectFile, error) {
 	if len(objects) == 0 {
 		return nil, errors.New("no objects")
 	}
 	sorted := slices.Clone(objects)
-	slices.SortFunc(sorted, func(a, b Object) int { return lists.ComparePaths(storedPath(a, s), storedPath(b, s)) })
+	slices.SortFunc(sorted, func(a, b ObjectFile) int { return lists.ComparePaths(storedPath(a, s), storedPath(b, s)) })
 	for i, o := range sorted {
 		if err := validObjectPath(o.Path); err != nil {
 			return nil, err

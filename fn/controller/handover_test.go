@@ -24,7 +24,7 @@ func TestHandedOverOnce(t *testing.T) {
 	of := someRestore()
 	of.UID = "u"
 	w := &work{restore: of}
-	large := job.HandedObject{Kind: "Secret", Name: "large", Pieces: handoverParts}
+	large := job.HandoverEntry{Kind: "Secret", Name: "large", Pieces: handoverParts}
 	parts := make([]map[string][]byte, handoverParts)
 	objects := make([]client.Object, 0, handoverParts)
 	for part := range handoverParts {

@@ -78,7 +78,7 @@ func TestHugeAPIManager(t *testing.T) {
 	const values = 400_000 // of 3 bytes each, that take some hundred as maps
 	text := `{"apiVersion":"apps.3scale.net/v1alpha1","kind":"APIManager","metadata":{"name":"apimanager"},"spec":{"wildcardDomain":"a.example","x":[` +
 		strings.TrimSuffix(strings.Repeat("{},", values), ",") + `]}}`
-	handed := job.HandedObject{Kind: threescale.APIManagerKind, Name: "apimanager", Pieces: handoverParts}
+	handed := job.HandoverEntry{Kind: threescale.APIManagerKind, Name: "apimanager", Pieces: handoverParts}
 	parts, size := make([]map[string][]byte, handoverParts), len(text)/handoverParts
 	for part := range parts {
 		end := (part + 1) * size
@@ -89,7 +89,7 @@ func TestHugeAPIManager(t *testing.T) {
 	}
 	of := someRestore()
 	w := &work{Reconciler: &Reconciler{Children: newTestChildren(t, confine.Limits{Memory: 112 << 20, Time: time.Minute})}, restore: of}
-	w.state = restore.State{Facts: restore.Facts{Inspection: &job.Inspection{HandoverSHA256: job.HandoverDigest(parts), Objects: []job.HandedObject{handed}}}}
+	w.state = restore.State{Facts: restore.Facts{Inspection: &job.Inspection{HandoverSHA256: job.HandoverDigest(parts), Objects: []job.HandoverEntry{handed}}}}
 	secrets := map[string]map[string][]byte{}
 	for part := range handoverParts {
 		secrets[specs.HandoverName(w.step(specs.Inspecting), part)] = parts[part]

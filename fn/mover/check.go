@@ -14,20 +14,20 @@ import (
 	"threescale.dev/backup/fn/threescale"
 )
 
-// checkedObject is an object that may be restored.
-type checkedObject struct {
-	job.HandedObject
+// checkedFile is the file of an object that may be restored.
+type checkedFile struct {
+	job.HandoverEntry
 	data []byte
 }
 
 // checkObjects lets only those objects pass that a backup of 3scale holds: the APIManager, Secrets and ConfigMaps, each
 // of the name that its file has. It also returns the APIManager.
-func checkObjects(objects []archive.Object, m *archive.Manifest) ([]checkedObject, map[string]any, error) {
+func checkObjects(objects []archive.ObjectFile, m *archive.Manifest) ([]checkedFile, map[string]any, error) {
 	if len(objects) > job.MaxObjects {
 		return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d objects, more than the %d that a backup of 3scale can hold", len(objects), job.MaxObjects)}
 	}
 	var apiManager map[string]any
-	checked := make([]checkedObject, 0, len(objects))
+	checked := make([]checkedFile, 0, len(objects))
 	for _, o := range objects {
 		kind, decoded, err := checkObject(o)
 		if err != nil {
@@ -40,7 +40,7 @@ func checkObjects(objects []archive.Object, m *archive.Manifest) ([]checkedObjec
 			}
 			apiManager = decoded
 		}
-		checked = append(checked, checkedObject{job.HandedObject{Kind: kind, Name: name}, o.Data})
+		checked = append(checked, checkedFile{job.HandoverEntry{Kind: kind, Name: name}, o.Data})
 	}
 	if apiManager == nil {
 		return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds no APIManager")}
@@ -49,7 +49,7 @@ func checkObjects(objects []archive.Object, m *archive.Manifest) ([]checkedObjec
 }
 
 // checkObject returns the kind of an object and the decoded object. Errors hold none of its values.
-func checkObject(o archive.Object) (kind string, decoded map[string]any, err error) {
+func checkObject(o archive.ObjectFile) (kind string, decoded map[string]any, err error) {
 	if err := json.Unmarshal(o.Data, &decoded); err != nil {
 		return "", nil, fmt.Errorf("it is not a JSON object")
 	}

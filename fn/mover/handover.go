@@ -19,7 +19,7 @@ type Handover interface {
 
 // pack distributes objects over parts, in their order, and notes in each object where it lies. One that is larger than
 // a part is cut into pieces.
-func pack(objects []checkedObject) []map[string][]byte {
+func pack(objects []checkedFile) []map[string][]byte {
 	var parts []map[string][]byte
 	room := 0
 	next := func() {

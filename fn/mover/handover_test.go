@@ -18,7 +18,7 @@ func TestPack(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	sizes := []int{0, 1, 100, 40_000, 500_000, job.MaxHandoverBytes - 20, job.MaxHandoverBytes, job.MaxHandoverBytes + 1, 3 * job.MaxHandoverBytes}
 	for round := range 200 {
-		objects := make([]checkedObject, random.IntN(12))
+		objects := make([]checkedFile, random.IntN(12))
 		for i := range objects {
 			objects[i].Kind, objects[i].Name = "Secret", "s"+strconv.Itoa(i)
 			objects[i].data = make([]byte, sizes[random.IntN(len(sizes))]+random.IntN(50))
@@ -46,6 +46,6 @@ func TestPack(t *testing.T) {
 		}
 	}
 	assert.Empty(t, pack(nil))
-	one := []checkedObject{{HandedObject: job.HandedObject{Kind: "Secret", Name: "a"}, data: []byte("x")}, {HandedObject: job.HandedObject{Kind: "Secret", Name: "b"}, data: []byte("y")}}
+	one := []checkedFile{{HandoverEntry: job.HandoverEntry{Kind: "Secret", Name: "a"}, data: []byte("x")}, {HandoverEntry: job.HandoverEntry{Kind: "Secret", Name: "b"}, data: []byte("y")}}
 	assert.Len(t, pack(one), 1, "what fits into one part is in one")
 }

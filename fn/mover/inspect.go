@@ -158,7 +158,7 @@ func (i *inspector) countFiles(ctx context.Context, run *archive.Run) error {
 }
 
 // readObjects decrypts the objects and lets those pass that may be restored.
-func (i *inspector) readObjects(run *archive.Run) ([]checkedObject, error) {
+func (i *inspector) readObjects(run *archive.Run) ([]checkedFile, error) {
 	m := run.Info().Manifest
 	if m != nil && m.Totals.ObjectBytes > job.MaxHandoverParts*job.MaxHandoverBytes {
 		return nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
@@ -196,7 +196,7 @@ func (i *inspector) compare(ctx context.Context, run *archive.Run) error {
 }
 
 // handOver stores the objects in the hand-over Secrets.
-func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error {
+func (i *inspector) handOver(ctx context.Context, objects []checkedFile) error {
 	parts := pack(objects)
 	i.result.HandoverParts = len(parts)
 	if i.env.Handover != nil {
@@ -208,7 +208,7 @@ func (i *inspector) handOver(ctx context.Context, objects []checkedObject) error
 		}
 	}
 	for _, o := range objects {
-		i.result.Objects = append(i.result.Objects, o.HandedObject)
+		i.result.Objects = append(i.result.Objects, o.HandoverEntry)
 	}
 	i.result.HandoverSHA256 = job.HandoverDigest(parts)
 	return nil

@@ -34,7 +34,7 @@ func TestInspectTellsAndHandsOver(t *testing.T) {
 				Run: runID, Completed: true, ManifestSHA256: digest, Verified: true, Encrypted: encrypted, StartTime: noon,
 				Source:      job.Source{Namespace: "3scale", APIManager: apiName, UID: "u", ThreeScale: "2.16.0", WildcardDomain: domain},
 				FileStorage: job.InspectedStorage{Stored: true, Files: 2, Bytes: 7, Entries: 4},
-				Objects: []job.HandedObject{
+				Objects: []job.HandoverEntry{
 					{Kind: "APIManager", Name: apiName, Pieces: 1}, {Kind: "ConfigMap", Name: "system-environment", Pieces: 1},
 					{Kind: "Secret", Name: "my.policy", Pieces: 1}, {Kind: "Secret", Name: "system-seed", Pieces: 1},
 				},
@@ -288,7 +288,7 @@ func TestInspectDoesNotPassOverADamagedRun(t *testing.T) {
 	defer v.Close()
 	options := archive.WriteOptions{Run: "newer", Now: func() time.Time { return noon.Add(time.Hour) }}
 	for path, data := range installation() {
-		options.Objects = append(options.Objects, archive.Object{Path: path, Data: []byte(data)})
+		options.Objects = append(options.Objects, archive.ObjectFile{Path: path, Data: []byte(data)})
 	}
 	_, err = v.Write(t.Context(), options)
 	require.NoError(t, err)

@@ -30,7 +30,7 @@ func TestPruneTellsARunThatWentInPart(t *testing.T) {
 	for i, run := range []string{"r1", "r2"} {
 		now := func() time.Time { return time.Date(2026, 11, 22, i, 0, 0, 0, time.UTC) }
 		require.NoError(t, os.Mkdir(filepath.Join(files, run), 0o755))
-		last, err = volume.Write(t.Context(), archive.WriteOptions{Run: run, Now: now, Files: files, Objects: []archive.Object{{Path: "secrets/a.json", Data: []byte("{}")}}})
+		last, err = volume.Write(t.Context(), archive.WriteOptions{Run: run, Now: now, Files: files, Objects: []archive.ObjectFile{{Path: "secrets/a.json", Data: []byte("{}")}}})
 		require.NoError(t, err)
 	}
 	link, err := os.Readlink(filepath.Join(dir, "runs/r1/system-filestorage-pvc"))
@@ -54,7 +54,7 @@ func TestPruneTellsARunThatWentInPart(t *testing.T) {
 	assert.Contains(t, p.warnings[0], `cannot remove all of run "r1", which is gone: `)
 
 	require.NoError(t, os.Mkdir(filepath.Join(files, "r3"), 0o755))
-	_, err = volume.Write(t.Context(), archive.WriteOptions{Run: "r3", Now: time.Now, Files: files, Objects: []archive.Object{{Path: "secrets/a.json", Data: []byte("{}")}}})
+	_, err = volume.Write(t.Context(), archive.WriteOptions{Run: "r3", Now: time.Now, Files: files, Objects: []archive.ObjectFile{{Path: "secrets/a.json", Data: []byte("{}")}}})
 	require.NoError(t, err, "what cannot be removed is no reason to make no backup")
 	_, err = volume.Remove(t.Context(), "r2", "")
 	require.Error(t, err)

@@ -29,7 +29,7 @@ func lockedVolume(t *testing.T) (*pruner, *archive.Manifest, *os.File) {
 	var last *archive.Result
 	for i, run := range []string{"r1", "r2", "r3"} {
 		now := func() time.Time { return time.Date(2026, 11, 22, i, 0, 0, 0, time.UTC) }
-		last, err = volume.Write(t.Context(), archive.WriteOptions{Run: run, Now: now, Objects: []archive.Object{{Path: "secrets/a.json", Data: []byte("{}")}}})
+		last, err = volume.Write(t.Context(), archive.WriteOptions{Run: run, Now: now, Objects: []archive.ObjectFile{{Path: "secrets/a.json", Data: []byte("{}")}}})
 		require.NoError(t, err)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR, 0)

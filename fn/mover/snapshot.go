@@ -17,7 +17,7 @@ import (
 // snapshot is what a Job mounts at job.ObjectsPath.
 type snapshot struct {
 	Description job.Description
-	Objects     []archive.Object
+	Objects     []archive.ObjectFile
 }
 
 // readSnapshot reads the folder that package job describes. Secrets are put together from their metadata and their
@@ -60,7 +60,7 @@ func (s *snapshot) addFile(dir, file string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read snapshot %q: %w", dir, err)
 	}
-	s.Objects = append(s.Objects, archive.Object{Path: file, Data: data})
+	s.Objects = append(s.Objects, archive.ObjectFile{Path: file, Data: data})
 	return nil
 }
 
@@ -90,7 +90,7 @@ func (s *snapshot) addSecret(dir, name string) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode Secret %q: %w", name, err)
 	}
-	s.Objects = append(s.Objects, archive.Object{Path: path.Join(job.SecretsDir, name+".json"), Data: data})
+	s.Objects = append(s.Objects, archive.ObjectFile{Path: path.Join(job.SecretsDir, name+".json"), Data: data})
 	return nil
 }
 

@@ -92,7 +92,7 @@ func newStage(t *testing.T, encrypted bool, objects map[string]string) *stage {
 		Source: archive.Source{Namespace: "3scale", APIManager: apiName, UID: "u", Version: "2.16.0"},
 	}
 	for path, data := range objects {
-		options.Objects = append(options.Objects, archive.Object{Path: path, Data: []byte(data)})
+		options.Objects = append(options.Objects, archive.ObjectFile{Path: path, Data: []byte(data)})
 	}
 	if encrypted {
 		var err error

@@ -12,9 +12,9 @@ const (
 	MailSecret = "system-smtp"
 )
 
-// Object is one Secret or ConfigMap that belongs to a 3scale installation under
+// Member is a Secret or ConfigMap that belongs to a 3scale installation under
 // a fixed name.
-type Object struct {
+type Member struct {
 	// Kind is KindSecret or KindConfigMap.
 	Kind string
 	// Name is the name that the operator looks for; it cannot be configured.
@@ -38,8 +38,8 @@ type Object struct {
 //
 // The APIManager decides about zync only: with spec.zync.enabled false the
 // operator deletes that Secret (operator/zync_reconciler.go:296-302). It may be nil.
-func Secrets(apiManager map[string]any) []Object {
-	return []Object{
+func Secrets(apiManager map[string]any) []Member {
+	return []Member{
 		// The random password by which System and Backend trust each other.
 		{KindSecret, "backend-internal-api", true},
 		// The public address of the backend; one that differs from the wildcard
@@ -86,8 +86,8 @@ const SystemConfig = "system"
 // ConfigMaps returns the ConfigMaps of an installation, sorted by name: the 2
 // that the operator's own backup holds (pkg/backup/apimanager_backup.go:39-42),
 // and SystemConfig, which users edit and which goes with the APIManager.
-func ConfigMaps() []Object {
-	return []Object{
+func ConfigMaps() []Member {
+	return []Member{
 		// Three keys that the operator writes from the APIManager at each reconcile
 		// (operator/apicast_reconciler.go:22-47).
 		{KindConfigMap, ApicastEnvironment, false},

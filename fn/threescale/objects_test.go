@@ -104,7 +104,7 @@ func TestListsAreFresh(t *testing.T) {
 	assert.NotContains(t, threescale.DatabaseSecrets(nil), "changed")
 }
 
-func names(objects []threescale.Object) []string {
+func names(objects []threescale.Member) []string {
 	var out []string
 	for _, object := range objects {
 		out = append(out, object.Name)
@@ -112,8 +112,8 @@ func names(objects []threescale.Object) []string {
 	return out
 }
 
-func optional(objects []threescale.Object) []string {
-	return names(slices.DeleteFunc(slices.Clone(objects), func(o threescale.Object) bool { return o.Required }))
+func optional(objects []threescale.Member) []string {
+	return names(slices.DeleteFunc(slices.Clone(objects), func(o threescale.Member) bool { return o.Required }))
 }
 
 func selectorText(t *testing.T, selector *metav1.LabelSelector) string {

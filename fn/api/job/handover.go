@@ -34,8 +34,8 @@ func HandoverDigest(parts []map[string][]byte) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// HandedObject is one object of a run, without its content.
-type HandedObject struct {
+// HandoverEntry says where the hand-over Secrets hold an object of a run.
+type HandoverEntry struct {
 	Kind string `json:"kind"` // APIManager, ConfigMap or Secret
 	Name string `json:"name"`
 	// Part is the hand-over Secret that holds the object, counted from 0 in the
@@ -49,7 +49,7 @@ type HandedObject struct {
 // Key returns the key of a hand-over Secret under which an object, or a piece
 // of it, lies as JSON: secrets.<name>.json, configmaps.<name>.json or
 // apimanager.<name>.json.
-func (o HandedObject) Key() string {
+func (o HandoverEntry) Key() string {
 	const maxKey = 253
 	folder := strings.ToLower(o.Kind)
 	if o.Kind != "APIManager" {
@@ -65,7 +65,7 @@ func (o HandedObject) Key() string {
 
 // Handed returns the JSON of an object out of the data of the hand-over
 // Secrets, given in the order of the options.
-func (o HandedObject) Handed(parts []map[string][]byte) ([]byte, error) {
+func (o HandoverEntry) Handed(parts []map[string][]byte) ([]byte, error) {
 	pieces := max(1, o.Pieces)
 	if o.Part < 0 || o.Part >= len(parts) || pieces > len(parts)-o.Part {
 		return nil, fmt.Errorf("cannot find %s %q in the hand-over: it has %d parts", o.Kind, o.Name, len(parts))

@@ -49,7 +49,7 @@ type Inspection struct {
 	Source         Source           `json:"source"`
 	StartTime      time.Time        `json:"startTime,omitzero"` // of the run
 	FileStorage    InspectedStorage `json:"fileStorage"`
-	Objects        []HandedObject   `json:"objects,omitempty"`        // in the order of their paths
+	Objects        []HandoverEntry  `json:"objects,omitempty"`        // in the order of their paths
 	HandoverParts  int              `json:"handoverParts,omitempty"`  // Secrets that the objects take, also when fewer were given
 	HandoverSHA256 string           `json:"handoverSHA256,omitempty"` // HandoverDigest of them
 	Existing       ExistingStorage  `json:"existing"`

@@ -1,7 +1,7 @@
 // Package job is the contract between a composed Job and the mover that runs
 // in its pod: the command line (Options, InspectOptions, RefillOptions,
 // VerifyOptions), the files that the pod finds mounted (VolumePath and so on,
-// Description), the Secrets that it fills (HandedObject), and the report that it
+// Description), the Secrets that it fills (HandoverEntry), and the report that it
 // leaves (Result, Inspection, RefillResult, Verification). It holds no behaviour
 // of either side, so that both can import it.
 package job

@@ -18,7 +18,7 @@ func TestParseInspection(t *testing.T) {
 		Run: "x", Completed: true, ManifestSHA256: "aa", Verified: true, Encrypted: true, StartTime: time.Unix(1, 0).UTC(),
 		Source:        job.Source{Namespace: "3scale", APIManager: "example", UID: "u", ThreeScale: "2.16", WildcardDomain: "example.com"},
 		FileStorage:   job.InspectedStorage{Stored: true, Files: 1, Bytes: 2, Entries: 3},
-		Objects:       []job.HandedObject{{Kind: "Secret", Name: "system-seed", Part: 1, Pieces: 2}},
+		Objects:       []job.HandoverEntry{{Kind: "Secret", Name: "system-seed", Part: 1, Pieces: 2}},
 		HandoverParts: 3, Existing: job.ExistingStorage{Present: true, Empty: true, Same: true, Interrupted: true},
 		Problems: []string{"p"}, Warnings: []string{"w"},
 	}
@@ -65,7 +65,7 @@ func TestLargestInspectionFits(t *testing.T) {
 		Source: job.Source{Namespace: worst, APIManager: worst, UID: worst, ThreeScale: worst, WildcardDomain: worst},
 	}
 	for range job.MaxObjects {
-		i.Objects = append(i.Objects, job.HandedObject{Kind: "APIManager", Name: strings.Repeat("n", 253), Part: 31, Pieces: 31})
+		i.Objects = append(i.Objects, job.HandoverEntry{Kind: "APIManager", Name: strings.Repeat("n", 253), Part: 31, Pieces: 31})
 	}
 	text, err := json.Marshal(i.Bounded())
 	require.NoError(t, err)
@@ -76,10 +76,10 @@ func TestLargestInspectionFits(t *testing.T) {
 }
 
 func TestHanded(t *testing.T) {
-	seed := job.HandedObject{Kind: "Secret", Name: "system-seed", Part: 1}
-	large := job.HandedObject{Kind: "ConfigMap", Name: "large", Part: 0, Pieces: 3}
+	seed := job.HandoverEntry{Kind: "Secret", Name: "system-seed", Part: 1}
+	large := job.HandoverEntry{Kind: "ConfigMap", Name: "large", Part: 0, Pieces: 3}
 	assert.Equal(t, "secrets.system-seed.json", seed.Key())
-	assert.Equal(t, "apimanager.example.json", job.HandedObject{Kind: "APIManager", Name: "example"}.Key())
+	assert.Equal(t, "apimanager.example.json", job.HandoverEntry{Kind: "APIManager", Name: "example"}.Key())
 	parts := []map[string][]byte{{large.Key(): []byte("a")}, {large.Key(): []byte("b"), seed.Key(): []byte("{}")}, {large.Key(): []byte("c")}}
 	got, err := seed.Handed(parts)
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func TestHanded(t *testing.T) {
 	got, err = large.Handed(parts)
 	require.NoError(t, err)
 	assert.Equal(t, "abc", string(got), "pieces follow each other")
-	for name, wrong := range map[string]job.HandedObject{
+	for name, wrong := range map[string]job.HandoverEntry{
 		"Missing":  {Kind: "Secret", Name: "system-seed", Part: 0},
 		"Negative": {Kind: "Secret", Name: "system-seed", Part: -1},
 		"Beyond":   {Kind: "Secret", Name: "system-seed", Part: 3},
@@ -110,7 +110,7 @@ func FuzzHandoverKey(f *testing.F) {
 		keys := make(map[string]bool)
 		for _, kind := range []string{"Secret", "ConfigMap", "APIManager"} {
 			for _, name := range []string{one, other} {
-				key := job.HandedObject{Kind: kind, Name: name}.Key()
+				key := job.HandoverEntry{Kind: kind, Name: name}.Key()
 				assert.Empty(t, validation.IsConfigMapKey(key), key)
 				keys[key] = true
 			}

@@ -37,7 +37,7 @@ func writeRuns(t *testing.T) string {
 		require.NoError(t, os.Chtimes(filepath.Join(files, "logo.png"), start, start))
 		_, err = volume.Write(t.Context(), archive.WriteOptions{
 			Run: run.id, Files: files, Now: func() time.Time { return start },
-			Objects: []archive.Object{{Path: "secrets/a.json", Data: []byte("{}")}},
+			Objects: []archive.ObjectFile{{Path: "secrets/a.json", Data: []byte("{}")}},
 			Source:  archive.Source{Namespace: run.namespace, APIManager: "example"},
 		})
 		require.NoError(t, err)
