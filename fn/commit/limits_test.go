@@ -57,7 +57,7 @@ func TestHostileServers(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		handler http.Handler
-		died    confine.Cause
+		died    confine.End
 		failed  publish.Reason
 		time    time.Duration
 	}{
@@ -76,7 +76,7 @@ func TestHostileServers(t *testing.T) {
 			var died *confine.DiedError
 			if tc.died != "" {
 				require.ErrorAs(t, err, &died, tc.reason)
-				assert.Equal(t, tc.died, died.Cause)
+				assert.Equal(t, tc.died, died.End)
 				return
 			}
 			require.NoError(t, err, tc.reason)
@@ -165,7 +165,7 @@ func TestHostileFiles(t *testing.T) {
 			answer, err := ask(t, confine.Limits{Memory: roomy(112 << 20), Time: time.Minute}, request)
 			t.Log(time.Since(start).Round(time.Millisecond), err, answer.Failure)
 			if died, ok := errors.AsType[*confine.DiedError](err); ok {
-				assert.NotEqual(t, confine.Crashed, died.Cause)
+				assert.NotEqual(t, confine.Crashed, died.End)
 				return
 			}
 			require.NoError(t, err)

@@ -34,25 +34,25 @@ const (
 // become a map, or a struct of many fields. An answer has no more values than fit into the memory that the child may use.
 const maxValue = 1 << 10
 
-// Cause tells how a child ended without an answer.
-type Cause string
+// End tells how a child ended without an answer.
+type End string
 
-// The causes.
+// The ends.
 const (
-	OutOfMemory Cause = "OutOfMemory" // it needed more memory, or a deeper stack, than it may have
-	OutOfTime   Cause = "OutOfTime"   // it did not answer in time
-	OutOfSpace  Cause = "OutOfSpace"  // it wrote too large a file, or too long an answer
-	Crashed     Cause = "Crashed"     // anything else: a fault of this program
+	OutOfMemory End = "OutOfMemory" // it needed more memory, or a deeper stack, than it may have
+	OutOfTime   End = "OutOfTime"   // it did not answer in time
+	OutOfSpace  End = "OutOfSpace"  // it wrote too large a file, or too long an answer
+	Crashed     End = "Crashed"     // anything else: a fault of this program
 )
 
 // DiedError says that a child ended without an answer. It holds nothing of what the child wrote, which may be secret.
 type DiedError struct {
-	Cause  Cause
+	End    End
 	Limits Limits
 }
 
 func (e *DiedError) Error() string {
-	switch e.Cause {
+	switch e.End {
 	case OutOfMemory:
 		return fmt.Sprintf("it needs more than the %d MiB of memory that it may use", e.Limits.Memory>>20)
 	case OutOfTime:
@@ -105,7 +105,7 @@ func (p Program) Run(ctx context.Context, limits Limits, request, answer any) er
 	case err != nil && command.ProcessState == nil:
 		return fmt.Errorf("cannot start a child process: %w", err)
 	case err != nil:
-		return &DiedError{causeOf(command.ProcessState, string(complained.held)), limits}
+		return &DiedError{endOf(command.ProcessState, string(complained.held)), limits}
 	}
 	if int64(values(said.held)) > limits.Memory/maxValue { // whoever has taken the child over chooses what it says
 		return &DiedError{OutOfMemory, limits}
@@ -137,8 +137,8 @@ func values(text []byte) int {
 // maxComplaint is how much of a dying child's words is read: the Go runtime's come first.
 const maxComplaint = 16 << 10
 
-// causeOf finds out why a process died.
-func causeOf(state *os.ProcessState, complaint string) Cause {
+// endOf finds out why a process died.
+func endOf(state *os.ProcessState, complaint string) End {
 	has := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(complaint, part) })
 	}

@@ -155,7 +155,7 @@ func TestDies(t *testing.T) {
 		reason string
 		limits confine.Limits
 		do     request
-		want   confine.Cause
+		want   confine.End
 	}{
 		"Memory":  {"piece by piece", roomy, request{Do: "memory"}, confine.OutOfMemory},
 		"AtOnce":  {"a size that somebody announced", roomy, request{"at once", strconv.Itoa(2 << 30)}, confine.OutOfMemory},
@@ -173,7 +173,7 @@ func TestDies(t *testing.T) {
 			var died *confine.DiedError
 			require.ErrorAs(t, err, &died, tc.reason)
 			if !raced {
-				assert.Equal(t, tc.want, died.Cause)
+				assert.Equal(t, tc.want, died.End)
 			}
 			assert.NotContains(t, err.Error(), "canary")
 		})
@@ -186,7 +186,7 @@ func TestAnswerOfManyValues(t *testing.T) {
 	require.NoError(t, err)
 	for name, tc := range map[string]struct {
 		values int
-		want   confine.Cause
+		want   confine.End
 	}{
 		"Few":  {1000, ""},
 		"Many": {1 << 20, confine.OutOfMemory},
@@ -204,7 +204,7 @@ func TestAnswerOfManyValues(t *testing.T) {
 			}
 			var died *confine.DiedError
 			require.ErrorAs(t, err, &died)
-			assert.Equal(t, tc.want, died.Cause)
+			assert.Equal(t, tc.want, died.End)
 			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(24<<20), "it takes its text, and no more")
 		})
 	}

@@ -88,7 +88,7 @@ func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*
 	var died *confine.DiedError
 	switch {
 	case errors.As(err, &died):
-		return nil, restore.Failing(v1alpha1.ReasonLimitExceeded, "Cannot %s: %v; %s", doing, died, afterDeath(died.Cause))
+		return nil, restore.Failing(v1alpha1.ReasonLimitExceeded, "Cannot %s: %v; %s", doing, died, afterDeath(died.End))
 	case err == nil:
 		err = answer.Check(request)
 	}
@@ -104,8 +104,8 @@ func (w *work) ask(ctx context.Context, doing string, request commit.Request) (*
 }
 
 // afterDeath says what to do after a child has died.
-func afterDeath(cause confine.Cause) string {
-	switch cause {
+func afterDeath(end confine.End) string {
+	switch end {
 	case confine.OutOfMemory, confine.OutOfSpace:
 		return "look for what is large in the repository or the backup (references, files, .sops.yaml), or have the administrators of the controller raise its --child-memory"
 	case confine.OutOfTime:
