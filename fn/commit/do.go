@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/git/signature"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
@@ -86,8 +87,8 @@ func failureOf(err error) *Failure {
 func (s *TreeInput) tree() (*overlay.Tree, error) {
 	in := s.Input
 	for i, raw := range s.Objects {
-		var object map[string]any
-		if json.Unmarshal(raw, &object) != nil { // the error may quote a value
+		object := &unstructured.Unstructured{}
+		if json.Unmarshal(raw, &object.Object) != nil { // the error may quote a value
 			return nil, &Failure{Kind: TreeRefused, Message: fmt.Sprintf("cannot decode object %d of the backup: nothing is committed; check who can write to the backup's volume, or restore another run", i+1)}
 		}
 		in.Objects = append(in.Objects, object)
@@ -111,7 +112,7 @@ func (s *TreeInput) answer() (*BuiltTree, error) {
 	built := &BuiltTree{Tree: *tree}
 	built.Files = nil
 	for _, object := range tree.Sorted() {
-		raw, err := json.Marshal(object)
+		raw, err := json.Marshal(object.Object)
 		if err != nil {
 			return nil, errors.New("cannot encode an object of the tree") // the error may quote a value
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"threescale.dev/backup/fn/commit"
@@ -29,10 +30,9 @@ func TestBuildInChild(t *testing.T) {
 	want := newTree(t)
 	require.Len(t, answer.Tree.Objects, len(want.Objects))
 	for _, raw := range answer.Tree.Objects {
-		var object map[string]any
-		require.NoError(t, utiljson.Unmarshal(raw, &object))
-		key := overlay.Key{Kind: object["kind"].(string), Name: object["metadata"].(map[string]any)["name"].(string)}
-		assert.Equal(t, want.Objects[key], object)
+		object := &unstructured.Unstructured{}
+		require.NoError(t, utiljson.Unmarshal(raw, &object.Object))
+		assert.Equal(t, want.Objects[overlay.Key{Kind: object.GetKind(), Name: object.GetName()}], object)
 	}
 	assert.Equal(t, want.Rewritten, answer.Tree.Rewritten)
 	assert.Empty(t, answer.Tree.Files, "the parent needs none, and they are large")
@@ -112,13 +112,13 @@ func TestFailuresTravel(t *testing.T) {
 	publication := func(root, template string, source commit.TreeInput) commit.Request {
 		return commit.Request{Publish: &commit.Publication{Place: place(root), TreeInput: source, AuthorName: "A", AuthorEmail: "a@example.org", Template: template}}
 	}
-	own := map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "my-own"}, "type": "Opaque", "data": map[string]any{"key": "Y2FuYXJ5"}}
+	own := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "my-own"}, "type": "Opaque", "data": map[string]any{"key": "Y2FuYXJ5"}}}
 	withOwn := newTreeInput(t, func(in *overlay.Input) {
 		in.Objects = append(in.Objects, own)
 		in.Admitted = append(in.Admitted, overlay.Key{Kind: "Secret", Name: "my-own"})
 		for _, object := range in.Objects {
-			if object["kind"] == "APIManager" {
-				object["spec"].(map[string]any)["apicast"] = map[string]any{"stagingSpec": map[string]any{"customPolicies": []any{map[string]any{"name": "p", "version": "1", "secretRef": map[string]any{"name": "my-own"}}}}}
+			if object.GetKind() == "APIManager" {
+				object.Object["spec"].(map[string]any)["apicast"] = map[string]any{"stagingSpec": map[string]any{"customPolicies": []any{map[string]any{"name": "p", "version": "1", "secretRef": map[string]any{"name": "my-own"}}}}}
 			}
 		}
 	})

@@ -256,7 +256,7 @@ func TestEditIsBuiltFromWhatIsCommitted(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(tree.Objects)), slices.Collect(maps.Keys(built)))
 	for key, object := range built {
 		if threescale.IsSensitive(key.Kind, key.Name) {
-			assert.Contains(t, object, "sops", "%s is as SOPS made it", key)
+			assert.Contains(t, object.Object, "sops", "%s is as SOPS made it", key)
 			continue
 		}
 		assert.Equal(t, tree.Objects[key], object, key)

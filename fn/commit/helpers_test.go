@@ -58,9 +58,7 @@ func newInput(options ...func(*overlay.Input)) overlay.Input {
 		FileStorage: &overlay.FileStorage{Size: resource.MustParse("100Mi"), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}},
 	}
 	for _, object := range dataset.Installation(dataset.Options{Seed: 1}) {
-		kind, _ := object["kind"].(string)
-		metadata, _ := object["metadata"].(map[string]any)
-		name, _ := metadata["name"].(string)
+		kind, name := object.GetKind(), object.GetName()
 		admitted := kind == threescale.KindSecret || kind == threescale.APIManagerKind || kind == "ConfigMap"
 		if !admitted || name == "somebody-elses" {
 			continue
@@ -79,7 +77,7 @@ func newTreeInput(t *testing.T, options ...func(*overlay.Input)) commit.TreeInpu
 	t.Helper()
 	source := commit.TreeInput{Input: newInput(options...)}
 	for _, object := range source.Input.Objects {
-		raw, err := json.Marshal(object)
+		raw, err := json.Marshal(object.Object)
 		require.NoError(t, err)
 		source.Objects = append(source.Objects, raw)
 	}

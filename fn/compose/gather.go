@@ -227,19 +227,19 @@ func installation(in answers) (facts.Installation, error) {
 		ConfigMaps:  map[string]bool{},
 		FileStorage: as[corev1.PersistentVolumeClaim](in.one(requireFileStorage)),
 	}
-	stored := make(map[string]map[string]any, len(in))
+	stored := make(map[string]*unstructured.Unstructured, len(in))
 	found := in[requireAPIManagers]
 	for _, object := range found {
 		i.Found = append(i.Found, object.GetName())
 	}
 	if len(found) == 1 {
-		i.APIManager, i.Name, i.UID = found[0].Object, found[0].GetName(), found[0].GetUID()
+		i.APIManager, i.Name, i.UID = found[0], found[0].GetName(), found[0].GetUID()
 		stored[job.APIManagerFile] = threescale.CleanForBackup(i.APIManager)
 	}
 	for _, object := range threescale.ConfigMaps() {
 		if configMap := in.one(prefixConfigMap + object.Name); configMap != nil {
 			i.ConfigMaps[object.Name] = true
-			stored[job.ConfigMapFile(object.Name)] = threescale.CleanForBackup(configMap.Object)
+			stored[job.ConfigMapFile(object.Name)] = threescale.CleanForBackup(configMap)
 		}
 	}
 	i.References = threescale.ReferencedSecrets(i.APIManager)
@@ -252,7 +252,7 @@ func installation(in answers) (facts.Installation, error) {
 		secret := secretOf(object, object.GetResourceVersion())
 		if i.Secrets[name] = secret; secret.Type != corev1.SecretTypeServiceAccountToken {
 			i.Sources[name] = secret
-			stored[job.SecretMetadataFile(name)] = threescale.SecretMeta(object.Object)
+			stored[job.SecretMetadataFile(name)] = threescale.SecretMeta(object)
 		}
 	}
 	var err error
@@ -261,10 +261,10 @@ func installation(in answers) (facts.Installation, error) {
 }
 
 // encoded returns objects as the snapshot stores them, by path.
-func encoded(objects map[string]map[string]any) (map[string][]byte, error) {
+func encoded(objects map[string]*unstructured.Unstructured) (map[string][]byte, error) {
 	out := make(map[string][]byte, len(objects))
 	for _, path := range slices.Sorted(maps.Keys(objects)) {
-		data, err := threescale.EncodeJSON(objects[path])
+		data, err := threescale.EncodeJSON(objects[path].Object)
 		if err != nil {
 			return nil, fmt.Errorf("cannot encode %q: %w", path, err)
 		}

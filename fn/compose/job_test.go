@@ -194,8 +194,8 @@ func TestClaimChangedWhileTheJobRuns(t *testing.T) {
 	assert.Equal(t, true, w.status("completed"), "the run does not suffer from what is missing now")
 
 	for _, o := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
-		if o["kind"] == "APIManager" {
-			w.Put(objectOf(o))
+		if o.GetKind() == "APIManager" {
+			w.Put(o)
 		}
 	}
 	w.untilJob()

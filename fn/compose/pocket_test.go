@@ -37,9 +37,7 @@ func newPocket(t testing.TB, spec string) *pocket {
 		Now: noon, Image: "image:1", Composed: map[string]*unstructured.Unstructured{},
 	}}
 	require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(xr["spec"].(map[string]any), &p.observed.Composite.Spec))
-	for _, o := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
-		p.installed = append(p.installed, &unstructured.Unstructured{Object: o})
-	}
+	p.installed = dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"})
 	return p
 }
 

@@ -65,8 +65,7 @@ func newRandomLife(t *testing.T, seed uint64) *randomLife {
 		installed: map[string]*unstructured.Unstructured{},
 	}
 	r.function.quick = true
-	for _, o := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
-		u := objectOf(o)
+	for _, u := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
 		r.installed[u.GetKind()+"/"+u.GetName()] = u
 	}
 	if r.chance(3) {

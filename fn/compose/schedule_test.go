@@ -7,7 +7,6 @@ import (
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -337,8 +336,8 @@ func (w *world) requireRuns(want []string, why string) {
 // restore puts an object of the installation back.
 func (w *world) restore(kind, name string) {
 	w.t.Helper()
-	for _, o := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
-		if u := (&unstructured.Unstructured{Object: o}); u.GetKind() == kind && u.GetName() == name {
+	for _, u := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, Name: "example"}) {
+		if u.GetKind() == kind && u.GetName() == name {
 			w.Put(u)
 			return
 		}

@@ -119,18 +119,17 @@ func afterDeath(end confine.End) string {
 // tree of the namespace.
 func built(answer *commit.BuiltTree) (*overlay.Tree, error) {
 	tree := answer.Tree
-	tree.Objects = map[overlay.Key]restore.Object{}
+	tree.Objects = map[overlay.Key]*unstructured.Unstructured{}
 	for _, raw := range answer.Objects {
-		var decoded map[string]any
-		if err := utiljson.Unmarshal(raw, &decoded); err != nil { // with whole numbers, as a cluster has them
+		object := &unstructured.Unstructured{}
+		if err := utiljson.Unmarshal(raw, &object.Object); err != nil { // with whole numbers, as a cluster has them
 			return nil, errors.New("cannot decode an object of the tree") // the error may quote a value
 		}
-		object := unstructured.Unstructured{Object: decoded}
 		key := overlay.Key{Kind: object.GetKind(), Name: object.GetName()}
 		if object.GetAPIVersion() != apiVersions()[key.Kind] || object.GetNamespace() != tree.Namespace || tree.Objects[key] != nil {
 			return nil, fmt.Errorf("the child process answered with an object that no tree of namespace %q has", tree.Namespace)
 		}
-		tree.Objects[key] = decoded
+		tree.Objects[key] = object
 	}
 	return &tree, nil
 }

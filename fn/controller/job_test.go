@@ -14,6 +14,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -31,7 +32,7 @@ func TestInspectIsToldTheDigest(t *testing.T) {
 	r.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}, Run: job.Latest}
 	c := fake.NewClientBuilder().WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.Namespace}}).Build()
 	w := &work{Reconciler: &Reconciler{Client: c}, restore: r, tenant: c}
-	w.state = restore.State{Facts: restore.Facts{Restore: r, Backup: restore.Object{"status": map[string]any{"lastRun": map[string]any{"id": run, "manifestSHA256": digest}}}}}
+	w.state = restore.State{Facts: restore.Facts{Restore: r, Backup: &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"lastRun": map[string]any{"id": run, "manifestSHA256": digest}}}}}}
 	require.NoError(t, w.startInspect(t.Context()))
 	var jobs batchv1.JobList
 	require.NoError(t, c.List(t.Context(), &jobs))

@@ -237,14 +237,14 @@ func operatorVersion(running []metav1.PartialObjectMetadata) string {
 }
 
 // live reads an object of the namespace; nil if there is none.
-func (w *work) live(ctx context.Context, gvk schema.GroupVersionKind, name string) (restore.Object, error) {
+func (w *work) live(ctx context.Context, gvk schema.GroupVersionKind, name string) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(gvk)
 	ok, err := get(ctx, w.tenant, w.restore.Namespace, name, object)
 	if !ok {
 		return nil, err
 	}
-	return object.Object, nil
+	return object, nil
 }
 
 // step names a Job of this attempt and its helpers.

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -27,7 +26,7 @@ func (w *work) makePlan(ctx context.Context) (*v1alpha1.Plan, error) {
 	desired := w.tree.Sorted()
 	judged := make([]v1alpha1.PlannedObject, 0, len(desired))
 	for _, object := range desired { // of the live ones, one at a time is held
-		live, err := w.liveOf(ctx, object)
+		live, err := w.live(ctx, object.GroupVersionKind(), object.GetName())
 		if err != nil {
 			return nil, err
 		}
@@ -44,12 +43,6 @@ func (w *work) makePlan(ctx context.Context) (*v1alpha1.Plan, error) {
 		notes.Warnings = append(notes.Warnings, fmt.Sprintf("%s names a PersistentVolume and is left out", place))
 	}
 	return restore.PlanOf(&w.state, desired, judged, notes), nil
-}
-
-// liveOf reads the live object for one of the commit; nil if there is none.
-func (w *work) liveOf(ctx context.Context, want restore.Object) (restore.Object, error) {
-	like := unstructured.Unstructured{Object: want}
-	return w.live(ctx, like.GroupVersionKind(), like.GetName())
 }
 
 // build has a child process make the tree of the objects that were handed over, once in a call.
@@ -174,10 +167,10 @@ func (w *work) compareLive(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	for _, want := range w.tree.Sorted() {
-		if reference := restore.ReferenceOf(want); threescale.IsRewritten(reference.Kind, reference.Name) {
+		if threescale.IsRewritten(want.GetKind(), want.GetName()) {
 			continue
 		}
-		live, err := w.liveOf(ctx, want)
+		live, err := w.live(ctx, want.GroupVersionKind(), want.GetName())
 		if err != nil || live == nil || !restore.Holds(want, live) {
 			return false, err
 		}

@@ -62,7 +62,7 @@ func TestClassOfFileStorage(t *testing.T) {
 			require.Nil(t, answer.Failure)
 			tree, err := built(answer.Tree)
 			require.NoError(t, err)
-			made, _, err := unstructured.NestedFieldNoCopy(tree.Objects[overlay.Key{Kind: threescale.KindPVC, Name: threescale.FileStoragePVCName}], "spec", "storageClassName")
+			made, _, err := unstructured.NestedFieldNoCopy(tree.Objects[overlay.Key{Kind: threescale.KindPVC, Name: threescale.FileStoragePVCName}].Object, "spec", "storageClassName")
 			require.NoError(t, err)
 			if tc.want == nil {
 				assert.Nil(t, made, tc.reason)

@@ -53,7 +53,7 @@ func (w *work) makeFileStorage(ctx context.Context) error {
 		return restore.Stalled(v1alpha1.ReasonUnexpectedObject, "Run %q holds files of the file storage, but its APIManager has them in S3, where there is no PersistentVolumeClaim %q to fill; name another run in spec.restoreSource.run", w.restore.Status.Plan.Run, key.Name)
 	}
 	said := &corev1.PersistentVolumeClaim{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, said); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, said); err != nil {
 		return fmt.Errorf("cannot make PersistentVolumeClaim %q: %w", key.Name, err)
 	}
 	// What a restore asks for, whatever else a child process says: no volume, no owner.

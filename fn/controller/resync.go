@@ -7,6 +7,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -53,13 +54,13 @@ func (w *work) sidekiqTemplate(ctx context.Context) (corev1.PodTemplateSpec, err
 }
 
 // templateOf decodes the pod template of a Deployment or DeploymentConfig.
-func templateOf(workload restore.Object) (corev1.PodTemplateSpec, error) {
+func templateOf(workload *unstructured.Unstructured) (corev1.PodTemplateSpec, error) {
 	var decoded struct {
 		Spec struct {
 			Template corev1.PodTemplateSpec `json:"template"`
 		} `json:"spec"`
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(workload, &decoded); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(workload.Object, &decoded); err != nil {
 		return corev1.PodTemplateSpec{}, fmt.Errorf("cannot read the pod template of %q: %w", threescale.Sidekiq, err)
 	}
 	return decoded.Spec.Template, nil

@@ -39,7 +39,7 @@ func worldOf(t *testing.T, kinds []schema.GroupVersionKind, objects ...client.Ob
 	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(objects...).Build()
 	w := &work{Reconciler: &Reconciler{Client: c}, tenant: c}
 	w.restore = &v1alpha1.ThreeScaleRestore{ObjectMeta: metav1.ObjectMeta{Name: "dr", Namespace: "3scale"}}
-	w.state.APIManager = restore.Object{"metadata": map[string]any{"uid": "a"}}
+	w.state.APIManager = &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"uid": "a"}}}
 	return w
 }
 

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/api/job"
@@ -22,18 +23,18 @@ type checkedFile struct {
 
 // checkObjects lets only those objects pass that a backup of 3scale holds: the APIManager, Secrets and ConfigMaps, each
 // of the name that its file has. It also returns the APIManager.
-func checkObjects(objects []archive.ObjectFile, m *archive.Manifest) ([]checkedFile, map[string]any, error) {
+func checkObjects(objects []archive.ObjectFile, m *archive.Manifest) ([]checkedFile, *unstructured.Unstructured, error) {
 	if len(objects) > job.MaxObjects {
 		return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d objects, more than the %d that a backup of 3scale can hold", len(objects), job.MaxObjects)}
 	}
-	var apiManager map[string]any
+	var apiManager *unstructured.Unstructured
 	checked := make([]checkedFile, 0, len(objects))
 	for _, o := range objects {
 		kind, decoded, err := checkObject(o)
 		if err != nil {
 			return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds an object %q that no backup of 3scale holds: %w", o.Path, err)}
 		}
-		name := nameOf(decoded)
+		name := decoded.GetName()
 		if kind == threescale.APIManagerKind {
 			if apiManager != nil || m != nil && m.Source.APIManager != "" && m.Source.APIManager != name {
 				return nil, nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds another APIManager than that of its manifest: %q", o.Path)}
@@ -49,8 +50,9 @@ func checkObjects(objects []archive.ObjectFile, m *archive.Manifest) ([]checkedF
 }
 
 // checkObject returns the kind of an object and the decoded object. Errors hold none of its values.
-func checkObject(o archive.ObjectFile) (kind string, decoded map[string]any, err error) {
-	if err := json.Unmarshal(o.Data, &decoded); err != nil {
+func checkObject(o archive.ObjectFile) (kind string, decoded *unstructured.Unstructured, err error) {
+	decoded = &unstructured.Unstructured{}
+	if err := json.Unmarshal(o.Data, &decoded.Object); err != nil {
 		return "", nil, fmt.Errorf("it is not a JSON object")
 	}
 	apiVersion := "v1"
@@ -62,25 +64,18 @@ func checkObject(o archive.ObjectFile) (kind string, decoded map[string]any, err
 	default:
 		kind, apiVersion = threescale.APIManagerKind, threescale.APIManagerAPIVersion
 	}
-	if decoded["kind"] != kind || decoded["apiVersion"] != apiVersion {
+	if decoded.GetKind() != kind || decoded.GetAPIVersion() != apiVersion {
 		return "", nil, fmt.Errorf("it is not a %s of %s", kind, apiVersion)
 	}
-	name := nameOf(decoded)
+	name := decoded.GetName()
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
 		return "", nil, fmt.Errorf("its metadata.name is not the name of an object")
 	}
 	if want, ok := strings.CutSuffix(path.Base(o.Path), ".json"); !ok || kind != threescale.APIManagerKind && want != name {
 		return "", nil, fmt.Errorf("its metadata.name is not that of its file")
 	}
-	meta, _ := decoded["metadata"].(map[string]any)
-	if namespace, ok := meta["namespace"]; ok && namespace != "" {
+	if namespace, ok, _ := unstructured.NestedFieldNoCopy(decoded.Object, "metadata", "namespace"); ok && namespace != "" {
 		return "", nil, fmt.Errorf("it names a namespace")
 	}
 	return kind, decoded, nil
-}
-
-func nameOf(object map[string]any) string {
-	meta, _ := object["metadata"].(map[string]any)
-	name, _ := meta["name"].(string)
-	return name
 }

@@ -174,7 +174,7 @@ func (i *inspector) readObjects(run *archive.Run) ([]checkedFile, error) {
 	source := &i.result.Source
 	source.WildcardDomain = threescale.WildcardDomain(apiManager)
 	if source.APIManager == "" {
-		source.APIManager = nameOf(apiManager)
+		source.APIManager = apiManager.GetName()
 	}
 	if source.ThreeScale == "" {
 		source.ThreeScale = threescale.Version(apiManager)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/threescale"
@@ -69,10 +71,10 @@ func (s *snapshot) addSecret(dir, name string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read snapshot %q: %w", dir, err)
 	}
-	var meta map[string]any
+	meta := &unstructured.Unstructured{}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	if err := decoder.Decode(&meta); err != nil {
+	if err := decoder.Decode(&meta.Object); err != nil {
 		return fmt.Errorf("cannot read the metadata of Secret %q: %w", name, err)
 	}
 	folder := filepath.Join(dir, job.SecretsDir, name)
@@ -86,7 +88,7 @@ func (s *snapshot) addSecret(dir, name string) error {
 			return fmt.Errorf("cannot read a value of Secret %q: %w", name, err)
 		}
 	}
-	data, err := threescale.EncodeJSON(threescale.SecretManifest(meta, values))
+	data, err := threescale.EncodeJSON(threescale.SecretManifest(meta, values).Object)
 	if err != nil {
 		return fmt.Errorf("cannot encode Secret %q: %w", name, err)
 	}

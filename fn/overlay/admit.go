@@ -4,14 +4,15 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/threescale"
 )
 
 // admit returns the manifests of the objects, rebuilt, sorted by kind and name.
-func admit(objects []map[string]any, admitted []Key) ([]map[string]any, error) {
-	var manifests []map[string]any
+func admit(objects []*unstructured.Unstructured, admitted []Key) ([]*unstructured.Unstructured, error) {
+	var manifests []*unstructured.Unstructured
 	seen := map[Key]bool{}
 	for _, object := range objects {
 		key := keyOf(object)
@@ -29,27 +30,26 @@ func admit(objects []map[string]any, admitted []Key) ([]map[string]any, error) {
 		}
 		manifests = append(manifests, manifest)
 	}
-	slices.SortFunc(manifests, func(a, b map[string]any) int { return compareKeys(keyOf(a), keyOf(b)) })
+	slices.SortFunc(manifests, func(a, b *unstructured.Unstructured) int { return compareKeys(keyOf(a), keyOf(b)) })
 	return manifests, checkOneAPIManager(manifests)
 }
 
 // refusal returns why an object may not be committed, empty if it may.
-func refusal(object map[string]any, key Key, admitted []Key) string {
-	version, _ := object["apiVersion"].(string)
-	metadata, _ := object["metadata"].(map[string]any)
-	kind, _ := object["type"].(string)
+func refusal(object *unstructured.Unstructured, key Key, admitted []Key) string {
+	namespace, _, _ := unstructured.NestedFieldNoCopy(object.Object, "metadata", "namespace")
+	kind, _ := object.Object["type"].(string)
 	switch {
-	case version != versionOf(key.Kind):
+	case object.GetAPIVersion() != versionOf(key.Kind):
 		return "is not of a kind that a backup of 3scale holds (APIManager of " + threescale.APIManagerAPIVersion + ", Secret and ConfigMap of v1)"
 	case len(validation.IsDNS1123Subdomain(key.Name)) > 0:
 		return "has a name that no object can have"
 	case !slices.Contains(admitted, key):
 		return "is not listed in the manifest of the run"
-	case metadata["namespace"] != nil:
+	case namespace != nil:
 		return "names a namespace, which no object of a backup does"
 	case key.Kind == threescale.KindSecret && kind == string(corev1.SecretTypeServiceAccountToken):
 		return "is a token of a service account, which no backup holds"
-	case !isUTF8(object):
+	case !isUTF8(object.Object):
 		return "holds text that is not UTF-8"
 	}
 	return ""
@@ -68,11 +68,11 @@ func versionOf(kind string) string {
 }
 
 // checkOneAPIManager fails unless there is exactly one.
-func checkOneAPIManager(manifests []map[string]any) error {
+func checkOneAPIManager(manifests []*unstructured.Unstructured) error {
 	var names []string
 	for _, manifest := range manifests {
-		if key := keyOf(manifest); key.Kind == threescale.APIManagerKind {
-			names = append(names, key.Name)
+		if manifest.GetKind() == threescale.APIManagerKind {
+			names = append(names, manifest.GetName())
 		}
 	}
 	switch len(names) {
@@ -85,9 +85,6 @@ func checkOneAPIManager(manifests []map[string]any) error {
 }
 
 // keyOf returns the kind and name of an object, empty where there is none.
-func keyOf(object map[string]any) Key {
-	kind, _ := object["kind"].(string)
-	metadata, _ := object["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	return Key{kind, name}
+func keyOf(object *unstructured.Unstructured) Key {
+	return Key{object.GetKind(), object.GetName()}
 }

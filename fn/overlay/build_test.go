@@ -41,13 +41,13 @@ func TestBuiltObjects(t *testing.T) {
 			for _, object := range objects {
 				built := tree.Objects[keyOf(object)]
 				require.NotNil(t, built, keyOf(object))
-				metadata := built["metadata"].(map[string]any)
+				metadata := built.Object["metadata"].(map[string]any)
 				assert.Equal(t, "target", metadata["namespace"])
 				delete(metadata, "namespace")
 				delete(metadata, "annotations") // the data set has none but stamps
-				want := maps.Clone(object)
-				want["metadata"] = withoutStamps(object["metadata"].(map[string]any))
-				assert.Equal(t, want, built)
+				want := maps.Clone(object.Object)
+				want["metadata"] = withoutStamps(object.Object["metadata"].(map[string]any))
+				assert.Equal(t, want, built.Object)
 			}
 		})
 	}
@@ -76,7 +76,7 @@ func TestAnnotations(t *testing.T) {
 		if key.Name == "apicast-environment" {
 			want["kustomize.toolkit.fluxcd.io/ssa"] = "IfNotPresent"
 		}
-		assert.Equal(t, want, object["metadata"].(map[string]any)["annotations"], key)
+		assert.Equal(t, want, object.Object["metadata"].(map[string]any)["annotations"], key)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestMove(t *testing.T) {
 	require.NoError(t, err)
 	in := input()
 	in.Namespace, in.WildcardDomain, in.StorageClass = "copy", "apps.other.example.org", "fast"
-	find(t, in.Objects, "ConfigMap", "system-environment")["data"].(map[string]any)["NOTE"] = "see https://wiki.apps.example.com/"
+	find(t, in.Objects, "ConfigMap", "system-environment").Object["data"].(map[string]any)["NOTE"] = "see https://wiki.apps.example.com/"
 	tree, err := Build(in)
 	require.NoError(t, err)
 	assert.Equal(t, []threescale.Place{
@@ -98,14 +98,14 @@ func TestMove(t *testing.T) {
 	var changed []string
 	for key, object := range tree.Objects {
 		for {
-			field, differs := firstDifference(object, before.Objects[key], nil)
+			field, differs := firstDifference(object.Object, before.Objects[key].Object, nil)
 			if !differs {
 				break
 			}
 			if field != "metadata.namespace" {
 				changed = append(changed, key.String()+" "+field)
 			}
-			equalise(object, before.Objects[key], strings.Split(field, "."))
+			equalise(object.Object, before.Objects[key].Object, strings.Split(field, "."))
 		}
 	}
 	assert.ElementsMatch(t, []string{
@@ -148,7 +148,7 @@ func TestOmittedDatabaseSecrets(t *testing.T) {
 		assert.False(t, found, key) // the objects are too many to print
 	}
 
-	external := find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)["externalComponents"].(map[string]any)
+	external := find(t, in.Objects, "APIManager", "example").Object["spec"].(map[string]any)["externalComponents"].(map[string]any)
 	external["zync"] = map[string]any{"database": false}
 	tree, err = Build(in)
 	require.NoError(t, err)
@@ -182,7 +182,7 @@ func TestMetadataIsRebuilt(t *testing.T) {
 			},
 		},
 		"data": map[string]any{"password": "bmV3", "more": "eA==", "kept": "a2VwdA=="},
-	}, tree.Objects[Key{"Secret", "x"}])
+	}, tree.Objects[Key{"Secret", "x"}].Object)
 }
 
 // TestDeterminism: the order of objects and of maps decides nothing, and the
@@ -289,7 +289,7 @@ func TestConcurrentBuilds(t *testing.T) {
 // TestEveryCharacter: all that is not refused comes through.
 func TestEveryCharacter(t *testing.T) {
 	in := input()
-	data := find(t, in.Objects, "ConfigMap", "system-environment")["data"].(map[string]any)
+	data := find(t, in.Objects, "ConfigMap", "system-environment").Object["data"].(map[string]any)
 	var block strings.Builder
 	for r := rune(0); r <= 0x10ffff; r++ {
 		if isSurrogate := 0xd800 <= r && r <= 0xdfff; !isSurrogate && !isUnsupported(string(r)) && (r <= 0xffff || r%251 == 0) {

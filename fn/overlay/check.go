@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -24,7 +25,7 @@ var kustomizeMutex sync.Mutex
 // the objects. Encrypted Secrets come out as they are. All that a
 // kustomization.yaml names must be among the files: nothing is fetched and
 // nothing is read from elsewhere.
-func BuildFiles(files []File, dir string) (map[Key]map[string]any, error) {
+func BuildFiles(files []File, dir string) (map[Key]*unstructured.Unstructured, error) {
 	objects, err := kustomize(files, dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build %q: %w", dir, err)
@@ -33,7 +34,7 @@ func BuildFiles(files []File, dir string) (map[Key]map[string]any, error) {
 }
 
 // kustomize returns the objects that a folder comes to.
-func kustomize(files []File, dir string) (map[Key]map[string]any, error) {
+func kustomize(files []File, dir string) (map[Key]*unstructured.Unstructured, error) {
 	if err := checkLocal(files); err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func kustomize(files []File, dir string) (map[Key]map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects := make(map[Key]map[string]any, resources.Size())
+	objects := make(map[Key]*unstructured.Unstructured, resources.Size())
 	for _, built := range resources.Resources() {
 		object, err := decode(built)
 		if err != nil {
@@ -66,7 +67,7 @@ func kustomize(files []File, dir string) (map[Key]map[string]any, error) {
 
 // decode reads one object by way of YAML, as Flux does, with numbers as int64 or
 // float64. Doing so one by one takes less memory than all in one stream.
-func decode(built *resource.Resource) (map[string]any, error) {
+func decode(built *resource.Resource) (*unstructured.Unstructured, error) {
 	manifest, err := built.AsYAML()
 	if err != nil {
 		return nil, err
@@ -75,8 +76,8 @@ func decode(built *resource.Resource) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var object map[string]any
-	err = json.Unmarshal(encoded, &object)
+	object := &unstructured.Unstructured{}
+	err = json.Unmarshal(encoded, &object.Object)
 	return object, err
 }
 
@@ -110,7 +111,7 @@ func checkLocal(files []File) error {
 
 // compare fails unless two sets of objects are the same, and tells where they
 // are not: by object and field, never by value.
-func compare(want, got map[Key]map[string]any) error {
+func compare(want, got map[Key]*unstructured.Unstructured) error {
 	keys := slices.SortedFunc(maps.Keys(want), compareKeys)
 	for key := range got {
 		if want[key] == nil {
@@ -119,8 +120,10 @@ func compare(want, got map[Key]map[string]any) error {
 	}
 	var places []string
 	for _, key := range keys {
-		if field, differs := firstDifference(want[key], got[key], nil); differs {
-			places = append(places, strings.TrimSuffix(key.String()+" "+field, " "))
+		if want[key] == nil || got[key] == nil {
+			places = append(places, key.String())
+		} else if field, differs := firstDifference(want[key].Object, got[key].Object, nil); differs {
+			places = append(places, key.String()+" "+field)
 		}
 	}
 	if len(places) == 0 {
@@ -134,7 +137,7 @@ func compare(want, got map[Key]map[string]any) error {
 func firstDifference(want, got any, at []string) (string, bool) {
 	a, isObject := want.(map[string]any)
 	b, alsoObject := got.(map[string]any)
-	if !isObject || !alsoObject || a == nil || b == nil {
+	if !isObject || !alsoObject {
 		return strings.Join(at, "."), !reflect.DeepEqual(want, got)
 	}
 	both := maps.Clone(a)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/threescale"
@@ -62,7 +63,7 @@ func TestEncryptedTree(t *testing.T) {
 		require.NoError(t, yaml.Unmarshal(files[i].Data, &want))
 		want["metadata"].(map[string]any)["namespace"] = "copy"
 		want["sops"].(map[string]any)["shamir_threshold"] = int64(0)
-		assert.Equal(t, want, object)
+		assert.Equal(t, want, object.Object)
 	}
 }
 
@@ -105,19 +106,25 @@ func TestBuildFilesRefuses(t *testing.T) {
 func TestCompare(t *testing.T) {
 	tree, err := Build(input())
 	require.NoError(t, err)
-	seed, copied := Key{"Secret", "system-seed"}, func() map[Key]map[string]any { return copyOf(t, tree.Objects) }
+	seed, copied := Key{"Secret", "system-seed"}, func() map[Key]*unstructured.Unstructured { return copyOf(tree.Objects) }
 	cases := map[string]struct {
 		reason string
-		change func(objects map[Key]map[string]any)
+		change func(objects map[Key]*unstructured.Unstructured)
 		want   string
 	}{
-		"Value":   {"a value is another", func(o map[Key]map[string]any) { o[seed]["data"].(map[string]any)["ADMIN_USER"] = hidden }, "Secret/system-seed data.ADMIN_USER"},
-		"NoValue": {"a value is gone", func(o map[Key]map[string]any) { delete(o[seed]["data"].(map[string]any), "ADMIN_USER") }, "Secret/system-seed data.ADMIN_USER"},
-		"More":    {"a value is new", func(o map[Key]map[string]any) { o[seed]["data"].(map[string]any)["NEW"] = hidden }, "Secret/system-seed data.NEW"},
-		"Type":    {"a value has another type", func(o map[Key]map[string]any) { o[seed]["type"] = []any{hidden} }, "Secret/system-seed type"},
-		"Missing": {"an object is gone", func(o map[Key]map[string]any) { delete(o, seed) }, "differ in Secret/system-seed"},
-		"Foreign": {"an object is new", func(o map[Key]map[string]any) { o[Key{"Secret", "x"}] = o[seed] }, "differ in Secret/x"},
-		"Namespace": {"it would go elsewhere", func(o map[Key]map[string]any) { o[seed]["metadata"].(map[string]any)["namespace"] = "x" },
+		"Value": {"a value is another", func(o map[Key]*unstructured.Unstructured) {
+			o[seed].Object["data"].(map[string]any)["ADMIN_USER"] = hidden
+		}, "Secret/system-seed data.ADMIN_USER"},
+		"NoValue": {"a value is gone", func(o map[Key]*unstructured.Unstructured) {
+			delete(o[seed].Object["data"].(map[string]any), "ADMIN_USER")
+		}, "Secret/system-seed data.ADMIN_USER"},
+		"More":    {"a value is new", func(o map[Key]*unstructured.Unstructured) { o[seed].Object["data"].(map[string]any)["NEW"] = hidden }, "Secret/system-seed data.NEW"},
+		"Type":    {"a value has another type", func(o map[Key]*unstructured.Unstructured) { o[seed].Object["type"] = []any{hidden} }, "Secret/system-seed type"},
+		"Missing": {"an object is gone", func(o map[Key]*unstructured.Unstructured) { delete(o, seed) }, "differ in Secret/system-seed"},
+		"Foreign": {"an object is new", func(o map[Key]*unstructured.Unstructured) { o[Key{"Secret", "x"}] = o[seed] }, "differ in Secret/x"},
+		"Namespace": {"it would go elsewhere", func(o map[Key]*unstructured.Unstructured) {
+			o[seed].Object["metadata"].(map[string]any)["namespace"] = "x"
+		},
 			"Secret/system-seed metadata.namespace"},
 	}
 	assert.NoError(t, compare(tree.Objects, copied()))
@@ -132,23 +139,10 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func copyOf(t *testing.T, objects map[Key]map[string]any) map[Key]map[string]any {
-	t.Helper()
-	out := map[Key]map[string]any{}
+func copyOf(objects map[Key]*unstructured.Unstructured) map[Key]*unstructured.Unstructured {
+	out := map[Key]*unstructured.Unstructured{}
 	for key, object := range objects {
-		out[key] = deepCopy(object).(map[string]any)
-	}
-	return out
-}
-
-func deepCopy(value any) any {
-	object, isObject := value.(map[string]any)
-	if !isObject {
-		return value
-	}
-	out := map[string]any{}
-	for key, item := range object {
-		out[key] = deepCopy(item)
+		out[key] = object.DeepCopy()
 	}
 	return out
 }

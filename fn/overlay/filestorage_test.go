@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/recorded"
@@ -37,8 +38,8 @@ func TestStorageOf(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			var apiManager map[string]any
-			require.NoError(t, yaml.Unmarshal([]byte(c.apiManager), &apiManager))
+			apiManager := &unstructured.Unstructured{}
+			require.NoError(t, yaml.Unmarshal([]byte(c.apiManager), &apiManager.Object))
 			got := storageOf(apiManager, FormerStorage{PVC: c.pvc, Bytes: c.bytes}, c.asked)
 			require.NotNil(t, got, c.reason)
 			assert.Equal(t, c.class, got.StorageClass, c.reason)
@@ -46,5 +47,5 @@ func TestStorageOf(t *testing.T) {
 			assert.Equal(t, c.modes, got.AccessModes, c.reason)
 		})
 	}
-	assert.Nil(t, storageOf(map[string]any{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}, FormerStorage{}, ""), "S3 has no claim")
+	assert.Nil(t, storageOf(&unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}}, FormerStorage{}, ""), "S3 has no claim")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/threescale"
@@ -17,8 +18,8 @@ import (
 
 // backup returns the objects of a made-up installation as a run of ours holds
 // them: all that belongs to 3scale, cleaned.
-func backup(o dataset.Options) []map[string]any {
-	var objects []map[string]any
+func backup(o dataset.Options) []*unstructured.Unstructured {
+	var objects []*unstructured.Unstructured
 	for _, object := range installation(o) {
 		objects = append(objects, threescale.CleanForBackup(object))
 	}
@@ -27,11 +28,11 @@ func backup(o dataset.Options) []map[string]any {
 
 // operatorsBackup returns the objects as the operator's own backup leaves them
 // (pkg/backup/apimanager_backup.go:343-359), with the marks of who applied them.
-func operatorsBackup(o dataset.Options) []map[string]any {
+func operatorsBackup(o dataset.Options) []*unstructured.Unstructured {
 	objects := installation(o)
 	for _, object := range objects {
-		delete(object, "status")
-		metadata := object["metadata"].(map[string]any)
+		delete(object.Object, "status")
+		metadata := object.Object["metadata"].(map[string]any)
 		for _, field := range []string{"ownerReferences", "uid", "resourceVersion", "creationTimestamp", "namespace", "generation"} {
 			delete(metadata, field)
 		}
@@ -59,11 +60,11 @@ func merged(a, b map[string]any) map[string]any {
 }
 
 // installation returns the objects that a backup takes.
-func installation(o dataset.Options) []map[string]any {
+func installation(o dataset.Options) []*unstructured.Unstructured {
 	all := dataset.Installation(o)
 	listed := map[Key]bool{}
 	for _, object := range all {
-		if object["kind"] != threescale.APIManagerKind {
+		if object.GetKind() != threescale.APIManagerKind {
 			continue
 		}
 		listed[keyOf(object)] = true
@@ -74,7 +75,7 @@ func installation(o dataset.Options) []map[string]any {
 			listed[Key{threescale.KindSecret, ref.Name}] = true
 		}
 	}
-	var objects []map[string]any
+	var objects []*unstructured.Unstructured
 	for _, object := range all {
 		if listed[keyOf(object)] {
 			objects = append(objects, object)
@@ -84,7 +85,7 @@ func installation(o dataset.Options) []map[string]any {
 }
 
 // keys admits all objects.
-func keys(objects []map[string]any) []Key {
+func keys(objects []*unstructured.Unstructured) []Key {
 	var out []Key
 	for _, object := range objects {
 		out = append(out, keyOf(object))
@@ -106,7 +107,7 @@ func fileStorage() *FileStorage {
 }
 
 // find returns the object of a kind and name.
-func find(t *testing.T, objects []map[string]any, kind, name string) map[string]any {
+func find(t *testing.T, objects []*unstructured.Unstructured, kind, name string) *unstructured.Unstructured {
 	t.Helper()
 	for _, object := range objects {
 		if keyOf(object) == (Key{kind, name}) {

@@ -5,12 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"path"
 	"reflect"
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/threescale"
@@ -45,7 +45,7 @@ type patch struct {
 // once it is encrypted nothing can patch it.
 type layout struct {
 	in           Input
-	base, target []map[string]any
+	base, target []*unstructured.Unstructured
 }
 
 // files returns the tree, sorted by path.
@@ -58,8 +58,8 @@ func (l layout) files() ([]File, error) {
 		isSecret := threescale.IsSensitive(key.Kind, key.Name)
 		if isSecret {
 			object = l.target[i]
-		} else if change := difference(object, l.target[i]); len(change) > 0 {
-			change["apiVersion"], change["kind"] = object["apiVersion"], object["kind"]
+		} else if change := difference(object.Object, l.target[i].Object); len(change) > 0 {
+			change["apiVersion"], change["kind"] = object.GetAPIVersion(), key.Kind
 			change["metadata"] = map[string]any{"name": key.Name}
 			content, err := yaml.Marshal(change)
 			if err != nil {
@@ -67,7 +67,7 @@ func (l layout) files() ([]File, error) {
 			}
 			overlay.Patches = append(overlay.Patches, patch{string(content)})
 		}
-		file, err := manifestFile(FilePath(l.in.Name, key), object)
+		file, err := manifestFile(FilePath(l.in.Name, key), object.Object)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func (l layout) files() ([]File, error) {
 		base.Resources = append(base.Resources, fileName(key))
 	}
 	if l.in.FileStorage != nil {
-		file, err := manifestFile(path.Join(Dir(l.in.Name), pvcFile), l.pvc())
+		file, err := manifestFile(path.Join(Dir(l.in.Name), pvcFile), l.pvc().Object)
 		if err != nil {
 			return nil, err
 		}
@@ -96,25 +96,22 @@ func (l layout) files() ([]File, error) {
 }
 
 // expected returns what the overlay must come to.
-func (l layout) expected() map[Key]map[string]any {
+func (l layout) expected() map[Key]*unstructured.Unstructured {
 	objects := slices.Clone(l.target)
 	if l.in.FileStorage != nil {
 		objects = append(objects, l.pvc())
 	}
-	out := make(map[Key]map[string]any, len(objects))
+	out := make(map[Key]*unstructured.Unstructured, len(objects))
 	for _, object := range objects {
-		placed := maps.Clone(object)
-		metadata, _ := placed["metadata"].(map[string]any)
-		metadata = maps.Clone(metadata)
-		metadata["namespace"] = l.in.Namespace
-		placed["metadata"] = metadata
+		placed := object.DeepCopy()
+		placed.SetNamespace(l.in.Namespace)
 		out[keyOf(placed)] = placed
 	}
 	return out
 }
 
 // pvc returns the PersistentVolumeClaim of the file storage.
-func (l layout) pvc() map[string]any {
+func (l layout) pvc() *unstructured.Unstructured {
 	storage := l.in.FileStorage
 	modes := make([]any, len(storage.AccessModes))
 	for i, mode := range storage.AccessModes {
@@ -128,23 +125,23 @@ func (l layout) pvc() map[string]any {
 		spec["storageClassName"] = *storage.StorageClass
 	}
 	key := Key{threescale.KindPVC, threescale.FileStoragePVCName}
-	return map[string]any{
+	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1",
 		"kind":       key.Kind,
 		"metadata":   map[string]any{"name": key.Name, "annotations": values(fluxAnnotations(key))},
 		"spec":       spec,
-	}
+	}}
 }
 
 // silenceMail empties the values of the Secret of the mail account, as the
 // operator has them for an installation without one. Porta then loses its mail
 // without an error (3scale/porta: config/application.rb, raise_delivery_errors).
-func silenceMail(objects []map[string]any) {
+func silenceMail(objects []*unstructured.Unstructured) {
 	for _, object := range objects {
 		if keyOf(object) != (Key{threescale.KindSecret, threescale.MailSecret}) {
 			continue
 		}
-		data, _ := object["data"].(map[string]any)
+		data, _ := object.Object["data"].(map[string]any)
 		for key := range data {
 			data[key] = ""
 		}

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/threescale"
@@ -24,9 +25,9 @@ type Input struct {
 	Name string
 	// Namespace that the objects are for.
 	Namespace string
-	// Objects of the backup in any order, as decoded JSON: Secrets, ConfigMaps and
-	// one APIManager, without a namespace.
-	Objects []map[string]any
+	// Objects of the backup in any order: Secrets, ConfigMaps and one APIManager,
+	// without a namespace.
+	Objects []*unstructured.Unstructured
 	// Admitted are the objects that the run's manifest lists. No other may be
 	// among Objects.
 	Admitted []Key
@@ -66,7 +67,7 @@ type Tree struct {
 	Files []File
 	// Objects as kustomize builds them, which is as Flux applies them, Secrets in
 	// plain text.
-	Objects map[Key]map[string]any `json:"-"` // JSON has no such keys
+	Objects map[Key]*unstructured.Unstructured `json:"-"` // JSON has no such keys
 	// Omitted are the database Secrets that were left out on request, sorted.
 	Omitted []Key
 	// Dropped are the fields of the APIManager that name a PersistentVolume and
@@ -78,8 +79,8 @@ type Tree struct {
 }
 
 // Sorted returns the objects by kind and name.
-func (t *Tree) Sorted() []map[string]any {
-	out := make([]map[string]any, 0, len(t.Objects))
+func (t *Tree) Sorted() []*unstructured.Unstructured {
+	out := make([]*unstructured.Unstructured, 0, len(t.Objects))
 	for _, key := range slices.SortedFunc(maps.Keys(t.Objects), compareKeys) {
 		out = append(out, t.Objects[key])
 	}
@@ -171,8 +172,8 @@ func (in Input) check() error {
 
 // withoutDatabaseSecrets returns the objects that stay, and the keys of those
 // that do not.
-func withoutDatabaseSecrets(objects []map[string]any) ([]map[string]any, []Key) {
-	var kept []map[string]any
+func withoutDatabaseSecrets(objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, []Key) {
+	var kept []*unstructured.Unstructured
 	var omitted []Key
 	names := threescale.DatabaseSecrets(apiManagerOf(objects))
 	for _, object := range objects {
@@ -187,9 +188,9 @@ func withoutDatabaseSecrets(objects []map[string]any) ([]map[string]any, []Key) 
 }
 
 // apiManagerOf returns the one APIManager among admitted objects.
-func apiManagerOf(objects []map[string]any) map[string]any {
+func apiManagerOf(objects []*unstructured.Unstructured) *unstructured.Unstructured {
 	for _, object := range objects {
-		if keyOf(object).Kind == threescale.APIManagerKind {
+		if object.GetKind() == threescale.APIManagerKind {
 			return object
 		}
 	}

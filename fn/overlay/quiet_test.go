@@ -23,13 +23,13 @@ func TestQuiet(t *testing.T) {
 			assert.Equal(t, loud.Objects[key], object, "%s", key)
 			continue
 		}
-		was, _ := loud.Objects[key]["data"].(map[string]any)
-		data, _ := object["data"].(map[string]any)
+		was, _ := loud.Objects[key].Object["data"].(map[string]any)
+		data, _ := object.Object["data"].(map[string]any)
 		require.NotEmpty(t, was["address"])
 		for name := range was {
 			assert.Empty(t, data[name], "system-smtp data.%s", name)
 		}
 		assert.Len(t, data, len(was))
 	}
-	assert.NotEmpty(t, find(t, in.Objects, "Secret", "system-smtp")["data"].(map[string]any)["address"], "the input is not changed")
+	assert.NotEmpty(t, find(t, in.Objects, "Secret", "system-smtp").Object["data"].(map[string]any)["address"], "the input is not changed")
 }

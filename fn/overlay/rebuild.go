@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	jsonutil "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -32,7 +33,7 @@ const (
 // A Secret or ConfigMap that is immutable stays so: it is what its owner
 // declared, and what is restored must equal what was backed up. An object that
 // is there already and differs is refused by the API server either way.
-func rebuild(object map[string]any, key Key) (map[string]any, error) {
+func rebuild(object *unstructured.Unstructured, key Key) (*unstructured.Unstructured, error) {
 	metadata, err := rebuildMetadata(object, key)
 	if err != nil {
 		return nil, err
@@ -40,29 +41,29 @@ func rebuild(object map[string]any, key Key) (map[string]any, error) {
 	manifest := map[string]any{"apiVersion": versionOf(key.Kind), "kind": key.Kind, "metadata": metadata}
 	switch key.Kind {
 	case threescale.APIManagerKind:
-		err = addSpec(manifest, object)
+		err = addSpec(manifest, object.Object)
 	case threescale.KindSecret:
-		err = addSecretData(manifest, object)
+		err = addSecretData(manifest, object.Object)
 	case threescale.KindConfigMap:
-		err = addConfigMapData(manifest, object)
+		err = addConfigMapData(manifest, object.Object)
 	}
 	if err != nil {
 		return nil, &UnexpectedObjectError{key.Kind, key.Name, err.Error()}
 	}
-	if immutable, _ := object["immutable"].(bool); immutable && key.Kind != threescale.APIManagerKind {
+	if immutable, _ := object.Object["immutable"].(bool); immutable && key.Kind != threescale.APIManagerKind {
 		manifest["immutable"] = true
 	}
 	if field, found := findText(manifest, nil, isUnsupported); found {
 		return nil, &UnsupportedTextError{key, field}
 	}
-	return manifest, nil
+	return &unstructured.Unstructured{Object: manifest}, nil
 }
 
 // rebuildMetadata returns the name, the labels and annotations that a restored
 // object may carry, and the orders to Flux: never to delete the object, and
 // never to replace ${...} in it.
-func rebuildMetadata(object map[string]any, key Key) (map[string]any, error) {
-	cleaned, _ := threescale.CleanForRestore(object)["metadata"].(map[string]any)
+func rebuildMetadata(object *unstructured.Unstructured, key Key) (map[string]any, error) {
+	cleaned, _ := threescale.CleanForRestore(object).Object["metadata"].(map[string]any)
 	labels, okLabels := texts(cleaned["labels"])
 	annotations, okAnnotations := texts(cleaned["annotations"])
 	if !okLabels || !okAnnotations {

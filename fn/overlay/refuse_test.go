@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/test/dataset"
 )
@@ -17,13 +18,13 @@ import (
 const hidden = dataset.SecretMarker + "hidden"
 
 // secretNamed returns a Secret that may be committed, with fields replaced.
-func secretNamed(name string, fields map[string]any) map[string]any {
+func secretNamed(name string, fields map[string]any) *unstructured.Unstructured {
 	secret := map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name}, "type": "Opaque",
 		"data": map[string]any{"password": "czNjcjN0LWhpZGRlbg=="},
 	}
 	maps.Copy(secret, fields)
-	return secret
+	return &unstructured.Unstructured{Object: secret}
 }
 
 func TestRefusals(t *testing.T) {
@@ -32,7 +33,7 @@ func TestRefusals(t *testing.T) {
 	}
 	cases := map[string]struct {
 		reason  string
-		object  map[string]any
+		object  *unstructured.Unstructured
 		foreign bool // not in the manifest of the run
 		kind    string
 		name    string
@@ -57,7 +58,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"NoKind":       {"an empty kind is none", secretNamed("x", map[string]any{"kind": "", "apiVersion": ""}), false, "", "x", "is not of a kind"},
 		"OddKind":      {"a kind that is no text is none", secretNamed("x", map[string]any{"kind": 1.5}), false, "", "x", "is not of a kind"},
-		"Nothing":      {"nothing is no object", nil, false, "", "", "is not of a kind"},
+		"Nothing":      {"nothing is no object", &unstructured.Unstructured{}, false, "", "", "is not of a kind"},
 		"ForeignName":  {"the manifest is what was backed up", secretNamed("flux-system", nil), true, "Secret", "flux-system", "is not listed"},
 		"Twice":        {"which of two would be applied is nobody's guess", secretNamed("system-seed", nil), false, "Secret", "system-seed", "is there twice"},
 		"Path":         {"a name becomes that of a file", secretNamed("../../x", nil), false, "Secret", "../../x", "has a name that"},
@@ -101,12 +102,12 @@ func TestRefusals(t *testing.T) {
 		},
 		"SecondAPIManager": {
 			"a namespace has one",
-			map[string]any{"apiVersion": "apps.3scale.net/v1alpha1", "kind": "APIManager", "metadata": map[string]any{"name": "z"}, "spec": map[string]any{}},
+			&unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps.3scale.net/v1alpha1", "kind": "APIManager", "metadata": map[string]any{"name": "z"}, "spec": map[string]any{}}},
 			false, "APIManager", "z", "is a second one",
 		},
 		"NoSpec": {
 			"an APIManager says what to install",
-			map[string]any{"apiVersion": "apps.3scale.net/v1alpha1", "kind": "APIManager", "metadata": map[string]any{"name": "z"}, "spec": hidden},
+			&unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps.3scale.net/v1alpha1", "kind": "APIManager", "metadata": map[string]any{"name": "z"}, "spec": hidden}},
 			false, "APIManager", "z", "has no spec",
 		},
 	}
@@ -146,7 +147,7 @@ func TestRefusalsAreTheObjects(t *testing.T) {
 
 func TestNoAPIManager(t *testing.T) {
 	in := input()
-	in.Objects = []map[string]any{secretNamed("system-seed", nil)}
+	in.Objects = []*unstructured.Unstructured{secretNamed("system-seed", nil)}
 	_, err := Build(in)
 	var unexpected *UnexpectedObjectError
 	require.ErrorAs(t, err, &unexpected)
@@ -156,7 +157,7 @@ func TestNoAPIManager(t *testing.T) {
 func TestFileStorageThatIsNoObject(t *testing.T) {
 	in := input()
 	in.StorageClass = "fast"
-	find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)["system"] = hidden
+	find(t, in.Objects, "APIManager", "example").Object["spec"].(map[string]any)["system"] = hidden
 	_, err := Build(in)
 	var unexpected *UnexpectedObjectError
 	require.ErrorAs(t, err, &unexpected)

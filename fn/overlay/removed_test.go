@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/test/dataset"
 )
@@ -32,7 +33,7 @@ func TestRemovedBetweenTrees(t *testing.T) {
 	assert.Empty(t, Removed(nil, old), "the first tree")
 
 	in.OmitDatabaseSecrets, in.FileStorage = true, nil
-	in.Objects = slices.DeleteFunc(in.Objects, func(object map[string]any) bool { return keyOf(object).Name == "registry-pull" })
+	in.Objects = slices.DeleteFunc(in.Objects, func(object *unstructured.Unstructured) bool { return object.GetName() == "registry-pull" })
 	next, err := Build(in)
 	require.NoError(t, err)
 	want := []string{

@@ -30,21 +30,20 @@ func searchPVC() []string {
 // for that of the search index, if the APIManager names a class for it. One that
 // names none takes the default class of whatever cluster it is on. An APIManager
 // whose files are in S3 has no PVC of the file storage.
-func setStorageClass(objects []map[string]any, class string) error {
+func setStorageClass(objects []*unstructured.Unstructured, class string) error {
 	if class == "" {
 		return nil
 	}
 	object := apiManagerOf(objects)
-	if _, named, err := unstructured.NestedString(object, append(searchPVC(), "storageClassName")...); named && err == nil {
+	if _, named, err := unstructured.NestedString(object.Object, append(searchPVC(), "storageClassName")...); named && err == nil {
 		// It is there, so that what is above it are objects.
-		_ = unstructured.SetNestedField(object, class, append(searchPVC(), "storageClassName")...)
+		_ = unstructured.SetNestedField(object.Object, class, append(searchPVC(), "storageClassName")...)
 	}
 	if threescale.UsesS3(object) {
 		return nil
 	}
-	if err := unstructured.SetNestedField(object, class, append(fileStoragePVC(), "storageClassName")...); err != nil {
-		key := keyOf(object)
-		return &UnexpectedObjectError{key.Kind, key.Name, "has a spec.system.fileStorage that is not an object"}
+	if err := unstructured.SetNestedField(object.Object, class, append(fileStoragePVC(), "storageClassName")...); err != nil {
+		return &UnexpectedObjectError{object.GetKind(), object.GetName(), "has a spec.system.fileStorage that is not an object"}
 	}
 	return nil
 }
@@ -60,7 +59,7 @@ func setStorageClass(objects []map[string]any, class string) error {
 //
 // This changes the base. A patch in the overlay can add and replace, but the
 // patches of a tree take no field away.
-func dropVolumeNames(objects []map[string]any, withFileStorage bool) []threescale.Place {
+func dropVolumeNames(objects []*unstructured.Unstructured, withFileStorage bool) []threescale.Place {
 	object := apiManagerOf(objects)
 	pvcs := [][]string{searchPVC()}
 	if withFileStorage {
@@ -69,12 +68,11 @@ func dropVolumeNames(objects []map[string]any, withFileStorage bool) []threescal
 	var dropped []threescale.Place
 	for _, pvc := range pvcs {
 		field := slices.Concat(pvc, []string{"volumeName"})
-		if _, found, err := unstructured.NestedFieldNoCopy(object, field...); !found || err != nil {
+		if _, found, err := unstructured.NestedFieldNoCopy(object.Object, field...); !found || err != nil {
 			continue
 		}
-		unstructured.RemoveNestedField(object, field...)
-		key := keyOf(object)
-		dropped = append(dropped, threescale.Place{Kind: key.Kind, Name: key.Name, Field: strings.Join(field, ".")})
+		unstructured.RemoveNestedField(object.Object, field...)
+		dropped = append(dropped, threescale.Place{Kind: object.GetKind(), Name: object.GetName(), Field: strings.Join(field, ".")})
 	}
 	return dropped
 }
@@ -105,7 +103,7 @@ const defaultStorageSize = "100Mi"
 // the run was made, if the run recorded it, else as the operator would make it
 // for the APIManager; of another class where one is given; in any case large
 // enough for what is restored. It is nil where the files are not in a PVC.
-func storageOf(apiManager map[string]any, former FormerStorage, class string) *FileStorage {
+func storageOf(apiManager *unstructured.Unstructured, former FormerStorage, class string) *FileStorage {
 	if threescale.UsesS3(apiManager) {
 		return nil
 	}
@@ -125,8 +123,8 @@ func storageOf(apiManager map[string]any, former FormerStorage, class string) *F
 }
 
 // follow takes over what the APIManager asks for.
-func (s *FileStorage) follow(apiManager map[string]any) {
-	value, _, _ := unstructured.NestedFieldNoCopy(apiManager, fileStoragePVC()...)
+func (s *FileStorage) follow(apiManager *unstructured.Unstructured) {
+	value, _, _ := unstructured.NestedFieldNoCopy(apiManager.Object, fileStoragePVC()...)
 	pvc, _ := value.(map[string]any)
 	if class, ok := pvc["storageClassName"].(string); ok {
 		s.StorageClass = &class

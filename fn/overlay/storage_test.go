@@ -17,7 +17,7 @@ import (
 func withPVCs(t *testing.T, fileStorage, search map[string]any) Input {
 	t.Helper()
 	in := input()
-	spec := find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)
+	spec := find(t, in.Objects, "APIManager", "example").Object["spec"].(map[string]any)
 	for field, pvc := range map[string]map[string]any{"fileStorage": fileStorage, "searchdSpec": search} {
 		if pvc != nil {
 			require.NoError(t, unstructured.SetNestedMap(spec, pvc, "system", field, "persistentVolumeClaim"))
@@ -74,7 +74,7 @@ func TestVolumeNames(t *testing.T) {
 			tree, err := Build(in)
 			require.NoError(t, err, tc.reason)
 			assert.ElementsMatch(t, tc.dropped, textsOf(tree.Dropped), tc.reason)
-			spec := tree.Objects[Key{"APIManager", "example"}]["spec"].(map[string]any)
+			spec := tree.Objects[Key{"APIManager", "example"}].Object["spec"].(map[string]any)
 			search, _, err := unstructured.NestedMap(spec, "system", "searchdSpec", "persistentVolumeClaim")
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, search, tc.reason)
@@ -101,11 +101,11 @@ func TestSearchIndexBesideS3(t *testing.T) {
 	in := withPVCs(t, nil, map[string]any{"storageClassName": "fast"})
 	in.Objects = backup(dataset.Options{S3: true})
 	in.Admitted, in.FileStorage, in.StorageClass = keys(in.Objects), nil, "other"
-	spec := find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)
+	spec := find(t, in.Objects, "APIManager", "example").Object["spec"].(map[string]any)
 	require.NoError(t, unstructured.SetNestedField(spec, "fast", "system", "searchdSpec", "persistentVolumeClaim", "storageClassName"))
 	tree, err := Build(in)
 	require.NoError(t, err)
-	system := tree.Objects[Key{"APIManager", "example"}]["spec"].(map[string]any)["system"].(map[string]any)
+	system := tree.Objects[Key{"APIManager", "example"}].Object["spec"].(map[string]any)["system"].(map[string]any)
 	assert.Equal(t, map[string]any{"persistentVolumeClaim": map[string]any{"storageClassName": "other"}}, system["searchdSpec"])
 	assert.NotContains(t, system["fileStorage"], "persistentVolumeClaim")
 }
@@ -115,12 +115,12 @@ func TestSearchIndexBesideS3(t *testing.T) {
 func TestSystemConfig(t *testing.T) {
 	in := input()
 	in.WildcardDomain = "apps.other.example.org"
-	data := find(t, in.Objects, "ConfigMap", "system")["data"].(map[string]any)
+	data := find(t, in.Objects, "ConfigMap", "system").Object["data"].(map[string]any)
 	data["service_discovery.yml"] = "production:\n  server_host: api.apps.example.com\n  client_secret: " + dataset.SecretMarker + "x\n"
 	want := maps.Clone(data)
 	tree, err := Build(in)
 	require.NoError(t, err)
-	assert.Equal(t, want, tree.Objects[Key{"ConfigMap", "system"}]["data"])
+	assert.Equal(t, want, tree.Objects[Key{"ConfigMap", "system"}].Object["data"])
 	assert.Contains(t, textsOf(tree.LeftWithDomain), "ConfigMap system data.service_discovery.yml")
 	found := false
 	for _, file := range tree.Files {

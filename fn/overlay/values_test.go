@@ -58,23 +58,23 @@ func TestOddTexts(t *testing.T) {
 	spec["list"] = []any{"no", int64(1), 1.5, true, nil, map[string]any{}, []any{}, "a\u2028b"}
 	spec["number"], spec["big"], spec["float"], spec["none"], spec["exponent"] = int64(0), int64(9007199254740993), 1e-7, nil, 1e21
 	configMap := find(t, in.Objects, "ConfigMap", "system-environment")
-	maps.Copy(data, configMap["data"].(map[string]any))
-	configMap["data"] = data
-	configMap["metadata"].(map[string]any)["annotations"] = annotations
-	find(t, in.Objects, "Secret", "system-app")["data"] = secrets
-	find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)["odd"] = spec
+	maps.Copy(data, configMap.Object["data"].(map[string]any))
+	configMap.Object["data"] = data
+	configMap.Object["metadata"].(map[string]any)["annotations"] = annotations
+	find(t, in.Objects, "Secret", "system-app").Object["data"] = secrets
+	find(t, in.Objects, "APIManager", "example").Object["spec"].(map[string]any)["odd"] = spec
 
 	tree, err := Build(in)
 	require.NoError(t, err)
 	built := tree.Objects[Key{"ConfigMap", "system-environment"}]
-	assert.Equal(t, "1e3.example.org", built["data"].(map[string]any)["THREESCALE_SUPERDOMAIN"])
+	assert.Equal(t, "1e3.example.org", built.Object["data"].(map[string]any)["THREESCALE_SUPERDOMAIN"])
 	data["THREESCALE_SUPERDOMAIN"] = "1e3.example.org"
-	assert.Equal(t, data, built["data"])
+	assert.Equal(t, data, built.Object["data"])
 	for key, value := range annotations {
-		assert.Equal(t, value, built["metadata"].(map[string]any)["annotations"].(map[string]any)[key])
+		assert.Equal(t, value, built.Object["metadata"].(map[string]any)["annotations"].(map[string]any)[key])
 	}
-	assert.Equal(t, secrets, tree.Objects[Key{"Secret", "system-app"}]["data"])
-	assert.Equal(t, spec, tree.Objects[Key{"APIManager", "example"}]["spec"].(map[string]any)["odd"])
+	assert.Equal(t, secrets, tree.Objects[Key{"Secret", "system-app"}].Object["data"])
+	assert.Equal(t, spec, tree.Objects[Key{"APIManager", "example"}].Object["spec"].(map[string]any)["odd"])
 }
 
 // TestStream: Flux reads what kustomize builds as one stream of YAML.
@@ -84,7 +84,7 @@ func TestStream(t *testing.T) {
 	for i, text := range oddTexts() {
 		data[fmt.Sprintf("key-%03d", i)] = text
 	}
-	find(t, in.Objects, "ConfigMap", "apicast-environment")["data"] = data
+	find(t, in.Objects, "ConfigMap", "apicast-environment").Object["data"] = data
 	tree, err := Build(in)
 	require.NoError(t, err)
 	memory := filesys.MakeFsInMemory()
@@ -95,7 +95,7 @@ func TestStream(t *testing.T) {
 	require.NoError(t, err)
 	stream, err := resources.AsYaml()
 	require.NoError(t, err)
-	read := map[Key]map[string]any{}
+	read := map[Key]*unstructured.Unstructured{}
 	decoder := utilyaml.NewYAMLToJSONDecoder(bytes.NewReader(stream))
 	for {
 		var object unstructured.Unstructured
@@ -104,7 +104,7 @@ func TestStream(t *testing.T) {
 			break
 		}
 		require.NoError(t, err)
-		read[keyOf(object.Object)] = object.Object
+		read[keyOf(&object)] = &object
 	}
 	assert.Equal(t, tree.Objects, read)
 }
@@ -116,16 +116,16 @@ func TestLostTexts(t *testing.T) {
 		t.Run(fmt.Sprintf("%+q", text), func(t *testing.T) {
 			for field, change := range map[string]func(in Input){
 				"data.MOTD": func(in Input) {
-					find(t, in.Objects, "ConfigMap", "system-environment")["data"].(map[string]any)["MOTD"] = text
+					find(t, in.Objects, "ConfigMap", "system-environment").Object["data"].(map[string]any)["MOTD"] = text
 				},
 				"metadata.annotations.note": func(in Input) {
-					find(t, in.Objects, "Secret", "zync")["metadata"].(map[string]any)["annotations"] = map[string]any{"note": text}
+					find(t, in.Objects, "Secret", "zync").Object["metadata"].(map[string]any)["annotations"] = map[string]any{"note": text}
 				},
 				"spec.list.0": func(in Input) {
-					find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)["list"] = []any{text}
+					find(t, in.Objects, "APIManager", "example").Object["spec"].(map[string]any)["list"] = []any{text}
 				},
 				"spec": func(in Input) {
-					find(t, in.Objects, "APIManager", "example")["spec"].(map[string]any)[text] = "a key"
+					find(t, in.Objects, "APIManager", "example").Object["spec"].(map[string]any)[text] = "a key"
 				},
 			} {
 				in := input()
@@ -138,10 +138,10 @@ func TestLostTexts(t *testing.T) {
 			}
 			in := input()
 			encoded := base64.StdEncoding.EncodeToString([]byte(text))
-			find(t, in.Objects, "Secret", "zync")["data"].(map[string]any)["x"] = encoded
+			find(t, in.Objects, "Secret", "zync").Object["data"].(map[string]any)["x"] = encoded
 			tree, err := Build(in)
 			require.NoError(t, err)
-			assert.Equal(t, encoded, tree.Objects[Key{"Secret", "zync"}]["data"].(map[string]any)["x"])
+			assert.Equal(t, encoded, tree.Objects[Key{"Secret", "zync"}].Object["data"].(map[string]any)["x"])
 		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -24,11 +26,12 @@ func available(o *State) Decision {
 }
 
 // routesMissing reports whether Routes are what Available waits for.
-func routesMissing(apiManager Object) bool {
-	if ready := conditionOf(apiManager, "RoutesReady"); ready != nil {
-		return text(ready, "status") == "False"
+func routesMissing(apiManager *unstructured.Unstructured) bool {
+	conditions := v1alpha1.ConditionsOf(apiManager)
+	if ready := meta.FindStatusCondition(conditions, "RoutesReady"); ready != nil {
+		return ready.Status == metav1.ConditionFalse
 	}
-	return conditionOf(apiManager, "Available") != nil && len(notReady(apiManager)) == 0 // before 3scale 2.16
+	return meta.FindStatusCondition(conditions, "Available") != nil && len(notReady(apiManager)) == 0 // before 3scale 2.16
 }
 
 // APIManagerOf returns the name of the APIManager in an inventory; "" without one.
@@ -43,62 +46,53 @@ func APIManagerOf(inventory []v1alpha1.ObjectReference) string {
 
 // isAvailable reports whether the operator's condition Available is true. Without the condition, the
 // installation is not available.
-func isAvailable(apiManager Object) bool {
-	return text(conditionOf(apiManager, "Available"), "status") == "True"
-}
-
-// conditionOf returns a condition of an APIManager; nil without one.
-func conditionOf(apiManager Object, kind string) Object {
-	conditions, _ := child(apiManager, "status")["conditions"].([]any)
-	for _, entry := range conditions {
-		if condition, ok := entry.(Object); ok && condition["type"] == kind {
-			return condition
-		}
-	}
-	return nil
+func isAvailable(apiManager *unstructured.Unstructured) bool {
+	return meta.IsStatusConditionTrue(v1alpha1.ConditionsOf(apiManager), "Available")
 }
 
 // operatorSays quotes why the operator does not call the installation available: the conditions that
 // Available is made of. An operator before 3scale 2.16 has no such conditions: then it names the
 // Deployments that are not ready, or else the Routes that Available waits for
 // (controllers/apps/apimanager_status_reconciler.go).
-func operatorSays(apiManager Object) string {
-	switch {
-	case apiManager == nil:
+func operatorSays(apiManager *unstructured.Unstructured) string {
+	if apiManager == nil {
 		return "; it does not exist"
-	case len(child(apiManager, "status")) == 0:
+	}
+	if status, _ := apiManager.Object["status"].(map[string]any); len(status) == 0 {
 		return "; no operator has reconciled it yet; if this lasts, check that the 3scale operator runs and watches this namespace"
 	}
+	conditions := v1alpha1.ConditionsOf(apiManager)
 	var said []string
 	parts := []string{"DeploymentsAvailable", "RoutesReady", "SecretsAvailable"}
-	if text(conditionOf(apiManager, "Preflights"), "status") == "False" {
+	if meta.IsStatusConditionFalse(conditions, "Preflights") {
 		parts = []string{"Preflights"} // nothing else is reconciled
 	}
-	for _, kind := range parts {
-		condition := conditionOf(apiManager, kind)
-		if text(condition, "status") != "False" {
-			continue
+	for _, part := range parts {
+		if condition := meta.FindStatusCondition(conditions, part); condition != nil && condition.Status == metav1.ConditionFalse {
+			said = append(said, fmt.Sprintf("%s is false: %s", part, cmp.Or(condition.Message, condition.Reason, "without a reason")))
 		}
-		said = append(said, fmt.Sprintf("%s is false: %s", kind, cmp.Or(text(condition, "message"), text(condition, "reason"), "without a reason")))
 	}
 	switch {
 	case len(said) > 0:
 		return "; the operator says: " + strings.Join(said, "; ")
 	case len(notReady(apiManager)) > 0:
 		return "; the operator says that these are not ready: " + strings.Join(notReady(apiManager), ", ")
-	case conditionOf(apiManager, "Available") == nil:
+	case meta.FindStatusCondition(conditions, "Available") == nil:
 		return "; its operator sets no condition Available, as those of 3scale 2.10 and earlier never do: check the pods yourself; without spec.kustomizationRef, a restore ends with the commit"
 	}
 	return "; all Deployments are ready, so the operator waits for its Routes to be admitted: " + strings.Join(threescale.RouteHosts(apiManager), ", ")
 }
 
 // notReady lists the Deployments that the operator does not call ready.
-func notReady(apiManager Object) []string {
+func notReady(apiManager *unstructured.Unstructured) []string {
 	return append(deployments(apiManager, "starting"), deployments(apiManager, "stopped")...)
 }
 
 // deployments is one of the operator's lists of Deployments or DeploymentConfigs.
-func deployments(apiManager Object, list string) []string {
-	names, _, _ := unstructured.NestedStringSlice(apiManager, "status", "deployments", list)
+func deployments(apiManager *unstructured.Unstructured, list string) []string {
+	if apiManager == nil {
+		return nil
+	}
+	names, _, _ := unstructured.NestedStringSlice(apiManager.Object, "status", "deployments", list)
 	return names
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
@@ -207,7 +208,7 @@ func TestSource(t *testing.T) {
 		}, "SourceNotFound", false, `"nightly"`},
 		"NoBackupYet": {"", func(o *State) {
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
-			o.Backup = Object{}
+			o.Backup = &unstructured.Unstructured{}
 		}, "SourceNotFound", false, "no volume yet"},
 	}
 	for name, tc := range cases {
@@ -223,7 +224,7 @@ func TestSource(t *testing.T) {
 		})
 	}
 	assert.Equal(t, "data", SourcePVCName(&v1alpha1.ThreeScaleRestore{Spec: v1alpha1.ThreeScaleRestoreSpec{RestoreSource: v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{}}}},
-		Object{"status": map[string]any{"backupPersistentVolumeClaimName": "data"}}))
+		&unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"backupPersistentVolumeClaimName": "data"}}}))
 }
 
 func TestCapacity(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -67,7 +68,7 @@ type Notes struct {
 }
 
 // PlanOf is the plan for the objects and the files. desired and judged are in the order of the commit.
-func PlanOf(o *State, desired []Object, judged []v1alpha1.PlannedObject, notes Notes) *v1alpha1.Plan {
+func PlanOf(o *State, desired []*unstructured.Unstructured, judged []v1alpha1.PlannedObject, notes Notes) *v1alpha1.Plan {
 	i := o.Inspection
 	plan := &v1alpha1.Plan{
 		Run: i.Run,
@@ -89,8 +90,8 @@ func PlanOf(o *State, desired []Object, judged []v1alpha1.PlannedObject, notes N
 }
 
 // apiManagerIn returns the APIManager among objects; nil without one.
-func apiManagerIn(objects []Object) Object {
-	at := slices.IndexFunc(objects, func(object Object) bool { return text(object, "kind") == threescale.APIManagerKind })
+func apiManagerIn(objects []*unstructured.Unstructured) *unstructured.Unstructured {
+	at := slices.IndexFunc(objects, func(object *unstructured.Unstructured) bool { return object.GetKind() == threescale.APIManagerKind })
 	if at < 0 {
 		return nil
 	}
@@ -115,7 +116,7 @@ func checkVersion(backedUp, operator string) *Problem {
 }
 
 // warnings are the plan's remarks that do not stop the restore. apiManager is the one of the commit.
-func warnings(o *State, apiManager Object, notes Notes) []string {
+func warnings(o *State, apiManager *unstructured.Unstructured, notes Notes) []string {
 	out := append([]string{}, o.Inspection.Warnings...)
 	out = append(out, notes.Warnings...)
 	if !o.Inspection.Verified {
@@ -153,7 +154,7 @@ func domainWarning(o *State) string {
 }
 
 // copyWarnings say what a copy of a running installation does in its place.
-func copyWarnings(o *State, apiManager Object) []string {
+func copyWarnings(o *State, apiManager *unstructured.Unstructured) []string {
 	from := o.Inspection.Source
 	living := fmt.Sprintf("if APIManager %q of namespace %q still runs", from.APIManager, from.Namespace)
 	out := []string{fmt.Sprintf(`%s, a copy of its System database bills, charges cards, calls web hooks and updates OIDC clients in its place: run the SQL of "Rehearse a restore" in examples/restore/README.md in the copy before, and give Zync an empty database and System's Redis an empty one`, living)}

@@ -7,6 +7,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
@@ -16,11 +17,11 @@ func fromBackup(id, digest string) func(*State) {
 	return func(o *State) {
 		source := &o.Restore.Spec.RestoreSource
 		source.PersistentVolumeClaim, source.BackupRef = nil, &meta.LocalObjectReference{Name: "nightly"}
-		o.Backup = Object{"status": map[string]any{
+		o.Backup = &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{
 			"backupPersistentVolumeClaimName": "nightly-backup",
 			"lastRun":                         map[string]any{"id": id, "manifestSHA256": digest},
 			"manifests":                       []any{map[string]any{"run": id, "sha256": digest}, map[string]any{"run": "20261101t020000z-00000000", "sha256": other}},
-		}}
+		}}}
 	}
 }
 
@@ -29,9 +30,9 @@ var other = strings.Repeat("f", 64)
 func TestWantedRunAndManifest(t *testing.T) {
 	named := func(id string) func(*State) { return func(o *State) { o.Restore.Spec.RestoreSource.Run = id } }
 	spec := func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = other }
-	earlier := func(o *State) { delete(o.Backup["status"].(map[string]any), "manifests") }
+	earlier := func(o *State) { delete(o.Backup.Object["status"].(map[string]any), "manifests") }
 	lost := func(o *State) {
-		o.Backup["status"] = map[string]any{"backupPersistentVolumeClaimName": "nightly-backup"}
+		o.Backup.Object["status"] = map[string]any{"backupPersistentVolumeClaimName": "nightly-backup"}
 	}
 	for name, tc := range map[string]struct {
 		why         string
@@ -66,7 +67,7 @@ func TestReplacedRunStops(t *testing.T) {
 	branchRead := func(o *State) { o.Branch, o.RightsAsked = &Branch{}, true }
 	claim := func(o *State) { o.Inspection.ManifestSHA256 = other }
 	newer := func(o *State) {
-		set := o.Backup["status"].(map[string]any)
+		set := o.Backup.Object["status"].(map[string]any)
 		set["lastRun"] = map[string]any{"id": "20261123t020000z-00000001", "manifestSHA256": other}
 	}
 	for name, tc := range map[string]struct {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -64,6 +66,6 @@ func resyncs(o *State) bool {
 }
 
 // sidekiqReady reports whether the operator calls sidekiq ready, as its own restore waits for.
-func sidekiqReady(apiManager Object) bool {
+func sidekiqReady(apiManager *unstructured.Unstructured) bool {
 	return slices.Contains(deployments(apiManager, "ready"), threescale.Sidekiq)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
@@ -18,14 +19,14 @@ func conditionsOf(of ...[3]string) func(*State) {
 		for _, c := range of {
 			conditions = append(conditions, map[string]any{"type": c[0], "status": c[1], "message": c[2]})
 		}
-		o.APIManager["status"].(map[string]any)["conditions"] = conditions
+		o.APIManager.Object["status"].(map[string]any)["conditions"] = conditions
 	}
 }
 
 func deploymentsOf(lists map[string]any) func(*State) {
 	return func(o *State) {
 		sidekiqRuns(o)
-		o.APIManager["status"].(map[string]any)["deployments"] = lists
+		o.APIManager.Object["status"].(map[string]any)["deployments"] = lists
 	}
 }
 
@@ -38,7 +39,7 @@ func TestResyncIsLeftOut(t *testing.T) {
 	}{
 		"ByDefault":    {"five of the six Routes are Zync's, and nothing else has it make them", func(*State) {}, "Resync"},
 		"Refused":      {"somebody else makes the Routes", func(o *State) { o.Restore.Spec.PostRestore.ResyncZyncDomains = &no }, "Available"},
-		"WithoutZync":  {"the operator then waits for no Route of Zync's", func(o *State) { o.APIManager["spec"] = map[string]any{"zync": map[string]any{"enabled": false}} }, "Available"},
+		"WithoutZync":  {"the operator then waits for no Route of Zync's", func(o *State) { o.APIManager.Object["spec"] = map[string]any{"zync": map[string]any{"enabled": false}} }, "Available"},
 		"NobodyWaits":  {"without a Kustomization, nothing tells when sidekiq is there", func(o *State) { o.Restore.Spec.KustomizationRef = nil }, "Completed"},
 		"AlreadyThere": {"what was done is not done again", resynced, "Available"},
 	}
@@ -58,10 +59,12 @@ func TestResyncWaitsForSidekiq(t *testing.T) {
 		want   string
 	}{
 		"NoAPIManager": {"Flux has applied it, and somebody deleted it", func(o *State) { o.APIManager = nil }, "; it does not exist"},
-		"NoOperator":   {"nobody reconciles this namespace", func(o *State) { o.APIManager = Object{"spec": map[string]any{}} }, "no operator has reconciled it"},
+		"NoOperator": {"nobody reconciles this namespace", func(o *State) {
+			o.APIManager = &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+		}, "no operator has reconciled it"},
 		"Preflights": {"the database is too old, so that nothing is made", func(o *State) {
 			conditionsOf([3]string{"Available", "False", ""}, [3]string{"Preflights", "False", "PostgreSQL 10 is not supported"})(o)
-			o.APIManager["status"].(map[string]any)["deployments"] = map[string]any{}
+			o.APIManager.Object["status"].(map[string]any)["deployments"] = map[string]any{}
 		}, "; the operator says: Preflights is false: PostgreSQL 10 is not supported"},
 		"Starting": {"an operator before 2.16 has no such conditions", deploymentsOf(map[string]any{"starting": []any{"system-app", "system-sidekiq"}}), "not ready: system-app, system-sidekiq"},
 		"Stopped":  {"spec.system.sidekiqSpec.replicas is 0", deploymentsOf(map[string]any{"stopped": []any{"system-sidekiq"}}), "not ready: system-sidekiq"},
@@ -177,8 +180,8 @@ func TestRightsAreAskedFirst(t *testing.T) {
 }
 
 func TestOwnedBy(t *testing.T) {
-	owned := Object{"metadata": map[string]any{"ownerReferences": []any{map[string]any{"kind": "APIManager", "uid": "a"}}}}
-	assert.True(t, OwnedBy(owned, Object{"metadata": map[string]any{"uid": "a"}}))
-	assert.False(t, OwnedBy(owned, Object{"metadata": map[string]any{"uid": "b"}}))
-	assert.False(t, OwnedBy(Object{"metadata": map[string]any{"ownerReferences": []any{map[string]any{}}}}, nil), "no UID owns nothing")
+	owned := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"ownerReferences": []any{map[string]any{"kind": "APIManager", "uid": "a"}}}}}
+	assert.True(t, OwnedBy(owned, &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"uid": "a"}}}))
+	assert.False(t, OwnedBy(owned, &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"uid": "b"}}}))
+	assert.False(t, OwnedBy(&unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"ownerReferences": []any{map[string]any{}}}}}, nil), "no UID owns nothing")
 }

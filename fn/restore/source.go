@@ -17,13 +17,13 @@ const sourceSuffix = "-source"
 
 // SourcePVCName is the name of the backup's PersistentVolumeClaim: the one that the spec names, the
 // ThreeScaleBackup's, or the one made for a PersistentVolume; "" as long as it is not known.
-func SourcePVCName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
+func SourcePVCName(r *v1alpha1.ThreeScaleRestore, backup *unstructured.Unstructured) string {
 	source := r.Spec.RestoreSource
 	switch {
 	case source.PersistentVolumeClaim != nil:
 		return source.PersistentVolumeClaim.ClaimSource.ClaimName
 	case source.BackupRef != nil:
-		return text(backup, "status", "backupPersistentVolumeClaimName")
+		return statusText(backup, "backupPersistentVolumeClaimName")
 	case source.PersistentVolume != nil:
 		return r.Name + sourceSuffix
 	}
@@ -31,8 +31,8 @@ func SourcePVCName(r *v1alpha1.ThreeScaleRestore, backup Object) string {
 }
 
 // lastRunIn returns the newest successful run in the status of a ThreeScaleBackup; "" without one.
-func lastRunIn(backup Object) string {
-	if run := text(backup, "status", "lastRun", "id"); job.IsRunID(run) {
+func lastRunIn(backup *unstructured.Unstructured) string {
+	if run := statusText(backup, "lastRun", "id"); job.IsRunID(run) {
 		return run
 	}
 	return ""
@@ -40,8 +40,11 @@ func lastRunIn(backup Object) string {
 
 // manifestIn returns the digest of a run's manifest in the status of a ThreeScaleBackup; "" without
 // one.
-func manifestIn(backup Object, run string) string {
-	manifests, _, _ := unstructured.NestedSlice(backup, "status", "manifests")
+func manifestIn(backup *unstructured.Unstructured, run string) string {
+	if backup == nil {
+		return ""
+	}
+	manifests, _, _ := unstructured.NestedSlice(backup.Object, "status", "manifests")
 	for _, entry := range manifests {
 		m, _ := entry.(map[string]any)
 		if m["run"] == run {
@@ -49,10 +52,19 @@ func manifestIn(backup Object, run string) string {
 			return digest
 		}
 	}
-	if last := text(backup, "status", "lastRun", "manifestSHA256"); run == lastRunIn(backup) && job.KnownManifest(run, last) != "" {
+	if last := statusText(backup, "lastRun", "manifestSHA256"); run == lastRunIn(backup) && job.KnownManifest(run, last) != "" {
 		return last
 	}
 	return ""
+}
+
+// statusText returns a string in the status of a ThreeScaleBackup; "" without it.
+func statusText(backup *unstructured.Unstructured, path ...string) string {
+	if backup == nil {
+		return ""
+	}
+	text, _, _ := unstructured.NestedString(backup.Object, append([]string{"status"}, path...)...)
+	return text
 }
 
 // SourceReadOnly reports whether the backup's PersistentVolumeClaim is mounted read-only: because it

@@ -6,6 +6,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -28,7 +29,7 @@ type Facts struct {
 	Account string
 
 	// Backup is the ThreeScaleBackup that spec.restoreSource.backupRef names.
-	Backup Object
+	Backup *unstructured.Unstructured
 	// SourceVolume is the volume that spec.restoreSource.persistentVolume names.
 	SourceVolume *corev1.PersistentVolume
 	// SourcePVC is the PersistentVolumeClaim called SourcePVCName.
@@ -42,7 +43,7 @@ type Facts struct {
 	Repository    *sourcev1.GitRepository
 	Kustomization *kustomizev1.Kustomization
 	// APIManager is the live one of the name that the backup has.
-	APIManager Object
+	APIManager *unstructured.Unstructured
 
 	Inspect Pod
 	Refill  Pod

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
@@ -137,11 +136,4 @@ func checkCapacity(pvc *corev1.PersistentVolumeClaim, bytes int64) *Problem {
 		return nil
 	}
 	return Stalled(v1alpha1.ReasonVolumeTooSmall, "PersistentVolumeClaim %q has %s, and the files of the run take %s bytes; expand it (spec.resources.requests.storage)", pvc.Name, &capacity, resource.NewQuantity(bytes, resource.BinarySI))
-}
-
-// child returns an object within an object; nil without it.
-func child(object Object, path ...string) Object {
-	value, _, _ := unstructured.NestedFieldNoCopy(object, path...)
-	object, _ = value.(map[string]any)
-	return object
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -21,27 +22,24 @@ const (
 	annotationArgoTracking      = "argocd.argoproj.io/tracking-id"
 )
 
-// Object is a decoded object.
-type Object = map[string]any
-
 // Judge compares an object of the commit with the live one, which is nil if there is none.
-func Judge(o *State, want, have Object) v1alpha1.PlannedObject {
+func Judge(o *State, want, have *unstructured.Unstructured) v1alpha1.PlannedObject {
 	planned := v1alpha1.PlannedObject{ObjectReference: ReferenceOf(want)}
 	planned.Verdict, planned.Message = verdict(o, want, have)
 	return planned
 }
 
 // ReferenceOf names an object.
-func ReferenceOf(object Object) v1alpha1.ObjectReference {
-	return v1alpha1.ObjectReference{Kind: text(object, "kind"), Name: text(object, "metadata", "name")}
+func ReferenceOf(object *unstructured.Unstructured) v1alpha1.ObjectReference {
+	return v1alpha1.ObjectReference{Kind: object.GetKind(), Name: object.GetName()}
 }
 
 // verdict returns what the restore does to one object, and why it cannot.
-func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
+func verdict(o *State, want, have *unstructured.Unstructured) (v1alpha1.Verdict, string) {
 	if have == nil {
 		return v1alpha1.VerdictCreate, ""
 	}
-	if text(have, "metadata", "deletionTimestamp") != "" {
+	if have.GetDeletionTimestamp() != nil {
 		return v1alpha1.VerdictConflict, "it is being deleted; wait until it is gone"
 	}
 	if owner := foreignOwner(o, have); owner != "" {
@@ -50,13 +48,13 @@ func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
 	if Holds(want, have) {
 		return v1alpha1.VerdictUnchanged, ""
 	}
-	switch text(want, "kind") {
+	switch want.GetKind() {
 	case threescale.APIManagerKind:
 		return v1alpha1.VerdictConflict, "it exists and differs; restore into another namespace" + deleting(o, have)
 	case threescale.KindPVC:
 		return v1alpha1.VerdictUnchanged, "" // it is immutable; what it holds is planned by itself
 	}
-	if immutable, _ := have["immutable"].(bool); immutable {
+	if immutable, _ := have.Object["immutable"].(bool); immutable {
 		return v1alpha1.VerdictConflict, "it is immutable and differs; restore into another namespace, or delete it if nobody needs what it holds"
 	}
 	return v1alpha1.VerdictReplace, ""
@@ -65,52 +63,50 @@ func verdict(o *State, want, have Object) (v1alpha1.Verdict, string) {
 // deleting says what else goes if somebody deletes the APIManager to make room for the one of the
 // backup, and how to keep it. While the garbage collector removes the operator's owner references, the
 // operator (seen with v0.11.0) sets them again, so that the objects would be deleted after all.
-func deleting(o *State, apiManager Object) string {
+func deleting(o *State, apiManager *unstructured.Unstructured) string {
 	files := ""
 	if i := o.Inspection; i != nil && !i.FileStorage.Stored {
 		files = ", which this run does not hold"
 	}
 	return fmt.Sprintf(". Deleting it also deletes its ConfigMaps and PersistentVolumeClaim %q with all files%s. To keep them, first stop the 3scale operator, which would make itself their owner again (scale its Deployment to 0), then: kubectl -n %s delete apimanager %s --cascade=orphan",
-		threescale.FileStoragePVCName, files, o.Restore.Namespace, text(apiManager, "metadata", "name"))
+		threescale.FileStoragePVCName, files, o.Restore.Namespace, apiManager.GetName())
 }
 
 // foreignOwner names who else would undo a change of the object; "" for nobody.
-func foreignOwner(o *State, have Object) string {
-	if name := text(have, "metadata", "labels", labelKustomizationName); name != "" {
-		owner := text(have, "metadata", "labels", labelKustomizationNamespace) + "/" + name
+func foreignOwner(o *State, have *unstructured.Unstructured) string {
+	labels := have.GetLabels()
+	if name := labels[labelKustomizationName]; name != "" {
+		owner := labels[labelKustomizationNamespace] + "/" + name
 		ref := o.Restore.Spec.KustomizationRef
 		if ref == nil || qualified(o.Restore, *ref) != owner {
 			return fmt.Sprintf("Kustomization %q", owner)
 		}
 	}
-	if name := text(have, "metadata", "labels", labelHelmRelease); name != "" {
+	if name := labels[labelHelmRelease]; name != "" {
 		return fmt.Sprintf("HelmRelease %q", name)
 	}
-	if id := text(have, "metadata", "annotations", annotationArgoTracking); id != "" {
+	if id := have.GetAnnotations()[annotationArgoTracking]; id != "" {
 		return fmt.Sprintf("Argo CD application %q", id)
 	}
 	return ""
 }
 
 // OwnedBy reports whether owner is one of the owners of object.
-func OwnedBy(object, owner Object) bool {
-	references, _ := child(object, "metadata")["ownerReferences"].([]any)
-	uid := text(owner, "metadata", "uid")
-	return uid != "" && slices.ContainsFunc(references, func(entry any) bool {
-		reference, _ := entry.(Object)
-		return text(reference, "uid") == uid
+func OwnedBy(object, owner *unstructured.Unstructured) bool {
+	return owner != nil && owner.GetUID() != "" && slices.ContainsFunc(object.GetOwnerReferences(), func(reference metav1.OwnerReference) bool {
+		return reference.UID == owner.GetUID()
 	})
 }
 
 // Holds reports whether a live object has every field that is wanted, in whatever form the API server
 // or the operator writes its value. It may have more fields.
-func Holds(want, have Object) bool {
-	for field, value := range want {
+func Holds(want, have *unstructured.Unstructured) bool {
+	for field, value := range want.Object {
 		switch field {
 		case "apiVersion", "kind", "metadata":
 			continue
 		}
-		if !holds(sameAt(text(want, "kind"), field), value, have[field]) {
+		if !holds(sameAt(want.GetKind(), field), value, have.Object[field]) {
 			return false
 		}
 	}
@@ -198,10 +194,4 @@ func sameQuantity(want, have any) bool {
 	left, errLeft := resource.ParseQuantity(fmt.Sprint(want))
 	right, errRight := resource.ParseQuantity(fmt.Sprint(have))
 	return errLeft == nil && errRight == nil && left.Cmp(right) == 0 || sameValue(want, have)
-}
-
-// text returns a string field; "" without it.
-func text(object Object, path ...string) string {
-	s, _, _ := unstructured.NestedString(object, path...)
-	return s
 }

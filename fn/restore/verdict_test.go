@@ -7,18 +7,19 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-func object(kind string, fields map[string]any, metadata ...map[string]any) Object {
+func object(kind string, fields map[string]any, metadata ...map[string]any) *unstructured.Unstructured {
 	meta := map[string]any{"name": "it"}
 	for _, m := range metadata {
 		maps.Copy(meta, m)
 	}
-	o := Object{"apiVersion": "v1", "kind": kind, "metadata": meta}
+	o := map[string]any{"apiVersion": "v1", "kind": kind, "metadata": meta}
 	maps.Copy(o, fields)
-	return o
+	return &unstructured.Unstructured{Object: o}
 }
 
 func labels(pairs map[string]any) map[string]any      { return map[string]any{"labels": pairs} }
@@ -97,7 +98,7 @@ func TestVerdicts(t *testing.T) {
 	secret := object("Secret", data(map[string]any{"a": "YQ=="}))
 	cases := map[string]struct {
 		reason     string
-		want, have Object
+		want, have *unstructured.Unstructured
 		verdict    v1alpha1.Verdict
 		says       string
 	}{

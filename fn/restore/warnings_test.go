@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
@@ -19,12 +20,12 @@ func TestWarnings(t *testing.T) {
 	domain := func(o *State) { o.Restore.Spec.Target.WildcardDomain = "dr.example.com" }
 	quiet := func(o *State) { o.Restore.Spec.Target.Quiet = true }
 	omit := func(o *State) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }
-	inS3 := Object{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}
+	inS3 := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"system": map[string]any{"fileStorage": map[string]any{"simpleStorageService": map[string]any{}}}}}}
 	unknown := func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = "" }
 	cases := map[string]struct {
 		reason     string
 		edits      []func(*State)
-		apiManager Object
+		apiManager *unstructured.Unstructured
 		notes      Notes
 		want       []string
 	}{
@@ -34,8 +35,8 @@ func TestWarnings(t *testing.T) {
 		"SharedBucket": {"files of production would be deleted", stages(from("prod"), quiet, omit), inS3, Notes{}, []string{"bills", "no mail", "writes to its S3 bucket"}},
 		"Domain":       {"Zync makes the Routes that the database names, wherever the former installation is", stages(from(namespace), domain, quiet, omit), nil, moved, []string{`the operator waits for Routes below "dr.example.com"`, "bills", "no mail"}},
 		"SameDomain":   {"nothing was rewritten", stages(from(namespace), domain), nil, Notes{}, nil},
-		"NoFiles":      {"it would come up without any", stages(from(namespace), func(o *State) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, []string{"comes up with an empty file storage"}},
-		"FilesThere":   {"those that are there stay", stages(from(namespace), storageMade, func(o *State) { o.Inspection.FileStorage.Stored = false }), Object{}, Notes{}, nil},
+		"NoFiles":      {"it would come up without any", stages(from(namespace), func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, []string{"comes up with an empty file storage"}},
+		"FilesThere":   {"those that are there stay", stages(from(namespace), storageMade, func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, nil},
 		"Unknown":      {"whoever can write to the volume can replace the run", stages(from(namespace), unknown), nil, Notes{}, []string{"set spec.restoreSource.manifestSHA256 to the digest"}},
 		"KnownBackup":  {"the ThreeScaleBackup knows it", stages(from(namespace), unknown, fromBackup(run, manifestDigest)), nil, Notes{}, nil},
 		"OtherBackup":  {"it knows another run", stages(from(namespace), unknown, fromBackup("20261121t020000z-1a2b3c4d", manifestDigest)), nil, Notes{}, []string{"nothing proves that it is the one that was written"}},

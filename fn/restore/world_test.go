@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -151,19 +152,19 @@ func fluxApplied(o *State) {
 func applied(o *State) { o.Restore.Status.LastAppliedRevision = "main@sha1:" + commit }
 
 func running(o *State) {
-	o.APIManager = Object{"status": map[string]any{"conditions": []any{map[string]any{"type": "Available", "status": "True"}}}}
+	o.APIManager = &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Available", "status": "True"}}}}}
 }
 
 // sidekiqRuns is an installation whose Deployments are ready, and whose Routes
 // have not come.
 func sidekiqRuns(o *State) {
-	o.APIManager = Object{
+	o.APIManager = &unstructured.Unstructured{Object: map[string]any{
 		"spec": map[string]any{"wildcardDomain": "apps.example.com"},
 		"status": map[string]any{
 			"conditions":  []any{map[string]any{"type": "Available", "status": "False"}},
 			"deployments": map[string]any{"ready": []any{"system-app", "system-sidekiq"}},
 		},
-	}
+	}}
 }
 
 func resyncing(o *State) { o.Resync = Pod{Name: "dr-resync-0123abcd", Exists: true} }

@@ -65,7 +65,7 @@ func (w *World) apply(name string, desired *unstructured.Unstructured) error {
 		return err
 	}
 	w.composed[name] = k
-	w.applied[k] = desired.Object
+	w.applied[k] = *desired
 	return nil
 }
 
@@ -85,8 +85,9 @@ func (w *World) create(k key, desired *unstructured.Unstructured) {
 func (w *World) update(existing, desired *unstructured.Unstructured) error {
 	k := keyOf(existing)
 	merged := existing.DeepCopy()
-	owners := mergedOwners(existing, w.applied[k], desired)
-	removeAbsent(merged.Object, w.applied[k], desired.Object)
+	before := w.applied[k]
+	owners := mergedOwners(existing, &before, desired)
+	removeAbsent(merged.Object, before.Object, desired.Object)
 	merge(merged.Object, desired.DeepCopy().Object)
 	merged.SetOwnerReferences(owners)
 	if err := w.admit(existing, merged); err != nil {
@@ -117,11 +118,11 @@ func removeAbsent(live, before, after map[string]any) {
 }
 
 // mergedOwners merges the one list that is applied entry by entry.
-func mergedOwners(existing *unstructured.Unstructured, before map[string]any, desired *unstructured.Unstructured) []metav1.OwnerReference {
+func mergedOwners(existing, before, desired *unstructured.Unstructured) []metav1.OwnerReference {
 	given := func(refs []metav1.OwnerReference, uid types.UID) bool {
 		return slices.ContainsFunc(refs, func(ref metav1.OwnerReference) bool { return ref.UID == uid })
 	}
-	earlier := (&unstructured.Unstructured{Object: before}).GetOwnerReferences()
+	earlier := before.GetOwnerReferences()
 	out := slices.DeleteFunc(existing.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
 		return given(earlier, ref.UID) || given(desired.GetOwnerReferences(), ref.UID)
 	})

@@ -94,8 +94,7 @@ func TestNodeRunsTheComposedJob(t *testing.T) {
 func requireBackedUp(t *testing.T, run string) {
 	t.Helper()
 	found := 0
-	for _, o := range dataset.Installation(dataset.Options{Seed: 1}) {
-		u := unstructured.Unstructured{Object: o}
+	for _, u := range dataset.Installation(dataset.Options{Seed: 1}) {
 		if u.GetKind() != "Secret" {
 			continue
 		}
@@ -107,8 +106,8 @@ func requireBackedUp(t *testing.T, run string) {
 		require.NoError(t, err)
 		var stored map[string]any
 		require.NoError(t, json.Unmarshal(text, &stored))
-		assert.Equal(t, o["data"], stored["data"], u.GetName())
-		assert.Equal(t, o["type"], stored["type"], u.GetName())
+		assert.Equal(t, u.Object["data"], stored["data"], u.GetName())
+		assert.Equal(t, u.Object["type"], stored["type"], u.GetName())
 		found++
 	}
 	assert.Equal(t, 18, found)

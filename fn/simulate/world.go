@@ -55,7 +55,7 @@ type World struct {
 	composed map[string]key
 	// applied is what the composite applied last: what it leaves out next
 	// time, it gives up.
-	applied map[key]map[string]any
+	applied map[key]unstructured.Unstructured
 	// requirements of the last reconcile.
 	requirements *fnv1.Requirements
 	version      int
@@ -69,7 +69,7 @@ func keyOf(u *unstructured.Unstructured) key {
 }
 
 // NewWorld returns a world that holds objects.
-func NewWorld(function Runner, composite *unstructured.Unstructured, objects []map[string]any) *World {
+func NewWorld(function Runner, composite *unstructured.Unstructured, objects []*unstructured.Unstructured) *World {
 	w := &World{
 		Function:  function,
 		Composite: composite,
@@ -77,10 +77,10 @@ func NewWorld(function Runner, composite *unstructured.Unstructured, objects []m
 		Now:       time.Now,
 		objects:   map[key]*unstructured.Unstructured{},
 		composed:  map[string]key{},
-		applied:   map[key]map[string]any{},
+		applied:   map[key]unstructured.Unstructured{},
 	}
 	for _, object := range objects {
-		w.Put(&unstructured.Unstructured{Object: object})
+		w.Put(object)
 	}
 	return w
 }

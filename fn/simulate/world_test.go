@@ -63,9 +63,9 @@ func object(t testing.TB, text string) *unstructured.Unstructured {
 func newWorld(t testing.TB, objects ...string) (*simulate.World, *answers) {
 	t.Helper()
 	a := &answers{t: t, desired: map[string]string{}}
-	var held []map[string]any
+	var held []*unstructured.Unstructured
 	for _, text := range objects {
-		held = append(held, object(t, text).Object)
+		held = append(held, object(t, text))
 	}
 	w := simulate.NewWorld(a, object(t, `{apiVersion: example.com/v1, kind: X, metadata: {name: x, uid: u1}}`), held)
 	w.Now = func() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }

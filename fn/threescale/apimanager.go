@@ -51,33 +51,36 @@ func APIManagerGVK() schema.GroupVersionKind {
 // Version returns the 3scale version of an installation, such as "2.16.0", as
 // the operator noted it on the APIManager. It is empty when the operator has
 // not seen the APIManager yet.
-func Version(apiManager map[string]any) string {
+func Version(apiManager *unstructured.Unstructured) string {
 	return text(apiManager, "metadata", "annotations", AnnotationVersion)
 }
 
 // WildcardDomain returns the domain below which all routes of the installation
 // lie, empty when the APIManager names none.
-func WildcardDomain(apiManager map[string]any) string {
+func WildcardDomain(apiManager *unstructured.Unstructured) string {
 	return text(apiManager, "spec", "wildcardDomain")
 }
 
 // lookup returns the value below a path of field names, and whether it is there.
 // A path that leads through something other than an object leads nowhere.
-func lookup(obj map[string]any, path ...string) (any, bool) {
-	value, found, err := unstructured.NestedFieldNoCopy(obj, path...)
+func lookup(object *unstructured.Unstructured, path ...string) (any, bool) {
+	if object == nil {
+		return nil, false
+	}
+	value, found, err := unstructured.NestedFieldNoCopy(object.Object, path...)
 	return value, found && err == nil && value != nil
 }
 
 // text returns the string below a path, empty when there is none.
-func text(obj map[string]any, path ...string) string {
-	value, _ := lookup(obj, path...)
+func text(object *unstructured.Unstructured, path ...string) string {
+	value, _ := lookup(object, path...)
 	s, _ := value.(string)
 	return s
 }
 
 // flag returns the boolean below a path, and whether there is one.
-func flag(obj map[string]any, path ...string) (value, found bool) {
-	v, _ := lookup(obj, path...)
+func flag(object *unstructured.Unstructured, path ...string) (value, found bool) {
+	v, _ := lookup(object, path...)
 	value, found = v.(bool)
 	return value, found
 }
@@ -125,7 +128,7 @@ const defaultTenant = "3scale"
 // makes, and, unless zync is off, the five that Zync makes
 // (controllers/apps/apimanager_status_reconciler.go: apimanagerExpectedRouteHosts;
 // v0.11.0: defaultRoutesReady).
-func RouteHosts(apiManager map[string]any) []string {
+func RouteHosts(apiManager *unstructured.Unstructured) []string {
 	tenant := text(apiManager, "spec", "tenantName")
 	if tenant == "" {
 		tenant = defaultTenant

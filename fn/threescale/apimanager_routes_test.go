@@ -4,18 +4,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/threescale"
 )
 
 func TestRouteHosts(t *testing.T) {
-	spec := func(fields map[string]any) map[string]any {
+	spec := func(fields map[string]any) *unstructured.Unstructured {
 		fields["wildcardDomain"] = "apps.example.com"
-		return map[string]any{"spec": fields}
+		return &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
 	}
 	cases := map[string]struct {
 		reason     string
-		apiManager map[string]any
+		apiManager *unstructured.Unstructured
 		want       []string
 	}{
 		"Default": {"the operator's own tenant", spec(map[string]any{}), []string{

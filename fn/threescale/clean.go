@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // argoInstanceLabel is the label by which Argo CD tracks objects when it is not
@@ -23,16 +23,18 @@ const argoInstanceLabel = "app.kubernetes.io/instance"
 // All else is kept, such as LabelWatchedBy, the operator's annotations (which hold the
 // version) and fields that are unknown here. The operator's backup removes less
 // (pkg/backup/apimanager_backup.go:343-359).
-func CleanForBackup(obj map[string]any) map[string]any { return clean(deepCopy(obj)) }
+func CleanForBackup(object *unstructured.Unstructured) *unstructured.Unstructured {
+	return clean(deepCopy(object))
+}
 
 // clean is CleanForBackup of an object that may be changed.
-func clean(cleaned map[string]any) map[string]any {
-	delete(cleaned, "status")
-	metadata, isObject := cleaned["metadata"].(map[string]any)
+func clean(object *unstructured.Unstructured) *unstructured.Unstructured {
+	delete(object.Object, "status")
+	metadata, isObject := object.Object["metadata"].(map[string]any)
 	if !isObject {
-		return cleaned
+		return object
 	}
-	dropInstance := tracksByInstance(metadata)
+	dropInstance := tracksByInstance(object)
 	for _, field := range serverFields() {
 		delete(metadata, field)
 	}
@@ -41,7 +43,7 @@ func clean(cleaned map[string]any) map[string]any {
 			return isOwnershipMark(key) || dropInstance && key == argoInstanceLabel
 		})
 	}
-	return cleaned
+	return object
 }
 
 // CleanForRestore returns a deep copy of an object of a backup that Flux can
@@ -49,13 +51,13 @@ func clean(cleaned map[string]any) map[string]any {
 // the operator, which removes less) and also the operator's stamps (see
 // IsOperatorStamp), the marks of Helm and of all of Flux, and the annotations by
 // which kustomize is told to drop, rename or generate an object.
-func CleanForRestore(obj map[string]any) map[string]any {
-	cleaned := CleanForBackup(obj)
-	metadata, isObject := cleaned["metadata"].(map[string]any)
+func CleanForRestore(object *unstructured.Unstructured) *unstructured.Unstructured {
+	cleaned := CleanForBackup(object)
+	metadata, isObject := cleaned.Object["metadata"].(map[string]any)
 	if !isObject {
 		return cleaned
 	}
-	dropManagedBy := text(metadata, "labels", managedByLabel) == "Helm"
+	dropManagedBy := text(cleaned, "metadata", "labels", managedByLabel) == "Helm"
 	for _, field := range []string{"labels", "annotations"} {
 		dropKeys(metadata, field, func(key string) bool {
 			return IsOperatorStamp(key) || isDeploymentMark(key) || dropManagedBy && key == managedByLabel
@@ -110,18 +112,20 @@ func isOwnershipMark(key string) bool {
 // is when Argo CD left another mark on the object, or when the managed fields
 // name Argo CD as the one who wrote that label. Otherwise the label belongs to
 // the user or to a chart and stays: selectors may depend on it.
-func tracksByInstance(metadata map[string]any) bool {
+func tracksByInstance(object *unstructured.Unstructured) bool {
 	for _, field := range []string{"labels", "annotations"} {
-		values, _ := metadata[field].(map[string]any)
+		value, _ := lookup(object, "metadata", field)
+		values, _ := value.(map[string]any)
 		for key := range values {
 			if strings.HasPrefix(key, "argocd.argoproj.io/") {
 				return true
 			}
 		}
 	}
-	for _, entry := range items(metadata, "managedFields") {
-		_, owns := lookup(entry, "fieldsV1", "f:metadata", "f:labels", "f:"+argoInstanceLabel)
-		if owns && strings.HasPrefix(text(entry, "manager"), "argocd") {
+	for _, entry := range items(object, "metadata", "managedFields") {
+		owns, _, _ := unstructured.NestedFieldNoCopy(entry, "fieldsV1", "f:metadata", "f:labels", "f:"+argoInstanceLabel)
+		manager, _ := entry["manager"].(string)
+		if owns != nil && strings.HasPrefix(manager, "argocd") {
 			return true
 		}
 	}
@@ -141,21 +145,21 @@ func dropKeys(metadata map[string]any, field string, drop func(key string) bool)
 	}
 }
 
-// deepCopy copies decoded JSON; it never returns nil.
-func deepCopy(object map[string]any) map[string]any {
-	if object == nil {
-		return map[string]any{}
+// deepCopy copies an object; the copy of nil or of an empty object can be written to.
+func deepCopy(object *unstructured.Unstructured) *unstructured.Unstructured {
+	if object == nil || object.Object == nil {
+		return &unstructured.Unstructured{Object: map[string]any{}}
 	}
-	return runtime.DeepCopyJSON(object)
+	return object.DeepCopy()
 }
 
 // SecretMeta returns a Secret as CleanForBackup does, but without its values:
 // fit to be kept where no value may be. It keeps the type and immutable.
-func SecretMeta(secret map[string]any) map[string]any {
-	meta := maps.Clone(secret)
+func SecretMeta(secret *unstructured.Unstructured) *unstructured.Unstructured {
+	meta := maps.Clone(secret.Object)
 	delete(meta, "data") // most of it, which is never copied
 	delete(meta, "stringData")
-	return clean(deepCopy(meta))
+	return clean(deepCopy(&unstructured.Unstructured{Object: meta}))
 }
 
 // SecretManifest returns the Secret that has the metadata of meta and the
@@ -163,13 +167,13 @@ func SecretMeta(secret map[string]any) map[string]any {
 // what meta holds besides values is kept, values in it are dropped, and a meta
 // without apiVersion and kind is one of a v1 Secret. A Secret without values
 // has no field data, as the API server writes it.
-func SecretManifest(meta map[string]any, data map[string][]byte) map[string]any {
+func SecretManifest(meta *unstructured.Unstructured, data map[string][]byte) *unstructured.Unstructured {
 	secret := deepCopy(meta)
-	delete(secret, "stringData")
-	delete(secret, "data")
+	delete(secret.Object, "stringData")
+	delete(secret.Object, "data")
 	for field, value := range map[string]string{"apiVersion": "v1", "kind": KindSecret} {
-		if _, set := secret[field]; !set {
-			secret[field] = value
+		if _, set := secret.Object[field]; !set {
+			secret.Object[field] = value
 		}
 	}
 	if len(data) == 0 {
@@ -179,6 +183,6 @@ func SecretManifest(meta map[string]any, data map[string][]byte) map[string]any 
 	for key, value := range data {
 		encoded[key] = base64.StdEncoding.EncodeToString(value)
 	}
-	secret["data"] = encoded
+	secret.Object["data"] = encoded
 	return secret
 }

@@ -45,13 +45,13 @@ func TestCleanForBackupOdd(t *testing.T) {
 			assert.Equal(t, decode(t, []byte(tc.want)), threescale.CleanForBackup(decode(t, []byte(tc.object))), tc.reason)
 		})
 	}
-	assert.Equal(t, map[string]any{}, threescale.CleanForBackup(nil))
+	assert.Equal(t, map[string]any{}, threescale.CleanForBackup(nil).Object)
 }
 
 func TestCleanForBackupCopiesDeeply(t *testing.T) {
 	object := decode(t, []byte(`{"spec": {"list": [{"a": "b"}]}}`))
 	cleaned := threescale.CleanForBackup(object)
-	cleaned["spec"].(map[string]any)["list"].([]any)[0].(map[string]any)["a"] = "changed"
+	cleaned.Object["spec"].(map[string]any)["list"].([]any)[0].(map[string]any)["a"] = "changed"
 	assert.Equal(t, decode(t, []byte(`{"spec": {"list": [{"a": "b"}]}}`)), object)
 }
 
@@ -71,7 +71,7 @@ func TestInstanceLabel(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			cleaned := threescale.CleanForBackup(decode(t, []byte(`{"metadata": `+tc.metadata+`}`)))
-			_, kept := cleaned["metadata"].(map[string]any)["labels"]
+			_, kept := cleaned.Object["metadata"].(map[string]any)["labels"]
 			assert.Equal(t, tc.kept, kept, tc.reason)
 		})
 	}
@@ -111,7 +111,7 @@ func TestCleanForRestore(t *testing.T) {
 				object := decode(t, []byte(`{"metadata": {"name": "x", "uid": "1", "`+field+`": {"`+tc.key+`": "`+tc.value+`", `+kept+`}}, "status": {}}`))
 				want := decode(t, []byte(`{"metadata": {"name": "x", "`+field+`": {`+kept+`}}}`))
 				assert.Equal(t, want, threescale.CleanForRestore(object), tc.reason)
-				assert.Contains(t, object, "status", "the argument must not change")
+				assert.Contains(t, object.Object, "status", "the argument must not change")
 			}
 		})
 	}
@@ -129,14 +129,14 @@ func TestSecretManifest(t *testing.T) {
 		"metadata": {"name": "x", "labels": {"a": "b"}}}`)), meta)
 
 	got := threescale.SecretManifest(meta, map[string][]byte{"tls.crt": []byte("cert"), "empty": nil, "binary": {0xff, 0xfe, 0}})
-	want := maps.Clone(meta)
-	want["data"] = secret["data"]
-	assert.Equal(t, want, got)
-	assert.NotContains(t, meta, "data", "the argument must not change")
+	want := maps.Clone(meta.Object)
+	want["data"] = secret.Object["data"]
+	assert.Equal(t, want, got.Object)
+	assert.NotContains(t, meta.Object, "data", "the argument must not change")
 }
 
 func TestSecretManifestDefaults(t *testing.T) {
-	assert.Equal(t, map[string]any{"apiVersion": "v1", "kind": "Secret"}, threescale.SecretManifest(nil, nil))
+	assert.Equal(t, map[string]any{"apiVersion": "v1", "kind": "Secret"}, threescale.SecretManifest(nil, nil).Object)
 	stale := decode(t, []byte(`{"metadata": {"name": "x"}, "data": {"old": "eA=="}, "stringData": {"old": "x"}}`))
 	assert.Equal(t, decode(t, []byte(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"new": "eQ=="}}`)),
 		threescale.SecretManifest(stale, map[string][]byte{"new": []byte("y")}), "values in the metadata are not values")

@@ -5,7 +5,7 @@
 // what to take, with InternalDatabases and FileStorageProblem for whether that is
 // possible, and with CleanForBackup and EncodeJSON for how to store it.
 //
-// The package is pure: objects come in as decoded JSON (map[string]any) and
+// The package is pure: objects come in as *unstructured.Unstructured and
 // values go out. It has no client, no clock and no environment.
 //
 // Its facts come from the source of the 3scale operator, versions 0.5.0 (3scale 2.8) to

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -20,7 +21,7 @@ type Place struct {
 // Rewriting is an installation under another domain.
 type Rewriting struct {
 	// Objects are deep copies of all that was given, in the same order.
-	Objects []map[string]any
+	Objects []*unstructured.Unstructured
 	// Rewritten are the values that were changed, sorted.
 	Rewritten []Place
 	// Left are other values that hold the old domain, sorted. They are the user's
@@ -46,13 +47,13 @@ type Rewriting struct {
 // Objects without an APIManager, a domain that is no DNS name, and values of a
 // Secret that are not base64 are errors; they never show a value. With a domain
 // that is empty or the same, nothing is rewritten and nothing is listed.
-func RewriteDomain(objects []map[string]any, domain string) (Rewriting, error) {
+func RewriteDomain(objects []*unstructured.Unstructured, domain string) (Rewriting, error) {
 	r := rewriter{to: domain}
-	out := make([]map[string]any, len(objects))
+	out := make([]*unstructured.Unstructured, len(objects))
 	found := false
 	for i, object := range objects {
 		out[i] = deepCopy(object)
-		if text(object, "kind") == APIManagerKind {
+		if object.GetKind() == APIManagerKind {
 			r.from, found = WildcardDomain(object), true
 		}
 	}
@@ -78,8 +79,8 @@ type rewriter struct {
 	rewritten, left []Place
 }
 
-func (r *rewriter) object(object map[string]any) error {
-	place := Place{Kind: text(object, "kind"), Name: text(object, "metadata", "name")}
+func (r *rewriter) object(object *unstructured.Unstructured) error {
+	place := Place{Kind: object.GetKind(), Name: object.GetName()}
 	switch place.Kind {
 	case APIManagerKind:
 		r.apiManager(object, place)
@@ -92,11 +93,11 @@ func (r *rewriter) object(object map[string]any) error {
 }
 
 // apiManager sets the domain, whatever the old one looked like.
-func (r *rewriter) apiManager(object map[string]any, place Place) {
-	spec, isObject := object["spec"].(map[string]any)
+func (r *rewriter) apiManager(object *unstructured.Unstructured, place Place) {
+	spec, isObject := object.Object["spec"].(map[string]any)
 	if !isObject {
 		spec = map[string]any{}
-		object["spec"] = spec
+		object.Object["spec"] = spec
 	}
 	spec["wildcardDomain"] = r.to
 	r.rewritten = append(r.rewritten, at(place, "spec.wildcardDomain"))
@@ -125,8 +126,8 @@ func (r *rewriter) walk(value any, place Place) {
 	}
 }
 
-func (r *rewriter) configMap(object map[string]any, place Place) {
-	data, _ := object["data"].(map[string]any)
+func (r *rewriter) configMap(object *unstructured.Unstructured, place Place) {
+	data, _ := object.Object["data"].(map[string]any)
 	for key, value := range data {
 		old, _ := value.(string)
 		if moved, changed := r.value(old, at(place, "data."+key)); changed {
@@ -135,8 +136,8 @@ func (r *rewriter) configMap(object map[string]any, place Place) {
 	}
 }
 
-func (r *rewriter) secret(object map[string]any, place Place) error {
-	data, _ := object["data"].(map[string]any)
+func (r *rewriter) secret(object *unstructured.Unstructured, place Place) error {
+	data, _ := object.Object["data"].(map[string]any)
 	for key, value := range data {
 		encoded, _ := value.(string)
 		old, err := base64.StdEncoding.DecodeString(encoded)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/dataset"
@@ -22,14 +23,14 @@ func b64(text string) string { return base64.StdEncoding.EncodeToString([]byte(t
 // and returns what a rewriting makes of it.
 func routeEndpoint(t *testing.T, from, to, address string) (string, threescale.Rewriting) {
 	t.Helper()
-	objects := []map[string]any{
-		{"kind": "Secret", "metadata": map[string]any{"name": "backend-listener"}, "data": map[string]any{"route_endpoint": b64(address)}},
-		{"kind": "APIManager", "metadata": map[string]any{"name": "x"}, "spec": map[string]any{"wildcardDomain": from}},
-	}
+	objects := objectsOf(
+		map[string]any{"kind": "Secret", "metadata": map[string]any{"name": "backend-listener"}, "data": map[string]any{"route_endpoint": b64(address)}},
+		map[string]any{"kind": "APIManager", "metadata": map[string]any{"name": "x"}, "spec": map[string]any{"wildcardDomain": from}},
+	)
 	r, err := threescale.RewriteDomain(objects, to)
 	require.NoError(t, err)
-	assert.Equal(t, b64(address), objects[0]["data"].(map[string]any)["route_endpoint"], "the argument must not change")
-	got, err := base64.StdEncoding.DecodeString(r.Objects[0]["data"].(map[string]any)["route_endpoint"].(string))
+	assert.Equal(t, b64(address), objects[0].Object["data"].(map[string]any)["route_endpoint"], "the argument must not change")
+	got, err := base64.StdEncoding.DecodeString(r.Objects[0].Object["data"].(map[string]any)["route_endpoint"].(string))
 	require.NoError(t, err)
 	return string(got), r
 }
@@ -83,11 +84,11 @@ func TestRewriteHost(t *testing.T) {
 // TestRewriteDomain: all places of a whole installation, and nothing else.
 func TestRewriteDomain(t *testing.T) {
 	objects := dataset.Installation(dataset.Options{})
-	seed := find(t, objects, "Secret", "system-seed")["data"].(map[string]any)
+	seed := find(t, objects, "Secret", "system-seed").Object["data"].(map[string]any)
 	seed["MASTER_DOMAIN"] = b64("master.apps.example.com")
-	find(t, objects, "Secret", "system-smtp")["data"].(map[string]any)["from_address"] = b64("no-reply@apps.example.com")
-	find(t, objects, "ConfigMap", "system-environment")["data"].(map[string]any)["NOTE"] = "see wiki.Apps.example.com."
-	production := find(t, objects, "APIManager", "example")["spec"].(map[string]any)["apicast"].(map[string]any)["productionSpec"].(map[string]any)
+	find(t, objects, "Secret", "system-smtp").Object["data"].(map[string]any)["from_address"] = b64("no-reply@apps.example.com")
+	find(t, objects, "ConfigMap", "system-environment").Object["data"].(map[string]any)["NOTE"] = "see wiki.Apps.example.com."
+	production := find(t, objects, "APIManager", "example").Object["spec"].(map[string]any)["apicast"].(map[string]any)["productionSpec"].(map[string]any)
 	production["noProxy"] = "localhost,apps.example.com"
 	production["list"] = []any{"x", map[string]any{"host": "apps.example.com"}, 1.5}
 
@@ -103,14 +104,14 @@ func TestRewriteDomain(t *testing.T) {
 	}, texts(r.Left))
 
 	// Undone by hand, nothing else has changed.
-	find(t, r.Objects, "APIManager", "example")["spec"].(map[string]any)["wildcardDomain"] = "apps.example.com"
-	data := find(t, r.Objects, "ConfigMap", "system-environment")["data"].(map[string]any)
+	find(t, r.Objects, "APIManager", "example").Object["spec"].(map[string]any)["wildcardDomain"] = "apps.example.com"
+	data := find(t, r.Objects, "ConfigMap", "system-environment").Object["data"].(map[string]any)
 	assert.Equal(t, newDomain, data["THREESCALE_SUPERDOMAIN"])
 	data["THREESCALE_SUPERDOMAIN"] = "apps.example.com"
-	data = find(t, r.Objects, "Secret", "backend-listener")["data"].(map[string]any)
+	data = find(t, r.Objects, "Secret", "backend-listener").Object["data"].(map[string]any)
 	assert.Equal(t, b64("https://backend-3scale."+newDomain), data["route_endpoint"])
 	data["route_endpoint"] = b64("https://backend-3scale.apps.example.com")
-	data = find(t, r.Objects, "Secret", "system-seed")["data"].(map[string]any)
+	data = find(t, r.Objects, "Secret", "system-seed").Object["data"].(map[string]any)
 	assert.Equal(t, b64("master."+newDomain), data["MASTER_DOMAIN"])
 	data["MASTER_DOMAIN"] = seed["MASTER_DOMAIN"]
 	assert.Equal(t, objects, r.Objects)
@@ -139,14 +140,14 @@ func TestRewriteDomainErrors(t *testing.T) {
 	broken := map[string]any{"kind": "Secret", "metadata": map[string]any{"name": "x"}, "data": map[string]any{"k": "!" + dataset.SecretMarker}}
 	cases := map[string]struct {
 		reason  string
-		objects []map[string]any
+		objects []*unstructured.Unstructured
 		domain  string
 		want    string
 	}{
 		"NoAPIManager": {"nothing tells the old domain", nil, newDomain, "there is no APIManager"},
-		"URL":          {"a domain is no URL", []map[string]any{manager}, "https://a.b", "not a DNS name"},
-		"UpperCase":    {"the operator makes names of Routes of it", []map[string]any{manager}, "Apps.example.org", "not a DNS name"},
-		"NotBase64":    {"a Secret holds base64", []map[string]any{manager, broken}, newDomain, `cannot read Secret "x": data.k is not base64`},
+		"URL":          {"a domain is no URL", objectsOf(manager), "https://a.b", "not a DNS name"},
+		"UpperCase":    {"the operator makes names of Routes of it", objectsOf(manager), "Apps.example.org", "not a DNS name"},
+		"NotBase64":    {"a Secret holds base64", objectsOf(manager, broken), newDomain, `cannot read Secret "x": data.k is not base64`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -161,11 +162,11 @@ func TestRewriteDomainErrors(t *testing.T) {
 // the new one; objects of odd shapes are left alone.
 func TestRewriteDomainOdd(t *testing.T) {
 	for name, spec := range map[string]any{"Empty": map[string]any{}, "None": nil, "Text": "x", "Number": map[string]any{"wildcardDomain": 1.5}} {
-		objects := []map[string]any{
-			{"kind": "APIManager", "spec": spec},
-			{"kind": "Secret", "metadata": map[string]any{"name": "backend-listener"}, "data": map[string]any{"route_endpoint": b64("https://a.b")}},
-			{"kind": "ConfigMap", "data": "x"}, {"kind": "Secret"}, {}, {"kind": 1.5},
-		}
+		objects := objectsOf(
+			map[string]any{"kind": "APIManager", "spec": spec},
+			map[string]any{"kind": "Secret", "metadata": map[string]any{"name": "backend-listener"}, "data": map[string]any{"route_endpoint": b64("https://a.b")}},
+			map[string]any{"kind": "ConfigMap", "data": "x"}, map[string]any{"kind": "Secret"}, map[string]any{}, map[string]any{"kind": 1.5},
+		)
 		r, err := threescale.RewriteDomain(objects, newDomain)
 		require.NoError(t, err, name)
 		assert.Equal(t, newDomain, threescale.WildcardDomain(r.Objects[0]), name)
@@ -187,13 +188,13 @@ func TestLeft(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			r, err := threescale.RewriteDomain([]map[string]any{
-				{"kind": "APIManager", "spec": map[string]any{"wildcardDomain": "apps.example.com"}},
-				{"kind": "Secret", "metadata": map[string]any{"name": "x"}, "data": map[string]any{"k": b64(tc.text)}},
-			}, newDomain)
+			r, err := threescale.RewriteDomain(objectsOf(
+				map[string]any{"kind": "APIManager", "spec": map[string]any{"wildcardDomain": "apps.example.com"}},
+				map[string]any{"kind": "Secret", "metadata": map[string]any{"name": "x"}, "data": map[string]any{"k": b64(tc.text)}},
+			), newDomain)
 			require.NoError(t, err)
 			assert.Equal(t, tc.left, slices.Contains(texts(r.Left), "Secret x data.k"))
-			assert.Equal(t, b64(tc.text), r.Objects[1]["data"].(map[string]any)["k"])
+			assert.Equal(t, b64(tc.text), r.Objects[1].Object["data"].(map[string]any)["k"])
 		})
 	}
 }
@@ -210,10 +211,10 @@ func FuzzRewriteDomain(f *testing.F) {
 	f.Add("x", "", "a")
 	f.Add("k.ſ", "s", "a")
 	f.Fuzz(func(t *testing.T, address, from, to string) {
-		objects := []map[string]any{
-			{"kind": "Secret", "metadata": map[string]any{"name": "backend-listener"}, "data": map[string]any{"route_endpoint": b64(address)}},
-			{"kind": "APIManager", "spec": map[string]any{"wildcardDomain": from}},
-		}
+		objects := objectsOf(
+			map[string]any{"kind": "Secret", "metadata": map[string]any{"name": "backend-listener"}, "data": map[string]any{"route_endpoint": b64(address)}},
+			map[string]any{"kind": "APIManager", "spec": map[string]any{"wildcardDomain": from}},
+		)
 		r, err := threescale.RewriteDomain(objects, to)
 		if err != nil || len(r.Rewritten) < 2 {
 			if err == nil {
@@ -221,7 +222,7 @@ func FuzzRewriteDomain(f *testing.F) {
 			}
 			return
 		}
-		encoded, _ := r.Objects[0]["data"].(map[string]any)["route_endpoint"].(string)
+		encoded, _ := r.Objects[0].Object["data"].(map[string]any)["route_endpoint"].(string)
 		decoded, err := base64.StdEncoding.DecodeString(encoded)
 		require.NoError(t, err)
 		got := string(decoded)
@@ -252,11 +253,18 @@ func texts(places []threescale.Place) []string {
 	return out
 }
 
-func find(t *testing.T, objects []map[string]any, kind, name string) map[string]any {
+func objectsOf(objects ...map[string]any) []*unstructured.Unstructured {
+	var out []*unstructured.Unstructured
+	for _, object := range objects {
+		out = append(out, &unstructured.Unstructured{Object: object})
+	}
+	return out
+}
+
+func find(t *testing.T, objects []*unstructured.Unstructured, kind, name string) *unstructured.Unstructured {
 	t.Helper()
 	for _, object := range objects {
-		metadata, _ := object["metadata"].(map[string]any)
-		if object["kind"] == kind && metadata["name"] == name {
+		if object.GetKind() == kind && object.GetName() == name {
 			return object
 		}
 	}

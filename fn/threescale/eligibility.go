@@ -3,6 +3,8 @@ package threescale
 import (
 	"fmt"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // Database is a database of 3scale; its value is the name of its Secret.
@@ -23,7 +25,7 @@ const (
 // external and are not: system-database, system-redis and backend-redis, in this order.
 // Without any message the APIManager is eligible. The operator demands the same since
 // 3scale 2.16 (pkg/helper/requirements_common_helper.go:51-70).
-func InternalDatabases(apiManager map[string]any) []string {
+func InternalDatabases(apiManager *unstructured.Unstructured) []string {
 	var messages []string
 	for _, database := range []Database{SystemDatabase, SystemRedis, BackendRedis} {
 		if isExternal(apiManager, database) {
@@ -39,7 +41,7 @@ func InternalDatabases(apiManager map[string]any) []string {
 // spec.externalComponents is set, it alone counts. Otherwise the older
 // spec.highAvailability does: one field for three databases, another for Zync's
 // (apimanager_types.go:1230-1268).
-func isExternal(apiManager map[string]any, database Database) bool {
+func isExternal(apiManager *unstructured.Unstructured, database Database) bool {
 	if _, set := lookup(apiManager, "spec", "externalComponents"); set {
 		external, _ := flag(apiManager, externalField(database)...)
 		return external
@@ -60,7 +62,7 @@ func externalField(database Database) []string {
 
 // ignoredNote warns of a highAvailability field that looks as if it made all
 // databases external, but is not read.
-func ignoredNote(apiManager map[string]any) string {
+func ignoredNote(apiManager *unstructured.Unstructured) string {
 	_, set := lookup(apiManager, "spec", "externalComponents")
 	enabled, _ := flag(apiManager, "spec", "highAvailability", "enabled")
 	if set && enabled {
@@ -72,7 +74,7 @@ func ignoredNote(apiManager map[string]any) string {
 // UsesS3 reports whether the file storage is an S3 bucket. Then there is no
 // PersistentVolumeClaim FileStoragePVCName (operator/system_reconciler.go:38-48).
 // The deprecated amazonSimpleStorageService does not make it one.
-func UsesS3(apiManager map[string]any) bool {
+func UsesS3(apiManager *unstructured.Unstructured) bool {
 	_, set := lookup(apiManager, fileStorageField("simpleStorageService")...)
 	return set
 }
@@ -80,7 +82,7 @@ func UsesS3(apiManager map[string]any) bool {
 // FileStorageProblem returns why the file storage cannot be backed up: it is in S3 and
 // not on a volume, or the APIManager names both; "" if it can be. Without any field the
 // file storage is a volume (operator/system_options_provider.go:541-560).
-func FileStorageProblem(apiManager map[string]any) string {
+func FileStorageProblem(apiManager *unstructured.Unstructured) string {
 	if !UsesS3(apiManager) {
 		return ""
 	}
@@ -92,7 +94,7 @@ func FileStorageProblem(apiManager map[string]any) string {
 
 // DeprecatedField returns a message about a field of the APIManager that the operator
 // ignores; "" if there is none.
-func DeprecatedField(apiManager map[string]any) string {
+func DeprecatedField(apiManager *unstructured.Unstructured) string {
 	if _, set := lookup(apiManager, fileStorageField("amazonSimpleStorageService")...); !set {
 		return ""
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kjson "k8s.io/apimachinery/pkg/util/json"
 
 	"threescale.dev/backup/fn/threescale"
@@ -30,7 +31,7 @@ func TestEncodeJSON(t *testing.T) {
 	for _, input := range inputs {
 		name := strings.TrimSuffix(input, ".json")
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			object := decode(t, read(t, input))
+			object := decode(t, read(t, input)).Object
 			got, err := threescale.EncodeJSON(object)
 			require.NoError(t, err)
 			assert.Equal(t, string(read(t, name+".golden")), string(got))
@@ -110,7 +111,7 @@ func FuzzEncodeJSON(f *testing.F) {
 		}
 		encoded, err := threescale.EncodeJSON(object)
 		require.NoError(t, err)
-		decoded := decode(t, encoded)
+		decoded := decode(t, encoded).Object
 		assert.Equal(t, floats(object), floats(decoded))
 		again, err := threescale.EncodeJSON(decoded)
 		require.NoError(t, err)
@@ -158,10 +159,10 @@ func floats(value any) any {
 	return value
 }
 
-func decode(t testing.TB, data []byte) map[string]any {
+func decode(t testing.TB, data []byte) *unstructured.Unstructured {
 	t.Helper()
-	var object map[string]any
-	require.NoError(t, kjson.Unmarshal(data, &object))
+	object := &unstructured.Unstructured{}
+	require.NoError(t, kjson.Unmarshal(data, &object.Object))
 	return object
 }
 

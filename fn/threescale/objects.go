@@ -1,5 +1,7 @@
 package threescale
 
+import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 const (
 	// KindSecret is the kind of the objects that Secrets lists.
 	KindSecret = "Secret"
@@ -38,7 +40,7 @@ type Member struct {
 //
 // The APIManager decides about zync only: with spec.zync.enabled false the
 // operator deletes that Secret (operator/zync_reconciler.go:296-302). It may be nil.
-func Secrets(apiManager map[string]any) []Member {
+func Secrets(apiManager *unstructured.Unstructured) []Member {
 	return []Member{
 		// The random password by which System and Backend trust each other.
 		{KindSecret, "backend-internal-api", true},
@@ -128,7 +130,7 @@ func IsRewritten(kind, name string) bool {
 // missing (operator/zync_reconciler.go:38, DefaultsOnlySecretMutator), and System
 // reads the token from this Secret, so a user has to give no more than
 // DATABASE_URL and ZYNC_DATABASE_PASSWORD.
-func DatabaseSecrets(apiManager map[string]any) []string {
+func DatabaseSecrets(apiManager *unstructured.Unstructured) []string {
 	names := []string{"backend-redis", "system-database", "system-redis"}
 	if isExternal(apiManager, ZyncDatabase) {
 		names = append(names, "zync")
@@ -146,7 +148,7 @@ func NotIncluded() []string {
 
 // ZyncIsEnabled reports whether zync runs: it does unless spec.zync.enabled is
 // false (apimanager_types.go:1376).
-func ZyncIsEnabled(apiManager map[string]any) bool {
+func ZyncIsEnabled(apiManager *unstructured.Unstructured) bool {
 	enabled, found := flag(apiManager, "spec", "zync", "enabled")
 	return enabled || !found
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -34,7 +35,7 @@ type SecretRef struct {
 // own list (apimanager_types.go:1464-1505) lacks the image pull secrets, the S3
 // configuration and OpenTracing. Names that no Secret can have are left out
 // here and reported by InvalidReferences.
-func ReferencedSecrets(apiManager map[string]any) []SecretRef {
+func ReferencedSecrets(apiManager *unstructured.Unstructured) []SecretRef {
 	byName := map[string]SecretRef{}
 	for _, ref := range references(apiManager) {
 		if isInvalidName(ref.Name) {
@@ -58,7 +59,7 @@ func ReferencedSecrets(apiManager map[string]any) []SecretRef {
 // InvalidReferences returns a message for each reference of the APIManager to a
 // name that no Secret can have, sorted by field. Asking the API server for such a
 // name is an error, not a missing object.
-func InvalidReferences(apiManager map[string]any) []string {
+func InvalidReferences(apiManager *unstructured.Unstructured) []string {
 	var messages []string
 	for _, ref := range slices.SortedFunc(slices.Values(references(apiManager)), func(a, b SecretRef) int { return cmp.Compare(a.Field, b.Field) }) {
 		if isInvalidName(ref.Name) {
@@ -83,7 +84,7 @@ func isBetter(ref, known SecretRef) bool {
 
 // references returns the references in the order of the specification, with
 // repetitions and whatever names they hold, but without empty names.
-func references(apiManager map[string]any) []SecretRef {
+func references(apiManager *unstructured.Unstructured) []SecretRef {
 	refs := pullSecrets(apiManager)
 	for _, gateway := range []string{"productionSpec", "stagingSpec"} {
 		refs = append(refs, gatewayReferences(apiManager, gateway)...)
@@ -98,7 +99,7 @@ func references(apiManager map[string]any) []SecretRef {
 // gatewayReferences returns what one of the two APIcast specifications refers
 // to (apimanager_types.go:210-349). Tracing that is not switched on needs no Secret
 // (operator/apicast_options_provider.go:317-394, 500-625).
-func gatewayReferences(apiManager map[string]any, gateway string) []SecretRef {
+func gatewayReferences(apiManager *unstructured.Unstructured, gateway string) []SecretRef {
 	spec := []string{"spec", "apicast", gateway}
 	at := func(more ...string) []string { return slices.Concat(spec, more) }
 	refs := []SecretRef{reference(apiManager, true, at("httpsCertificateSecretRef")...)}
@@ -114,34 +115,32 @@ func gatewayReferences(apiManager map[string]any, gateway string) []SecretRef {
 
 // pullSecrets returns the image pull secrets, or the one that the operator of
 // 3scale 2.15 and before used when none is set.
-func pullSecrets(apiManager map[string]any) []SecretRef {
+func pullSecrets(apiManager *unstructured.Unstructured) []SecretRef {
 	path := []string{"spec", "imagePullSecrets"}
 	if _, set := lookup(apiManager, path...); !set && precedes(Version(apiManager), 2, 16) {
 		return []SecretRef{{Name: defaultPullSecret, Field: "spec.imagePullSecrets"}}
 	}
 	var refs []SecretRef
 	for i, item := range items(apiManager, path...) {
-		refs = append(refs, SecretRef{Name: text(item, "name"), Field: indexed(path, i)})
+		name, _, _ := unstructured.NestedString(item, "name")
+		refs = append(refs, SecretRef{Name: name, Field: indexed(path, i)})
 	}
 	return refs
 }
 
 // listReferences returns the secretRef of each item of a list.
-func listReferences(apiManager map[string]any, path []string) []SecretRef {
+func listReferences(apiManager *unstructured.Unstructured, path []string) []SecretRef {
 	var refs []SecretRef
 	for i, item := range items(apiManager, path...) {
-		refs = append(refs, SecretRef{
-			Name:     text(item, "secretRef", "name"),
-			Field:    indexed(path, i) + ".secretRef",
-			Required: true,
-		})
+		name, _, _ := unstructured.NestedString(item, "secretRef", "name")
+		refs = append(refs, SecretRef{Name: name, Field: indexed(path, i) + ".secretRef", Required: true})
 	}
 	return refs
 }
 
 // reference returns the LocalObjectReference below a path, with an empty name
 // when there is none.
-func reference(apiManager map[string]any, required bool, path ...string) SecretRef {
+func reference(apiManager *unstructured.Unstructured, required bool, path ...string) SecretRef {
 	return SecretRef{
 		Name:     text(apiManager, slices.Concat(path, []string{"name"})...),
 		Field:    strings.Join(path, "."),
@@ -151,8 +150,8 @@ func reference(apiManager map[string]any, required bool, path ...string) SecretR
 
 // items returns the objects of the list below a path; anything else in the list
 // counts as an empty object, so that indexes stay true.
-func items(obj map[string]any, path ...string) []map[string]any {
-	value, _ := lookup(obj, path...)
+func items(object *unstructured.Unstructured, path ...string) []map[string]any {
+	value, _ := lookup(object, path...)
 	list, _ := value.([]any)
 	out := make([]map[string]any, len(list))
 	for i, item := range list {

@@ -112,17 +112,16 @@ func writeSnapshot(t *testing.T, dir string) {
 	require.NoError(t, err)
 	write(job.DescriptionFile, description)
 	for _, object := range dataset.Installation(dataset.Options{Seed: 1}) {
-		meta, _ := object["metadata"].(map[string]any)
-		name, _ := meta["name"].(string)
-		encoded, err := threescale.EncodeJSON(threescale.CleanForBackup(object))
+		name := object.GetName()
+		encoded, err := threescale.EncodeJSON(threescale.CleanForBackup(object).Object)
 		require.NoError(t, err)
-		switch object["kind"] {
+		switch object.GetKind() {
 		case threescale.APIManagerKind:
 			write(job.APIManagerFile, encoded)
 		case threescale.KindConfigMap:
 			write(job.ConfigMapFile(name), encoded)
 		case threescale.KindSecret:
-			encoded, err = threescale.EncodeJSON(threescale.SecretMeta(object))
+			encoded, err = threescale.EncodeJSON(threescale.SecretMeta(object).Object)
 			require.NoError(t, err)
 			write(job.SecretMetadataFile(name), encoded)
 			write(job.SecretKeyFile(name, "key"), []byte("value"))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -43,12 +45,12 @@ type Options struct {
 	WithoutServerMetadata bool
 }
 
-// Installation returns all objects of a 3scale installation as decoded JSON: the
+// Installation returns all objects of a 3scale installation: the
 // namespace, the APIManager, the 13 Secrets and 3 ConfigMaps with the operator's
 // own keys, the Secrets that the APIManager refers to, a Secret and a ConfigMap
 // that belong to somebody else, and the PVC of the file storage. The
 // caller may change them.
-func Installation(o Options) []map[string]any {
+func Installation(o Options) []*unstructured.Unstructured {
 	o.Namespace = cmp.Or(o.Namespace, "3scale")
 	o.Name = cmp.Or(o.Name, "example")
 	o.WildcardDomain = cmp.Or(o.WildcardDomain, "apps.example.com")
@@ -65,14 +67,16 @@ func Installation(o Options) []map[string]any {
 		objects = append(objects, b.fileStorage())
 	}
 	objects = slices.DeleteFunc(objects, b.isMissing)
-	for _, object := range objects {
+	out := make([]*unstructured.Unstructured, len(objects))
+	for i, object := range objects {
 		if o.WithoutServerMetadata {
 			withoutServerFields(object)
-			continue
+		} else {
+			b.addServerFields(object)
 		}
-		b.addServerFields(object)
+		out[i] = &unstructured.Unstructured{Object: object}
 	}
-	return objects
+	return out
 }
 
 // somebodyElses is the name of a Secret and a ConfigMap in the namespace that no

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/threescale"
@@ -63,10 +64,10 @@ func TestInstallationOptions(t *testing.T) {
 		objects := Installation(Options{Namespace: "other", Name: "one", WildcardDomain: "one.example.com", SecondAPIManager: true, OpenShift: true})
 		assert.NotNil(t, find(objects, "APIManager", "one"))
 		assert.NotNil(t, find(objects, "APIManager", "one-second"))
-		assert.Contains(t, metadataOf(find(objects, "Namespace", "other"))["annotations"], "openshift.io/sa.scc.uid-range")
+		assert.Contains(t, find(objects, "Namespace", "other").GetAnnotations(), "openshift.io/sa.scc.uid-range")
 		for _, object := range objects {
-			if object["kind"] != "Namespace" {
-				assert.Equal(t, "other", metadataOf(object)["namespace"])
+			if object.GetKind() != "Namespace" {
+				assert.Equal(t, "other", object.GetNamespace())
 			}
 		}
 	})
@@ -79,19 +80,15 @@ func TestInstallationOptions(t *testing.T) {
 func TestInstallationServerMetadata(t *testing.T) {
 	for _, object := range Installation(Options{}) {
 		for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "managedFields"} {
-			assert.Contains(t, metadataOf(object), field)
+			assert.Contains(t, metadataOf(object.Object), field)
 		}
-		if object["kind"] == "Secret" {
-			assert.NotContains(t, metadataOf(object), "ownerReferences", "the operator owns no Secret")
+		if object.GetKind() == "Secret" {
+			assert.Empty(t, object.GetOwnerReferences(), "the operator owns no Secret")
 		}
 	}
 	for _, object := range Installation(Options{WithoutServerMetadata: true}) {
-		metadata := metadataOf(object)
-		namespace, namespaced := metadata["namespace"]
 		cleaned := threescale.CleanForBackup(object)
-		if namespaced {
-			metadataOf(cleaned)["namespace"] = namespace
-		}
+		cleaned.SetNamespace(object.GetNamespace())
 		assert.Equal(t, object, cleaned, "nothing of a server may be left")
 	}
 }
@@ -108,11 +105,11 @@ func TestInstallationObjects(t *testing.T) {
 	for name, options := range map[string]Options{"Live": {}, "S3": {S3: true}, "Applicable": {WithoutServerMetadata: true}} {
 		t.Run(name, func(t *testing.T) {
 			for _, object := range Installation(options) {
-				_, err := threescale.EncodeJSON(object)
+				_, err := threescale.EncodeJSON(object.Object)
 				require.NoError(t, err)
-				content, err := yaml.Marshal(object)
+				content, err := yaml.Marshal(object.Object)
 				require.NoError(t, err)
-				if typed, known := types[object["kind"].(string)]; known {
+				if typed, known := types[object.GetKind()]; known {
 					require.NoError(t, yaml.UnmarshalStrict(content, typed()))
 				}
 			}
@@ -123,12 +120,12 @@ func TestInstallationObjects(t *testing.T) {
 // TestSecretValues proves that a leak test can rely on the marker.
 func TestSecretValues(t *testing.T) {
 	for _, object := range Installation(Options{S3: true}) {
-		if object["kind"] != "Secret" {
+		if object.GetKind() != "Secret" {
 			continue
 		}
-		name := metadataOf(object)["name"].(string)
+		name := object.GetName()
 		var plain, encoded strings.Builder
-		for _, value := range object["data"].(map[string]any) {
+		for _, value := range object.Object["data"].(map[string]any) {
 			decoded, err := base64.StdEncoding.DecodeString(value.(string))
 			require.NoError(t, err)
 			plain.Write(decoded)
@@ -147,15 +144,15 @@ func TestSecretValues(t *testing.T) {
 // test knows, and no other does.
 func TestSensitiveConfigMap(t *testing.T) {
 	for _, object := range Installation(Options{}) {
-		if object["kind"] != "ConfigMap" {
+		if object.GetKind() != "ConfigMap" {
 			continue
 		}
-		content, err := yaml.Marshal(object)
+		content, err := yaml.Marshal(object.Object)
 		require.NoError(t, err)
-		name := metadataOf(object)["name"].(string)
+		name := object.GetName()
 		assert.Equal(t, threescale.IsSensitive("ConfigMap", name), containsAny(string(content), MarkerForms()), name)
 	}
-	data := find(Installation(Options{}), "ConfigMap", "system")["data"].(map[string]any)
+	data := find(Installation(Options{}), "ConfigMap", "system").Object["data"].(map[string]any)
 	for key, value := range data {
 		var parsed map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(value.(string)), &parsed), key)
@@ -178,7 +175,7 @@ func TestMarkerForms(t *testing.T) {
 // TestZyncPassword: the operator refuses a zync Secret whose fields disagree
 // (operator/zync_options_provider.go:174-193).
 func TestZyncPassword(t *testing.T) {
-	data := find(Installation(Options{}), "Secret", "zync")["data"].(map[string]any)
+	data := find(Installation(Options{}), "Secret", "zync").Object["data"].(map[string]any)
 	value := func(key string) string {
 		decoded, err := base64.StdEncoding.DecodeString(data[key].(string))
 		require.NoError(t, err)
@@ -203,19 +200,19 @@ func TestWriteManifests(t *testing.T) {
 	require.NoError(t, err)
 	var read map[string]any
 	require.NoError(t, yaml.Unmarshal(content, &read))
-	assert.Equal(t, find(objects, "Secret", "system-app"), read)
+	assert.Equal(t, find(objects, "Secret", "system-app").Object, read)
 }
 
 func TestWriteManifestsRefuses(t *testing.T) {
-	object := map[string]any{"kind": "Secret", "metadata": map[string]any{"name": "x"}}
-	require.ErrorContains(t, WriteManifests(t.TempDir(), []map[string]any{object, object}), `"secret-x.yaml"`)
-	metadataOf(object)["name"] = "../x"
-	require.ErrorContains(t, WriteManifests(t.TempDir(), []map[string]any{object}), "cannot write manifest")
+	object := &unstructured.Unstructured{Object: map[string]any{"kind": "Secret", "metadata": map[string]any{"name": "x"}}}
+	require.ErrorContains(t, WriteManifests(t.TempDir(), []*unstructured.Unstructured{object, object}), `"secret-x.yaml"`)
+	object.SetName("../x")
+	require.ErrorContains(t, WriteManifests(t.TempDir(), []*unstructured.Unstructured{object}), "cannot write manifest")
 }
 
-func find(objects []map[string]any, kind, name string) map[string]any {
+func find(objects []*unstructured.Unstructured, kind, name string) *unstructured.Unstructured {
 	for _, object := range objects {
-		if object["kind"] == kind && metadataOf(object)["name"] == name {
+		if object.GetKind() == kind && object.GetName() == name {
 			return object
 		}
 	}

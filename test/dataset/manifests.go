@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -14,7 +15,7 @@ import (
 // secret-system-app.yaml. A Namespace gets the prefix 0-, so that
 // `kubectl apply -f dir` makes it first. It fails when two objects would share a
 // file.
-func WriteManifests(dir string, objects []map[string]any) error {
+func WriteManifests(dir string, objects []*unstructured.Unstructured) error {
 	if err := os.MkdirAll(dir, directoryMode); err != nil {
 		return fmt.Errorf("cannot create directory %q: %w", dir, err)
 	}
@@ -25,7 +26,7 @@ func WriteManifests(dir string, objects []map[string]any) error {
 			return fmt.Errorf("cannot write manifest %q: the name is taken or not a file name", name)
 		}
 		written[name] = true
-		content, err := yaml.Marshal(object)
+		content, err := yaml.Marshal(object.Object)
 		if err != nil {
 			return fmt.Errorf("cannot encode manifest %q: %w", name, err)
 		}
@@ -37,11 +38,9 @@ func WriteManifests(dir string, objects []map[string]any) error {
 }
 
 // manifestName returns the file name of an object.
-func manifestName(object map[string]any) string {
-	kind, _ := object["kind"].(string)
-	name, _ := metadataOf(object)["name"].(string)
-	file := strings.ToLower(kind) + "-" + name + ".yaml"
-	if kind == "Namespace" {
+func manifestName(object *unstructured.Unstructured) string {
+	file := strings.ToLower(object.GetKind()) + "-" + object.GetName() + ".yaml"
+	if object.GetKind() == "Namespace" {
 		return "0-" + file
 	}
 	return file

@@ -46,7 +46,7 @@ func TestEncryptedBackup(t *testing.T) {
 	require.ErrorIs(t, err, archive.ErrNoIdentity)
 	objects, err := run.Objects(identity)
 	require.NoError(t, err)
-	referenced := threescale.ReferencedSecrets(w.apiManager().Object)
+	referenced := threescale.ReferencedSecrets(w.apiManager())
 	require.NotEmpty(t, referenced)
 	assert.Len(t, objects, 13+len(referenced)+3+1, "13 Secrets, those that the APIManager refers to, 3 ConfigMaps and the APIManager")
 	restored := t.TempDir()

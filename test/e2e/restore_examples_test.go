@@ -141,7 +141,7 @@ func TestExampleOperatorVolume(t *testing.T) {
 	w.create(`{apiVersion: apps.3scale.net/v1alpha1, kind: APIManagerBackup, metadata: {name: example-apimanagerbackup-pvc},
 		spec: {backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}}}`)
 	w.untilOperatorCompleted("APIManagerBackup", "example-apimanagerbackup-pvc")
-	referenced := threescale.ReferencedSecrets(w.apiManager().Object)
+	referenced := threescale.ReferencedSecrets(w.apiManager())
 	w.lose()
 	for _, object := range referenced { // the operator does not back them up
 		secret := kept.secrets[object.Name].DeepCopy()

@@ -43,7 +43,7 @@ func inNamespace(t *testing.T, text, namespace string) string {
 // allSecrets are the Secrets of an installation, with those that it refers to.
 func (w *tenant) allSecrets() []threescale.Member {
 	w.t.Helper()
-	apiManager := w.apiManager().Object
+	apiManager := w.apiManager()
 	objects := threescale.Secrets(apiManager)
 	for _, reference := range threescale.ReferencedSecrets(apiManager) {
 		objects = append(objects, threescale.Member{Kind: threescale.KindSecret, Name: reference.Name})

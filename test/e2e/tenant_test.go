@@ -90,10 +90,10 @@ func newTenant(t *testing.T, change ...func(*options)) *tenant {
 	t.Cleanup(w.end)
 	w.makeFiles(o)
 	for _, object := range dataset.Installation(o.objects) {
-		if kind := object["kind"]; kind == "Namespace" || kind == "PersistentVolumeClaim" {
+		if kind := object.GetKind(); kind == "Namespace" || kind == "PersistentVolumeClaim" {
 			continue
 		}
-		require.NoError(t, shared.Client().Create(ctx, &unstructured.Unstructured{Object: object}))
+		require.NoError(t, shared.Client().Create(ctx, object))
 	}
 	var err error
 	w.account, err = shared.Tenant(ctx, namespace, "tenant", []rbacv1.PolicyRule{

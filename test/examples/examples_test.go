@@ -195,7 +195,7 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 		assert.NotNil(t, e.repository.Spec.SecretRef)
 		observed := &restore.State{Facts: restore.Facts{Restore: e.restore, Repository: e.repository, Kustomization: e.kustomization}}
 		observed.SourcePVC = &corev1.PersistentVolumeClaim{}
-		observed.Backup = restore.Object{"status": map[string]any{"backupPersistentVolumeClaimName": "nightly-backup"}}
+		observed.Backup = &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"backupPersistentVolumeClaimName": "nightly-backup"}}}
 		if source := e.restore.Spec.RestoreSource.PersistentVolume; source != nil {
 			observed.SourceVolume = &corev1.PersistentVolume{}
 			observed.SourcePVC.Spec.VolumeName = source.VolumeName

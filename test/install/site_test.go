@@ -161,10 +161,10 @@ func (s *site) makeInstallation() {
 		},
 	}))
 	for _, object := range dataset.Installation(dataset.Options{Seed: 1, Namespace: namespace, SystemRedisURL: s.database.URL(), WithoutServerMetadata: true}) {
-		if kind := object["kind"]; kind == "Namespace" || kind == "PersistentVolumeClaim" {
+		if kind := object.GetKind(); kind == "Namespace" || kind == "PersistentVolumeClaim" {
 			continue
 		}
-		require.NoError(s.t, shared.Client().Create(ctx, &unstructured.Unstructured{Object: object}))
+		require.NoError(s.t, shared.Client().Create(ctx, object))
 	}
 }
 
@@ -193,10 +193,10 @@ func (s *site) remember() *installation {
 	apiManager.SetGroupVersionKind(threescale.APIManagerGVK())
 	require.NoError(s.t, shared.Client().Get(s.t.Context(), types.NamespacedName{Namespace: namespace, Name: "example"}, apiManager))
 	kept := &installation{secrets: map[string]map[string][]byte{}, files: filepath.Join(s.t.TempDir(), "files")}
-	for _, object := range threescale.Secrets(apiManager.Object) {
+	for _, object := range threescale.Secrets(apiManager) {
 		kept.secrets[object.Name] = s.secret(object.Name)
 	}
-	for _, reference := range threescale.ReferencedSecrets(apiManager.Object) {
+	for _, reference := range threescale.ReferencedSecrets(apiManager) {
 		kept.secrets[reference.Name] = s.secret(reference.Name)
 	}
 	out, err := exec.Command("cp", "-a", s.folderOf(threescale.FileStoragePVCName), kept.files).CombinedOutput()

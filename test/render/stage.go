@@ -61,7 +61,7 @@ func newStage(root string, s Scenario) (*stage, error) {
 	options := s.Installation
 	options.Seed = 1
 	for _, object := range dataset.Installation(options) {
-		st.add(&unstructured.Unstructured{Object: object})
+		st.add(object)
 	}
 	for _, text := range append(storageClasses(), s.Objects...) {
 		object, err := parseObject([]byte(text))

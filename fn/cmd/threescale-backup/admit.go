@@ -13,6 +13,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -25,14 +26,14 @@ type known struct {
 	apiVersion string
 	namespaced bool
 	// admit checks the fields beside metadata, and changes them as the API server would.
-	admit func(object map[string]any) error
+	admit func(object *unstructured.Unstructured) error
 }
 
 func knownKinds() map[string]known {
 	return map[string]known{
 		threescale.KindSecret:     {"v1", true, admitSecret},
 		threescale.KindConfigMap:  {"v1", true, admitConfigMap},
-		threescale.APIManagerKind: {threescale.APIManagerAPIVersion, true, func(map[string]any) error { return nil }}, // its schema depends on the version of the operator
+		threescale.APIManagerKind: {threescale.APIManagerAPIVersion, true, func(*unstructured.Unstructured) error { return nil }}, // its schema depends on the version of the operator
 		"PersistentVolumeClaim":   {"v1", true, admitTyped[corev1.PersistentVolumeClaim]},
 		"PersistentVolume":        {"v1", false, admitTyped[corev1.PersistentVolume]},
 		"Namespace":               {"v1", false, admitTyped[corev1.Namespace]},
@@ -42,13 +43,12 @@ func knownKinds() map[string]known {
 
 // admit refuses what the API server would refuse, and changes the object as the API
 // server would. Objects of other kinds need only a name.
-func admit(object map[string]any) error {
-	kind, _ := object["kind"].(string)
-	apiVersion, _ := object["apiVersion"].(string)
+func admit(object *unstructured.Unstructured) error {
+	kind, apiVersion := object.GetKind(), object.GetAPIVersion()
 	switch {
-	case object["sops"] != nil:
+	case object.Object["sops"] != nil:
 		return errors.New("it is encrypted by SOPS: give the output of `sops decrypt`")
-	case strings.HasPrefix(apiVersion, "kustomize.config.k8s.io/") || kind == "" && (object["resources"] != nil || object["patches"] != nil):
+	case strings.HasPrefix(apiVersion, "kustomize.config.k8s.io/") || kind == "" && (object.Object["resources"] != nil || object.Object["patches"] != nil):
 		return errors.New("it is a kustomization: give the output of `kubectl kustomize`")
 	case kind == "" || apiVersion == "":
 		return errors.New("it has no kind or no apiVersion: remove files from the folder that are not Kubernetes objects")
@@ -64,17 +64,16 @@ func admit(object map[string]any) error {
 		return nil
 	}
 	if err := k.admit(object); err != nil {
-		metadata, _ := object["metadata"].(map[string]any)
-		return fmt.Errorf("%s %q: %w", kind, metadata["name"], err)
+		return fmt.Errorf("%s %q: %w", kind, object.GetName(), err)
 	}
 	return nil
 }
 
 // admitMetadata checks metadata. No error quotes it: an annotation may hold a copy of a
 // Secret.
-func admitMetadata(object map[string]any, kind string, isKnown, namespaced bool) error {
+func admitMetadata(object *unstructured.Unstructured, kind string, isKnown, namespaced bool) error {
 	var meta metav1.ObjectMeta
-	if err := decodeStrictly(object["metadata"], &meta); err != nil {
+	if err := decodeStrictly(object.Object["metadata"], &meta); err != nil {
 		return fmt.Errorf("the metadata of a %s: %w", kind, err)
 	}
 	if meta.Name == "" && meta.GenerateName != "" {
@@ -100,8 +99,8 @@ func admitMetadata(object map[string]any, kind string, isKnown, namespaced bool)
 }
 
 // admitTyped checks that an object is of a type, with no other fields.
-func admitTyped[T any](object map[string]any) error {
-	return decodeStrictly(object, new(T))
+func admitTyped[T any](object *unstructured.Unstructured) error {
+	return decodeStrictly(object.Object, new(T))
 }
 
 // decodeStrictly decodes into a type, and refuses fields that the type does not have. An
@@ -122,15 +121,16 @@ func decodeStrictly(from, to any) error {
 }
 
 // admitSecret merges stringData into data, and checks both.
-func admitSecret(object map[string]any) error {
-	if err := onlyFields(object, "data", "stringData", "type", "immutable"); err != nil {
+func admitSecret(object *unstructured.Unstructured) error {
+	fields := object.Object
+	if err := onlyFields(fields, "data", "stringData", "type", "immutable"); err != nil {
 		return err
 	}
-	values, err := decoded(object, "data")
+	values, err := decoded(fields, "data")
 	if err != nil {
 		return err
 	}
-	texts, err := textsOf(object, "stringData")
+	texts, err := textsOf(fields, "stringData")
 	if err != nil {
 		return err
 	}
@@ -140,8 +140,8 @@ func admitSecret(object map[string]any) error {
 	if err := checkKeys(values); err != nil {
 		return err
 	}
-	kind, isText := object["type"].(string)
-	if object["type"] != nil && !isText {
+	kind, isText := fields["type"].(string)
+	if fields["type"] != nil && !isText {
 		return errors.New("its type is not a string")
 	}
 	if kind == "" {
@@ -150,17 +150,17 @@ func admitSecret(object map[string]any) error {
 	if err := checkType(corev1.SecretType(kind), object, values); err != nil {
 		return err
 	}
-	object["type"] = kind
-	delete(object, "stringData")
-	delete(object, "data")
+	fields["type"] = kind
+	delete(fields, "stringData")
+	delete(fields, "data")
 	if len(values) > 0 {
-		object["data"] = encoded(values)
+		fields["data"] = encoded(values)
 	}
 	return nil
 }
 
 // checkType checks that a Secret has the keys that its type needs.
-func checkType(kind corev1.SecretType, object map[string]any, values map[string][]byte) error {
+func checkType(kind corev1.SecretType, object *unstructured.Unstructured, values map[string][]byte) error {
 	needs := func(keys ...string) error {
 		for _, key := range keys {
 			if _, ok := values[key]; !ok {
@@ -193,9 +193,7 @@ func checkType(kind corev1.SecretType, object map[string]any, values map[string]
 			return fmt.Errorf("a Secret of type %s has neither key %q nor key %q", kind, corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey)
 		}
 	case corev1.SecretTypeServiceAccountToken:
-		metadata, _ := object["metadata"].(map[string]any)
-		annotations, _ := metadata["annotations"].(map[string]any)
-		if name, _ := annotations[corev1.ServiceAccountNameKey].(string); name == "" {
+		if name, _, _ := unstructured.NestedString(object.Object, "metadata", "annotations", corev1.ServiceAccountNameKey); name == "" {
 			return fmt.Errorf("a Secret of type %s has no annotation %s", kind, corev1.ServiceAccountNameKey)
 		}
 	}
@@ -203,20 +201,21 @@ func checkType(kind corev1.SecretType, object map[string]any, values map[string]
 }
 
 // admitConfigMap checks data and binaryData.
-func admitConfigMap(object map[string]any) error {
-	if err := onlyFields(object, "data", "binaryData", "immutable"); err != nil {
+func admitConfigMap(object *unstructured.Unstructured) error {
+	fields := object.Object
+	if err := onlyFields(fields, "data", "binaryData", "immutable"); err != nil {
 		return err
 	}
-	values, err := decoded(object, "binaryData")
+	values, err := decoded(fields, "binaryData")
 	if err != nil {
 		return err
 	}
-	texts, err := textsOf(object, "data")
+	texts, err := textsOf(fields, "data")
 	if err != nil {
 		return err
 	}
 	if len(values) > 0 {
-		object["binaryData"] = encoded(values)
+		fields["binaryData"] = encoded(values)
 	}
 	if len(texts) > 0 {
 		plain := map[string]any{}
@@ -226,16 +225,16 @@ func admitConfigMap(object map[string]any) error {
 			}
 			values[key], plain[key] = []byte(text), text
 		}
-		object["data"] = plain
+		fields["data"] = plain
 	}
 	return checkKeys(values)
 }
 
 // onlyFields refuses fields that the API server does not know.
-func onlyFields(object map[string]any, fields ...string) error {
-	fields = append(fields, "apiVersion", "kind", "metadata")
+func onlyFields(object map[string]any, known ...string) error {
+	known = append(known, "apiVersion", "kind", "metadata")
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if !slices.Contains(fields, name) {
+		if !slices.Contains(known, name) {
 			return fmt.Errorf("it has a field %q, which the API server does not know", name)
 		}
 	}

@@ -70,7 +70,7 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 
 // world holds the installation, or reads it from the cluster.
 func (b *backupCommand) world() (*simulate.World, error) {
-	var objects []map[string]any
+	var objects []*unstructured.Unstructured
 	var live simulate.Lookup
 	var err error
 	namespace := b.Namespace
@@ -101,9 +101,8 @@ func (b *backupCommand) world() (*simulate.World, error) {
 }
 
 // namespaceOf returns the namespace of the APIManager among the manifests, or default.
-func namespaceOf(objects []map[string]any) string {
-	for _, object := range objects {
-		u := &unstructured.Unstructured{Object: object}
+func namespaceOf(objects []*unstructured.Unstructured) string {
+	for _, u := range objects {
 		if u.GetKind() == threescale.APIManagerKind && u.GetNamespace() != "" {
 			return u.GetNamespace()
 		}

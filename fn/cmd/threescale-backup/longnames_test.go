@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/threescale"
@@ -23,14 +24,14 @@ func withPolicies(t *testing.T, dir string, lengths ...int) {
 	for _, length := range lengths {
 		name := fmt.Sprintf("%0*d", length, length)
 		policies = append(policies, map[string]any{"name": "p", "version": "1", "secretRef": map[string]any{"name": name}})
-		installation = append(installation, map[string]any{
+		installation = append(installation, &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": map[string]any{"name": name, "namespace": "3scale"},
 			"data": map[string]any{strings.Repeat("k", length): "eA=="}, // a key becomes a file's name, too
-		})
+		}})
 	}
 	for _, object := range installation {
-		if object["kind"] == threescale.APIManagerKind {
-			staging := object["spec"].(map[string]any)["apicast"].(map[string]any)["stagingSpec"].(map[string]any)
+		if object.GetKind() == threescale.APIManagerKind {
+			staging := object.Object["spec"].(map[string]any)["apicast"].(map[string]any)["stagingSpec"].(map[string]any)
 			staging["customPolicies"] = policies
 		}
 	}

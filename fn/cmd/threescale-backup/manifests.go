@@ -23,7 +23,7 @@ import (
 // as the API server would store them after `kubectl apply`. Lists are taken apart. It is
 // an error if the API server would refuse an object, or store something else than the
 // file says. No error quotes a value.
-func readManifests(dir string) ([]map[string]any, error) {
+func readManifests(dir string) ([]*unstructured.Unstructured, error) {
 	root, err := filepath.EvalSymlinks(dir) // WalkDir does not follow a symlink
 	if err != nil {
 		return nil, fmt.Errorf("cannot read manifests: %w", err)
@@ -57,7 +57,7 @@ func keyOf(u *unstructured.Unstructured) manifestKey {
 
 // manifestSet is what was read so far.
 type manifestSet struct {
-	objects []map[string]any
+	objects []*unstructured.Unstructured
 	seen    map[manifestKey]string // the file of each
 }
 
@@ -80,14 +80,14 @@ func (m *manifestSet) read(path string, data []byte) error {
 }
 
 // add adds an object, or those of a list.
-func (m *manifestSet) add(path string, object map[string]any) error {
-	if items, isList := object["items"]; isList {
+func (m *manifestSet) add(path string, object *unstructured.Unstructured) error {
+	if items, isList := object.Object["items"]; isList {
 		return m.addItems(path, object, items)
 	}
 	if err := admit(object); err != nil {
 		return err
 	}
-	key := keyOf(&unstructured.Unstructured{Object: object})
+	key := keyOf(object)
 	if other, ok := m.seen[key]; ok {
 		return fmt.Errorf("%s %q is in %q already: take one of them out", key.kind, key.name, other)
 	}
@@ -98,21 +98,21 @@ func (m *manifestSet) add(path string, object map[string]any) error {
 
 // addItems adds the objects of a list. The items of a typed list, such as a SecretList,
 // need no kind.
-func (m *manifestSet) addItems(path string, list map[string]any, items any) error {
-	kind, _ := list["kind"].(string)
+func (m *manifestSet) addItems(path string, list *unstructured.Unstructured, items any) error {
+	kind := list.GetKind()
 	all, ok := items.([]any)
 	if !ok || !strings.HasSuffix(kind, "List") {
 		return errors.New("it has items, but its kind does not end in List")
 	}
 	for i, item := range all {
-		object, ok := item.(map[string]any)
+		fields, ok := item.(map[string]any)
 		if !ok {
 			return fmt.Errorf("item %d of the list is not an object", i+1)
 		}
-		if of := strings.TrimSuffix(kind, "List"); of != "" && object["kind"] == nil && object["apiVersion"] == nil {
-			object["kind"], object["apiVersion"] = of, list["apiVersion"]
+		if of := strings.TrimSuffix(kind, "List"); of != "" && fields["kind"] == nil && fields["apiVersion"] == nil {
+			fields["kind"], fields["apiVersion"] = of, list.Object["apiVersion"]
 		}
-		if err := m.add(path, object); err != nil {
+		if err := m.add(path, &unstructured.Unstructured{Object: fields}); err != nil {
 			return fmt.Errorf("item %d of the list: %w", i+1, err)
 		}
 	}
@@ -146,7 +146,7 @@ func splitDocuments(data []byte) ([][]byte, error) {
 }
 
 // decodeDocument decodes one document; nil if it is empty.
-func decodeDocument(document []byte) (map[string]any, error) {
+func decodeDocument(document []byte) (*unstructured.Unstructured, error) {
 	if _, err := sigsyaml.YAMLToJSON(document); err != nil {
 		return nil, errors.New("it is malformed YAML")
 	}
@@ -161,12 +161,12 @@ func decodeDocument(document []byte) (map[string]any, error) {
 	if value == nil {
 		return nil, nil // between two separators
 	}
-	object, ok := value.(map[string]any)
+	fields, ok := value.(map[string]any)
 	if !ok {
 		return nil, errors.New("it is not an object")
 	}
-	if len(object) == 0 {
+	if len(fields) == 0 {
 		return nil, nil
 	}
-	return object, nil
+	return &unstructured.Unstructured{Object: fields}, nil
 }

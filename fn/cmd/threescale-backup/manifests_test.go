@@ -161,7 +161,7 @@ func TestBackupOfManifestsInAnyForm(t *testing.T) {
 	for form, write := range forms {
 		dir := t.TempDir()
 		for i, object := range installation {
-			copied := deepCopy(t, object)
+			copied := deepCopy(t, object.Object)
 			if copied["kind"] == threescale.KindSecret && copied["type"] == "Opaque" {
 				copied = write(copied)
 			}

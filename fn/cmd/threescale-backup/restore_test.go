@@ -77,9 +77,7 @@ func assertRestored(t *testing.T, i *installed, s *site, answer *restored) {
 	assert.ElementsMatch(t, answer.Objects, texts(slices.Collect(maps.Keys(built))))
 	secrets := 0
 	for _, object := range dataset.Installation(dataset.Options{Seed: 1}) {
-		kind, _ := object["kind"].(string)
-		metadata, _ := object["metadata"].(map[string]any)
-		name, _ := metadata["name"].(string)
+		kind, name := object.GetKind(), object.GetName()
 		restored, ours := built[overlay.Key{Kind: kind, Name: name}]
 		if kind != "Secret" || name == "somebody-elses" {
 			continue
@@ -89,19 +87,19 @@ func assertRestored(t *testing.T, i *installed, s *site, answer *restored) {
 		file := slices.IndexFunc(files, func(f overlay.File) bool { return strings.HasSuffix(f.Path, "/secret-"+name+".yaml") })
 		plain, err := decrypt.Document(files[file].Data, i.identity)
 		require.NoError(t, err, name)
-		want, _ := object["data"].(map[string]any)
+		want, _ := object.Object["data"].(map[string]any)
 		if name == "backend-listener" {
 			want["route_endpoint"] = base64.StdEncoding.EncodeToString([]byte("https://backend-3scale." + otherDomain))
 		}
 		assert.Equal(t, want, decode(t, plain)["data"], name)
-		assert.NotEqual(t, want, restored["data"], "%s is encrypted", name)
+		assert.NotEqual(t, want, restored.Object["data"], "%s is encrypted", name)
 	}
 	assert.Len(t, answer.Encrypted, secrets+1, "the Secrets and ConfigMap system")
 	assert.Contains(t, answer.Encrypted, "ConfigMap/system")
-	assert.Empty(t, built[overlay.Key{Kind: "ConfigMap", Name: "system-environment"}]["sops"])
-	assert.NotEmpty(t, built[overlay.Key{Kind: "ConfigMap", Name: "system"}]["sops"])
+	assert.Empty(t, built[overlay.Key{Kind: "ConfigMap", Name: "system-environment"}].Object["sops"])
+	assert.NotEmpty(t, built[overlay.Key{Kind: "ConfigMap", Name: "system"}].Object["sops"])
 	apiManager := built[overlay.Key{Kind: "APIManager", Name: "example"}]
-	assert.Equal(t, otherDomain, apiManager["spec"].(map[string]any)["wildcardDomain"])
+	assert.Equal(t, otherDomain, apiManager.Object["spec"].(map[string]any)["wildcardDomain"])
 }
 
 // TestRestoreTellsAll: the answer in JSON leaves nothing out.

@@ -69,7 +69,7 @@ func allowedBy(path string) (v1alpha1.Allow, error) {
 		return input.Allow, err
 	}
 	for _, object := range objects {
-		steps, _, _ := unstructured.NestedSlice(object, "spec", "pipeline")
+		steps, _, _ := unstructured.NestedSlice(object.Object, "spec", "pipeline")
 		for _, step := range steps {
 			fields, _ := step.(map[string]any)
 			given, _ := fields["input"].(map[string]any)
@@ -92,8 +92,7 @@ func readBackup(path string) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, object := range objects {
-		u := &unstructured.Unstructured{Object: object}
+	for _, u := range objects {
 		if u.GetKind() == v1alpha1.KindBackup && u.GroupVersionKind().Group == v1alpha1.Group {
 			if err := admitBackup(u); err != nil {
 				return nil, fmt.Errorf("cannot simulate %s %q: %w", v1alpha1.KindBackup, u.GetName(), err)
@@ -135,11 +134,10 @@ func complete(u *unstructured.Unstructured) {
 
 // inNamespace gives namespaced objects without a namespace that of the backup,
 // as `kubectl apply -n` does, and adds the Namespace itself.
-func inNamespace(objects []map[string]any, namespace string) ([]map[string]any, error) {
+func inNamespace(objects []*unstructured.Unstructured, namespace string) ([]*unstructured.Unstructured, error) {
 	has := false
 	seen := map[manifestKey]bool{}
-	for _, object := range objects {
-		u := &unstructured.Unstructured{Object: object}
+	for _, u := range objects {
 		k, isKnown := knownKinds()[u.GetKind()]
 		if u.GetNamespace() == "" && (k.namespaced || !isKnown) {
 			u.SetNamespace(namespace)
@@ -154,7 +152,7 @@ func inNamespace(objects []map[string]any, namespace string) ([]map[string]any, 
 	if has {
 		return objects, nil
 	}
-	return append(objects, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace, "uid": "simulated"}}), nil
+	return append(objects, &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace, "uid": "simulated"}}}), nil
 }
 
 // outcome is how a simulation ended.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/api/job"
@@ -18,36 +19,38 @@ import (
 // TestBackupTellsWhatTheClaimTells: whatever simulate says of what is not in the backup, backup says in the same words.
 func TestBackupTellsWhatTheClaimTells(t *testing.T) {
 	const missing, token = "Optional Secrets and ConfigMaps are missing and not in the backup: ", "Service-account tokens are never copied: "
-	without := func(kind, name string) func([]map[string]any) []map[string]any {
-		return func(objects []map[string]any) (left []map[string]any) {
+	without := func(kind, name string) func([]*unstructured.Unstructured) []*unstructured.Unstructured {
+		return func(objects []*unstructured.Unstructured) (left []*unstructured.Unstructured) {
 			for _, object := range objects {
-				if object["kind"] != kind || object["metadata"].(map[string]any)["name"] != name {
+				if object.GetKind() != kind || object.GetName() != name {
 					left = append(left, object)
 				}
 			}
 			return left
 		}
 	}
-	asToken := func(objects []map[string]any) []map[string]any {
+	asToken := func(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
 		for _, object := range objects {
-			if metadata := object["metadata"].(map[string]any); metadata["name"] == "registry-pull" {
-				object["type"], object["data"] = "kubernetes.io/service-account-token", map[string]any{"token": "eA=="}
-				metadata["annotations"] = map[string]any{"kubernetes.io/service-account.name": "default"}
+			if object.GetName() == "registry-pull" {
+				object.Object["type"], object.Object["data"] = "kubernetes.io/service-account-token", map[string]any{"token": "eA=="}
+				object.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": "default"})
 			}
 		}
 		return objects
 	}
 	cases := map[string]struct {
 		reason string
-		change func([]map[string]any) []map[string]any
+		change func([]*unstructured.Unstructured) []*unstructured.Unstructured
 		says   []string
 	}{
-		"Complete":  {"nothing to tell", func(objects []map[string]any) []map[string]any { return objects }, nil},
+		"Complete":  {"nothing to tell", func(objects []*unstructured.Unstructured) []*unstructured.Unstructured { return objects }, nil},
 		"Secret":    {"the operator writes it again, with what it takes for right", without("Secret", "system-memcache"), []string{missing + "system-memcache"}},
 		"ConfigMap": {"likewise", without("ConfigMap", threescale.SystemConfig), []string{missing + "ConfigMap system"}},
 		"Named":     {"that the APIManager names it is told too", without("Secret", "registry-pull"), []string{missing + "registry-pull (named by spec.imagePullSecrets"}},
 		"Token":     {"another cluster would not know it", asToken, []string{token + "registry-pull"}},
-		"Both":      {"all is told", func(o []map[string]any) []map[string]any { return asToken(without("Secret", "system-recaptcha")(o)) }, []string{missing + "system-recaptcha", token + "registry-pull"}},
+		"Both": {"all is told", func(o []*unstructured.Unstructured) []*unstructured.Unstructured {
+			return asToken(without("Secret", "system-recaptcha")(o))
+		}, []string{missing + "system-recaptcha", token + "registry-pull"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/commit"
@@ -64,8 +66,8 @@ func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
 			return nil, err
 		}
 		fmt.Fprintf(digest, "%s %s %x\n", object.Kind, object.Name, sha256.Sum256(data))
-		var decoded map[string]any
-		if err := json.Unmarshal(data, &decoded); err != nil {
+		decoded := &unstructured.Unstructured{}
+		if err := json.Unmarshal(data, &decoded.Object); err != nil {
 			return nil, fmt.Errorf("cannot decode %s %q of run %q", object.Kind, object.Name, inspection.Run) // its cause may quote a value
 		}
 		in.Objects = append(in.Objects, decoded)

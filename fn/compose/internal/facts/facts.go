@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"threescale.dev/backup/fn/api/job"
@@ -92,7 +93,7 @@ type Installation struct {
 	// Found are the names of the APIManagers, of which there should be one.
 	Found []string
 	// APIManager is the only one found; else nil.
-	APIManager map[string]any
+	APIManager *unstructured.Unstructured
 	Name       string
 	UID        types.UID
 	// References are the Secrets that the APIManager refers to.

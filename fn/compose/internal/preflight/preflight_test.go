@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
@@ -31,9 +32,9 @@ func ready() *facts.Facts {
 		},
 		Installation: facts.Installation{
 			Found: []string{"example"},
-			APIManager: map[string]any{"spec": map[string]any{"externalComponents": map[string]any{
+			APIManager: &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"externalComponents": map[string]any{
 				"system": map[string]any{"database": true, "redis": true}, "backend": map[string]any{"redis": true},
-			}}},
+			}}}},
 			Secrets: map[string]*facts.Secret{}, Sources: map[string]*facts.Secret{}, ConfigMaps: map[string]bool{},
 			FileStorage: pvc("system-storage", corev1.ReadWriteMany),
 		},
@@ -94,7 +95,7 @@ func TestCheck(t *testing.T) {
 			f.Installation = facts.Installation{FileStorage: f.Installation.FileStorage, Secrets: f.Installation.Secrets, ConfigMaps: f.Installation.ConfigMaps}
 		}, []string{v1alpha1.ReasonAPIManagerNotFound}, nil},
 		"TwoFound":        {"one must be named", func(f *facts.Facts) { f.Installation.Found = []string{"b", "a"} }, []string{v1alpha1.ReasonSeveralAPIManagers}, nil},
-		"Internal":        {"three databases are inside", func(f *facts.Facts) { f.Installation.APIManager = map[string]any{} }, []string{v1alpha1.ReasonInternalDatabases, v1alpha1.ReasonInternalDatabases, v1alpha1.ReasonInternalDatabases}, nil},
+		"Internal":        {"three databases are inside", func(f *facts.Facts) { f.Installation.APIManager = &unstructured.Unstructured{} }, []string{v1alpha1.ReasonInternalDatabases, v1alpha1.ReasonInternalDatabases, v1alpha1.ReasonInternalDatabases}, nil},
 		"NoFileStorage":   {"the files are part of a backup", func(f *facts.Facts) { f.Installation.FileStorage = nil }, []string{v1alpha1.ReasonFileStorageNotFound}, nil},
 		"Skipped":         {"unless they are left out", func(f *facts.Facts) { f.Installation.FileStorage = nil; f.Spec.FileStorage = v1alpha1.FileStorageSkip }, nil, nil},
 		"OnePod":          {"the installation's own pod has it", func(f *facts.Facts) { f.Installation.FileStorage = pvc("system-storage", corev1.ReadWriteOncePod) }, []string{v1alpha1.ReasonFileStorageUnusable}, nil},
