@@ -34,7 +34,7 @@ func crossplane(o Observed) []Finding {
 	xrds, installed := flavoursOf(o)
 	findings = append(findings, xrds...)
 	for _, f := range installed {
-		findings = append(findings, fields(inBackups, "XRD "+f.xrd, schemaOf(o.XRDs.Value[f.xrd].Object), f.manifest, f.install()))
+		findings = append(findings, fields(inBackups, "XRD "+f.xrd, schemaOf(o.XRDs.Value[f.xrd]), f.manifest, f.install()))
 		findings = append(findings, compositions(o, f)...)
 	}
 	return findings

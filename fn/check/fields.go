@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -52,8 +53,8 @@ func below(schema, other map[string]any, path string) []string {
 
 // shippedSchema is the schema in a shipped XRD or CRD.
 func shippedSchema(manifest []byte) (map[string]any, error) {
-	var object map[string]any
-	if err := yaml.Unmarshal(manifest, &object); err != nil {
+	object := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(manifest, &object.Object); err != nil {
 		return nil, fmt.Errorf("cannot read the shipped schema: %w", err)
 	}
 	if schema := schemaOf(object); schema != nil {
@@ -63,8 +64,8 @@ func shippedSchema(manifest []byte) (map[string]any, error) {
 }
 
 // schemaOf is the schema of our version in an XRD or CRD; nil without one.
-func schemaOf(object map[string]any) map[string]any {
-	for _, version := range objects(object, "spec", "versions") {
+func schemaOf(object *unstructured.Unstructured) map[string]any {
+	for _, version := range objects(object.Object, "spec", "versions") {
 		if version["name"] == v1alpha1.Version {
 			schema, _ := version["schema"].(map[string]any)
 			inner, _ := schema["openAPIV3Schema"].(map[string]any)

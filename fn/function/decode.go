@@ -36,7 +36,7 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		return o, errors.New("cannot read the composite: the request has none; this function composes, it is no operation")
 	}
 	var err error
-	if o.Composite, err = decodeComposite(req.GetObserved().GetComposite().GetResource().AsMap()); err != nil {
+	if o.Composite, err = decodeComposite(&unstructured.Unstructured{Object: req.GetObserved().GetComposite().GetResource().AsMap()}); err != nil {
 		return o, err
 	}
 	for name, r := range req.GetObserved().GetResources() {
@@ -104,32 +104,31 @@ func composed(s *structpb.Struct) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: out}
 }
 
-func decodeComposite(xr map[string]any) (compose.Composite, error) {
-	u := &unstructured.Unstructured{Object: xr}
+func decodeComposite(xr *unstructured.Unstructured) (compose.Composite, error) {
 	c := compose.Composite{
-		Name:                u.GetName(),
-		Namespace:           u.GetNamespace(),
-		UID:                 u.GetUID(),
-		ClaimNamespaceLabel: u.GetLabels()[claimNamespaceLabel],
+		Name:                xr.GetName(),
+		Namespace:           xr.GetNamespace(),
+		UID:                 xr.GetUID(),
+		ClaimNamespaceLabel: xr.GetLabels()[claimNamespaceLabel],
 		// Crossplane's circuit breaker for the composite is open.
-		Unresponsive: meta.IsStatusConditionFalse(v1alpha1.ConditionsOf(u), "Responsive"),
+		Unresponsive: meta.IsStatusConditionFalse(v1alpha1.ConditionsOf(xr), "Responsive"),
 	}
-	if text, ok, _ := unstructured.NestedString(xr, "metadata", "creationTimestamp"); ok {
+	if text, ok, _ := unstructured.NestedString(xr.Object, "metadata", "creationTimestamp"); ok {
 		created, err := time.Parse(time.RFC3339, text)
 		if err != nil {
 			return c, fmt.Errorf("cannot read metadata.creationTimestamp of composite %q: %w", c.Name, err)
 		}
 		c.Created = created
 	}
-	if ref, ok, _ := unstructured.NestedStringMap(xr, "spec", "claimRef"); ok {
+	if ref, ok, _ := unstructured.NestedStringMap(xr.Object, "spec", "claimRef"); ok {
 		c.ClaimRef = &types.NamespacedName{Namespace: ref["namespace"], Name: ref["name"]}
 	}
-	if spec, ok, _ := unstructured.NestedMap(xr, "spec"); ok {
+	if spec, ok, _ := unstructured.NestedMap(xr.Object, "spec"); ok {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &c.Spec); err != nil {
 			c.SpecError = fmt.Errorf("cannot read spec.%s: %w", undecodable(spec), err)
 		}
 	}
-	if status, ok, _ := unstructured.NestedMap(xr, "status"); ok {
+	if status, ok, _ := unstructured.NestedMap(xr.Object, "status"); ok {
 		// The conditions are Crossplane's own, and no part of our status.
 		delete(status, "conditions")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &c.Status); err != nil {

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -218,7 +217,7 @@ func sizeOf(pvc *unstructured.Unstructured) resource.Quantity {
 
 // withoutSize drops the one field of a PVC's spec that may change.
 func withoutSize(pvc *unstructured.Unstructured) *unstructured.Unstructured {
-	object := runtime.DeepCopyJSON(pvc.Object)
-	unstructured.RemoveNestedField(object, "spec", "resources", "requests")
-	return &unstructured.Unstructured{Object: object}
+	copied := pvc.DeepCopy()
+	unstructured.RemoveNestedField(copied.Object, "spec", "resources", "requests")
+	return copied
 }

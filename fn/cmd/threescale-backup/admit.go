@@ -231,23 +231,23 @@ func admitConfigMap(object *unstructured.Unstructured) error {
 }
 
 // onlyFields refuses fields that the API server does not know.
-func onlyFields(object map[string]any, known ...string) error {
-	known = append(known, "apiVersion", "kind", "metadata")
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if !slices.Contains(known, name) {
+func onlyFields(fields map[string]any, allowed ...string) error {
+	allowed = append(allowed, "apiVersion", "kind", "metadata")
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(allowed, name) {
 			return fmt.Errorf("it has a field %q, which the API server does not know", name)
 		}
 	}
-	if _, ok := object["immutable"].(bool); !ok && object["immutable"] != nil {
+	if _, ok := fields["immutable"].(bool); !ok && fields["immutable"] != nil {
 		return errors.New("immutable is neither true nor false")
 	}
 	return nil
 }
 
 // textsOf returns the strings of a field by key; null counts as the empty string.
-func textsOf(object map[string]any, name string) (map[string]string, error) {
-	entries, ok := object[name].(map[string]any)
-	if !ok && object[name] != nil {
+func textsOf(fields map[string]any, name string) (map[string]string, error) {
+	entries, ok := fields[name].(map[string]any)
+	if !ok && fields[name] != nil {
 		return nil, fmt.Errorf("%s is not a map of strings", name)
 	}
 	out := make(map[string]string, len(entries))
@@ -262,8 +262,8 @@ func textsOf(object map[string]any, name string) (map[string]string, error) {
 }
 
 // decoded returns the bytes of a field of base64 by key.
-func decoded(object map[string]any, name string) (map[string][]byte, error) {
-	texts, err := textsOf(object, name)
+func decoded(fields map[string]any, name string) (map[string][]byte, error) {
+	texts, err := textsOf(fields, name)
 	if err != nil {
 		return nil, err
 	}

@@ -122,8 +122,8 @@ func (b *backupCommand) composite(namespace string) (*unstructured.Unstructured,
 	if len(b.Recipient) > 0 {
 		backup.Spec.Encryption = &v1alpha1.Encryption{Age: v1alpha1.AgeEncryption{Recipients: b.Recipient}}
 	}
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&backup)
-	u := &unstructured.Unstructured{Object: object}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&backup)
+	u := &unstructured.Unstructured{Object: fields}
 	complete(u)
 	return u, err
 }
