@@ -136,7 +136,6 @@ func snapshot(composed map[string]*unstructured.Unstructured, r facts.Run) facts
 			continue
 		}
 		secret := secretOf(object, annotations[v1alpha1.AnnotationSourceResourceVersion])
-		secret.Kept = kept(object)
 		if isObjects {
 			r.Objects = secret
 			continue

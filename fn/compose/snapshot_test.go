@@ -77,6 +77,27 @@ func TestSecretCopies(t *testing.T) {
 	assert.Equal(t, 1, confidential, "ConfigMap system lies in a Secret until it is on the volume")
 }
 
+// TestCopiesStayOurs: whoever may edit Secrets can make a copy again that can be changed,
+// or that nobody finds by its labels.
+func TestCopiesStayOurs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.reconcile()
+	for _, kept := range []*unstructured.Unstructured{w.copies()["system-app"], w.objectsSecret()} {
+		before := kept.DeepCopy()
+		w.edit(kept, func(o map[string]any) {
+			delete(o, "immutable")
+			unstructured.RemoveNestedField(o, "metadata", "labels", v1alpha1.LabelBackup)
+			unstructured.RemoveNestedField(o, "metadata", "labels", v1alpha1.LabelSource)
+		})
+		w.reconcile()
+		after := w.Get("Secret", namespace, kept.GetName())
+		assert.Equal(t, true, after.Object["immutable"], kept.GetName())
+		assert.Equal(t, before.GetLabels(), after.GetLabels(), kept.GetName())
+		assert.Equal(t, data(before), data(after), kept.GetName())
+	}
+}
+
 // decodedObjects are the files in the objects Secret.
 func (w *world) decodedObjects() []string {
 	w.t.Helper()

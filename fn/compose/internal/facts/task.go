@@ -8,6 +8,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -107,8 +108,6 @@ type Secret struct {
 	Type            corev1.SecretType
 	// Encoded are the values as base64.
 	Encoded map[string]any
-	// Kept is a copy as it is to be emitted again; nil of a source.
-	Kept runtime.Object
 }
 
 // Holds reports whether the Secret has a key.
@@ -141,6 +140,21 @@ func (s *Secret) EncodedBytes() int {
 		total += len(text)
 	}
 	return total
+}
+
+// Again returns what specs makes of a copy that exists, with the values that the copy
+// has: they are not decoded. Whoever made the copy again may have left out the rest.
+func (s *Secret) Again(made *corev1.Secret) *unstructured.Unstructured {
+	out := &unstructured.Unstructured{Object: map[string]any{"type": string(s.Type), "immutable": *made.Immutable}}
+	if len(s.Encoded) > 0 {
+		out.Object["data"] = s.Encoded
+	}
+	out.SetGroupVersionKind(made.GroupVersionKind())
+	out.SetName(made.Name)
+	out.SetNamespace(made.Namespace)
+	out.SetLabels(made.Labels)
+	out.SetAnnotations(made.Annotations)
+	return out
 }
 
 // Named returns the Secret under its name, for specs to copy.

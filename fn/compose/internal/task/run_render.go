@@ -28,7 +28,7 @@ func (r *run) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus, o
 		out[facts.KeyReport+r.ID], errs = report, append(errs, err)
 	}
 	if r.InFlight() || f.Spec.SecretCopies != v1alpha1.SecretCopiesNone {
-		r.keepSnapshot(out)
+		r.keepSnapshot(f, out)
 	}
 	if r.InFlight() && r.next != toWait {
 		errs = append(errs, r.takeSnapshot(f, out))

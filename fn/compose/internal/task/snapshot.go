@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/api/job"
@@ -80,12 +81,13 @@ func sameData(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, slices.
 
 // keepSnapshot emits what the run has copied so far. What was copied is not taken
 // from its source again: copies are immutable, and the snapshot is of one moment.
-func (r *run) keepSnapshot(out map[string]runtime.Object) {
+func (r *run) keepSnapshot(f *facts.Facts, out map[string]runtime.Object) {
 	if r.Objects != nil {
-		out[facts.KeyObjects+r.key()] = r.Objects.Kept
+		out[facts.KeyObjects+r.key()] = r.Objects.Again(specs.ObjectsSecret(r.spec(f), nil))
 	}
 	for name, secret := range r.Copies {
-		out[r.copyKey(name)] = secret.Kept
+		source := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: secret.ResourceVersion}}
+		out[r.copyKey(name)] = secret.Again(specs.SecretCopy(r.spec(f), source))
 	}
 }
 
