@@ -62,7 +62,7 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 
 func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.Progress)) (job.Result, error) {
 	zone, err := timezone.Load(o.TimeZone)
-	if err = cmp.Or(err, o.Policy.Check()); err != nil {
+	if err = cmp.Or(err, o.Check()); err != nil {
 		return job.Result{}, &archive.UsageError{Err: err}
 	}
 	snapshot, err := readSnapshot(o.Objects)
