@@ -253,7 +253,7 @@ func TestRestoreWithoutRoom(t *testing.T) {
 	assert.Len(t, commits, 1)
 
 	require.NoError(t, os.Remove(foreign))
-	w.shell(strings.Split(message(full, "Ready"), "then: ")[1])
+	w.shell(message(full, "Ready")[strings.Index(message(full, "Ready"), "kubectl "):])
 	w.untilRestore("dr", "Ready", "True", "Restored")
 	w.assertFiles(kept)
 }
