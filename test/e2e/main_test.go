@@ -41,7 +41,7 @@ var others sync.WaitGroup
 // onOldest are the tests that run on the oldest Kubernetes, too: what the API server has to know of CRDs, Jobs and rights.
 func onOldest() []func(*testing.T) {
 	return []func(*testing.T){
-		TestClaimBecomesVerifiedBackup, TestJobThatFailsForGood, TestMoverMayWriteItsReportOnly, TestVerificationFindsDamage,
+		TestClaimBecomesVerifiedBackup, TestJobThatFailsForGood, TestMoverMayWriteItsReportOnly,
 		TestRefusedRestores, TestRestoreOfALostInstallation, TestRestoreAsAccount,
 	}
 }
