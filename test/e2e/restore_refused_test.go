@@ -253,7 +253,8 @@ func TestRestoreWithoutRoom(t *testing.T) {
 	assert.Len(t, commits, 1)
 
 	require.NoError(t, os.Remove(foreign))
-	w.shell(message(full, "Ready")[strings.Index(message(full, "Ready"), "kubectl "):])
+	_, command, _ := strings.Cut(message(full, "Ready"), "ask again: ")
+	w.shell(command)
 	w.untilRestore("dr", "Ready", "True", "Restored")
 	w.assertFiles(kept)
 }
