@@ -119,7 +119,7 @@ func child(data []byte) int {
 
 // childRestore restores a run and prints what became of it.
 func childRestore(v *Volume, args childArgs) int {
-	r, err := v.OpenRun(args.Run)
+	r, err := v.OpenRun(context.Background(), args.Run)
 	if err != nil {
 		fmt.Println(err)
 		return 2

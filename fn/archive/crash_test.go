@@ -101,7 +101,7 @@ func (k *killer) mutate(i int) {
 }
 
 func (k *killer) complete(run string) bool {
-	info, err := k.volume.find(run)
+	info, err := k.volume.find(k.t.Context(), run)
 	return err == nil && info.State == Complete
 }
 
@@ -114,7 +114,7 @@ func (k *killer) forget() {
 	}
 	trees := make(map[string]bool)
 	for _, run := range k.runs {
-		info, err := k.volume.find(run)
+		info, err := k.volume.find(k.t.Context(), run)
 		require.NoError(k.t, err)
 		trees[info.Manifest.Tree] = true
 	}
@@ -286,7 +286,7 @@ func TestResumeAfterSeveralInterruptions(t *testing.T) {
 
 // tree returns the tree of the verified run.
 func (r *VerifyReport) tree(f *fixture) string {
-	info, err := f.volume.find(r.Run)
+	info, err := f.volume.find(f.t.Context(), r.Run)
 	require.NoError(f.t, err)
 	return info.Manifest.Tree
 }

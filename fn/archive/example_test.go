@@ -36,7 +36,7 @@ func Example() {
 	must(err)
 	fmt.Println("problems:", report.Problems)
 
-	run, err := v.OpenRun(archive.Latest)
+	run, err := v.OpenRun(ctx, archive.Latest)
 	must(err)
 	defer run.Close()
 	target := temporary()

@@ -16,7 +16,7 @@ func (f *fixture) writeDenied(run string, calls map[int]int) RunInfo {
 	args := childArgs{Volume: f.root, Files: f.files, Run: run, Recipients: f.opts.Recipients, Workers: 2, Deny: calls}
 	out, err := childCommand(f.t, args).CombinedOutput()
 	require.NoError(f.t, err, "%s", out)
-	info, err := f.volume.find(run)
+	info, err := f.volume.find(f.t.Context(), run)
 	require.NoError(f.t, err)
 	return info
 }
@@ -34,7 +34,7 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	}, first.Warnings)
 	assert.Equal(t, []string{"LATEST", "runs", "trees"}, ls(t, f.root))
 	assert.Equal(t, "r1\n", f.read("LATEST"))
-	pointed, err := f.volume.Pointed()
+	pointed, err := f.volume.Pointed(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "r1", pointed.ID)
 	assert.Len(t, f.verify("r1").Warnings, 2, "modes and times are not those of MTREE")
@@ -48,7 +48,7 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	assert.Contains(t, third.Warnings, "volume cannot hold hard links: unchanged files are stored once for each run")
 	assert.Equal(t, "r3", f.verify(Latest).Run)
 
-	r, err := f.volume.OpenRun(Latest)
+	r, err := f.volume.OpenRun(t.Context(), Latest)
 	require.NoError(t, err)
 	entries := make(map[string]Entry)
 	for _, e := range entriesOf(t, r) {

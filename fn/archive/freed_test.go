@@ -119,7 +119,7 @@ func TestFreedCountsFilesByTheirLinks(t *testing.T) {
 	assert.Greater(t, f.freed("r1", "r2"), int64(100_000))
 	assert.Less(t, f.freed("r1", "r2"), int64(110_000), "which is one file")
 
-	info, err := f.volume.find("r2")
+	info, err := f.volume.find(t.Context(), "r2")
 	require.NoError(t, err)
 	require.NoError(t, os.Link(f.path("trees", info.Manifest.Tree, "files/large"), f.path("kept-by-somebody-else")))
 	assert.Less(t, f.freed("r1", "r2"), int64(100_000), "a link that lies elsewhere keeps the file")

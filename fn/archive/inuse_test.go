@@ -26,9 +26,9 @@ func TestARunThatIsReadIsNotRemoved(t *testing.T) {
 	elsewhere, err := OpenVolume(f.root)
 	require.NoError(t, err)
 	defer elsewhere.Close()
-	first, err := f.volume.OpenRun("r2")
+	first, err := f.volume.OpenRun(t.Context(), "r2")
 	require.NoError(t, err)
-	second, err := elsewhere.OpenRun(Latest)
+	second, err := elsewhere.OpenRun(t.Context(), Latest)
 	require.NoError(t, err, "any number may read")
 
 	var inUse *InUseError
@@ -51,7 +51,7 @@ func TestARunThatIsReadIsNotRemoved(t *testing.T) {
 func TestLocksGoWithTheRun(t *testing.T) {
 	f := newFixture(t)
 	f.write("r1")
-	r, err := f.volume.OpenRun("r1")
+	r, err := f.volume.OpenRun(t.Context(), "r1")
 	require.NoError(t, err)
 	forked, err := unix.Dup(int(r.held.file.Fd()))
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestARunThatCannotBeOpenedIsNotHeld(t *testing.T) {
 	f.addSome()
 	result := f.write("r1")
 	require.NoError(t, os.RemoveAll(f.path("trees", result.Manifest.Tree)))
-	_, err := f.volume.OpenRun("r1")
+	_, err := f.volume.OpenRun(t.Context(), "r1")
 	require.Error(t, err)
 	assert.NoError(t, f.tryRemove("r1"), "and a run without its tree can be removed")
 
@@ -96,7 +96,7 @@ func TestARunThatIsRemovedIsNotRead(t *testing.T) {
 	f.write("r1")
 	reserved, err := f.volume.reserve("r1")
 	require.NoError(t, err)
-	_, err = f.volume.OpenRun("r1")
+	_, err = f.volume.OpenRun(t.Context(), "r1")
 	require.ErrorIs(t, err, ErrRunNotFound)
 	_, err = f.volume.Verify(t.Context(), "r1", VerifyOptions{})
 	require.ErrorIs(t, err, ErrRunNotFound)
@@ -131,7 +131,7 @@ func TestReadersOfAReadOnlyVolumeHoldTheirRuns(t *testing.T) {
 	v, err := OpenVolume(mounted)
 	require.NoError(t, err)
 	defer v.Close()
-	r, err := v.OpenRun(Latest)
+	r, err := v.OpenRun(t.Context(), Latest)
 	require.NoError(t, err)
 	var inUse *InUseError
 	require.ErrorAs(t, f.tryRemove("r1"), &inUse, "as a restore's pod has it mounted")

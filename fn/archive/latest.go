@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,7 +66,7 @@ func (v *Volume) pointLatest(except string) error {
 
 // Pointed returns the run that the link latest leads to, whatever its state, or nil. It differs from [Latest] if that
 // run was damaged since, or if a writer ended just before it set the link.
-func (v *Volume) Pointed() (*RunInfo, error) {
+func (v *Volume) Pointed(_ context.Context) (*RunInfo, error) {
 	id := v.pointer()
 	runs, err := v.ownRuns()
 	i := slices.IndexFunc(runs, func(r RunInfo) bool { return r.ID == id && r.State != Partial })

@@ -42,7 +42,7 @@ func (v *Volume) Mend(ctx context.Context, run, holder string) (*MendResult, err
 }
 
 func (v *Volume) mend(ctx context.Context, id string) (*MendResult, error) {
-	run, err := v.OpenRun(id)
+	run, err := v.OpenRun(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func TestMend(t *testing.T) {
 // storedIn is the path of a stored file of a run.
 func (f *fixture) storedIn(run, path string) string {
 	f.t.Helper()
-	info, err := f.volume.find(run)
+	info, err := f.volume.find(f.t.Context(), run)
 	require.NoError(f.t, err)
 	return f.path("trees", info.Manifest.Tree, "files", path)
 }

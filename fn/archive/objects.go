@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 // Objects returns the objects in the order of their list, each proven by its digest and decrypted. Errors are
 // ErrNoIdentity and IntegrityError. Of an unverified run it returns the good objects also with an IntegrityError.
-func (r *Run) Objects(identities ...age.Identity) ([]ObjectFile, error) {
+func (r *Run) Objects(_ context.Context, identities ...age.Identity) ([]ObjectFile, error) {
 	if r.info.State == Unverified {
 		return r.operatorObjects()
 	}

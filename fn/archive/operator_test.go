@@ -31,12 +31,12 @@ func addOperatorBackup(f *fixture) {
 func TestOperatorBackupIsRead(t *testing.T) {
 	f := newFixture(t)
 	addOperatorBackup(f)
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"apimanagerbackup Unverified"}, ids(runs))
 	r := f.open(Latest)
 	assert.Equal(t, Unverified, r.Info().State)
-	objects, err := r.Objects()
+	objects, err := r.Objects(t.Context())
 	var damaged *IntegrityError
 	require.ErrorAs(t, err, &damaged, "an empty file is what it leaves of an object that it could not read")
 	assert.Equal(t, []Problem{{Path: "secrets/system-recaptcha.json", Kind: Malformed, Got: "size 0"}}, damaged.Problems)
@@ -76,7 +76,7 @@ func TestOperatorBackupInPart(t *testing.T) {
 	assert.Equal(t, []Problem{{Path: "apimanager", Kind: Missing}, {Path: "system-filestorage-pvc", Kind: Missing}}, report.Problems)
 	r := f.open(Latest)
 	assert.False(t, r.HasFiles())
-	objects, err := r.Objects()
+	objects, err := r.Objects(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, objects)
 }
@@ -91,7 +91,7 @@ func TestOperatorBackupIsKept(t *testing.T) {
 	assert.Contains(t, result.Manifest.Warnings[0], "apimanager, configmaps, secrets, system-filestorage-pvc")
 	f.verify("r1")
 	assert.Equal(t, "r1", f.report(Latest).Run, "a verified run is newer than one that nobody knows the time of")
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"apimanagerbackup Unverified", "r1 Complete"}, ids(runs))
 	_, err = f.volume.Remove(t.Context(), "r1", "")

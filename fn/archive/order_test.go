@@ -49,7 +49,7 @@ func TestARunOfAClockThatWasAheadIsNotTheNewestForEver(t *testing.T) {
 	require.Len(t, result.Manifest.Warnings, 1)
 	assert.Contains(t, result.Manifest.Warnings[0], `run "ahead" is dated 2036-03-04T05:06:08Z, after run "next"`)
 
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"good Complete", "ahead Complete", "next Complete"}, ids(runs))
 	assert.Equal(t, "next", f.report(Latest).Run)
@@ -87,7 +87,7 @@ func TestOrderIsThatOfWriting(t *testing.T) {
 		f.at(epoch().Add(time.Duration(random.Int64N(int64(20*365*24*time.Hour)) - int64(10*365*24*time.Hour)))).write(run)
 		want = append(want, run)
 		var got []string
-		runs, err := f.volume.Runs()
+		runs, err := f.volume.Runs(t.Context())
 		require.NoError(t, err)
 		for _, r := range runs {
 			got = append(got, r.ID)
@@ -104,11 +104,11 @@ func TestRunsOfFormat1AreReadAndOlder(t *testing.T) {
 	f.at(epoch()).write("y")
 	f.asFormat1("x")
 	f.asFormat1("y")
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"y Complete", "x Complete"}, ids(runs), "they have nothing but their start times")
 	f.verify("x")
-	run, err := f.volume.OpenRun("x")
+	run, err := f.volume.OpenRun(t.Context(), "x")
 	require.NoError(t, err)
 	defer run.Close()
 	into := t.TempDir()

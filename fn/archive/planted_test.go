@@ -83,7 +83,7 @@ func (f *fixture) plant(forged *fixture) {
 // asPartialTree makes the tree of the forged run the beginning of one, with its journal.
 func (f *fixture) asPartialTree() {
 	f.t.Helper()
-	info, err := f.volume.find("r1")
+	info, err := f.volume.find(f.t.Context(), "r1")
 	require.NoError(f.t, err)
 	tree := info.Manifest.Tree
 	stamps := strings.Fields(f.read("trees", ".stamps-"+tree))[2:]
@@ -164,7 +164,7 @@ func TestPlantedRunIsNotTheRun(t *testing.T) {
 			told := strings.Join(result.Manifest.Warnings, "\n")
 			assert.Contains(t, told, `before run "r1" began`, tc.reason)
 			assert.Equal(t, tc.kept, strings.Contains(told, "runs/.aside-r1"), told)
-			runs, err := f.volume.Runs()
+			runs, err := f.volume.Runs(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, []string{"r0 Complete", "r1 Complete"}, ids(runs), "what was set aside is no run")
 			assert.Equal(t, "r1", f.report(Latest).Run)
@@ -217,7 +217,7 @@ func TestSetAsideIsKept(t *testing.T) {
 	assert.NotZero(t, freed)
 	require.NoError(t, os.Rename(f.path("runs/.aside-r1"), f.path("runs/r1")), "as the documents say")
 	f.verify("r1")
-	info, err := f.volume.find("r1")
+	info, err := f.volume.find(f.t.Context(), "r1")
 	require.NoError(t, err)
 	assert.Equal(t, own.ManifestSHA256, info.ManifestSHA256)
 	f.opts.Witness = &noted{}

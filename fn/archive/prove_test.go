@@ -263,7 +263,7 @@ func TestProveLinksKilled(t *testing.T) {
 			k.opts.ProveLinks = true
 			killed := 0
 			for i := range 8 {
-				info, err := k.volume.find(Latest)
+				info, err := k.volume.find(t.Context(), Latest)
 				require.NoError(t, err)
 				victim := ""
 				err = filepath.WalkDir(k.path("trees", info.Manifest.Tree, "files"), func(path string, d os.DirEntry, err error) error {

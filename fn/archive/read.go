@@ -40,8 +40,8 @@ type Run struct {
 // OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError for
 // a run whose manifest or tree cannot be opened. Until it is closed, the run is not removed, where the file system has
 // locks.
-func (v *Volume) OpenRun(id string) (*Run, error) {
-	info, err := v.find(id)
+func (v *Volume) OpenRun(ctx context.Context, id string) (*Run, error) {
+	info, err := v.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}

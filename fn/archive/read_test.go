@@ -22,7 +22,7 @@ import (
 // open opens a run that must be there.
 func (f *fixture) open(run string) *Run {
 	f.t.Helper()
-	r, err := f.volume.OpenRun(run)
+	r, err := f.volume.OpenRun(f.t.Context(), run)
 	require.NoError(f.t, err)
 	f.t.Cleanup(func() { assert.NoError(f.t, r.Close()) })
 	return r
@@ -87,7 +87,7 @@ func TestReadRun(t *testing.T) {
 	assert.Equal(t, "r1", r.Info().ID)
 	assert.Equal(t, result.Manifest, r.Info().Manifest)
 	assert.True(t, r.HasFiles())
-	objects, err := r.Objects()
+	objects, err := r.Objects(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, sortedObjects(), objects)
 	assert.Equal(t, wantFiles(), restore(t, r))
@@ -191,12 +191,12 @@ func TestReadDamagedRun(t *testing.T) {
 // readAll reads all of a run and returns the first error.
 func readAll(t *testing.T, v *Volume, run string) error {
 	t.Helper()
-	r, err := v.OpenRun(run)
+	r, err := v.OpenRun(t.Context(), run)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	if _, err := r.Objects(); err != nil {
+	if _, err := r.Objects(t.Context()); err != nil {
 		return err
 	}
 	for e, err := range r.Entries(t.Context()) {
@@ -243,7 +243,7 @@ func TestEncryptedRun(t *testing.T) {
 
 	r := f.open("r1")
 	for _, id := range []*age.X25519Identity{one, two} {
-		objects, err := r.Objects(other, id)
+		objects, err := r.Objects(t.Context(), other, id)
 		require.NoError(t, err)
 		assert.Equal(t, sortedObjects(), objects)
 		files := restore(t, r, id)
@@ -252,7 +252,7 @@ func TestEncryptedRun(t *testing.T) {
 		assert.Equal(t, wantFiles(), files)
 	}
 	for _, ids := range [][]age.Identity{nil, {other}} {
-		_, err := r.Objects(ids...)
+		_, err := r.Objects(t.Context(), ids...)
 		require.ErrorIs(t, err, ErrNoIdentity)
 		_, err = r.Open(Entry{Path: "big", Kind: File, Size: 320_000}, ids...)
 		require.ErrorIs(t, err, ErrNoIdentity)
@@ -284,7 +284,7 @@ func TestEncryptedObjectsAreSortedAsStored(t *testing.T) {
 	f.opts.Objects = append(testObjects(), ObjectFile{Path: "secrets/x.json", Data: []byte("1")}, ObjectFile{Path: "secrets/x.json.abc.json", Data: []byte("2")})
 	f.write("r1")
 	f.verify("r1")
-	objects, err := f.open("r1").Objects(id)
+	objects, err := f.open("r1").Objects(t.Context(), id)
 	require.NoError(t, err)
 	assert.Len(t, objects, len(f.opts.Objects))
 
@@ -303,7 +303,7 @@ func TestEncryptedObjectsAreSortedAsStored(t *testing.T) {
 			replaceIn(t, f.path("runs/r1/SHA256SUMS"), before, other)
 			replaceIn(t, f.path("runs/r1/manifest.json"), dirfd.DigestOf([]byte(before)), dirfd.DigestOf([]byte(other)))
 			assert.Equal(t, tc.good, f.report("r1").Err() == nil, tc.reason)
-			again, err := f.open("r1").Objects(id)
+			again, err := f.open("r1").Objects(t.Context(), id)
 			assert.Equal(t, tc.good, err == nil, tc.reason)
 			if tc.good {
 				assert.ElementsMatch(t, objects, again)

@@ -33,7 +33,7 @@ func (v *Volume) Remove(ctx context.Context, run, holder string) (*RemoveResult,
 		return nil, err
 	}
 	defer lock.release()
-	if _, err := v.find(run); err != nil {
+	if _, err := v.find(ctx, run); err != nil {
 		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
 	}
 	runs, err := v.root.Sub(runsDir)

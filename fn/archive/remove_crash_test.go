@@ -49,7 +49,7 @@ func TestKilledWhileRemoving(t *testing.T) {
 // checkPruned proves that a volume whose removals were interrupted is in order, and that the next prune goes on.
 func checkPruned(t *testing.T, f *fixture, going []string) {
 	t.Helper()
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	var left []string
 	for _, run := range runs {

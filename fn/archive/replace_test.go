@@ -88,7 +88,7 @@ func TestATreeThatIsReadIsNotTakenAway(t *testing.T) {
 	require.NoError(t, err)
 	f.add("changing", "x")
 	f.write("r2")
-	r, err := f.volume.OpenRun("r1")
+	r, err := f.volume.OpenRun(t.Context(), "r1")
 	require.NoError(t, err)
 	defer r.Close()
 	require.NoError(t, os.Remove(filepath.Join(f.files, "changing")))

@@ -49,7 +49,7 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 
 // alreadyComplete verifies the run if it is on the volume, else it returns nil.
 func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
-	info, err := w.volume.find(w.opts.Run)
+	info, err := w.volume.find(ctx, w.opts.Run)
 	if errors.Is(err, ErrRunNotFound) {
 		return nil, nil
 	}

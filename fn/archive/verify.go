@@ -64,7 +64,7 @@ func (r *VerifyReport) add(p Problem) {
 // not. It notices only with ManifestSHA256 that a run was replaced as a whole, with its manifest. It does not look at
 // files that no run refers to.
 func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*VerifyReport, error) {
-	info, err := v.find(run)
+	info, err := v.find(ctx, run)
 	if err != nil {
 		return nil, err
 	}

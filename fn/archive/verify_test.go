@@ -222,7 +222,7 @@ func TestVerifyUnknownRun(t *testing.T) {
 	for _, run := range []string{Latest, "r1", UnverifiedRun, "../x", ""} {
 		_, err := f.volume.Verify(t.Context(), run, VerifyOptions{})
 		require.ErrorIs(t, err, ErrRunNotFound)
-		_, err = f.volume.OpenRun(run)
+		_, err = f.volume.OpenRun(t.Context(), run)
 		require.ErrorIs(t, err, ErrRunNotFound)
 	}
 }
@@ -234,11 +234,11 @@ func TestVerifyNewerFormat(t *testing.T) {
 	var newer *VersionError
 	_, err := f.volume.Verify(t.Context(), "r1", VerifyOptions{})
 	require.ErrorAs(t, err, &newer)
-	_, err = f.volume.OpenRun("r1")
+	_, err = f.volume.OpenRun(t.Context(), "r1")
 	require.ErrorAs(t, err, &newer)
 	_, err = f.tryWrite("r1")
 	require.ErrorAs(t, err, &newer, "a run is never written over")
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"r1 Unsupported"}, ids(runs))
 	f.write("r2")
@@ -252,7 +252,7 @@ func TestRunsAreOrdered(t *testing.T) {
 	require.NoError(t, os.MkdirAll(f.path("runs/.partial-d"), 0o755))
 	require.NoError(t, os.MkdirAll(f.path("runs/e"), 0o755))
 	require.NoError(t, os.MkdirAll(f.path("runs/.removed-f"), 0o755))
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"d Partial", "e Damaged", "b Complete", "c Complete", "a Complete"}, ids(runs))
 	assert.Equal(t, "a", f.report(Latest).Run)
@@ -264,7 +264,7 @@ func TestRunsAreOrdered(t *testing.T) {
 
 func TestRunsOfAnEmptyVolume(t *testing.T) {
 	f := newFixture(t)
-	runs, err := f.volume.Runs()
+	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, runs)
 	assert.Empty(t, ls(t, f.root), "reading makes nothing")

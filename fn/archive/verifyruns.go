@@ -32,7 +32,7 @@ func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*Volum
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
 	}
-	there, err := v.Runs()
+	there, err := v.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*Volum
 	slices.Reverse(there)
 	runs := there
 	if opts.Run != "" {
-		only, err := v.find(opts.Run)
+		only, err := v.find(ctx, opts.Run)
 		if err != nil {
 			return nil, err
 		}

@@ -246,7 +246,7 @@ func TestVerifyRunsTellsSomeOfMany(t *testing.T) {
 	first := f.write("r1")
 	require.NoError(t, os.RemoveAll(f.stored(first, "")))
 	require.NoError(t, os.Mkdir(f.stored(first, ""), 0o755))
-	info, err := f.volume.find("r1")
+	info, err := f.volume.find(t.Context(), "r1")
 	require.NoError(t, err)
 	a := &runsVerifier{volume: f.volume, progress: &progress.Meter{}, seen: dirfd.NewSeen(), trees: map[sharedTree]*VerifyReport{}, most: minProblems, report: &VolumeReport{}}
 	require.NoError(t, a.verify(t.Context(), info))

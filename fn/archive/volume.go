@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -91,7 +92,7 @@ func (r *RunInfo) StartTime() time.Time {
 
 // Runs lists the runs of the volume, oldest first, in the order of compareRuns. A damaged run is listed as Damaged, and
 // is no error.
-func (v *Volume) Runs() ([]RunInfo, error) {
+func (v *Volume) Runs(_ context.Context) ([]RunInfo, error) {
 	runs, err := v.ownRuns()
 	if err != nil {
 		return nil, fmt.Errorf("cannot list runs of volume %q: %w", v.root.Path, err)
@@ -178,8 +179,8 @@ func (v *Volume) isOperators() (bool, error) {
 func viewNames() []string { return append(objectDirs(), storageName) }
 
 // find returns the run of an ID, or the newest one for Latest.
-func (v *Volume) find(id string) (RunInfo, error) {
-	runs, err := v.Runs()
+func (v *Volume) find(ctx context.Context, id string) (RunInfo, error) {
+	runs, err := v.Runs(ctx)
 	if err != nil {
 		return RunInfo{}, err
 	}
@@ -234,3 +235,7 @@ func validRunID(id string) error {
 	}
 	return nil
 }
+
+var _ Store = &Volume{}
+
+func (v *Volume) String() string { return v.root.Path }

@@ -235,7 +235,7 @@ func TestWriteCancelled(t *testing.T) {
 			_, err := f.volume.Write(ctx, opts)
 			require.ErrorIs(t, err, context.Canceled)
 			f.verify("r1")
-			runs, err := f.volume.Runs()
+			runs, err := f.volume.Runs(t.Context())
 			require.NoError(t, err)
 			assert.Contains(t, ids(runs), "r1 Complete")
 			assert.NotContains(t, ids(runs), "r2 Complete")

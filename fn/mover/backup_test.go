@@ -96,7 +96,7 @@ func TestBackupReportsWhatItWrote(t *testing.T) {
 	volume, err := archive.OpenVolume(o.Volume)
 	require.NoError(t, err)
 	defer volume.Close()
-	runs, err := volume.Runs()
+	runs, err := volume.Runs(t.Context())
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
 	assert.Equal(t, recorded.Cause{Kind: "Trigger", Value: "before upgrade"}, runs[0].Manifest.Cause)

@@ -53,12 +53,12 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 		return err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	id, err := resolve(volume, i.options.Run)
+	id, err := resolve(ctx, volume, i.options.Run)
 	if err != nil {
 		return err
 	}
 	i.result.Run = id
-	run, err := volume.OpenRun(id)
+	run, err := volume.OpenRun(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 	if err := i.countFiles(ctx, run); err != nil {
 		return err
 	}
-	objects, err := i.readObjects(run)
+	objects, err := i.readObjects(ctx, run)
 	if err != nil {
 		return err
 	}
@@ -98,11 +98,11 @@ func checkManifest(info archive.RunInfo, want string) error {
 
 // resolve returns the run that is meant. If the newest run is damaged it is not passed over: nobody wants an older one
 // restored without being asked.
-func resolve(volume *archive.Volume, run string) (string, error) {
+func resolve(ctx context.Context, volume *archive.Volume, run string) (string, error) {
 	if run != archive.Latest {
 		return run, nil
 	}
-	pointed, err := volume.Pointed()
+	pointed, err := volume.Pointed(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -158,12 +158,12 @@ func (i *inspector) countFiles(ctx context.Context, run *archive.Run) error {
 }
 
 // readObjects decrypts the objects and lets those pass that may be restored.
-func (i *inspector) readObjects(run *archive.Run) ([]checkedFile, error) {
+func (i *inspector) readObjects(ctx context.Context, run *archive.Run) ([]checkedFile, error) {
 	m := run.Info().Manifest
 	if m != nil && m.Totals.ObjectBytes > job.MaxHandoverParts*job.MaxHandoverBytes {
 		return nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
 	}
-	objects, err := run.Objects(i.identities...)
+	objects, err := run.Objects(ctx, i.identities...)
 	if err != nil {
 		return nil, explainDecryption(err, m, i.identities)
 	}

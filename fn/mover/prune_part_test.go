@@ -46,7 +46,7 @@ func TestPruneTellsARunThatWentInPart(t *testing.T) {
 	})
 	p := &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, progress: func(v1alpha1.Progress) {}}
 	p.prune(t.Context(), last.Manifest)
-	runs, err := volume.Runs()
+	runs, err := volume.Runs(t.Context())
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
 	assert.Equal(t, []string{"r1"}, p.removed)

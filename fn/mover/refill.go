@@ -40,7 +40,7 @@ func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(v1a
 		return nil, err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	run, err := volume.OpenRun(o.Run)
+	run, err := volume.OpenRun(ctx, o.Run)
 	if err != nil {
 		return nil, err
 	}

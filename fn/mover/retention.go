@@ -91,7 +91,7 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 	if p.policy.KeepsAll() {
 		return
 	}
-	going, err := p.going(written)
+	going, err := p.going(ctx, written)
 	if err != nil {
 		p.warnf("retention was not applied: %v", err)
 		return
@@ -134,8 +134,8 @@ func (p *pruner) unread(ctx context.Context) error {
 
 // going returns the runs that the policy lets go, oldest first. Neither the run that was just written nor the newest is
 // among them: they are two runs if another writer was faster.
-func (p *pruner) going(written *archive.Manifest) ([]string, error) {
-	runs, err := p.volume.Runs()
+func (p *pruner) going(ctx context.Context, written *archive.Manifest) ([]string, error) {
+	runs, err := p.volume.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +250,7 @@ func (p *pruner) advise(ctx context.Context, of Installation, err error) error {
 	if policy.KeepsAll() {
 		policy, rules = retention.Policy{KeepLast: 1}, "keeping only the newest verified run"
 	}
-	runs, listErr := p.volume.Runs()
+	runs, listErr := p.volume.Runs(ctx)
 	counted, _ := p.counted(runs, "")
 	going := goingOf(Decide(counted, of, policy, p.zone, p.env.Now()))
 	freed, freedErr := p.volume.Freed(ctx, going)

@@ -57,7 +57,7 @@ func (h *history) of(namespace, apiManager string) {
 func (h *history) left() []string {
 	h.t.Helper()
 	volume := h.open()
-	runs, err := volume.Runs()
+	runs, err := volume.Runs(h.t.Context())
 	require.NoError(h.t, err)
 	ids := []string{}
 	for _, run := range runs {
@@ -274,7 +274,7 @@ func TestRetentionLeavesARunThatIsRead(t *testing.T) {
 	for i, id := range []string{"r1", "r2", "r3"} {
 		h.run(id, i, retention.Policy{})
 	}
-	reader, err := h.open().OpenRun("r2")
+	reader, err := h.open().OpenRun(t.Context(), "r2")
 	require.NoError(t, err)
 	result := h.run("r4", 3, retention.Policy{KeepLast: 1})
 	assert.Equal(t, []string{"r1", "r3"}, result.Removed)

@@ -41,12 +41,12 @@ func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(v1alpha1
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
 	options := archive.VerifyRunsOptions{Progress: PassOn(progress)}
-	runs, err := volume.Runs()
+	runs, err := volume.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if o.Run != job.All {
-		if options.Run, err = resolve(volume, latestKnown(runs, o)); err != nil {
+		if options.Run, err = resolve(ctx, volume, latestKnown(runs, o)); err != nil {
 			return nil, err
 		}
 	}

@@ -68,7 +68,7 @@ func TestNights(t *testing.T) {
 	volume, err := archive.OpenVolume(i.volume)
 	require.NoError(t, err)
 	defer volume.Close()
-	runs, err := volume.Runs()
+	runs, err := volume.Runs(t.Context())
 	require.NoError(t, err)
 	var days []string
 	for _, run := range runs {

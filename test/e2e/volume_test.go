@@ -43,7 +43,7 @@ func (w *tenant) runs(dir string) []archive.RunInfo {
 	volume, err := archive.OpenVolume(dir)
 	require.NoError(w.t, err)
 	defer volume.Close()
-	runs, err := volume.Runs()
+	runs, err := volume.Runs(w.t.Context())
 	require.NoError(w.t, err)
 	return runs
 }

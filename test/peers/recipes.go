@@ -61,6 +61,8 @@ func recipes() map[string]recipe {
 		"kube-state-metrics":   {folder: "kube-state-metrics", version: "v2.20.0", pkg: "k8s.io/kube-state-metrics/v2"},
 		"source-controller":    flux("source-controller"),
 		"kustomize-controller": flux("kustomize-controller"),
+		// An S3 server with versions and object lock.
+		"versitygw": {folder: "versitygw", version: "v1.8.0", pkg: "github.com/versity/versitygw/cmd/versitygw"},
 		// The last version that the module proxy has. Its version is in its source.
 		"threescale-operator": {folder: "threescale-operator", version: "v0.11.0", pkg: "github.com/3scale/3scale-operator"},
 	}

@@ -16,8 +16,9 @@ const Latest = "latest"
 // InspectOptions is the command line of the mover's inspect. The struct tags
 // are the flags of cmd/mover, which parses into this very type.
 type InspectOptions struct {
-	Run            string   `required:"" help:"ID of the run, or latest."`
-	Volume         string   `required:"" help:"Root of the backup volume." type:"path"`
+	Run            string `required:"" help:"ID of the run, or latest."`
+	Volume         string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
+	BucketOptions  `embed:""`
 	ManifestSHA256 string   `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
 	FileStorage    string   `optional:"" help:"Root of the file storage that the run is compared with; without it, there is none." type:"path"`
 	Identities     string   `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`

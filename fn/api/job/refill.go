@@ -12,8 +12,9 @@ const RefillCommand = "refill"
 // RefillOptions is the command line of the mover's refill. The struct tags are
 // the flags of cmd/mover, which parses into this very type.
 type RefillOptions struct {
-	Run            string                  `required:"" help:"ID of the run, or latest."`
-	Volume         string                  `required:"" help:"Root of the backup volume." type:"path"`
+	Run            string `required:"" help:"ID of the run, or latest."`
+	Volume         string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
+	BucketOptions  `embed:""`
 	FileStorage    string                  `required:"" help:"Root of the file storage to write." type:"path"`
 	Existing       v1alpha1.ExistingPolicy `required:"" enum:"Fail,Overwrite,Mirror,Skip" help:"What to do when it is not empty: ${enum}."`
 	ManifestSHA256 string                  `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`

@@ -12,8 +12,9 @@ const All = "all"
 // VerifyOptions is the command line of the mover's verify. The struct tags are
 // the flags of cmd/mover, which parses into this very type.
 type VerifyOptions struct {
-	Run            string   `required:"" help:"ID of the run, latest, or all."`
-	Volume         string   `required:"" help:"Root of the backup volume." type:"path"`
+	Run            string `required:"" help:"ID of the run, latest, or all."`
+	Volume         string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
+	BucketOptions  `embed:""`
 	ExpectRun      string   `optional:"" help:"ID of a run whose manifest is known."`
 	ManifestSHA256 string   `optional:"" name:"manifest-sha256" help:"What the digest of that run's manifest.json must be."`
 	Known          []string `optional:"" env:"KNOWN_MANIFESTS" help:"RUN=SHA-256 of the manifest.json of a run that may be there; may be repeated." sep:","`

@@ -43,6 +43,9 @@ type ThreeScaleBackupStatus struct {
 	// The newest verification that spec.verify started.
 	// +optional
 	Verification *VerificationStatus `json:"verification,omitempty"`
+	// The copies in the bucket of spec.offsite.
+	// +optional
+	Offsite *OffsiteStatus `json:"offsite,omitempty"`
 	// Progress of the run; absent while none is in progress.
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
@@ -68,8 +71,8 @@ type ThreeScaleBackupStatus struct {
 	// +listMapKey=run
 	// +kubebuilder:validation:MaxItems=100
 	Manifests []RunManifest `json:"manifests,omitempty"`
-	// PreflightPassed, BackupCompleted, Warning and, with spec.verify, Verified; and
-	// those of Crossplane, of which Ready means configured and able to run.
+	// PreflightPassed, BackupCompleted, Warning and, with spec.verify, Verified; with
+	// spec.offsite, OffsiteCopied and OffsiteVerified; and those of Crossplane, of which Ready means configured and able to run.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

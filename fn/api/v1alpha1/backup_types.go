@@ -97,6 +97,11 @@ type ThreeScaleBackupSpec struct {
 	// +optional
 	Verify *Verify `json:"verify,omitempty"`
 
+	// Copies each successful run to a bucket too; the condition OffsiteCopied has the
+	// result. A copy that fails is tried again, and never undoes a run.
+	// +optional
+	Offsite *Offsite `json:"offsite,omitempty"`
+
 	// Encrypts everything that is stored from the next run on. Without it, Secrets
 	// are stored readable, as APIManagerBackup stores them.
 	// +optional

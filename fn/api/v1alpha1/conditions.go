@@ -15,6 +15,12 @@ const (
 	// ConditionVerified is True when the newest verification found no damage, and
 	// False while damage is known. Only a backup with spec.verify has it.
 	ConditionVerified = "Verified"
+	// ConditionOffsiteCopied is True when the newest successful run is in the bucket.
+	// Only a backup with spec.offsite has it.
+	ConditionOffsiteCopied = "OffsiteCopied"
+	// ConditionOffsiteVerified is Verified of the bucket. Only a backup with
+	// spec.offsite.verify has it.
+	ConditionOffsiteVerified = "OffsiteVerified"
 	// ConditionWarning is True when something does not stop a backup but wants
 	// attention. (The APIManager has a condition of the same name and meaning.)
 	ConditionWarning = "Warning"
@@ -149,6 +155,12 @@ const (
 	// PersistentVolumeClaim or PersistentVolume allow no writing.
 	// Do: name one that has ReadWriteOnce, ReadWriteMany or ReadWriteOncePod.
 	ReasonDestinationNotWritable = "DestinationNotWritable"
+	// ReasonBucketSecretMissing: a Secret of the bucket is missing, or lacks its keys.
+	// Runs go on; they are copied once it is there.
+	// Do: create it with the keys that the message names, or correct `secretRef`.
+	// In a restore: a Secret of the bucket is missing, or lacks its keys.
+	// Do: create it with the keys that the message names, or correct `secretRef`.
+	ReasonBucketSecretMissing = "BucketSecretMissing"
 	// ReasonVolumeNotFound: the PersistentVolume named by `volumeName` is missing.
 	// Do: create it, or correct `volumeName`.
 	ReasonVolumeNotFound = "VolumeNotFound"
@@ -267,7 +279,7 @@ const (
 	ReasonUnsupportedFormat = "UnsupportedFormat"
 )
 
-// Reasons of Verified.
+// Reasons of Verified and OffsiteVerified.
 const (
 	// ReasonVerified: all that was read is what was written.
 	// Do: nothing.
@@ -284,6 +296,70 @@ const (
 	// Do: follow the message; look at the Job and its pod with the command in it.
 	// The next slot of `spec.verify.schedule` tries again.
 	ReasonVerificationFailed = "VerificationFailed"
+)
+
+// Reasons of OffsiteCopied.
+const (
+	// ReasonCopied: the newest successful run is in the bucket.
+	// Do: nothing.
+	ReasonCopied = "Copied"
+	// ReasonCopyPending: the newest successful run is not in the bucket yet.
+	// Do: wait; if `status.offsite.progress` does not move, look at the Job and its pod
+	// with the command in the message.
+	ReasonCopyPending = "CopyPending"
+	// ReasonCopyFailed: the newest copy failed and its pod left no result, or it ran out
+	// of time.
+	// Do: look at the Job and its pod with the command in the message. It is tried again,
+	// and goes on where it ended.
+	ReasonCopyFailed = "CopyFailed"
+	// ReasonBucketNotFound: there is no bucket of that name.
+	// Do: create it, or correct `endpoint`, `region` or `bucketName`.
+	// In a restore: there is no bucket of that name.
+	// Do: correct `endpoint`, `region` or `bucketName` in `restoreSource.bucket`.
+	ReasonBucketNotFound = "BucketNotFound"
+	// ReasonBucketDenied: the object store refuses the credentials, or they lack a right
+	// that the message names.
+	// Do: correct the Secret of `secretRef`, or grant the rights that
+	// examples/README.md lists.
+	// In a restore: the object store refuses the credentials, or they may not list and
+	// read.
+	// Do: correct the Secret of `secretRef`, or grant the rights that
+	// examples/restore/README.md lists.
+	ReasonBucketDenied = "BucketDenied"
+	// ReasonBucketClockSkew: the clocks of the node and of the object store differ too
+	// much.
+	// Do: set the clock that is wrong.
+	// In a restore: the clocks of the node and of the object store differ too much.
+	// Do: set the clock that is wrong; it is tried again.
+	ReasonBucketClockSkew = "BucketClockSkew"
+	// ReasonBucketUntrusted: the certificate of the object store is not that of a known
+	// authority, has expired, or is that of another host.
+	// Do: name a Secret with the authority's certificate in `certSecretRef`, or correct
+	// `endpoint`.
+	// In a restore: the certificate of the object store is not that of a known authority,
+	// has expired, or is that of another host.
+	// Do: name a Secret with the authority's certificate in `certSecretRef`, or correct
+	// `endpoint`.
+	ReasonBucketUntrusted = "BucketUntrusted"
+	// ReasonBucketUnreachable: the object store does not answer, or ends connections.
+	// Do: look whether it is up, and whether a NetworkPolicy or a proxy is in the way; it
+	// is tried again.
+	// In a restore: the object store does not answer, or ends connections.
+	// Do: look whether it is up, and whether a NetworkPolicy or a proxy is in the way; it
+	// is tried again.
+	ReasonBucketUnreachable = "BucketUnreachable"
+	// ReasonBucketFull: a quota of the object store is reached.
+	// Do: raise it, or let `spec.offsite.retention` keep less; it is tried again.
+	ReasonBucketFull = "BucketFull"
+	// ReasonBucketIncompatible: the object store lacks what is needed, such as
+	// conditional requests, or object lock in a bucket that was made without it.
+	// Do: follow the message: leave out `objectLock` or make a bucket with it, or set
+	// `checksums: None`.
+	ReasonBucketIncompatible = "BucketIncompatible"
+	// ReasonBucketOwned: the prefix holds the runs of another volume.
+	// Do: name another `prefix`. Two volumes must not share one: each would take the
+	// other's runs for its own.
+	ReasonBucketOwned = "BucketOwned"
 )
 
 // Reasons of Warning.
@@ -338,6 +414,10 @@ const (
 	// ReasonDeprecatedField: the APIManager sets a field that its operator ignores.
 	// Do: remove the field that the message names.
 	ReasonDeprecatedField = "DeprecatedField"
+	// ReasonBucketOnCluster: the bucket of spec.offsite is on this cluster, so that it
+	// shares the cluster's fate.
+	// Do: name a bucket elsewhere, or nothing if this one is copied elsewhere.
+	ReasonBucketOnCluster = "BucketOnCluster"
 	// ReasonNotCopied: the APIManager refers to a service-account token, which is
 	// never copied.
 	// Do: nothing here; after a restore, make a new token of that name.

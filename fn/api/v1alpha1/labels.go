@@ -13,6 +13,8 @@ const (
 	LabelReads = Group + "/reads"
 	// LabelVerification holds the ID of the verification that an object belongs to.
 	LabelVerification = Group + "/verification"
+	// LabelCopy holds the ID of the copy to a bucket that an object belongs to.
+	LabelCopy = Group + "/copy"
 	// LabelAttempt counts the snapshots that a run took, from 1.
 	LabelAttempt = Group + "/attempt"
 	// LabelSource holds the name of the Secret that a copy was made of

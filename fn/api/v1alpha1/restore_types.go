@@ -155,9 +155,9 @@ type ThreeScaleRestoreSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// RestoreSource says where the backup is: exactly one of its volumes is set.
+// RestoreSource says where the backup is: on one of the volumes, or in a bucket.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.persistentVolumeClaim), has(self.persistentVolume), has(self.backupRef)].filter(set, set).size() == 1",message="set one of persistentVolumeClaim, persistentVolume and backupRef"
+// +kubebuilder:validation:XValidation:rule="[has(self.persistentVolumeClaim), has(self.persistentVolume), has(self.backupRef), has(self.bucket)].filter(set, set).size() == 1",message="set one of persistentVolumeClaim, persistentVolume, backupRef and bucket"
 type RestoreSource struct {
 	// The PersistentVolumeClaim of the backup, also of one that APIManagerBackup
 	// wrote.
@@ -173,6 +173,12 @@ type RestoreSource struct {
 	// A ThreeScaleBackup of this namespace, whose volume is read.
 	// +optional
 	BackupRef *meta.LocalObjectReference `json:"backupRef,omitempty"`
+
+	// A bucket that spec.offsite of a ThreeScaleBackup copied runs to. Its prefix must be
+	// given.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="has(self.prefix)",message="set prefix: <namespace>/<name> of the ThreeScaleBackup, unless it set another"
+	Bucket *Bucket `json:"bucket,omitempty"`
 
 	// ID of the run to restore, as in status.runs of the ThreeScaleBackup, or latest:
 	// with backupRef the newest of its successful runs (status.lastRun), else the

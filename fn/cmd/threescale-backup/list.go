@@ -46,7 +46,7 @@ func (l *listCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	runs, err := volume.Runs()
+	runs, err := volume.Runs(ctx)
 	if err != nil {
 		return err
 	}
