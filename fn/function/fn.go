@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -30,15 +31,22 @@ type Function struct {
 	Rendering bool
 
 	log logging.Logger
+	// turns has a place for each call that is worked on. More at a time than there are
+	// processors would be done no sooner, and hold more memory.
+	turns chan struct{}
 }
 
 // New returns a Function that logs to log.
-func New(log logging.Logger) *Function { return &Function{Now: time.Now, log: log} }
+func New(log logging.Logger) *Function {
+	return &Function{Now: time.Now, log: log, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+}
 
 // RunFunction runs the function once. It never returns an error: what is wrong
 // is a fatal result, with conditions that the user sees.
 func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (rsp *fnv1.RunFunctionResponse, _ error) {
 	log := f.log.WithValues("tag", req.GetMeta().GetTag())
+	f.turns <- struct{}{}
+	defer func() { <-f.turns }()
 	defer func() {
 		if recover() != nil {
 			// One composite must not end the process, which serves all of them.
