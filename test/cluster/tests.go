@@ -9,6 +9,9 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // StartTimeout is how long a cluster and what a package installs on it may take:
@@ -19,6 +22,7 @@ const StartTimeout = 40 * time.Minute
 // its own: start brings it up, and it is stopped when the tests have ended or
 // the process is told to end. The result is the process' exit code.
 func RunTests(tests interface{ Run() int }, start func(context.Context) (*Cluster, error)) int {
+	log.SetLogger(logr.Discard()) // without one, clients of the tests print a stack
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	starting, cancel := context.WithTimeout(ctx, StartTimeout)

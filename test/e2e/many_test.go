@@ -69,12 +69,12 @@ func TestManyClaims(t *testing.T) {
 	w.admin("label", "secret", "system-app", "touched=yes")
 	w.untilQuiet(20 * time.Second)
 	touched := functionCalls(t) - calls
+	logCore(t)
 	assert.GreaterOrEqual(t, touched, float64(manyClaims), "each backup has looked at what changed")
 	assert.LessOrEqual(t, touched, float64(3*manyClaims))
 	memory := peakMemoryKiB(t, shared.Function().PID())
 	t.Logf("one change of a Secret of all of them: %.0f calls; the function took %d KiB of memory at most", touched, memory)
 	assert.LessOrEqual(t, memory, maxFunctionKiB)
-	logCore(t)
 	w.admin("delete", "threescalebackups", "--all")
 }
 
