@@ -1,6 +1,20 @@
 package s3
 
-import "errors"
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
 
 // Problem is why an object store did not do what it was asked for.
 type Problem string
@@ -27,3 +41,186 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // ErrDigest is returned (wrapped) when what was to be written does not have the digest that it was said to have.
 var ErrDigest = errors.New("content does not have the digest it was recorded with")
+
+var (
+	errPrecondition = errors.New("an object with this name exists")
+	errNoUpload     = errors.New("the upload in parts is gone")
+)
+
+// problems are what the codes of S3 mean. What is not among them is judged by its HTTP status.
+var problems = map[string]Problem{
+	"NoSuchBucket":                       NotFound,
+	"InvalidBucketName":                  NotFound,
+	"PermanentRedirect":                  NotFound, // it is in another region
+	"TemporaryRedirect":                  NotFound,
+	"AuthorizationHeaderMalformed":       NotFound, // likewise
+	"InvalidRegion":                      NotFound,
+	"IllegalLocationConstraintException": NotFound,
+
+	"AccessDenied":            Denied,
+	"AllAccessDisabled":       Denied,
+	"AccountProblem":          Denied,
+	"ExpiredToken":            Denied,
+	"ExpiredTokenException":   Denied,
+	"IDPRejectedClaim":        Denied,
+	"InvalidAccessKeyId":      Denied,
+	"InvalidIdentityToken":    Denied,
+	"InvalidClientTokenId":    Denied,
+	"InvalidToken":            Denied,
+	"NotSignedUp":             Denied,
+	"SignatureDoesNotMatch":   Denied,
+	"TokenRefreshRequired":    Denied,
+	"UnauthorizedAccess":      Denied,
+	"InvalidParameterValue":   Denied, // an STS about a role or a token
+	"MalformedPolicyDocument": Denied,
+
+	"RequestTimeTooSkewed": ClockSkew,
+	"RequestExpired":       ClockSkew,
+
+	"QuotaExceeded":                  Full,
+	"QuotaExceededException":         Full,
+	"BucketQuotaExceeded":            Full,
+	"XMinioAdminBucketQuotaExceeded": Full,
+	"XMinioStorageFull":              Full,
+	"InsufficientCapacity":           Full,
+	"NoSpaceLeft":                    Full,
+
+	"NotImplemented":                       Incompatible,
+	"MethodNotAllowed":                     Incompatible,
+	"InvalidRequest":                       Incompatible,
+	"InvalidArgument":                      Incompatible,
+	"MissingContentMD5":                    Incompatible,
+	"ObjectLockConfigurationNotFoundError": Incompatible,
+	"InvalidBucketObjectLockConfiguration": Incompatible,
+	"APINotSupported":                      Incompatible,
+	"UnsupportedSignature":                 Incompatible,
+}
+
+// passing are the codes of failures that pass by themselves, whatever their status is.
+var passing = map[string]bool{
+	"ConditionalRequestConflict": true,
+	"IncompleteBody":             true,
+	"InternalError":              true,
+	"OperationAborted":           true,
+	"RequestLimitExceeded":       true,
+	"RequestTimeout":             true,
+	"RequestTimeoutException":    true,
+	"ServiceUnavailable":         true,
+	"SlowDown":                   true,
+	"Throttling":                 true,
+	"ThrottlingException":        true,
+	"TooManyRequests":            true,
+}
+
+// judge says what a failure means, and whether it may pass.
+func (c *Client) judge(err error) (_ error, again bool) {
+	var answer minio.ErrorResponse
+	var sts credentials.ErrorResponse
+	var token *tokenError
+	var local *localError
+	switch {
+	case errors.As(err, &local):
+		return local.err, false
+	case errors.As(err, &token):
+		return &Error{Denied, token}, false
+	case errors.As(err, &answer):
+		return c.judgeAnswer(answer)
+	case errors.As(err, &sts):
+		code := sts.STSError.Code
+		if passing[code] {
+			return &Error{Unreachable, c.said(code, sts.STSError.Message)}, true
+		}
+		return &Error{Denied, fmt.Errorf("the security token service refuses the token: %w", c.said(code, sts.STSError.Message))}, false
+	}
+	return judgeConnection(err)
+}
+
+func (c *Client) judgeAnswer(answer minio.ErrorResponse) (_ error, again bool) {
+	said := c.said(answer.Code, answer.Message)
+	status := answer.StatusCode
+	if strings.HasPrefix(answer.Code, "ExpiredToken") && c.expire() {
+		return &Error{Denied, said}, true
+	}
+	if passing[answer.Code] {
+		return &Error{Unreachable, said}, true
+	}
+	if p, ok := problems[answer.Code]; ok {
+		return &Error{p, said}, false
+	}
+	switch {
+	case answer.Code == minio.NoSuchUpload:
+		return errNoUpload, false
+	case status == http.StatusNotFound, answer.Code == minio.NoSuchKey, answer.Code == "NoSuchVersion":
+		return fs.ErrNotExist, false
+	case status == http.StatusPreconditionFailed, status == http.StatusNotModified:
+		return errPrecondition, false
+	case answer.Code == "BadDigest", answer.Code == "XAmzContentSHA256Mismatch", answer.Code == "XAmzContentChecksumMismatch":
+		// The bytes were checked before they were sent: they changed on the way.
+		return &Error{Unreachable, said}, true
+	}
+	return judgeStatus(status, said)
+}
+
+func judgeStatus(status int, said error) (_ error, again bool) {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return &Error{Denied, said}, false
+	case http.StatusInsufficientStorage:
+		return &Error{Full, said}, false
+	case http.StatusNotImplemented, http.StatusMethodNotAllowed, http.StatusBadRequest:
+		return &Error{Incompatible, said}, false
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
+		return &Error{Unreachable, said}, true
+	}
+	return &Error{Unreachable, said}, status >= http.StatusInternalServerError || status == 0
+}
+
+// said is one short line, since what answers may be a proxy with a page of its own.
+func (c *Client) said(code, message string) error {
+	message, _, _ = strings.Cut(strings.TrimSpace(c.opts.Credentials.redact(message)), "\n")
+	message = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, message)
+	if runes := []rune(message); len(runes) > 200 {
+		message = string(runes[:200]) + "..."
+	}
+	if code == "" || code == message {
+		return fmt.Errorf("the object store answers: %s", message)
+	}
+	return fmt.Errorf("the object store answers %s: %s", code, message)
+}
+
+func judgeConnection(err error) (_ error, again bool) {
+	var request *url.Error
+	if errors.As(err, &request) { // its URL says nothing that the caller does not know
+		err = request.Err
+	}
+	var invalid *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &invalid), errors.As(err, &authority), errors.As(err, &host):
+		return &Error{Untrusted, fmt.Errorf("cannot trust the object store: %w", err)}, false
+	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return &Error{Unreachable, errors.New("the object store does not speak TLS: set insecure, or another port")}, false
+	case strings.Contains(err.Error(), "Proxy Authentication Required"):
+		return &Error{Unreachable, errors.New("the proxy wants other credentials")}, false
+	}
+	return &Error{Unreachable, fmt.Errorf("no answer from the object store: %w", err)}, true
+}
+
+// isDial reports whether there was not even a connection.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// localError is one of what is to be sent, not of the object store.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }

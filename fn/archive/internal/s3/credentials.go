@@ -1,0 +1,68 @@
+package s3
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+const awsSTS = "https://sts.amazonaws.com"
+
+func newCredentials(opts Options, transport http.RoundTripper) *credentials.Credentials {
+	cred := opts.Credentials
+	if cred.RoleARN == "" && cred.TokenFile == "" {
+		return credentials.NewStaticV4(cred.AccessKey, cred.SecretKey, cred.SessionToken)
+	}
+	return credentials.New(&credentials.STSWebIdentity{
+		Client:              &http.Client{Transport: transport},
+		STSEndpoint:         stsEndpoint(cred.STSEndpoint, opts.Region),
+		RoleARN:             cred.RoleARN,
+		GetWebIDTokenExpiry: func() (*credentials.WebIdentityToken, error) { return readToken(cred.TokenFile) },
+	})
+}
+
+// stsEndpoint prefers the region's own service, which works without the global one.
+func stsEndpoint(endpoint, region string) string {
+	switch {
+	case endpoint != "":
+		return endpoint
+	case region != "":
+		return "https://sts." + url.PathEscape(region) + ".amazonaws.com"
+	}
+	return awsSTS
+}
+
+func readToken(path string) (*credentials.WebIdentityToken, error) {
+	token, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &tokenError{err}
+	}
+	return &credentials.WebIdentityToken{Token: strings.TrimSpace(string(token))}, nil
+}
+
+// tokenError does not unwrap: a token that is not there is not an object that is not there.
+type tokenError struct{ err error }
+
+func (e *tokenError) Error() string { return "cannot read token of ServiceAccount: " + e.err.Error() }
+
+// expire has the next request exchange a token again, and reports whether there is one.
+func (c *Client) expire() bool {
+	if c.opts.Credentials.RoleARN == "" && c.opts.Credentials.TokenFile == "" {
+		return false
+	}
+	c.creds.Expire()
+	return true
+}
+
+// redact removes credentials from what a server said. Those of an exchange are never part of it.
+func (c Credentials) redact(s string) string {
+	for _, secret := range []string{c.AccessKey, c.SecretKey, c.SessionToken} {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret, "[redacted]")
+		}
+	}
+	return s
+}

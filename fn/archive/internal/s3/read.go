@@ -1,0 +1,194 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// fruitless is how many connections in a row may end without a byte before an object counts as unreadable.
+const fruitless = 5
+
+// Check asks for a list of one key below a prefix.
+func (c *Client) Check(ctx context.Context, prefix string) error {
+	return c.do(ctx, "list objects of bucket", c.opts.Bucket, func(ctx context.Context, core *minio.Core, _ int) error {
+		for o := range core.ListObjectsIter(ctx, c.opts.Bucket, listOptions(prefix, true, "", 1)) {
+			return o.Err
+		}
+		return ctx.Err()
+	})
+}
+
+// List lists objects. Recursive lists all below a prefix, in the order of their keys; else what has a slash after the
+// prefix is one common prefix, and the order is any. It ends with the first error.
+func (c *Client) List(ctx context.Context, prefix string, recursive bool) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		last, stopped := "", false
+		err := c.do(ctx, "list objects below", prefix, func(ctx context.Context, core *minio.Core, _ int) error {
+			from := last // a list that ended in the middle goes on
+			for o := range core.ListObjectsIter(ctx, c.opts.Bucket, listOptions(prefix, recursive, from, 0)) {
+				if o.Err != nil {
+					return o.Err
+				}
+				if from != "" && o.Key <= from {
+					continue
+				}
+				last = max(last, o.Key)
+				if !yield(Object{Key: o.Key, Size: o.Size, ETag: o.ETag, Modified: o.LastModified}, nil) {
+					stopped = true
+					return nil
+				}
+			}
+			return ctx.Err()
+		})
+		if err != nil && !stopped {
+			yield(Object{}, err)
+		}
+	}
+}
+
+func listOptions(prefix string, recursive bool, after string, limit int) minio.ListObjectsOptions {
+	return minio.ListObjectsOptions{Prefix: prefix, Recursive: recursive, StartAfter: after, MaxKeys: limit, FetchOwner: new(bool)}
+}
+
+// Stat says what there is. It is fs.ErrNotExist (wrapped) if there is none.
+func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
+	o, err := c.stat(ctx, key)
+	return Object{Key: key, Size: o.Size, ETag: o.ETag, Modified: o.LastModified}, err
+}
+
+func (c *Client) stat(ctx context.Context, key string) (o minio.ObjectInfo, _ error) {
+	return o, c.do(ctx, "look at object", key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
+		o, err = core.StatObject(ctx, c.opts.Bucket, key, minio.StatObjectOptions{})
+		return err
+	})
+}
+
+// Read reads an object of at most limit bytes.
+func (c *Client) Read(ctx context.Context, key string, limit int64) ([]byte, error) {
+	r, err := c.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("cannot read object %q: it has more than %d bytes", key, limit)
+	}
+	return data, err
+}
+
+// Get reads an object. It is fs.ErrNotExist (wrapped) if there is none. What breaks in the middle goes on where it ended,
+// of the same object.
+func (c *Client) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	r := &reader{c: c, ctx: ctx, key: key, size: -1}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// reader is the content of an object, over as many connections as it takes.
+type reader struct {
+	c      *Client
+	ctx    context.Context
+	key    string
+	body   io.ReadCloser
+	etag   string
+	offset int64
+	size   int64 // -1 if the server does not tell
+	vain   int   // connections that ended without a byte
+}
+
+func (r *reader) open() error {
+	var o minio.GetObjectOptions
+	if r.offset > 0 {
+		if err := o.SetRange(r.offset, 0); err != nil {
+			return err
+		}
+	}
+	if r.etag != "" {
+		if err := o.SetMatchETag(r.etag); err != nil {
+			return err
+		}
+	}
+	err := r.c.do(r.ctx, "read object", r.key, func(ctx context.Context, core *minio.Core, _ int) error {
+		body, info, header, err := core.GetObject(ctx, r.c.opts.Bucket, r.key, o)
+		if err != nil {
+			return err
+		}
+		return r.start(body, info, header)
+	})
+	if errors.Is(err, errPrecondition) {
+		return fmt.Errorf("cannot read object %q: it was replaced meanwhile", r.key)
+	}
+	return err
+}
+
+func (r *reader) start(body io.ReadCloser, info minio.ObjectInfo, header http.Header) error {
+	switch {
+	case r.body == nil:
+		r.etag, r.size = info.ETag, info.Size
+	case info.ETag != r.etag: // the server does not know If-Match
+		body.Close()
+		return &localError{errPrecondition}
+	}
+	r.body = body
+	if r.offset > 0 && !strings.HasPrefix(header.Get("Content-Range"), fmt.Sprintf("bytes %d-", r.offset)) {
+		if _, err := io.CopyN(io.Discard, body, r.offset); err != nil { // the server knows no ranges
+			body.Close()
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		if r.size >= 0 && r.offset >= r.size {
+			return 0, io.EOF
+		}
+		n, err := r.body.Read(p)
+		r.offset += int64(n)
+		if n > 0 {
+			r.vain = 0
+			return n, nil // what is wrong comes again
+		}
+		if err == nil || r.ctx.Err() == nil && errors.Is(err, io.EOF) && r.size < 0 {
+			return 0, err
+		}
+		if err := r.resume(err); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (r *reader) resume(cause error) error {
+	r.body.Close()
+	if r.ctx.Err() != nil {
+		return fmt.Errorf("cannot read object %q: %w", r.key, context.Cause(r.ctx))
+	}
+	if errors.Is(cause, io.EOF) {
+		cause = io.ErrUnexpectedEOF
+	}
+	if r.vain++; r.vain > fruitless {
+		return fmt.Errorf("cannot read object %q after byte %d of %d: %w", r.key, r.offset, r.size, &Error{Unreachable, cause})
+	}
+	select {
+	case <-r.ctx.Done():
+	case <-time.After(r.c.opts.Backoff.wait(r.vain - 1)):
+	}
+	return r.open()
+}
+
+func (r *reader) Close() error { return r.body.Close() }

@@ -1,0 +1,468 @@
+package s3_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/archive/internal/s3"
+	"threescale.dev/backup/test/objectstore"
+)
+
+func TestMain(m *testing.M) {
+	minio.DefaultRetryUnit = 0 // it waits once more when there is nothing more to try
+	os.Exit(m.Run())
+}
+
+// impatient waits for nobody.
+var impatient = s3.Backoff{First: time.Millisecond, Longest: 4 * time.Millisecond, Patience: 2 * time.Second, Idle: 10 * time.Second}
+
+func optionsOf(s *objectstore.Server) s3.Options {
+	return s3.Options{
+		Endpoint: s.Endpoint, Bucket: s.Bucket, Insecure: s.CA == nil, CA: s.CA, PathStyle: true, Backoff: impatient,
+		Credentials: s3.Credentials{AccessKey: s.AccessKey, SecretKey: s.SecretKey},
+	}
+}
+
+func connect(t testing.TB, s *objectstore.Server, change ...func(*s3.Options)) *s3.Client {
+	t.Helper()
+	opts := optionsOf(s)
+	for _, f := range change {
+		f(&opts)
+	}
+	c, err := s3.New(opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func put(ctx context.Context, c *s3.Client, key string, data []byte) error {
+	return c.Put(ctx, key, bytes.NewReader(data), int64(len(data)), sumOf(data), nil)
+}
+
+func bytesOf(n int) []byte {
+	data := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{})
+	_, _ = r.Read(data)
+	return data
+}
+
+func keysOf(t testing.TB, c *s3.Client, prefix string, recursive bool) (keys []string) {
+	t.Helper()
+	for o, err := range c.List(t.Context(), prefix, recursive) {
+		require.NoError(t, err)
+		keys = append(keys, o.Key)
+	}
+	return keys
+}
+
+func TestObjects(t *testing.T) {
+	for name, change := range map[string]func(*s3.Options){
+		"as usual":          func(*s3.Options) {},
+		"without checksums": func(o *s3.Options) { o.NoChecksums = true },
+		"a region is told":  func(o *s3.Options) { o.Region = "eu-central-1" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t, objectstore.Start(t), change)
+			require.NoError(t, c.Check(t.Context(), "prod/"))
+			for _, size := range []int{0, 1, 70_000, 16 << 20, 16<<20 + 1, 40 << 20} {
+				data, key := bytesOf(size), fmt.Sprintf("prod/blobs/%d", size)
+				require.NoError(t, put(t.Context(), c, key, data), "size %d", size)
+				stored, err := c.Read(t.Context(), key, int64(size))
+				require.NoError(t, err, "size %d", size)
+				require.Equal(t, sumOf(data), sumOf(stored), "size %d", size)
+				o, err := c.Stat(t.Context(), key)
+				require.NoError(t, err)
+				assert.EqualValues(t, size, o.Size)
+				assert.WithinDuration(t, time.Now(), o.Modified, time.Minute)
+			}
+			_, err := c.Read(t.Context(), "prod/blobs/70000", 69_999)
+			assert.ErrorContains(t, err, "more than 69999 bytes")
+		})
+	}
+}
+
+func TestNothingThere(t *testing.T) {
+	c := connect(t, objectstore.Start(t))
+	_, err := c.Get(t.Context(), "none")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	_, err = c.Read(t.Context(), "none", 10)
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	_, err = c.Stat(t.Context(), "none")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	assert.EqualError(t, err, `cannot look at object "none": file does not exist`)
+	assert.Empty(t, keysOf(t, c, "none", true))
+	refused, err := c.Delete(t.Context(), []string{"none"})
+	assert.NoError(t, err)
+	assert.Empty(t, refused)
+}
+
+func TestCreateOnlyOnce(t *testing.T) {
+	c := connect(t, objectstore.Start(t))
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var won []string
+	for i := range 8 {
+		wg.Go(func() {
+			me := fmt.Sprint(i)
+			err := c.Create(t.Context(), "OWNER", []byte(me), nil)
+			if err != nil {
+				assert.ErrorIs(t, err, fs.ErrExist)
+				return
+			}
+			mu.Lock()
+			won = append(won, me)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	stored, err := c.Read(t.Context(), "OWNER", 10)
+	require.NoError(t, err)
+	assert.Equal(t, won, []string{string(stored)}, "one is told that it created what there is")
+}
+
+func TestOtherBytes(t *testing.T) {
+	c := connect(t, objectstore.Start(t))
+	for _, size := range []int{0, 5, 33 << 20} {
+		for name, err := range map[string]error{
+			"changed": c.Put(t.Context(), "k", bytes.NewReader(bytesOf(size)), int64(size), sumOf([]byte("other")), nil),
+			"shorter": c.Put(t.Context(), "k", bytes.NewReader(bytesOf(size)), int64(size)+1, sumOf(bytesOf(size+1)), nil),
+		} {
+			assert.ErrorIs(t, err, s3.ErrDigest, "size %d %s", size, name)
+			_, err = c.Stat(t.Context(), "k")
+			assert.ErrorIs(t, err, fs.ErrNotExist, "nothing is written, size %d %s", size, name)
+		}
+	}
+	gone := errors.New("the volume is gone")
+	err := c.Put(t.Context(), "k", failing{gone}, 100, sumOf(nil), nil)
+	assert.ErrorIs(t, err, gone, "what fails here is not the object store's fault")
+	assert.NotErrorAs(t, err, new(*s3.Error))
+}
+
+type failing struct{ err error }
+
+func (f failing) ReadAt([]byte, int64) (int, error) { return 0, f.err }
+
+func TestList(t *testing.T) {
+	c := connect(t, objectstore.Start(t))
+	var want []string
+	for i := range 1100 {
+		key := fmt.Sprintf("p/blobs/%04d", i)
+		want = append(want, key)
+		require.NoError(t, put(t.Context(), c, key, nil))
+	}
+	for _, key := range []string{"p/OWNER", "p/runs/a b+c%2F/ü", "p/runs/b/manifest.json", "q/other"} {
+		require.NoError(t, put(t.Context(), c, key, []byte("12345")))
+	}
+	assert.Equal(t, want, keysOf(t, c, "p/blobs/", true), "two pages")
+	assert.Equal(t, []string{"p/runs/a b+c%2F/ü", "p/runs/b/manifest.json"}, keysOf(t, c, "p/runs/", true))
+	assert.ElementsMatch(t, []string{"p/OWNER", "p/blobs/", "p/runs/"}, keysOf(t, c, "p/", false))
+	for o, err := range c.List(t.Context(), "p/", true) {
+		require.NoError(t, err)
+		assert.Equal(t, "p/OWNER", o.Key, "who stops early is asked for no more")
+		assert.EqualValues(t, 5, o.Size)
+		break
+	}
+	before := c.Requests()
+	refused, err := c.Delete(t.Context(), want)
+	require.NoError(t, err)
+	assert.Empty(t, refused)
+	assert.EqualValues(t, 2, c.Requests()-before, "a thousand in a request")
+	assert.Empty(t, keysOf(t, c, "p/blobs/", true))
+}
+
+func TestFaultsThatPass(t *testing.T) {
+	data := bytesOf(300_000)
+	large := bytesOf(17 << 20)
+	for name, f := range map[string]struct {
+		fault objectstore.Fault
+		times int
+	}{
+		"it is busy":                         {objectstore.Answer(503, "SlowDown"), 10},
+		"there are too many requests":        {objectstore.Answer(429, "TooManyRequests"), 10},
+		"it fails":                           {objectstore.Answer(500, "InternalError"), 3},
+		"what is before it has none":         {objectstore.Status(502), 3},
+		"what is before it waits in vain":    {objectstore.Status(504), 3},
+		"it ends connections":                {objectstore.Disconnect, 3},
+		"answers are lost":                   {objectstore.LoseAnswer, 1},
+		"answers end after their first byte": {objectstore.EndAfter(1), 2},
+	} {
+		faults := objectstore.NewFaults()
+		c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
+		for what, do := range map[string]func(ctx context.Context) error{
+			"check":  func(ctx context.Context) error { return c.Check(ctx, "") },
+			"create": func(ctx context.Context) error { return c.Create(ctx, "created", data, nil) },
+			"put":    func(ctx context.Context) error { return put(ctx, c, "put", data) },
+			"parts":  func(ctx context.Context) error { return put(ctx, c, "parts", large) },
+			"read": func(ctx context.Context) error {
+				stored, err := c.Read(ctx, "read", 1<<20)
+				assert.Equal(t, sumOf(data), sumOf(stored))
+				return err
+			},
+			"stat":   func(ctx context.Context) error { _, err := c.Stat(ctx, "read"); return err },
+			"list":   func(ctx context.Context) error { return listed(t, c, "list/", "list/a", "list/b") },
+			"delete": func(ctx context.Context) error { _, err := c.Delete(ctx, []string{"list/c", "list/d"}); return err },
+		} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				faults.Clear()
+				for _, key := range []string{"read", "list/a", "list/b"} {
+					require.NoError(t, put(t.Context(), c, key, data))
+				}
+				faults.Times(f.times, objectstore.Any, f.fault)
+				require.NoError(t, do(t.Context()))
+			})
+		}
+		for key, want := range map[string][]byte{"created": data, "put": data, "parts": large} {
+			stored, err := c.Read(t.Context(), key, 20<<20)
+			require.NoError(t, err, "%s: %s", name, key)
+			assert.Equal(t, sumOf(want), sumOf(stored), "%s: %s", name, key)
+		}
+	}
+}
+
+func listed(t *testing.T, c *s3.Client, prefix string, want ...string) error {
+	t.Helper()
+	var keys []string
+	for o, err := range c.List(t.Context(), prefix, true) {
+		if err != nil {
+			return err
+		}
+		keys = append(keys, o.Key)
+	}
+	assert.Equal(t, want, keys)
+	return nil
+}
+
+func TestFaultsThatStay(t *testing.T) {
+	for name, f := range map[string]struct {
+		fault objectstore.Fault
+		want  s3.Problem
+		tries bool // it is tried again
+	}{
+		"the bucket does not exist":             {objectstore.Answer(404, "NoSuchBucket"), s3.NotFound, false},
+		"it is in another region":               {objectstore.Answer(301, "PermanentRedirect"), s3.NotFound, false},
+		"the access key is wrong":               {objectstore.Answer(403, "InvalidAccessKeyId"), s3.Denied, false},
+		"the secret key is wrong":               {objectstore.Answer(403, "SignatureDoesNotMatch"), s3.Denied, false},
+		"a right is missing":                    {objectstore.Answer(403, "AccessDenied"), s3.Denied, false},
+		"the session ended":                     {objectstore.Answer(400, "ExpiredToken"), s3.Denied, false},
+		"a proxy refuses":                       {objectstore.Status(403), s3.Denied, false},
+		"the clock is wrong":                    {objectstore.Answer(403, "RequestTimeTooSkewed"), s3.ClockSkew, false},
+		"the quota is used up":                  {objectstore.Answer(403, "QuotaExceeded"), s3.Full, false},
+		"the disk is full":                      {objectstore.Answer(507, "XMinioStorageFull"), s3.Full, false},
+		"the status says that the disk is full": {objectstore.Status(507), s3.Full, false},
+		"a header is not known":                 {objectstore.Answer(501, "NotImplemented"), s3.Incompatible, false},
+		"the bucket has no object lock":         {objectstore.Answer(400, "InvalidRequest"), s3.Incompatible, false},
+		"it is busy for too long":               {objectstore.Answer(503, "SlowDown"), s3.Unreachable, true},
+		"it ends all connections":               {objectstore.Disconnect, s3.Unreachable, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			faults := objectstore.NewFaults()
+			server := objectstore.Start(t, objectstore.Through(faults))
+			c := connect(t, server, func(o *s3.Options) { o.Backoff.Patience = 50 * time.Millisecond })
+			require.NoError(t, c.Check(t.Context(), ""))
+			faults.Always(objectstore.Any, f.fault)
+			before := c.Requests()
+			_, statErr := c.Read(t.Context(), "read", 10)
+			if !f.tries {
+				assert.EqualValues(t, 1, c.Requests()-before, "it is not tried again")
+			} else {
+				assert.Greater(t, c.Requests()-before, int64(2), "it is tried again")
+			}
+			for _, err := range []error{
+				statErr, c.Check(t.Context(), ""), c.Create(t.Context(), "k", []byte("x"), nil),
+				put(t.Context(), c, "k", []byte("x")), put(t.Context(), c, "l", bytesOf(17<<20)),
+			} {
+				var failed *s3.Error
+				require.ErrorAs(t, err, &failed)
+				assert.Equal(t, f.want, failed.Problem, "%v", err)
+				assert.NotErrorIs(t, err, fs.ErrNotExist)
+				assert.NotContains(t, err.Error(), server.AccessKey)
+				assert.NotContains(t, err.Error(), "\n")
+				assert.NotContains(t, err.Error(), "Signature=")
+			}
+		})
+	}
+}
+
+func TestDownload(t *testing.T) {
+	data := bytesOf(200_000)
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
+	require.NoError(t, put(t.Context(), c, "k", data))
+	read := func() (string, error) {
+		stored, err := c.Read(t.Context(), "k", 1<<20)
+		return sumOf(stored), err
+	}
+
+	t.Run("goes on where it ended", func(t *testing.T) {
+		faults.Clear()
+		faults.Times(20, objectstore.Key("GET", "/k"), objectstore.EndAfter(9_000))
+		var ranges []string
+		faults.Always(func(r *http.Request) bool { ranges = append(ranges, r.Header.Get("Range")); return false }, nil)
+		sum, err := read()
+		require.NoError(t, err)
+		assert.Equal(t, sumOf(data), sum)
+		assert.Contains(t, ranges, "bytes=180000-", "what was there is not read again")
+	})
+	t.Run("gives up when nothing more comes", func(t *testing.T) {
+		faults.Clear()
+		faults.Always(objectstore.Key("GET", "/k"), objectstore.EndAfter(0))
+		before := c.Requests()
+		_, err := read()
+		var failed *s3.Error
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, s3.Unreachable, failed.Problem)
+		assert.Less(t, c.Requests()-before, int64(10))
+	})
+	t.Run("is not mixed from two objects", func(t *testing.T) {
+		faults.Clear()
+		faults.Times(1, objectstore.Key("GET", "/k"), objectstore.EndAfter(9_000))
+		r, err := c.Get(t.Context(), "k")
+		require.NoError(t, err)
+		defer r.Close()
+		_, err = io.ReadFull(r, make([]byte, 9_000))
+		require.NoError(t, err)
+		require.NoError(t, put(t.Context(), c, "k", bytesOf(200_001)))
+		_, err = io.ReadAll(r)
+		assert.ErrorContains(t, err, "it was replaced meanwhile")
+		require.NoError(t, put(t.Context(), c, "k", data))
+	})
+	t.Run("is as long as the server says", func(t *testing.T) {
+		faults.Clear()
+		faults.Times(1, objectstore.Key("GET", "/k"), objectstore.Truncate(9_000))
+		sum, err := read()
+		require.NoError(t, err)
+		assert.Equal(t, sumOf(data[:9_000]), sum, "only who knows the size sees it")
+	})
+	t.Run("has the bytes of the server", func(t *testing.T) {
+		faults.Clear()
+		faults.Times(1, objectstore.Key("GET", "/k"), objectstore.Flip(100))
+		sum, err := read()
+		require.NoError(t, err)
+		assert.NotEqual(t, sumOf(data), sum, "only who knows the digest sees it")
+	})
+}
+
+func TestListGoesOnInTheMiddle(t *testing.T) {
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
+	var want []string
+	for i := range 1005 {
+		want = append(want, fmt.Sprintf("p/%04d/x", i))
+		require.NoError(t, put(t.Context(), c, want[i], nil))
+	}
+	secondPage := func(r *http.Request) bool { return r.URL.Query().Has("continuation-token") }
+	for _, fault := range []objectstore.Fault{objectstore.Answer(503, "SlowDown"), objectstore.EndAfter(100), objectstore.Disconnect} {
+		faults.Times(1, secondPage, fault)
+		assert.Equal(t, want, keysOf(t, c, "p/", true))
+		faults.Times(1, secondPage, fault)
+		prefixes := keysOf(t, c, "p/", false)
+		assert.Len(t, prefixes, len(want))
+		assert.Len(t, slices.Compact(prefixes), len(want), "none twice")
+	}
+}
+
+func TestRefusedDeletes(t *testing.T) {
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
+	require.NoError(t, put(t.Context(), c, "a", nil))
+	require.NoError(t, put(t.Context(), c, "b", nil))
+	faults.Times(1, objectstore.Deletes, objectstore.RefuseDeletes)
+	refused, err := c.Delete(t.Context(), []string{"a", "b"})
+	require.NoError(t, err)
+	require.Len(t, refused, 2)
+	assert.Equal(t, "a", refused[0].Key)
+	assert.ErrorContains(t, refused[0].Err, "AccessDenied")
+	assert.Equal(t, []string{"a", "b"}, keysOf(t, c, "", true))
+
+	faults.Times(1, objectstore.Deletes, objectstore.Answer(403, "AccessDenied"))
+	refused, err = c.Delete(t.Context(), []string{"a", "b"})
+	require.NoError(t, err, "the request as a whole")
+	assert.Len(t, refused, 2)
+
+	faults.Times(1, objectstore.Deletes, objectstore.Answer(403, "InvalidAccessKeyId"))
+	_, err = c.Delete(t.Context(), []string{"a", "b"})
+	assert.Equal(t, s3.Denied, problemOf(err), "that is not about the objects")
+}
+
+func problemOf(err error) s3.Problem {
+	var failed *s3.Error
+	if errors.As(err, &failed) {
+		return failed.Problem
+	}
+	return ""
+}
+
+func TestHang(t *testing.T) {
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)), func(o *s3.Options) { o.Backoff.Idle = 100 * time.Millisecond })
+	require.NoError(t, put(t.Context(), c, "k", []byte("x")))
+
+	faults.Times(1, objectstore.Any, faults.Hang)
+	_, err := c.Stat(t.Context(), "k")
+	require.NoError(t, err, "it counts as broken, and is tried again")
+
+	faults.Always(objectstore.Any, faults.Hang)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(20*time.Millisecond, func() { cancel(errors.New("enough")) })
+	assert.ErrorContains(t, c.Check(ctx, ""), "enough")
+}
+
+func TestTLS(t *testing.T) {
+	s := objectstore.Start(t, objectstore.TLS())
+	require.NoError(t, connect(t, s).Check(t.Context(), ""))
+
+	for name, f := range map[string]struct {
+		change func(*s3.Options)
+		want   s3.Problem
+	}{
+		"its CA is not known": {func(o *s3.Options) { o.CA = nil }, s3.Untrusted},
+		"it speaks TLS":       {func(o *s3.Options) { o.Insecure = true }, s3.Incompatible},
+	} {
+		err := connect(t, s, func(o *s3.Options) { o.Insecure = false }, f.change).Check(t.Context(), "")
+		assert.Equal(t, f.want, problemOf(err), "%s: %v", name, err)
+	}
+	plain := objectstore.Start(t)
+	err := connect(t, plain, func(o *s3.Options) { o.Insecure = false }).Check(t.Context(), "")
+	assert.Equal(t, s3.Unreachable, problemOf(err), "it does not speak TLS: %v", err)
+	assert.ErrorContains(t, err, "insecure")
+}
+
+func TestNobodyListens(t *testing.T) {
+	c := connect(t, &objectstore.Server{Endpoint: "127.0.0.1:1", Bucket: "backups"}, func(o *s3.Options) { o.Backoff.Patience = 30 * time.Millisecond })
+	err := c.Check(t.Context(), "")
+	assert.Equal(t, s3.Unreachable, problemOf(err))
+	assert.ErrorContains(t, err, "refused")
+}
+
+func TestBadOptions(t *testing.T) {
+	for want, opts := range map[string]s3.Options{
+		"cannot use bucket":   {Endpoint: "s3.example.com", Bucket: "a/b"},
+		"cannot read CA":      {Endpoint: "s3.example.com", Bucket: "backups", CA: []byte("no PEM")},
+		"cannot use endpoint": {Endpoint: "https://s3.example.com/path", Bucket: "backups"},
+	} {
+		_, err := s3.New(opts)
+		assert.ErrorContains(t, err, want)
+	}
+}
