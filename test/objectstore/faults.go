@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -172,6 +173,22 @@ func Flip(at int) Fault {
 			body[at] ^= 1
 		}
 		send(w, answer, body)
+	}
+}
+
+// FlipRequest changes one byte of the request's body on its way. The stand-in
+// does not see it.
+func FlipRequest(at int) Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if at < len(body) {
+			body[at] ^= 1
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
 	}
 }
 

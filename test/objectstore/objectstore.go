@@ -54,6 +54,12 @@ func Start(t testing.TB, opts ...Option) *Server {
 	if Real {
 		return StartReal(t, opts...)
 	}
+	return StartStandIn(t, opts...)
+}
+
+// StartStandIn starts the stand-in, also with the build tag.
+func StartStandIn(t testing.TB, opts ...Option) *Server {
+	t.Helper()
 	o := apply(opts)
 	backend := s3mem.New()
 	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a secret key"}

@@ -19,6 +19,7 @@ import (
 
 const (
 	usualConnections = 32
+	usualPartSize    = 16 << 20
 	dialTimeout      = 15 * time.Second
 	usualRegion      = "us-east-1" // what S3 calls a bucket without a region
 )
@@ -43,6 +44,9 @@ func New(opts Options) (*Client, error) {
 	}
 	if opts.Connections <= 0 {
 		opts.Connections = usualConnections
+	}
+	if opts.PartSize <= 0 {
+		opts.PartSize = usualPartSize
 	}
 	opts.Backoff = opts.Backoff.orUsual()
 	transport, err := newTransport(opts)

@@ -1,6 +1,9 @@
 package s3
 
 import (
+	"encoding/xml"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,7 +12,10 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-const awsSTS = "https://sts.amazonaws.com"
+const (
+	awsSTS       = "https://sts.amazonaws.com"
+	maxErrorBody = 64 << 10
+)
 
 func newCredentials(opts Options, transport http.RoundTripper) *credentials.Credentials {
 	cred := opts.Credentials
@@ -17,7 +23,7 @@ func newCredentials(opts Options, transport http.RoundTripper) *credentials.Cred
 		return credentials.NewStaticV4(cred.AccessKey, cred.SecretKey, cred.SessionToken)
 	}
 	return credentials.New(&credentials.STSWebIdentity{
-		Client:              &http.Client{Transport: transport},
+		Client:              &http.Client{Transport: exchanging{transport}},
 		STSEndpoint:         stsEndpoint(cred.STSEndpoint, opts.Region),
 		RoleARN:             cred.RoleARN,
 		GetWebIDTokenExpiry: func() (*credentials.WebIdentityToken, error) { return readToken(cred.TokenFile) },
@@ -65,4 +71,41 @@ func (c Credentials) redact(s string) string {
 		}
 	}
 	return s
+}
+
+// exchanging tells why an exchange failed: minio-go reads only errors in the namespace of AWS, and no status.
+type exchanging struct{ http.RoundTripper }
+
+func (t exchanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err != nil || response.StatusCode == http.StatusOK {
+		return response, err
+	}
+	defer response.Body.Close()
+	failed := &exchangeError{status: response.StatusCode, code: response.Status}
+	var answer struct {
+		Code    string `xml:"Error>Code"`
+		Message string `xml:"Error>Message"`
+	}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
+	if xml.Unmarshal(body, &answer) == nil && answer.Code != "" {
+		failed.code, failed.message = answer.Code, answer.Message
+	}
+	return nil, failed
+}
+
+type exchangeError struct {
+	status        int
+	code, message string
+}
+
+func (e *exchangeError) Error() string { return e.code + ": " + e.message }
+
+// judgeExchange never repeats what a service says that is not of the form of AWS.
+func (c *Client) judgeExchange(e *exchangeError) (_ error, again bool) {
+	said := c.said(e.code, e.message)
+	if passing[e.code] || e.status >= http.StatusInternalServerError || e.status == http.StatusTooManyRequests {
+		return &Error{Unreachable, fmt.Errorf("cannot exchange token: %w", said)}, true
+	}
+	return &Error{Denied, fmt.Errorf("the security token service refuses the token: %w", said)}, false
 }

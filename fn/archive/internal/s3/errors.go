@@ -13,7 +13,6 @@ import (
 	"unicode"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 // Problem is why an object store did not do what it was asked for.
@@ -44,6 +43,7 @@ var ErrDigest = errors.New("content does not have the digest it was recorded wit
 
 var (
 	errPrecondition = errors.New("an object with this name exists")
+	errNoBody       = errors.New("there is no such object")
 	errNoUpload     = errors.New("the upload in parts is gone")
 )
 
@@ -70,6 +70,7 @@ var problems = map[string]Problem{
 	"NotSignedUp":             Denied,
 	"SignatureDoesNotMatch":   Denied,
 	"TokenRefreshRequired":    Denied,
+	"XAdminUserNotFound":      Denied, // versitygw, of an access key
 	"UnauthorizedAccess":      Denied,
 	"InvalidParameterValue":   Denied, // an STS about a role or a token
 	"MalformedPolicyDocument": Denied,
@@ -115,7 +116,7 @@ var passing = map[string]bool{
 // judge says what a failure means, and whether it may pass.
 func (c *Client) judge(err error) (_ error, again bool) {
 	var answer minio.ErrorResponse
-	var sts credentials.ErrorResponse
+	var exchange *exchangeError
 	var token *tokenError
 	var local *localError
 	switch {
@@ -125,12 +126,10 @@ func (c *Client) judge(err error) (_ error, again bool) {
 		return &Error{Denied, token}, false
 	case errors.As(err, &answer):
 		return c.judgeAnswer(answer)
-	case errors.As(err, &sts):
-		code := sts.STSError.Code
-		if passing[code] {
-			return &Error{Unreachable, c.said(code, sts.STSError.Message)}, true
-		}
-		return &Error{Denied, fmt.Errorf("the security token service refuses the token: %w", c.said(code, sts.STSError.Message))}, false
+	case errors.Is(err, errNoBody):
+		return fs.ErrNotExist, false
+	case errors.As(err, &exchange):
+		return c.judgeExchange(exchange)
 	}
 	return judgeConnection(err)
 }
@@ -148,9 +147,14 @@ func (c *Client) judgeAnswer(answer minio.ErrorResponse) (_ error, again bool) {
 		return &Error{p, said}, false
 	}
 	switch {
+	case strings.Contains(answer.Message, "HTTP request to an HTTPS server"):
+		return &Error{Unreachable, errors.New("the object store speaks TLS: leave insecure out")}, false
 	case answer.Code == minio.NoSuchUpload:
 		return errNoUpload, false
-	case status == http.StatusNotFound, answer.Code == minio.NoSuchKey, answer.Code == "NoSuchVersion":
+	case status == http.StatusNotFound && answer.XMLName.Local == "":
+		// minio-go takes any 404 for an object that is not there, and a proxy's page is no loss.
+		return &Error{NotFound, errors.New("it answers 404, and not as an object store does")}, false
+	case answer.Code == minio.NoSuchKey, answer.Code == "NoSuchVersion":
 		return fs.ErrNotExist, false
 	case status == http.StatusPreconditionFailed, status == http.StatusNotModified:
 		return errPrecondition, false
@@ -165,6 +169,8 @@ func judgeStatus(status int, said error) (_ error, again bool) {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return &Error{Denied, said}, false
+	case http.StatusNotFound:
+		return &Error{NotFound, said}, false
 	case http.StatusInsufficientStorage:
 		return &Error{Full, said}, false
 	case http.StatusNotImplemented, http.StatusMethodNotAllowed, http.StatusBadRequest:
@@ -188,9 +194,9 @@ func (c *Client) said(code, message string) error {
 		message = string(runes[:200]) + "..."
 	}
 	if code == "" || code == message {
-		return fmt.Errorf("the object store answers: %s", message)
+		return fmt.Errorf("it answers: %s", message)
 	}
-	return fmt.Errorf("the object store answers %s: %s", code, message)
+	return fmt.Errorf("it answers %s: %s", code, message)
 }
 
 func judgeConnection(err error) (_ error, again bool) {
@@ -209,6 +215,8 @@ func judgeConnection(err error) (_ error, again bool) {
 		return &Error{Unreachable, errors.New("the object store does not speak TLS: set insecure, or another port")}, false
 	case strings.Contains(err.Error(), "Proxy Authentication Required"):
 		return &Error{Unreachable, errors.New("the proxy wants other credentials")}, false
+	case strings.HasPrefix(err.Error(), "Connection closed by foreign host"): // minio-go's word for io.EOF, with a URL
+		return &Error{Unreachable, errors.New("the object store ended the connection without an answer")}, true
 	}
 	return &Error{Unreachable, fmt.Errorf("no answer from the object store: %w", err)}, true
 }

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	partSize    = 16 << 20
 	maxParts    = 10_000
 	partsAtOnce = 4
 	abortTime   = 30 * time.Second
@@ -37,7 +36,7 @@ type upload struct {
 }
 
 func (c *Client) putParts(ctx context.Context, key string, r io.ReaderAt, size int64, digest []byte, lock *Lock) error {
-	u := &upload{c: c, key: key, r: r, size: size, lock: lock, length: partLength(size)}
+	u := &upload{c: c, key: key, r: r, size: size, lock: lock, length: partLength(size, c.opts.PartSize)}
 	u.parts = make([]minio.CompletePart, (size+u.length-1)/u.length)
 	if err := u.begin(ctx); err != nil {
 		return err
@@ -53,10 +52,10 @@ func (c *Client) putParts(ctx context.Context, key string, r io.ReaderAt, size i
 }
 
 // partLength is the usual one unless there were too many.
-func partLength(size int64) int64 {
+func partLength(size, usual int64) int64 {
 	const unit = 1 << 20
 	least := (size + maxParts - 1) / maxParts
-	return max(partSize, (least+unit-1)/unit*unit)
+	return max(usual, (least+unit-1)/unit*unit)
 }
 
 func (u *upload) begin(ctx context.Context) error {

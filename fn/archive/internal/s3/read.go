@@ -67,6 +67,9 @@ func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
 func (c *Client) stat(ctx context.Context, key string) (o minio.ObjectInfo, _ error) {
 	return o, c.do(ctx, "look at object", key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
 		o, err = core.StatObject(ctx, c.opts.Bucket, key, minio.StatObjectOptions{})
+		if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
+			return errNoBody // nothing tells who says so: such an answer has only a header
+		}
 		return err
 	})
 }

@@ -19,6 +19,7 @@ type Options struct {
 	Proxy       *url.URL
 	Credentials Credentials
 	Connections int     // how many are kept open; 0: as many as suit
+	PartSize    int64   // of parts, and of what is sent in one request at most; 0: the usual one; at least 5 MiB, as S3 wants
 	Backoff     Backoff // of requests that are tried again
 }
 

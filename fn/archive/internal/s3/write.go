@@ -17,9 +17,6 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// maxSingle is the size above which an object is sent in parts.
-const maxSingle = 16 << 20
-
 // Create writes an object that there is not yet. It is fs.ErrExist (wrapped) if there is one.
 func (c *Client) Create(ctx context.Context, key string, data []byte, lock *Lock) error {
 	sum := sha256.Sum256(data)
@@ -53,7 +50,7 @@ func (c *Client) Put(ctx context.Context, key string, r io.ReaderAt, size int64,
 	if err != nil || len(digest) != sha256.Size {
 		return fmt.Errorf("cannot write object %q: %q is no SHA-256", key, sum)
 	}
-	if size > maxSingle {
+	if size > c.opts.PartSize {
 		return c.putParts(ctx, key, r, size, digest, lock)
 	}
 	return c.do(ctx, "write object", key, func(ctx context.Context, core *minio.Core, _ int) error {
