@@ -30,28 +30,46 @@ func (c *Client) Check(ctx context.Context, prefix string) error {
 // prefix is one common prefix, and the order is any. It ends with the first error.
 func (c *Client) List(ctx context.Context, prefix string, recursive bool) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
-		last, stopped := "", false
-		err := c.do(ctx, "list objects below", prefix, func(ctx context.Context, core *minio.Core, _ int) error {
-			from := last // a list that ended in the middle goes on
-			for o := range core.ListObjectsIter(ctx, c.opts.Bucket, listOptions(prefix, recursive, from, 0)) {
-				if o.Err != nil {
-					return o.Err
-				}
-				if from != "" && o.Key <= from {
-					continue
-				}
-				last = max(last, o.Key)
-				if !yield(Object{Key: o.Key, Size: o.Size, ETag: o.ETag, Modified: o.LastModified}, nil) {
-					stopped = true
-					return nil
-				}
+		l := &listing{c: c, prefix: prefix, recursive: recursive, yield: yield}
+		for l.again = true; l.again; {
+			l.again = false
+			if err := c.do(ctx, "list objects below", prefix, l.pages); err != nil {
+				yield(Object{}, err)
+				return
 			}
-			return ctx.Err()
-		})
-		if err != nil && !stopped {
-			yield(Object{}, err)
 		}
 	}
+}
+
+// listing is one list, over as many attempts as it takes.
+type listing struct {
+	c         *Client
+	prefix    string
+	recursive bool
+	yield     func(Object, error) bool
+	last      string // key that was listed
+	again     bool   // it broke after something came, and is tried with all patience again
+}
+
+func (l *listing) pages(ctx context.Context, core *minio.Core, _ int) error {
+	from := l.last
+	for o := range core.ListObjectsIter(ctx, l.c.opts.Bucket, listOptions(l.prefix, l.recursive, from, 0)) {
+		if o.Err != nil {
+			if l.last == from {
+				return o.Err
+			}
+			l.again = true
+			return nil
+		}
+		if from != "" && o.Key <= from {
+			continue
+		}
+		l.last = max(l.last, o.Key)
+		if !l.yield(Object{Key: o.Key, Size: o.Size, ETag: o.ETag, Modified: o.LastModified}, nil) {
+			return nil
+		}
+	}
+	return ctx.Err()
 }
 
 func listOptions(prefix string, recursive bool, after string, limit int) minio.ListObjectsOptions {

@@ -34,9 +34,10 @@ func (b Backoff) wait(failures int) time.Duration {
 	return w/2 + rand.N(w/2+1) //nolint:gosec // no secret
 }
 
-// do makes a request until it succeeds, or fails for good. The attempt counts from 0.
+// do makes a request until it succeeds, or fails for good. Patience begins with the first failure, since a request may
+// take its time. The attempt counts from 0.
 func (c *Client) do(ctx context.Context, what, key string, request func(ctx context.Context, core *minio.Core, attempt int) error) error {
-	start := time.Now()
+	var failed time.Time
 	for attempt := 0; ; attempt++ {
 		err := c.once(ctx, attempt, request)
 		if err == nil {
@@ -45,9 +46,12 @@ func (c *Client) do(ctx context.Context, what, key string, request func(ctx cont
 		if ctx.Err() != nil {
 			return fmt.Errorf("cannot %s %q: %w", what, key, context.Cause(ctx))
 		}
+		if attempt == 0 {
+			failed = time.Now()
+		}
 		err, again := c.judge(err)
 		wait := c.opts.Backoff.wait(attempt)
-		if !again || time.Since(start)+wait > c.patience(err) {
+		if !again || time.Since(failed)+wait > c.patience(err) {
 			return fmt.Errorf("cannot %s %q: %w", what, key, err)
 		}
 		select {

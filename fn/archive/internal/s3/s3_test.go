@@ -12,6 +12,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"sync"
@@ -386,6 +388,37 @@ func TestListGoesOnInTheMiddle(t *testing.T) {
 	}
 }
 
+func TestListHasPatienceForEachPage(t *testing.T) {
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)), func(o *s3.Options) { o.Backoff.Patience = 100 * time.Millisecond })
+	for i := range 1005 {
+		require.NoError(t, put(t.Context(), c, fmt.Sprintf("%04d", i), nil))
+	}
+	faults.Times(1, func(r *http.Request) bool { return r.URL.Query().Has("continuation-token") }, objectstore.Answer(503, "SlowDown"))
+	n, slow := 0, time.NewTimer(150*time.Millisecond)
+	for _, err := range c.List(t.Context(), "", true) {
+		require.NoError(t, err)
+		if n++; n == 1000 {
+			<-slow.C // who lists takes longer than a page may fail
+		}
+	}
+	assert.Equal(t, 1005, n)
+
+	faults.Always(func(r *http.Request) bool { return r.URL.Query().Get("list-type") == "2" }, objectstore.Answer(403, "AccessDenied"))
+	for _, err := range c.List(t.Context(), "", true) {
+		assert.Equal(t, s3.Denied, problemOf(err))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	faults.Clear()
+	var last error
+	for _, err := range c.List(ctx, "", true) {
+		cancel()
+		last = err
+	}
+	assert.ErrorIs(t, last, context.Canceled, "a list that was cancelled is not a short one")
+}
+
 func TestRefusedDeletes(t *testing.T) {
 	faults := objectstore.NewFaults()
 	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
@@ -454,6 +487,24 @@ func TestNobodyListens(t *testing.T) {
 	err := c.Check(t.Context(), "")
 	assert.Equal(t, s3.Unreachable, problemOf(err))
 	assert.ErrorContains(t, err, "refused")
+}
+
+func TestBucketInHostName(t *testing.T) {
+	var seen []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Host+r.URL.Path)
+		fmt.Fprint(w, `<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`)
+	}))
+	defer proxy.Close()
+	address, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	s := &objectstore.Server{Endpoint: "s3.example.com", Bucket: "backups"}
+	for pathStyle, want := range map[bool]string{true: "s3.example.com/backups/", false: "backups.s3.example.com/"} {
+		seen = nil
+		c := connect(t, s, func(o *s3.Options) { o.PathStyle, o.Proxy, o.Region = pathStyle, address, "eu-central-1" })
+		require.NoError(t, c.Check(t.Context(), ""))
+		assert.Equal(t, []string{want}, seen, "and nobody is asked for a region that is told")
+	}
 }
 
 func TestBadOptions(t *testing.T) {
