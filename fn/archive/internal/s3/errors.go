@@ -43,7 +43,6 @@ var ErrDigest = errors.New("content does not have the digest it was recorded wit
 
 var (
 	errPrecondition = errors.New("an object with this name exists")
-	errNoBody       = errors.New("there is no such object")
 	errNoUpload     = errors.New("the upload in parts is gone")
 )
 
@@ -126,8 +125,6 @@ func (c *Client) judge(err error) (_ error, again bool) {
 		return &Error{Denied, token}, false
 	case errors.As(err, &answer):
 		return c.judgeAnswer(answer)
-	case errors.Is(err, errNoBody):
-		return fs.ErrNotExist, false
 	case errors.As(err, &exchange):
 		return c.judgeExchange(exchange)
 	}

@@ -85,11 +85,27 @@ func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
 func (c *Client) stat(ctx context.Context, key string) (o minio.ObjectInfo, _ error) {
 	return o, c.do(ctx, "look at object", key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
 		o, err = core.StatObject(ctx, c.opts.Bucket, key, minio.StatObjectOptions{})
-		if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
-			return errNoBody // nothing tells who says so: such an answer has only a header
-		}
-		return err
+		return c.reason(ctx, core, key, err)
 	})
+}
+
+// reason asks with a request whose answer has a body for what the header alone did not tell: whether the object is not
+// there, or the bucket, or the clock is wrong, or credentials expired, or a right is missing.
+func (c *Client) reason(ctx context.Context, core *minio.Core, key string, err error) error {
+	status := minio.ToErrorResponse(err).StatusCode
+	if status < http.StatusMultipleChoices || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
+		return err
+	}
+	var first minio.GetObjectOptions
+	if err := first.SetRange(0, 1); err != nil {
+		return err
+	}
+	body, _, _, reason := core.GetObject(ctx, c.opts.Bucket, key, first)
+	if reason != nil {
+		return reason
+	}
+	body.Close()
+	return err
 }
 
 // Read reads an object of at most limit bytes.

@@ -145,6 +145,18 @@ func TestCreateOnlyOnce(t *testing.T) {
 	assert.Equal(t, won, []string{string(stored)}, "one is told that it created what there is")
 }
 
+func TestCreateIsToldOfAnother(t *testing.T) {
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
+	require.NoError(t, c.Create(t.Context(), "OWNER", []byte("one"), nil))
+	for name, fault := range map[string]objectstore.Fault{"no answer": objectstore.LoseAnswer, "no request": objectstore.Disconnect} {
+		faults.Times(1, objectstore.Method("PUT"), fault)
+		assert.ErrorIs(t, c.Create(t.Context(), "OWNER", []byte("two"), nil), fs.ErrExist, name)
+		faults.Times(1, objectstore.Method("PUT"), fault)
+		assert.NoError(t, c.Create(t.Context(), "OWNER", []byte("one"), nil), "%s: it may have been this attempt", name)
+	}
+}
+
 func TestOtherBytes(t *testing.T) {
 	c := connect(t, objectstore.Start(t))
 	for _, size := range []int{0, 5, 11 << 20} {
@@ -288,14 +300,15 @@ func TestFaultsThatStay(t *testing.T) {
 			require.NoError(t, c.Check(t.Context(), ""))
 			faults.Always(objectstore.Any, f.fault)
 			before := c.Requests()
-			_, statErr := c.Read(t.Context(), "read", 10)
+			_, readErr := c.Read(t.Context(), "read", 10)
 			if !f.tries {
 				assert.EqualValues(t, 1, c.Requests()-before, "it is not tried again")
 			} else {
 				assert.Greater(t, c.Requests()-before, int64(2), "it is tried again")
 			}
+			_, statErr := c.Stat(t.Context(), "read")
 			for _, err := range []error{
-				statErr, c.Check(t.Context(), ""), c.Create(t.Context(), "k", []byte("x"), nil),
+				readErr, statErr, c.Check(t.Context(), ""), c.Create(t.Context(), "k", []byte("x"), nil),
 				put(t.Context(), c, "k", []byte("x")), put(t.Context(), c, "l", bytesOf(6<<20)),
 			} {
 				var failed *s3.Error
