@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"iter"
 	"net/url"
+	"strings"
 	"time"
+
+	"threescale.dev/backup/fn/archive/internal/s3"
 )
 
 // Store is where runs are read from: a [Volume] or a [Bucket].
@@ -73,40 +78,93 @@ func (e *BucketError) Unwrap() error { return e.Err }
 
 // Bucket holds copies of the runs of one volume. Any number of goroutines and processes may read it; one process at a
 // time writes.
-type Bucket struct{}
+type Bucket struct {
+	objects objects
+	name    string // s3://<bucket>/<prefix>
+	prefix  string // of keys: empty, or with a slash at its end
+}
 
-var _ Store = &Bucket{}
+var (
+	_ Store  = &Bucket{}
+	_ medium = &Bucket{}
+)
+
+// objects is what a bucket must do: see package s3.
+type objects interface {
+	io.Closer
+
+	Requests() int64
+	Check(ctx context.Context, prefix string) error
+	Get(ctx context.Context, key string) (io.ReadCloser, error)
+	Read(ctx context.Context, key string, limit int64) ([]byte, error)
+	Stat(ctx context.Context, key string) (s3.Object, error)
+	Create(ctx context.Context, key string, data []byte, lock *s3.Lock) error
+	Put(ctx context.Context, key string, data io.ReaderAt, size int64, sum string, lock *s3.Lock) error
+	List(ctx context.Context, prefix, delimiter string) iter.Seq2[s3.Object, error]
+	Delete(ctx context.Context, keys []string) ([]s3.Refused, error)
+	Retain(ctx context.Context, key string, lock s3.Lock) error
+	Retention(ctx context.Context, key string) (*s3.Lock, error)
+}
 
 // OpenBucket opens a place in an object store. It makes one request, and writes nothing. Errors are BucketError and
 // UsageError.
-func OpenBucket(context.Context, BucketOptions) (*Bucket, error) { return nil, errors.ErrUnsupported }
+func OpenBucket(ctx context.Context, opts BucketOptions) (*Bucket, error) {
+	name := "s3://" + opts.Bucket
+	if opts.Prefix != "" {
+		name += "/" + opts.Prefix
+	}
+	if err := validPrefix(opts.Prefix); err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot open bucket %q: %w", name, err)}
+	}
+	client, err := s3.New(s3.Options{
+		Endpoint: opts.Endpoint, Bucket: opts.Bucket, Region: opts.Region, Insecure: opts.Insecure,
+		PathStyle: opts.PathStyle, NoChecksums: opts.NoChecksums, CA: opts.CA, Proxy: opts.Proxy,
+		Credentials: s3.Credentials(opts.Credentials), Connections: bucketWorkers,
+	})
+	if err != nil {
+		return nil, &UsageError{Err: fmt.Errorf("cannot open bucket %q: %w", name, err)}
+	}
+	b := newBucket(client, name, opts.Prefix)
+	if err := client.Check(ctx, b.prefix); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot open bucket %q: %w", name, bucketError(err)), client.Close())
+	}
+	return b, nil
+}
 
-func (b *Bucket) String() string { return "" }
+func newBucket(o objects, name, prefix string) *Bucket {
+	if prefix != "" {
+		prefix += "/"
+	}
+	return &Bucket{objects: o, name: name, prefix: prefix}
+}
+
+// validPrefix accepts what tools for object stores, and those that copy to a file system, take alike.
+func validPrefix(prefix string) error {
+	const maxLen = 512 // a key has at most 1024 bytes
+	if prefix == "" {
+		return nil
+	}
+	if !fs.ValidPath(prefix) || prefix == "." || len(prefix) > maxLen || strings.ContainsFunc(prefix, isControl) {
+		return fmt.Errorf("prefix %q is not a path of at most %d bytes without a slash at either end", prefix, maxLen)
+	}
+	return nil
+}
+
+// bucketError turns the error of an object store into a BucketError.
+func bucketError(err error) error {
+	if e, ok := errors.AsType[*s3.Error](err); ok {
+		return &BucketError{Problem: BucketProblem(e.Problem), Err: err}
+	}
+	return err
+}
+
+func (b *Bucket) String() string { return b.name }
 
 // Close releases the bucket.
-func (b *Bucket) Close() error { return nil }
+func (b *Bucket) Close() error { return b.objects.Close() }
 
 // Requests is how many requests were made so far.
-func (b *Bucket) Requests() int64 { return 0 }
-
-// Runs lists the runs, oldest first, as Volume.Runs does.
-func (b *Bucket) Runs(context.Context) ([]RunInfo, error) { return nil, errors.ErrUnsupported }
-
-// Pointed returns nil: nothing in a bucket points to a run.
-func (b *Bucket) Pointed(context.Context) (*RunInfo, error) { return nil, nil }
-
-// OpenRun opens a run, as Volume.OpenRun does.
-func (b *Bucket) OpenRun(context.Context, string) (*Run, error) { return nil, errors.ErrUnsupported }
-
-// Verify reads a run again, as Volume.Verify does.
-func (b *Bucket) Verify(context.Context, string, VerifyOptions) (*VerifyReport, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// VerifyRuns reads all runs again, as Volume.VerifyRuns does.
-func (b *Bucket) VerifyRuns(context.Context, VerifyRunsOptions) (*VolumeReport, error) {
-	return nil, errors.ErrUnsupported
-}
+func (b *Bucket) Requests() int64 { return b.objects.Requests() }
 
 // CopyOptions says what to copy.
 type CopyOptions struct {
@@ -129,14 +187,6 @@ type CopyResult struct {
 	Files    int64    // objects that were sent, lists and manifests included
 	Bytes    int64    // of them
 	Warnings []string
-}
-
-// Copy copies runs of a volume into the bucket. What the bucket has is not sent again, so that a copy that was
-// interrupted goes on. A run is there once its manifest is, which is sent last. A run that cannot be read, or is not
-// what its lists say, is an IntegrityError, and is not copied. Errors are also ErrRunNotFound, ErrOwned, BucketError and
-// ctx's; the result is valid with an error, too.
-func (b *Bucket) Copy(context.Context, *Volume, CopyOptions) (CopyResult, error) {
-	return CopyResult{}, errors.ErrUnsupported
 }
 
 // Fetch copies runs of the bucket onto a volume, where each becomes a run like any other, with its sequence. A run that

@@ -161,7 +161,7 @@ func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *
 
 // storedSizes bounds the size that an entry is stored with. That of an age stream depends on its recipients, so the
 // bound is rough: it only keeps a read from going on for ever. The digest proves the rest.
-func (c *comparison) storedSizes(want *lists.Entry) (least, most int64) {
+func (c *verifier) storedSizes(want *lists.Entry) (least, most int64) {
 	if want.Size < 0 {
 		return 0, maxUnknownSize
 	}

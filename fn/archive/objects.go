@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -15,32 +16,42 @@ import (
 
 // Objects returns the objects in the order of their list, each proven by its digest and decrypted. Errors are
 // ErrNoIdentity and IntegrityError. Of an unverified run it returns the good objects also with an IntegrityError.
-func (r *Run) Objects(_ context.Context, identities ...age.Identity) ([]ObjectFile, error) {
+func (r *Run) Objects(ctx context.Context, identities ...age.Identity) ([]ObjectFile, error) {
 	if r.info.State == Unverified {
 		return r.operatorObjects()
 	}
-	run, err := r.volume.openRun(r.info.ID)
-	if err != nil {
-		return nil, err
+	list, err := r.objectSums(ctx)
+	if notLooked(err) {
+		return nil, fmt.Errorf("cannot read objects of run %q: %w", r.info.ID, err)
 	}
-	defer run.Close()
-	list, err := readRunSums(run, r.info.Manifest.Digests.Objects)
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
-	objects := make([]ObjectFile, 0, len(list))
-	for _, s := range list {
-		o, err := r.object(run, s, identities)
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, o)
+	objects := make([]ObjectFile, len(list))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.stored.workers())
+	run := r.stored.folder(ctx, runsDir+"/"+r.info.ID)
+	for i, s := range list {
+		g.Go(func() (err error) {
+			objects[i], err = r.object(run, s, identities)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	return objects, nil
 }
 
-func (r *Run) object(run *dirfd.Dir, s lists.Sum, identities []age.Identity) (ObjectFile, error) {
+func (r *Run) objectSums(ctx context.Context) ([]lists.Sum, error) {
+	return readRunSums(r.stored.folder(ctx, runsDir+"/"+r.info.ID), r.info.Manifest.Digests.Objects)
+}
+
+func (r *Run) object(run folder, s lists.Sum, identities []age.Identity) (ObjectFile, error) {
 	data, err := run.ReadFile(s.Path, maxUnknownSize)
+	if notLooked(err) {
+		return ObjectFile{}, fmt.Errorf("cannot read object %q: %w", s.Path, err)
+	}
 	if err != nil {
 		return ObjectFile{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Missing, Got: err.Error()})
 	}

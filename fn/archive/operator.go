@@ -66,17 +66,17 @@ func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem)
 }
 
 // verifyOperator reports what is missing, unreadable or empty.
-func (c *verifier) verifyOperator(ctx context.Context) error {
+func (v *Volume) verifyOperator(ctx context.Context, c *verifier) error {
 	c.report.Warnings = append(c.report.Warnings, "written by APIManagerBackup: there are no digests to verify it by")
 	if want := c.opts.ManifestSHA256; want != "" {
 		c.report.add(Problem{Path: manifestName, Kind: Missing, Want: "sha256:" + want})
 	}
-	paths, err := c.volume.operatorObjects()
+	paths, err := v.operatorObjects()
 	if err != nil {
 		return err
 	}
 	for _, path := range paths {
-		data, problem := c.volume.readOperatorObject(path)
+		data, problem := v.readOperatorObject(path)
 		if problem != nil {
 			c.report.add(*problem)
 			continue
@@ -87,7 +87,7 @@ func (c *verifier) verifyOperator(ctx context.Context) error {
 	if !slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, "apimanager/") }) {
 		c.report.add(Problem{Path: "apimanager", Kind: Missing})
 	}
-	files, err := c.volume.operatorDir(storageName)
+	files, err := v.operatorDir(storageName)
 	if files == nil || err != nil {
 		c.report.add(Problem{Path: storageName, Kind: Missing})
 		return err

@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"os"
 	"runtime"
 	"strconv"
 
@@ -30,8 +29,11 @@ type Entry = lists.Entry
 
 // Run is an open run. Its methods may be called by any number of goroutines.
 type Run struct {
-	volume *Volume
+	stored medium
 	info   RunInfo
+
+	// Of a run on a volume.
+	volume *Volume    // nil: it is in a bucket
 	held   *runLock   // keeps the run from being removed
 	tree   *dirfd.Dir // nil for an unverified run, or without a file storage
 	files  *dirfd.Dir // nil without a file storage, or without its directory: a copy of a volume may lack an empty one
@@ -45,17 +47,16 @@ func (v *Volume) OpenRun(ctx context.Context, id string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{volume: v, info: info}
+	r := &Run{stored: v, volume: v, info: info}
 	if info.State == Complete {
 		if r.held, err = v.hold(info.ID); err != nil {
 			return nil, err
 		}
 	}
+	if err := r.unreadable(id); err != nil {
+		return nil, err
+	}
 	switch {
-	case info.State == Unsupported:
-		return nil, fmt.Errorf("cannot open run %q: %w", id, info.err)
-	case info.State == Damaged:
-		return nil, r.damaged(Problem{Path: lists.Escape(runsDir + "/" + info.ID), Kind: Malformed, Got: info.Message})
 	case info.State == Unverified:
 		r.files, err = v.operatorFiles()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -68,6 +69,17 @@ func (v *Volume) OpenRun(ctx context.Context, id string) (*Run, error) {
 		return nil, errors.Join(fmt.Errorf("cannot open run %q: %w", id, err), r.held.release())
 	}
 	return r, nil
+}
+
+// unreadable returns an error for a run whose manifest cannot be read. The ID is what was asked for.
+func (r *Run) unreadable(id string) error {
+	switch r.info.State {
+	case Unsupported:
+		return fmt.Errorf("cannot open run %q: %w", id, r.info.err)
+	case Damaged:
+		return r.damaged(Problem{Path: lists.Escape(runsDir + "/" + r.info.ID), Kind: Malformed, Got: r.info.Message})
+	}
+	return nil
 }
 
 func (r *Run) openTree() (err error) {
@@ -95,7 +107,18 @@ func (r *Run) Close() error {
 func (r *Run) Info() RunInfo { return r.info }
 
 // HasFiles reports whether the run holds the file storage.
-func (r *Run) HasFiles() bool { return r.tree != nil || r.files != nil }
+func (r *Run) HasFiles() bool { return r.isListed() || r.files != nil }
+
+// isListed reports whether the run holds the file storage, and lists with its digests.
+func (r *Run) isListed() bool { return r.info.Manifest != nil && r.info.Manifest.Tree != "" }
+
+// treeLists returns the folder with the lists of the run's tree.
+func (r *Run) treeLists(ctx context.Context) lists.Folder {
+	if r.volume == nil {
+		return r.stored.folder(ctx, treesDir+"/"+r.info.Manifest.Tree)
+	}
+	return r.tree
+}
 
 // Entries yields the entries of the file storage: directories before what is in them, the root first. Those of a
 // verified run come from its lists, which are proven before the first is yielded; those of an unverified run are what
@@ -128,29 +151,33 @@ func (r *Run) entrySource(ctx context.Context) (source lists.Source, done func()
 	if !r.HasFiles() {
 		return &lists.SliceSource{}, func() {}, nil
 	}
-	if r.tree == nil {
+	if !r.isListed() {
 		found, err := r.scan(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
 		return found.List.Source(), func() {}, nil
 	}
-	if err := lists.Prove(r.tree, r.info.Manifest.Digests.lists()); err != nil {
+	if err := lists.Prove(r.treeLists(ctx), r.info.Manifest.Digests.lists()); err != nil {
 		return nil, nil, r.damagedLists(err)
 	}
-	return r.openLists()
+	return r.openLists(ctx)
 }
 
 // openLists opens the lists of a verified run, which prove themselves when they are read to the end.
-func (r *Run) openLists() (source lists.Source, done func(), err error) {
-	ls, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
+func (r *Run) openLists(ctx context.Context) (source lists.Source, done func(), err error) {
+	ls, err := lists.Open(r.treeLists(ctx), r.info.Manifest.Digests.lists(), nil)
 	if err != nil {
 		return nil, nil, r.damagedLists(err)
 	}
 	return &listSource{r, ls}, func() { _ = ls.Close() }, nil // it was only read
 }
 
+// damagedLists says that lists are damaged, unless they could not be looked at.
 func (r *Run) damagedLists(err error) error {
+	if notLooked(err) {
+		return fmt.Errorf("cannot read lists of run %q: %w", r.info.ID, err)
+	}
 	return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree, Kind: Malformed, Got: err.Error()})
 }
 
@@ -179,17 +206,16 @@ func (r *Run) scan(ctx context.Context) (*walk.Found, error) {
 // open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
 // io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read to
 // io.EOF. Errors are ErrNoIdentity and IntegrityError.
-func (r *Run) open(e *Entry, identities []age.Identity, dirs *dirfd.Stack) (io.ReadCloser, error) {
+func (r *Run) open(e *Entry, identities []age.Identity, files storedFiles) (io.ReadCloser, error) {
 	if e.Kind != lists.File || !r.HasFiles() || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
 	}
-	if r.files == nil {
+	if r.volume != nil && r.files == nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing})
 	}
-	var f *os.File
-	parent, name, err := dirs.Parent(e.Path)
-	if err == nil {
-		f, err = parent.Open(name)
+	f, err := files.open(e)
+	if notLooked(err) {
+		return nil, fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err)
 	}
 	if err != nil {
 		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
@@ -203,7 +229,7 @@ func (r *Run) open(e *Entry, identities []age.Identity, dirs *dirfd.Stack) (io.R
 
 // filePath is the path of a stored file in problems.
 func (r *Run) filePath(path string) string {
-	if r.tree == nil {
+	if !r.isListed() {
 		return lists.Escape(storageName + "/" + path)
 	}
 	return lists.Escape(treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir + "/" + path)
@@ -215,15 +241,16 @@ type verifiedReader struct {
 	want lists.Entry
 	io.Closer
 	stored io.Reader // of the bytes as they are stored, into hash
+	failed error     // why the object store does not tell what it has
 	plain  io.Reader
 	hash   hash.Hash
 	size   int64 // of the plaintext so far
 	err    error // sticky
 }
 
-func newVerifiedReader(r *Run, f *os.File, want lists.Entry, identities []age.Identity) (*verifiedReader, error) {
+func newVerifiedReader(r *Run, f io.ReadCloser, want lists.Entry, identities []age.Identity) (*verifiedReader, error) {
 	v := &verifiedReader{run: r, want: want, Closer: f, hash: sha256.New()}
-	v.stored = io.TeeReader(f, v.hash)
+	v.stored = io.TeeReader(watched{f, &v.failed}, v.hash)
 	v.plain = v.stored
 	if r.info.Manifest == nil || r.info.Manifest.Encryption == nil {
 		return v, nil
@@ -265,13 +292,16 @@ func (v *verifiedReader) prove() error {
 	if v.size != v.want.Size {
 		return v.broken("size "+strconv.FormatInt(v.size, 10), "size "+strconv.FormatInt(v.want.Size, 10))
 	}
-	if got := dirfd.SumOf(v.hash); v.run.tree != nil && got != v.want.SHA256 {
+	if got := dirfd.SumOf(v.hash); v.run.isListed() && got != v.want.SHA256 {
 		return v.broken("sha256:"+got, "sha256:"+v.want.SHA256)
 	}
 	return io.EOF
 }
 
 func (v *verifiedReader) broken(got, want string) error {
+	if v.failed != nil {
+		return fmt.Errorf("cannot read %s of run %q: %w", v.run.filePath(v.want.Path), v.run.info.ID, v.failed)
+	}
 	p := Problem{Path: v.run.filePath(v.want.Path), Kind: Changed, Got: got, Want: want}
 	return fmt.Errorf("cannot read file: %w", v.run.damaged(p))
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -41,9 +42,9 @@ func entriesOf(t *testing.T, r *Run) []Entry {
 
 // Open opens a file of the run.
 func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
-	dirs := &dirfd.Stack{Root: r.files}
-	defer dirs.Close()
-	return r.open(&e, identities, dirs)
+	files := r.storedFiles(context.Background())
+	defer files.Close()
+	return r.open(&e, identities, files)
 }
 
 // restore reads all files of a run.

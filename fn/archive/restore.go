@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
@@ -65,7 +64,7 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
 	}
 	defer root.Close()
-	if err := root.Beyond(r.volume.root); err != nil {
+	if err := r.checkBeyond(root); err != nil {
 		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)}
 	}
 	lockWarning, err := lockTarget(root)
@@ -73,7 +72,7 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
 	}
 	defer unlockTarget(root)
-	target, err := r.target(root, opts)
+	target, err := r.target(ctx, root, opts)
 	if err != nil {
 		return nil, fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)
 	}
@@ -84,7 +83,7 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 	if lockWarning != "" {
 		restored.Warnings = append(restored.Warnings, lockWarning)
 	}
-	if r.tree == nil {
+	if !r.isListed() {
 		restored.Warnings = append(restored.Warnings, "written by APIManagerBackup: there are no digests to verify the files by")
 	}
 	return restored, nil
@@ -99,7 +98,7 @@ func (r *Run) Compare(ctx context.Context, dir string, opts RestoreOptions) (Com
 		return Comparison{}, fmt.Errorf("cannot compare run %q: %w", r.info.ID, err)
 	}
 	defer root.Close()
-	target, err := r.target(root, opts)
+	target, err := r.target(ctx, root, opts)
 	if err != nil {
 		return Comparison{}, fmt.Errorf("cannot compare run %q: %w", r.info.ID, err)
 	}
@@ -110,23 +109,35 @@ func (r *Run) Compare(ctx context.Context, dir string, opts RestoreOptions) (Com
 	return state, nil
 }
 
-func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, error) {
+// checkBeyond returns an error if a directory lies in the volume that the run is on.
+func (r *Run) checkBeyond(root *dirfd.Dir) error {
+	if r.volume == nil {
+		return nil
+	}
+	return root.Beyond(r.volume.root)
+}
+
+func (r *Run) target(ctx context.Context, root *dirfd.Dir, opts RestoreOptions) (*refill.Target, error) {
 	fsync, err := isFUSE(root)
 	if err != nil {
 		return nil, err
 	}
 	if opts.Workers <= 0 {
-		opts.Workers = runtime.GOMAXPROCS(0) + 1
+		opts.Workers = r.stored.workers() + 1
+	}
+	var outside *dirfd.Dir
+	if r.volume != nil {
+		outside = r.volume.root
 	}
 	var scanned *walk.List // of an unverified run, scanned once so that it stays the same
 	return refill.New(refill.Options{
 		Source: refill.Source{
 			Name:   r.info.ID,
 			Digest: r.info.ManifestSHA256,
-			Plain:  r.tree != nil && r.info.Manifest.Encryption == nil,
+			Plain:  r.isListed() && r.info.Manifest.Encryption == nil,
 			Entries: func(ctx context.Context) (lists.Source, func(), error) {
-				if r.tree != nil {
-					return r.openLists() // they prove themselves when they are read to the end, which comes before any writing
+				if r.isListed() {
+					return r.openLists(ctx) // they prove themselves when they are read to the end, which comes before any writing
 				}
 				if scanned == nil && r.files != nil {
 					found, err := r.scan(ctx)
@@ -141,12 +152,13 @@ func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, erro
 				return scanned.Source(), func() {}, nil
 			},
 			Opener: func() refill.Opener {
-				return &fileOpener{run: r, dirs: &dirfd.Stack{Root: r.files}, identities: opts.Identities}
+				return &fileOpener{run: r, files: r.storedFiles(ctx), identities: opts.Identities}
 			},
 		},
 		Root:     root,
-		Outside:  r.volume.root,
+		Outside:  outside,
 		Workers:  opts.Workers,
+		Batch:    r.stored.batch(),
 		Fsync:    fsync,
 		Room:     func(need dirfd.Room) error { return requireRoom(root, need) },
 		Progress: &progress.Meter{Report: opts.Progress},
@@ -156,15 +168,15 @@ func (r *Run) target(root *dirfd.Dir, opts RestoreOptions) (*refill.Target, erro
 // fileOpener opens files of a run, for one goroutine.
 type fileOpener struct {
 	run        *Run
-	dirs       *dirfd.Stack
+	files      storedFiles
 	identities []age.Identity
 }
 
 func (o *fileOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
-	return o.run.open(e, o.identities, o.dirs)
+	return o.run.open(e, o.identities, o.files)
 }
 
-func (o *fileOpener) Close() { o.dirs.Close() }
+func (o *fileOpener) Close() { o.files.Close() }
 
 // lockTarget keeps others from restoring into the same directory at the same time, until unlockTarget. It returns a
 // warning where the file system has no locks.

@@ -322,12 +322,12 @@ func (w *writer) isIntact(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	c := &verifier{
-		volume:   w.volume,
+		stored:   w.volume,
 		opts:     VerifyOptions{Workers: w.opts.Workers},
 		info:     RunInfo{ID: w.opts.Run, Manifest: &w.manifest},
 		progress: &progress.Meter{},
 		report:   newReport(RunInfo{}, 1),
 	}
-	err := c.verifyTree(ctx)
+	err := w.volume.verifyTree(ctx, c)
 	return c.report.ProblemCount == 0, err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -64,22 +63,26 @@ func (r *VerifyReport) add(p Problem) {
 // not. It notices only with ManifestSHA256 that a run was replaced as a whole, with its manifest. It does not look at
 // files that no run refers to.
 func (v *Volume) Verify(ctx context.Context, run string, opts VerifyOptions) (*VerifyReport, error) {
-	info, err := v.find(ctx, run)
+	return verify(ctx, v, run, opts)
+}
+
+func verify(ctx context.Context, m medium, run string, opts VerifyOptions) (*VerifyReport, error) {
+	info, err := m.find(ctx, run)
 	if err != nil {
 		return nil, err
 	}
 	if info.State == Complete {
-		held, err := v.hold(info.ID)
+		held, err := m.hold(info.ID)
 		if err != nil {
 			return nil, err
 		}
 		defer held.release() //nolint:errcheck // nothing was written to it
 	}
 	if opts.Workers <= 0 {
-		opts.Workers = runtime.GOMAXPROCS(0)
+		opts.Workers = m.workers()
 	}
 	c := &verifier{
-		volume:   v,
+		stored:   m,
 		opts:     opts,
 		info:     info,
 		progress: &progress.Meter{Report: opts.Progress},
@@ -97,18 +100,19 @@ func newReport(info RunInfo, most int) *VerifyReport {
 
 // verifier verifies one run.
 type verifier struct {
-	volume   *Volume
+	stored   medium
 	opts     VerifyOptions
 	info     RunInfo
 	progress *progress.Meter
 	report   *VerifyReport
-	seen     *dirfd.Seen // what was read of other trees; nil: nothing
+	seen     *dirfd.Seen // what was read of other trees of a volume; nil: nothing
+	blobs    *seenBlobs  // what was read in a bucket; nil: nothing
 }
 
 func (c *verifier) verify(ctx context.Context) error {
 	switch c.info.State {
 	case Unverified:
-		return c.verifyOperator(ctx)
+		return c.stored.verifyRun(ctx, c)
 	case Unsupported:
 		return c.info.err
 	case Damaged:
@@ -117,15 +121,16 @@ func (c *verifier) verify(ctx context.Context) error {
 	}
 	m := c.info.Manifest
 	c.progress.Begin(progress.Verify, m.Totals.Objects+m.Totals.Files, m.Totals.ObjectBytes+m.Totals.Bytes)
-	if err := c.verifyRun(ctx); err != nil {
+	c.proveManifest()
+	if err := c.stored.verifyRun(ctx, c); err != nil {
 		return err
 	}
 	if m.Tree != "" {
-		if err := c.verifyTree(ctx); err != nil {
+		if err := c.stored.verifyTree(ctx, c); err != nil {
 			return err
 		}
 	}
-	warnings, err := c.volume.checkOrder()
+	warnings, err := c.stored.checkOrder(ctx)
 	c.report.Warnings = append(c.report.Warnings, warnings...)
 	return err
 }
@@ -134,12 +139,19 @@ func digestProblem(path, got, want string) Problem {
 	return Problem{Path: path, Kind: Changed, Got: "sha256:" + got, Want: "sha256:" + want}
 }
 
-// verifyRun compares the directory of the run with its list, and its manifest with what it must be.
-func (c *verifier) verifyRun(ctx context.Context) error {
+// proveManifest compares the manifest of a complete run with what it must be.
+func (c *verifier) proveManifest() {
 	if want := c.opts.ManifestSHA256; want != "" && want != c.info.ManifestSHA256 {
 		c.report.add(digestProblem(c.info.path(manifestName), c.info.ManifestSHA256, want))
 	}
-	run, err := c.volume.openRun(c.info.ID)
+}
+
+// verifyRun compares the directory of the run with its list.
+func (v *Volume) verifyRun(ctx context.Context, c *verifier) error {
+	if c.info.State == Unverified {
+		return v.verifyOperator(ctx, c)
+	}
+	run, err := v.openRun(c.info.ID)
 	if err != nil {
 		return err
 	}
@@ -182,7 +194,7 @@ func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 
 // readRunSums reads the list of a run. With an error it returns the lines before it. The lines may come in any order:
 // older versions sorted encrypted objects by their paths without the suffix.
-func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
+func readRunSums(run lists.Folder, want string) ([]lists.Sum, error) {
 	f, err := run.OpenHashed(lists.SumsName)
 	if err != nil {
 		return nil, err
@@ -212,10 +224,10 @@ func readRunSums(run *dirfd.Dir, want string) ([]lists.Sum, error) {
 }
 
 // verifyTree compares the directory of the tree with its lists.
-func (c *verifier) verifyTree(ctx context.Context) error {
+func (v *Volume) verifyTree(ctx context.Context, c *verifier) error {
 	m := c.info.Manifest
 	prefix := treesDir + "/" + m.Tree + "/"
-	tree, err := c.volume.openTree(m.Tree)
+	tree, err := v.openTree(m.Tree)
 	if err != nil {
 		c.report.add(Problem{Path: prefix, Kind: Missing, Got: err.Error()})
 		return nil
@@ -264,7 +276,7 @@ func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
 
 // checkOrder returns warnings if the links at the root lead to another run than the newest, or if the start times of
 // the runs contradict their order.
-func (v *Volume) checkOrder() (warnings []string, err error) {
+func (v *Volume) checkOrder(context.Context) (warnings []string, err error) {
 	runs, err := v.ownRuns()
 	sortRuns(runs)
 	newest := newestOf(runs, "")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"runtime"
 	"slices"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -29,10 +28,14 @@ type VerifyRunsOptions struct {
 //
 // The reports of all runs together list about 10000 problems, and at least 10 of each run.
 func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*VolumeReport, error) {
+	return verifyRuns(ctx, v, opts)
+}
+
+func verifyRuns(ctx context.Context, m medium, opts VerifyRunsOptions) (*VolumeReport, error) {
 	if opts.Workers <= 0 {
-		opts.Workers = runtime.GOMAXPROCS(0)
+		opts.Workers = m.workers()
 	}
-	there, err := v.Runs(ctx)
+	there, err := m.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,17 +43,18 @@ func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*Volum
 	slices.Reverse(there)
 	runs := there
 	if opts.Run != "" {
-		only, err := v.find(ctx, opts.Run)
+		only, err := m.find(ctx, opts.Run)
 		if err != nil {
 			return nil, err
 		}
 		runs = []RunInfo{only}
 	}
 	a := &runsVerifier{
-		volume:   v,
+		stored:   m,
 		opts:     opts,
 		progress: &progress.Meter{Report: opts.Progress},
 		seen:     dirfd.NewSeen(),
+		blobs:    newSeenBlobs(),
 		trees:    make(map[sharedTree]*VerifyReport),
 		most:     max(minProblems, maxProblems/max(1, len(runs))),
 		report:   &VolumeReport{},
@@ -66,20 +70,23 @@ func (v *Volume) VerifyRuns(ctx context.Context, opts VerifyRunsOptions) (*Volum
 		}
 	}
 	a.tellMissing(there)
-	if err := a.finish(); err != nil {
-		return nil, fmt.Errorf("cannot verify volume %q: %w", v.root.Path, err)
+	if err := a.finish(ctx); err != nil {
+		_, volume := m.words()
+		return nil, fmt.Errorf("cannot verify %s %q: %w", volume, m, err)
 	}
 	return a.report, nil
 }
 
 // finish adds the warnings about the volume as a whole.
-func (a *runsVerifier) finish() error {
+func (a *runsVerifier) finish(ctx context.Context) error {
 	files, bytes := a.seen.Read()
-	a.report.Files, a.report.Bytes = a.report.Files+files, a.report.Bytes+bytes
+	blobs, blobBytes := a.blobs.read()
+	a.report.Files, a.report.Bytes = a.report.Files+files+blobs, a.report.Bytes+bytes+blobBytes
 	if len(a.report.Runs) == 0 {
-		a.report.Warnings = append(a.report.Warnings, "there are no runs on the volume")
+		on, volume := a.stored.words()
+		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("there are no runs %s the %s", on, volume))
 	}
-	warnings, err := a.volume.checkOrder()
+	warnings, err := a.stored.checkOrder(ctx)
 	a.report.Warnings = append(a.report.Warnings, warnings...)
 	return err
 }
@@ -88,10 +95,11 @@ const minProblems = 10 // that are told of each run, however many there are
 
 // runsVerifier is one call of VerifyRuns.
 type runsVerifier struct {
-	volume   *Volume
+	stored   medium
 	opts     VerifyRunsOptions
 	progress *progress.Meter
 	seen     *dirfd.Seen
+	blobs    *seenBlobs
 	trees    map[sharedTree]*VerifyReport // what was found in them
 	most     int                          // problems of a run that are told one by one
 	report   *VolumeReport
@@ -128,13 +136,13 @@ func (a *runsVerifier) begin(runs []RunInfo) {
 // where there are no locks, is gone and not damaged: of all runs, it is left out.
 func (a *runsVerifier) verifyHeld(ctx context.Context, info RunInfo) (gone bool, err error) {
 	if info.State == Complete {
-		if held, err := a.volume.hold(info.ID); err == nil { // else it is going, or what follows tells what is wrong
+		if held, err := a.stored.hold(info.ID); err == nil { // else it is going, or what follows tells what is wrong
 			defer held.release() //nolint:errcheck // nothing was written to it
 		}
 	}
 	before := *a.report
 	err = a.verify(ctx, info)
-	if ctx.Err() != nil || err == nil && len(a.report.Runs[len(a.report.Runs)-1].Problems) == 0 || a.volume.isThere(info) {
+	if ctx.Err() != nil || err == nil && len(a.report.Runs[len(a.report.Runs)-1].Problems) == 0 || a.stored.isThere(ctx, info) {
 		return false, err
 	}
 	if a.opts.Run != "" {
@@ -145,7 +153,7 @@ func (a *runsVerifier) verifyHeld(ctx context.Context, info RunInfo) (gone bool,
 }
 
 // isThere reports whether a run is still on the volume, as far as this process may look.
-func (v *Volume) isThere(info RunInfo) bool {
+func (v *Volume) isThere(_ context.Context, info RunInfo) bool {
 	run, err := v.openRun(info.ID)
 	return info.State == Unverified || !errors.Is(errors.Join(err, run.Close()), fs.ErrNotExist)
 }
@@ -153,7 +161,8 @@ func (v *Volume) isThere(info RunInfo) bool {
 // verify verifies one run, and its tree unless that was done for another run.
 func (a *runsVerifier) verify(ctx context.Context, info RunInfo) error {
 	c := &verifier{
-		volume:   a.volume,
+		stored:   a.stored,
+		blobs:    a.blobs,
 		opts:     VerifyOptions{ManifestSHA256: a.opts.Expect[info.ID], Workers: a.opts.Workers},
 		info:     info,
 		progress: a.progress,
@@ -169,12 +178,13 @@ func (a *runsVerifier) verify(ctx context.Context, info RunInfo) error {
 			return info.err
 		}
 		c.report.Warnings = append(c.report.Warnings, info.Message)
-		return c.proveManifest()
+		return c.proveUnread(ctx)
 	case Complete:
 	default:
 		return c.verify(ctx)
 	}
-	if err := c.verifyRun(ctx); err != nil {
+	c.proveManifest()
+	if err := c.stored.verifyRun(ctx, c); err != nil {
 		return err
 	}
 	a.report.Files, a.report.Bytes = a.report.Files+c.report.Objects, a.report.Bytes+c.report.Bytes
@@ -188,19 +198,18 @@ func (a *runsVerifier) verify(ctx context.Context, info RunInfo) error {
 	return err
 }
 
-// proveManifest compares a manifest that cannot be read with what it must be, if that is known.
-func (c *verifier) proveManifest() error {
+// proveUnread compares a manifest that cannot be read with what it must be, if that is known.
+func (c *verifier) proveUnread(ctx context.Context) error {
 	want := c.opts.ManifestSHA256
 	if want == "" {
 		return nil
 	}
-	run, err := c.volume.openRun(c.info.ID)
-	if err != nil {
+	data, err := c.stored.folder(ctx, runsDir+"/"+c.info.ID).ReadFile(manifestName, maxManifest)
+	if notLooked(err) {
 		return err
 	}
-	defer run.Close()
-	if err := run.Prove(manifestName, want); err != nil {
-		c.report.add(Problem{Path: c.info.path(manifestName), Kind: Changed, Got: err.Error(), Want: "sha256:" + want})
+	if got := dirfd.DigestOf(data); err != nil || got != want {
+		c.report.add(digestProblem(c.info.path(manifestName), got, want))
 	}
 	return nil
 }
@@ -212,7 +221,7 @@ func (a *runsVerifier) tree(ctx context.Context, c verifier) (*VerifyReport, err
 	}
 	found := &VerifyReport{most: a.most}
 	c.report, c.seen = found, a.seen
-	if err := c.verifyTree(ctx); err != nil {
+	if err := c.stored.verifyTree(ctx, &c); err != nil {
 		return nil, err
 	}
 	a.trees[key] = found

@@ -137,18 +137,8 @@ func (v *Volume) ownRuns() ([]RunInfo, error) {
 
 // readRun describes the run in a directory of that name.
 func (v *Volume) readRun(name string) RunInfo {
-	m, digest, err := v.readManifest(name)
-	if err == nil && m.Run != name {
-		err = fmt.Errorf("manifest is that of run %q", m.Run)
-	}
-	if err == nil {
-		return RunInfo{ID: name, State: Complete, Manifest: m, ManifestSHA256: digest}
-	}
-	state := Damaged
-	if _, newer := errors.AsType[*VersionError](err); newer {
-		state = Unsupported
-	}
-	return RunInfo{ID: name, State: state, Message: err.Error(), err: err}
+	data, err := v.root.ReadFile(runsDir+"/"+name+"/"+manifestName, maxManifest)
+	return decodeRun(name, data, err)
 }
 
 func (v *Volume) openTree(name string) (*dirfd.Dir, error) { return v.root.Sub(treesDir + "/" + name) }
@@ -184,23 +174,7 @@ func (v *Volume) find(ctx context.Context, id string) (RunInfo, error) {
 	if err != nil {
 		return RunInfo{}, err
 	}
-	var found *RunInfo
-	for i, r := range runs {
-		match := r.ID == id && r.State != Partial
-		switch id {
-		case Latest:
-			match = r.State == Complete || r.State == Unverified && found == nil
-		case UnverifiedRun:
-			match = r.State == Unverified
-		}
-		if match {
-			found = &runs[i]
-		}
-	}
-	if found == nil {
-		return RunInfo{}, fmt.Errorf("cannot find run %q on volume %q: %w; the newest are: %s", id, v.root.Path, ErrRunNotFound, named(runs))
-	}
-	return *found, nil
+	return findRun(v, runs, id)
 }
 
 // named lists the newest runs that could be restored, newest first.

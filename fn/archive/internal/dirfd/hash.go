@@ -138,8 +138,13 @@ func (d *Dir) OpenHashed(name string) (*HashedFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return NewHashed(f), nil
+}
+
+// NewHashed computes the digest of a file that is open elsewhere than in a directory.
+func NewHashed(f io.ReadCloser) *HashedFile {
 	h := sha256.New()
-	return &HashedFile{io.TeeReader(f, h), f, h}, nil
+	return &HashedFile{io.TeeReader(f, h), f, h}
 }
 
 // Prove returns an error if what was read so far does not have the digest. The name is for the error.

@@ -137,6 +137,9 @@ type MTREEReader struct {
 func NewMTREEReader(r io.Reader) (*MTREEReader, error) {
 	lines := NewLineReader(r)
 	line, err := lines.Next()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("line 1: not the header of an MTREE: %w", err)
+	}
 	if err != nil || string(line)+"\n" != MTREEHeader {
 		return nil, errors.New("line 1: not the header of an MTREE")
 	}

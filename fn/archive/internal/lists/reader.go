@@ -31,6 +31,12 @@ func TreeName(mtree, sums string) string {
 	return dirfd.DigestOf(AppendSum(list, Sum{SHA256: sums, Path: SumsName}))
 }
 
+// Folder holds the lists of a tree or of a run: a directory, or what has a common prefix in a bucket.
+type Folder interface {
+	// OpenHashed opens a file by its name. One that is not there is fs.ErrNotExist.
+	OpenHashed(name string) (*dirfd.HashedFile, error)
+}
+
 // Digests are the SHA-256 of the lists of a tree, in 64 hex digits.
 type Digests struct {
 	MTREE string
@@ -49,9 +55,9 @@ type Reader struct {
 	stamps  *StampsReader
 }
 
-// Open opens the lists of the tree in the given directory, and takes over its list of stamps. The digests in want are
+// Open opens the lists of the tree in the given folder, and takes over its list of stamps. The digests in want are
 // checked when the lists have been read to the end: until Next has returned io.EOF, nothing that it returned is proven.
-func Open(tree *dirfd.Dir, want Digests, stamps *StampsReader) (*Reader, error) {
+func Open(tree Folder, want Digests, stamps *StampsReader) (*Reader, error) {
 	l := &Reader{want: want, stamps: stamps}
 	var err error
 	if l.mtree, err = tree.OpenHashed(MTREEName); err != nil {
@@ -141,7 +147,7 @@ func (l *Reader) Close() error {
 }
 
 // Prove reads the lists of a tree and returns an error if they are not what the digests say.
-func Prove(tree *dirfd.Dir, digests Digests) error {
+func Prove(tree Folder, digests Digests) error {
 	r, err := Open(tree, digests, nil)
 	if err != nil {
 		return err

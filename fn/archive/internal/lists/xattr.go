@@ -227,7 +227,7 @@ func KeepsXattr(name string) bool {
 }
 
 // OpenXattrs opens the list of a tree, which may have none.
-func OpenXattrs(tree *dirfd.Dir) (*XattrsReader, error) {
+func OpenXattrs(tree Folder) (*XattrsReader, error) {
 	f, err := tree.OpenHashed(XattrsName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &XattrsReader{}, nil

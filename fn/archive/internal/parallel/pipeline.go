@@ -2,6 +2,7 @@
 package parallel
 
 import (
+	"cmp"
 	"context"
 
 	"golang.org/x/sync/errgroup"
@@ -10,12 +11,13 @@ import (
 // Pipeline has workers treat items in parallel and collects them in the order in which they were produced.
 type Pipeline[T any] struct {
 	Workers int                                                                  // batches treated at a time
+	Batch   int                                                                  // items in one; 0: BatchItems
 	Produce func(ctx context.Context, add func(item T, bytes int64) error) error // runs in one goroutine; bytes are the work that an item makes
 	Worker  func() (work func(context.Context, *T) error, done func())           // called once in the goroutine of each worker
 	Collect func([]T) error                                                      // runs in one goroutine, a batch at a time
 }
 
-// BatchItems is how many items a worker treats at a time.
+// BatchItems is how many items a worker treats at a time, unless each is worth the hand-over.
 const BatchItems = 64
 
 const batchBytes = 8 << 20 // of work likewise, unless a single item has more
@@ -34,7 +36,7 @@ func (p Pipeline[T]) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(todo)
 		defer close(order)
-		out := batcher[T]{emit: func(items []T) error {
+		out := batcher[T]{most: cmp.Or(p.Batch, BatchItems), emit: func(items []T) error {
 			b := &batch[T]{items: items, ready: make(chan struct{})}
 			if err := send(ctx, order, b); err != nil {
 				return err
@@ -96,13 +98,14 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 // batcher gathers items into batches.
 type batcher[T any] struct {
 	emit  func([]T) error
+	most  int // items
 	items []T
 	bytes int64
 }
 
 func (b *batcher[T]) add(item T, bytes int64) error {
 	b.items = append(b.items, item)
-	if b.bytes += bytes; len(b.items) < BatchItems && b.bytes < batchBytes {
+	if b.bytes += bytes; len(b.items) < b.most && b.bytes < batchBytes {
 		return nil
 	}
 	return b.flush()
@@ -113,6 +116,6 @@ func (b *batcher[T]) flush() error {
 		return nil
 	}
 	items := b.items
-	b.items, b.bytes = make([]T, 0, BatchItems), 0
+	b.items, b.bytes = make([]T, 0, b.most), 0
 	return b.emit(items)
 }

@@ -103,7 +103,7 @@ func TestPipelineReleasesItsWorkers(t *testing.T) {
 
 func TestBatcher(t *testing.T) {
 	var sizes []int
-	b := batcher[int]{emit: func(items []int) error { sizes = append(sizes, len(items)); return nil }}
+	b := batcher[int]{most: BatchItems, emit: func(items []int) error { sizes = append(sizes, len(items)); return nil }}
 	for range BatchItems + 1 {
 		require.NoError(t, b.add(0, 0))
 	}

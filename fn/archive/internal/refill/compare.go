@@ -38,6 +38,7 @@ func (t *Target) compare(ctx context.Context, depth depth) (*difference, error) 
 	}
 	err := parallel.Pipeline[lists.Entry]{
 		Workers: t.Workers,
+		Batch:   t.Batch,
 		Produce: func(ctx context.Context, add func(lists.Entry, int64) error) error {
 			return t.merge(ctx, func(p lists.Pair) error {
 				if d := t.differ(p, depth); d != nil {

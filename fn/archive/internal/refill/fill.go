@@ -29,6 +29,7 @@ func (t *Target) fill(ctx context.Context) error {
 	var number atomic.Int64
 	return parallel.Pipeline[item]{
 		Workers: t.Workers,
+		Batch:   t.Batch,
 		Produce: t.produce,
 		Worker: func() (func(context.Context, *item) error, func()) {
 			w := t.newWriter(temporary(int(number.Add(1))))

@@ -48,6 +48,7 @@ type Options struct {
 	Root     *dirfd.Dir
 	Outside  *dirfd.Dir             // must not be below the root
 	Workers  int                    // files at a time
+	Batch    int                    // files that a worker takes at once; 0: as many as suit
 	Fsync    bool                   // after each file, where one sync of the file system does not reach the disk
 	Room     func(dirfd.Room) error // fails if the directory's file system has not as much left
 	Progress *progress.Meter

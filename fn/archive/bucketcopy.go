@@ -1,0 +1,432 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/progress"
+	"threescale.dev/backup/fn/archive/internal/s3"
+)
+
+// Copy copies runs of a volume into the bucket. What the bucket has is not sent again, so that a copy that was
+// interrupted goes on. A run is there once its manifest is, which is sent last. A run that cannot be read, or is not
+// what its lists say, is an IntegrityError, and is not copied. Errors are also ErrRunNotFound, ErrOwned, BucketError and
+// ctx's; the result is valid with an error, too.
+//
+// A run that is not copied for such a reason does not keep the others from being copied.
+func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyResult, error) {
+	c := &copier{bucket: b, volume: v, opts: opts, progress: &progress.Meter{Report: opts.Progress}}
+	if c.opts.Workers <= 0 {
+		c.opts.Workers = bucketWorkers
+	}
+	if opts.Lock != nil {
+		c.lock = &s3.Lock{Compliance: opts.Lock.Compliance, Until: time.Now().Add(opts.Lock.For).UTC().Truncate(time.Second)}
+	}
+	err := c.own(ctx)
+	var failed []error
+	for _, id := range opts.Runs {
+		if err != nil {
+			break
+		}
+		if runErr := c.run(ctx, id); runErr != nil {
+			runErr = fmt.Errorf("cannot copy run %q to bucket %q: %w", id, b, runErr)
+			if !isOfRun(runErr) {
+				err = runErr
+				break
+			}
+			failed = append(failed, runErr)
+		}
+	}
+	c.result.Files, c.result.Bytes = c.files.Load(), c.bytes.Load()
+	return c.result, errors.Join(append(failed, err)...)
+}
+
+// isOfRun reports whether an error concerns one run, and not the volume or the bucket.
+func isOfRun(err error) bool {
+	_, damaged := errors.AsType[*IntegrityError](err)
+	_, newer := errors.AsType[*VersionError](err)
+	return damaged || newer || errors.Is(err, ErrRunNotFound)
+}
+
+// copier is one call of Copy.
+type copier struct {
+	bucket   *Bucket
+	volume   *Volume
+	opts     CopyOptions
+	lock     *s3.Lock // of what is sent; nil: none
+	progress *progress.Meter
+	blobs    *blobSet // that the bucket has; nil: not known
+	files    atomic.Int64
+	bytes    atomic.Int64
+	result   CopyResult
+}
+
+// own makes sure that the bucket holds the runs of this volume and of no other. It comes before all else, so that of two
+// volumes one writes nothing.
+func (c *copier) own(ctx context.Context) error {
+	const limit = 1 << 10
+	b, owner := c.bucket, c.opts.Owner
+	if owner == "" || len(owner) > limit || strings.ContainsFunc(owner, isControl) {
+		return &UsageError{Err: fmt.Errorf("cannot copy to bucket %q: owner %q is not a line of at most %d bytes", b, owner, limit)}
+	}
+	is, err := b.read(ctx, ownerName, limit+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = bucketError(b.objects.Create(ctx, b.key(ownerName), []byte(owner+"\n"), nil))
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, fs.ErrExist) { // somebody was faster
+			is, err = b.read(ctx, ownerName, limit+1)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot copy to bucket %q: %w", b, err)
+	}
+	if got := strings.TrimSuffix(string(is), "\n"); got != owner {
+		return fmt.Errorf("bucket %q %w: its OWNER is %q, and this one is %q; give each volume a prefix of its own", b, ErrOwned, got, owner)
+	}
+	return nil
+}
+
+// run copies a run unless the bucket has it.
+func (c *copier) run(ctx context.Context, id string) error {
+	r, err := c.volume.OpenRun(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if r.info.State != Complete {
+		return &UsageError{Err: errors.New("what APIManagerBackup wrote has no digests to copy it by")}
+	}
+	there, err := c.hasRun(ctx, r)
+	if there || err != nil {
+		return err
+	}
+	err = c.send(ctx, r)
+	if err != nil && !notLooked(err) && !c.volume.isThere(ctx, r.info) {
+		return fmt.Errorf("it was removed: %w", ErrRunNotFound)
+	}
+	if err == nil {
+		c.result.Runs = append(c.result.Runs, id)
+	}
+	return err
+}
+
+// hasRun reports whether the bucket has the run. It must not have another one of that name.
+func (c *copier) hasRun(ctx context.Context, r *Run) (bool, error) {
+	data, err := c.bucket.read(ctx, manifestPath(r.info.ID), maxManifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if got := dirfd.DigestOf(data); got != r.info.ManifestSHA256 {
+		p := digestProblem(r.info.path(manifestName), r.info.ManifestSHA256, got)
+		return false, fmt.Errorf("bucket has another run of that name, whose manifest.json has the digest sha256:%s: %w", got, r.damaged(p))
+	}
+	return true, nil
+}
+
+// send sends all of a run, the manifest last: it says that the rest is there.
+func (c *copier) send(ctx context.Context, r *Run) error {
+	manifest, err := c.volume.root.ReadFile(manifestPath(r.info.ID), maxManifest)
+	if err != nil {
+		return err
+	}
+	if got := dirfd.DigestOf(manifest); got != r.info.ManifestSHA256 {
+		return r.damaged(digestProblem(r.info.path(manifestName), got, r.info.ManifestSHA256))
+	}
+	if r.isListed() {
+		if err := c.sendTree(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := c.sendObjects(ctx, r); err != nil {
+		return err
+	}
+	err = bucketError(c.bucket.objects.Create(ctx, c.bucket.key(manifestPath(r.info.ID)), manifest, c.lock))
+	if errors.Is(err, fs.ErrExist) {
+		_, err = c.hasRun(ctx, r)
+		return err
+	}
+	c.count(err, int64(len(manifest)))
+	return err
+}
+
+// count counts what was sent.
+func (c *copier) count(err error, size int64) {
+	if err == nil {
+		c.files.Add(1)
+		c.bytes.Add(size)
+	}
+}
+
+// sendObjects sends the objects of a run, and its list after them. There are few, and they are named by what they are
+// of, so that a name does not tell whether the bucket has them.
+func (c *copier) sendObjects(ctx context.Context, r *Run) error {
+	list, err := r.objectSums(ctx)
+	if err != nil {
+		return r.damaged(Problem{Path: r.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.opts.Workers)
+	for _, s := range list {
+		g.Go(func() error { return c.sendSmall(gctx, r, s) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return c.sendSmall(ctx, r, lists.Sum{Path: lists.SumsName, SHA256: r.info.Manifest.Digests.Objects})
+}
+
+// sendSmall sends a file in the directory of the run.
+func (c *copier) sendSmall(ctx context.Context, r *Run, s lists.Sum) error {
+	at := runsDir + "/" + r.info.ID + "/" + s.Path
+	data, err := c.volume.root.ReadFile(at, maxUnknownSize)
+	if err != nil {
+		return r.damaged(Problem{Path: r.info.path(s.Path), Kind: Missing, Got: err.Error()})
+	}
+	if got := dirfd.DigestOf(data); got != s.SHA256 {
+		return r.damaged(digestProblem(r.info.path(s.Path), got, s.SHA256))
+	}
+	err = bucketError(c.bucket.objects.Put(ctx, c.bucket.key(at), bytes.NewReader(data), int64(len(data)), s.SHA256, c.lock))
+	c.count(err, int64(len(data)))
+	return err
+}
+
+// sendTree sends a tree unless the bucket has it: blobs first, and the lists after them, so that the bucket has all
+// blobs of a tree whose SHA256SUMS it has.
+func (c *copier) sendTree(ctx context.Context, r *Run) error {
+	dir := treesDir + "/" + r.info.Manifest.Tree
+	there, err := c.hasTree(ctx, r, dir)
+	if there || err != nil {
+		return err
+	}
+	if err := c.sendBlobs(ctx, r); err != nil {
+		c.blobs = nil // some of them may not have been sent
+		return err
+	}
+	sums := []lists.Sum{{Path: lists.MTREEName, SHA256: r.info.Manifest.Digests.MTREE}}
+	xattrs, err := lists.XattrsDigest(r.tree)
+	if err != nil {
+		return r.damagedLists(err)
+	}
+	if xattrs != "" {
+		sums = append(sums, lists.Sum{Path: lists.XattrsName, SHA256: xattrs})
+	}
+	for _, s := range append(sums, lists.Sum{Path: lists.SumsName, SHA256: r.info.Manifest.Digests.Files}) {
+		f, err := r.tree.Open(s.Path)
+		if err != nil {
+			return r.damagedLists(err)
+		}
+		err = c.sendFile(ctx, dir+"/"+s.Path, f, s.SHA256)
+		if isFileError(err) {
+			err = r.damagedLists(fmt.Errorf("%s: %w", s.Path, err))
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasTree reports whether the bucket has a tree, by the last of its objects.
+func (c *copier) hasTree(ctx context.Context, r *Run, dir string) (bool, error) {
+	sums, err := r.tree.Open(lists.SumsName)
+	if err != nil {
+		return false, r.damagedLists(err)
+	}
+	defer sums.Close()
+	info, err := sums.Stat()
+	if err != nil {
+		return false, r.damagedLists(err)
+	}
+	size, err := c.bucket.size(ctx, dir+"/"+lists.SumsName)
+	return size == info.Size(), err
+}
+
+// isFileError reports whether an error says that a file of the volume is not what it should be.
+func isFileError(err error) bool {
+	_, path := errors.AsType[*fs.PathError](err)
+	return !notLooked(err) && (path || errors.Is(err, s3.ErrDigest) || errors.Is(err, unix.EIO))
+}
+
+// sendFile sends an open file.
+func (c *copier) sendFile(ctx context.Context, at string, f *os.File, digest string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	err = bucketError(c.bucket.objects.Put(ctx, c.bucket.key(at), f, info.Size(), digest, c.lock))
+	c.count(err, info.Size())
+	return err
+}
+
+// sending is a stored file on its way into the bucket.
+type sending struct {
+	entry lists.Entry
+	has   bool // the bucket has it
+	ask   bool // the bucket for it
+}
+
+// sendBlobs sends the files of a tree that the bucket does not have.
+func (c *copier) sendBlobs(ctx context.Context, r *Run) error {
+	totals := r.info.Manifest.Totals
+	if r.files == nil && totals.Files > 0 {
+		return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir, Kind: Missing})
+	}
+	if r.files == nil {
+		return nil
+	}
+	ask, err := c.listBlobs(ctx, totals.Files)
+	if err != nil {
+		return err
+	}
+	c.progress.Begin(progress.FileStorage, totals.Files, totals.Bytes)
+	return parallel.Pipeline[sending]{
+		Workers: c.opts.Workers,
+		Batch:   c.bucket.batch(),
+		Produce: func(ctx context.Context, add func(sending, int64) error) error { return c.produce(ctx, r, ask, add) },
+		Worker: func() (func(context.Context, *sending) error, func()) {
+			dirs := &dirfd.Stack{Root: r.files}
+			return func(ctx context.Context, s *sending) error { return c.sendBlob(ctx, r, dirs, s) }, dirs.Close
+		},
+		Collect: func(sent []sending) error {
+			for i := range sent {
+				c.progress.Add(1, sent[i].entry.Size)
+			}
+			return nil
+		},
+	}.Run(ctx)
+}
+
+// listBlobs finds out which blobs the bucket has, once. It reports whether it is to be asked for each instead, which is
+// less for a few: a list has a thousand.
+func (c *copier) listBlobs(ctx context.Context, files int64) (ask bool, err error) {
+	const few = 8
+	if c.blobs != nil {
+		return false, nil
+	}
+	if files <= few {
+		return true, nil
+	}
+	blobs := &blobSet{}
+	err = c.bucket.list(ctx, blobsDir, "", func(path string, o s3.Object) error {
+		if digest := path[strings.LastIndexByte(path, '/')+1:]; lists.IsDigest(digest) && path == blobPath(digest) {
+			blobs.add(digest, o.Size)
+		}
+		return nil
+	})
+	if err == nil {
+		c.blobs = blobs
+	}
+	return false, err
+}
+
+// produce hands out the files of a tree. A blob counts as one that the bucket has once it is on its way.
+func (c *copier) produce(ctx context.Context, r *Run, ask bool, add func(sending, int64) error) error {
+	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
+	if err != nil {
+		return r.damagedLists(err)
+	}
+	defer listed.Close()
+	sizes := &sizer{encrypted: r.info.Manifest.Encryption != nil, dirs: &dirfd.Stack{Root: r.files}}
+	defer sizes.dirs.Close()
+	blobs := c.blobs
+	if ask {
+		blobs = &blobSet{}
+	}
+	for {
+		e, err := listed.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return r.damagedLists(err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if e.Kind != lists.File {
+			continue
+		}
+		has := !blobs.add(e.SHA256, sizes.of(&e))
+		if err := add(sending{entry: e, has: has, ask: ask}, e.Size); err != nil {
+			return err
+		}
+	}
+}
+
+// sizer tells the sizes of stored files.
+type sizer struct {
+	encrypted bool
+	dirs      *dirfd.Stack
+}
+
+// of returns the size of a stored file, or -1 if that cannot be told.
+func (s *sizer) of(e *lists.Entry) int64 {
+	if !s.encrypted {
+		return e.Size
+	}
+	parent, name, err := s.dirs.Parent(e.Path)
+	if err != nil {
+		return -1
+	}
+	st, err := dirfd.LstatAt(parent.FD, name)
+	if err != nil {
+		return -1
+	}
+	return st.Size
+}
+
+// sendBlob sends a file.
+func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sending) error {
+	e := &s.entry
+	if s.has {
+		return nil
+	}
+	damaged := func(kind ProblemKind, got string) error {
+		return r.damaged(Problem{Path: r.filePath(e.Path), Kind: kind, Got: got, Want: "sha256:" + e.SHA256})
+	}
+	parent, name, err := dirs.Parent(e.Path)
+	if err != nil {
+		return damaged(Missing, err.Error())
+	}
+	f, err := parent.Open(name)
+	if err != nil {
+		return damaged(Missing, err.Error())
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return damaged(Changed, err.Error())
+	}
+	if r.info.Manifest.Encryption == nil && info.Size() != e.Size {
+		return damaged(Changed, fmt.Sprintf("size %d", info.Size()))
+	}
+	if s.ask {
+		if size, err := c.bucket.size(ctx, blobPath(e.SHA256)); err != nil || size == info.Size() {
+			return err
+		}
+	}
+	err = c.sendFile(ctx, blobPath(e.SHA256), f, e.SHA256)
+	if isFileError(err) {
+		return damaged(Changed, err.Error())
+	}
+	return err
+}
