@@ -100,7 +100,7 @@ type objects interface {
 	Stat(ctx context.Context, key string) (s3.Object, error)
 	Create(ctx context.Context, key string, data []byte, lock *s3.Lock) error
 	Put(ctx context.Context, key string, data io.ReaderAt, size int64, sum string, lock *s3.Lock) error
-	List(ctx context.Context, prefix, delimiter string) iter.Seq2[s3.Object, error]
+	List(ctx context.Context, prefix string, recursive bool) iter.Seq2[s3.Object, error]
 	Delete(ctx context.Context, keys []string) ([]s3.Refused, error)
 	Retain(ctx context.Context, key string, lock s3.Lock) error
 	Retention(ctx context.Context, key string) (*s3.Lock, error)

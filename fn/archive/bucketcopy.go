@@ -326,7 +326,7 @@ func (c *copier) listBlobs(ctx context.Context, files int64) (ask bool, err erro
 		return true, nil
 	}
 	blobs := &blobSet{}
-	err = c.bucket.list(ctx, blobsDir, "", func(path string, o s3.Object) error {
+	err = c.bucket.list(ctx, blobsDir, true, func(path string, o s3.Object) error {
 		if digest := path[strings.LastIndexByte(path, '/')+1:]; lists.IsDigest(digest) && path == blobPath(digest) {
 			blobs.add(digest, o.Size)
 		}

@@ -72,8 +72,8 @@ func (b *Bucket) size(ctx context.Context, path string) (int64, error) {
 }
 
 // list yields what is below a directory, by paths in the layout.
-func (b *Bucket) list(ctx context.Context, dir, delimiter string, yield func(path string, o s3.Object) error) error {
-	for o, err := range b.objects.List(ctx, b.key(dir+"/"), delimiter) {
+func (b *Bucket) list(ctx context.Context, dir string, recursive bool, yield func(path string, o s3.Object) error) error {
+	for o, err := range b.objects.List(ctx, b.key(dir+"/"), recursive) {
 		if err != nil {
 			return bucketError(err)
 		}
@@ -160,7 +160,7 @@ func (b *Bucket) readRuns(ctx context.Context) ([]RunInfo, error) {
 // runIDs returns the IDs below which there are objects.
 func (b *Bucket) runIDs(ctx context.Context) ([]string, error) {
 	var ids []string
-	err := b.list(ctx, runsDir, "/", func(p string, _ s3.Object) error {
+	err := b.list(ctx, runsDir, false, func(p string, _ s3.Object) error {
 		if id := path.Base(p); strings.HasSuffix(p, "/") && validRunID(id) == nil {
 			ids = append(ids, id)
 		}
