@@ -188,16 +188,3 @@ type CopyResult struct {
 	Bytes    int64    // of them
 	Warnings []string
 }
-
-// Fetch copies runs of the bucket onto a volume, where each becomes a run like any other, with its sequence. A run that
-// the volume has already is proven to be the same and left alone. Holder is as in WriteOptions. Errors are also
-// IntegrityError, LockedError and NoSpaceError.
-func (b *Bucket) Fetch(_ context.Context, _ *Volume, _ CopyOptions, _ string) (CopyResult, error) {
-	return CopyResult{}, errors.ErrUnsupported
-}
-
-// Remove removes runs, and then what no other run refers to. What an object store refuses to delete, because it is
-// locked or this user may not, stays, and a warning says so.
-func (b *Bucket) Remove(context.Context, []string) (*RemoveResult, error) {
-	return nil, errors.ErrUnsupported
-}

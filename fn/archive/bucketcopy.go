@@ -209,40 +209,46 @@ func (c *copier) sendSmall(ctx context.Context, r *Run, s lists.Sum) error {
 	return err
 }
 
-// sendTree sends a tree unless the bucket has it: blobs first, and the lists after them, so that the bucket has all
-// blobs of a tree whose SHA256SUMS it has.
+// sendTree sends a tree unless the bucket has it. Its SHA256SUMS comes last, so that the bucket has all blobs of a tree
+// whose SHA256SUMS it has. Its MTREE comes first: Remove finds by it what an interrupted copy left.
 func (c *copier) sendTree(ctx context.Context, r *Run) error {
 	dir := treesDir + "/" + r.info.Manifest.Tree
 	there, err := c.hasTree(ctx, r, dir)
 	if there || err != nil {
 		return err
 	}
-	if err := c.sendBlobs(ctx, r); err != nil {
-		c.blobs = nil // some of them may not have been sent
-		return err
-	}
-	sums := []lists.Sum{{Path: lists.MTREEName, SHA256: r.info.Manifest.Digests.MTREE}}
 	xattrs, err := lists.XattrsDigest(r.tree)
 	if err != nil {
 		return r.damagedLists(err)
 	}
-	if xattrs != "" {
-		sums = append(sums, lists.Sum{Path: lists.XattrsName, SHA256: xattrs})
+	digests := r.info.Manifest.Digests
+	if err := c.sendList(ctx, r, dir, lists.MTREEName, digests.MTREE); err != nil {
+		return err
 	}
-	for _, s := range append(sums, lists.Sum{Path: lists.SumsName, SHA256: r.info.Manifest.Digests.Files}) {
-		f, err := r.tree.Open(s.Path)
-		if err != nil {
-			return r.damagedLists(err)
-		}
-		err = c.sendFile(ctx, dir+"/"+s.Path, f, s.SHA256)
-		if isFileError(err) {
-			err = r.damagedLists(fmt.Errorf("%s: %w", s.Path, err))
-		}
-		if err := errors.Join(err, f.Close()); err != nil {
+	if xattrs != "" {
+		if err := c.sendList(ctx, r, dir, lists.XattrsName, xattrs); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := c.sendBlobs(ctx, r); err != nil {
+		c.blobs = nil // some of them may not have been sent
+		return err
+	}
+	return c.sendList(ctx, r, dir, lists.SumsName, digests.Files)
+}
+
+// sendList sends a list of a tree.
+func (c *copier) sendList(ctx context.Context, r *Run, dir, name, digest string) error {
+	f, err := r.tree.Open(name)
+	if err != nil {
+		return r.damagedLists(err)
+	}
+	defer f.Close()
+	err = c.sendFile(ctx, dir+"/"+name, f, digest)
+	if isFileError(err) {
+		err = r.damagedLists(fmt.Errorf("%s: %w", name, err))
+	}
+	return err
 }
 
 // hasTree reports whether the bucket has a tree, by the last of its objects.
@@ -327,7 +333,7 @@ func (c *copier) listBlobs(ctx context.Context, files int64) (ask bool, err erro
 	}
 	blobs := &blobSet{}
 	err = c.bucket.list(ctx, blobsDir, true, func(path string, o s3.Object) error {
-		if digest := path[strings.LastIndexByte(path, '/')+1:]; lists.IsDigest(digest) && path == blobPath(digest) {
+		if digest, ok := blobDigest(path); ok {
 			blobs.add(digest, o.Size)
 		}
 		return nil

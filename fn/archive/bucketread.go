@@ -37,6 +37,12 @@ func (b *Bucket) key(path string) string { return b.prefix + path }
 // blobPath returns the path of the stored file that has a digest.
 func blobPath(digest string) string { return blobsDir + "/" + digest[:2] + "/" + digest }
 
+// blobDigest returns the digest in the path of a blob; what else is below blobs is not ours.
+func blobDigest(path string) (digest string, ok bool) {
+	digest = path[strings.LastIndexByte(path, '/')+1:]
+	return digest, lists.IsDigest(digest) && path == blobPath(digest)
+}
+
 func manifestPath(run string) string { return runsDir + "/" + run + "/" + manifestName }
 
 // get opens an object by its path.

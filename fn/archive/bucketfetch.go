@@ -1,0 +1,451 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"threescale.dev/backup/fn/archive/internal/dirfd"
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/progress"
+	"threescale.dev/backup/fn/archive/internal/refill"
+	"threescale.dev/backup/fn/archive/internal/seal"
+	"threescale.dev/backup/fn/archive/internal/tree"
+)
+
+// Fetch copies runs of the bucket onto a volume, where each becomes a run like any other, with its sequence. A run that
+// the volume has already is proven to be the same and left alone. Holder is as in WriteOptions. Errors are also
+// IntegrityError, LockedError and NoSpaceError.
+func (b *Bucket) Fetch(ctx context.Context, v *Volume, opts CopyOptions, holder string) (CopyResult, error) {
+	var result CopyResult
+	if opts.Workers <= 0 {
+		opts.Workers = bucketWorkers
+	}
+	lock, err := v.lock(holder)
+	if err != nil {
+		return result, explainFull(v.root, err)
+	}
+	defer lock.release()
+	if lock.warning != "" {
+		result.Warnings = append(result.Warnings, lock.warning)
+	}
+	for _, id := range opts.Runs {
+		f := &fetcher{bucket: b, opts: opts, result: &result}
+		if err := f.run(ctx, v, id); err != nil {
+			return result, fmt.Errorf("cannot copy run %q from bucket %q: %w", id, b, explainFull(v.root, err))
+		}
+	}
+	return result, nil
+}
+
+// fetcher brings one run onto a volume. The steps that are those of Write are a writer's.
+type fetcher struct {
+	bucket *Bucket
+	source *Run // in the bucket
+	opts   CopyOptions
+	w      *writer
+	result *CopyResult
+}
+
+func (f *fetcher) run(ctx context.Context, v *Volume, id string) (err error) {
+	if f.source, err = f.bucket.OpenRun(ctx, id); err != nil {
+		return err
+	}
+	if there, err := f.isThere(ctx, v); there || err != nil {
+		return err
+	}
+	f.w = &writer{
+		volume:   v,
+		opts:     WriteOptions{Run: id, Workers: f.opts.Workers},
+		manifest: *f.source.info.Manifest,
+		digest:   f.source.info.ManifestSHA256,
+		progress: &progress.Meter{Report: f.opts.Progress},
+		rebuild:  true, // a tree that has the name was found wanting
+	}
+	f.w.manifest.Warnings = nil
+	defer func() { err = errors.Join(err, f.w.close()) }()
+	if err := f.w.open(); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{f.w.removeLeftovers, f.fetchTree, f.fetchObjects, f.w.commit} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	f.result.Runs = append(f.result.Runs, id)
+	f.result.Warnings = append(f.result.Warnings, f.w.manifest.Warnings...)
+	return nil
+}
+
+// isThere reports whether the volume has the run, which must be the same and intact then.
+func (f *fetcher) isThere(ctx context.Context, v *Volume) (bool, error) {
+	info := f.source.info
+	_, err := v.find(ctx, info.ID)
+	if errors.Is(err, ErrRunNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	report, err := v.Verify(ctx, info.ID, VerifyOptions{ManifestSHA256: info.ManifestSHA256, Progress: f.opts.Progress})
+	if err != nil {
+		return false, err
+	}
+	return true, report.Err()
+}
+
+// fetchObjects writes the directory of the run, its manifest last.
+func (f *fetcher) fetchObjects(ctx context.Context) error {
+	if err := f.w.runs.RemoveAll(ctx, f.w.partial()); err != nil {
+		return err
+	}
+	run, err := f.w.runs.Ensure(f.w.partial())
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	for _, name := range objectDirs() {
+		d, err := run.Ensure(name)
+		if err := errors.Join(err, d.Close()); err != nil {
+			return err
+		}
+	}
+	list, err := f.source.objectSums(ctx)
+	if notLooked(err) {
+		return err
+	}
+	if err != nil {
+		return f.source.damaged(Problem{Path: f.source.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+	}
+	list = append(list,
+		lists.Sum{Path: lists.SumsName, SHA256: f.source.info.Manifest.Digests.Objects},
+		lists.Sum{Path: manifestName, SHA256: f.source.info.ManifestSHA256})
+	for _, s := range list {
+		if err := f.fetchSmall(ctx, run, s); err != nil {
+			return err
+		}
+	}
+	return f.w.linkFiles(run)
+}
+
+// fetchSmall brings a file into the directory of the run.
+func (f *fetcher) fetchSmall(ctx context.Context, run *dirfd.Dir, s lists.Sum) error {
+	info := f.source.info
+	data, err := f.bucket.folder(ctx, runsDir+"/"+info.ID).ReadFile(s.Path, maxUnknownSize)
+	if notLooked(err) {
+		return err
+	}
+	if err != nil {
+		return f.source.damaged(Problem{Path: info.path(s.Path), Kind: Missing, Got: err.Error()})
+	}
+	if got := dirfd.DigestOf(data); got != s.SHA256 {
+		return f.source.damaged(digestProblem(info.path(s.Path), got, s.SHA256))
+	}
+	dirs := &dirfd.Stack{Root: run}
+	defer dirs.Close()
+	parent, name, err := dirs.Parent(s.Path)
+	if err != nil {
+		return err
+	}
+	f.count(int64(len(data)))
+	return parent.WriteFile(name, data, f.w.fsync)
+}
+
+func (f *fetcher) count(size int64) {
+	f.result.Files++
+	f.result.Bytes += size
+}
+
+// fetchTree makes the partial tree, unless the volume has an intact one of that name.
+func (f *fetcher) fetchTree(ctx context.Context) error {
+	if !f.source.isListed() {
+		return f.w.trees.RemoveAll(ctx, f.w.partial())
+	}
+	intact, err := f.w.isIntact(ctx)
+	if err != nil {
+		return err
+	}
+	if intact {
+		f.w.shared = true
+		return f.w.trees.RemoveAll(ctx, f.w.partial())
+	}
+	into, err := f.w.trees.Ensure(f.w.partial())
+	if err != nil {
+		return err
+	}
+	defer into.Close()
+	if err := into.RemoveMatching(ctx, func(name string) bool { return !lists.IsOfTree(name) }); err != nil {
+		return err
+	}
+	if err := f.fetchLists(ctx, into); err != nil {
+		return err
+	}
+	files, err := into.Ensure(lists.FilesDir)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	if err := f.link(ctx, into, files); err != nil {
+		return err
+	}
+	return f.fill(ctx, into, files)
+}
+
+// fetchLists brings the lists of the tree, and proves them.
+func (f *fetcher) fetchLists(ctx context.Context, into *dirfd.Dir) error {
+	digests := f.source.info.Manifest.Digests
+	if err := f.fetchList(ctx, into, lists.SumsName, digests.Files); err != nil {
+		return err
+	}
+	if err := f.fetchList(ctx, into, lists.MTREEName, digests.MTREE); err != nil {
+		return err
+	}
+	xattrs, err := lists.XattrsDigest(into)
+	if err != nil {
+		return err
+	}
+	if xattrs == "" {
+		err = into.Remove(lists.XattrsName)
+	} else {
+		err = f.fetchList(ctx, into, lists.XattrsName, xattrs)
+	}
+	if err != nil {
+		return err
+	}
+	if err := lists.Prove(into, digests.lists()); err != nil {
+		return f.source.damagedLists(err)
+	}
+	return nil
+}
+
+// fetchList brings one list, unless an interrupted call did.
+func (f *fetcher) fetchList(ctx context.Context, into *dirfd.Dir, name, digest string) error {
+	if into.Prove(name, digest) == nil {
+		return nil
+	}
+	in, err := f.source.treeLists(ctx).OpenHashed(name)
+	if err != nil {
+		return f.source.damagedLists(err)
+	}
+	defer in.Close()
+	if err := into.Remove(name); err != nil {
+		return err
+	}
+	out, err := into.Create(name)
+	if err != nil {
+		return err
+	}
+	from := &failing{Reader: in}
+	n, err := io.Copy(out, from)
+	if err = errors.Join(err, out.Close()); from.err != nil {
+		return f.source.damagedLists(from.err)
+	}
+	if err != nil {
+		return err
+	}
+	f.count(n)
+	if err := in.Prove(name, digest); err != nil {
+		return f.source.damagedLists(err)
+	}
+	return nil
+}
+
+// failing tells the errors of a reader from those of a writer.
+type failing struct {
+	io.Reader
+	err error
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	return n, err
+}
+
+// link links what the newest tree of the volume has of the files. They are proven when the tree is filled.
+func (f *fetcher) link(ctx context.Context, into, files *dirfd.Dir) error {
+	runs, err := f.w.volume.ownRuns()
+	if err != nil {
+		return err
+	}
+	newest := newestOf(runs, f.w.opts.Run)
+	if newest == nil || newest.Manifest.Tree == "" {
+		return nil
+	}
+	from, err := f.w.trees.Sub(newest.Manifest.Tree)
+	if err != nil {
+		return nil //nolint:nilerr // then there is nothing to link
+	}
+	defer from.Close()
+	old, err := lists.Open(from, newest.Manifest.Digests.lists(), nil)
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	defer old.Close()
+	oldFiles, err := from.Sub(lists.FilesDir)
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	defer oldFiles.Close()
+	l := &linker{old: lists.NewSeeker(old), from: dirfd.Stack{Root: oldFiles}, to: dirfd.Stack{Root: files}}
+	defer l.from.Close()
+	defer l.to.Close()
+	return f.each(ctx, into, l.one)
+}
+
+// each calls a function for each entry of the tree, as it is listed.
+func (f *fetcher) each(ctx context.Context, into *dirfd.Dir, do func(*lists.Entry)) error {
+	listed, err := lists.Open(into, f.source.info.Manifest.Digests.lists(), nil)
+	if err != nil {
+		return err
+	}
+	defer listed.Close()
+	for {
+		e, err := listed.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		do(&e)
+	}
+}
+
+// linker links files of one tree into another. What it cannot link is fetched.
+type linker struct {
+	old      *lists.Seeker
+	from, to dirfd.Stack
+}
+
+func (l *linker) one(e *lists.Entry) {
+	if e.Path == "." || e.Kind == lists.Symlink {
+		return
+	}
+	parent, name, err := l.to.Parent(e.Path)
+	if err != nil {
+		return
+	}
+	if e.Kind == lists.Directory {
+		_ = unix.Mkdirat(parent.FD, name, 0o700) // what fills the tree finds out
+		return
+	}
+	was, err := l.old.Find(e.Path)
+	if err != nil || was == nil || was.SHA256 != e.SHA256 || !was.ModTime.Equal(e.ModTime) || tree.StoredMode(was) != tree.StoredMode(e) {
+		return
+	}
+	if from, oldName, err := l.from.Parent(e.Path); err == nil {
+		_ = unix.Linkat(from.FD, oldName, parent.FD, name, 0) // likewise
+	}
+}
+
+// fill makes the files be what the lists say: as a restore does, but with what is stored.
+func (f *fetcher) fill(ctx context.Context, into, files *dirfd.Dir) error {
+	m := f.source.info.Manifest
+	sealer, err := sealerOf(m)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(files.FD, &st); err != nil {
+		return err
+	}
+	target := refill.New(refill.Options{
+		Source: refill.Source{
+			Name:   f.w.opts.Run,
+			Digest: f.source.info.ManifestSHA256,
+			Plain:  true, // what is stored has the listed digests
+			Entries: func(context.Context) (lists.Source, func(), error) {
+				listed, err := lists.Open(into, m.Digests.lists(), nil)
+				if err != nil {
+					return nil, nil, err
+				}
+				return &storedEntries{listed, sealer, st.Uid, st.Gid}, func() { _ = listed.Close() }, nil // it was only read
+			},
+			Opener: func() refill.Opener { return &storedOpener{f.source, f.source.storedFiles(ctx)} },
+		},
+		Root:     files,
+		Workers:  f.opts.Workers,
+		Batch:    f.bucket.batch(),
+		Fsync:    f.w.fsync,
+		Room:     func(need dirfd.Room) error { return requireRoom(f.w.volume.root, need) },
+		Progress: f.w.progress,
+	})
+	filled, err := target.Refill(ctx, refill.Mirror)
+	if err != nil {
+		return err
+	}
+	f.result.Files += filled.WrittenFiles
+	f.result.Bytes += filled.WrittenBytes
+	f.result.Warnings = append(f.result.Warnings, filled.Warnings...)
+	return nil
+}
+
+// storedEntries yields the entries of a tree as they are stored on a volume.
+type storedEntries struct {
+	lists.Source
+	sealer   *seal.Sealer
+	uid, gid uint32 // of what is made there
+}
+
+func (s *storedEntries) Next() (lists.Entry, error) {
+	e, err := s.Source.Next()
+	e.UID, e.GID, e.Xattrs = s.uid, s.gid, nil
+	switch e.Kind {
+	case lists.File:
+		e.Size = s.sealer.StoredSize(e.Size)
+		e.Mode = tree.StoredMode(&e)
+	case lists.Directory:
+		e.Mode = tree.StoredMode(&e)
+	}
+	return e, err
+}
+
+// storedOpener opens blobs as they are stored.
+type storedOpener struct {
+	run   *Run
+	files storedFiles
+}
+
+func (o *storedOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
+	in, err := o.files.open(e)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, o.run.damaged(Problem{Path: o.run.filePath(e.Path), Kind: Missing, Got: "no " + blobPath(e.SHA256)})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &storedReader{ReadCloser: in, run: o.run, want: *e, hash: sha256.New()}, nil
+}
+
+func (o *storedOpener) Close() { o.files.Close() }
+
+// storedReader withholds io.EOF until the digest is proven.
+type storedReader struct {
+	io.ReadCloser
+	run  *Run
+	want lists.Entry
+	hash hash.Hash
+}
+
+func (r *storedReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.hash.Write(p[:n])
+	if errors.Is(err, io.EOF) {
+		if got := dirfd.SumOf(r.hash); got != r.want.SHA256 {
+			err = r.run.damaged(digestProblem(r.run.filePath(r.want.Path), got, r.want.SHA256))
+		}
+	}
+	return n, err
+}

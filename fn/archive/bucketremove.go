@@ -1,0 +1,263 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/s3"
+)
+
+// Remove removes runs, and then what no other run refers to. What an object store refuses to delete, because it is
+// locked or this user may not, stays, and a warning says so.
+//
+// It takes no heed of how old an object is. There is one writer, which copies and then removes: what no run refers to
+// then is of no use to anybody, and the clocks of object stores tell too little to go by.
+func (b *Bucket) Remove(ctx context.Context, runs []string) (*RemoveResult, error) {
+	for _, id := range runs {
+		if err := validRunID(id); err != nil {
+			return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", id, err)}
+		}
+	}
+	s := &sweeper{bucket: b, result: &RemoveResult{}}
+	for _, id := range runs {
+		if err := s.removeRun(ctx, id); err != nil {
+			return nil, fmt.Errorf("cannot remove run %q of bucket %q: %w", id, b, err)
+		}
+	}
+	err := s.sweep(ctx)
+	s.tellRefused()
+	if err != nil {
+		return s.result, fmt.Errorf("cannot remove all of what runs left in bucket %q: %w", b, err)
+	}
+	return s.result, nil
+}
+
+// sweeper is one call of Remove.
+type sweeper struct {
+	bucket  *Bucket
+	result  *RemoveResult
+	refused []s3.Refused // a few of them
+	kept    int          // how many there are
+}
+
+// remove deletes objects, and returns the paths of those that stay.
+func (s *sweeper) remove(ctx context.Context, objects ...s3.Object) (kept map[string]bool, err error) {
+	const named = 3
+	if len(objects) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(objects))
+	for i, o := range objects {
+		keys[i] = o.Key
+	}
+	refused, err := s.bucket.objects.Delete(ctx, keys)
+	kept = make(map[string]bool, len(refused))
+	for _, r := range refused {
+		kept[r.Key] = true
+	}
+	s.kept += len(refused)
+	s.refused = append(s.refused, refused[:min(len(refused), named)]...)
+	if err != nil {
+		return kept, bucketError(err)
+	}
+	for _, o := range objects {
+		if !kept[o.Key] {
+			s.result.FreedBytes += o.Size
+		}
+	}
+	return kept, nil
+}
+
+func (s *sweeper) warn(format string, args ...any) {
+	s.result.Warnings = append(s.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (s *sweeper) tellRefused() {
+	if s.kept > 0 {
+		s.warn("the object store did not delete %d objects, such as %q: %v", s.kept, s.refused[0].Key, s.refused[0].Err)
+	}
+}
+
+// removeRun removes a run's manifest, so that it is no run any more, and then its other objects.
+func (s *sweeper) removeRun(ctx context.Context, id string) error {
+	var manifest, rest []s3.Object
+	err := s.bucket.list(ctx, runsDir+"/"+id, true, func(path string, o s3.Object) error {
+		if path == manifestPath(id) {
+			manifest = append(manifest, o)
+		} else {
+			rest = append(rest, o)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(manifest)+len(rest) == 0 {
+		return ErrRunNotFound
+	}
+	kept, err := s.remove(ctx, manifest...)
+	if err != nil || len(kept) > 0 {
+		return err
+	}
+	_, err = s.remove(ctx, rest...)
+	return err
+}
+
+// sweep removes the trees that no run refers to, and the blobs that no other tree refers to. As long as it is not
+// done, the MTREE of such a tree stays, so that the next call goes on.
+func (s *sweeper) sweep(ctx context.Context) error {
+	used, known, err := s.usedTrees(ctx)
+	if err != nil || !known {
+		return err
+	}
+	unused, err := s.unusedTrees(ctx, used)
+	if err != nil || len(unused) == 0 {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(unused)) {
+		// Without its SHA256SUMS, no copy takes the tree for complete.
+		sums, ok := take(unused[name], lists.SumsName)
+		if !ok {
+			continue
+		}
+		kept, err := s.remove(ctx, sums)
+		if err != nil {
+			return err
+		}
+		if len(kept) > 0 {
+			used[name] = "" // a copy may take it for complete: so it has to stay so
+			delete(unused, name)
+		}
+	}
+	marked, ok, err := s.mark(ctx, used)
+	if err != nil || !ok {
+		return err
+	}
+	if err := s.sweepBlobs(ctx, marked); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(unused)) {
+		kept, err := s.remove(ctx, slices.Collect(maps.Values(unused[name]))...)
+		if err != nil {
+			return err
+		}
+		if len(kept) == 0 {
+			s.result.Trees = append(s.result.Trees, name)
+		}
+	}
+	return nil
+}
+
+// take takes an object out of those of a tree.
+func take(objects map[string]s3.Object, name string) (s3.Object, bool) {
+	o, ok := objects[name]
+	delete(objects, name)
+	return o, ok
+}
+
+// usedTrees returns the trees that runs refer to, with the digests of their SHA256SUMS. They are not known while there
+// is a run whose manifest cannot be read.
+func (s *sweeper) usedTrees(ctx context.Context) (used map[string]string, known bool, err error) {
+	runs, err := s.bucket.readRuns(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	used = make(map[string]string)
+	for _, r := range runs {
+		if r.State != Complete {
+			s.warn("no tree and no blob was removed, since the tree of run %q is not known: %s", r.ID, r.Message)
+			return nil, false, nil
+		}
+		if r.Manifest.Tree != "" {
+			used[r.Manifest.Tree] = r.Manifest.Digests.Files
+		}
+	}
+	return used, true, nil
+}
+
+// unusedTrees returns the objects of the other trees, by the names of trees and of objects.
+func (s *sweeper) unusedTrees(ctx context.Context, used map[string]string) (map[string]map[string]s3.Object, error) {
+	unused := make(map[string]map[string]s3.Object)
+	err := s.bucket.list(ctx, treesDir, true, func(path string, o s3.Object) error {
+		tree, name, _ := strings.Cut(strings.TrimPrefix(path, treesDir+"/"), "/")
+		if _, ok := used[tree]; ok || !lists.IsDigest(tree) || !lists.IsOfTree(name) {
+			return nil
+		}
+		if unused[tree] == nil {
+			unused[tree] = make(map[string]s3.Object)
+		}
+		unused[tree][name] = o
+		return nil
+	})
+	return unused, err
+}
+
+// mark returns the blobs that trees refer to. A list that cannot be read may refer to any.
+func (s *sweeper) mark(ctx context.Context, trees map[string]string) (marked *blobSet, ok bool, err error) {
+	marked = &blobSet{}
+	for _, name := range slices.Sorted(maps.Keys(trees)) {
+		err := s.markTree(ctx, name, trees[name], marked)
+		if notLooked(err) {
+			return nil, false, err
+		}
+		if err != nil {
+			s.warn("no blob was removed, since the list of tree %s is damaged: %v", name, err)
+			return nil, false, nil
+		}
+	}
+	return marked, true, nil
+}
+
+func (s *sweeper) markTree(ctx context.Context, name, want string, marked *blobSet) error {
+	f, err := s.bucket.folder(ctx, treesDir+"/"+name).OpenHashed(lists.SumsName)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r := lists.NewSumsReader(f)
+	for {
+		sum, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(sum.Path, lists.FilesDir+"/") {
+			marked.add(sum.SHA256, 0)
+		}
+	}
+	if want == "" {
+		return nil // no run tells its digest
+	}
+	return f.Prove(lists.SumsName, want)
+}
+
+// sweepBlobs removes the blobs that are not marked, a few at a time.
+func (s *sweeper) sweepBlobs(ctx context.Context, marked *blobSet) error {
+	const atOnce = 1000
+	var batch []s3.Object
+	err := s.bucket.list(ctx, blobsDir, true, func(path string, o s3.Object) error {
+		digest, ok := blobDigest(path)
+		if !ok || marked.has(digest, 0) {
+			return nil
+		}
+		if batch = append(batch, o); len(batch) < atOnce {
+			return nil
+		}
+		_, err := s.remove(ctx, batch...)
+		batch = batch[:0]
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.remove(ctx, batch...)
+	return err
+}

@@ -1,0 +1,122 @@
+package archive
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/test/objectstore"
+)
+
+// threeRuns copies three runs, of which the first two share a tree, and all share files.
+func threeRuns(t *testing.T, b *Bucket) (f *fixture, trees []string) {
+	t.Helper()
+	f = newFixture(t)
+	f.addSome()
+	trees = append(trees, f.write("r1").Manifest.Tree, f.write("r2").Manifest.Tree)
+	f.add(aFile, "deny from all")
+	trees = append(trees, f.write("r3").Manifest.Tree)
+	copyRuns(t, b, f.volume, "r1", "r2", "r3")
+	return f, trees
+}
+
+// TestRemoveFromBucket: what no run refers to any more goes, and nothing else.
+func TestRemoveFromBucket(t *testing.T) {
+	b := openBucket(t)
+	f, trees := threeRuns(t, b)
+	put(t, b, "blobs/00/foreign", "x")
+	put(t, b, "elsewhere", "x")
+	all := paths(t, b)
+
+	result, err := b.Remove(t.Context(), []string{"r1"})
+	require.NoError(t, err)
+	assert.Empty(t, result.Trees)
+	assert.Positive(t, result.FreedBytes)
+	want := slices.DeleteFunc(slices.Clone(all), func(p string) bool { return strings.HasPrefix(p, "runs/r1/") })
+	assert.Equal(t, want, paths(t, b), "the tree has another run")
+
+	result, err = b.Remove(t.Context(), []string{"r2"})
+	require.NoError(t, err)
+	assert.Equal(t, trees[:1], result.Trees)
+	want = slices.DeleteFunc(want, func(p string) bool {
+		return strings.HasPrefix(p, "runs/r2/") || strings.HasPrefix(p, "trees/"+trees[0]) || p == blobPath(digest([]byte("deny")))
+	})
+	assert.Equal(t, want, paths(t, b))
+	report, err := b.VerifyRuns(t.Context(), VerifyRunsOptions{})
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+
+	_, err = b.Remove(t.Context(), []string{"r2"})
+	require.ErrorIs(t, err, ErrRunNotFound)
+	_, err = b.Remove(t.Context(), []string{Latest})
+	var usage *UsageError
+	require.ErrorAs(t, err, &usage)
+
+	_, err = b.Remove(t.Context(), []string{"r3"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"OWNER", "blobs/00/foreign", "elsewhere"}, paths(t, b))
+	copyRuns(t, b, f.volume, "r1", "r2", "r3")
+	assert.Equal(t, all, paths(t, b), "what was removed can be copied again")
+}
+
+// TestRemoveIsCareful: what may be of a run stays.
+func TestRemoveIsCareful(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		do      func(t *testing.T, b *Bucket, trees []string)
+		warning string
+	}{
+		"DamagedManifest": {"Nobody knows what it refers to", func(t *testing.T, b *Bucket, _ []string) {
+			put(t, b, "runs/r3/manifest.json", "{")
+		}, `no tree and no blob was removed, since the tree of run "r3" is not known`},
+		"NewerManifest": {"A newer format may refer to more", func(t *testing.T, b *Bucket, _ []string) {
+			put(t, b, "runs/r3/manifest.json", `{"formatVersion": 3}`)
+		}, `no tree and no blob was removed, since the tree of run "r3" is not known`},
+		"DamagedList": {"Nor what a list held", func(t *testing.T, b *Bucket, trees []string) {
+			put(t, b, "trees/"+trees[2]+"/SHA256SUMS", "")
+		}, "no blob was removed, since the list of tree "},
+		"LostList": {"Or one that is gone", func(t *testing.T, b *Bucket, trees []string) {
+			remove(t, b, "trees/"+trees[2]+"/SHA256SUMS")
+		}, "no blob was removed, since the list of tree "},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := openBucket(t)
+			_, trees := threeRuns(t, b)
+			tc.do(t, b, trees)
+			blobs := func() []string {
+				return slices.DeleteFunc(paths(t, b), func(p string) bool { return !strings.HasPrefix(p, "blobs/") })
+			}
+			before := blobs()
+			result, err := b.Remove(t.Context(), []string{"r1", "r2"})
+			require.NoError(t, err)
+			require.Len(t, result.Warnings, 1)
+			assert.Contains(t, result.Warnings[0], tc.warning, tc.reason)
+			assert.Equal(t, before, blobs(), tc.reason)
+		})
+	}
+}
+
+// TestRefusedDeletes: a bucket that does not let this user delete keeps its runs, whole.
+func TestRefusedDeletes(t *testing.T) {
+	faults := objectstore.NewFaults()
+	b := openBucket(t, objectstore.Through(faults))
+	threeRuns(t, b)
+	before := paths(t, b)
+	faults.Always(objectstore.Deletes, objectstore.RefuseDeletes)
+	result, err := b.Remove(t.Context(), []string{"r1", "r2"})
+	require.NoError(t, err)
+	require.Len(t, result.Warnings, 1)
+	assert.Contains(t, result.Warnings[0], "the object store did not delete 2 objects, such as ")
+	assert.Zero(t, result.FreedBytes)
+	assert.Equal(t, before, paths(t, b))
+	report, err := b.VerifyRuns(t.Context(), VerifyRunsOptions{})
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	faults.Clear()
+	_, err = b.Remove(t.Context(), []string{"r1", "r2"})
+	require.NoError(t, err)
+}
