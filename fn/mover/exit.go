@@ -20,19 +20,26 @@ type failure struct {
 func (e *failure) Error() string { return e.err.Error() }
 func (e *failure) Unwrap() error { return e.err }
 
-// Reason returns the reason for an error of Backup, Inspect, Refill or Verify: one of [job.Failures].
+// Reason returns the reason for an error of Backup, Inspect, Refill, Verify or Copy: one of [job.Failures].
 func Reason(err error) string {
 	if own, ok := errors.AsType[*failure](err); ok {
 		return own.reason
 	}
+	bucket, isBucket := errors.AsType[*archive.BucketError](err)
 	switch {
+	case errors.Is(err, context.Canceled): // whatever that made fail
+		return v1alpha1.ReasonInterrupted
+	case isBucket: // also one that took too long to answer
+		return bucketReason(bucket.Problem)
+	case errors.Is(err, archive.ErrOwned):
+		return v1alpha1.ReasonBucketOwned
 	case errors.Is(err, archive.ErrRunNotFound):
 		return v1alpha1.ReasonRunNotFound
 	case errors.Is(err, archive.ErrNoIdentity):
 		return v1alpha1.ReasonDecryptionFailed
 	case is[*archive.NotEmptyError](err):
 		return v1alpha1.ReasonNotEmpty
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded):
 		return v1alpha1.ReasonInterrupted
 	case is[*archive.UsageError](err):
 		return v1alpha1.ReasonUsage
@@ -52,13 +59,32 @@ func Reason(err error) string {
 	return v1alpha1.ReasonIO
 }
 
+// bucketReason returns the reason for what an object store did not do.
+func bucketReason(problem archive.BucketProblem) string {
+	switch problem {
+	case archive.BucketNotFound:
+		return v1alpha1.ReasonBucketNotFound
+	case archive.BucketDenied:
+		return v1alpha1.ReasonBucketDenied
+	case archive.BucketClockSkew:
+		return v1alpha1.ReasonBucketClockSkew
+	case archive.BucketUntrusted:
+		return v1alpha1.ReasonBucketUntrusted
+	case archive.BucketFull:
+		return v1alpha1.ReasonBucketFull
+	case archive.BucketIncompatible:
+		return v1alpha1.ReasonBucketIncompatible
+	}
+	return v1alpha1.ReasonBucketUnreachable // and a problem that is not known here: it is tried again
+}
+
 // is reports whether an error is one of a type, or wraps one.
 func is[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
 }
 
-// ExitCode returns the exit code for an error of Backup, Inspect, Refill or Verify; 0 without one.
+// ExitCode returns the exit code for an error of Backup, Inspect, Refill, Verify or Copy; 0 without one.
 func ExitCode(err error) int {
 	if err == nil {
 		return job.ExitOK

@@ -1,9 +1,13 @@
 package mover
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,7 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/archive"
 )
+
+var errBoom = errors.New("boom")
 
 // TestReasonsAreKnownFailures: a reason that the table lacks would end with the exit
 // code of any failure; one that no code gives is documented in vain.
@@ -40,4 +48,35 @@ func TestReasonsAreKnownFailures(t *testing.T) {
 		known[f.Reason] = true
 	}
 	assert.Equal(t, known, given)
+}
+
+// TestReasonOfABucketError: what an object store did not do is told apart from what is wrong with the volume.
+func TestReasonOfABucketError(t *testing.T) {
+	bucket := func(problem archive.BucketProblem, err error) error {
+		return fmt.Errorf("cannot do it: %w", &archive.BucketError{Problem: problem, Err: err})
+	}
+	cases := map[string]struct {
+		reason string
+		err    error
+		want   string
+	}{
+		"NotFound":     {"each problem is a reason of its own", bucket(archive.BucketNotFound, errBoom), v1alpha1.ReasonBucketNotFound},
+		"Denied":       {"likewise", bucket(archive.BucketDenied, errBoom), v1alpha1.ReasonBucketDenied},
+		"ClockSkew":    {"likewise", bucket(archive.BucketClockSkew, errBoom), v1alpha1.ReasonBucketClockSkew},
+		"Untrusted":    {"likewise", bucket(archive.BucketUntrusted, errBoom), v1alpha1.ReasonBucketUntrusted},
+		"Unreachable":  {"likewise", bucket(archive.BucketUnreachable, errBoom), v1alpha1.ReasonBucketUnreachable},
+		"Full":         {"likewise", bucket(archive.BucketFull, errBoom), v1alpha1.ReasonBucketFull},
+		"Incompatible": {"likewise", bucket(archive.BucketIncompatible, errBoom), v1alpha1.ReasonBucketIncompatible},
+		"Other":        {"a problem that this package does not know yet is tried again", bucket("New", errBoom), v1alpha1.ReasonBucketUnreachable},
+		"Owned":        {"the prefix is another volume's", fmt.Errorf("prefix: %w", archive.ErrOwned), v1alpha1.ReasonBucketOwned},
+		"TookTooLong":  {"a request has a deadline of its own", bucket(archive.BucketUnreachable, context.DeadlineExceeded), v1alpha1.ReasonBucketUnreachable},
+		"Stopped":      {"the pod was told to end, which ended its requests", bucket(archive.BucketUnreachable, context.Canceled), v1alpha1.ReasonInterrupted},
+		"NotOurs":      {"a permission of the object store is none of the volume's", bucket(archive.BucketDenied, fs.ErrPermission), v1alpha1.ReasonBucketDenied},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, Reason(tc.err), tc.reason)
+			assert.Equal(t, tc.want, Reason(denied(tc.err)), "on a volume that is only read, too")
+		})
+	}
 }

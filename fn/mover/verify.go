@@ -80,9 +80,9 @@ func expected(runs []archive.RunInfo, o job.VerifyOptions) map[string]string {
 	return expect
 }
 
-// denied turns a permission error into one of reading, since nothing is written here.
+// denied turns a permission error of a volume into one of reading, since nothing is written here.
 func denied(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) && !is[*archive.BucketError](err) {
 		return &failure{v1alpha1.ReasonUnreadable, err}
 	}
 	return err

@@ -50,7 +50,7 @@ type CopyResult struct {
 }
 
 // ParseCopyResult reads the copy of a run in a report; nil when there is none yet, or one
-// of another run. Reports are untrusted: texts and lists are bounded.
+// of another run. Reports are untrusted: texts, lists and numbers are bounded.
 func ParseCopyResult(data map[string]string, run string) (*CopyResult, error) {
 	r, err := read[CopyResult](data, KeyCopy, MaxReportBytes)
 	if r == nil || r.Run != run {
@@ -60,9 +60,12 @@ func ParseCopyResult(data map[string]string, run string) (*CopyResult, error) {
 	return &bounded, nil
 }
 
-// Bounded returns r with its texts cut to what fits into a report.
+// Bounded returns r with its texts cut to what fits into a report, and no number below 0.
 func (r CopyResult) Bounded() CopyResult {
 	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
+	for _, n := range []*int64{&r.Runs, &r.Files, &r.Bytes, &r.Requests} {
+		*n = max(*n, 0)
+	}
 	r.Removed, r.Warnings = BoundedIDs(r.Removed), BoundedIDs(r.Warnings)
 	return r
 }

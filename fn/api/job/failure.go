@@ -1,7 +1,10 @@
 package job
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
@@ -14,14 +17,16 @@ const (
 	ExitUsage = 64
 	// ExitIntegrity: stored data do not match their digests.
 	ExitIntegrity = 65
-	// ExitCannotCreate: the volume is full, read-only or not empty.
+	// ExitCannotCreate: the volume is full, read-only or not empty, or the bucket is full or
+	// another volume's.
 	ExitCannotCreate = 73
-	// ExitIO: reading or writing failed; a retry may help.
+	// ExitIO: reading or writing failed, or the object store does not answer; a retry may
+	// help.
 	ExitIO = 74
 	// ExitTemporary: interrupted, locked, or the report could not be written.
 	ExitTemporary = 75
-	// ExitNoPermission: a file of the file storage cannot be read, or no age
-	// identity decrypts the run.
+	// ExitNoPermission: a file of the file storage cannot be read, no age identity
+	// decrypts the run, or the object store refuses the mover or is not trusted.
 	ExitNoPermission = 77
 	// ExitConfig: an installation in a cluster lacks something. Jobs do not use this code.
 	ExitConfig = 78
@@ -56,6 +61,13 @@ type Failure struct {
 
 // Failures returns the ways in which the mover fails, by exit code and reason.
 func Failures() []Failure {
+	return slices.SortedFunc(slices.Values(slices.Concat(ownFailures(), bucketFailures())), func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(a.ExitCode, b.ExitCode), strings.Compare(a.Reason, b.Reason))
+	})
+}
+
+// ownFailures are those that no bucket is needed for.
+func ownFailures() []Failure {
 	return []Failure{
 		{
 			Reason: v1alpha1.ReasonHandoverTooSmall, ExitCode: ExitUsage, Retry: RetryOnRequest,
@@ -93,6 +105,51 @@ func Failures() []Failure {
 			Reason: v1alpha1.ReasonUnreadable, ExitCode: ExitNoPermission, Retry: RetryLater,
 			BackupAdvice:  "let the pod's user read it, or set spec.job.podSecurityContext to a user and group that may",
 			RestoreAdvice: "let the pod's user read the volume, or set spec.job.podSecurityContext to supplementalGroups or a user that may",
+		},
+	}
+}
+
+// bucketFailures are those of an object store. Somebody may correct a Secret, grant a
+// right, make a bucket or set a clock without telling anyone, hence RetryLater; what only
+// another spec helps against waits for that.
+func bucketFailures() []Failure {
+	const (
+		clock     = "set the clock that is wrong: the node's, or the object store's"
+		reachable = "look whether the object store is up, and whether a NetworkPolicy or a proxy is in the way"
+		denied    = "correct the Secret of secretRef or the role of webIdentity in %s, or grant the rights that %s lists"
+		authority = "name a Secret with the certificate of the object store's authority in certSecretRef of %s, or correct its endpoint"
+		notFound  = "make the bucket, or correct endpoint, region or bucketName in %s"
+
+		backup, backupDocs   = "spec.offsite.bucket", "examples/README.md"
+		restore, restoreDocs = "restoreSource.bucket", "examples/restore/README.md"
+	)
+	return []Failure{
+		{
+			Reason: v1alpha1.ReasonBucketIncompatible, ExitCode: ExitUsage, Retry: RetryOnRequest,
+			BackupAdvice:  "leave out spec.offsite.objectLock or name a bucket that was made with object lock, or set checksums: None",
+			RestoreAdvice: "set checksums: None in " + restore,
+		},
+		{
+			Reason: v1alpha1.ReasonBucketNotFound, ExitCode: ExitUsage, Retry: RetryLater,
+			BackupAdvice: fmt.Sprintf(notFound, backup), RestoreAdvice: fmt.Sprintf(notFound, restore),
+		},
+		{
+			Reason: v1alpha1.ReasonBucketFull, ExitCode: ExitCannotCreate, Retry: RetryLater,
+			BackupAdvice: "raise the quota of the object store, or let spec.offsite.retention keep less",
+		},
+		{
+			Reason: v1alpha1.ReasonBucketOwned, ExitCode: ExitCannotCreate, Retry: RetryOnRequest,
+			BackupAdvice: "name another prefix in spec.offsite.bucket: each volume needs one of its own",
+		},
+		{Reason: v1alpha1.ReasonBucketUnreachable, ExitCode: ExitIO, Retry: RetryAtOnce, BackupAdvice: reachable, RestoreAdvice: reachable},
+		{Reason: v1alpha1.ReasonBucketClockSkew, ExitCode: ExitNoPermission, Retry: RetryLater, BackupAdvice: clock, RestoreAdvice: clock},
+		{
+			Reason: v1alpha1.ReasonBucketDenied, ExitCode: ExitNoPermission, Retry: RetryLater,
+			BackupAdvice: fmt.Sprintf(denied, backup, backupDocs), RestoreAdvice: fmt.Sprintf(denied, restore, restoreDocs),
+		},
+		{
+			Reason: v1alpha1.ReasonBucketUntrusted, ExitCode: ExitNoPermission, Retry: RetryLater,
+			BackupAdvice: fmt.Sprintf(authority, backup), RestoreAdvice: fmt.Sprintf(authority, restore),
 		},
 	}
 }

@@ -134,6 +134,7 @@ func TestInspectOptionsRoundTrip(t *testing.T) {
 				Identities: job.IdentitiesPath, Handover: []string{"one", "two"}, Namespace: "3scale", Report: "dr-inspect-1-report",
 			},
 		},
+		"Bucket":         {"which of the two is given is for the mover to check, which has a report to say it in", job.InspectOptions{Run: "x", BucketOptions: bucket()}},
 		"LooksLikeAFlag": {"a value is a value", job.InspectOptions{Run: "--help", Volume: "/v", Handover: []string{"-h", "a,b"}}},
 	}
 	for name, tc := range cases {
@@ -143,10 +144,8 @@ func TestInspectOptionsRoundTrip(t *testing.T) {
 			assert.Equal(t, tc.options, got, tc.reason)
 		})
 	}
-	for _, missing := range []job.InspectOptions{{Volume: "/v"}, {Run: "x"}} {
-		_, err := command[job.InspectOptions](t, job.InspectCommand, missing.Args())
-		assert.Error(t, err, "%+v", missing)
-	}
+	_, err := command[job.InspectOptions](t, job.InspectCommand, job.InspectOptions{Volume: "/v"}.Args())
+	assert.ErrorContains(t, err, "--run")
 }
 
 func TestRefillOptionsRoundTrip(t *testing.T) {
@@ -160,13 +159,25 @@ func TestRefillOptionsRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, full, got)
 	}
+	full.Volume, full.BucketOptions = "", bucket()
+	got, err := command[job.RefillOptions](t, job.RefillCommand, full.Args())
+	require.NoError(t, err)
+	assert.Equal(t, full, got, "from a bucket")
 	for _, wrong := range []job.RefillOptions{
-		{Volume: "/v", FileStorage: "/f", Existing: "Fail"}, {Run: "x", FileStorage: "/f", Existing: "Fail"},
-		{Run: "x", Volume: "/v", Existing: "Fail"}, {Run: "x", Volume: "/v", FileStorage: "/f"},
+		{Volume: "/v", FileStorage: "/f", Existing: "Fail"}, {Run: "x", Volume: "/v", Existing: "Fail"}, {Run: "x", Volume: "/v", FileStorage: "/f"},
 		{Run: "x", Volume: "/v", FileStorage: "/f", Existing: "Delete"},
 	} {
 		_, err := command[job.RefillOptions](t, job.RefillCommand, wrong.Args())
 		assert.Error(t, err, "%+v", wrong)
+	}
+}
+
+// bucket has a value in each field.
+func bucket() job.BucketOptions {
+	return job.BucketOptions{
+		Provider: "generic", Endpoint: "s3.example.com:9000", Bucket: "backups", Prefix: "prod/3scale", Region: "eu-central-1", Insecure: true, Checksums: "None",
+		Credentials: job.BucketCredentialsPath, CA: job.BucketCAPath, Proxy: job.BucketProxyPath,
+		RoleARN: "arn:aws:iam::123456789012:role/backup", Token: job.BucketTokenPath, STSEndpoint: "https://sts.example.com",
 	}
 }
 
