@@ -48,27 +48,26 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 	if i.identities, err = readIdentities(i.options.Identities); err != nil {
 		return err
 	}
-	volume, err := archive.OpenVolume(i.options.Volume)
-	if err != nil {
-		return err
-	}
-	defer volume.Close() //nolint:errcheck // a directory that was only read
-	id, err := resolve(ctx, volume, i.options.Run)
+	return withStore(ctx, i.options.Volume, i.options.BucketOptions, func(store archive.Store) error { return i.inspectIn(ctx, store) })
+}
+
+func (i *inspector) inspectIn(ctx context.Context, store archive.Store) error {
+	id, err := resolve(ctx, store, i.options.Run)
 	if err != nil {
 		return err
 	}
 	i.result.Run = id
-	run, err := volume.OpenRun(ctx, id)
+	run, err := store.OpenRun(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer run.Close() //nolint:errcheck // likewise
+	defer run.Close() //nolint:errcheck // it was only read
 	info := run.Info()
 	i.describe(info)
 	if err := checkManifest(info, i.options.ManifestSHA256); err != nil {
 		return err
 	}
-	if err := i.verify(ctx, volume, info); err != nil {
+	if err := i.verify(ctx, store, info); err != nil {
 		return err
 	}
 	if err := i.countFiles(ctx, run); err != nil {
@@ -93,16 +92,16 @@ func checkManifest(info archive.RunInfo, want string) error {
 	case info.ManifestSHA256 == "":
 		return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: it has no manifest.json, whose SHA-256 must be %s", info.ID, want)}
 	}
-	return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced on the volume, or another run is meant", info.ID, info.ManifestSHA256, want)}
+	return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced, or another run is meant", info.ID, info.ManifestSHA256, want)}
 }
 
 // resolve returns the run that is meant. If the newest run is damaged it is not passed over: nobody wants an older one
 // restored without being asked.
-func resolve(ctx context.Context, volume *archive.Volume, run string) (string, error) {
+func resolve(ctx context.Context, store archive.Store, run string) (string, error) {
 	if run != archive.Latest {
 		return run, nil
 	}
-	pointed, err := volume.Pointed(ctx)
+	pointed, err := store.Pointed(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -124,12 +123,12 @@ func (i *inspector) describe(info archive.RunInfo) {
 	i.result.Warnings = append(i.result.Warnings, m.Warnings...)
 }
 
-func (i *inspector) verify(ctx context.Context, volume *archive.Volume, info archive.RunInfo) error {
+func (i *inspector) verify(ctx context.Context, store archive.Store, info archive.RunInfo) error {
 	want := i.options.ManifestSHA256
 	if want == "" {
 		want = info.ManifestSHA256 // so that the run that is verified is the one that is read
 	}
-	verified, err := volume.Verify(ctx, info.ID, archive.VerifyOptions{ManifestSHA256: want, Progress: PassOn(i.progress)})
+	verified, err := store.Verify(ctx, info.ID, archive.VerifyOptions{ManifestSHA256: want, Progress: PassOn(i.progress)})
 	if err != nil {
 		return err
 	}

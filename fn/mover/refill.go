@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"filippo.io/age"
+
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
@@ -15,12 +17,14 @@ import (
 func Refill(ctx context.Context, o job.RefillOptions, env Env) (job.RefillResult, error) {
 	result := job.RefillResult{Run: o.Run, StartTime: env.Now().UTC()}
 	progress := startProgress(ctx, env)
-	restored, err := refill(ctx, o, env, progress.set)
+	r := &refiller{options: o, env: env, progress: progress.set}
+	err := r.refill(ctx)
 	progress.stop()
 	result.CompletionTime = env.Now().UTC()
 	if err != nil {
 		result.Reason, result.Message = Reason(err), err.Error()
 	} else {
+		restored := r.restored
 		result.Completed, result.Skipped, result.Removed = true, restored.Skipped, restored.Removed
 		result.Files, result.Bytes = restored.Files, restored.Bytes
 		result.WrittenFiles, result.WrittenBytes = restored.WrittenFiles, restored.WrittenBytes
@@ -30,32 +34,42 @@ func Refill(ctx context.Context, o job.RefillOptions, env Env) (job.RefillResult
 	return result, report(ctx, env.Reporter, o.Run, job.KeyRefill, result, err)
 }
 
-func refill(ctx context.Context, o job.RefillOptions, env Env, progress func(v1alpha1.Progress)) (*archive.Restored, error) {
-	identities, err := readIdentities(o.Identities)
+// refiller is one call of Refill.
+type refiller struct {
+	options  job.RefillOptions
+	env      Env
+	progress func(v1alpha1.Progress)
+	restored *archive.Restored
+}
+
+func (r *refiller) refill(ctx context.Context) error {
+	identities, err := readIdentities(r.options.Identities)
+	if err != nil {
+		return err
+	}
+	return withStore(ctx, r.options.Volume, r.options.BucketOptions, func(store archive.Store) (err error) {
+		r.restored, err = r.refillFrom(ctx, store, identities)
+		return err
+	})
+}
+
+func (r *refiller) refillFrom(ctx context.Context, store archive.Store, identities []age.Identity) (*archive.Restored, error) {
+	run, err := store.OpenRun(ctx, r.options.Run)
 	if err != nil {
 		return nil, err
 	}
-	volume, err := archive.OpenVolume(o.Volume)
-	if err != nil {
-		return nil, err
-	}
-	defer volume.Close() //nolint:errcheck // a directory that was only read
-	run, err := volume.OpenRun(ctx, o.Run)
-	if err != nil {
-		return nil, err
-	}
-	defer run.Close() //nolint:errcheck // likewise
+	defer run.Close() //nolint:errcheck // it was only read
 	info := run.Info()
-	if err := checkManifest(info, o.ManifestSHA256); err != nil {
+	if err := checkManifest(info, r.options.ManifestSHA256); err != nil {
 		return nil, err
 	}
-	restored, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Restored, error) {
-		return run.Restore(ctx, o.FileStorage, archive.RestoreOptions{
-			Existing: archive.Existing(o.Existing), Identities: identities, Progress: PassOn(progress),
+	restored, err := unlocked(ctx, r.env.LockPatience, r.progress, func() (*archive.Restored, error) {
+		return run.Restore(ctx, r.options.FileStorage, archive.RestoreOptions{
+			Existing: archive.Existing(r.options.Existing), Identities: identities, Progress: PassOn(r.progress),
 		})
 	})
 	if is[*archive.NotEmptyError](err) {
-		err = fmt.Errorf("%w: move it away, or choose what becomes of existing files (Overwrite, Mirror or Skip in place of %s)", err, o.Existing)
+		err = fmt.Errorf("%w: move it away, or choose what becomes of existing files (Overwrite, Mirror or Skip in place of %s)", err, r.options.Existing)
 	}
 	return restored, explainDecryption(err, info.Manifest, identities)
 }

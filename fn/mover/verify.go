@@ -12,7 +12,7 @@ import (
 )
 
 // Verify recomputes every digest of one run or of all, and reports what it found. It only reads the volume, which may
-// be mounted read-only, does not wait for a writer, and needs no key.
+// be mounted read-only, or the bucket, does not wait for a writer, and needs no key of age.
 //
 // Damage is what it looks for, and no error: the verification is complete, the report names the damage, and the exit
 // code is 0, since the Job did its work and another try would find the same. The error, if any, is that of a volume
@@ -34,24 +34,27 @@ func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification
 	return result, report(ctx, env.Reporter, o.Run, job.KeyVerification, result, err)
 }
 
-func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(v1alpha1.Progress)) (*archive.VolumeReport, error) {
-	volume, err := archive.OpenVolume(o.Volume)
-	if err != nil {
-		return nil, err
-	}
-	defer volume.Close() //nolint:errcheck // a directory that was only read
+func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(v1alpha1.Progress)) (found *archive.VolumeReport, err error) {
+	err = withStore(ctx, o.Volume, o.BucketOptions, func(store archive.Store) (err error) {
+		found, err = verifyIn(ctx, store, o, progress)
+		return err
+	})
+	return found, err
+}
+
+func verifyIn(ctx context.Context, store archive.Store, o job.VerifyOptions, progress func(v1alpha1.Progress)) (*archive.VolumeReport, error) {
 	options := archive.VerifyRunsOptions{Progress: PassOn(progress)}
-	runs, err := volume.Runs(ctx)
+	runs, err := store.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if o.Run != job.All {
-		if options.Run, err = resolve(ctx, volume, latestKnown(runs, o)); err != nil {
+		if options.Run, err = resolve(ctx, store, latestKnown(runs, o)); err != nil {
 			return nil, err
 		}
 	}
 	options.Expect = expected(runs, o)
-	return volume.VerifyRuns(ctx, options)
+	return store.VerifyRuns(ctx, options)
 }
 
 // latestKnown returns the run to verify: for the latest, the one that is known to be. Another may have been added that

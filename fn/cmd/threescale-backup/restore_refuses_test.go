@@ -63,7 +63,7 @@ func TestRestoreRefuses(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"AnotherManifest": {"the run was replaced on the volume", nil, withArgs("--manifest-sha256", strings.Repeat("0", 64)), job.ExitIntegrity, "it was replaced on the volume, or another run is meant"},
+		"AnotherManifest": {"the run was replaced on the volume", nil, withArgs("--manifest-sha256", strings.Repeat("0", 64)), job.ExitIntegrity, "it was replaced, or another run is meant"},
 		"NoRules":         {"nobody could decrypt", nil, rules(""), job.ExitUsage, "there is no .sops.yaml beside or above it: add one, and commit it"},
 		"RulesNotCommitted": {"a commit is encrypted by what is committed", nil, func(t *testing.T, i *installed, s *site) []string {
 			t.Helper()
