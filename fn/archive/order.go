@@ -28,6 +28,9 @@ func compareRuns(a, b RunInfo) int {
 
 func sortRuns(runs []RunInfo) { slices.SortFunc(runs, compareRuns) }
 
+// SortRuns sorts runs of a volume and of its copies in a bucket, oldest first, as each of them lists its own.
+func SortRuns(runs []RunInfo) { sortRuns(runs) }
+
 // sequence is the place of a run in the order, 0 if it is not known. It is all that is read of a newer format.
 func (r *RunInfo) sequence() int64 {
 	if r.Manifest != nil {

@@ -1,6 +1,6 @@
 // Package mover is what runs in a Job's pod. Backup reads the snapshot that the Job mounts, writes a run with package
 // archive, and reports how it went. Inspect verifies a run and hands its objects over; Refill writes its file storage.
-// Verify reads stored runs again.
+// Verify reads stored runs again. Copy copies runs of a volume into a bucket.
 package mover
 
 import (
@@ -74,7 +74,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.
 		return job.Result{}, err
 	}
 	defer volume.Close() //nolint:errcheck // a directory that was only read
-	prune := &pruner{volume: volume, policy: o.Policy, zone: zone, known: job.KnownManifests(o.Known), env: env, progress: progress}
+	prune := &pruner{rules: rules{o.Policy, zone, job.KnownManifests(o.Known)}, volume: volume, env: env, progress: progress}
 	options := writeOptions(o, env, snapshot, progress)
 	written, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
 	if err != nil {

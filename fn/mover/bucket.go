@@ -217,11 +217,13 @@ func (s secrets) conceal(err error) error {
 		return nil
 	}
 	text := err.Error()
-	if clean := s.replacer.Replace(text); clean != text {
+	if clean := s.clean(text); clean != text {
 		return &reworded{clean, err}
 	}
 	return err
 }
+
+func (s secrets) clean(text string) string { return s.replacer.Replace(text) }
 
 // reworded is an error with another text.
 type reworded struct {

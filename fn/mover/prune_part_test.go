@@ -44,7 +44,7 @@ func TestPruneTellsARunThatWentInPart(t *testing.T) {
 			_ = syscall.Unmount(f, syscall.MNT_DETACH)
 		}
 	})
-	p := &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, progress: func(v1alpha1.Progress) {}}
+	p := &pruner{rules: rules{policy: retention.Policy{KeepLast: 1}}, volume: volume, progress: func(v1alpha1.Progress) {}}
 	p.prune(t.Context(), last.Manifest)
 	runs, err := volume.Runs(t.Context())
 	require.NoError(t, err)

@@ -36,7 +36,7 @@ func lockedVolume(t *testing.T) (*pruner, *archive.Manifest, *os.File) {
 	require.NoError(t, err)
 	t.Cleanup(func() { lock.Close() })
 	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
-	return &pruner{volume: volume, policy: retention.Policy{KeepLast: 1}, env: Env{Now: time.Now}, progress: func(v1alpha1.Progress) {}}, last.Manifest, lock
+	return &pruner{rules: rules{policy: retention.Policy{KeepLast: 1}}, volume: volume, env: Env{Now: time.Now}, progress: func(v1alpha1.Progress) {}}, last.Manifest, lock
 }
 
 func TestPruneWaitsForAnotherWriter(t *testing.T) {

@@ -52,13 +52,19 @@ func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, zo
 // newestWithFiles is the reason why a run stays that no rule of the policy keeps.
 const newestWithFiles = "newest with the file storage"
 
+// rules say which runs of an installation stay, on a volume or in a bucket.
+type rules struct {
+	policy retention.Policy
+	zone   *time.Location    // of the policy
+	known  map[string]string // digests of manifests, by run
+}
+
 // pruner is what happens on a volume after a run has verified: it mends earlier runs, if damage is known, and removes
 // what a policy lets go.
 type pruner struct {
+	rules
+
 	volume   *archive.Volume
-	policy   retention.Policy
-	zone     *time.Location    // of the policy
-	known    map[string]string // digests of manifests, by run
 	env      Env
 	progress func(v1alpha1.Progress)
 
@@ -132,30 +138,39 @@ func (p *pruner) unread(ctx context.Context) error {
 	return err
 }
 
-// going returns the runs that the policy lets go, oldest first. Neither the run that was just written nor the newest is
-// among them: they are two runs if another writer was faster.
+// going returns the runs of the volume that the policy lets go.
 func (p *pruner) going(ctx context.Context, written *archive.Manifest) ([]string, error) {
 	runs, err := p.volume.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	counted, uncounted := p.counted(runs, written.Run)
-	of := InstallationOf(written)
-	p.tellUncounted(uncounted, of)
-	decisions := Decide(counted, of, p.policy, p.zone, written.CompletionTime)
-	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
-		return nil, fmt.Errorf("run %q is not among the complete runs", written.Run)
+	going, warning, err := p.goingFrom(runs, written)
+	if warning != "" {
+		p.warnf("%s", warning)
 	}
-	return slices.DeleteFunc(goingOf(decisions), func(id string) bool { return id == written.Run }), nil
+	return going, err
+}
+
+// goingFrom returns the runs that the policy lets go, oldest first, and a warning about those that were not counted.
+// Neither the run that was just written nor the newest is among them: they are two runs if another writer was faster.
+func (r *rules) goingFrom(runs []archive.RunInfo, written *archive.Manifest) (going []string, warning string, err error) {
+	counted, uncounted := r.counted(runs, written.Run)
+	of := InstallationOf(written)
+	warning = named("the retention leaves %d runs that are not what the status knows: %s; look at them, then remove them", runsOf(uncounted, of))
+	decisions := Decide(counted, of, r.policy, r.zone, written.CompletionTime)
+	if !slices.ContainsFunc(decisions, func(d retention.Decision) bool { return d.ID == written.Run }) {
+		return nil, warning, fmt.Errorf("run %q is not among the complete runs", written.Run)
+	}
+	return slices.DeleteFunc(goingOf(decisions), func(id string) bool { return id == written.Run }), warning, nil
 }
 
 // counted leaves out the runs that may be forged: those whose digests are not the known ones, and those of unknown
 // digests that come after a known run, since the status forgets the oldest runs first. Like damaged runs, they displace
 // no other, and stay for somebody to look at.
-func (p *pruner) counted(runs []archive.RunInfo, written string) (counted, uncounted []archive.RunInfo) {
+func (r *rules) counted(runs []archive.RunInfo, written string) (counted, uncounted []archive.RunInfo) {
 	afterKnown := false
 	for _, run := range runs { // oldest first
-		digest, known := p.known[run.ID]
+		digest, known := r.known[run.ID]
 		switch {
 		case run.ID == written:
 		case known && run.ManifestSHA256 == digest:
@@ -169,19 +184,23 @@ func (p *pruner) counted(runs []archive.RunInfo, written string) (counted, uncou
 	return counted, uncounted
 }
 
-// tellUncounted names the runs of an installation that stay because they may be forged, some of them where there are
-// many.
-func (p *pruner) tellUncounted(uncounted []archive.RunInfo, of Installation) {
-	const most = 5
-	var ids []string
-	for _, run := range uncounted {
+// runsOf returns the IDs of the complete runs of an installation.
+func runsOf(runs []archive.RunInfo, of Installation) (ids []string) {
+	for _, run := range runs {
 		if run.State == archive.Complete && InstallationOf(run.Manifest) == of {
 			ids = append(ids, run.ID)
 		}
 	}
-	if len(ids) > 0 {
-		p.warnf("the retention leaves %d runs that are not what the status knows: %s; look at them, then remove them", len(ids), strings.Join(ids[:min(len(ids), most)], ", "))
+	return ids
+}
+
+// named tells how many runs there are, and names some of them where there are many; "" if there are none.
+func named(format string, ids []string) string {
+	const most = 5
+	if len(ids) == 0 {
+		return ""
 	}
+	return fmt.Sprintf(format, len(ids), strings.Join(ids[:min(len(ids), most)], ", "))
 }
 
 // goingOf returns the IDs of the runs that go, oldest first.

@@ -16,7 +16,7 @@ func withStore(ctx context.Context, volume string, o job.BucketOptions, call fun
 		return &archive.UsageError{Err: errors.New("cannot tell where the runs are: give a volume or a bucket, and not both")}
 	}
 	if inBucket {
-		return withBucket(ctx, o, func(b *archive.Bucket) error { return call(b) })
+		return withBucket(ctx, o, func(b *archive.Bucket, _ secrets) error { return call(b) })
 	}
 	opened, err := archive.OpenVolume(volume)
 	if err != nil {
@@ -26,8 +26,9 @@ func withStore(ctx context.Context, volume string, o job.BucketOptions, call fun
 	return call(opened)
 }
 
-// withBucket is withStore for a bucket that may be written to.
-func withBucket(ctx context.Context, o job.BucketOptions, call func(*archive.Bucket) error) error {
+// withBucket is withStore for a bucket that may be written to. The call conceals the secrets in other texts than its
+// error.
+func withBucket(ctx context.Context, o job.BucketOptions, call func(*archive.Bucket, secrets) error) error {
 	options, secrets, err := readBucket(o)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func withBucket(ctx context.Context, o job.BucketOptions, call func(*archive.Buc
 	bucket, err := archive.OpenBucket(ctx, options)
 	if err == nil {
 		defer bucket.Close() //nolint:errcheck // what was sent is there, or the call has failed
-		err = call(bucket)
+		err = call(bucket, secrets)
 	}
 	return secrets.conceal(err)
 }
