@@ -2,6 +2,7 @@ package specs
 
 import (
 	"cmp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -46,34 +47,61 @@ func BucketOptions(b v1alpha1.Bucket, prefix string) job.BucketOptions {
 	return out
 }
 
+// BucketSecret is a Secret that a bucket names, and what the mover reads of it.
+type BucketSecret struct {
+	Name string
+	// Field of v1alpha1.Bucket that names it.
+	Field string
+	// Needs has the keys of which the Secret must have all of one set.
+	Needs [][]string
+	// May has further keys.
+	May []string
+
+	volume, path string
+}
+
+// BucketSecrets returns the Secrets that b names. A name that is empty is none.
+func BucketSecrets(b v1alpha1.Bucket) []BucketSecret {
+	var out []BucketSecret
+	if b.SecretRef != nil {
+		out = append(out, BucketSecret{
+			Name: b.SecretRef.Name, Field: "secretRef",
+			Needs: [][]string{{"accesskey", "secretkey"}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}}, May: []string{"sessiontoken", "AWS_SESSION_TOKEN"},
+			volume: volumeBucketCredentials, path: job.BucketCredentialsPath,
+		})
+	}
+	if b.CertSecretRef != nil {
+		out = append(out, BucketSecret{
+			Name: b.CertSecretRef.Name, Field: "certSecretRef", Needs: [][]string{{"ca.crt"}},
+			volume: volumeBucketCA, path: job.BucketCAPath,
+		})
+	}
+	if b.ProxySecretRef != nil {
+		out = append(out, BucketSecret{
+			Name: b.ProxySecretRef.Name, Field: "proxySecretRef", Needs: [][]string{{"address"}}, May: []string{"username", "password"},
+			volume: volumeBucketProxy, path: job.BucketProxyPath,
+		})
+	}
+	return slices.DeleteFunc(out, func(s BucketSecret) bool { return s.Name == "" })
+}
+
 // bucketMounts mounts what a Job needs for a bucket. The kubelet reads the Secrets
 // themselves, so that a key that is replaced reaches a pod at work.
 func bucketMounts(b v1alpha1.Bucket) []mount {
 	var out []mount
-	if b.SecretRef != nil {
-		out = append(out, bucketMount(volumeBucketCredentials, job.BucketCredentialsPath, someOf(b.SecretRef.Name,
-			"accesskey", "secretkey", "sessiontoken", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")))
-	}
-	if b.CertSecretRef != nil {
-		out = append(out, bucketMount(volumeBucketCA, job.BucketCAPath, someOf(b.CertSecretRef.Name, "ca.crt")))
-	}
-	if b.ProxySecretRef != nil {
-		out = append(out, bucketMount(volumeBucketProxy, job.BucketProxyPath, someOf(b.ProxySecretRef.Name, "address", "username", "password")))
+	for _, secret := range BucketSecrets(b) {
+		out = append(out, mount{secret.volume, secret.path, true, projected(someOf(secret.Name, slices.Concat(slices.Concat(secret.Needs...), secret.May)))})
 	}
 	if b.WebIdentity != nil {
 		token := &corev1.ServiceAccountTokenProjection{Audience: cmp.Or(b.WebIdentity.Audience, defaultAudience), Path: tokenFile}
-		out = append(out, bucketMount(volumeBucketIdentity, job.BucketTokenPath, corev1.VolumeProjection{ServiceAccountToken: token}))
+		out = append(out, mount{volumeBucketIdentity, job.BucketTokenPath, true, projected(corev1.VolumeProjection{ServiceAccountToken: token})})
 	}
 	return out
 }
 
-func bucketMount(name, path string, source corev1.VolumeProjection) mount {
-	return mount{name, path, true, projected(source)}
-}
-
 // someOf projects those of the keys that a Secret has. Nothing of it is required: a pod
 // whose Secret is missing would not start, and so not tell.
-func someOf(secret string, keys ...string) corev1.VolumeProjection {
+func someOf(secret string, keys []string) corev1.VolumeProjection {
 	items := make([]corev1.KeyToPath, 0, len(keys))
 	for _, key := range keys {
 		items = append(items, corev1.KeyToPath{Key: key, Path: key})

@@ -55,6 +55,11 @@ func goldens() map[string]runtime.Object {
 		"verify-all":    VerifyJob(fullVerify()),
 		"verify-report": VerificationReport(aVerification, `{"slot":"20261122T120000Z"}`),
 		"verify-role":   Role(aVerification.Identity, VerificationReportName(aVerification)),
+		"verify-bucket": VerifyJob(bucketVerify()),
+
+		"copy":        CopyJob(plainCopy()),
+		"copy-all":    CopyJob(fullCopy()),
+		"copy-report": CopyReport(aCopy, `{"slot":"20261122T120000Z"}`),
 
 		"restore-resync":         ResyncJob(plainResync()),
 		"restore-inspect":        InspectJob(InspectInput{StepInput: plainStep(Inspecting)}),

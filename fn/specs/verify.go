@@ -9,7 +9,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-// Verification identifies one verification of a backup's volume. It holds what its
+// Verification identifies one verification of what a backup wrote. It holds what its
 // Job and its report have in common.
 type Verification struct {
 	Identity
@@ -54,24 +54,32 @@ type VerifyInput struct {
 	ExpectRun string
 	// ManifestSHA256 is what the digest of that manifest must be.
 	ManifestSHA256 string
+	// Bucket has the runs; nil: the backup volume has. Prefix is where in it they are if
+	// it does not say so.
+	Bucket *v1alpha1.Bucket
+	Prefix string
 }
 
-// VerifyJob returns the Job that reads stored runs again. It has the backup
-// volume and nothing else, and cannot write to it.
+// VerifyJob returns the Job that reads stored runs again. It has the backup volume, to
+// which it cannot write, or what the bucket needs, and nothing else.
 func VerifyJob(in VerifyInput) *batchv1.Job {
 	v := in.Verification
+	mounts := []mount{pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, true)}
+	if in.Bucket != nil {
+		mounts = bucketMounts(*in.Bucket)
+	}
 	return moverJob(work{
 		Mover:   in.Mover,
 		meta:    metav1.ObjectMeta{Name: v.Name(), Namespace: v.Namespace, Labels: v.Labels()},
 		account: v.Identity.meta().Name,
 		args:    verifyOptions(in).Args(),
-		mounts:  []mount{pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, true)},
+		mounts:  mounts,
 	})
 }
 
 // verifyOptions returns the mover's options in the Job that is built from in.
 func verifyOptions(in VerifyInput) job.VerifyOptions {
-	return job.VerifyOptions{
+	out := job.VerifyOptions{
 		Run:            in.Run,
 		Volume:         job.VolumePath,
 		ExpectRun:      in.ExpectRun,
@@ -80,4 +88,8 @@ func verifyOptions(in VerifyInput) job.VerifyOptions {
 		Namespace:      in.Verification.Namespace,
 		Report:         VerificationReportName(in.Verification),
 	}
+	if in.Bucket != nil {
+		out.Volume, out.BucketOptions = "", BucketOptions(*in.Bucket, in.Prefix)
+	}
+	return out
 }

@@ -80,4 +80,14 @@ type Handled struct {
 	Trigger    string     `json:"trigger,omitempty"`    // the newest trigger that started a run
 	Slot       *time.Time `json:"slot,omitempty"`       // the newest slot of the schedule
 	VerifySlot *time.Time `json:"verifySlot,omitempty"` // likewise of the verification's
+	// OffsiteVerifySlot likewise of the verification's of the bucket.
+	OffsiteVerifySlot *time.Time `json:"offsiteVerifySlot,omitempty"`
+}
+
+// Copying records what a copy to a bucket is about when it starts.
+type Copying struct {
+	Run      string `json:"run"`                // the newest run that is copied
+	Location string `json:"location"`           // where to, as in status.offsite
+	Settings string `json:"settings,omitempty"` // a digest of what may have made an earlier one fail
+	Failures int32  `json:"failures,omitempty"` // how many failed before it, since one succeeded
 }

@@ -155,12 +155,6 @@ const (
 	// PersistentVolumeClaim or PersistentVolume allow no writing.
 	// Do: name one that has ReadWriteOnce, ReadWriteMany or ReadWriteOncePod.
 	ReasonDestinationNotWritable = "DestinationNotWritable"
-	// ReasonBucketSecretMissing: a Secret of the bucket is missing, or lacks its keys.
-	// Runs go on; they are copied once it is there.
-	// Do: create it with the keys that the message names, or correct `secretRef`.
-	// In a restore: a Secret of the bucket is missing, or lacks its keys.
-	// Do: create it with the keys that the message names, or correct `secretRef`.
-	ReasonBucketSecretMissing = "BucketSecretMissing"
 	// ReasonVolumeNotFound: the PersistentVolume named by `volumeName` is missing.
 	// Do: create it, or correct `volumeName`.
 	ReasonVolumeNotFound = "VolumeNotFound"
@@ -307,11 +301,20 @@ const (
 	// Do: wait; if `status.offsite.progress` does not move, look at the Job and its pod
 	// with the command in the message.
 	ReasonCopyPending = "CopyPending"
+	// ReasonOffsiteRemoved: spec.offsite was removed, so that no run is copied any more.
+	// Do: nothing; what is in the bucket stays there.
+	ReasonOffsiteRemoved = "OffsiteRemoved"
 	// ReasonCopyFailed: the newest copy failed and its pod left no result, or it ran out
 	// of time.
 	// Do: look at the Job and its pod with the command in the message. It is tried again,
 	// and goes on where it ended.
 	ReasonCopyFailed = "CopyFailed"
+	// ReasonBucketSecretMissing: a Secret of the bucket is missing, or lacks its keys.
+	// Runs go on; they are copied once it is there.
+	// Do: create it with the keys that the message names, or correct `secretRef`.
+	// In a restore: a Secret of the bucket is missing, or lacks its keys.
+	// Do: create it with the keys that the message names, or correct `secretRef`.
+	ReasonBucketSecretMissing = "BucketSecretMissing"
 	// ReasonBucketNotFound: there is no bucket of that name.
 	// Do: create it, or correct `endpoint`, `region` or `bucketName`.
 	// In a restore: there is no bucket of that name.
@@ -418,6 +421,9 @@ const (
 	// shares the cluster's fate.
 	// Do: name a bucket elsewhere, or nothing if this one is copied elsewhere.
 	ReasonBucketOnCluster = "BucketOnCluster"
+	// ReasonCopyWarnings: the newest copy to the bucket has warnings.
+	// Do: follow the message; `status.offsite.warnings` has up to 20 of them.
+	ReasonCopyWarnings = "CopyWarnings"
 	// ReasonNotCopied: the APIManager refers to a service-account token, which is
 	// never copied.
 	// Do: nothing here; after a restore, make a new token of that name.

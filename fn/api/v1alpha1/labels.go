@@ -37,6 +37,8 @@ const (
 	// AnnotationHandled holds what was handled when a run or a verification started, as
 	// JSON (job.Handled), in case the status is lost.
 	AnnotationHandled = Group + "/handled"
+	// AnnotationCopying holds what a copy to a bucket is about, as JSON (job.Copying).
+	AnnotationCopying = Group + "/copying"
 	// AnnotationVolume holds the UID of the PersistentVolumeClaim that a run is
 	// on, once it has succeeded.
 	AnnotationVolume = Group + "/volume"

@@ -78,6 +78,9 @@ type OffsiteStatus struct {
 	// When the newest copy that succeeded was complete.
 	// +optional
 	LastSuccessfulTime *metav1.Time `json:"lastSuccessfulTime,omitempty"`
+	// Where the copies are, as endpoint/bucket/prefix.
+	// +optional
+	Location string `json:"location,omitempty"`
 	// ID of the newest run that is in the bucket.
 	// +optional
 	Run string `json:"run,omitempty"`
