@@ -31,6 +31,7 @@ func gather(o Observed, scope specs.Identity) (*facts.Facts, error) {
 		SpecError:    o.Composite.SpecError,
 		Status:       o.Composite.Status,
 		Unresponsive: o.Composite.Unresponsive,
+		Shows:        o.Composite.Shows,
 		Now:          o.Now,
 		Image:        o.Image,
 		Allow:        o.Allow,
@@ -47,7 +48,10 @@ func gather(o Observed, scope specs.Identity) (*facts.Facts, error) {
 		Role:    as[rbacv1.Role](o.Composed[facts.KeyRole]),
 		Binding: o.Composed[facts.KeyRoleBinding] != nil,
 	}
-	f.Runs, f.Verifications = runs(o.Composed), verifications(o.Composed)
+	f.Runs, f.Verifications = runs(o.Composed), tasks(o.Composed, facts.KeyVerifyJob, facts.KeyVerifyReport)
+	f.Copies = tasks(o.Composed, facts.KeyCopyJob, facts.KeyCopyReport)
+	f.BucketVerifications = tasks(o.Composed, facts.KeyBucketJob, facts.KeyBucketReport)
+	f.BucketSecrets = bucketSecrets(in, f.Spec.Offsite)
 	if f.IsNew() {
 		f.Handled = handled(o.Composed)
 	}
@@ -145,20 +149,34 @@ func snapshot(composed map[string]*unstructured.Unstructured, r facts.Run) facts
 	return r
 }
 
-// verifications returns the observed objects of each verification, by its ID, which is
-// read from their resource names, as that of a run's report is.
-func verifications(composed map[string]*unstructured.Unstructured) map[string]facts.Task {
+// tasks returns the observed objects of each task of a kind, by its ID, which is read
+// from their resource names, as that of a run's report is.
+func tasks(composed map[string]*unstructured.Unstructured, jobKey, reportKey string) map[string]facts.Task {
 	out := map[string]facts.Task{}
 	for key, object := range composed {
-		if id, ok := strings.CutPrefix(key, facts.KeyVerifyJob); ok {
+		if id, ok := strings.CutPrefix(key, jobKey); ok {
 			t := out[id]
 			t.ID, t.Job = id, jobOf(object)
 			out[id] = t
 		}
-		if id, ok := strings.CutPrefix(key, facts.KeyVerifyReport); ok {
+		if id, ok := strings.CutPrefix(key, reportKey); ok {
 			t := out[id]
 			t.ID, t.Report = id, as[corev1.ConfigMap](object)
 			out[id] = t
+		}
+	}
+	return out
+}
+
+// bucketSecrets returns the Secrets that spec.offsite names and that exist.
+func bucketSecrets(in answers, offsite *v1alpha1.Offsite) map[string]*facts.Secret {
+	out := map[string]*facts.Secret{}
+	if offsite == nil {
+		return out
+	}
+	for _, ref := range specs.BucketSecrets(offsite.Bucket) {
+		if object := in.one(prefixBucketSecret + ref.Name); object != nil {
+			out[ref.Name] = secretOf(object, object.GetResourceVersion())
 		}
 	}
 	return out
@@ -179,6 +197,7 @@ func handled(composed map[string]*unstructured.Unstructured) job.Handled {
 			continue // not ours
 		}
 		out.Slot, out.VerifySlot = facts.Later(out.Slot, h.Slot), facts.Later(out.VerifySlot, h.VerifySlot)
+		out.OffsiteVerifySlot = facts.Later(out.OffsiteVerifySlot, h.OffsiteVerifySlot)
 		created := object.GetCreationTimestamp().Time
 		if cmp.Or(created.Compare(newest), strings.Compare(h.Trigger, out.Trigger)) > 0 {
 			newest, out.Trigger = created, h.Trigger

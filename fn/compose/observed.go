@@ -50,7 +50,10 @@ type Composite struct {
 	// Unresponsive: Crossplane drops most watch events of this composite, even those
 	// of the composite itself.
 	Unresponsive bool
-	Status       v1alpha1.ThreeScaleBackupStatus
+	// Shows are the types of the conditions that the composite has. One that is not told
+	// any more stays as it is.
+	Shows  []string
+	Status v1alpha1.ThreeScaleBackupStatus
 }
 
 // Desired is the decision.

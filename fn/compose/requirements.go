@@ -22,6 +22,7 @@ const (
 	requireReaders        = "readers"
 	prefixSecret          = "secret/"
 	prefixConfigMap       = "configmap/"
+	prefixBucketSecret    = "bucket-secret/"
 )
 
 // requirements returns the selectors of everything that gather reads. What another
@@ -51,6 +52,11 @@ func requirements(f *facts.Facts) map[string]Selector {
 	}
 	for _, name := range f.Installation.Asked {
 		out[prefixSecret+name] = namespaced("v1", "Secret", name)
+	}
+	if f.Spec.Offsite != nil {
+		for _, ref := range specs.BucketSecrets(f.Spec.Offsite.Bucket) {
+			out[prefixBucketSecret+ref.Name] = namespaced("v1", "Secret", ref.Name)
+		}
 	}
 	for _, object := range threescale.ConfigMaps() {
 		out[prefixConfigMap+object.Name] = namespaced("v1", "ConfigMap", object.Name)

@@ -186,6 +186,12 @@ func TestGuard(t *testing.T) {
 	job := func(condition string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"kind": "Job", "metadata": map[string]any{"name": "j"}, "status": map[string]any{"conditions": []any{map[string]any{"type": condition, "status": "True"}}}}}
 	}
+	dropped := func(name string) []task.Work {
+		w := &fake{}
+		w.Dropped = &facts.Job{}
+		w.Dropped.Name = name
+		return []task.Work{w}
+	}
 	for name, tc := range map[string]struct {
 		reason, key string
 		object      *unstructured.Unstructured
@@ -204,8 +210,10 @@ func TestGuard(t *testing.T) {
 			if tc.kept {
 				d.Resources[tc.key] = nil
 			}
-			err := guard(Observed{Composed: map[string]*unstructured.Unstructured{tc.key: tc.object}}, d)
-			assert.Equal(t, tc.want, err != nil, tc.reason)
+			o := Observed{Composed: map[string]*unstructured.Unstructured{tc.key: tc.object}}
+			assert.Equal(t, tc.want, guard(o, d, nil) != nil, tc.reason)
+			assert.Equal(t, tc.want, guard(o, d, dropped("other")) != nil, "only a Job that was ended for a run may go")
+			assert.Equal(t, tc.want && tc.key == facts.KeyVolume, guard(o, d, dropped("j")) != nil, "it may go for a run that is due")
 		})
 	}
 }

@@ -73,11 +73,25 @@ func events(f *facts.Facts, works []task.Work, status v1alpha1.ThreeScaleBackupS
 func ttl(f *facts.Facts, passed bool, works []task.Work, status v1alpha1.ThreeScaleBackupStatus) time.Duration {
 	out := ttlOfTasks(f, passed, works, status)
 	for _, work := range works {
-		if slot := ttlOfSlot(f.Now, work); slot > 0 && (out == 0 || slot < out) {
-			out = slot
+		for _, wait := range []time.Duration{ttlOfSlot(f.Now, work), ttlOfRetry(f.Now, work)} {
+			if wait > 0 && (out == 0 || wait < out) {
+				out = wait
+			}
 		}
 	}
 	return out
+}
+
+// ttlOfRetry is how long to wait for what is tried again; 0: nothing is.
+func ttlOfRetry(now time.Time, work task.Work) time.Duration {
+	switch t := work.Base(); {
+	case t.Waits:
+		return pollWaiting
+	case t.InFlight() || t.RetryTime == nil:
+		return 0
+	default:
+		return min(max(t.RetryTime.Sub(now), pollSoon), maxWait)
+	}
 }
 
 // ttlOfSlot is how long to wait for the next slot; 0: there is none. Core lengthens a

@@ -26,7 +26,7 @@ type caution struct {
 
 func cautions() map[string]caution {
 	all := map[string]caution{}
-	for _, cases := range []map[string]caution{sourceCautions(), destinationCautions(), runCautions(), scheduleCautions()} {
+	for _, cases := range []map[string]caution{sourceCautions(), destinationCautions(), runCautions(), scheduleCautions(), offsiteCautions()} {
 		maps.Copy(all, cases)
 	}
 	return all

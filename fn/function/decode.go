@@ -113,6 +113,9 @@ func decodeComposite(xr *unstructured.Unstructured) (compose.Composite, error) {
 		// Crossplane's circuit breaker for the composite is open.
 		Unresponsive: meta.IsStatusConditionFalse(v1alpha1.ConditionsOf(xr), "Responsive"),
 	}
+	for _, condition := range v1alpha1.ConditionsOf(xr) {
+		c.Shows = append(c.Shows, condition.Type)
+	}
 	if text, ok, _ := unstructured.NestedString(xr.Object, "metadata", "creationTimestamp"); ok {
 		created, err := time.Parse(time.RFC3339, text)
 		if err != nil {

@@ -33,6 +33,10 @@ const (
 	KeySecretCopy     = "secret/"
 	KeyVerifyJob      = "verify-job/"
 	KeyVerifyReport   = "verify-report/"
+	KeyCopyJob        = "copy-job/"
+	KeyCopyReport     = "copy-report/"
+	KeyBucketJob      = "bucket-verify-job/"
+	KeyBucketReport   = "bucket-verify-report/"
 )
 
 var kinds = map[string]string{
@@ -46,6 +50,10 @@ var kinds = map[string]string{
 	KeySecretCopy:     "Secret",
 	KeyVerifyJob:      "Job",
 	KeyVerifyReport:   "ConfigMap",
+	KeyCopyJob:        "Job",
+	KeyCopyReport:     "ConfigMap",
+	KeyBucketJob:      "Job",
+	KeyBucketReport:   "ConfigMap",
 }
 
 // KindOf returns the kind that a composed resource of a name must have, "" for other
@@ -66,8 +74,9 @@ type Facts struct {
 	SpecError error
 	// Status is what the call before recorded.
 	Status v1alpha1.ThreeScaleBackupStatus
-	// Unresponsive, Now, Image, Allow and InputError are as in Observed.
+	// Unresponsive, Shows, Now, Image, Allow and InputError are as in Observed.
 	Unresponsive bool
+	Shows        []string
 	Now          time.Time
 	Image        string
 	Allow        v1alpha1.Allow
@@ -80,9 +89,14 @@ type Facts struct {
 	// Readers are the ThreeScaleRestores that read the backup volume, sorted.
 	Readers []string
 	Pods    Pods
-	// Runs and Verifications are what is observed of each, by ID.
-	Runs          map[string]Run
-	Verifications map[string]Task
+	// BucketSecrets are those that spec.offsite names and that exist, by name. Only their
+	// keys are looked at.
+	BucketSecrets map[string]*Secret
+	// Runs, Verifications and so on are what is observed of each, by ID.
+	Runs                map[string]Run
+	Verifications       map[string]Task
+	Copies              map[string]Task
+	BucketVerifications map[string]Task
 	// Handled is what the observed reports note as handled. It is read only while the
 	// status is new: later the status says the same, and fewer users may write that.
 	Handled job.Handled
@@ -143,6 +157,9 @@ func (f *Facts) LastTrigger() string {
 func (f *Facts) AssignsUID() bool {
 	return f.Home != nil && f.Home.Annotations[specs.UIDRangeAnnotation] != ""
 }
+
+// BucketPrefix is where in the bucket of spec.offsite the runs are if that does not say.
+func (f *Facts) BucketPrefix() string { return f.Namespace + "/" + f.Backup }
 
 // SkipsFileStorage reports whether the spec leaves the file storage out.
 func (f *Facts) SkipsFileStorage() bool {

@@ -31,6 +31,10 @@ type Findings struct {
 	Warnings []text.Finding
 	// JobRefused: spec.job asks for what is not allowed, which stops every Job.
 	JobRefused bool
+	// Bucket is what stops copies to the bucket, and nothing else. OffsiteRefused:
+	// spec.offsite is not valid, which stops them too.
+	Bucket         []text.Finding
+	OffsiteRefused bool
 }
 
 // Passed reports whether a run may start.
@@ -39,7 +43,7 @@ func (f Findings) Passed() bool { return len(f.Problems) == 0 }
 // Check runs all checks, so that all that is wrong is told together.
 func Check(f *facts.Facts) Findings {
 	job := checkJob(f)
-	out := Findings{JobRefused: len(job) > 0}
+	out := Findings{JobRefused: len(job) > 0, Bucket: checkBucketSecrets(f), OffsiteRefused: offsiteRefused(f)}
 	out.Problems = slices.Concat(
 		checkSpec(f),            // every field can be used
 		job,                     // spec.job asks for nothing that is not allowed
@@ -59,6 +63,7 @@ func Check(f *facts.Facts) Findings {
 	out.Warnings = slices.Concat(
 		optionalMissing(f),
 		notCopied(f),
+		bucketOnCluster(f),
 		text.Findings(v1alpha1.ReasonDeprecatedField, threescale.DeprecatedField(f.Installation.APIManager)),
 	)
 	return out

@@ -25,10 +25,7 @@ func checkSpec(f *facts.Facts) []text.Finding {
 	if f.Image == "" {
 		out = text.Findingf(v1alpha1.ReasonInvalidSpec, text.NoImage)
 	}
-	for _, field := range []struct {
-		name string
-		err  error
-	}{
+	for _, field := range append([]field{
 		{"trigger", facts.CheckTrigger(f.Spec.Trigger)},
 		{"schedule", checkSchedule(f.Spec.Schedule, f.Spec.TimeZone)},
 		{"timeZone", checkTimeZone(f.Spec.TimeZone)},
@@ -37,12 +34,18 @@ func checkSpec(f *facts.Facts) []text.Finding {
 		{"startingDeadlineSeconds", checkDeadline(f.Spec.StartingDeadlineSeconds)},
 		{"encryption.age.recipients", checkRecipients(f.Spec.Encryption)},
 		{"backupDestination.persistentVolumeClaim", checkVolumeFields(f.Destination.Wish)},
-	} {
+	}, offsiteFields(f.Spec)...) {
 		if field.err != nil {
 			out = append(out, text.Findingf(v1alpha1.ReasonInvalidSpec, text.InvalidField, field.name, field.err)...)
 		}
 	}
 	return out
+}
+
+// field is a field of the spec and what is wrong with it.
+type field struct {
+	name string
+	err  error
 }
 
 func checkSchedule(expression, timeZone string) error {

@@ -19,7 +19,7 @@ import (
 const maxRuns = 10
 
 // findRun returns the work of backing up.
-func findRun(f *facts.Facts) Work {
+func findRun(f *facts.Facts) *run {
 	r := currentRun(f)
 	r.Slots = slotsOf(f, f.Spec.Schedule, f.Status.Schedule, facts.Later(f.Handled.Slot, slotOf(f, r)))
 	if r.InFlight() {

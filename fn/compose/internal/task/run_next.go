@@ -17,7 +17,7 @@ func (r *run) Next(f *facts.Facts, findings preflight.Findings, others []Work) W
 		case due == "" && slotDue: // a clock went backwards: the slot's run has ended already
 			next.Slots = r.Slots.Skipped()
 			return &next
-		case due == "" || !findings.Passed() || inFlight(others) || endedNow(others, v1alpha1.RunCompleted, v1alpha1.RunFailed):
+		case due == "" || !findings.Passed() || inFlight(unyielding(others)) || endedNow(unyielding(others), v1alpha1.RunCompleted, v1alpha1.RunFailed):
 			return r
 		}
 		next = *runOf(f, due)

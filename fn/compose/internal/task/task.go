@@ -1,5 +1,5 @@
-// Package task has what a backup does in Jobs: its runs, and the verifications of
-// what they wrote. Each is a Job with a report, of which there is at most one at
+// Package task has what a backup does in Jobs: its runs, their copies to a bucket, and
+// the verifications of what both wrote. Each is a Job with a report, of which there is at most one at
 // work. A further kind is one file that implements Work, and a line in Find.
 package task
 
@@ -70,6 +70,16 @@ type Task struct {
 	// so yet.
 	EndedNow bool
 	EndTime  *metav1.Time
+	// Yields: a run that is due need not wait for it, and ends its Job.
+	Yields bool
+	// Dropped is a Job that was ended for a run; nil: none was.
+	Dropped *facts.Job
+	// Waits: it is due, and what it waits for has no watch. RetryTime is when it is due
+	// again; nil: it is not.
+	Waits     bool
+	RetryTime *metav1.Time
+	// Unrecorded: it is due once the status records what has ended.
+	Unrecorded bool
 }
 
 // Base implements Work.
@@ -102,6 +112,9 @@ func (t *Task) handled(status v1alpha1.ThreeScaleBackupStatus) (string, error) {
 	h := job.Handled{Trigger: status.LastHandledTrigger, Slot: lastSlot(status.Schedule)}
 	if status.Verification != nil {
 		h.VerifySlot = lastSlot(status.Verification.Schedule)
+	}
+	if status.Offsite != nil && status.Offsite.Verification != nil {
+		h.OffsiteVerifySlot = lastSlot(status.Offsite.Verification.Schedule)
 	}
 	data, err := json.Marshal(h)
 	if err != nil {
@@ -195,6 +208,11 @@ func inFlight(all []Work) bool {
 	return slices.ContainsFunc(all, func(w Work) bool { return w.Base().InFlight() })
 }
 
+// unyielding are the works for which a run that is due waits.
+func unyielding(all []Work) []Work {
+	return slices.DeleteFunc(slices.Clone(all), func(w Work) bool { return w.Base().Yields })
+}
+
 // endedNow reports whether one of the tasks has ended in one of the states, and the
 // status does not say so yet.
 func endedNow(all []Work, states ...v1alpha1.RunState) bool {
@@ -207,10 +225,10 @@ func endedNow(all []Work, states ...v1alpha1.RunState) bool {
 // had too many events.
 const BreakerCooldown = 5 * time.Minute
 
-// SlotWaits reports whether a slot is due while the status does not yet record a task
-// that ended a while ago.
+// SlotWaits reports whether a slot is due, or a copy, while the status does not yet
+// record a task that ended a while ago.
 func SlotWaits(f *facts.Facts, all []Work) bool {
-	isDue := func(w Work) bool { _, isDue := w.Base().Slots.Due(); return isDue }
+	isDue := func(w Work) bool { _, isDue := w.Base().Slots.Due(); return isDue || w.Base().Unrecorded }
 	unrecorded := func(w Work) bool {
 		t := w.Base()
 		return t.EndedNow && t.EndTime != nil && f.Now.Sub(t.EndTime.Time) > BreakerCooldown

@@ -275,7 +275,7 @@ func TestNextVerification(t *testing.T) {
 			t.Parallel()
 			f := idle()
 			tc.change(f)
-			next := findVerification(f).Next(f, preflight.Findings{JobRefused: tc.refused}, []Work{&tc.other}).Base()
+			next := findVerification(f, onVolume()).Next(f, preflight.Findings{JobRefused: tc.refused}, []Work{&tc.other}).Base()
 			assert.Equal(t, tc.starts, next.InFlight(), tc.reason)
 			last := lastSlot(next.Slots.Report())
 			assert.Equal(t, tc.passed, last != nil && last.Equal(noon), tc.reason)
@@ -304,7 +304,7 @@ func TestIdentity(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out := Identity(idle(), []Work{&run{Task: tc.run, Snapshot: facts.Snapshot{Attempt: 1}}, &verification{Task: tc.verification}})
+			out := Identity(idle(), []Work{&run{Task: tc.run, Snapshot: facts.Snapshot{Attempt: 1}}, &verification{Task: tc.verification, medium: onVolume()}})
 			if tc.want == "" {
 				assert.Empty(t, out, tc.reason)
 				return

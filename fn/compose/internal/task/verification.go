@@ -18,10 +18,11 @@ import (
 	"threescale.dev/backup/fn/specs"
 )
 
-// verification is the Work of reading again what runs wrote: one verification as far
-// as it is observed.
+// verification is the Work of reading again what runs wrote, or what was copied of it:
+// one verification as far as it is observed.
 type verification struct {
 	Task
+	medium
 
 	// record is what the status says of it. Until it has ended, the results in it are
 	// those of the one before.
@@ -41,35 +42,39 @@ func (v *verification) spec(f *facts.Facts) specs.Verification {
 
 // findVerification returns the work of verifying. Observed objects count more than the
 // status, which may have been lost.
-func findVerification(f *facts.Facts) Work {
+func findVerification(f *facts.Facts, m medium) Work {
 	id := ""
-	for observed := range f.Verifications {
+	for observed := range m.observed(f) {
 		if job.IsRunID(observed) {
 			id = max(id, observed) // IDs begin with their slots
 		}
 	}
-	status := cmp.Or(f.Status.Verification, &v1alpha1.VerificationStatus{})
+	status := cmp.Or(m.before(f), &v1alpha1.VerificationStatus{})
 	if id == "" && job.IsRunID(status.ID) {
 		id = status.ID
 	}
-	v := &verification{}
+	v := &verification{medium: m}
 	if id != "" {
-		v = verificationOf(f, id)
+		v = verificationOf(f, m, id)
 	}
-	if f.Spec.Verify != nil {
-		v.Slots = slotsOf(f, f.Spec.Verify.Schedule, status.Schedule, f.Handled.VerifySlot)
+	if wish := m.wish(f); wish != nil {
+		v.Slots = slotsOf(f, wish.Schedule, status.Schedule, m.handledSlot(f))
 	}
 	if v.InFlight() {
 		v.finish(f)
 	}
+	if m.isRemoved(f) && (!v.InFlight() || v.Job == nil) {
+		v = &verification{medium: m}
+	}
+	v.Yields = m.yields
 	return v
 }
 
 // verificationOf returns the verification called id.
-func verificationOf(f *facts.Facts, id string) *verification {
-	v := &verification{Task: Task{Task: f.Verifications[id]}}
+func verificationOf(f *facts.Facts, m medium, id string) *verification {
+	v := &verification{Task: Task{Task: m.observed(f)[id], Yields: m.yields}, medium: m}
 	v.ID = id
-	if status := f.Status.Verification; status != nil {
+	if status := m.before(f); status != nil {
 		v.record = *status.DeepCopy()
 	}
 	if v.record.ID != id {
@@ -132,37 +137,41 @@ func (v *verification) damaged() bool {
 func (v *verification) Next(f *facts.Facts, findings preflight.Findings, others []Work) Work {
 	next, busy := *v, inFlight(others)
 	switch slot, isDue := v.Slots.Due(); {
+	case v.InFlight() && v.yields && runInFlight(others):
+		next.Dropped, next.Job = v.Job, nil // it is made again after the run
 	case v.InFlight():
 	case v.EndedNow || !isDue || busy || endedNow(others, v1alpha1.RunCompleted):
 		return v
-	case f.Status.LastRun == nil || f.Destination.PVC != nil && isReplaced(f, heldBefore(f)):
+	case v.isEmpty(f):
 		next.Slots = v.Slots.Skipped() // there is nothing to verify
 		return &next
-	case f.Destination.PVC == nil || f.Image == "" || findings.JobRefused:
+	case !v.isThere(f) || f.Image == "" || findings.JobRefused || v.isRefused(findings):
 		return v
 	default:
-		next = *verificationOf(f, verificationID(f, slot))
+		next = *verificationOf(f, v.medium, verificationID(f, v.digested, slot))
 		next.Slots = v.Slots.Started(f.Now)
 	}
-	next.mayWork = !busy && !findings.JobRefused && f.Destination.PVC != nil && next.Report != nil && f.Pods.MayReport(next.Report.Name)
+	next.mayWork = !busy && !findings.JobRefused && v.isThere(f) && next.Report != nil && f.Pods.MayReport(next.Report.Name)
 	return &next
 }
 
 // verificationID is the time of the slot, and a digest.
-func verificationID(f *facts.Facts, slot time.Time) string {
-	return job.RunID(slot, hash(f, "Verification", slot.String()))
+func verificationID(f *facts.Facts, digested string, slot time.Time) string {
+	return job.RunID(slot, hash(f, digested, slot.String()))
 }
 
 // Record implements Work.
-func (v *verification) Record(_ *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
-	if status.Verification = nil; v.ID == "" && v.Slots == nil {
+func (v *verification) Record(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
+	if v.ID == "" && v.Slots == nil {
+		v.clear(status)
 		return
 	}
-	status.Verification = v.record.DeepCopy()
-	status.Verification.Schedule = v.Slots.Report()
+	out := v.record.DeepCopy()
+	out.Schedule = v.Slots.Report()
 	if v.InFlight() {
-		status.Verification.Progress = progressOf(v.Task.Task)
+		out.Progress = progressOf(v.Task.Task)
 	}
+	*v.status(status) = out
 }
 
 // Resources implements Work. A finished verification leaves its report, and a Job
@@ -172,13 +181,13 @@ func (v *verification) Resources(f *facts.Facts, after v1alpha1.ThreeScaleBackup
 	if v.keepsReport() {
 		var handled string
 		handled, err = v.handled(after)
-		out[facts.KeyVerifyReport+v.ID] = specs.VerificationReport(v.spec(f), handled)
+		out[v.reportKey+v.ID] = specs.VerificationReport(v.spec(f), handled)
 	}
 	switch {
 	case v.keepsJob():
-		out[facts.KeyVerifyJob+v.ID] = v.Job.Kept
+		out[v.jobKey+v.ID] = v.Job.Kept
 	case v.InFlight() && v.mayWork:
-		out[facts.KeyVerifyJob+v.ID] = specs.VerifyJob(v.input(f, after))
+		out[v.jobKey+v.ID] = specs.VerifyJob(v.input(f, after))
 	}
 	return err
 }
@@ -189,13 +198,14 @@ func (v *verification) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStat
 		Verification: v.spec(f),
 		Run:          job.All,
 	}
-	if f.Spec.Verify != nil && f.Spec.Verify.LatestOnly {
+	if wish := v.wish(f); wish != nil && wish.LatestOnly {
 		in.Run = job.Latest
 	}
-	if last := after.LastRun; last != nil && job.KnownManifest(last.ID, last.ManifestSHA256) != "" {
-		in.ExpectRun, in.ManifestSHA256 = last.ID, last.ManifestSHA256
-		in.Known = slices.DeleteFunc(in.Known, func(known string) bool { return strings.HasPrefix(known, last.ID+"=") })
+	if run, digest := v.newest(after); job.KnownManifest(run, digest) != "" {
+		in.ExpectRun, in.ManifestSHA256 = run, digest
+		in.Known = slices.DeleteFunc(in.Known, func(known string) bool { return strings.HasPrefix(known, run+"=") })
 	}
+	v.mount(f, &in)
 	return in
 }
 
@@ -203,11 +213,11 @@ func (v *verification) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStat
 // where none was ever asked for. Damage stays known until a verification finds none.
 func (v *verification) Condition(f *facts.Facts, _ v1alpha1.ThreeScaleBackupStatus) *metav1.Condition {
 	is := func(status metav1.ConditionStatus, reason, message string) *metav1.Condition {
-		return &metav1.Condition{Type: v1alpha1.ConditionVerified, Status: status, Reason: reason, Message: message}
+		return &metav1.Condition{Type: v.condition, Status: status, Reason: reason, Message: message}
 	}
 	switch {
-	case v.ID == "" && f.Spec.Verify == nil:
-		return nil
+	case v.ID == "" && v.wish(f) == nil:
+		return v.untold(f)
 	case v.damaged() && v.record.Reason != "":
 		return is(metav1.ConditionFalse, v1alpha1.ReasonDamaged, fmt.Sprintf(text.FailedAndDamaged, v.failure(f), v.damage()))
 	case v.damaged():
@@ -215,13 +225,13 @@ func (v *verification) Condition(f *facts.Facts, _ v1alpha1.ThreeScaleBackupStat
 	case v.record.Reason != "":
 		return is(metav1.ConditionFalse, v.record.Reason, v.failure(f))
 	case v.record.LastSuccessfulTime != nil:
-		return is(metav1.ConditionTrue, v1alpha1.ReasonVerified, fmt.Sprintf(text.Verified, v.record.Runs))
+		return is(metav1.ConditionTrue, v1alpha1.ReasonVerified, fmt.Sprintf(v.foundWell, v.record.Runs))
 	}
 	return is(metav1.ConditionUnknown, v1alpha1.ReasonNotVerified, text.NotVerified)
 }
 
 func (v *verification) damage() string {
-	return fmt.Sprintf(text.Damaged, strings.Join(v.record.DamagedRuns, ", "), strings.Join(v.record.Problems, "; "))
+	return fmt.Sprintf(v.foundDamage, strings.Join(v.record.DamagedRuns, ", "), strings.Join(v.record.Problems, "; "))
 }
 
 func (v *verification) failure(f *facts.Facts) string {
@@ -235,7 +245,7 @@ func (v *verification) Warnings(*facts.Facts, v1alpha1.ThreeScaleBackupStatus) [
 
 // Events implements Work: a start, an end.
 func (v *verification) Events(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) []text.Event {
-	before := f.Status.Verification
+	before := v.before(f)
 	switch {
 	case v.InFlight() && (before == nil || before.ID != v.ID):
 		return []text.Event{{Reason: text.ReasonVerificationStarted, Message: fmt.Sprintf(text.VerificationStarted, v.ID)}}

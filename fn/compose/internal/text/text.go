@@ -77,6 +77,44 @@ const (
 	NoDestination = "set resources.requests, volumeName or claimName"
 )
 
+// Of spec.offsite.
+const (
+	EndpointInvalid     = "endpoint is %q; give a host, with a port if it is not the usual one, and without https://"
+	BucketNameInvalid   = "bucketName is %q, which no bucket is called"
+	PrefixInvalid       = "prefix is %q; give letters, digits, dots, dashes and underscores between single slashes; a segment cannot be . or .. alone"
+	TwoIdentities       = "set secretRef or webIdentity, not both"
+	NoIdentity          = "set secretRef or webIdentity"
+	NoRole              = "webIdentity.roleARN is empty"
+	NoSecretName        = "secretRef, certSecretRef and proxySecretRef need a name each, or are left out"
+	LockModeInvalid     = "mode is %q; set " + string(v1alpha1.LockGovernance) + " or " + string(v1alpha1.LockCompliance)
+	LockDaysInvalid     = "days is %d; set at least 1"
+	NoBucketVerifySlots = "is empty; set one, or leave spec.offsite.verify out"
+	BucketSecretMissing = "Secret %q (%s of spec.offsite.bucket) was not found in namespace %q; create it with %s. Runs go on, and are copied then"
+	BucketSecretLacks   = "Secret %q (%s of spec.offsite.bucket) in namespace %q lacks keys; it needs %s. Runs go on, and are copied then"
+	BucketOnCluster     = "The object store %q of spec.offsite is on this cluster, and is lost with it; name one elsewhere, or copy its bucket elsewhere"
+)
+
+// Of a copy to the bucket.
+const (
+	CopyStarted    = "Copy of run %s to %s started"
+	Copied         = "Run %s is in the bucket, at %s"
+	CopyRemoved    = "Retention removed %s from the bucket"
+	NothingToCopy  = "No run has succeeded yet that could be copied"
+	CopyWaits      = "Run %s is not in the bucket yet; its copy waits for what else is at work"
+	CopyGoes       = "Run %s is copied by Job %q; if status.offsite.progress does not move, look at: " + lookAtCopy
+	CopyFailed     = "Run %s is not in the bucket: %s. It is tried again, and goes on where it ended; runs go on"
+	CopyAdvised    = "%s; %s"
+	CopySilently   = "its Job failed (%s: %s); look at: " + lookAtCopies
+	CopyDeadline   = "its Job was not done within spec.job.activeDeadlineSeconds"
+	CopyNoResult   = "its Job ended well but left no result in ConfigMap %q; look at: " + lookAtCopies
+	CopyOther      = "the copy reports another manifest.json than that of the run on the volume; compare both with threescale-backup verify"
+	CopyWarned     = "The newest copy to the bucket: %s"
+	OffsiteRemoved = "Spec.offsite is not set: no run is copied; what is in a bucket stays there"
+	OwnedAdvice    = "name another spec.offsite.bucket.prefix if this volume takes the place of that one, since a volume has a new identity once its PersistentVolumeClaim is made anew"
+	lookAtCopy     = lookAtCopies + "=%s"
+	lookAtCopies   = "kubectl -n %s describe job,pod -l " + v1alpha1.LabelCopy
+)
+
 // Of the installation.
 const (
 	NamespaceNotFound   = "Namespace %q was not found"
@@ -171,6 +209,9 @@ const (
 	Damaged             = "The newest verification that read all found damage in %s: %s. Check the storage of the volume; the next run stores afresh what is damaged. Until then restore a run that is not damaged"
 	VerificationFailed  = "The newest verification failed: %s; look at: kubectl -n %s describe job,pod -l " + v1alpha1.LabelVerification
 
+	BucketVerified = "The newest verification read %d runs in the bucket and found them as they were written"
+	BucketDamaged  = "The newest verification that read all found damage in the bucket, in %s: %s. Delete what is damaged, and manifest.json of these runs, from the bucket: the next copy sends them again from the volume, if they are still there. Until then restore a run that is not damaged"
+
 	FailedAndDamaged     = "%s. %s"
 	VerificationAsTold   = "%s (%s)"
 	VerificationSilently = "Job %q failed (%s: %s)"
@@ -188,6 +229,7 @@ const (
 	ReasonRunStarted          = "BackupStarted"
 	ReasonRunsRemoved         = "RunsRemoved"
 	ReasonVerificationStarted = "VerificationStarted"
+	ReasonCopyStarted         = "CopyStarted"
 )
 
 // Event on the composite and on its claim.
