@@ -66,6 +66,8 @@ func goldens() map[string]runtime.Object {
 		"restore-inspect-all":    InspectJob(fullInspect()),
 		"restore-refill":         RefillJob(plainRefill()),
 		"restore-refill-all":     RefillJob(fullRefill()),
+		"restore-inspect-bucket": InspectJob(bucketInspect()),
+		"restore-refill-bucket":  RefillJob(bucketRefill()),
 		"restore-report":         StepReport(aStep(Refilling)),
 		"restore-handover":       HandoverSecret(aStep(Inspecting), 1),
 		"restore-serviceaccount": StepServiceAccount(aStep(Inspecting)),
@@ -110,6 +112,19 @@ func fullInspect() InspectInput {
 
 func fullRefill() RefillInput {
 	return RefillInput{StepInput: fullStep(Refilling), Existing: v1alpha1.ExistingMirror}
+}
+
+func bucketInspect() InspectInput {
+	in := fullInspect()
+	in.VolumePVC, in.Bucket = "", new(fullBucket())
+	return in
+}
+
+func bucketRefill() RefillInput {
+	in := plainRefill()
+	in.VolumePVC, in.Bucket = "", new(plainBucket())
+	in.Bucket.Prefix = "3scale/nightly"
+	return in
 }
 
 func plainInput() JobInput {

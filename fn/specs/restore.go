@@ -138,6 +138,8 @@ func (i Identities) path() string {
 type StepInput struct {
 	Mover
 	Step Step
+	// Bucket that holds the runs in place of VolumePVC; nil: that does.
+	Bucket *v1alpha1.Bucket
 	// VolumeReadOnly: nobody may write to that volume, not even the kubelet.
 	VolumeReadOnly bool
 	// Run is the ID of the run, or job.Latest.
@@ -145,6 +147,22 @@ type StepInput struct {
 	// ManifestSHA256 is what the digest of its manifest must be; "": any.
 	ManifestSHA256 string
 	Identities     Identities
+}
+
+// source returns where the mover finds the runs: on a volume, or in a bucket.
+func (in StepInput) source() (volume string, bucket job.BucketOptions) {
+	if in.Bucket != nil {
+		return "", BucketOptions(*in.Bucket, "")
+	}
+	return job.VolumePath, job.BucketOptions{}
+}
+
+// sourceMounts mounts what the mover needs to read the runs.
+func (in StepInput) sourceMounts() []mount {
+	if in.Bucket != nil {
+		return bucketMounts(*in.Bucket)
+	}
+	return []mount{sourceMount(in.VolumePVC, in.AssignsUID, in.VolumeReadOnly)}
 }
 
 // InspectInput is what the Job of an inspection is built from.
@@ -161,9 +179,11 @@ func InspectJob(in InspectInput) *batchv1.Job {
 
 // inspectOptions returns the mover's options in the Job that is built from in.
 func inspectOptions(in InspectInput) job.InspectOptions {
+	volume, bucket := in.source()
 	return job.InspectOptions{
 		Run:            in.Run,
-		Volume:         job.VolumePath,
+		Volume:         volume,
+		BucketOptions:  bucket,
 		FileStorage:    in.fileStorage(),
 		ManifestSHA256: in.ManifestSHA256,
 		Identities:     in.Identities.path(),
@@ -193,9 +213,11 @@ func RefillJob(in RefillInput) *batchv1.Job {
 
 // refillOptions returns the mover's options in the Job that is built from in.
 func refillOptions(in RefillInput) job.RefillOptions {
+	volume, bucket := in.source()
 	return job.RefillOptions{
 		Run:            in.Run,
-		Volume:         job.VolumePath,
+		Volume:         volume,
+		BucketOptions:  bucket,
 		FileStorage:    job.FileStoragePath,
 		Existing:       in.Existing,
 		ManifestSHA256: in.ManifestSHA256,
@@ -206,7 +228,7 @@ func refillOptions(in RefillInput) job.RefillOptions {
 }
 
 func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
-	mounts := []mount{sourceMount(in.VolumePVC, in.AssignsUID, in.VolumeReadOnly)}
+	mounts := in.sourceMounts()
 	if in.FileStoragePVC != "" {
 		mounts = append(mounts, pvcMount(volumeFileStorage, job.FileStoragePath, in.FileStoragePVC, readOnly))
 	}
@@ -217,6 +239,8 @@ func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
 		args:    args,
 		mounts:  append(mounts, in.Identities.mount()...),
 	})
-	out.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumePVC)
+	if in.Bucket == nil { // the retention of a bucket's copies knows nothing of restores: they may be on another cluster
+		out.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumePVC)
+	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // TestStepsWriteOnlyWhereTheyMust: a volume that can be written to is also one
@@ -29,6 +30,12 @@ func TestStepsWriteOnlyWhereTheyMust(t *testing.T) {
 		"Refill": {
 			"a backup is never written to", RefillJob(fullRefill()), []string{volumeFileStorage}, []string{VolumeBackup, volumeFileStorage, volumeIdentities},
 		},
+		"InspectBucket": {
+			"no volume holds what is read", InspectJob(bucketInspect()), nil, []string{volumeBucketCA, volumeBucketProxy, volumeBucketIdentity, volumeFileStorage, volumeIdentities},
+		},
+		"RefillBucket": {
+			"files go from the bucket to where they belong, without a stop", RefillJob(bucketRefill()), []string{volumeFileStorage}, []string{volumeBucketCredentials, volumeFileStorage},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +55,30 @@ func TestStepsWriteOnlyWhereTheyMust(t *testing.T) {
 			assert.Equal(t, tc.writable, writable, tc.reason)
 			assert.Equal(t, tc.mounted, mounted, tc.reason)
 		})
+	}
+}
+
+// TestBucketInPlaceOfVolume: the mover is told of one source, and the Job counts as a
+// reader of no volume, whose name would be empty.
+func TestBucketInPlaceOfVolume(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		job  *batchv1.Job
+	}{
+		"Inspect": {inspectOptions(bucketInspect()).Args(), InspectJob(bucketInspect())},
+		"Refill":  {refillOptions(bucketRefill()).Args(), RefillJob(bucketRefill())},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.args, tc.job.Spec.Template.Spec.Containers[0].Args)
+			assert.Contains(t, tc.args, "--bucket=backups")
+			for _, arg := range tc.args {
+				assert.False(t, strings.HasPrefix(arg, "--volume"), arg)
+			}
+			assert.NotContains(t, tc.job.Labels, v1alpha1.LabelReads)
+		})
+	}
+	for _, arg := range RefillJob(fullRefill()).Spec.Template.Spec.Containers[0].Args {
+		assert.NotContains(t, arg, "bucket", "a volume is read as ever")
 	}
 }
 
