@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -87,10 +88,36 @@ func (w *work) observeSource(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if source.Bucket != nil {
+		o.BucketSecrets, err = w.bucketSecrets(ctx, *source.Bucket)
+		return err
+	}
 	if name := restore.SourcePVCName(w.restore, o.Backup); name != "" {
 		o.SourcePVC, err = find[corev1.PersistentVolumeClaim](ctx, w.tenant, w.restore.Namespace, name)
 	}
 	return err
+}
+
+// bucketSecrets returns the keys of the Secrets that a bucket names, of those that exist; of a key
+// without a value, nothing. The values are for the Jobs alone, for whom the kubelet reads them. Nil
+// means that nothing is read from the bucket any more.
+func (w *work) bucketSecrets(ctx context.Context, bucket v1alpha1.Bucket) (map[string][]string, error) {
+	if w.restore.Status.LastPushCommit != "" {
+		return nil, nil
+	}
+	keys := map[string][]string{}
+	for _, named := range specs.BucketSecrets(bucket) {
+		secret, err := find[corev1.Secret](ctx, w.tenant, w.restore.Namespace, named.Name)
+		if err != nil {
+			return nil, err
+		}
+		if secret == nil {
+			continue
+		}
+		maps.DeleteFunc(secret.Data, func(_ string, value []byte) bool { return len(value) == 0 })
+		keys[named.Name] = slices.Sorted(maps.Keys(secret.Data))
+	}
+	return keys, nil
 }
 
 func (w *work) observeFlux(ctx context.Context) (err error) {

@@ -77,6 +77,7 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 	in := specs.StepInput{
 		Mover:          specs.Mover{Image: w.Image, VolumePVC: restore.SourcePVCName(w.restore, w.state.Backup), Settings: w.restore.Spec.Job},
 		Step:           w.step(action),
+		Bucket:         w.restore.Spec.RestoreSource.Bucket,
 		VolumeReadOnly: restore.SourceReadOnly(w.restore, w.state.SourcePVC),
 	}
 	if pvc := w.state.FileStorage; pvc != nil {

@@ -45,7 +45,7 @@ func forced(r *v1alpha1.ThreeScaleRestore) string {
 // digest is the SHA-256 of what r asks for, with a request to restore again.
 func digest(r *v1alpha1.ThreeScaleRestore, forced string) string {
 	data, _ := json.Marshal(asked{ //nolint:errchkjson // all its fields can be encoded
-		Source:          r.Spec.RestoreSource,
+		Source:          askedSource(r),
 		Repository:      r.Spec.SourceRef,
 		Checkout:        r.Spec.Git.Checkout,
 		Push:            r.Spec.Git.Push,
@@ -58,6 +58,16 @@ func digest(r *v1alpha1.ThreeScaleRestore, forced string) string {
 	})
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// askedSource is what r restores from: of a bucket, only where the runs are. How a bucket is reached, and
+// with which credentials, may change without anything being restored again.
+func askedSource(r *v1alpha1.ThreeScaleRestore) v1alpha1.RestoreSource {
+	source := r.Spec.RestoreSource
+	if b := source.Bucket; b != nil {
+		source.Bucket = &v1alpha1.Bucket{Endpoint: b.Endpoint, BucketName: b.BucketName, Prefix: b.Prefix}
+	}
+	return source
 }
 
 // forceRequest returns the token of a request to restore again. As in Flux, it

@@ -116,6 +116,7 @@ func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 	unseen := []string{
 		v1alpha1.ReasonSourceUnusable, v1alpha1.ReasonObjectConflict, v1alpha1.ReasonAPIManagerExists, v1alpha1.ReasonVersionRefused,
 		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonVolumeTooSmall,
+		v1alpha1.ReasonBucketIncompatible,
 	}
 	if !p.Terminal || !slices.Contains(unseen, p.Reason) {
 		return p

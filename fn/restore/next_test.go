@@ -15,7 +15,12 @@ import (
 
 // TestWay is the whole way of a restore: each stage is on top of those before.
 func TestWay(t *testing.T) {
-	o := observed()
+	t.Run("Volume", func(t *testing.T) { goesAllTheWay(t, observed()) })
+	t.Run("Bucket", func(t *testing.T) { goesAllTheWay(t, observed(fromBucket)) })
+}
+
+func goesAllTheWay(t *testing.T, o *State) {
+	t.Helper()
 	way := []struct {
 		reached func(*State)
 		step    string
@@ -84,6 +89,10 @@ func TestSourceGoesAfterwards(t *testing.T) {
 		"Backup": func(o *State) {
 			o.SourcePVC = nil
 			o.Restore.Spec.RestoreSource = v1alpha1.RestoreSource{BackupRef: &meta.LocalObjectReference{Name: "nightly"}}
+		},
+		"Bucket": func(o *State) {
+			fromBucket(o)
+			o.BucketSecrets = nil
 		},
 	}
 	for name, tc := range cases {

@@ -77,6 +77,7 @@ func PlanOf(o *State, desired []*unstructured.Unstructured, judged []v1alpha1.Pl
 			APIManager:        i.Source.APIManager,
 			ThreeScaleVersion: i.Source.ThreeScale,
 			Verified:          i.Verified,
+			FilesBySize:       i.Verified && i.FileStorage.Stored && o.Restore.Spec.RestoreSource.Bucket != nil,
 		},
 		Objects:     judged,
 		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
@@ -122,7 +123,7 @@ func warnings(o *State, apiManager *unstructured.Unstructured, notes Notes) []st
 	if !o.Inspection.Verified {
 		out = append(out, "the backup was written by APIManagerBackup and has no digests: nothing proves that it is whole")
 	} else if WantedManifest(o, o.Inspection.Run) == "" {
-		out = append(out, fmt.Sprintf("run %q is whole, but nothing proves that it is the one that was written, since whoever can write to the volume can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, or name the ThreeScaleBackup in spec.restoreSource.backupRef", o.Inspection.Run))
+		out = append(out, unknownManifest(o))
 	}
 	if !o.Inspection.FileStorage.Stored && !threescale.UsesS3(apiManager) && o.FileStorage == nil {
 		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStoragePVCName))
@@ -134,6 +135,14 @@ func warnings(o *State, apiManager *unstructured.Unstructured, notes Notes) []st
 		out = append(out, copyWarnings(o, apiManager)...)
 	}
 	return out
+}
+
+// unknownManifest says that the digest of the run's manifest was compared with none.
+func unknownManifest(o *State) string {
+	if o.Restore.Spec.RestoreSource.Bucket != nil {
+		return fmt.Sprintf("nothing proves that run %q is the one that was written, since whoever can write to the bucket can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, as status.offsite or status.manifests of the ThreeScaleBackup had it", o.Inspection.Run)
+	}
+	return fmt.Sprintf("run %q is whole, but nothing proves that it is the one that was written, since whoever can write to the volume can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, or name the ThreeScaleBackup in spec.restoreSource.backupRef", o.Inspection.Run)
 }
 
 // moves reports whether the installation gets another domain.

@@ -110,20 +110,51 @@ func look(o *State) string {
 }
 
 // remedy says how somebody gets a restore on whose pod would fail again.
-func remedy(o *State, reason string) string {
-	found := o.Restore.Status.FoundCommit
-	if source := o.Restore.Spec.RestoreSource; reason == v1alpha1.ReasonRunNotFound && found == "" && source.BackupRef != nil && source.Run == job.Latest {
+func remedy(o *State, drop Action, reason string) string {
+	source, found := o.Restore.Spec.RestoreSource, o.Restore.Status.FoundCommit
+	if source.Bucket != nil && drop == DropRefill {
+		if text := changedBucket(o, reason); text != "" {
+			return text
+		}
+	}
+	if reason == v1alpha1.ReasonRunNotFound && found == "" && source.BackupRef != nil && source.Run == job.Latest {
 		return "status.lastRun of the ThreeScaleBackup names it; name one of the earlier runs in spec.restoreSource.run, or the PersistentVolumeClaim itself in spec.restoreSource.persistentVolumeClaim"
 	}
 	if reason != v1alpha1.ReasonRunNotFound || found == "" || o.Inspection == nil || o.Inspection.Run == job.Latest {
 		return "fix it, then ask again: " + AskAgain(o.Restore)
 	}
 	// Its record leads to this run for as long as nobody asks for another restore.
-	gone := fmt.Sprintf("commit %s restored run %q, which is no longer on the volume; ", short(found), o.Inspection.Run)
-	if o.Restore.Spec.RestoreSource.Run != job.Latest {
-		return gone + "name another run, or latest, in spec.restoreSource.run"
+	return fmt.Sprintf("commit %s restored run %q, which is no longer %s; %s", short(found), o.Inspection.Run, place(o.Restore), anotherRun(o.Restore))
+}
+
+// changedBucket says how a restore goes on whose run was in the bucket when it was planned, and cannot
+// be read there any more; "" if it failed for another reason. Another look for the same run would find
+// no more than this one.
+func changedBucket(o *State, reason string) string {
+	const removed = "the retention of the copies removes runs whether or not somebody restores them"
+	switch reason {
+	case v1alpha1.ReasonRunNotFound:
+		return fmt.Sprintf("run %q was in the bucket when it was planned, and %s; %s", o.Restore.Status.RestoredRun, removed, anotherRun(o.Restore))
+	case v1alpha1.ReasonIntegrity:
+		return fmt.Sprintf("the bucket lost or changed files of run %q, or it is being removed (%s); verify the bucket with the command line, and name another run in spec.restoreSource.run", o.Restore.Status.RestoredRun, removed)
 	}
-	return gone + "to restore the newest run: " + ForceAgain(o.Restore)
+	return ""
+}
+
+// anotherRun says how to restore another run than the one that is gone.
+func anotherRun(r *v1alpha1.ThreeScaleRestore) string {
+	if r.Spec.RestoreSource.Run != job.Latest {
+		return "name another run, or latest, in spec.restoreSource.run"
+	}
+	return "to restore the newest run: " + ForceAgain(r)
+}
+
+// place is where the runs are.
+func place(r *v1alpha1.ThreeScaleRestore) string {
+	if r.Spec.RestoreSource.Bucket != nil {
+		return "in the bucket"
+	}
+	return "on the volume"
 }
 
 // triedAgain ends the message of a problem that may pass.
@@ -138,7 +169,7 @@ func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) De
 	failure := job.FailureOf(reason)
 	text := fmt.Sprintf("%s failed: %s", job.Sentence(doing), message)
 	if failure.Retry == job.RetryOnRequest {
-		return Stop{Problem: Stalled(reason, "%s; %s", text, cmp.Or(failure.RestoreAdvice, remedy(o, reason)))}
+		return Stop{Problem: Stalled(reason, "%s; %s", text, cmp.Or(failure.RestoreAdvice, remedy(o, drop, reason)))}
 	}
 	if failure.RestoreAdvice != "" {
 		text += "; " + failure.RestoreAdvice

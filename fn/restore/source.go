@@ -9,6 +9,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/specs"
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -16,7 +17,8 @@ import (
 const sourceSuffix = "-source"
 
 // SourcePVCName is the name of the backup's PersistentVolumeClaim: the one that the spec names, the
-// ThreeScaleBackup's, or the one made for a PersistentVolume; "" as long as it is not known.
+// ThreeScaleBackup's, or the one made for a PersistentVolume; "" as long as it is not known, and where
+// the backup is in a bucket.
 func SourcePVCName(r *v1alpha1.ThreeScaleRestore, backup *unstructured.Unstructured) string {
 	source := r.Spec.RestoreSource
 	switch {
@@ -79,8 +81,8 @@ func SourceReadOnly(r *v1alpha1.ThreeScaleRestore, pvc *corev1.PersistentVolumeC
 	})
 }
 
-// source waits until the backup's PersistentVolumeClaim can be mounted, while something is still to be
-// read from it.
+// source waits until the backup can be read, while something is still to be read from it: its
+// PersistentVolumeClaim can be mounted, or the Secrets of its bucket are there.
 func source(o *State) Decision {
 	if pushed(o) || planEnds(o) {
 		return nil
@@ -88,7 +90,7 @@ func source(o *State) Decision {
 	if p := checkSource(o); p != nil {
 		return Stop{Problem: p}
 	}
-	if o.SourcePVC == nil {
+	if o.SourcePVC == nil && o.Restore.Spec.RestoreSource.Bucket == nil {
 		return Act{MakeSourcePVC}
 	}
 	return nil
@@ -98,6 +100,8 @@ func checkSource(o *State) *Problem {
 	spec := o.Restore.Spec.RestoreSource
 	name := SourcePVCName(o.Restore, o.Backup)
 	switch {
+	case spec.Bucket != nil:
+		return checkBucket(o)
 	case spec.BackupRef != nil && o.Backup == nil:
 		return Failing(v1alpha1.ReasonSourceNotFound, "ThreeScaleBackup %q does not exist in namespace %q; correct spec.restoreSource.backupRef, or name the PersistentVolumeClaim in spec.restoreSource.persistentVolumeClaim", spec.BackupRef.Name, o.Restore.Namespace)
 	case spec.BackupRef != nil && name == "":
@@ -110,6 +114,22 @@ func checkSource(o *State) *Problem {
 		return Failing(v1alpha1.ReasonSourceNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; to restore from a volume that outlived its namespace, name it in spec.restoreSource.persistentVolume", name, o.Restore.Namespace)
 	}
 	return checkSourcePVC(o.SourcePVC)
+}
+
+// checkBucket returns which Secret of the bucket is missing, or lacks keys; nil if all are there. The
+// bucket itself is looked at by the inspect Job, which alone has what opens it.
+func checkBucket(o *State) *Problem {
+	for _, secret := range specs.BucketSecrets(*o.Restore.Spec.RestoreSource.Bucket) {
+		field := "spec.restoreSource.bucket." + secret.Field
+		keys, exists := o.BucketSecrets[secret.Name]
+		switch {
+		case !exists:
+			return Failing(v1alpha1.ReasonBucketSecretMissing, "Secret %q does not exist in namespace %q; create it with %s, or correct %s", secret.Name, o.Restore.Namespace, secret.Needs(), field)
+		case !secret.HasKeys(keys):
+			return Failing(v1alpha1.ReasonBucketSecretMissing, "Secret %q in namespace %q must have %s; add what it lacks, or correct %s", secret.Name, o.Restore.Namespace, secret.Needs(), field)
+		}
+	}
+	return nil
 }
 
 func checkSourcePVC(pvc *corev1.PersistentVolumeClaim) *Problem {

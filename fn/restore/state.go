@@ -34,6 +34,9 @@ type Facts struct {
 	SourceVolume *corev1.PersistentVolume
 	// SourcePVC is the PersistentVolumeClaim called SourcePVCName.
 	SourcePVC *corev1.PersistentVolumeClaim
+	// BucketSecrets has the keys of each Secret that spec.restoreSource.bucket names and that exists;
+	// of a key without a value, nothing.
+	BucketSecrets map[string][]string
 	// FileStorage is the PersistentVolumeClaim of the System file storage.
 	FileStorage *corev1.PersistentVolumeClaim
 	// FileStorageDoomed means that the garbage collector is about to delete it, since the APIManager

@@ -29,18 +29,20 @@ func TestWarnings(t *testing.T) {
 		notes      Notes
 		want       []string
 	}{
-		"InPlace":      {"the installation is the one that was lost", stages(from(namespace)), nil, Notes{}, nil},
-		"Beside":       {"it may still run, and its name is told", stages(from("prod")), nil, Notes{}, []string{`if APIManager "example" of namespace "prod" still runs, a copy of its System database bills`, "set spec.target.quiet to true", "set spec.databaseSecrets to Omit"}},
-		"Quiet":        {"what stays is the SQL", stages(from("prod"), quiet, omit), nil, Notes{}, []string{"bills", "the copy sends no mail until"}},
-		"SharedBucket": {"files of production would be deleted", stages(from("prod"), quiet, omit), inS3, Notes{}, []string{"bills", "no mail", "writes to its S3 bucket"}},
-		"Domain":       {"Zync makes the Routes that the database names, wherever the former installation is", stages(from(namespace), domain, quiet, omit), nil, moved, []string{`the operator waits for Routes below "dr.example.com"`, "bills", "no mail"}},
-		"SameDomain":   {"nothing was rewritten", stages(from(namespace), domain), nil, Notes{}, nil},
-		"NoFiles":      {"it would come up without any", stages(from(namespace), func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, []string{"comes up with an empty file storage"}},
-		"FilesThere":   {"those that are there stay", stages(from(namespace), storageMade, func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, nil},
-		"Unknown":      {"whoever can write to the volume can replace the run", stages(from(namespace), unknown), nil, Notes{}, []string{"set spec.restoreSource.manifestSHA256 to the digest"}},
-		"KnownBackup":  {"the ThreeScaleBackup knows it", stages(from(namespace), unknown, fromBackup(run, manifestDigest)), nil, Notes{}, nil},
-		"OtherBackup":  {"it knows another run", stages(from(namespace), unknown, fromBackup("20261121t020000z-1a2b3c4d", manifestDigest)), nil, Notes{}, []string{"nothing proves that it is the one that was written"}},
-		"Unverified":   {"the operator's backup has no digests", stages(from(namespace), func(o *State) { o.Inspection.Verified = false }), nil, Notes{}, []string{"nothing proves that it is whole"}},
+		"InPlace":       {"the installation is the one that was lost", stages(from(namespace)), nil, Notes{}, nil},
+		"Beside":        {"it may still run, and its name is told", stages(from("prod")), nil, Notes{}, []string{`if APIManager "example" of namespace "prod" still runs, a copy of its System database bills`, "set spec.target.quiet to true", "set spec.databaseSecrets to Omit"}},
+		"Quiet":         {"what stays is the SQL", stages(from("prod"), quiet, omit), nil, Notes{}, []string{"bills", "the copy sends no mail until"}},
+		"SharedBucket":  {"files of production would be deleted", stages(from("prod"), quiet, omit), inS3, Notes{}, []string{"bills", "no mail", "writes to its S3 bucket"}},
+		"Domain":        {"Zync makes the Routes that the database names, wherever the former installation is", stages(from(namespace), domain, quiet, omit), nil, moved, []string{`the operator waits for Routes below "dr.example.com"`, "bills", "no mail"}},
+		"SameDomain":    {"nothing was rewritten", stages(from(namespace), domain), nil, Notes{}, nil},
+		"NoFiles":       {"it would come up without any", stages(from(namespace), func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, []string{"comes up with an empty file storage"}},
+		"FilesThere":    {"those that are there stay", stages(from(namespace), storageMade, func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, nil},
+		"Unknown":       {"whoever can write to the volume can replace the run", stages(from(namespace), unknown), nil, Notes{}, []string{"set spec.restoreSource.manifestSHA256 to the digest"}},
+		"UnknownBucket": {"likewise, and there is no ThreeScaleBackup to name", stages(from(namespace), fromBucket), nil, Notes{}, []string{"whoever can write to the bucket can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, as status.offsite"}},
+		"KnownBucket":   {"somebody wrote it down", stages(from(namespace), fromBucket, func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest }), nil, Notes{}, nil},
+		"KnownBackup":   {"the ThreeScaleBackup knows it", stages(from(namespace), unknown, fromBackup(run, manifestDigest)), nil, Notes{}, nil},
+		"OtherBackup":   {"it knows another run", stages(from(namespace), unknown, fromBackup("20261121t020000z-1a2b3c4d", manifestDigest)), nil, Notes{}, []string{"nothing proves that it is the one that was written"}},
+		"Unverified":    {"the operator's backup has no digests", stages(from(namespace), func(o *State) { o.Inspection.Verified = false }), nil, Notes{}, []string{"nothing proves that it is whole"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

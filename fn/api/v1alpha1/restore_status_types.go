@@ -112,9 +112,14 @@ type PlanSource struct {
 	// When the run started.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// True when every digest was compared; what APIManagerBackup wrote has none.
+	// True when every digest was compared, except those that filesBySize is about; what
+	// APIManagerBackup wrote has none.
 	// +optional
 	Verified bool `json:"verified,omitempty"`
+	// True for the files of a run in a bucket: that each is there with its size was
+	// checked, and its digest is compared when it is written, before the commit.
+	// +optional
+	FilesBySize bool `json:"filesBySize,omitempty"`
 }
 
 // ObjectReference names an object of the namespace.
