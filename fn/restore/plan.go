@@ -140,7 +140,7 @@ func warnings(o *State, apiManager *unstructured.Unstructured, notes Notes) []st
 // unknownManifest says that the digest of the run's manifest was compared with none.
 func unknownManifest(o *State) string {
 	if o.Restore.Spec.RestoreSource.Bucket != nil {
-		return fmt.Sprintf("nothing proves that run %q is the one that was written, since whoever can write to the bucket can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, as status.offsite or status.manifests of the ThreeScaleBackup had it", o.Inspection.Run)
+		return fmt.Sprintf("nothing proves that run %q is the one that was written, since whoever can write to the bucket can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, as status.manifests of the ThreeScaleBackup had it", o.Inspection.Run)
 	}
 	return fmt.Sprintf("run %q is whole, but nothing proves that it is the one that was written, since whoever can write to the volume can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, or name the ThreeScaleBackup in spec.restoreSource.backupRef", o.Inspection.Run)
 }

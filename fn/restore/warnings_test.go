@@ -38,7 +38,7 @@ func TestWarnings(t *testing.T) {
 		"NoFiles":       {"it would come up without any", stages(from(namespace), func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, []string{"comes up with an empty file storage"}},
 		"FilesThere":    {"those that are there stay", stages(from(namespace), storageMade, func(o *State) { o.Inspection.FileStorage.Stored = false }), &unstructured.Unstructured{}, Notes{}, nil},
 		"Unknown":       {"whoever can write to the volume can replace the run", stages(from(namespace), unknown), nil, Notes{}, []string{"set spec.restoreSource.manifestSHA256 to the digest"}},
-		"UnknownBucket": {"likewise, and there is no ThreeScaleBackup to name", stages(from(namespace), fromBucket), nil, Notes{}, []string{"whoever can write to the bucket can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, as status.offsite"}},
+		"UnknownBucket": {"likewise, and there is no ThreeScaleBackup to name", stages(from(namespace), fromBucket), nil, Notes{}, []string{"whoever can write to the bucket can replace a run: set spec.restoreSource.manifestSHA256 to the digest that you know, as status.manifests"}},
 		"KnownBucket":   {"somebody wrote it down", stages(from(namespace), fromBucket, func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest }), nil, Notes{}, nil},
 		"KnownBackup":   {"the ThreeScaleBackup knows it", stages(from(namespace), unknown, fromBackup(run, manifestDigest)), nil, Notes{}, nil},
 		"OtherBackup":   {"it knows another run", stages(from(namespace), unknown, fromBackup("20261121t020000z-1a2b3c4d", manifestDigest)), nil, Notes{}, []string{"nothing proves that it is the one that was written"}},

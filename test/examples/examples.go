@@ -20,7 +20,7 @@ const Dir = "examples/restore"
 // Names lists the examples, the folders below Dir, in the order in which the
 // page explains them.
 func Names() []string {
-	return []string{"lost-installation", "other-namespace", "other-cluster", "operator-volume", "encrypted", "dry-run", "protected-branch"}
+	return []string{"lost-installation", "other-namespace", "other-cluster", "offsite", "operator-volume", "encrypted", "dry-run", "protected-branch"}
 }
 
 // Load returns the objects of an example in the order in which kubectl applies

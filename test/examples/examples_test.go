@@ -200,6 +200,10 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 			observed.SourceVolume = &corev1.PersistentVolume{}
 			observed.SourcePVC.Spec.VolumeName = source.VolumeName
 		}
+		if source := e.restore.Spec.RestoreSource.Bucket; source != nil {
+			observed.SourcePVC = nil
+			observed.BucketSecrets = map[string][]string{"bucket": {"accesskey", "secretkey"}}
+		}
 		observed.RightsAsked = true
 		assert.Equal(t, restore.Act{Action: restore.ReadBranch}, restore.Next(observed), "the source and the repository can be used")
 
@@ -283,6 +287,10 @@ func TestScenarios(t *testing.T) {
 		}},
 		"other-cluster": {"from a retained volume, with another domain and class", func(s v1alpha1.ThreeScaleRestoreSpec) bool {
 			return s.RestoreSource.PersistentVolume != nil && s.Target.WildcardDomain != "" && s.Target.StorageClass != ""
+		}},
+		"offsite": {"from a bucket, on a cluster that has nothing but what its files name", func(s v1alpha1.ThreeScaleRestoreSpec) bool {
+			b := s.RestoreSource.Bucket
+			return b != nil && b.Prefix != "" && b.SecretRef != nil && s.Decryption != nil && s.Target.WildcardDomain != "" && s.Target.StorageClass != ""
 		}},
 		"operator-volume":  {"from a PVC that APIManagerBackup made", func(s v1alpha1.ThreeScaleRestoreSpec) bool { return s.RestoreSource.PersistentVolumeClaim != nil }},
 		"encrypted":        {"with the identity, and recipients of its own", func(s v1alpha1.ThreeScaleRestoreSpec) bool { return s.Decryption != nil && s.Encryption != nil }},

@@ -213,9 +213,10 @@ const (
 	// ReasonIntegrity: what was stored is not what was written.
 	// Do: check the storage of the backup volume, and the other runs with
 	// `threescale-backup verify --all`.
-	// In a restore: a stored file is not what was written; nothing is restored.
-	// Do: restore another run (`restoreSource.run`), and check the storage of the
-	// backup volume.
+	// In a restore: a stored file is not what was written, or is no longer in the bucket;
+	// nothing is committed.
+	// Do: restore another run (`restoreSource.run`), and check the storage of the backup
+	// volume, or the bucket.
 	ReasonIntegrity = "Integrity"
 	// ReasonNoSpace: the backup volume is full.
 	// Do: raise `resources.requests` if the StorageClass can expand volumes. Else make a

@@ -22,10 +22,10 @@ const (
 	// deleted, or it is the file storage itself.
 	// Do: free it with the command in the message, or name another.
 	ReasonSourceUnusable = "SourceUnusable"
-	// ReasonRunReplaced: the run on the volume is not the one that was written: its
-	// manifest has another digest than is known of it. Nothing is restored.
-	// Do: find out who can write to the volume; restore another run
-	// (`restoreSource.run`), or correct `restoreSource.manifestSHA256`.
+	// ReasonRunReplaced: the run on the volume or in the bucket is not the one that was
+	// written: its manifest has another digest than is known of it. Nothing is restored.
+	// Do: find out who can write to it; restore another run (`restoreSource.run`), or
+	// correct `restoreSource.manifestSHA256`.
 	ReasonRunReplaced = "RunReplaced"
 	// ReasonRepositoryNotFound: Flux does not have the GitRepository, or the restore
 	// may not read it.
@@ -118,9 +118,10 @@ const (
 // Reasons of a ThreeScaleRestore: why a backup cannot be restored, or not by the
 // pods that read and write it.
 const (
-	// ReasonRunNotFound: the volume holds no such run.
+	// ReasonRunNotFound: the volume or the bucket holds no such run, or the retention of
+	// the copies removed it from the bucket while it was restored.
 	// Do: correct `restoreSource.run`: `status.runs` of the ThreeScaleBackup and
-	// `threescale-backup list` have the runs.
+	// `threescale-backup list` have the runs. Of a bucket, correct `prefix`.
 	ReasonRunNotFound = "RunNotFound"
 	// ReasonDecryptionFailed: no identity of `decryption.secretRef` reads the run, or
 	// the Secret is missing.
@@ -128,7 +129,7 @@ const (
 	// `.agekey`.
 	ReasonDecryptionFailed = "DecryptionFailed"
 	// ReasonUnexpectedObject: the run holds what no 3scale backup holds.
-	// Do: find out who can write to the volume; restore another run.
+	// Do: find out who can write to the volume or the bucket; restore another run.
 	ReasonUnexpectedObject = "UnexpectedObject"
 	// ReasonUnsupportedText: a ConfigMap or the APIManager holds a control character
 	// that Flux would lose.
