@@ -3,10 +3,10 @@ package restore
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -171,9 +171,35 @@ func TestRunGoesFromBucket(t *testing.T) {
 	assert.Contains(t, told(volume).Problem.Message, again, "on a volume runs are kept for as long as a restore reads it")
 }
 
-// TestBucketIncompatibleIsAskedAgain: a change of how the bucket is reached is no other restore.
-func TestBucketIncompatibleIsAskedAgain(t *testing.T) {
-	o := observed(fromBucket)
-	p := WithCommand(o.Restore, Stalled(v1alpha1.ReasonBucketIncompatible, "set checksums: None"))
-	require.True(t, strings.HasSuffix(p.Message, "set checksums: None; then ask again: "+AskAgain(o.Restore)), p.Message)
+// TestBucketFails: what an object store does not do is told with what to do, and the restore tries
+// again, unless only another spec helps. Then it is asked again: how a bucket is reached may change
+// without anything being restored again.
+func TestBucketFails(t *testing.T) {
+	tried := 0
+	for _, failure := range job.Failures() {
+		if !strings.HasPrefix(failure.Reason, "Bucket") || failure.RestoreAdvice == "" {
+			continue // of a volume, or of a copy
+		}
+		tried++
+		for step, edits := range map[string][]func(*State){
+			"Inspect": stages(fromBucket, branchRead, failedInspect(failure.Reason)),
+			"Refill":  stages(fromBucket, branchRead, inspected, planned, storageMade, failedRefill(failure.Reason)),
+		} {
+			t.Run(failure.Reason+step, func(t *testing.T) {
+				o := observed(edits...)
+				d := told(o)
+				requireProblem(t, d, failure.Reason, failure.Retry == job.RetryOnRequest)
+				assert.Equal(t, step, d.Step)
+				assert.Contains(t, d.Problem.Message, "what it says; "+failure.RestoreAdvice)
+				end := triedAgain
+				if d.Problem.Terminal {
+					end = "; then ask again: " + AskAgain(o.Restore)
+				}
+				assert.True(t, strings.HasSuffix(d.Problem.Message, end), d.Problem.Message)
+				o.Now = noon.Add(time.Hour)
+				assert.Equal(t, !d.Problem.Terminal, told(o).Problem == nil, "the Job is made again")
+			})
+		}
+	}
+	assert.Equal(t, 6, tried)
 }
