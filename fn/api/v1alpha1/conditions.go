@@ -359,6 +359,8 @@ const (
 	// conditional requests, or object lock in a bucket that was made without it.
 	// Do: follow the message: leave out `objectLock` or make a bucket with it, or set
 	// `checksums: None`.
+	// In a restore: the object store refuses requests as they are made.
+	// Do: set `checksums: None` in `restoreSource.bucket`, then ask the restore again.
 	ReasonBucketIncompatible = "BucketIncompatible"
 	// ReasonBucketOwned: the prefix holds the runs of another volume.
 	// Do: name another `prefix`. Two volumes must not share one: each would take the
