@@ -39,6 +39,7 @@ type Notes interface {
 type Env struct {
 	Reporter     Reporter                // may be nil
 	Handover     Handover                // takes the objects that Inspect reads; nil: they are not handed over
+	Store        archive.Store           // where runs are read, and stays open; nil: what their options name
 	Progress     func(v1alpha1.Progress) // called with every step, thousands of times a second; may be nil
 	Now          func() time.Time        // the clock
 	Hostname     string                  // tells other writers who holds the volume

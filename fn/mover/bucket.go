@@ -211,6 +211,9 @@ func secretsOf(o archive.BucketOptions) secrets {
 	return secrets{strings.NewReplacer(pairs...)}
 }
 
+// Conceal returns err with another text if its own quotes the credentials of the options, or their proxy.
+func Conceal(o archive.BucketOptions, err error) error { return secretsOf(o).conceal(err) }
+
 // conceal returns err with another text if its own quotes a secret.
 func (s secrets) conceal(err error) error {
 	if err == nil {

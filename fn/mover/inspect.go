@@ -48,7 +48,7 @@ func (i *inspector) inspect(ctx context.Context) (err error) {
 	if i.identities, err = readIdentities(i.options.Identities); err != nil {
 		return err
 	}
-	return withStore(ctx, i.options.Volume, i.options.BucketOptions, func(store archive.Store) error { return i.inspectIn(ctx, store) })
+	return withStore(ctx, i.env, i.options.Volume, i.options.BucketOptions, func(store archive.Store) error { return i.inspectIn(ctx, store) })
 }
 
 func (i *inspector) inspectIn(ctx context.Context, store archive.Store) error {

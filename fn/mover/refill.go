@@ -47,7 +47,7 @@ func (r *refiller) refill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return withStore(ctx, r.options.Volume, r.options.BucketOptions, func(store archive.Store) (err error) {
+	return withStore(ctx, r.env, r.options.Volume, r.options.BucketOptions, func(store archive.Store) (err error) {
 		r.restored, err = r.refillFrom(ctx, store, identities)
 		return err
 	})

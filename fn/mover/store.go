@@ -8,9 +8,12 @@ import (
 	"threescale.dev/backup/fn/archive"
 )
 
-// withStore opens the volume or the bucket that holds runs, and closes it after the call. What it returns quotes
-// nothing of the bucket's Secrets.
-func withStore(ctx context.Context, volume string, o job.BucketOptions, call func(archive.Store) error) error {
+// withStore opens the volume or the bucket that holds runs, and closes it after the call, unless env has one open.
+// What it returns quotes nothing of the bucket's Secrets.
+func withStore(ctx context.Context, env Env, volume string, o job.BucketOptions, call func(archive.Store) error) error {
+	if env.Store != nil {
+		return call(env.Store)
+	}
 	inBucket := o != job.BucketOptions{}
 	if (volume != "") == inBucket {
 		return &archive.UsageError{Err: errors.New("cannot tell where the runs are: give a volume or a bucket, and not both")}

@@ -20,7 +20,7 @@ import (
 func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification, error) {
 	result := job.Verification{StartTime: env.Now().UTC()}
 	progress := startProgress(ctx, env)
-	found, err := verifyRuns(ctx, o, progress.set)
+	found, err := verifyRuns(ctx, env, o, progress.set)
 	err = denied(err)
 	progress.stop()
 	result.CompletionTime = env.Now().UTC()
@@ -34,8 +34,8 @@ func Verify(ctx context.Context, o job.VerifyOptions, env Env) (job.Verification
 	return result, report(ctx, env.Reporter, o.Run, job.KeyVerification, result, err)
 }
 
-func verifyRuns(ctx context.Context, o job.VerifyOptions, progress func(v1alpha1.Progress)) (found *archive.VolumeReport, err error) {
-	err = withStore(ctx, o.Volume, o.BucketOptions, func(store archive.Store) (err error) {
+func verifyRuns(ctx context.Context, env Env, o job.VerifyOptions, progress func(v1alpha1.Progress)) (found *archive.VolumeReport, err error) {
+	err = withStore(ctx, env, o.Volume, o.BucketOptions, func(store archive.Store) (err error) {
 		found, err = verifyIn(ctx, store, o, progress)
 		return err
 	})
