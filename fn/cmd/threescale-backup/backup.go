@@ -24,27 +24,27 @@ const volumePVC = "command-line"
 // backupCommand makes a run as a ThreeScaleBackup does: the function decides, and the
 // mover writes. It changes nothing in the cluster.
 type backupCommand struct {
-	Volume          string   `required:"" type:"path" placeholder:"DIR" help:"Directory to write the backup to: the root of a backup volume."`
-	Objects         string   `type:"existingdir" xor:"from" placeholder:"DIR" help:"Read the installation from the manifests in this directory, not from a cluster."`
-	Kubeconfig      string   `type:"existingfile" placeholder:"FILE" help:"Kubeconfig file; by default that of kubectl."`
-	Context         string   `help:"Context of the kubeconfig; by default its current one."`
-	Namespace       string   `short:"n" help:"Namespace of the installation; by default that of the context."`
-	APIManager      string   `name:"api-manager" help:"Name of the APIManager; needed if the namespace has several."`
-	FileStorage     string   `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage; or give --skip-file-storage."`
-	SkipFileStorage bool     `xor:"files" required:"" help:"Leave the file storage out."`
-	Recipient       []string `placeholder:"AGE1..." help:"Encrypt the backup for this age recipient; may be repeated. By default it is not encrypted."`
+	Volume          directory `required:"" placeholder:"DIR" help:"Directory to write the backup to: the root of a backup volume."`
+	Objects         string    `type:"existingdir" xor:"from" placeholder:"DIR" help:"Read the installation from the manifests in this directory, not from a cluster."`
+	Kubeconfig      string    `type:"existingfile" placeholder:"FILE" help:"Kubeconfig file; by default that of kubectl."`
+	Context         string    `help:"Context of the kubeconfig; by default its current one."`
+	Namespace       string    `short:"n" help:"Namespace of the installation; by default that of the context."`
+	APIManager      string    `name:"api-manager" help:"Name of the APIManager; needed if the namespace has several."`
+	FileStorage     string    `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage; or give --skip-file-storage."`
+	SkipFileStorage bool      `xor:"files" required:"" help:"Leave the file storage out."`
+	Recipient       []string  `placeholder:"AGE1..." help:"Encrypt the backup for this age recipient; may be repeated. By default it is not encrypted."`
 }
 
 // Run makes one run and prints its result.
 func (b *backupCommand) Run(ctx context.Context, c *console) error {
-	if err := os.MkdirAll(b.Volume, 0o750); err != nil {
+	if err := os.MkdirAll(string(b.Volume), 0o750); err != nil {
 		return fmt.Errorf("cannot make the directory of the backup: %w", err)
 	}
 	w, err := b.world()
 	if err != nil {
 		return exit.Usage(err)
 	}
-	dirs := map[string]string{volumePVC: b.Volume, threescale.FileStoragePVCName: b.FileStorage}
+	dirs := map[string]string{volumePVC: string(b.Volume), threescale.FileStoragePVCName: b.FileStorage}
 	quiet := &console{out: c.out, err: c.err, json: true}
 	played, err := play(ctx, quiet, w, dirs)
 	if played == nil || played.result == nil {

@@ -39,7 +39,12 @@ does not have are removed; all other files are left alone. This command does not
 
 // Run writes the tree and lists its files.
 func (e *exportCommand) Run(ctx context.Context, c *console) error {
-	tree, err := e.build(ctx, c)
+	store, err := e.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // it was only read
+	tree, err := e.build(ctx, c, store)
 	if err != nil {
 		return err
 	}
@@ -47,6 +52,22 @@ func (e *exportCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	answer := exported{contents: contentsOf(tree, recipients), Files: slices.Sorted(maps.Keys(edit.Write)), Removed: []string{}}
+	answer.NotIncluded = append(answer.NotIncluded, notFileStorage)
+	if err := e.write(edit, &answer); err != nil {
+		return err
+	}
+	if c.json {
+		return c.encode(answer)
+	}
+	c.sayEach("%s", answer.Files)
+	c.sayEach("removed: %s", answer.Removed)
+	answer.printNotes(c)
+	return nil
+}
+
+// write writes the files of the tree, and removes those of an earlier export.
+func (e *exportCommand) write(edit publish.Edit, answer *exported) error {
 	if err := os.MkdirAll(e.Directory, 0o750); err != nil {
 		return fmt.Errorf("cannot make directory %q: %w", e.Directory, err)
 	}
@@ -55,8 +76,6 @@ func (e *exportCommand) Run(ctx context.Context, c *console) error {
 		return fmt.Errorf("cannot open directory %q: %w", e.Directory, err)
 	}
 	defer root.Close() //nolint:errcheck // each file was closed
-	answer := exported{contents: contentsOf(tree, recipients), Files: slices.Sorted(maps.Keys(edit.Write)), Removed: []string{}}
-	answer.NotIncluded = append(answer.NotIncluded, notFileStorage)
 	for _, file := range append(slices.Clone(answer.Files), edit.Remove...) {
 		if err := checkPlain(root, file); err != nil {
 			return err
@@ -75,12 +94,6 @@ func (e *exportCommand) Run(ctx context.Context, c *console) error {
 			return fmt.Errorf("cannot remove %q: %w", gone, err)
 		}
 	}
-	if c.json {
-		return c.encode(answer)
-	}
-	c.sayEach("%s", answer.Files)
-	c.sayEach("removed: %s", answer.Removed)
-	answer.printNotes(c)
 	return nil
 }
 

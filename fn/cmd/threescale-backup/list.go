@@ -17,8 +17,9 @@ import (
 
 // listCommand lists runs.
 type listCommand struct {
-	Volume    string `required:"" type:"existingdir" placeholder:"DIR" help:"Root of the backup volume."`
-	Retention string `placeholder:"keepLast=7,keepDaily=14" help:"Explain which runs a spec.retention would keep and what the others would free; removes nothing."`
+	storeFlags `embed:""`
+
+	Retention string `placeholder:"keepLast=7,keepDaily=14" help:"Explain which runs a spec.retention would keep and, on a volume, what the others would free; removes nothing."`
 	TimeZone  string `placeholder:"Europe/Berlin" help:"Time zone of --retention and of the times that it prints, as spec.timeZone; UTC by default."`
 }
 
@@ -41,12 +42,12 @@ func (l *listCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	volume, err := archive.OpenVolume(l.Volume)
+	store, err := l.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer volume.Close() //nolint:errcheck // a directory that was only read
-	runs, err := volume.Runs(ctx)
+	defer store.Close() //nolint:errcheck // it was only read
+	runs, err := store.Runs(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func (l *listCommand) Run(ctx context.Context, c *console) error {
 		return nil
 	}
 	if policy != nil {
-		answer, err := explain(ctx, volume, runs, *policy, zone)
+		answer, err := explain(ctx, store, runs, *policy, zone)
 		switch {
 		case err != nil:
 			return err
@@ -96,8 +97,8 @@ func row(run archive.RunInfo) []string {
 
 // explained is the effect of a retention policy on a volume, in JSON.
 type explained struct {
-	Runs       []explainedRun `json:"runs"` // oldest first
-	FreedBytes int64          `json:"freedBytes"`
+	Runs       []explainedRun `json:"runs"`                 // oldest first
+	FreedBytes *int64         `json:"freedBytes,omitempty"` // not known of a bucket
 }
 
 // explainedRun is the effect on one run. A run that is not complete is neither kept nor
@@ -127,7 +128,7 @@ func (l *listCommand) policy() (*retention.Policy, *time.Location, error) {
 
 // explain applies a policy to the runs of each installation, as the retention of its
 // ThreeScaleBackup would.
-func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo, policy retention.Policy, zone *time.Location) (explained, error) {
+func explain(ctx context.Context, store archive.Store, runs []archive.RunInfo, policy retention.Policy, zone *time.Location) (explained, error) {
 	rules := make(map[string][]string)
 	for of := range installations(runs) {
 		for _, d := range mover.Decide(runs, of, policy, zone, time.Now()) {
@@ -144,8 +145,12 @@ func explain(ctx context.Context, volume *archive.Volume, runs []archive.RunInfo
 		}
 		answer.Runs = append(answer.Runs, e)
 	}
-	var err error
-	answer.FreedBytes, err = volume.Freed(ctx, going)
+	volume, ok := store.(*archive.Volume)
+	if !ok {
+		return answer, nil
+	}
+	freed, err := volume.Freed(ctx, going)
+	answer.FreedBytes = &freed
 	return answer, err
 }
 
@@ -173,7 +178,11 @@ func (e explained) print(c *console, location *time.Location) error {
 	if err := c.table([]string{"RUN", "STATE", "STARTED", "INSTALLATION", "RETENTION"}, rows); err != nil {
 		return err
 	}
-	c.sayf("%d of %d runs would go, which would free %s (%d bytes); nothing was removed", going, len(e.Runs), size(e.FreedBytes), e.FreedBytes)
+	would := fmt.Sprintf("%d of %d runs would go", going, len(e.Runs))
+	if e.FreedBytes != nil {
+		would += fmt.Sprintf(", which would free %s (%d bytes)", size(*e.FreedBytes), *e.FreedBytes)
+	}
+	c.sayf("%s; nothing was removed", would)
 	return nil
 }
 

@@ -27,10 +27,11 @@ type cli struct {
 	Output string `short:"o" enum:"text,json" default:"text" help:"Format of the output: text or json."`
 
 	Backup   backupCommand   `cmd:"" help:"Back up an installation into a directory, without Crossplane."`
-	List     listCommand     `cmd:"" help:"List the runs on a backup volume."`
+	List     listCommand     `cmd:"" help:"List the runs on a backup volume, or in a bucket."`
 	Verify   verifyCommand   `cmd:"" help:"Read a run, or all runs, again and compare every digest; needs no key."`
 	Export   exportCommand   `cmd:"" help:"Write a run as a kustomize tree, with its Secrets encrypted by SOPS."`
 	Restore  restoreCommand  `cmd:"" help:"Restore a run into a directory and a Git repository on this machine."`
+	Copy     copyCommand     `cmd:"" help:"Copy runs from a backup volume to a bucket, or back."`
 	Simulate simulateCommand `cmd:"" help:"Try a ThreeScaleBackup on directories: show what it composes, and run its Jobs there."`
 	Check    checkCommand    `cmd:"" help:"Check the installation in a cluster, and say what is missing; changes nothing."`
 }
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Name("threescale-backup"),
 		version.Option(),
 		kong.Description("Backups of Red Hat 3scale API Management."),
+		kong.ExplicitGroups([]kong.Group{{Key: objectStoreGroup, Title: "Object store of an s3:// URL:", Description: objectStoreHelp}}),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)))
@@ -82,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	out.json = c.Output == "json"
 	if err := command.Run(out); err != nil {
-		out.fail(err)
+		out.fail(advise(err, os.Getenv))
 		return exit.Code(err, mover.ExitCode)
 	}
 	return job.ExitOK

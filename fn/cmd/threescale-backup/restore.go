@@ -16,6 +16,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/mover"
@@ -53,14 +54,24 @@ The commit ends with a trailer that records what was asked for. The same command
 commit, and only checks the file storage. With --force it commits once more, as after a git revert.`
 }
 
-// Run makes the edit of the commit, fills the file storage, and commits, in this order:
-// nothing is written unless the Secrets can be encrypted, and a commit means that the
-// files are there.
+// Run restores from where the runs are.
 func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	if err := r.checkApart(); err != nil {
 		return err
 	}
-	tree, err := r.build(ctx, c)
+	store, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // it was only read
+	return r.restore(ctx, c, store)
+}
+
+// restore makes the edit of the commit, fills the file storage, and commits, in this order:
+// nothing is written unless the Secrets can be encrypted, and a commit means that the
+// files are there.
+func (r *restoreCommand) restore(ctx context.Context, c *console, store archive.Store) error {
+	tree, err := r.build(ctx, c, store)
 	if err != nil {
 		return err
 	}
@@ -80,7 +91,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 		hidden = commit.Hidden(files, nil, edit)
 		return edit, nil
 	}, func(ctx context.Context) (err error) {
-		answer.FileStorage, err = r.refill(ctx, c, tree)
+		answer.FileStorage, err = r.refill(ctx, c, store, tree)
 		return err
 	})
 	if err != nil {
@@ -92,7 +103,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	}
 	answer.Commit, answer.Branch, answer.Committed, answer.WorkTree = result.Commit, result.Branch, result.Pushed, result.Shown
 	if result.Found {
-		if answer.FileStorage, err = r.refill(ctx, c, tree); err != nil {
+		if answer.FileStorage, err = r.refill(ctx, c, store, tree); err != nil {
 			return fmt.Errorf("%w (branch %q has the restore already, as commit %s)", err, result.Branch, result.Commit)
 		}
 	}
@@ -173,7 +184,7 @@ func uncommitted(err error, filled *job.RefillResult) error {
 }
 
 // refill writes the file storage; nil if there is none to write.
-func (r *restoreCommand) refill(ctx context.Context, c *console, tree *madeTree) (*job.RefillResult, error) {
+func (r *restoreCommand) refill(ctx context.Context, c *console, store archive.Store, tree *madeTree) (*job.RefillResult, error) {
 	i := tree.inspection
 	if r.FileStorage == "" || !i.FileStorage.Stored {
 		return nil, nil
@@ -183,9 +194,9 @@ func (r *restoreCommand) refill(ctx context.Context, c *console, tree *madeTree)
 	}
 	draw, end := c.progress()
 	result, err := mover.Refill(ctx, job.RefillOptions{
-		Run: i.Run, Volume: r.Volume, FileStorage: r.FileStorage, Existing: r.Existing,
+		Run: i.Run, FileStorage: r.FileStorage, Existing: r.Existing,
 		ManifestSHA256: i.ManifestSHA256, Identities: r.Identities,
-	}, mover.Env{Now: time.Now, Progress: draw})
+	}, mover.Env{Now: time.Now, Store: store, Progress: draw})
 	end()
 	if err != nil {
 		return nil, exit.With(mover.ExitCode(err), err)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/commit"
 	"threescale.dev/backup/fn/mover"
@@ -24,7 +25,8 @@ import (
 
 // treeFlags are the flags of a command that makes a kustomize tree of a run.
 type treeFlags struct {
-	Volume              string   `required:"" type:"existingdir" placeholder:"DIR" help:"Root of the backup volume."`
+	storeFlags `embed:""`
+
 	Run_                string   `name:"run" default:"latest" help:"ID of the run, or latest."` //nolint:revive // Run is the method
 	ManifestSHA256      string   `name:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256. status.manifests of the ThreeScaleBackup has it."`
 	Identities          string   `type:"existingdir" placeholder:"DIR" help:"Directory with files *.agekey: the age identities that decrypt an encrypted run."`
@@ -47,10 +49,10 @@ type madeTree struct {
 }
 
 // build verifies a run and makes the tree of it.
-func (f *treeFlags) build(ctx context.Context, c *console) (*madeTree, error) {
+func (f *treeFlags) build(ctx context.Context, c *console, store archive.Store) (*madeTree, error) {
 	handed := &inMemory{}
 	draw, end := c.progress()
-	inspection, err := mover.Inspect(ctx, job.InspectOptions{Run: f.Run_, Volume: f.Volume, ManifestSHA256: f.ManifestSHA256, Identities: f.Identities}, mover.Env{Now: time.Now, Handover: handed, Progress: draw})
+	inspection, err := mover.Inspect(ctx, job.InspectOptions{Run: f.Run_, ManifestSHA256: f.ManifestSHA256, Identities: f.Identities}, mover.Env{Now: time.Now, Handover: handed, Store: store, Progress: draw})
 	end()
 	if err != nil {
 		return nil, exit.With(mover.ExitCode(err), err)

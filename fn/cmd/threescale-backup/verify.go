@@ -13,9 +13,10 @@ import (
 
 // verifyCommand reads a run again.
 type verifyCommand struct {
+	storeFlags `embed:""`
+
 	Run_   string   `arg:"" name:"run" optional:"" help:"ID of the run, or latest, which is the default."` //nolint:revive // Run is the method
 	All    bool     `help:"Verify all runs; what they share is read once."`
-	Volume string   `required:"" type:"existingdir" placeholder:"DIR" help:"Root of the backup volume."`
 	Expect []string `sep:"none" aliases:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256. status.manifests of the ThreeScaleBackup has it. With --all, give RUN=DIGEST; may be repeated. Also called --manifest-sha256."`
 }
 
@@ -42,16 +43,16 @@ func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return exit.Usage(err)
 	}
-	volume, err := archive.OpenVolume(v.Volume)
+	store, err := v.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer volume.Close() //nolint:errcheck // a directory that was only read
+	defer store.Close() //nolint:errcheck // it was only read
 	if v.All {
-		return v.verifyAll(ctx, c, volume, expected)
+		return v.verifyAll(ctx, c, store, expected)
 	}
 	draw, end := c.progress()
-	report, err := volume.Verify(ctx, cmp.Or(v.Run_, archive.Latest), archive.VerifyOptions{ManifestSHA256: expected[""], Progress: mover.PassOn(draw)})
+	report, err := store.Verify(ctx, cmp.Or(v.Run_, archive.Latest), archive.VerifyOptions{ManifestSHA256: expected[""], Progress: mover.PassOn(draw)})
 	end()
 	if err != nil {
 		return err
@@ -131,10 +132,10 @@ type damageOfRuns struct {
 	Runs []string `json:"runs"`
 }
 
-// verifyAll verifies all runs of a volume.
-func (v *verifyCommand) verifyAll(ctx context.Context, c *console, volume *archive.Volume, expected map[string]string) error {
+// verifyAll verifies all runs.
+func (v *verifyCommand) verifyAll(ctx context.Context, c *console, store archive.Store, expected map[string]string) error {
 	draw, end := c.progress()
-	report, err := volume.VerifyRuns(ctx, archive.VerifyRunsOptions{Expect: expected, Progress: mover.PassOn(draw)})
+	report, err := store.VerifyRuns(ctx, archive.VerifyRunsOptions{Expect: expected, Progress: mover.PassOn(draw)})
 	end()
 	if err != nil {
 		return err

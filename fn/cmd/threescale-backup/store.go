@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/cmd/internal/exit"
+)
+
+// storeFlags are the flags of a command that only reads runs.
+type storeFlags struct {
+	Volume      place `required:"" placeholder:"DIR|s3://BUCKET/PREFIX" help:"Where the runs are: the root of a backup volume, or a bucket that it was copied to."`
+	objectStore `embed:"" group:"object-store"`
+}
+
+// open opens where the runs are.
+func (f *storeFlags) open(ctx context.Context) (archive.Store, error) {
+	if f.Volume.bucket != "" {
+		return f.openBucket(ctx, f.Volume)
+	}
+	return openVolume(f.Volume)
+}
+
+// openBucket opens the bucket of a place.
+func (o *objectStore) openBucket(ctx context.Context, at place) (*archive.Bucket, error) {
+	options, err := o.options(at, os.Getenv)
+	if err != nil {
+		return nil, exit.Usage(err)
+	}
+	return archive.OpenBucket(ctx, options)
+}
+
+// openVolume opens the directory of a place.
+func openVolume(at place) (*archive.Volume, error) {
+	info, err := os.Stat(at.directory)
+	switch {
+	case err != nil:
+		return nil, exit.Usage(fmt.Errorf("cannot open volume: %w", err))
+	case !info.IsDir():
+		return nil, exit.Usage(fmt.Errorf("cannot open volume %q: it is not a directory", at.directory))
+	}
+	volume, err := archive.OpenVolume(at.directory)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, exit.With(job.ExitNoPermission, err)
+	}
+	return volume, err
+}
+
+// advise adds what a user of the command line can do when an object store fails.
+func advise(err error, env environment) error {
+	if errors.Is(err, archive.ErrOwned) {
+		return fmt.Errorf("%w: name another prefix, or give the text of its OWNER by --owner if these are runs of the same volume", err)
+	}
+	failed, ok := errors.AsType[*archive.BucketError](err)
+	if !ok {
+		return err
+	}
+	if advice := bucketAdvice(failed.Problem, env); advice != "" {
+		return fmt.Errorf("%w: %s", err, advice)
+	}
+	return err
+}
+
+// bucketAdvice says what to do, in the words of the flags and of the environment.
+func bucketAdvice(problem archive.BucketProblem, env environment) string {
+	switch problem {
+	case archive.BucketNotFound:
+		return "make the bucket, or correct its name, --s3-endpoint or --s3-region"
+	case archive.BucketDenied:
+		return deniedAdvice(env)
+	case archive.BucketClockSkew:
+		return "set the clock of this machine, or that of the object store"
+	case archive.BucketUntrusted:
+		return "give the certificate of its authority by --s3-ca, or correct --s3-endpoint"
+	case archive.BucketUnreachable:
+		return "see that --s3-endpoint is right and the object store is up, and that no proxy or firewall is in the way; the same command goes on where it ended"
+	case archive.BucketFull:
+		return "raise the quota, or remove what is not needed; the same command goes on where it ended"
+	case archive.BucketIncompatible:
+		return "if it refuses checksums, give --s3-checksums None"
+	}
+	return ""
+}
+
+// deniedAdvice says which credentials were used.
+func deniedAdvice(env environment) string {
+	switch name, _ := env.first("AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"); name {
+	case "AWS_ACCESS_KEY_ID":
+		return "correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give that user the right to list and read, and for copy to write"
+	case "AWS_ROLE_ARN":
+		return "correct AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE, or give that role the right to list and read, and for copy to write"
+	}
+	return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: there are none in the environment, and files in ~/.aws are not read"
+}
