@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 
-	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/cmd/internal/exit"
 	"threescale.dev/backup/fn/mover"
@@ -134,14 +133,11 @@ func (p *copyCommand) plan(ctx context.Context, from, to archive.Store) (copyPla
 	}
 	plan := copyPlan{owner: ownerOf(runs), warnings: warnings}
 	for _, run := range wanted {
-		i := slices.IndexFunc(there, func(r archive.RunInfo) bool { return r.ID == run.ID && r.State == archive.Complete })
-		switch {
-		case i < 0:
-			plan.runs = append(plan.runs, run.ID)
-		case there[i].ManifestSHA256 == run.ManifestSHA256:
+		same := func(r archive.RunInfo) bool { return r.ID == run.ID && r.ManifestSHA256 == run.ManifestSHA256 }
+		if slices.ContainsFunc(there, same) {
 			plan.present = append(plan.present, run.ID)
-		default:
-			return copyPlan{}, exit.With(job.ExitCannotCreate, fmt.Errorf("cannot copy run %q: %s has another run of this ID: its manifest.json has SHA-256 %s, and that of %s has %s: copy to another place", run.ID, to, there[i].ManifestSHA256, from, run.ManifestSHA256))
+		} else {
+			plan.runs = append(plan.runs, run.ID)
 		}
 	}
 	return plan, nil

@@ -49,7 +49,7 @@ func TestCopyPlan(t *testing.T) {
 		"Unknown":     {"a typing error", []archive.RunInfo{a}, nil, []string{"x"}, copyPlan{}, `cannot copy run "x"`, job.ExitUsage},
 		"AskedFor":    {"it was asked for, and cannot be copied", []archive.RunInfo{a, damaged}, nil, []string{"d"}, copyPlan{}, `cannot copy run "d"`, job.ExitUsage},
 		"NoLatest":    {"there is no run", nil, nil, []string{"latest"}, copyPlan{}, `cannot copy run "latest"`, job.ExitUsage},
-		"Differs":     {"one of the two was replaced", []archive.RunInfo{a}, []archive.RunInfo{completeRun("a", "9", "3scale", "u-1")}, nil, copyPlan{}, "another run of this ID", job.ExitCannotCreate},
+		"Differs":     {"one of the two was replaced, which the copy tells", []archive.RunInfo{a}, []archive.RunInfo{completeRun("a", "9", "3scale", "u-1")}, nil, copyPlan{runs: []string{"a"}, owner: "APIManager 3scale/example, UID u-1"}, "", 0},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

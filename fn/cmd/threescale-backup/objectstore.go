@@ -58,7 +58,7 @@ func (o *objectStore) options(at place, env environment) (archive.BucketOptions,
 		return options, err
 	}
 	options.Endpoint, options.Insecure = endpoint.Host, endpoint.Scheme == "http"
-	options.PathStyle = !isAmazon(endpoint.Hostname())
+	options.PathStyle = !isAmazon(endpoint.Hostname()) || strings.Contains(at.bucket, ".") // no certificate is for such a host
 	if options.Proxy, err = proxy(endpoint, env); err != nil {
 		return options, err
 	}

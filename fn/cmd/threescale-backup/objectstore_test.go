@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -9,7 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/mover"
 	secret "threescale.dev/backup/test/canary"
 )
 
@@ -154,4 +157,12 @@ func TestAdvice(t *testing.T) {
 	}
 	assert.ErrorContains(t, advise(archive.ErrOwned, keys), "--owner")
 	assert.Equal(t, assert.AnError, advise(assert.AnError, keys))
+}
+
+// TestErrorsQuoteNoCredentials: an object store may answer with what it was sent.
+func TestErrorsQuoteNoCredentials(t *testing.T) {
+	env := variables(map[string]string{"AWS_ACCESS_KEY_ID": "key-1", "AWS_SECRET_ACCESS_KEY": "key/2", "AWS_SESSION_TOKEN": "key-3", "HTTPS_PROXY": "http://user-4:key-5@proxy.example.com"})
+	err := advise(&archive.BucketError{Problem: archive.BucketDenied, Err: errors.New("key-1 key/2 key%2F2 key-3 user-4 key-5 at proxy.example.com")}, env)
+	require.ErrorContains(t, err, "***** ***** ***** ***** ***** ***** at proxy.example.com: correct")
+	assert.Equal(t, job.ExitNoPermission, mover.ExitCode(err))
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/cmd/internal/exit"
+	"threescale.dev/backup/fn/mover"
 )
 
 // storeFlags are the flags of a command that only reads runs.
@@ -51,10 +53,12 @@ func openVolume(at place) (*archive.Volume, error) {
 	return volume, err
 }
 
-// advise adds what a user of the command line can do when an object store fails.
+// advise adds what a user of the command line can do when an object store fails. Whatever the
+// store answered, the error quotes no credentials.
 func advise(err error, env environment) error {
+	err = mover.Conceal(confidential(env), err)
 	if errors.Is(err, archive.ErrOwned) {
-		return fmt.Errorf("%w: name another prefix, or give the text of its OWNER by --owner if these are runs of the same volume", err)
+		return fmt.Errorf("%w; or, if its runs are of this very volume, give the text of that OWNER by --owner", err)
 	}
 	failed, ok := errors.AsType[*archive.BucketError](err)
 	if !ok {
@@ -85,6 +89,18 @@ func bucketAdvice(problem archive.BucketProblem, env environment) string {
 		return "if it refuses checksums, give --s3-checksums None"
 	}
 	return ""
+}
+
+// confidential are the texts of the environment that no error may quote.
+func confidential(env environment) archive.BucketOptions {
+	options := archive.BucketOptions{Credentials: archive.Credentials{
+		AccessKey: env("AWS_ACCESS_KEY_ID"), SecretKey: env("AWS_SECRET_ACCESS_KEY"), SessionToken: env("AWS_SESSION_TOKEN"),
+	}}
+	_, text := env.first("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+	if by, err := url.Parse(text); err == nil {
+		options.Proxy = &url.URL{User: by.User} // its host may be told
+	}
+	return options
 }
 
 // deniedAdvice says which credentials were used.
