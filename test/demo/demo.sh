@@ -2,18 +2,19 @@
 # The way from a claim to a verified backup, and from there to a commit that Flux
 # applies, with no cluster: the function's own answer is applied to an API server
 # in memory, the composed Job's own command line runs on directories, and git, age
-# and the library of SOPS are the real ones. Everything is made up, the key too, and removed at
-# the end.
+# and the library of SOPS are the real ones. The object store is one in memory, spoken to by
+# HTTP. Everything is made up, the keys too, and removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+store=
+trap '[ -z "$store" ] || kill "$store"; rm -rf "$dir"' EXIT
 
 run() { printf '\n$ %s\n' "$*"; "$@"; }
 
 echo "Building and making up an installation: 3,000 files for 10 tenants, 18 Secrets, 3 ConfigMaps ..."
-go build -o "$dir/bin/" ./fn/cmd/threescale-backup ./test/dataset/generate ./test/demo/kustomized ./test/demo/decrypted \
+go build -o "$dir/bin/" ./fn/cmd/threescale-backup ./test/dataset/generate ./test/demo/kustomized ./test/demo/decrypted ./test/demo/objectstore \
   filippo.io/age/cmd/age-keygen
 "$dir/bin/generate" -set M -seed 1 -out "$dir/files" -manifests "$dir/installation" >/dev/null
 cp test/demo/claim.yaml "$dir"
@@ -34,6 +35,16 @@ run threescale-backup list --volume volume
 echo; echo "# Proven by our own reader, and without our software."
 run threescale-backup verify --volume volume
 run bash -c 'cd volume/latest && sha256sum --quiet -c SHA256SUMS && cd "$(readlink -f system-filestorage-pvc)/.." && sha256sum --quiet -c SHA256SUMS && echo sha256sum: OK'
+
+echo; echo "# A copy in an object store. Again, only what is new would be sent; here, nothing is."
+objectstore -bucket backups -url url &
+store=$!
+for _ in {1..100}; do [ -e url ] && break; sleep 0.1; done
+AWS_ENDPOINT_URL=$(<url)
+export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
+run threescale-backup copy --from volume --to s3://backups/prod/3scale
+run threescale-backup copy --from volume --to s3://backups/prod/3scale
+run threescale-backup verify --all --volume s3://backups/prod/3scale
 
 echo; echo "# The cluster is lost. There are a key of Flux, and a repository that says for whom Secrets are encrypted."
 mkdir keys
@@ -67,6 +78,11 @@ run bash -c '! decrypted keys/another.agekey repository/apps/3scale/base/dr/secr
 
 echo; echo "# The same again makes no second commit."
 run "${restore[@]}" -o json | grep -E '^$|^\$|"(commit|committed|writtenFiles)"'
+
+echo; echo "# If the volume is lost, too, the bucket is enough. It is the same restore, so that again there is no second commit."
+from_bucket=("${restore[@]/#volume/s3://backups/prod/3scale}")
+run "${from_bucket[@]/%restored/restored-from-bucket}" -o json | grep -E '^$|^\$|"(commit|committed|writtenFiles)"'
+run diff -r --no-dereference files restored-from-bucket
 
 echo; echo "# Somebody flips one bit. It is found, and nothing is restored of it."
 head=$(git -C repository rev-parse HEAD)
