@@ -92,6 +92,10 @@ func TestCluster(t *testing.T) {
 			reason: "the stand-in should say what newer operators say, and fail while another controller owns what it owns",
 			test:   testNewerOperator,
 		},
+		"ObjectStore": {
+			reason: "an object store should keep its users apart, and a locked object from being deleted",
+			test:   testObjectStore,
+		},
 		"FullDisk": {
 			reason: "small file systems should be full when they are, and a linkless one refuse links",
 			test:   testFilesystems,

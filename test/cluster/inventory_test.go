@@ -109,7 +109,7 @@ func processes(t *testing.T) []string {
 		if err != nil {
 			continue // It has just ended.
 		}
-		for _, part := range []string{"etcd", "kube", "containerd", "runc", "crossplane", "nodeinit", "janitor", "pause", "probe", "mount.exfat", "function", "source-contr", "kustomize-contr"} {
+		for _, part := range []string{"etcd", "kube", "containerd", "runc", "crossplane", "nodeinit", "janitor", "pause", "probe", "mount.exfat", "function", "source-contr", "kustomize-contr", "versitygw"} {
 			if strings.HasPrefix(string(name), part) {
 				found = append(found, strings.TrimSpace(string(name))+" "+filepath.Dir(path))
 			}
