@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,9 +16,9 @@ import (
 	"threescale.dev/backup/test/dataset"
 )
 
-// leaks tells whether a confidential value of an installation stands in a text.
+// leaks tells whether a confidential value of an installation, or a key of a bucket, stands in a text.
 func leaks(text string) bool {
-	for _, form := range dataset.MarkerForms() {
+	for _, form := range slices.Concat(dataset.MarkerForms(), keyForms()) {
 		if strings.Contains(text, form) {
 			return true
 		}
@@ -72,4 +73,7 @@ func noValueLeaked(t *testing.T) {
 		assert.False(t, leaks(string(data)), "%s holds a value of a Secret", log)
 	}
 	require.True(t, leaks("password "+dataset.SecretMarker+"x"), "the check itself")
+	for _, key := range keyForms() {
+		require.True(t, leaks("key: "+key+"x"), "the check itself")
+	}
 }
