@@ -58,25 +58,34 @@ func newKeys() Keys {
 	return Keys{Access: "AKIA" + rand.Text()[:16], Secret: rand.Text() + rand.Text()[:14]}
 }
 
-// StartObjectStore starts an object store without buckets. It runs on this
-// machine as a user without rights, and goes with the cluster.
-func (c *Cluster) StartObjectStore(ctx context.Context) (*ObjectStore, error) {
+// StartObjectStore starts an object store without buckets, on this machine, as a
+// user without rights. It ends with the cluster. What it stores is in the folder,
+// which it makes: one of the cluster goes with the cluster, also when the test is
+// killed, and one elsewhere with whoever calls this.
+func (c *Cluster) StartObjectStore(ctx context.Context, dir string) (*ObjectStore, error) {
 	port, err := ports.Free(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &ObjectStore{Endpoint: net.JoinHostPort(apiAddress, strconv.Itoa(port)), dir: c.path("object-store"), root: newKeys()}
+	s := &ObjectStore{Endpoint: net.JoinHostPort(apiAddress, strconv.Itoa(port)), dir: dir, root: newKeys()}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
+	return s, c.ResumeObjectStore(ctx, s)
+}
+
+// ResumeObjectStore starts an object store whose process has ended, perhaps with
+// another cluster, with the buckets and the users that it had.
+func (c *Cluster) ResumeObjectStore(ctx context.Context, s *ObjectStore) error {
+	var err error
 	if s.process, err = c.StartProcess(s.command()); err != nil {
-		return nil, err
+		return err
 	}
 	httpClient := &http.Client{Transport: s.transport}
-	return s, s.process.await(ctx, "object store", func(ctx context.Context) error {
+	return s.process.await(ctx, "object store", func(ctx context.Context) error {
 		return getOK(ctx, httpClient, "https://"+s.Endpoint+"/health")
 	})
 }

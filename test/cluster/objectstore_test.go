@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,13 +21,14 @@ import (
 
 func testObjectStore(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	store, err := c.StartObjectStore(t.Context())
+	store, err := c.StartObjectStore(t.Context(), filepath.Join(c.Dir(), "object-store"))
 	require.NoError(t, err)
 	assertUnprivileged(t, store.Process().PID())
 	_, err = http.Get("https://" + store.Endpoint + "/health")
 	require.ErrorContains(t, err, "certificate signed by unknown authority", "nobody trusts it by default")
 	testPlainBucket(t, store)
 	testLockedBucket(t, store)
+	testResumed(t, c, store)
 	log, err := os.ReadFile(store.Process().Log())
 	require.NoError(t, err)
 	require.NotContains(t, string(log), "AKIA")
@@ -101,6 +103,26 @@ func testLockedBucket(t *testing.T, store *cluster.ObjectStore) {
 	require.Empty(t, keys)
 	_, err = user.StatObject(t.Context(), b.Name, "kept", minio.StatObjectOptions{VersionID: put.VersionID})
 	require.NoError(t, err, "the version is still there")
+}
+
+// testResumed: a new process has what the one before had.
+func testResumed(t *testing.T, c *cluster.Cluster, store *cluster.ObjectStore) {
+	t.Helper()
+	b, err := store.MakeBucket(t.Context(), cluster.BucketOptions{Name: "resumed", Rights: []cluster.BucketRight{"s3:PutObject"}})
+	require.NoError(t, err)
+	user, err := b.Client()
+	require.NoError(t, err)
+	put := func(key string) error {
+		_, err := user.PutObject(t.Context(), b.Name, key, strings.NewReader("x"), 1, minio.PutObjectOptions{})
+		return err
+	}
+	require.NoError(t, put("before"))
+	require.NoError(t, store.Process().Stop())
+	require.NoError(t, c.ResumeObjectStore(t.Context(), store))
+	require.NoError(t, put("after"), "the user and his rights are there")
+	keys, err := b.List(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"after", "before"}, keys)
 }
 
 // assertUnprivileged looks at who a process is.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,7 @@ var store struct {
 func withObjectStore(t *testing.T) {
 	t.Helper()
 	store.Do(func() {
-		store.ObjectStore, store.err = shared.StartObjectStore(context.WithoutCancel(t.Context()))
+		store.ObjectStore, store.err = shared.StartObjectStore(context.WithoutCancel(t.Context()), filepath.Join(shared.Dir(), "object-store"))
 	})
 	require.NoError(t, store.err)
 }

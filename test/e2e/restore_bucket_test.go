@@ -45,7 +45,7 @@ func TestExampleOffsite(t *testing.T) {
 	e.restore(append(b.ofExample(), "spec:\n", "spec:\n  dryRun: true\n")...)
 	planned := e.untilRestore("dr", "Ready", "True", "Planned")
 	t.Log(message(planned, "Ready"))
-	assert.Equal(t, run, status(planned, "restoredRun"))
+	assert.Equal(t, run, status(planned, "plan", "run"))
 	assert.NotEmpty(t, b.answered("GetObject", "trees/", before), "the lists are read")
 	assert.Empty(t, b.answered("GetObject", "blobs/", before), "no file is read")
 
