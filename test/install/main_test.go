@@ -23,7 +23,16 @@ var shared *cluster.Cluster
 // stage is what plays around the 3scale operator.
 var stage *threescale.Stage
 
-func TestMain(m *testing.M) { os.Exit(cluster.RunTests(m, start)) }
+func TestMain(m *testing.M) {
+	code := cluster.RunTests(m, start)
+	if shared != nil { // another one than that which RunTests started and has stopped
+		if err := shared.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "cannot stop the cluster:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // start brings up what a user has before us: Kubernetes, Crossplane, Flux, and
 // what the 3scale operator runs with.

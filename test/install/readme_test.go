@@ -45,13 +45,25 @@ func newReader(t *testing.T, env ...string) *reader {
 // shell runs a script where the last one ended: in its folder, with its variables.
 func (r *reader) shell(script string) string {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), "bash", "-c", "set -aeuo pipefail\n. "+r.state+"\n"+script+"\n{ export -p; printf 'cd %q\\n' \"$PWD\"; } > "+r.state)
-	cmd.Env = append(os.Environ(), r.env...)
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	out, err := r.run(script)
 	r.t.Logf("after %s:\n%s\n%s", time.Since(start).Round(100*time.Millisecond), indent(script), out)
 	require.NoError(r.t, err, "%s\n%s", script, out)
-	return string(out)
+	return out
+}
+
+// know gives his shell a variable that no log shows.
+func (r *reader) know(name, value string) {
+	r.t.Helper()
+	_, err := r.run("export " + name + "=" + value)
+	require.NoError(r.t, err)
+}
+
+func (r *reader) run(script string) (string, error) {
+	cmd := exec.CommandContext(r.t.Context(), "bash", "-c", "set -aeuo pipefail\n. "+r.state+"\n"+script+"\n{ export -p; printf 'cd %q\\n' \"$PWD\"; } > "+r.state)
+	cmd.Env = append(os.Environ(), r.env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 func indent(text string) string {

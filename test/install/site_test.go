@@ -64,7 +64,8 @@ func newSite(t *testing.T) *site {
 	var err error
 	s.registry, err = shared.StartRegistry(t.Context())
 	require.NoError(t, err)
-	s.git, err = gitserver.Start(filepath.Join(shared.Dir(), "git"))
+	// It outlives the cluster.
+	s.git, err = gitserver.Start(filepath.Join(t.TempDir(), "git"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.git.Stop()) })
 	s.database, err = porta.NewDatabase(context.WithoutCancel(t.Context()), porta.DatabaseOptions{
