@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
+	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -234,14 +234,16 @@ func TestBucketVerification(t *testing.T) {
 	w.eventually("an event that tells of it", w.hasEvent(v1alpha1.ReasonDamaged, "precious.txt"))
 }
 
-// TestLockedBucket: what the retention would remove stays while it is locked,
-// and a warning says so.
+// TestLockedBucket: what the retention removes is hidden, and stays below that
+// until its lock ends. What a user may not even hide stays, and a warning says so.
 func TestLockedBucket(t *testing.T) {
 	parallel(t)
 	w := newTenant(t)
+	var rights []cluster.BucketRight
 	b := w.newBucket(func(o *cluster.BucketOptions) {
 		o.ObjectLock = true
 		o.Rights = append(o.Rights, "s3:PutObjectRetention", "s3:GetObjectRetention", "s3:GetBucketObjectLockConfiguration")
+		rights = o.Rights
 	})
 	run := func(trigger string, before ...string) *unstructured.Unstructured {
 		require.NoError(t, w.apply(claim(nightly, beside(fmt.Sprintf(`trigger: %s, %s`, trigger,
@@ -249,9 +251,27 @@ func TestLockedBucket(t *testing.T) {
 		return w.untilCopied(nightly, before...)
 	}
 	first := lastRun(run("first"))
-	done := run("second", first)
-	t.Log(status(done, "offsite", "warnings"))
-	assert.Contains(t, b.runs(), lastRun(done))
-	assert.Contains(t, strings.ToLower(fmt.Sprint(status(done, "offsite", "warnings"))), "lock")
+	second := lastRun(run("second", first))
+	assert.Equal(t, []string{second}, b.runs())
+	require.NoError(t, b.Allow(t.Context(), append(rights, "s3:ListBucketVersions", "s3:DeleteObjectVersion")...))
+	user, err := b.Client()
+	require.NoError(t, err)
+	kept := 0
+	for version := range user.ListObjects(t.Context(), b.Name, minio.ListObjectsOptions{Prefix: b.prefix + "runs/" + first, Recursive: true, WithVersions: true}) {
+		require.NoError(t, version.Err)
+		if version.IsDeleteMarker {
+			continue
+		}
+		kept++
+		require.Error(t, user.RemoveObject(t.Context(), b.Name, version.Key, minio.RemoveObjectOptions{VersionID: version.VersionID}), version.Key)
+	}
+	assert.Greater(t, kept, 2, "lists, objects and manifest of the run are there, and nobody without more rights can delete them")
+
+	require.NoError(t, b.Allow(t.Context(), slices.DeleteFunc(slices.Clone(rights), func(right cluster.BucketRight) bool { return right == "s3:DeleteObject" })...))
+	done := run("third", first, second)
+	t.Log(message(done, v1alpha1.ConditionWarning))
+	assert.Equal(t, []string{second, lastRun(done)}, b.runs())
+	assert.Contains(t, fmt.Sprint(status(done, "offsite", "warnings")), second)
+	w.untilWarned(nightly, second, true)
 	b.assertLayout(w.volumeDir(nightlyVolume))
 }
