@@ -3,6 +3,7 @@ package specs
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -52,8 +53,8 @@ type BucketSecret struct {
 	Name string
 	// Field of v1alpha1.Bucket that names it.
 	Field string
-	// Needs has the keys of which the Secret must have all of one set.
-	Needs [][]string
+	// Keys are those that it must have: all of one of these lists.
+	Keys [][]string
 	// May has further keys.
 	May []string
 
@@ -66,23 +67,42 @@ func BucketSecrets(b v1alpha1.Bucket) []BucketSecret {
 	if b.SecretRef != nil {
 		out = append(out, BucketSecret{
 			Name: b.SecretRef.Name, Field: "secretRef",
-			Needs: [][]string{{"accesskey", "secretkey"}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}}, May: []string{"sessiontoken", "AWS_SESSION_TOKEN"},
+			Keys: [][]string{{"accesskey", "secretkey"}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}}, May: []string{"sessiontoken", "AWS_SESSION_TOKEN"},
 			volume: volumeBucketCredentials, path: job.BucketCredentialsPath,
 		})
 	}
 	if b.CertSecretRef != nil {
 		out = append(out, BucketSecret{
-			Name: b.CertSecretRef.Name, Field: "certSecretRef", Needs: [][]string{{"ca.crt"}},
+			Name: b.CertSecretRef.Name, Field: "certSecretRef", Keys: [][]string{{"ca.crt"}},
 			volume: volumeBucketCA, path: job.BucketCAPath,
 		})
 	}
 	if b.ProxySecretRef != nil {
 		out = append(out, BucketSecret{
-			Name: b.ProxySecretRef.Name, Field: "proxySecretRef", Needs: [][]string{{"address"}}, May: []string{"username", "password"},
+			Name: b.ProxySecretRef.Name, Field: "proxySecretRef", Keys: [][]string{{"address"}}, May: []string{"username", "password"},
 			volume: volumeBucketProxy, path: job.BucketProxyPath,
 		})
 	}
 	return slices.DeleteFunc(out, func(s BucketSecret) bool { return s.Name == "" })
+}
+
+// HasKeys reports whether a Secret with these keys can be used.
+func (s BucketSecret) HasKeys(keys []string) bool {
+	return slices.ContainsFunc(s.Keys, func(needed []string) bool {
+		return !slices.ContainsFunc(needed, func(key string) bool { return !slices.Contains(keys, key) })
+	})
+}
+
+// Needs names the keys that the Secret must have.
+func (s BucketSecret) Needs() string {
+	lists := make([]string, 0, len(s.Keys))
+	for _, needed := range s.Keys {
+		lists = append(lists, strings.Join(needed, " and "))
+	}
+	if len(s.Keys) == 1 && len(s.Keys[0]) == 1 {
+		return "the key " + lists[0]
+	}
+	return "the keys " + strings.Join(lists, ", or ")
 }
 
 // bucketMounts mounts what a Job needs for a bucket. The kubelet reads the Secrets
@@ -90,7 +110,7 @@ func BucketSecrets(b v1alpha1.Bucket) []BucketSecret {
 func bucketMounts(b v1alpha1.Bucket) []mount {
 	var out []mount
 	for _, secret := range BucketSecrets(b) {
-		out = append(out, mount{secret.volume, secret.path, true, projected(someOf(secret.Name, slices.Concat(slices.Concat(secret.Needs...), secret.May)))})
+		out = append(out, mount{secret.volume, secret.path, true, projected(someOf(secret.Name, slices.Concat(slices.Concat(secret.Keys...), secret.May)))})
 	}
 	if b.WebIdentity != nil {
 		token := &corev1.ServiceAccountTokenProjection{Audience: cmp.Or(b.WebIdentity.Audience, defaultAudience), Path: tokenFile}

@@ -3,6 +3,7 @@ package preflight
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -92,21 +93,14 @@ func checkBucketSecrets(f *facts.Facts) []text.Finding {
 	var out []text.Finding
 	for _, wanted := range specs.BucketSecrets(f.Spec.Offsite.Bucket) {
 		found := f.BucketSecrets[wanted.Name]
-		complete := func(keys []string) bool {
-			return !slices.ContainsFunc(keys, func(key string) bool { return !found.Holds(key) })
-		}
-		if found != nil && slices.ContainsFunc(wanted.Needs, complete) {
+		if found != nil && wanted.HasKeys(slices.Collect(maps.Keys(found.Encoded))) {
 			continue
-		}
-		var sets []string
-		for _, keys := range wanted.Needs {
-			sets = append(sets, strings.Join(keys, " and "))
 		}
 		format := text.BucketSecretMissing
 		if found != nil {
 			format = text.BucketSecretLacks
 		}
-		out = append(out, text.Findingf(v1alpha1.ReasonBucketSecretMissing, format, wanted.Name, wanted.Field, f.Namespace, strings.Join(sets, ", or "))...)
+		out = append(out, text.Findingf(v1alpha1.ReasonBucketSecretMissing, format, wanted.Name, wanted.Field, f.Namespace, wanted.Needs())...)
 	}
 	return out
 }
