@@ -82,11 +82,12 @@ func (c *Client) Stat(ctx context.Context, key string) (Object, error) {
 	return Object{Key: key, Size: o.Size, ETag: o.ETag, Modified: o.LastModified}, err
 }
 
-func (c *Client) stat(ctx context.Context, key string) (o minio.ObjectInfo, _ error) {
-	return o, c.do(ctx, "look at object", key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
+func (c *Client) stat(ctx context.Context, key string) (o minio.ObjectInfo, err error) {
+	err = c.do(ctx, "look at object", key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
 		o, err = core.StatObject(ctx, c.opts.Bucket, key, minio.StatObjectOptions{})
 		return c.reason(ctx, core, key, err)
 	})
+	return o, err
 }
 
 // reason asks with a request whose answer has a body for what the header alone did not tell: whether the object is not

@@ -89,7 +89,7 @@ func TestObjects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := connect(t, objectstore.Start(t), change)
 			require.NoError(t, c.Check(t.Context(), "prod/"))
-			for _, size := range []int{0, 1, 70_000, 5 << 20, 5<<20 + 1, 18 << 20} {
+			for _, size := range []int{0, 1, 70_000, 5 << 20, 5<<20 + 1, 11 << 20} {
 				data, key := bytesOf(size), fmt.Sprintf("prod/blobs/%d", size)
 				require.NoError(t, put(t.Context(), c, key, data), "size %d", size)
 				stored, err := c.Read(t.Context(), key, int64(size))
