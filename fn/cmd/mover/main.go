@@ -13,6 +13,7 @@ import (
 	_ "time/tzdata" // the image has no file system to read time zones from
 
 	"github.com/alecthomas/kong"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no certificates either
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/cmd/internal/memory"
@@ -28,6 +29,7 @@ type cli struct {
 	Inspect inspectCommand `cmd:"" help:"Verify one run and hand its objects over."`
 	Refill  refillCommand  `cmd:"" help:"Write the file storage of one run."`
 	Verify  verifyCommand  `cmd:"" help:"Read stored runs again and compare every digest."`
+	Copy    copyCommand    `cmd:"" help:"Copy runs from a backup volume to a bucket."`
 }
 
 func main() {
@@ -87,6 +89,16 @@ type verifyCommand struct {
 // Run verifies the runs.
 func (c *verifyCommand) Run() error {
 	return run(mover.Verify, c.VerifyOptions, output{c.Namespace, c.Report, nil})
+}
+
+// copyCommand copies runs to a bucket.
+type copyCommand struct {
+	job.CopyOptions `embed:""`
+}
+
+// Run copies the runs.
+func (c *copyCommand) Run() error {
+	return run(mover.Copy, c.CopyOptions, output{c.Namespace, c.Report, nil})
 }
 
 // output names what a command writes to in the cluster: a ConfigMap, and Secrets.
