@@ -96,7 +96,7 @@ render: ## Render all examples with the real `crossplane render` and Crossplane'
 
 .PHONY: e2e
 e2e: ## Run the end-to-end tests on a real cluster (Linux, root, runc).
-	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/install/... ./test/e2e/...
+	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/byhand/... ./test/install/... ./test/e2e/...
 
 .PHONY: e2e-oldest
 e2e-oldest: ## Run a few of them on the oldest Kubernetes that the README promises.

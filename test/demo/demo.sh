@@ -40,6 +40,7 @@ echo; echo "# A copy in an object store. Again, only what is new would be sent; 
 objectstore -bucket backups -url url &
 store=$!
 for _ in {1..100}; do [ -e url ] && break; sleep 0.1; done
+for name in "${!AWS_@}"; do unset "$name"; done
 AWS_ENDPOINT_URL=$(<url)
 export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
 run threescale-backup copy --from volume --to s3://backups/prod/3scale

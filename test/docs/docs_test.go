@@ -154,12 +154,14 @@ func TestPagesAreLinked(t *testing.T) {
 }
 
 // TestCommandsAreFollowed: a section has commands for a shell if, and only if,
-// the end-to-end test of the installation follows it.
+// the end-to-end test of the installation follows it, or that of what is done by hand.
 func TestCommandsAreFollowed(t *testing.T) {
 	followed := map[string]bool{}
-	files, err := filepath.Glob(filepath.Join(root, "test", "install", "*.go"))
+	install, err := filepath.Glob(filepath.Join(root, "test", "install", "*.go"))
 	require.NoError(t, err)
-	for _, file := range files {
+	byHand, err := filepath.Glob(filepath.Join(root, "test", "byhand", "*.go"))
+	require.NoError(t, err)
+	for _, file := range slices.Concat(install, byHand) {
 		data, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, call := range regexp.MustCompile(`r\.follow\("([^"]+)", "([^"]+)"`).FindAllStringSubmatch(string(data), -1) {
