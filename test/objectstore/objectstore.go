@@ -62,7 +62,7 @@ func StartStandIn(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	o := apply(opts)
 	backend := s3mem.New()
-	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a secret key"}
+	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a-secret-key"}
 	require.NoError(t, backend.CreateBucket(s.Bucket))
 	s.serve(t, o, gofakes3.New(backend).Server())
 	return s

@@ -33,7 +33,7 @@ const (
 func StartReal(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	o := apply(opts)
-	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a secret key", Real: true}
+	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a-secret-key", Real: true}
 	direct := o.faults == nil
 	g := gateway{accessKey: s.AccessKey, secretKey: s.SecretKey}
 	if o.tls && direct {
