@@ -502,6 +502,22 @@ func TestNobodyListens(t *testing.T) {
 	assert.ErrorContains(t, err, "refused")
 }
 
+func TestRegionIsNotTold(t *testing.T) {
+	for name, fault := range map[string]objectstore.Fault{
+		"there are none":         objectstore.Answer(501, "NotImplemented"),
+		"nobody may ask":         objectstore.Answer(403, "AccessDenied"),
+		"the request is unknown": objectstore.Answer(405, "MethodNotAllowed"),
+		"likewise, by a proxy":   objectstore.Status(405),
+	} {
+		faults := objectstore.NewFaults()
+		c := connect(t, objectstore.StartStandIn(t, objectstore.Through(faults)))
+		faults.Always(func(r *http.Request) bool { return r.URL.Query().Has("location") }, fault)
+		require.NoError(t, c.Check(t.Context(), ""), name)
+		require.NoError(t, c.Check(t.Context(), ""), name)
+		assert.EqualValues(t, 3, c.Requests(), "%s: it is asked for once", name)
+	}
+}
+
 func TestBucketInHostName(t *testing.T) {
 	var seen []string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
