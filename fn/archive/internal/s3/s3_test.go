@@ -502,6 +502,13 @@ func TestNobodyListens(t *testing.T) {
 	assert.ErrorContains(t, err, "refused")
 }
 
+func TestLastAnswerOfPartsIsLost(t *testing.T) {
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
+	faults.Times(1, func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploadId") }, objectstore.LoseAnswer)
+	require.NoError(t, put(t.Context(), c, "k", bytesOf(6<<20)))
+}
+
 func TestRegionIsNotTold(t *testing.T) {
 	for name, fault := range map[string]objectstore.Fault{
 		"there are none":         objectstore.Answer(501, "NotImplemented"),
