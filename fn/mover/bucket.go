@@ -118,14 +118,14 @@ func readKeys(dir string) (archive.Credentials, error) {
 		cmp.Or(strings.Join(there, ", "), "none"))
 }
 
-// readKey reads a value that goes into a header of requests; "" if there is none.
+// readKey reads a value that requests are signed with, and that may go into their headers; "" if there is none.
 func readKey(dir, name string) (string, error) {
 	value, err := readValue(dir, name)
 	if err != nil {
 		return "", err
 	}
-	if slices.ContainsFunc(value, func(c byte) bool { return c <= ' ' || c > '~' }) {
-		return "", deniedf("cannot use the credentials of the bucket: the value of key %q in their Secret has a space, a line end or another character that no key has", name)
+	if slices.ContainsFunc(value, func(c byte) bool { return c < ' ' || c > '~' }) {
+		return "", deniedf("cannot use the credentials of the bucket: the value of key %q in their Secret has a line end in it, or another character that no key has", name)
 	}
 	return string(value), nil
 }

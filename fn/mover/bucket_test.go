@@ -122,21 +122,21 @@ func TestReadBucketRefuses(t *testing.T) {
 		why    string // the failure's reason
 		want   string
 	}{
-		"NoName":         {"a prefix alone is no place", func(_ *testing.T, o *job.BucketOptions) { *o = job.BucketOptions{Prefix: "x"} }, v1alpha1.ReasonUsage, "give its endpoint and its name"},
-		"Provider":       {"a typing error must not change the URLs", func(_ *testing.T, o *job.BucketOptions) { o.Provider = "gcp" }, v1alpha1.ReasonUsage, `provider "gcp"`},
-		"Checksums":      {"likewise", func(_ *testing.T, o *job.BucketOptions) { o.Checksums = "none" }, v1alpha1.ReasonUsage, `checksums "none"`},
-		"TwoIdentities":  {"which of them signs would be a guess", func(_ *testing.T, o *job.BucketOptions) { o.Credentials, o.RoleARN, o.Token = "/c", "arn:x", "/t" }, v1alpha1.ReasonUsage, "and not both"},
-		"RoleAlone":      {"a role has to be exchanged for something", func(_ *testing.T, o *job.BucketOptions) { o.RoleARN = "arn:x" }, v1alpha1.ReasonUsage, "go together"},
-		"NoKeys":         {"a Secret of something else", secret(map[string]string{"password": "C4n4ry"}), v1alpha1.ReasonBucketDenied, both + "none"},
-		"NoFolder":       {"nothing is mounted", func(_ *testing.T, o *job.BucketOptions) { o.Credentials = "/nonexistent" }, v1alpha1.ReasonBucketDenied, both + "none"},
-		"OneKey":         {"which one is missing can be seen", secret(map[string]string{"accesskey": "C4n4ry"}), v1alpha1.ReasonBucketDenied, both + "accesskey"},
-		"EmptyKey":       {"an empty value is none", secret(map[string]string{"accesskey": "C4n4ry", "secretkey": "\n"}), v1alpha1.ReasonBucketDenied, both + "accesskey"},
-		"HalfOfEach":     {"the halves of two pairs are none", secret(map[string]string{"accesskey": "C4n4ry", "AWS_SECRET_ACCESS_KEY": "C4n4ry"}), v1alpha1.ReasonBucketDenied, both + "accesskey, AWS_SECRET_ACCESS_KEY"},
-		"LineInAKey":     {"it would go into a header", secret(map[string]string{"accesskey": "C4n4ry\nX: y", "secretkey": "s"}), v1alpha1.ReasonBucketDenied, `the value of key "accesskey" in their Secret has a space`},
-		"SpaceBeforeKey": {"no object store has such a key", secret(map[string]string{"accesskey": "a", "secretkey": " C4n4ry"}), v1alpha1.ReasonBucketDenied, `key "secretkey"`},
-		"NoCA":           {"to go on without it would say something else later", func(t *testing.T, o *job.BucketOptions) { o.CA = folder(t, nil) }, v1alpha1.ReasonBucketUntrusted, "the key ca.crt of their Secret is missing"},
-		"NotACA":         {"likewise", func(t *testing.T, o *job.BucketOptions) { o.CA = folder(t, map[string]string{"ca.crt": "C4n4ry"}) }, v1alpha1.ReasonBucketUntrusted, "holds no certificate in PEM"},
-		"NoProxy":        {"to go around it may be forbidden", func(t *testing.T, o *job.BucketOptions) { o.Proxy = folder(t, nil) }, v1alpha1.ReasonUsage, "the key address of its Secret"},
+		"NoName":        {"a prefix alone is no place", func(_ *testing.T, o *job.BucketOptions) { *o = job.BucketOptions{Prefix: "x"} }, v1alpha1.ReasonUsage, "give its endpoint and its name"},
+		"Provider":      {"a typing error must not change the URLs", func(_ *testing.T, o *job.BucketOptions) { o.Provider = "gcp" }, v1alpha1.ReasonUsage, `provider "gcp"`},
+		"Checksums":     {"likewise", func(_ *testing.T, o *job.BucketOptions) { o.Checksums = "none" }, v1alpha1.ReasonUsage, `checksums "none"`},
+		"TwoIdentities": {"which of them signs would be a guess", func(_ *testing.T, o *job.BucketOptions) { o.Credentials, o.RoleARN, o.Token = "/c", "arn:x", "/t" }, v1alpha1.ReasonUsage, "and not both"},
+		"RoleAlone":     {"a role has to be exchanged for something", func(_ *testing.T, o *job.BucketOptions) { o.RoleARN = "arn:x" }, v1alpha1.ReasonUsage, "go together"},
+		"NoKeys":        {"a Secret of something else", secret(map[string]string{"password": "C4n4ry"}), v1alpha1.ReasonBucketDenied, both + "none"},
+		"NoFolder":      {"nothing is mounted", func(_ *testing.T, o *job.BucketOptions) { o.Credentials = "/nonexistent" }, v1alpha1.ReasonBucketDenied, both + "none"},
+		"OneKey":        {"which one is missing can be seen", secret(map[string]string{"accesskey": "C4n4ry"}), v1alpha1.ReasonBucketDenied, both + "accesskey"},
+		"EmptyKey":      {"an empty value is none", secret(map[string]string{"accesskey": "C4n4ry", "secretkey": "\n"}), v1alpha1.ReasonBucketDenied, both + "accesskey"},
+		"HalfOfEach":    {"the halves of two pairs are none", secret(map[string]string{"accesskey": "C4n4ry", "AWS_SECRET_ACCESS_KEY": "C4n4ry"}), v1alpha1.ReasonBucketDenied, both + "accesskey, AWS_SECRET_ACCESS_KEY"},
+		"LineInAKey":    {"it would go into a header", secret(map[string]string{"accesskey": "C4n4ry\nX: y", "secretkey": "s"}), v1alpha1.ReasonBucketDenied, `the value of key "accesskey" in their Secret has a line end`},
+		"ByteOrderMark": {"no object store has such a key", secret(map[string]string{"accesskey": "a", "secretkey": "\ufeffC4n4ry"}), v1alpha1.ReasonBucketDenied, `key "secretkey"`},
+		"NoCA":          {"to go on without it would say something else later", func(t *testing.T, o *job.BucketOptions) { o.CA = folder(t, nil) }, v1alpha1.ReasonBucketUntrusted, "the key ca.crt of their Secret is missing"},
+		"NotACA":        {"likewise", func(t *testing.T, o *job.BucketOptions) { o.CA = folder(t, map[string]string{"ca.crt": "C4n4ry"}) }, v1alpha1.ReasonBucketUntrusted, "holds no certificate in PEM"},
+		"NoProxy":       {"to go around it may be forbidden", func(t *testing.T, o *job.BucketOptions) { o.Proxy = folder(t, nil) }, v1alpha1.ReasonUsage, "the key address of its Secret"},
 		"ProxyWithoutAScheme": {
 			"a password may be before the host", func(t *testing.T, o *job.BucketOptions) {
 				o.Proxy = folder(t, map[string]string{"address": "u:C4n4ry@h:1"})
