@@ -38,6 +38,20 @@ func (s *blobSet) has(digest string, size int64) bool {
 	return false
 }
 
+// find returns the lowest bits of the size of the file of a digest; false if there is none.
+func (s *blobSet) find(digest string) (size uint32, ok bool) {
+	if s.buckets == nil {
+		return 0, false
+	}
+	bucket, want := blobEntryOf(digest, 0)
+	for _, e := range s.buckets[bucket] {
+		if e.digest == want.digest {
+			return e.size, true
+		}
+	}
+	return 0, false
+}
+
 // add adds a file, and reports whether it is new.
 func (s *blobSet) add(digest string, size int64) bool {
 	if s.has(digest, size) {

@@ -331,17 +331,23 @@ func (c *copier) listBlobs(ctx context.Context, files int64) (ask bool, err erro
 	if files <= few {
 		return true, nil
 	}
+	blobs, err := c.bucket.allBlobs(ctx)
+	if err == nil {
+		c.blobs = blobs
+	}
+	return false, err
+}
+
+// allBlobs lists the blobs of the bucket.
+func (b *Bucket) allBlobs(ctx context.Context) (*blobSet, error) {
 	blobs := &blobSet{}
-	err = c.bucket.list(ctx, blobsDir, true, func(path string, o s3.Object) error {
+	err := b.list(ctx, blobsDir, true, func(path string, o s3.Object) error {
 		if digest, ok := blobDigest(path); ok {
 			blobs.add(digest, o.Size)
 		}
 		return nil
 	})
-	if err == nil {
-		c.blobs = blobs
-	}
-	return false, err
+	return blobs, err
 }
 
 // produce hands out the files of a tree. A blob counts as one that the bucket has once it is on its way.

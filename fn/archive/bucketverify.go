@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -137,6 +138,9 @@ func (b *Bucket) verifyTree(ctx context.Context, c *verifier) error {
 	if c.blobs == nil {
 		c.blobs = newSeenBlobs()
 	}
+	if c.opts.PresenceOnly {
+		return b.findBlobs(ctx, c, func(add func(storedObject, int64) error) error { return c.produceBlobs(listed, prefix, sealer, add) })
+	}
 	produce := func(_ context.Context, add func(storedObject, int64) error) error {
 		return c.produceBlobs(listed, prefix, sealer, add)
 	}
@@ -148,6 +152,37 @@ func (b *Bucket) verifyTree(ctx context.Context, c *verifier) error {
 			c.blobs.bytes += o.size
 		}
 	})
+}
+
+// findBlobs reports the blobs that the bucket does not have, or has in another size. It reads none.
+func (b *Bucket) findBlobs(ctx context.Context, c *verifier, produce func(func(storedObject, int64) error) error) error {
+	there, err := b.allBlobs(ctx)
+	if err != nil {
+		return err
+	}
+	return produce(func(o storedObject, _ int64) error {
+		if !o.seen {
+			o.bad = there.lacks(&o)
+		}
+		c.tell(&o, func(*storedObject) {})
+		return ctx.Err()
+	})
+}
+
+// lacks says what is wrong with a blob as far as a listing tells; nil if nothing is.
+func (s *blobSet) lacks(o *storedObject) *Problem {
+	size, ok := s.find(o.digest)
+	switch {
+	case !ok:
+		return &Problem{Kind: Missing, Want: "sha256:" + o.digest}
+	case int64(size-uint32(o.least)) > o.most-o.least:
+		got := "another size"
+		if o.most < math.MaxUint32 {
+			got = fmt.Sprintf("size %d", size)
+		}
+		return &Problem{Kind: Changed, Got: got, Want: sizeRange(o.least, o.most)}
+	}
+	return nil
 }
 
 // sealerOf tells the sizes of stored files.

@@ -21,6 +21,10 @@ type VerifyOptions struct {
 	ManifestSHA256 string         // what the digest of manifest.json must be, in 64 hex digits; empty: unknown
 	Workers        int            // how many files at a time; 0: one for each CPU
 	Progress       func(Progress) // as in WriteOptions
+
+	// PresenceOnly leaves the files of the file storage unread in a bucket: proven is that each is there and has its
+	// size, by listing them. A volume is read all the same.
+	PresenceOnly bool
 }
 
 // VerifyReport is what verifying found.
