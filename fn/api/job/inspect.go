@@ -38,7 +38,9 @@ const KeyInspection = "inspection"
 const MaxInspectionBytes = 768 << 10
 
 // Inspection is the result of an inspection. It is Completed when every digest of the run
-// was verified and its objects are handed over; otherwise it failed for Reason.
+// was verified and its objects are handed over; otherwise it failed for Reason. The files
+// of the file storage in a bucket are not read: that each is there and has its size is
+// verified, and a refill verifies its digest.
 type Inspection struct {
 	Run            string           `json:"run"` // the ID, also when latest was asked for
 	Completed      bool             `json:"completed"`
