@@ -34,7 +34,7 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 		c.opts.Workers = bucketWorkers
 	}
 	if opts.Lock != nil {
-		c.lock = &s3.Lock{Compliance: opts.Lock.Compliance, Until: time.Now().Add(opts.Lock.For).UTC().Truncate(time.Second)}
+		c.lock = newLock(opts.Lock, time.Now())
 	}
 	err := c.own(ctx)
 	var failed []error
@@ -51,6 +51,7 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 			failed = append(failed, runErr)
 		}
 	}
+	c.tellLocks()
 	c.result.Files, c.result.Bytes = c.files.Load(), c.bytes.Load()
 	return c.result, errors.Join(append(failed, err)...)
 }
@@ -70,6 +71,7 @@ type copier struct {
 	lock     *s3.Lock // of what is sent; nil: none
 	progress *progress.Meter
 	blobs    *blobSet // that the bucket has; nil: not known
+	locks    locks
 	files    atomic.Int64
 	bytes    atomic.Int64
 	result   CopyResult
@@ -214,37 +216,45 @@ func (c *copier) sendSmall(ctx context.Context, r *Run, s lists.Sum) error {
 func (c *copier) sendTree(ctx context.Context, r *Run) error {
 	dir := treesDir + "/" + r.info.Manifest.Tree
 	there, err := c.hasTree(ctx, r, dir)
-	if there || err != nil {
+	if err != nil {
 		return err
+	}
+	if there {
+		return c.extend(ctx, r, dir)
 	}
 	xattrs, err := lists.XattrsDigest(r.tree)
 	if err != nil {
 		return r.damagedLists(err)
 	}
 	digests := r.info.Manifest.Digests
-	if err := c.sendList(ctx, r, dir, lists.MTREEName, digests.MTREE); err != nil {
+	if err := c.sendList(ctx, r, dir, lists.MTREEName, digests.MTREE, c.lock); err != nil {
 		return err
 	}
 	if xattrs != "" {
-		if err := c.sendList(ctx, r, dir, lists.XattrsName, xattrs); err != nil {
+		if err := c.sendList(ctx, r, dir, lists.XattrsName, xattrs, c.lock); err != nil {
 			return err
 		}
 	}
-	if err := c.sendBlobs(ctx, r); err != nil {
-		c.blobs = nil // some of them may not have been sent
+	base, err := c.findBase(ctx, r)
+	if err != nil {
 		return err
 	}
-	return c.sendList(ctx, r, dir, lists.SumsName, digests.Files)
+	defer base.close()
+	if err := c.sendBlobs(ctx, r, base); err != nil {
+		c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been sent
+		return err
+	}
+	return c.sendList(ctx, r, dir, lists.SumsName, digests.Files, c.lastLock(base))
 }
 
 // sendList sends a list of a tree.
-func (c *copier) sendList(ctx context.Context, r *Run, dir, name, digest string) error {
+func (c *copier) sendList(ctx context.Context, r *Run, dir, name, digest string, lock *s3.Lock) error {
 	f, err := r.tree.Open(name)
 	if err != nil {
 		return r.damagedLists(err)
 	}
 	defer f.Close()
-	err = c.sendFile(ctx, dir+"/"+name, f, digest)
+	err = c.sendFile(ctx, dir+"/"+name, f, digest, lock)
 	if isFileError(err) {
 		err = r.damagedLists(fmt.Errorf("%s: %w", name, err))
 	}
@@ -273,25 +283,26 @@ func isFileError(err error) bool {
 }
 
 // sendFile sends an open file.
-func (c *copier) sendFile(ctx context.Context, at string, f *os.File, digest string) error {
+func (c *copier) sendFile(ctx context.Context, at string, f *os.File, digest string, lock *s3.Lock) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	err = bucketError(c.bucket.objects.Put(ctx, c.bucket.key(at), f, info.Size(), digest, c.lock))
+	err = bucketError(c.bucket.objects.Put(ctx, c.bucket.key(at), f, info.Size(), digest, lock))
 	c.count(err, info.Size())
 	return err
 }
 
 // sending is a stored file on its way into the bucket.
 type sending struct {
-	entry lists.Entry
-	has   bool // the bucket has it
-	ask   bool // the bucket for it
+	entry  lists.Entry
+	has    bool // the bucket has it
+	ask    bool // the bucket for it
+	retain bool // it is to be locked if the bucket has it
 }
 
 // sendBlobs sends the files of a tree that the bucket does not have.
-func (c *copier) sendBlobs(ctx context.Context, r *Run) error {
+func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
 	totals := r.info.Manifest.Totals
 	if r.files == nil && totals.Files > 0 {
 		return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir, Kind: Missing})
@@ -307,7 +318,9 @@ func (c *copier) sendBlobs(ctx context.Context, r *Run) error {
 	return parallel.Pipeline[sending]{
 		Workers: c.opts.Workers,
 		Batch:   c.bucket.batch(),
-		Produce: func(ctx context.Context, add func(sending, int64) error) error { return c.produce(ctx, r, ask, add) },
+		Produce: func(ctx context.Context, add func(sending, int64) error) error {
+			return c.produce(ctx, r, base, ask, add)
+		},
 		Worker: func() (func(context.Context, *sending) error, func()) {
 			dirs := &dirfd.Stack{Root: r.files}
 			return func(ctx context.Context, s *sending) error { return c.sendBlob(ctx, r, dirs, s) }, dirs.Close
@@ -351,7 +364,7 @@ func (b *Bucket) allBlobs(ctx context.Context) (*blobSet, error) {
 }
 
 // produce hands out the files of a tree. A blob counts as one that the bucket has once it is on its way.
-func (c *copier) produce(ctx context.Context, r *Run, ask bool, add func(sending, int64) error) error {
+func (c *copier) produce(ctx context.Context, r *Run, base *base, ask bool, add func(sending, int64) error) error {
 	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
 	if err != nil {
 		return r.damagedLists(err)
@@ -377,8 +390,12 @@ func (c *copier) produce(ctx context.Context, r *Run, ask bool, add func(sending
 		if e.Kind != lists.File {
 			continue
 		}
-		has := !blobs.add(e.SHA256, sizes.of(&e))
-		if err := add(sending{entry: e, has: has, ask: ask}, e.Size); err != nil {
+		s := sending{entry: e, ask: ask, has: !blobs.add(e.SHA256, sizes.of(&e))}
+		s.retain = c.lock != nil && (s.has || ask) && !base.covers(&e) && c.locks.blobs.add(e.SHA256, 0)
+		if c.lock != nil && !s.has && !ask {
+			c.locks.blobs.add(e.SHA256, 0)
+		}
+		if err := add(s, e.Size); err != nil {
 			return err
 		}
 	}
@@ -410,7 +427,7 @@ func (s *sizer) of(e *lists.Entry) int64 {
 func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sending) error {
 	e := &s.entry
 	if s.has {
-		return nil
+		return c.retainBlob(ctx, s)
 	}
 	damaged := func(kind ProblemKind, got string) error {
 		return r.damaged(Problem{Path: r.filePath(e.Path), Kind: kind, Got: got, Want: "sha256:" + e.SHA256})
@@ -432,11 +449,15 @@ func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sen
 		return damaged(Changed, fmt.Sprintf("size %d", info.Size()))
 	}
 	if s.ask {
-		if size, err := c.bucket.size(ctx, blobPath(e.SHA256)); err != nil || size == info.Size() {
+		size, err := c.bucket.size(ctx, blobPath(e.SHA256))
+		if err != nil {
 			return err
 		}
+		if size == info.Size() {
+			return c.retainBlob(ctx, s)
+		}
 	}
-	err = c.sendFile(ctx, blobPath(e.SHA256), f, e.SHA256)
+	err = c.sendFile(ctx, blobPath(e.SHA256), f, e.SHA256, c.lock)
 	if isFileError(err) {
 		return damaged(Changed, err.Error())
 	}

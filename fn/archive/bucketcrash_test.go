@@ -100,7 +100,7 @@ func sound(t *testing.T, b *Bucket) []RunInfo {
 	t.Helper()
 	report, err := b.VerifyRuns(t.Context(), VerifyRunsOptions{})
 	require.NoError(t, err)
-	require.NoError(t, report.Err())
+	require.NoError(t, report.Err(), "%v", report.Damages())
 	runs, err := b.Runs(t.Context())
 	require.NoError(t, err)
 	return runs

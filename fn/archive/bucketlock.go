@@ -1,0 +1,223 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"threescale.dev/backup/fn/archive/internal/lists"
+	"threescale.dev/backup/fn/archive/internal/parallel"
+	"threescale.dev/backup/fn/archive/internal/s3"
+)
+
+// What a run refers to has to stay locked for about as long as the run. So with an object lock, what the bucket has
+// already is locked anew once less than half of the period is left. To know that takes no request for each blob: a
+// tree's SHA256SUMS is locked last, and no longer than the first of the tree's blobs is.
+
+// newLock is the lock of what is sent at a time.
+func newLock(o *ObjectLock, now time.Time) *s3.Lock {
+	return &s3.Lock{Compliance: o.Compliance, Until: now.Add(o.For).UTC().Truncate(time.Second)}
+}
+
+// locks is what a copier knows of locks.
+type locks struct {
+	blobs   blobSet // that were locked by this call
+	mu      sync.Mutex
+	refused error // why the object store extends none
+	left    int64 // objects whose locks were not extended
+}
+
+// lasts reports whether a lock is good for as long as a new one has to be.
+func (c *copier) lasts(lock *s3.Lock) bool {
+	return lock != nil && !lock.Until.Before(c.lock.Until.Add(-c.opts.Lock.For/2)) //nolint:mnd // half
+}
+
+// base is an earlier tree of the volume whose blobs are locked for long enough. Nil is none.
+type base struct {
+	until  time.Time
+	listed *lists.Reader
+	seeker *lists.Seeker
+}
+
+func (b *base) close() {
+	if b != nil {
+		_ = b.listed.Close() // it was only read
+	}
+}
+
+// covers reports whether a file is one of the tree's. Files are asked for in the order of the lists.
+func (b *base) covers(e *lists.Entry) bool {
+	if b == nil {
+		return false
+	}
+	was, err := b.seeker.Find(e.Path)
+	return err == nil && was != nil && was.SHA256 == e.SHA256
+}
+
+// findBase returns the newest earlier tree that the bucket has, if it is locked for long enough.
+func (c *copier) findBase(ctx context.Context, r *Run) (*base, error) {
+	if c.lock == nil {
+		return nil, nil
+	}
+	runs, err := c.volume.ownRuns()
+	if err != nil {
+		return nil, err
+	}
+	sortRuns(runs)
+	const most = 3 // trees that are asked for
+	asked := make(map[string]bool)
+	for _, run := range slices.Backward(runs) {
+		m := run.Manifest
+		if compareRuns(run, r.info) >= 0 || m == nil || m.Tree == "" || m.Tree == r.info.Manifest.Tree || asked[m.Tree] {
+			continue
+		}
+		if asked[m.Tree] = true; len(asked) > most {
+			break
+		}
+		lock, err := c.bucket.objects.Retention(ctx, c.bucket.key(treesDir+"/"+m.Tree+"/"+lists.SumsName))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, bucketError(err)
+		}
+		if !c.lasts(lock) {
+			break
+		}
+		return c.openBase(m, lock.Until), nil
+	}
+	return nil, nil
+}
+
+// openBase returns nil for a tree that cannot be read: then each blob is locked anew.
+func (c *copier) openBase(m *Manifest, until time.Time) *base {
+	tree, err := c.volume.openTree(m.Tree)
+	if err != nil {
+		return nil
+	}
+	defer tree.Close()
+	if lists.Prove(tree, m.Digests.lists()) != nil {
+		return nil
+	}
+	listed, err := lists.Open(tree, m.Digests.lists(), nil)
+	if err != nil {
+		return nil
+	}
+	return &base{until: until, listed: listed, seeker: lists.NewSeeker(listed)}
+}
+
+// lastLock is the lock of the SHA256SUMS of a tree: no blob has a shorter one. It is nil if that is not known.
+func (c *copier) lastLock(base *base) *s3.Lock {
+	if c.lock == nil || c.locks.refused != nil {
+		return nil
+	}
+	lock := *c.lock
+	if base != nil && base.until.Before(lock.Until) {
+		lock.Until = base.until
+	}
+	return &lock
+}
+
+// retainBlob locks a blob that the bucket has.
+func (c *copier) retainBlob(ctx context.Context, s *sending) error {
+	if !s.retain {
+		return nil
+	}
+	return c.retain(ctx, blobPath(s.entry.SHA256))
+}
+
+// retain locks an object that the bucket has. An object store that does not let this user do so does not keep a run
+// from being copied: a warning says so.
+func (c *copier) retain(ctx context.Context, path string) error {
+	c.locks.mu.Lock()
+	refused := c.locks.refused
+	if refused != nil {
+		c.locks.left++
+	}
+	c.locks.mu.Unlock()
+	if refused != nil {
+		return nil
+	}
+	err := bucketError(c.bucket.objects.Retain(ctx, c.bucket.key(path), *c.lock))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // verifying tells what is lost
+	}
+	e, ok := errors.AsType[*BucketError](err)
+	if !ok || e.Problem != BucketDenied && e.Problem != BucketIncompatible {
+		return err
+	}
+	c.locks.mu.Lock()
+	defer c.locks.mu.Unlock()
+	c.locks.refused = err
+	c.locks.left++
+	return nil
+}
+
+// tellLocks warns of locks that were not extended.
+func (c *copier) tellLocks() {
+	if c.locks.refused != nil {
+		c.result.Warnings = append(c.result.Warnings, fmt.Sprintf("the locks of %d objects that runs share were not extended: %v", c.locks.left, c.locks.refused))
+	}
+}
+
+// extend locks a tree that the bucket has anew, once less than half of the period is left.
+func (c *copier) extend(ctx context.Context, r *Run, dir string) error {
+	if c.lock == nil {
+		return nil
+	}
+	lock, err := c.bucket.objects.Retention(ctx, c.bucket.key(dir+"/"+lists.SumsName))
+	if err != nil || c.lasts(lock) {
+		return bucketError(err)
+	}
+	if err := c.extendBlobs(ctx, r); err != nil {
+		return err
+	}
+	names := []string{lists.MTREEName, lists.XattrsName, lists.SumsName}
+	if xattrs, err := lists.XattrsDigest(r.tree); xattrs == "" || err != nil {
+		names = slices.Delete(names, 1, 2)
+	}
+	for _, name := range names {
+		if err := c.retain(ctx, dir+"/"+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *copier) extendBlobs(ctx context.Context, r *Run) error {
+	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
+	if err != nil {
+		return r.damagedLists(err)
+	}
+	defer listed.Close()
+	return parallel.Pipeline[string]{
+		Workers: c.opts.Workers,
+		Batch:   c.bucket.batch(),
+		Produce: func(_ context.Context, add func(string, int64) error) error {
+			for {
+				e, err := listed.Next()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return r.damagedLists(err)
+				}
+				if e.Kind != lists.File || !c.locks.blobs.add(e.SHA256, 0) {
+					continue
+				}
+				if err := add(blobPath(e.SHA256), 0); err != nil {
+					return err
+				}
+			}
+		},
+		Worker: func() (func(context.Context, *string) error, func()) {
+			return func(ctx context.Context, path *string) error { return c.retain(ctx, *path) }, func() {}
+		},
+		Collect: func([]string) error { return nil },
+	}.Run(ctx)
+}

@@ -1,0 +1,166 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/archive/internal/s3"
+)
+
+const lockPeriod = 30 * 24 * time.Hour
+
+// locking is a bucket with object lock, whose clock a test sets.
+type locking struct {
+	objects
+	mu       sync.Mutex
+	locks    map[string]s3.Lock
+	retained []string
+	refuse   error
+}
+
+func (l *locking) lock(key string, lock *s3.Lock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lock != nil {
+		l.locks[key] = *lock
+	}
+}
+
+func (l *locking) Put(ctx context.Context, key string, data io.ReaderAt, size int64, sum string, lock *s3.Lock) error {
+	l.lock(key, lock)
+	return l.objects.Put(ctx, key, data, size, sum, nil)
+}
+
+func (l *locking) Create(ctx context.Context, key string, data []byte, lock *s3.Lock) error {
+	l.lock(key, lock)
+	return l.objects.Create(ctx, key, data, nil)
+}
+
+func (l *locking) Retain(ctx context.Context, key string, lock s3.Lock) error {
+	if l.refuse != nil {
+		return l.refuse
+	}
+	if _, err := l.objects.Stat(ctx, key); err != nil {
+		return err
+	}
+	l.lock(key, &lock)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retained = append(l.retained, key)
+	return nil
+}
+
+func (l *locking) Retention(ctx context.Context, key string) (*s3.Lock, error) {
+	if _, err := l.objects.Stat(ctx, key); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lock, ok := l.locks[key]; ok {
+		return &lock, nil
+	}
+	return nil, nil
+}
+
+// pass lets time pass: all locks end so much earlier.
+func (l *locking) pass(d time.Duration) {
+	for key, lock := range l.locks {
+		lock.Until = lock.Until.Add(-d)
+		l.locks[key] = lock
+	}
+	l.retained = nil
+}
+
+// least is how long the objects of a run are locked at least.
+func (l *locking) least(t *testing.T, b *Bucket, v *Volume, run string) time.Duration {
+	t.Helper()
+	info, err := v.find(t.Context(), run)
+	require.NoError(t, err)
+	r, err := v.OpenRun(t.Context(), run)
+	require.NoError(t, err)
+	defer r.Close()
+	refersTo := func(path string) bool {
+		return strings.HasPrefix(path, "runs/"+run+"/") || strings.HasPrefix(path, "trees/"+info.Manifest.Tree+"/")
+	}
+	all := slices.DeleteFunc(paths(t, b), func(p string) bool { return !refersTo(p) })
+	for _, e := range entriesOf(t, r) {
+		if e.Kind == File {
+			all = append(all, blobPath(e.SHA256))
+		}
+	}
+	least := time.Duration(1 << 62)
+	for _, path := range all {
+		lock, ok := l.locks[b.key(path)]
+		require.True(t, ok, "%s is locked", path)
+		assert.True(t, lock.Compliance)
+		least = min(least, time.Until(lock.Until))
+	}
+	return least
+}
+
+// TestObjectLock: all that a run refers to is locked for at least half of the period when it is copied, and what is
+// locked for so long is not locked again.
+func TestObjectLock(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	for i := range 20 {
+		f.add("some"+itoa(i), "content "+itoa(i))
+	}
+	b := openBucket(t)
+	l := &locking{objects: b.objects, locks: make(map[string]s3.Lock)}
+	b.objects = l
+	opts := CopyOptions{Owner: testOwner, Lock: &ObjectLock{Compliance: true, For: lockPeriod}}
+	copyNext := func(run string) {
+		t.Helper()
+		f.write(run)
+		opts.Runs = []string{run}
+		result, err := b.Copy(t.Context(), f.volume, opts)
+		require.NoError(t, err)
+		assert.Empty(t, result.Warnings)
+		assert.Greater(t, l.least(t, b, f.volume, run), lockPeriod/2-time.Hour)
+	}
+	copyNext("r1")
+	assert.Greater(t, l.least(t, b, f.volume, "r1"), lockPeriod-time.Hour)
+
+	l.pass(lockPeriod / 3)
+	copyNext("r2") // which shares the tree
+	assert.Empty(t, l.retained)
+	f.add("some1", "something else")
+	copyNext("r3") // which shares files
+	assert.Empty(t, l.retained)
+
+	l.pass(lockPeriod / 3)
+	f.add("some2", "something else, too")
+	copyNext("r4")
+	assert.Len(t, l.retained, 23, "each blob that is shared, once")
+	copyNext("r5")
+	assert.Len(t, l.retained, 23)
+
+	l.pass(2 * lockPeriod / 3)
+	copyNext("r6") // which shares the tree
+	assert.Len(t, l.retained, 26, "each blob, once, and the lists")
+	l.retained = nil
+	f.add("some1", "content 1") // as in an older tree
+	copyNext("r7")
+	assert.Equal(t, []string{b.key(blobPath(digest([]byte("content 1"))))}, l.retained)
+
+	l.pass(2 * lockPeriod / 3)
+	l.refuse = &s3.Error{Problem: s3.Denied, Err: errors.New("the object store answers AccessDenied")}
+	f.write("r8")
+	opts.Runs = []string{"r8"}
+	result, err := b.Copy(t.Context(), f.volume, opts)
+	require.NoError(t, err, "a copy that is not locked is better than none")
+	require.Len(t, result.Warnings, 1)
+	assert.Contains(t, result.Warnings[0], "objects that runs share were not extended: the object store answers AccessDenied")
+	l.refuse = nil
+	copyNext("r9")
+}
