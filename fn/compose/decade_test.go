@@ -1,6 +1,7 @@
 package compose_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -20,13 +21,15 @@ import (
 )
 
 const decadeSpec = `fileStorage: Skip, schedule: "0 2 * * *", timeZone: Europe/Berlin, verify: {schedule: "0 5 1 * *"},
-	retention: {keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 10}`
+	retention: {keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 10},
+	offsite: {bucket: {endpoint: s3.example.com, bucketName: backups, secretRef: {name: bucket}}, verify: {schedule: "0 5 2 * *"}}`
 
 // TestTenYears lives ten years of a nightly schedule, night by night, once as
 // everybody hopes and then with crashes, a status that is lost, Jobs that somebody
 // deletes, outages and clocks that jump. At every moment there is one run in
 // flight at most, the newest run is on the volume, and what is there is exactly
-// what the rules keep.
+// what the rules keep. A bucket that is away for weeks changes none of it, and has
+// the newest run once it is back.
 func TestTenYears(t *testing.T) {
 	t.Parallel()
 	years := 10
@@ -55,10 +58,11 @@ func TestTenYears(t *testing.T) {
 				nights++
 			}
 			d.requireKept()
+			d.requireCopied()
 			if tc.jumps+tc.nodes == 0 {
 				require.Equal(t, wanted(d.all, d.zone), slices.Sorted(maps.Keys(d.volume)), "as if the rules had seen all runs at once")
 			}
-			t.Logf("%d nights, %d runs, of which %d are there; %d verifications; %d troubles; %d of the newest 14 days lost at most", nights, len(d.all), len(d.volume), d.verifications, d.troubles, d.lost)
+			t.Logf("%d nights, %d runs, of which %d are there; %d verifications; %d copies; %d troubles; %d of the newest 14 days lost at most", nights, len(d.all), len(d.volume), d.verifications, d.copies, d.troubles, d.lost)
 		})
 	}
 }
@@ -79,6 +83,9 @@ type decade struct {
 	offset         time.Duration        // by which the clock is wrong
 	verifications  int
 	troubles       int
+	bucket         map[string]time.Time // runs in it, likewise
+	copies         int
+	away           int // nights for which the bucket is still away
 }
 
 func newDecade(t *testing.T, trouble, jumps int) *decade {
@@ -87,8 +94,9 @@ func newDecade(t *testing.T, trouble, jumps int) *decade {
 	require.NoError(t, err)
 	d := &decade{
 		pocket: newPocket(t, beside(decadeSpec)), zone: zone, rnd: rand.New(rand.NewPCG(7, uint64(trouble))), trouble: trouble, jumps: jumps,
-		volume: map[string]time.Time{}, all: map[string]time.Time{}, truly: map[string]time.Time{},
+		volume: map[string]time.Time{}, all: map[string]time.Time{}, truly: map[string]time.Time{}, bucket: map[string]time.Time{},
 	}
+	d.installed = append(d.installed, object(t, `{apiVersion: v1, kind: Secret, metadata: {name: bucket, namespace: 3scale}, data: {accesskey: YQ==, secretkey: Yg==}}`))
 	d.call()
 	return d
 }
@@ -111,6 +119,9 @@ func (d *decade) night() {
 	} else if d.chance(d.jumps / 6) {
 		d.offset = 0 // somebody sets it right
 	}
+	if d.away = max(d.away-1, 0); d.chance(d.trouble * 5) {
+		d.away = d.rnd.IntN(20)
+	}
 	days := 1
 	if d.chance(d.trouble * 5) {
 		days += d.rnd.IntN(20) // nothing runs, core neither
@@ -119,7 +130,7 @@ func (d *decade) night() {
 	local := truly.In(d.zone)
 	slot := time.Date(local.Year(), local.Month(), local.Day()+days, 2, 0, 0, 0, d.zone)
 	d.setNow(slot.UTC().Add(d.offset + time.Duration(d.rnd.IntN(15))*time.Second))
-	for range 8 {
+	for range 14 {
 		d.call()
 		d.mishap()
 		if !d.work() {
@@ -127,7 +138,7 @@ func (d *decade) night() {
 		}
 	}
 	d.setNow(d.now().Add(4 * time.Hour)) // the verification's slot, once a month
-	for range 4 {
+	for range 8 {
 		d.call()
 		if !d.work() {
 			break
@@ -145,9 +156,9 @@ func (d *decade) mishap() {
 	case 0:
 		d.observed.Composite.Status = v1alpha1.ThreeScaleBackupStatus{}
 	case 1:
-		d.deleteFirst("job/", "verify-job/")
+		d.deleteFirst("job/", "verify-job/", "copy-job/", "bucket-verify-job/")
 	case 2:
-		d.deleteFirst("secret/", "objects/", "report/", "verify-report/")
+		d.deleteFirst("secret/", "objects/", "report/", "verify-report/", "copy-report/", "bucket-verify-report/")
 	case 3:
 		d.deleteFirst("role", "service-account")
 	}
@@ -169,6 +180,9 @@ func (d *decade) call() {
 	require.LessOrEqual(d.t, len(d.active()), 1, "two at once")
 	if d.newest != "" {
 		require.Contains(d.t, d.volume, d.newest, "the newest verified run is gone")
+	}
+	if o := d.observed.Composite.Status.Offsite; o != nil && o.Run != "" {
+		require.Contains(d.t, d.bucket, o.Run, "the status says that it is in the bucket")
 	}
 	if at := d.observed.Composite.Status.LastSuccessfulTime; at != nil && d.jumps == 0 {
 		require.False(d.t, at.After(d.now().Add(5*time.Minute)), "a success in the future would hide that there is none since")
@@ -192,6 +206,10 @@ func (d *decade) work() bool {
 			d.troubles++
 		case o.GetLabels()[v1alpha1.LabelVerification] != "":
 			d.verifies(o)
+		case o.GetLabels()[v1alpha1.LabelCopy] != "" && d.away > 0:
+			condition = "Failed"
+		case o.GetLabels()[v1alpha1.LabelCopy] != "":
+			d.copiesOff(o)
 		default:
 			d.backsUp(o)
 		}
@@ -202,7 +220,57 @@ func (d *decade) work() bool {
 	}
 	status := d.observed.Composite.Status
 	return slices.ContainsFunc(status.Runs, func(r v1alpha1.Run) bool { return r.State == v1alpha1.RunRunning }) ||
-		status.Verification != nil && status.Verification.State == v1alpha1.RunRunning
+		status.Verification != nil && status.Verification.State == v1alpha1.RunRunning ||
+		status.Offsite != nil && (status.Offsite.State == v1alpha1.RunRunning || status.LastRun != nil && status.Offsite.Run != status.LastRun.ID && status.Offsite.State != v1alpha1.RunFailed)
+}
+
+// copiesOff does what the mover does: all runs of the volume that the bucket lacks, and
+// then the rules.
+func (d *decade) copiesOff(o *unstructured.Unstructured) {
+	d.t.Helper()
+	report := d.observed.Composed["copy-report/"+o.GetLabels()[v1alpha1.LabelCopy]]
+	if report == nil {
+		return // the pod cannot tell
+	}
+	run := ""
+	for _, arg := range argsOf(o) {
+		if value, ok := strings.CutPrefix(arg, "--run="); ok {
+			run = value
+		}
+	}
+	require.Contains(d.t, d.volume, run, "it is asked for what there is")
+	maps.Copy(d.bucket, d.volume)
+	var runs []retention.Run
+	for _, id := range d.written {
+		if start, there := d.bucket[id]; there {
+			runs = append(runs, retention.Run{ID: id, Start: start})
+		}
+	}
+	policy, zone := policyOf(d.t, argsOf(o))
+	for _, decision := range policy.ApplyInOrder(runs, zone, d.now()) {
+		if !decision.Kept() && decision.ID != run {
+			delete(d.bucket, decision.ID)
+		}
+	}
+	d.copies++
+	result := job.CopyResult{Run: run, Completed: true, CompletionTime: d.now(), ManifestSHA256: digestOf(run)}
+	set(jsonOf(d.t, result), "data", job.KeyCopy)(report.Object)
+}
+
+// requireCopied: once the bucket is back, it has the newest run, and what the rules say.
+func (d *decade) requireCopied() {
+	d.t.Helper()
+	if d.jumps+d.nodes > 0 {
+		return // a slot may be in a future that is over
+	}
+	d.away, d.trouble = 0, 0
+	d.night()
+	d.night()
+	status := d.observed.Composite.Status
+	require.NotNil(d.t, status.Offsite)
+	require.Equal(d.t, status.LastRun.ID, status.Offsite.Run)
+	require.Contains(d.t, d.bucket, d.newest)
+	require.Subset(d.t, slices.Collect(maps.Keys(d.bucket)), slices.Collect(maps.Keys(d.volume)), "what the volume has")
 }
 
 // backsUp does what the mover does: a run that is there already is reported
@@ -274,7 +342,8 @@ func (d *decade) requireNoneDisplaced(before map[string]time.Time) {
 }
 
 func (d *decade) verifies(o *unstructured.Unstructured) {
-	if report := d.observed.Composed["verify-report/"+o.GetLabels()[v1alpha1.LabelVerification]]; report != nil {
+	id := o.GetLabels()[v1alpha1.LabelVerification]
+	if report := cmp.Or(d.observed.Composed["verify-report/"+id], d.observed.Composed["bucket-verify-report/"+id]); report != nil {
 		d.verifications++
 		set(jsonOf(d.t, job.Verification{Completed: true, CompletionTime: d.now(), Runs: int64(len(d.volume))}), "data", job.KeyVerification)(report.Object)
 	}

@@ -66,9 +66,7 @@ func (w *world) runNow() string {
 	w.t.Helper()
 	j := w.until("job/")
 	run := j.GetLabels()[v1alpha1.LabelRun]
-	result := completed(run)
-	result.StartTime, result.CompletionTime = w.now(), w.now()
-	w.reportOf(run, result)
+	w.reportOf(run, completedAt(w, run))
 	w.ends(j, "Complete")
 	w.reconcile()
 	return run
@@ -127,4 +125,11 @@ func (w *world) copyFails(reason, message string) []string {
 	w.copyTold(job.CopyResult{Run: w.copyRun(), Reason: reason, Message: message})
 	w.ends(w.copyJob(), "Failed")
 	return eventsOf(w.reconcile())
+}
+
+// completedAt is what the mover reports of a run that goes well at the moment that it is.
+func completedAt(w *world, run string) job.Result {
+	result := completed(run)
+	result.StartTime, result.CompletionTime = w.now(), w.now()
+	return result
 }

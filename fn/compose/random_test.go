@@ -131,11 +131,15 @@ func (r *randomLife) deeds() map[string]func() {
 		"clock jumps":   func() { r.setNow(r.now().Add(time.Duration(r.rnd.IntN(100)-50) * 24 * time.Hour)) },
 		"verified":      func() { r.endVerification("Complete") },
 		"not verified":  func() { r.endVerification("Failed") },
+		"copied":        func() { r.endCopy(true) },
+		"not copied":    func() { r.endCopy(false) },
+		"lose the copy": func() { r.deleteComposed(pick(r, "copy-job/", "copy-report/", "bucket-verify-job/", "bucket-verify-report/")) },
+		"keys":          func() { r.putBucketSecret("bucket", pick(r, []string{"accesskey"}, []string{"accesskey", "secretkey"})...) },
 	}
 }
 
 func (r *randomLife) reconfigure() {
-	switch r.rnd.IntN(8) {
+	switch r.rnd.IntN(9) {
 	case 0:
 		r.setSpec(pick(r, "None", "Latest"), "secretCopies")
 	case 1:
@@ -152,6 +156,11 @@ func (r *randomLife) reconfigure() {
 		r.setSpec(pick(r, map[string]any{"schedule": "0 5 * * *"}, map[string]any{"schedule": "@hourly", "latestOnly": true}), "verify")
 	case 7:
 		r.setSpec(r.chance(2), "suspend")
+	case 8:
+		r.setSpec(pick(r, "backups", "backups", "others"), "offsite", "bucket", "bucketName")
+		r.setSpec("s3.example.com", "offsite", "bucket", "endpoint")
+		r.setSpec("bucket", "offsite", "bucket", "secretRef", "name")
+		r.setSpec(pick(r, "0 5 * * *", "@hourly"), "offsite", "verify", "schedule")
 	}
 }
 
@@ -163,6 +172,26 @@ func (r *randomLife) activeJob() *unstructured.Unstructured {
 		}
 	}
 	return nil
+}
+
+// endCopy ends what uses the bucket.
+func (r *randomLife) endCopy(well bool) {
+	condition := pick(r, "Complete", "Failed")
+	if well {
+		condition = "Complete"
+	}
+	if active := r.copyJob(); active != nil && !hasEnded(active) {
+		if r.ofKey("copy-report/") != nil && well {
+			r.copyTold(r.copyOf(r.copyRun()))
+		}
+		r.ends(active, condition)
+	}
+	if active := r.ofKey("bucket-verify-job/"); active != nil && !hasEnded(active) {
+		if report := r.ofKey("bucket-verify-report/"); report != nil && well {
+			r.edit(report, set(jsonOf(r.t, job.Verification{Completed: true, CompletionTime: r.now(), Runs: 1}), "data", job.KeyVerification))
+		}
+		r.ends(active, condition)
+	}
 }
 
 // endVerification ends the verification in flight.
@@ -255,6 +284,7 @@ func (r *randomLife) look() *fnv1.RunFunctionResponse {
 	}
 	r.requireJobs()
 	r.requireHonestStatus()
+	r.requireHonestCopies()
 	requireNoMarker(r.t, jsonOf(r.t, r.Composite.Object["status"]), "the status")
 	return rsp
 }
@@ -312,6 +342,15 @@ func (r *randomLife) requireHonestStatus() {
 	}
 }
 
+// requireHonestCopies: what is called copied is the newest run that is there.
+func (r *randomLife) requireHonestCopies() {
+	r.t.Helper()
+	if c := r.condition("OffsiteCopied"); c != nil && c["status"] == "True" {
+		require.Equal(r.t, r.status("lastRun", "id"), r.status("offsite", "run"))
+		require.Contains(r.t, r.succeeded, r.status("offsite", "run"))
+	}
+}
+
 // settle puts everything right and checks that the claim comes to rest with
 // what was asked for last.
 func (r *randomLife) settle() {
@@ -321,6 +360,8 @@ func (r *randomLife) settle() {
 	r.Image = "image:1"
 	r.setSpec("", "schedule")
 	delete(r.Composite.Object["spec"].(map[string]any), "verify")
+	unstructured.RemoveNestedField(r.Composite.Object, "spec", "offsite", "verify")
+	r.withBucket()
 	r.setSpec("10Gi", destinationPath("resources", "requests")...)
 	for range 60 {
 		if r.look().GetMeta().GetTtl().AsDuration() == 0 {
@@ -329,6 +370,11 @@ func (r *randomLife) settle() {
 		r.mover(true)
 		r.end("Complete")
 		r.endVerification("Complete")
+		r.endCopy(true)
+	}
+	if _, asked, _ := unstructured.NestedMap(r.Composite.Object, "spec", "offsite"); asked && r.status("completed") == true {
+		require.Equal(r.t, "True", r.condition("OffsiteCopied")["status"], r.condition("OffsiteCopied"))
+		require.Equal(r.t, r.status("lastRun", "id"), r.status("offsite", "run"))
 	}
 	require.Nil(r.t, r.activeJob(), "it never comes to rest")
 	require.Equal(r.t, "True", r.condition("PreflightPassed")["status"], r.condition("PreflightPassed"))
