@@ -70,22 +70,23 @@ func TestBucketSecretIsTold(t *testing.T) {
 	}
 }
 
-// TestBucketSecretsAreNotKept: what a decision is made from has the names of keys, and no value.
+// TestBucketSecretsAreNotKept: what a decision is made from has the names of keys, and no value. They are read as the restore may.
 func TestBucketSecretsAreNotKept(t *testing.T) {
 	secret := bucketSecret(map[string][]byte{"accesskey": []byte(canary.Text), "secretkey": []byte(canary.Text), "sessiontoken": {}})
-	r := reconcilingOf(t, storedBucket, listingNothing(), secret)
+	r, tenant := reconcilingOf(t, storedBucket, listingNothing()), reconcilingOf(t, storedBucket, listingNothing(), secret)
 	obj := &v1alpha1.ThreeScaleRestore{}
 	_, err := read(t.Context(), r.Client, "3scale", "dr", obj)
 	require.NoError(t, err)
 	w, err := r.newWork(obj, nil)
 	require.NoError(t, err)
+	w.tenant = tenant.Client // of the ServiceAccount that the restore names
 	w.state.Restore = obj
 	require.NoError(t, w.observeSource(t.Context()))
 	assert.Equal(t, map[string][]string{"bucket": {"accesskey", "secretkey"}}, w.state.BucketSecrets)
 	assert.Nil(t, w.state.SourcePVC)
 
 	obj.Status.LastPushCommit = "0123456789abcdef0123456789abcdef01234567"
-	require.NoError(t, r.Delete(t.Context(), secret))
+	require.NoError(t, tenant.Delete(t.Context(), secret))
 	require.NoError(t, w.observeSource(t.Context()))
 	assert.Empty(t, w.state.BucketSecrets, "nothing is read from the bucket any more")
 }
