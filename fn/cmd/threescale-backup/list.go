@@ -52,7 +52,7 @@ func (l *listCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	if len(runs) == 0 && !c.json {
-		c.sayf("No runs on %s", l.Volume)
+		c.sayf("No runs on %s", l.Volume.String())
 		return nil
 	}
 	if policy != nil {

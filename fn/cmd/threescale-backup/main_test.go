@@ -7,9 +7,12 @@ import (
 	"os"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/test/dataset"
+	"threescale.dev/backup/test/objectstore"
 )
 
 // TestMain makes two commands for the scripts: the product, and one that makes
@@ -49,7 +52,18 @@ func makeInstallation(args []string) error {
 	return err
 }
 
-// TestCommandLine runs the scripts in testdata: what a user types and sees.
+// TestCommandLine runs the scripts in testdata: what a user types and sees. They have an object store, $BUCKET in it,
+// and the $RECIPIENT of an age identity that is thrown away.
 func TestCommandLine(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireUniqueNames: true})
+	server := objectstore.Start(t)
+	key, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	testscript.Run(t, testscript.Params{Dir: "testdata", RequireUniqueNames: true, Setup: func(env *testscript.Env) error {
+		env.Setenv("RECIPIENT", key.Recipient().String())
+		env.Setenv("BUCKET", bucketScheme+server.Bucket)
+		env.Setenv("AWS_ENDPOINT_URL", "http://"+server.Endpoint)
+		env.Setenv("AWS_ACCESS_KEY_ID", server.AccessKey)
+		env.Setenv("AWS_SECRET_ACCESS_KEY", server.SecretKey)
+		return nil
+	}})
 }
