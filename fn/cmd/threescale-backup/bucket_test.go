@@ -77,7 +77,7 @@ func TestBucketFailures(t *testing.T) {
 		}, []string{"AccessDenied", "there are none in the environment"}, job.ExitNoPermission},
 		"NoBucket": {"a typing error", func(*testing.T, *objectstore.Faults, *objectstore.Server) []string {
 			return []string{"--volume", "s3://no-such-bucket/prod"}
-		}, []string{"no-such-bucket", "make the bucket, or correct its name"}, job.ExitUsage},
+		}, []string{"object store 127.0.0.1:", "no-such-bucket", "make the bucket, or correct its name"}, job.ExitUsage},
 		"ClockSkew": {"a machine without NTP", func(_ *testing.T, f *objectstore.Faults, _ *objectstore.Server) []string {
 			f.Always(objectstore.Any, objectstore.Answer(http.StatusForbidden, "RequestTimeTooSkewed"))
 			return nil
@@ -87,7 +87,7 @@ func TestBucketFailures(t *testing.T) {
 		}, []string{"certificate", "--s3-ca"}, job.ExitNoPermission},
 		"NotTLS": {"http in place of https", func(_ *testing.T, _ *objectstore.Faults, server *objectstore.Server) []string {
 			return []string{"--s3-endpoint", "https://" + server.Endpoint}
-		}, []string{"--s3-endpoint"}, job.ExitIO},
+		}, []string{"http:// if it speaks no TLS"}, job.ExitIO},
 		"Unreachable": {"nothing listens", func(*testing.T, *objectstore.Faults, *objectstore.Server) []string {
 			return []string{"--s3-endpoint", "http://127.0.0.1:1"}
 		}, []string{"127.0.0.1:1", "see that --s3-endpoint is right"}, job.ExitIO},

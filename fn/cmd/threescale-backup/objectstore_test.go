@@ -150,7 +150,7 @@ func TestAdvice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			failed := &archive.BucketError{Problem: tc.problem, Err: assert.AnError}
 			err := advise(failed, tc.env)
-			assert.ErrorContains(t, err, assert.AnError.Error()+": ", tc.reason)
+			assert.ErrorContains(t, err, assert.AnError.Error()+"; ", tc.reason)
 			assert.ErrorContains(t, err, tc.says, tc.reason)
 			assert.ErrorIs(t, err, failed, "the exit code is that of the cause")
 		})
@@ -163,6 +163,6 @@ func TestAdvice(t *testing.T) {
 func TestErrorsQuoteNoCredentials(t *testing.T) {
 	env := variables(map[string]string{"AWS_ACCESS_KEY_ID": "key-1", "AWS_SECRET_ACCESS_KEY": "key/2", "AWS_SESSION_TOKEN": "key-3", "HTTPS_PROXY": "http://user-4:key-5@proxy.example.com"})
 	err := advise(&archive.BucketError{Problem: archive.BucketDenied, Err: errors.New("key-1 key/2 key%2F2 key-3 user-4 key-5 at proxy.example.com")}, env)
-	require.ErrorContains(t, err, "***** ***** ***** ***** ***** ***** at proxy.example.com: correct")
+	require.ErrorContains(t, err, "***** ***** ***** ***** ***** ***** at proxy.example.com; correct")
 	assert.Equal(t, job.ExitNoPermission, mover.ExitCode(err))
 }

@@ -34,7 +34,11 @@ func (o *objectStore) openBucket(ctx context.Context, at place) (*archive.Bucket
 	if err != nil {
 		return nil, exit.Usage(err)
 	}
-	return archive.OpenBucket(ctx, options)
+	bucket, err := archive.OpenBucket(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("object store %s: %w", options.Endpoint, err)
+	}
+	return bucket, nil
 }
 
 // openVolume opens the directory of a place.
@@ -65,7 +69,7 @@ func advise(err error, env environment) error {
 		return err
 	}
 	if advice := bucketAdvice(failed.Problem, env); advice != "" {
-		return fmt.Errorf("%w: %s", err, advice)
+		return fmt.Errorf("%w; %s", err, advice)
 	}
 	return err
 }
@@ -82,7 +86,7 @@ func bucketAdvice(problem archive.BucketProblem, env environment) string {
 	case archive.BucketUntrusted:
 		return "give the certificate of its authority by --s3-ca, or correct --s3-endpoint"
 	case archive.BucketUnreachable:
-		return "see that --s3-endpoint is right and the object store is up, and that no proxy or firewall is in the way; the same command goes on where it ended"
+		return "see that --s3-endpoint is right (http:// if it speaks no TLS) and the object store is up, and that no proxy or firewall is in the way; the same command goes on where it ended"
 	case archive.BucketFull:
 		return "raise the quota, or remove what is not needed; the same command goes on where it ended"
 	case archive.BucketIncompatible:
