@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -153,12 +154,12 @@ func (c *copier) send(ctx context.Context, r *Run) error {
 	if got := dirfd.DigestOf(manifest); got != r.info.ManifestSHA256 {
 		return r.damaged(digestProblem(r.info.path(manifestName), got, r.info.ManifestSHA256))
 	}
+	g, gctx := errgroup.WithContext(ctx)
 	if r.isListed() {
-		if err := c.sendTree(ctx, r); err != nil {
-			return err
-		}
+		g.Go(func() error { return c.sendTree(gctx, r) })
 	}
-	if err := c.sendObjects(ctx, r); err != nil {
+	g.Go(func() error { return c.sendObjects(gctx, r) })
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	err = bucketError(c.bucket.objects.Create(ctx, c.bucket.key(manifestPath(r.info.ID)), manifest, c.lock))
@@ -344,23 +345,37 @@ func (c *copier) listBlobs(ctx context.Context, files int64) (ask bool, err erro
 	if files <= few {
 		return true, nil
 	}
-	blobs, err := c.bucket.allBlobs(ctx)
+	blobs, err := c.bucket.allBlobs(ctx, files)
 	if err == nil {
 		c.blobs = blobs
 	}
 	return false, err
 }
 
-// allBlobs lists the blobs of the bucket.
-func (b *Bucket) allBlobs(ctx context.Context) (*blobSet, error) {
+// allBlobs lists the blobs of the bucket, of which one run has so many. A list has a thousand, and tells only at its end
+// where the next one begins; so, if there are more, several are asked for at a time, by the first digits.
+func (b *Bucket) allBlobs(ctx context.Context, files int64) (*blobSet, error) {
+	const ofList = 1000
+	digits := []string{""}
+	if files > ofList {
+		digits = strings.Split("0123456789abcdef", "")
+	}
+	var mu sync.Mutex
 	blobs := &blobSet{}
-	err := b.list(ctx, blobsDir, true, func(path string, o s3.Object) error {
-		if digest, ok := blobDigest(path); ok {
-			blobs.add(digest, o.Size)
-		}
-		return nil
-	})
-	return blobs, err
+	g, ctx := errgroup.WithContext(ctx)
+	for _, digit := range digits {
+		g.Go(func() error {
+			return b.list(ctx, blobsDir+"/"+digit, true, func(path string, o s3.Object) error {
+				if digest, ok := blobDigest(path); ok {
+					mu.Lock()
+					defer mu.Unlock()
+					blobs.add(digest, o.Size)
+				}
+				return nil
+			})
+		})
+	}
+	return blobs, g.Wait()
 }
 
 // produce hands out the files of a tree. A blob counts as one that the bucket has once it is on its way.

@@ -23,7 +23,7 @@ const (
 )
 
 // bucketWorkers is how many requests are made at a time: their time is spent on the way, not here.
-const bucketWorkers = 32
+const bucketWorkers = 64
 
 func (b *Bucket) words() (preposition, noun string) { return "in", "bucket" }
 
@@ -77,9 +77,9 @@ func (b *Bucket) size(ctx context.Context, path string) (int64, error) {
 	return object.Size, bucketError(err)
 }
 
-// list yields what is below a directory, by paths in the layout.
-func (b *Bucket) list(ctx context.Context, dir string, recursive bool, yield func(path string, o s3.Object) error) error {
-	for o, err := range b.objects.List(ctx, b.key(dir+"/"), recursive) {
+// list yields what has a prefix, by paths in the layout.
+func (b *Bucket) list(ctx context.Context, prefix string, recursive bool, yield func(path string, o s3.Object) error) error {
+	for o, err := range b.objects.List(ctx, b.key(prefix), recursive) {
 		if err != nil {
 			return bucketError(err)
 		}
@@ -166,7 +166,7 @@ func (b *Bucket) readRuns(ctx context.Context) ([]RunInfo, error) {
 // runIDs returns the IDs below which there are objects.
 func (b *Bucket) runIDs(ctx context.Context) ([]string, error) {
 	var ids []string
-	err := b.list(ctx, runsDir, false, func(p string, _ s3.Object) error {
+	err := b.list(ctx, runsDir+"/", false, func(p string, _ s3.Object) error {
 		if id := path.Base(p); strings.HasSuffix(p, "/") && validRunID(id) == nil {
 			ids = append(ids, id)
 		}

@@ -87,7 +87,7 @@ func (s *sweeper) tellRefused() {
 // removeRun removes a run's manifest, so that it is no run any more, and then its other objects.
 func (s *sweeper) removeRun(ctx context.Context, id string) error {
 	var manifest, rest []s3.Object
-	err := s.bucket.list(ctx, runsDir+"/"+id, true, func(path string, o s3.Object) error {
+	err := s.bucket.list(ctx, runsDir+"/"+id+"/", true, func(path string, o s3.Object) error {
 		if path == manifestPath(id) {
 			manifest = append(manifest, o)
 		} else {
@@ -109,9 +109,12 @@ func (s *sweeper) removeRun(ctx context.Context, id string) error {
 	return err
 }
 
-// sweep removes the trees that no run refers to, and the blobs that no other tree refers to. As long as it is not
+// sweep removes what is of no run, the trees that no run refers to, and the blobs that no other tree refers to. As long as it is not
 // done, the MTREE of such a tree stays, so that the next call goes on.
 func (s *sweeper) sweep(ctx context.Context) error {
+	if err := s.sweepRuns(ctx); err != nil {
+		return err
+	}
 	used, known, err := s.usedTrees(ctx)
 	if err != nil || !known {
 		return err
@@ -154,6 +157,31 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	return nil
 }
 
+// sweepRuns removes the objects of runs that have no manifest.
+func (s *sweeper) sweepRuns(ctx context.Context) error {
+	objects := make(map[string][]s3.Object)
+	whole := make(map[string]bool)
+	err := s.bucket.list(ctx, runsDir+"/", true, func(path string, o s3.Object) error {
+		id, _, _ := strings.Cut(strings.TrimPrefix(path, runsDir+"/"), "/")
+		if path == manifestPath(id) {
+			whole[id] = true
+			delete(objects, id)
+		} else if !whole[id] && validRunID(id) == nil {
+			objects[id] = append(objects[id], o)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(objects)) {
+		if _, err := s.remove(ctx, objects[id]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // take takes an object out of those of a tree.
 func take(objects map[string]s3.Object, name string) (s3.Object, bool) {
 	o, ok := objects[name]
@@ -184,7 +212,7 @@ func (s *sweeper) usedTrees(ctx context.Context) (used map[string]string, known 
 // unusedTrees returns the objects of the other trees, by the names of trees and of objects.
 func (s *sweeper) unusedTrees(ctx context.Context, used map[string]string) (map[string]map[string]s3.Object, error) {
 	unused := make(map[string]map[string]s3.Object)
-	err := s.bucket.list(ctx, treesDir, true, func(path string, o s3.Object) error {
+	err := s.bucket.list(ctx, treesDir+"/", true, func(path string, o s3.Object) error {
 		tree, name, _ := strings.Cut(strings.TrimPrefix(path, treesDir+"/"), "/")
 		if _, ok := used[tree]; ok || !lists.IsDigest(tree) || !lists.IsOfTree(name) {
 			return nil
@@ -243,7 +271,7 @@ func (s *sweeper) markTree(ctx context.Context, name, want string, marked *blobS
 func (s *sweeper) sweepBlobs(ctx context.Context, marked *blobSet) error {
 	const atOnce = 1000
 	var batch []s3.Object
-	err := s.bucket.list(ctx, blobsDir, true, func(path string, o s3.Object) error {
+	err := s.bucket.list(ctx, blobsDir+"/", true, func(path string, o s3.Object) error {
 		digest, ok := blobDigest(path)
 		if !ok || marked.has(digest, 0) {
 			return nil

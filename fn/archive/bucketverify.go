@@ -156,7 +156,7 @@ func (b *Bucket) verifyTree(ctx context.Context, c *verifier) error {
 
 // findBlobs reports the blobs that the bucket does not have, or has in another size. It reads none.
 func (b *Bucket) findBlobs(ctx context.Context, c *verifier, produce func(func(storedObject, int64) error) error) error {
-	there, err := b.allBlobs(ctx)
+	there, err := b.allBlobs(ctx, c.info.Manifest.Totals.Files)
 	if err != nil {
 		return err
 	}
