@@ -171,6 +171,7 @@ type CopyOptions struct {
 	Runs     []string       // IDs, in the order in which they are copied
 	Owner    string         // identifies the volume, see ErrOwned; at most 1 KiB of printable text
 	Lock     *ObjectLock    // nil: the bucket's own setting counts
+	Mend     bool           // also send what the bucket has lost of runs that it has; damaged objects have to be deleted before
 	Workers  int            // how many requests at a time; 0: as many as suit
 	Progress func(Progress) // as in WriteOptions
 }

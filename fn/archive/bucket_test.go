@@ -406,4 +406,21 @@ func TestCopyOfAnother(t *testing.T) {
 	assert.Equal(t, before, paths(t, b))
 }
 
+// TestMendBucket: what a bucket lost is sent again when that is asked for, also of runs that it has.
+func TestMendBucket(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	b := openBucket(t)
+	r := f.write("r1")
+	copyRuns(t, b, f.volume, "r1")
+	want := paths(t, b)
+	remove(t, b, blobPath(digest([]byte("deny"))), "trees/"+r.Manifest.Tree+"/MTREE", "runs/r1/secrets/system-app.json")
+	assert.Zero(t, copyRuns(t, b, f.volume, "r1"), "a copy does not look for what is lost by itself")
+	result, err := b.Copy(t.Context(), f.volume, CopyOptions{Runs: []string{"r1"}, Owner: testOwner, Mend: true})
+	require.NoError(t, err)
+	assert.Empty(t, result.Runs)
+	assert.Equal(t, want, paths(t, b))
+	sound(t, b)
+}
+
 var _ objects = &s3.Client{}

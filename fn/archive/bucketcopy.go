@@ -116,14 +116,14 @@ func (c *copier) run(ctx context.Context, id string) error {
 		return &UsageError{Err: errors.New("what APIManagerBackup wrote has no digests to copy it by")}
 	}
 	there, err := c.hasRun(ctx, r)
-	if there || err != nil {
+	if err != nil || there && !c.opts.Mend {
 		return err
 	}
-	err = c.send(ctx, r)
+	err = c.send(ctx, r, there)
 	if err != nil && !notLooked(err) && !c.volume.isThere(ctx, r.info) {
 		return fmt.Errorf("it was removed: %w", ErrRunNotFound)
 	}
-	if err == nil {
+	if err == nil && !there {
 		c.result.Runs = append(c.result.Runs, id)
 	}
 	return err
@@ -146,7 +146,7 @@ func (c *copier) hasRun(ctx context.Context, r *Run) (bool, error) {
 }
 
 // send sends all of a run, the manifest last: it says that the rest is there.
-func (c *copier) send(ctx context.Context, r *Run) error {
+func (c *copier) send(ctx context.Context, r *Run, there bool) error {
 	manifest, err := c.volume.root.ReadFile(manifestPath(r.info.ID), maxManifest)
 	if err != nil {
 		return err
@@ -161,6 +161,9 @@ func (c *copier) send(ctx context.Context, r *Run) error {
 	g.Go(func() error { return c.sendObjects(gctx, r) })
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	if there {
+		return nil
 	}
 	err = bucketError(c.bucket.objects.Create(ctx, c.bucket.key(manifestPath(r.info.ID)), manifest, c.lock))
 	if errors.Is(err, fs.ErrExist) {
@@ -220,7 +223,7 @@ func (c *copier) sendTree(ctx context.Context, r *Run) error {
 	if err != nil {
 		return err
 	}
-	if there {
+	if there && !c.opts.Mend {
 		return c.extend(ctx, r, dir)
 	}
 	xattrs, err := lists.XattrsDigest(r.tree)
@@ -298,7 +301,6 @@ func (c *copier) sendFile(ctx context.Context, at string, f *os.File, digest str
 type sending struct {
 	entry  lists.Entry
 	has    bool // the bucket has it
-	ask    bool // the bucket for it
 	retain bool // it is to be locked if the bucket has it
 }
 
@@ -311,8 +313,7 @@ func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
 	if r.files == nil {
 		return nil
 	}
-	ask, err := c.listBlobs(ctx, totals.Files)
-	if err != nil {
+	if err := c.listBlobs(ctx, totals.Files); err != nil {
 		return err
 	}
 	c.progress.Begin(progress.FileStorage, totals.Files, totals.Bytes)
@@ -320,7 +321,7 @@ func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
 		Workers: c.opts.Workers,
 		Batch:   c.bucket.batch(),
 		Produce: func(ctx context.Context, add func(sending, int64) error) error {
-			return c.produce(ctx, r, base, ask, add)
+			return c.produce(ctx, r, base, add)
 		},
 		Worker: func() (func(context.Context, *sending) error, func()) {
 			dirs := &dirfd.Stack{Root: r.files}
@@ -335,21 +336,16 @@ func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
 	}.Run(ctx)
 }
 
-// listBlobs finds out which blobs the bucket has, once. It reports whether it is to be asked for each instead, which is
-// less for a few: a list has a thousand.
-func (c *copier) listBlobs(ctx context.Context, files int64) (ask bool, err error) {
-	const few = 8
+// listBlobs finds out which blobs the bucket has, once: a request tells of a thousand.
+func (c *copier) listBlobs(ctx context.Context, files int64) error {
 	if c.blobs != nil {
-		return false, nil
-	}
-	if files <= few {
-		return true, nil
+		return nil
 	}
 	blobs, err := c.bucket.allBlobs(ctx, files)
 	if err == nil {
 		c.blobs = blobs
 	}
-	return false, err
+	return err
 }
 
 // allBlobs lists the blobs of the bucket, of which one run has so many. A list has a thousand, and tells only at its end
@@ -379,7 +375,7 @@ func (b *Bucket) allBlobs(ctx context.Context, files int64) (*blobSet, error) {
 }
 
 // produce hands out the files of a tree. A blob counts as one that the bucket has once it is on its way.
-func (c *copier) produce(ctx context.Context, r *Run, base *base, ask bool, add func(sending, int64) error) error {
+func (c *copier) produce(ctx context.Context, r *Run, base *base, add func(sending, int64) error) error {
 	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
 	if err != nil {
 		return r.damagedLists(err)
@@ -387,10 +383,6 @@ func (c *copier) produce(ctx context.Context, r *Run, base *base, ask bool, add 
 	defer listed.Close()
 	sizes := &sizer{encrypted: r.info.Manifest.Encryption != nil, dirs: &dirfd.Stack{Root: r.files}}
 	defer sizes.dirs.Close()
-	blobs := c.blobs
-	if ask {
-		blobs = &blobSet{}
-	}
 	for {
 		e, err := listed.Next()
 		if errors.Is(err, io.EOF) {
@@ -405,10 +397,9 @@ func (c *copier) produce(ctx context.Context, r *Run, base *base, ask bool, add 
 		if e.Kind != lists.File {
 			continue
 		}
-		s := sending{entry: e, ask: ask, has: !blobs.add(e.SHA256, sizes.of(&e))}
-		s.retain = c.lock != nil && (s.has || ask) && !base.covers(&e) && c.locks.blobs.add(e.SHA256, 0)
-		if c.lock != nil && !s.has && !ask {
-			c.locks.blobs.add(e.SHA256, 0)
+		s := sending{entry: e, has: !c.blobs.add(e.SHA256, sizes.of(&e))}
+		if c.lock != nil && !base.covers(&e) && c.locks.blobs.add(e.SHA256, 0) {
+			s.retain = s.has // else it is sent with a lock
 		}
 		if err := add(s, e.Size); err != nil {
 			return err
@@ -462,15 +453,6 @@ func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sen
 	}
 	if r.info.Manifest.Encryption == nil && info.Size() != e.Size {
 		return damaged(Changed, fmt.Sprintf("size %d", info.Size()))
-	}
-	if s.ask {
-		size, err := c.bucket.size(ctx, blobPath(e.SHA256))
-		if err != nil {
-			return err
-		}
-		if size == info.Size() {
-			return c.retainBlob(ctx, s)
-		}
 	}
 	err = c.sendFile(ctx, blobPath(e.SHA256), f, e.SHA256, c.lock)
 	if isFileError(err) {

@@ -111,7 +111,7 @@ func TestCopyKilled(t *testing.T) {
 	f := newFixture(t)
 	f.addSome()
 	for i := range 6 {
-		f.add("few"+itoa(i), "content "+itoa(i)) // more than are asked for one by one
+		f.add("few"+itoa(i), "content "+itoa(i))
 	}
 	f.write("r1")
 	f.add(aFile, "deny from all")

@@ -1,7 +1,8 @@
 // Package archive is the on-disk backup format: it writes runs to a volume, and lists, verifies, reads and removes
 // them. It knows bytes, files and age recipients, and nothing of where they come from. Start at [OpenVolume]:
 // [Volume.Write] makes a backup, [Volume.Verify] proves one and [Volume.VerifyRuns] all, [Volume.OpenRun] reads one,
-// and [Run.Restore] brings its file storage back.
+// and [Run.Restore] brings its file storage back. [OpenBucket] opens copies of runs in an object store: [Bucket.Copy]
+// makes them, and the rest is the same.
 //
 // # Layout
 //
@@ -106,6 +107,42 @@
 // interrupted removal leaves runs/.removed-<run> and trees/.removed-<tree>, which the next removal or the next run
 // clears. A reader of a run holds a shared lock on its manifest.json, and a run with such a lock is not removed. NFS
 // and SMB know of such locks on all nodes.
+//
+// # In a bucket
+//
+//	<prefix>/
+//	  OWNER                                     the identity of the volume, a line
+//	  blobs/<2 hex>/<sha256>                    each distinct stored file of the file storage, named by its digest
+//	  trees/<tree>/MTREE SHA256SUMS files.xattrs
+//	  runs/<run>/SHA256SUMS secrets/ configmaps/ apimanager/
+//	  runs/<run>/manifest.json                  last, by a conditional request
+//
+// Lists, objects and manifest.json are those of the volume, byte by byte. SHA256SUMS maps a path to its blob; symlinks
+// and directories are in MTREE only. Blobs are named by the digests of stored bytes, so encrypted runs share them too.
+// There is no index and no lock. What else lies in the bucket, below the prefix too, is neither read nor removed.
+//
+// A prefix has one writer, which copies first and then removes. OWNER keeps another volume out: it is made by a
+// conditional request, so that of two volumes that begin at once one stops. [Bucket.Copy] sends a tree's MTREE, then
+// blobs that are missing (by name and size, in a list of all blobs that is made only if there is a tree to send), then
+// the tree's SHA256SUMS, then the objects of the run and its list, then manifest.json. So a tree with a SHA256SUMS has
+// all its blobs, a run with a manifest.json has all that it refers to, and an interrupted copy goes on. Each file is
+// proven by its digest before or while it is sent. A manifest.json that is there is never replaced. What a bucket has
+// lost of a tree that is there is found by verifying, and sent again by a copy with CopyOptions.Mend.
+//
+// A copier remembers 20 bytes for each blob, and about a tenth more. So do verifying and removing.
+//
+// [Bucket.Remove] removes manifest.json, then the rest of the run, then the SHA256SUMS of trees that no run refers to,
+// then the blobs that no other tree has, then the rest of those trees. A tree without a run shows the next call what is
+// left to do, be it of a removal or of a copy that was interrupted. While a manifest.json cannot be read, nothing but
+// runs is removed, and while a list of a tree that stays cannot, no blob. The age of an object is not looked at: with
+// one writer nothing is on its way then, and times of object stores are not to be relied on.
+//
+// With an object lock, all that is sent is locked for the given period. What a run shares with earlier ones is locked
+// anew once less than half of the period is left. The lock of a tree's SHA256SUMS is set last and ends no later than
+// those of its blobs, so it tells of all of them by one request.
+//
+// [Bucket.Fetch] makes a run of the volume out of one in the bucket, with the same manifest.json and hence its place in
+// the order. Files that the newest tree of the volume has too are linked.
 //
 // # Restoring
 //
