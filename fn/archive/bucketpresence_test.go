@@ -1,9 +1,13 @@
 package archive
 
 import (
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/stretchr/testify/assert"
@@ -73,4 +77,33 @@ func TestPresenceOnlyEncrypted(t *testing.T) {
 	report, err = b.Verify(t.Context(), "r1", VerifyOptions{PresenceOnly: true})
 	require.NoError(t, err)
 	assert.Len(t, report.Problems, 4, "an empty file cannot be told from one of no size: its header may be of any length")
+}
+
+// TestCompareLooksFirst: what differs in time or size is told without a download, also of an encrypted run, whose lists
+// have no digests of plaintext.
+func TestCompareLooksFirst(t *testing.T) {
+	f, faults := newFixture(t), objectstore.NewFaults()
+	for i := range 300 {
+		f.add(fmt.Sprintf("tenant/%03d", i), "content")
+	}
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	f.opts.Recipients = []string{identity.Recipient().String()}
+	b, dir, opts := openBucket(t, objectstore.Through(faults)), t.TempDir(), RestoreOptions{Existing: Fail, Identities: []age.Identity{identity}}
+	f.write("r1")
+	copyRuns(t, b, f.volume, "r1")
+	run, err := b.OpenRun(t.Context(), "r1")
+	require.NoError(t, err)
+	_, err = run.Restore(t.Context(), dir, opts)
+	require.NoError(t, err)
+	got, err := run.Compare(t.Context(), dir, opts)
+	require.NoError(t, err)
+	require.True(t, got.Same)
+	faults.Always(readsBlob, objectstore.Answer(http.StatusForbidden, "AccessDenied"))
+	_, err = run.Compare(t.Context(), dir, opts)
+	require.Error(t, err, "what looks the same is decrypted")
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "tenant/299"), time.Now(), time.Now()))
+	got, err = run.Compare(t.Context(), dir, opts)
+	require.NoError(t, err)
+	assert.False(t, got.Same)
 }

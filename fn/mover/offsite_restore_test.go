@@ -72,15 +72,27 @@ func TestRestoreFromABucket(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, want, string(data))
 			}
-			if encrypted {
-				return // whether a file is the same can be told only by decrypting it
+			if !encrypted { // else only decrypting a file tells whether it is the same
+				s.faults.Always(readsFile, objectstore.Answer(http.StatusForbidden, "AccessDenied"))
 			}
-			s.faults.Always(readsFile, objectstore.Answer(http.StatusForbidden, "AccessDenied"))
 			got, err = s.runInspect()
 			require.NoError(t, err)
-			assert.True(t, got.Existing.Same, "its digests tell without the bucket's bytes")
+			assert.True(t, got.Existing.Same, "nothing is to be written")
 		})
 	}
+}
+
+// TestInspectOfABucketDownloadsNoFileThatDiffers, also of an encrypted run, whose lists have no digests of plaintext.
+func TestInspectOfABucketDownloadsNoFileThatDiffers(t *testing.T) {
+	s := newOffsiteStage(t, true)
+	_, err := s.runRefill()
+	require.NoError(t, err)
+	require.NoError(t, os.Chtimes(filepath.Join(s.refill.FileStorage, "tenant/logo.png"), noon, noon))
+	s.faults.Always(readsFile, objectstore.Answer(http.StatusForbidden, "AccessDenied"))
+	got, err := s.runInspect()
+	require.NoError(t, err)
+	assert.False(t, got.Existing.Same)
+	assert.False(t, got.Existing.Empty)
 }
 
 // TestRestoreFromABucketFails: nothing of a damaged run is handed over or written, and each failure has a reason.

@@ -165,7 +165,11 @@ func (t *Target) Compare(ctx context.Context) (State, error) {
 	if t.marked || t.plan.foreign != "" {
 		return state, nil
 	}
-	differs, err := t.compare(ctx, depth{content: true, meta: true})
+	// What a look tells comes first: to compare content may be to read, or to download and decrypt, all of a run.
+	differs, err := t.compare(ctx, depth{meta: true})
+	if differs == nil && err == nil {
+		differs, err = t.compare(ctx, depth{content: true, meta: true})
+	}
 	state.Same = differs == nil && err == nil
 	return state, err
 }
