@@ -22,7 +22,7 @@ import (
 // any, is that of the copy, else that of the report; ExitCode turns it into an exit code.
 func Copy(ctx context.Context, o job.CopyOptions, env Env) (job.CopyResult, error) {
 	progress := startProgress(ctx, env)
-	c := &copier{options: o, progress: progress.set, result: job.CopyResult{Run: o.Run, StartTime: env.Now().UTC()}}
+	c := &copier{options: o, progress: copying(progress.set), result: job.CopyResult{Run: o.Run, StartTime: env.Now().UTC()}}
 	err := denied(c.copy(ctx))
 	progress.stop()
 	c.result.CompletionTime = env.Now().UTC()
@@ -32,6 +32,14 @@ func Copy(ctx context.Context, o job.CopyOptions, env Env) (job.CopyResult, erro
 	}
 	result := c.result.Bounded()
 	return result, report(ctx, env.Reporter, o.Run, job.KeyCopy, result, err)
+}
+
+// copying reports the progress of files that are sent as that of a copy: in a run's own, they are stored.
+func copying(progress func(v1alpha1.Progress)) func(v1alpha1.Progress) {
+	return func(p v1alpha1.Progress) {
+		p.Phase = job.PhaseCopy
+		progress(p)
+	}
 }
 
 // copier is one call of Copy.

@@ -391,6 +391,7 @@ func TestCopyTellsItsProgress(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, seen)
 	last := seen[len(seen)-1]
+	assert.Equal(t, job.PhaseCopy, last.Phase)
 	assert.Equal(t, last.FilesTotal, last.FilesDone)
 	assert.Equal(t, last.BytesTotal, last.BytesDone)
 	assert.Positive(t, last.BytesTotal)

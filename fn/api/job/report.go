@@ -131,12 +131,14 @@ func read[T any](data map[string]string, key string, limit int) (*T, error) {
 	return value, nil
 }
 
-// Phases of a run.
+// Phases of a run and of its copy.
 const (
 	// PhaseSnapshot: Secrets and objects are copied, and the pod starts.
 	PhaseSnapshot = "Snapshot"
 	// PhaseLocked: another writer holds the volume.
 	PhaseLocked = "Locked"
+	// PhaseCopy: runs are sent to a bucket.
+	PhaseCopy = "Copy"
 )
 
 func shortenAll(texts ...*string) {

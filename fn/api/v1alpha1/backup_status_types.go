@@ -82,7 +82,7 @@ type ThreeScaleBackupStatus struct {
 // Progress of a run.
 type Progress struct {
 	// What is done now: Snapshot, Locked (another writer holds the volume), Scan,
-	// Resume, FileStorage, Sync or Verify.
+	// Resume, FileStorage, Sync, Verify or Copy.
 	Phase string `json:"phase"`
 	// Files of the file storage that are done.
 	FilesDone int64 `json:"filesDone"`
