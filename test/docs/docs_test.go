@@ -186,7 +186,6 @@ var elsewhere = map[string]string{
 	"examples/README.md#Restore the databases":            "the databases' own tools",
 	"examples/README.md#Render an example":                "crossplane render, which test/render calls with these files",
 	"examples/restore/README.md#Restore from a bucket":    "a bucket, which test/e2e has",
-	"examples/restore/README.md#Recover from a bucket":    "likewise; these are the commands of Recover a lost cluster with another folder",
 	"examples/restore/databases/README.md#Another domain": "test/databases runs the scripts",
 	"CONTRIBUTING.md#A first change":                      "what a developer runs while at work",
 }

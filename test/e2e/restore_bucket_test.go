@@ -63,7 +63,7 @@ func (b *bucket) ofExample() []string {
 		"endpoint: s3.example.com", `endpoint: "` + b.endpoint + `"`,
 		"bucketName: backups", "bucketName: " + b.Name,
 		"prefix: 3scale/nightly", "prefix: " + b.prefix[:len(b.prefix)-1],
-		"region: eu-central-1", "region: us-east-1\n      certSecretRef:\n        name: bucket-ca",
+		"region: eu-central-1", "region: us-east-1",
 	}
 }
 
