@@ -202,7 +202,7 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 		}
 		if source := e.restore.Spec.RestoreSource.Bucket; source != nil {
 			observed.SourcePVC = nil
-			observed.BucketSecrets = map[string][]string{"bucket": {"accesskey", "secretkey"}}
+			observed.BucketSecrets = map[string][]string{"bucket": {"accesskey", "secretkey"}, "bucket-ca": {"ca.crt"}}
 		}
 		observed.RightsAsked = true
 		assert.Equal(t, restore.Act{Action: restore.ReadBranch}, restore.Next(observed), "the source and the repository can be used")

@@ -4,6 +4,7 @@ package install
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,14 @@ func TestDocuments(t *testing.T) {
 	s.assertRestored(kept)
 	s.assertCommits(5, "that of the new cluster")
 	s.assertRuns(r, 6, "dr-2-source", "those of the lost cluster, and one more")
+
+	o := s.openBucket()
+	s.copyOffsite(r, o)
+	s.throwAway(r, o)
+	r.follow("manifests/README.md", "Install", s.choices()...)
+	r.follow("examples/restore/README.md", "Recover from a bucket", slices.Concat(s.choices(), o.choices())...)
+	s.assertRestored(kept)
+	s.assertCommits(6, "that of the third cluster")
 }
 
 // ofCrossplane are the fields that Crossplane adds to a claim, without a word.

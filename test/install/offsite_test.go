@@ -4,11 +4,14 @@ package install
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"threescale.dev/backup/test/cluster"
 )
@@ -51,6 +54,26 @@ func (o *offsite) give(r *reader) {
 	r.know("SECRET_KEY", o.bucket.Keys.Secret)
 }
 
+// copyOffsite has the backup copied to the bucket, encrypted for a key that the
+// reader keeps.
+func (s *site) copyOffsite(r *reader, o *offsite) {
+	s.t.Helper()
+	o.give(r)
+	r.shell("age-keygen -o backup.agekey")
+	r.shell(`kubectl -n 3scale create secret generic bucket --from-literal=accesskey="$ACCESS_KEY" --from-literal=secretkey="$SECRET_KEY"
+kubectl -n 3scale create secret generic bucket-ca --from-file=ca.crt
+kubectl -n 3scale patch threescalebackup nightly --type=merge --patch '{"spec": {
+  "trigger": "offsite", "encryption": {"age": {"recipients": ["'$(age-keygen -y backup.agekey)'"]}},
+  "offsite": {"bucket": {"endpoint": "` + o.store.Endpoint + `", "bucketName": "backups", "region": "us-east-1", "secretRef": {"name": "bucket"}, "certSecretRef": {"name": "bucket-ca"}}}}}'`)
+	run := s.untilHandled("offsite")
+	s.until("the run to be in the bucket", func(context.Context) error {
+		if copied := s.kubectl("get", "threescalebackup", "nightly", "-o", `jsonpath={.status.conditions[?(@.type=="OffsiteCopied")].status} {.status.offsite.run}`); copied != "True "+run {
+			return fmt.Errorf("it is %q", copied)
+		}
+		return nil
+	})
+}
+
 // throwAway ends the cluster with all its volumes and everything that ran on it,
 // and starts another, which has what a user has before us. What is left is Git,
 // the bucket, System's database, and the reader's folder, of which he kept the
@@ -71,4 +94,7 @@ func (s *site) throwAway(r *reader, o *offsite) {
 	s.gitURL, err = shared.Expose(ctx, s.git.Address(), s.letRead)
 	require.NoError(s.t, err)
 	r.shell("export KUBECONFIG=" + shared.Kubeconfig())
+	// With the 3scale operator in it.
+	require.NoError(s.t, shared.Client().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+	s.operate()
 }
