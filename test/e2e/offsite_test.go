@@ -61,12 +61,7 @@ func (w *tenant) assertApart(seen *podLog) {
 	defer seen.Unlock()
 	copies := 0
 	for name, pod := range seen.pods {
-		var secrets []string
-		for _, volume := range pod.Spec.Volumes {
-			if volume.Secret != nil {
-				secrets = append(secrets, volume.Secret.SecretName)
-			}
-		}
+		secrets := secretsOf(&pod)
 		for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 			assert.Empty(w.t, container.EnvFrom, name)
 			for _, variable := range container.Env {
@@ -83,6 +78,25 @@ func (w *tenant) assertApart(seen *podLog) {
 		}
 	}
 	assert.NotZero(w.t, copies, "there was a pod that copied")
+}
+
+// secretsOf are the names of the Secrets that a pod mounts.
+func secretsOf(pod *corev1.Pod) []string {
+	var names []string
+	for _, volume := range pod.Spec.Volumes {
+		if volume.Secret != nil {
+			names = append(names, volume.Secret.SecretName)
+		}
+		if volume.Projected == nil {
+			continue
+		}
+		for _, source := range volume.Projected.Sources {
+			if source.Secret != nil {
+				names = append(names, source.Secret.Name)
+			}
+		}
+	}
+	return names
 }
 
 // assertReadOnlyVolumes: a pod can write to none of its PVCs.
