@@ -78,7 +78,7 @@ type bucket struct {
 	*cluster.Bucket
 	t      *testing.T
 	prefix string
-	// endpoint is the server's, or that of a passage before it.
+	// endpoint is the server's, or another way to it.
 	endpoint string
 }
 
@@ -176,80 +176,89 @@ func (b *bucket) soFar() int {
 // A passage stands before the object store, at an address that its certificate is
 // good for. What passes is not looked at.
 type passage struct {
-	mu    sync.Mutex
-	state passageState
-	// held are connections that wait.
+	t *testing.T
+	// passes is false while connections get no answer.
+	passes bool
+	// held tells of a connection that gets none.
 	held chan struct{}
 }
 
-// passageState says what a passage does with a connection.
-type passageState int
-
-const (
-	open  passageState = iota
-	shut               // connections end at once
-	stuck              // connections get no answer
-)
-
-// newPassage puts one before the bucket.
-func (b *bucket) newPassage(state passageState) *passage {
+// unreachable is an address that the certificate of the object store is good for,
+// at which nobody listens.
+func (b *bucket) unreachable() string {
 	b.t.Helper()
-	withObjectStore(b.t)
+	listener := b.listen("0")
+	require.NoError(b.t, listener.Close())
+	return listener.Addr().String()
+}
+
+func (b *bucket) listen(port string) net.Listener {
+	b.t.Helper()
 	host, _, err := net.SplitHostPort(store.Endpoint)
 	require.NoError(b.t, err)
 	var listen net.ListenConfig
-	listener, err := listen.Listen(b.t.Context(), "tcp", net.JoinHostPort(host, "0"))
+	listener, err := listen.Listen(b.t.Context(), "tcp", net.JoinHostPort(host, port))
 	require.NoError(b.t, err)
-	b.t.Cleanup(func() { _ = listener.Close() })
-	p := &passage{state: state, held: make(chan struct{}, 1)}
-	ctx := b.t.Context()
+	return listener
+}
+
+// open lets everything pass from now on at an address that was unreachable.
+func (b *bucket) open(address string) {
+	b.t.Helper()
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(b.t, err)
+	(&passage{t: b.t, passes: true}).serve(b.listen(port))
+}
+
+// stuck returns a way to the object store on which nothing is answered, and has
+// the bucket's name lead there.
+func (b *bucket) stuck() *passage {
+	b.t.Helper()
+	listener := b.listen("0")
+	b.endpoint = listener.Addr().String()
+	p := &passage{t: b.t, held: make(chan struct{}, 1)}
+	p.serve(listener)
+	return p
+}
+
+// serve goes on until the test ends.
+func (p *passage) serve(listener net.Listener) {
+	p.t.Helper()
+	p.t.Cleanup(func() { _ = listener.Close() })
+	ctx := p.t.Context()
 	go func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return // the test has ended
 			}
-			go p.serve(ctx, conn)
+			go p.pass(ctx, conn)
 		}
 	}()
-	b.endpoint = listener.Addr().String()
-	return p
 }
 
-// set changes what happens to new connections.
-func (p *passage) set(state passageState) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.state = state
-}
-
-func (p *passage) serve(ctx context.Context, conn net.Conn) {
+func (p *passage) pass(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
-	p.mu.Lock()
-	state := p.state
-	p.mu.Unlock()
-	switch state {
-	case shut:
-	case stuck:
+	if !p.passes {
 		select {
 		case p.held <- struct{}{}:
 		default:
 		}
 		<-ctx.Done()
-	case open:
-		var dialer net.Dialer
-		server, err := dialer.DialContext(ctx, "tcp", store.Endpoint)
-		if err != nil {
-			return
-		}
-		defer server.Close()
-		var both errgroup.Group
-		for _, way := range [][2]net.Conn{{conn, server}, {server, conn}} {
-			both.Go(func() error {
-				_, err := io.Copy(way[0], way[1])
-				return errors.Join(err, way[0].Close())
-			})
-		}
-		_ = both.Wait() // either side may end a connection at any time
+		return
 	}
+	var dialer net.Dialer
+	server, err := dialer.DialContext(ctx, "tcp", store.Endpoint)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var both errgroup.Group
+	for _, way := range [][2]net.Conn{{conn, server}, {server, conn}} {
+		both.Go(func() error {
+			_, err := io.Copy(way[0], way[1])
+			return errors.Join(err, way[0].Close())
+		})
+	}
+	_ = both.Wait() // either side may end a connection at any time
 }

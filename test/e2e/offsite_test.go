@@ -159,7 +159,7 @@ func TestDeletedWhileItCopies(t *testing.T) {
 	parallel(t)
 	w := newTenant(t)
 	b := w.newBucket()
-	way := b.newPassage(stuck)
+	way := b.stuck()
 	require.NoError(t, w.apply(claim(nightly, beside(b.offsite("{}")))))
 	first := lastRun(w.untilCompleted(nightly))
 	w.eventually("the copy to wait for the bucket", func(context.Context) error {
@@ -183,7 +183,7 @@ func TestOffsiteDown(t *testing.T) {
 	parallel(t)
 	w := newTenant(t)
 	b := w.newBucket()
-	way := b.newPassage(shut)
+	b.endpoint = b.unreachable()
 	nobody := know(cluster.Keys{Access: "AKIANOBODYKNOWSTHIS1", Secret: "a-key-that-nobody-knows-either"})
 	w.changeSecret("bucket", secretOf(nobody))
 	require.NoError(t, w.apply(claim(nightly, beside(`trigger: first, `+b.offsite("{}")))))
@@ -193,7 +193,7 @@ func TestOffsiteDown(t *testing.T) {
 	w.assertStillGood(down, first)
 	assert.NotNil(t, status(down, "offsite", "retryTime"))
 
-	way.set(open)
+	b.open(b.endpoint)
 	denied := w.untilReason(nightly, v1alpha1.ConditionOffsiteCopied, v1alpha1.ReasonBucketDenied)
 	t.Log(message(denied, v1alpha1.ConditionOffsiteCopied))
 	w.assertStillGood(denied, first)
