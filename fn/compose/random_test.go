@@ -133,8 +133,12 @@ func (r *randomLife) deeds() map[string]func() {
 		"not verified":  func() { r.endVerification("Failed") },
 		"copied":        func() { r.endCopy(true) },
 		"not copied":    func() { r.endCopy(false) },
-		"lose the copy": func() { r.deleteComposed(pick(r, "copy-job/", "copy-report/", "bucket-verify-job/", "bucket-verify-report/")) },
-		"keys":          func() { r.putBucketSecret("bucket", pick(r, []string{"accesskey"}, []string{"accesskey", "secretkey"})...) },
+		"lose the copy": func() {
+			r.deleteComposed(pick(r, "copy-job/", "copy-report/", "bucket-verify-job/", "bucket-verify-report/"))
+		},
+		"keys": func() {
+			r.putBucketSecret("bucket", pick(r, []string{"accesskey"}, []string{"accesskey", "secretkey"})...)
+		},
 	}
 }
 
