@@ -92,16 +92,28 @@ var (
 // objects is what a bucket must do: see package s3.
 type objects interface {
 	io.Closer
+	objectReader
+	objectWriter
+	objectLocker
 
 	Requests() int64
+}
+
+type objectReader interface {
 	Check(ctx context.Context, prefix string) error
 	Get(ctx context.Context, key string) (io.ReadCloser, error)
 	Read(ctx context.Context, key string, limit int64) ([]byte, error)
 	Stat(ctx context.Context, key string) (s3.Object, error)
+	List(ctx context.Context, prefix string, recursive bool) iter.Seq2[s3.Object, error]
+}
+
+type objectWriter interface {
 	Create(ctx context.Context, key string, data []byte, lock *s3.Lock) error
 	Put(ctx context.Context, key string, data io.ReaderAt, size int64, sum string, lock *s3.Lock) error
-	List(ctx context.Context, prefix string, recursive bool) iter.Seq2[s3.Object, error]
 	Delete(ctx context.Context, keys []string) ([]s3.Refused, error)
+}
+
+type objectLocker interface {
 	Retain(ctx context.Context, key string, lock s3.Lock) error
 	Retention(ctx context.Context, key string) (*s3.Lock, error)
 }

@@ -426,7 +426,8 @@ func (o *storedOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &storedReader{ReadCloser: in, run: o.run, want: *e, hash: sha256.New()}, nil
+	const room = 1 << 20 // for the header of an age stream: see storedSizes
+	return &storedReader{ReadCloser: in, run: o.run, want: *e, left: e.Size + e.Size/1024 + room, hash: sha256.New()}, nil
 }
 
 func (o *storedOpener) Close() { o.files.Close() }
@@ -436,12 +437,16 @@ type storedReader struct {
 	io.ReadCloser
 	run  *Run
 	want lists.Entry
+	left int64 // bytes that it may have yet
 	hash hash.Hash
 }
 
 func (r *storedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.hash.Write(p[:n])
+	if r.left -= int64(n); r.left < 0 {
+		return 0, r.run.damaged(Problem{Path: r.run.filePath(r.want.Path), Kind: Changed, Got: "more bytes", Want: "sha256:" + r.want.SHA256})
+	}
 	if errors.Is(err, io.EOF) {
 		if got := dirfd.SumOf(r.hash); got != r.want.SHA256 {
 			err = r.run.damaged(digestProblem(r.run.filePath(r.want.Path), got, r.want.SHA256))

@@ -15,17 +15,27 @@ import (
 // written once, on top of it.
 type medium interface {
 	Store
+	runMedium
+	verifyMedium
 
+	words() (preposition, noun string) // for messages
+	workers() int                      // files at a time, as many as suit
+}
+
+// runMedium finds runs, and what belongs to one.
+type runMedium interface {
 	find(ctx context.Context, id string) (RunInfo, error)
-	hold(id string) (*runLock, error)                 // keeps a run from being removed, where that can be
-	isThere(ctx context.Context, info RunInfo) bool   // still, as far as this process may look
-	folder(ctx context.Context, dir string) folder    // runs/<run> or trees/<tree>
+	hold(id string) (*runLock, error)               // keeps a run from being removed, where that can be
+	isThere(ctx context.Context, info RunInfo) bool // still, as far as this process may look
+	folder(ctx context.Context, dir string) folder  // runs/<run> or trees/<tree>
+	batch() int                                     // files that a worker takes at once; 0: as many as suit
+}
+
+// verifyMedium compares what is stored with its lists.
+type verifyMedium interface {
 	verifyRun(ctx context.Context, c *verifier) error // the objects, by the list of the run
 	verifyTree(ctx context.Context, c *verifier) error
 	checkOrder(ctx context.Context) (warnings []string, err error)
-	words() (preposition, noun string) // for messages
-	workers() int                      // files at a time, as many as suit
-	batch() int                        // files that one of them takes at once; 0: as many as suit
 }
 
 // folder holds lists and objects, by their relative paths. What is not there is fs.ErrNotExist.
