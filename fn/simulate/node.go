@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ type Node struct {
 
 // RunJob runs the composed Job that is not finished, writes its report and its
 // end into the world, and returns the mover's result, which is empty for a
-// verification. ran is false when there is no such Job.
+// verification and a copy. ran is false when there is no such Job.
 func (n *Node) RunJob(ctx context.Context, w *World) (result job.Result, ran bool, err error) {
 	for _, object := range w.Composed() {
 		if object.GetKind() == "Job" && len(v1alpha1.ConditionsOf(object)) == 0 {
@@ -70,19 +71,28 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 			Progress: n.Progress,
 		}
 	}
-	var result job.Result
-	if verify := cli.Verify.VerifyOptions; verify.Run != "" {
-		verify.Volume, verify.Known = mounted.locate(verify.Volume), known(pod)
+	result, err := cli.run(ctx, mounted, known(pod), env)
+	w.endJob(object, err)
+	return result, err
+}
+
+// run runs the one command that the arguments of a Job name, on the directories that are mounted.
+func (cli *commandLine) run(ctx context.Context, mounted mounts, known []string, env func(namespace, report string) mover.Env) (result job.Result, err error) {
+	verify, copied, backup := cli.Verify.VerifyOptions, cli.Copy.CopyOptions, cli.Backup.Options
+	switch {
+	case verify.Run != "":
+		verify.Volume, verify.BucketOptions, verify.Known = mounted.locate(verify.Volume), mounted.locateBucket(verify.BucketOptions), known
 		_, err = mover.Verify(ctx, verify, env(verify.Namespace, verify.Report))
-	} else {
-		backup := cli.Backup.Options
-		backup.Known = known(pod)
+	case copied.Run != "":
+		copied.Volume, copied.BucketOptions, copied.Known = mounted.locate(copied.Volume), mounted.locateBucket(copied.BucketOptions), known
+		_, err = mover.Copy(ctx, copied, env(copied.Namespace, copied.Report))
+	default:
+		backup.Known = known
 		for _, path := range []*string{&backup.Volume, &backup.Objects, &backup.FileStorage} {
 			*path = mounted.locate(*path)
 		}
 		result, err = mover.Backup(ctx, backup, env(backup.Namespace, backup.Report))
 	}
-	w.endJob(object, err)
 	return result, err
 }
 
@@ -103,6 +113,9 @@ type commandLine struct {
 	} `cmd:""`
 	Verify struct {
 		job.VerifyOptions `embed:""`
+	} `cmd:""`
+	Copy struct {
+		job.CopyOptions `embed:""`
 	} `cmd:""`
 }
 
@@ -129,6 +142,14 @@ func (m mounts) locate(path string) string {
 		}
 	}
 	return path
+}
+
+// locateBucket is locate for what a bucket needs.
+func (m mounts) locateBucket(o job.BucketOptions) job.BucketOptions {
+	for _, path := range []*string{&o.Credentials, &o.CA, &o.Proxy, &o.Token} {
+		*path = m.locate(*path)
+	}
+	return o
 }
 
 // mount finds a directory for each volume of the pod, or makes one below temporary.
@@ -158,15 +179,29 @@ func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec, temporary s
 
 // project writes the Secrets of a projected volume into dir.
 func project(w *World, namespace string, volume *corev1.ProjectedVolumeSource, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot mount: %w", err)
+	}
 	for _, source := range volume.Sources {
+		if source.Secret == nil {
+			return errors.New("cannot mount a token of a ServiceAccount: nobody here issues one; give the bucket a secretRef in place of webIdentity to try it")
+		}
 		name := source.Secret.Name
+		optional := source.Secret.Optional != nil && *source.Secret.Optional
 		secret := w.Get("Secret", namespace, name)
-		if secret == nil {
+		switch {
+		case secret == nil && optional:
+			continue
+		case secret == nil:
 			return fmt.Errorf("cannot mount Secret %q: not found", name)
 		}
 		data, _, _ := unstructured.NestedStringMap(secret.Object, "data")
 		for _, item := range source.Secret.Items {
-			value, err := base64.StdEncoding.DecodeString(data[item.Key])
+			encoded, has := data[item.Key]
+			if !has && optional {
+				continue
+			}
+			value, err := base64.StdEncoding.DecodeString(encoded)
 			if err != nil {
 				return fmt.Errorf("cannot mount key %q of Secret %q: %w", item.Key, name, err)
 			}

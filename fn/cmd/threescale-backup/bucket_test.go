@@ -149,3 +149,31 @@ func TestBucketVerifyFindsDamage(t *testing.T) {
 	}
 	assert.NoDirExists(t, filepath.Join(i.dir, "exported"))
 }
+
+// TestSimulateCopiesToABucket: the claim's own copy, with the Secret that it names.
+func TestSimulateCopiesToABucket(t *testing.T) {
+	i, faults := newInstalled(t, false), objectstore.NewFaults()
+	server := objectstore.Start(t, objectstore.Through(faults))
+	put(t, i.dir, "objects/bucket.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: bucket, namespace: 3scale}\nstringData: {accesskey: "+server.AccessKey+", secretkey: "+server.SecretKey+"}\n")
+	put(t, i.dir, "claim.yaml", `apiVersion: backup.threescale.dev/v1alpha1
+kind: ThreeScaleBackup
+metadata: {name: nightly, namespace: 3scale}
+spec:
+  backupDestination: {persistentVolumeClaim: {resources: {requests: 10Gi}}}
+  offsite: {bucket: {endpoint: "`+server.Endpoint+`", bucketName: `+server.Bucket+`, insecure: true, secretRef: {name: bucket}}}
+`)
+	simulate := []string{"simulate", filepath.Join(i.dir, "claim.yaml"), "--objects", filepath.Join(i.dir, "objects"), "--directory", "system-storage=" + i.files, "--directory"}
+	done := execute(t, append(simulate, "nightly-backup="+filepath.Join(i.dir, "other"))...)
+	require.Equal(t, job.ExitOK, done.code, done.stderr)
+	assert.Regexp(t, `(?m)^OffsiteCopied +True +Copied `, done.stdout)
+	useBucket(t, server, server.SecretKey)
+	at := bucketScheme + server.Bucket + "/3scale/nightly"
+	assert.Equal(t, job.ExitOK, execute(t, "verify", "--volume", at).code)
+
+	faults.Always(objectstore.Any, objectstore.Answer(http.StatusForbidden, "AccessDenied"))
+	done = execute(t, append(simulate, "nightly-backup="+filepath.Join(i.dir, "third"))...)
+	assert.Equal(t, job.ExitNoPermission, done.code, done.stderr)
+	assert.Regexp(t, `(?m)^BackupCompleted +True `, done.stdout)
+	assert.Regexp(t, `(?m)^OffsiteCopied +False +BucketDenied `, done.stdout)
+	assert.NotContains(t, done.stdout+done.stderr, server.SecretKey)
+}

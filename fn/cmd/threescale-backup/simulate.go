@@ -181,7 +181,9 @@ func play(ctx context.Context, c *console, w *simulate.World, dirs map[string]st
 		if ran {
 			end()
 			out.warning = warning
-			out.result = &result
+			if result.Run != "" {
+				out.result = &result // a copy or a verification that follows has another
+			}
 			if err != nil {
 				_, reconcileErr := w.Reconcile(ctx)
 				out.status, _ = w.Composite.Object["status"].(map[string]any)
