@@ -202,7 +202,10 @@ func TestRepositoryTakesTheCommit(t *testing.T) {
 		}
 		if source := e.restore.Spec.RestoreSource.Bucket; source != nil {
 			observed.SourcePVC = nil
-			observed.BucketSecrets = map[string][]string{"bucket": {"accesskey", "secretkey"}, "bucket-ca": {"ca.crt"}}
+			observed.BucketSecrets = map[string][]string{}
+			for _, secret := range specs.BucketSecrets(*source) {
+				observed.BucketSecrets[secret.Name] = secret.Keys[0]
+			}
 		}
 		observed.RightsAsked = true
 		assert.Equal(t, restore.Act{Action: restore.ReadBranch}, restore.Next(observed), "the source and the repository can be used")
