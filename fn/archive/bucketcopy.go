@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,9 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 	if opts.Lock != nil {
 		c.lock = newLock(opts.Lock, time.Now())
 	}
-	err := c.own(ctx)
+	c.owned = sync.OnceValue(func() error { return c.own(ctx) })
+	go c.owned() // while the first run is looked for
+	var err error
 	var failed []error
 	for _, id := range opts.Runs {
 		if err != nil {
@@ -52,6 +55,7 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 			failed = append(failed, runErr)
 		}
 	}
+	err = cmp.Or(c.owned(), err)
 	c.tellLocks()
 	c.result.Files, c.result.Bytes = c.files.Load(), c.bytes.Load()
 	return c.result, errors.Join(append(failed, err)...)
@@ -69,7 +73,8 @@ type copier struct {
 	bucket   *Bucket
 	volume   *Volume
 	opts     CopyOptions
-	lock     *s3.Lock // of what is sent; nil: none
+	lock     *s3.Lock     // of what is sent; nil: none
+	owned    func() error // own, once; nothing is sent before it
 	progress *progress.Meter
 	blobs    *blobSet // that the bucket has; nil: not known
 	locks    locks
@@ -78,8 +83,7 @@ type copier struct {
 	result   CopyResult
 }
 
-// own makes sure that the bucket holds the runs of this volume and of no other. It comes before all else, so that of two
-// volumes one writes nothing.
+// own makes sure that the bucket holds the runs of this volume and of no other. Of two volumes one writes nothing.
 func (c *copier) own(ctx context.Context) error {
 	const limit = 1 << 10
 	b, owner := c.bucket, c.opts.Owner
@@ -116,6 +120,9 @@ func (c *copier) run(ctx context.Context, id string) error {
 		return &UsageError{Err: errors.New("what APIManagerBackup wrote has no digests to copy it by")}
 	}
 	there, err := c.hasRun(ctx, r)
+	if err := c.owned(); err != nil {
+		return err
+	}
 	if err != nil || there && !c.opts.Mend {
 		return err
 	}
@@ -231,7 +238,12 @@ func (c *copier) sendTree(ctx context.Context, r *Run) error {
 		return r.damagedLists(err)
 	}
 	digests := r.info.Manifest.Digests
-	if err := c.sendList(ctx, r, dir, lists.MTREEName, digests.MTREE, c.lock); err != nil {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.sendList(gctx, r, dir, lists.MTREEName, digests.MTREE, c.lock) })
+	if files := r.info.Manifest.Totals.Files; files > 0 {
+		g.Go(func() error { return c.listBlobs(gctx, files) })
+	}
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	if xattrs != "" {
