@@ -3,10 +3,13 @@ package archive
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"filippo.io/age"
@@ -424,3 +427,63 @@ func TestMendBucket(t *testing.T) {
 }
 
 var _ objects = &s3.Client{}
+
+// meddling is a bucket that something happens to before the first blob is sent.
+type meddling struct {
+	objects
+	once *sync.Once
+	do   func()
+}
+
+func (m meddling) Put(ctx context.Context, key string, data io.ReaderAt, size int64, sum string, lock *s3.Lock) error {
+	if strings.Contains(key, "/blobs/") {
+		m.once.Do(m.do)
+	}
+	return m.objects.Put(ctx, key, data, size, sum, lock)
+}
+
+// TestCopyMeddled: what happens to a volume or to the call while a run is copied ends the copy, and makes no run.
+func TestCopyMeddled(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		do     func(t *testing.T, f *fixture, cancel func())
+		check  func(t *testing.T, err error)
+	}{
+		"Removed": {"A run that is being read is not removed", func(t *testing.T, f *fixture, _ func()) {
+			_, err := f.volume.Remove(context.WithoutCancel(t.Context()), "r1", "another")
+			_, busy := errors.AsType[*InUseError](err)
+			assert.True(t, busy)
+		}, func(t *testing.T, err error) { require.NoError(t, err) }},
+		"Vanished": {"Somebody else may remove it all the same", func(t *testing.T, f *fixture, _ func()) {
+			assert.NoError(t, errors.Join(os.RemoveAll(f.path("runs")), os.RemoveAll(f.path("trees"))))
+		}, func(t *testing.T, err error) { require.ErrorIs(t, err, ErrRunNotFound) }},
+		"Changed": {"Or change it", func(t *testing.T, f *fixture, _ func()) {
+			found, err := filepath.Glob(f.path("trees/*/files", aFile))
+			assert.NoError(t, err)
+			flip(t, found[0])
+		}, func(t *testing.T, err error) {
+			var damaged *IntegrityError
+			require.ErrorAs(t, err, &damaged)
+		}},
+		"Canceled": {"A copy makes room for a run that is due", func(_ *testing.T, _ *fixture, cancel func()) {
+			cancel()
+		}, func(t *testing.T, err error) { require.ErrorIs(t, err, context.Canceled) }},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.addSome()
+			f.write("r1")
+			b := openBucket(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			meddled := &Bucket{objects: meddling{b.objects, &sync.Once{}, func() { tc.do(t, f, cancel) }}, name: b.name, prefix: b.prefix}
+			result, err := meddled.Copy(ctx, f.volume, CopyOptions{Runs: []string{"r1"}, Owner: testOwner, Workers: 1})
+			tc.check(t, err)
+			assert.Len(t, sound(t, b), len(result.Runs), tc.reason)
+			if err != nil {
+				assert.Empty(t, result.Runs)
+			}
+		})
+	}
+}
