@@ -118,6 +118,7 @@ func TestBackupSlotsMissed(t *testing.T) {
 		"one":            {"a run was not started", samples{missed: "1x90", verifications: "0x90", suspended: "0x90"}, "6m", []string{nightly}},
 		"not for long":   {"it waits a little", samples{missed: "1x90", verifications: "0x90", suspended: "0x90"}, "4m", nil},
 		"verifications":  {"likewise a verification", samples{missed: "0x90", verifications: "2x90", suspended: "0x90"}, "6m", []string{nightly}},
+		"of the bucket":  {"likewise one of the bucket", samples{missed: "0x90", series("threescale_backup_offsite_verification_missed_slots", nightly): "1x90", suspended: "0x90"}, "6m", []string{nightly}},
 		"started again":  {"a slot started on time", samples{missed: "3x10 0x80", verifications: "0x90", suspended: "0x90"}, "12m", nil},
 		"due":            {"it starts a moment later", samples{missed: "0x90", verifications: "0x90", next: "600x90", suspended: "0x90"}, "24m", nil},
 		"long due":       {"nobody starts it, and nobody counts", samples{missed: "0x90", verifications: "0x90", next: "600x90", suspended: "0x90"}, "32m", []string{nightly}},
@@ -153,6 +154,38 @@ func TestBackupVerificationFailing(t *testing.T) {
 		"unknown":      {"whichever status says it", samples{verified("Unknown", "VerificationFailed"): "0x60"}, "6m", []string{nightly}},
 		"true":         {"also where the one before found no damage", samples{verified("True", "VerificationFailed"): "1x60"}, "6m", []string{nightly}},
 		"not for long": {"it waits a little", samples{verified("Unknown", "VerificationFailed"): "0x60"}, "4m", nil},
+		"of a bucket":  {"likewise", samples{conditionOf(backupPrefix, nightly, "OffsiteVerified", "False", "VerificationFailed"): "0x60"}, "6m", []string{nightly}},
+	})
+}
+
+func TestBackupNotOffsite(t *testing.T) {
+	copied := func(object, status, reason string) string {
+		return conditionOf(backupPrefix, object, "OffsiteCopied", status, reason)
+	}
+	success := series("threescale_backup_offsite_last_success_timestamp_seconds", nightly)
+	runRules(t, "ThreeScaleBackupNotOffsite", map[string]ruleTest{
+		"copied":        {"nothing is wrong", samples{copied(nightly, "True", "Copied"): "1x1600", success: "0x1600"}, "26h", nil},
+		"never":         {"no copy ever succeeded", samples{copied(nightly, "False", "BucketDenied"): "0x1600"}, "25h", []string{nightly}},
+		"not for long":  {"it is tried again", samples{copied(nightly, "False", "BucketUnreachable"): "0x1600"}, "23h", nil},
+		"a day ago":     {"it counts once the newest copy is a day old", samples{copied(nightly, "False", "BucketUnreachable"): "0x1600", success: "-82800x1600"}, "24h", nil},
+		"two days ago":  {"two nights are missing", samples{copied(nightly, "False", "BucketUnreachable"): "0x1600", success: "-82800x1600"}, "26h", []string{nightly}},
+		"another cause": {"it goes on", samples{copied(nightly, "False", "BucketDenied"): "0x600 stale", copied(nightly, "False", "BucketFull"): "_x600 0x1000"}, "25h", []string{nightly}},
+		"behind":        {"each copy takes longer than the time to the next run", samples{copied(nightly, "False", "CopyPending"): "0x1600", success: "0+60x1600"}, "26h", nil},
+		"nobody asked":  {"spec.offsite was removed", samples{copied(nightly, "Unknown", "OffsiteRemoved"): "0x1600"}, "26h", nil},
+		"of two":        {"of one name, each by itself", samples{copied(nightly, "True", "Copied"): "1x1600", copied(other, "False", "BucketNotFound"): "0x1600"}, "25h", []string{other}},
+	})
+}
+
+func TestBackupOffsiteDamaged(t *testing.T) {
+	verified := func(object, status, reason string) string {
+		return conditionOf(backupPrefix, object, "OffsiteVerified", status, reason)
+	}
+	runRules(t, "ThreeScaleBackupOffsiteDamaged", map[string]ruleTest{
+		"verified":     {"nothing is wrong", samples{verified(nightly, "True", "Verified"): "1x60"}, "30m", nil},
+		"not verified": {"that is another alert", samples{verified(nightly, "False", "VerificationFailed"): "0x60"}, "30m", nil},
+		"on volume":    {"that is another alert", samples{conditionOf(backupPrefix, nightly, "Verified", "False", "Damaged"): "0x60"}, "30m", nil},
+		"damaged":      {"at once, but for one evaluation", samples{verified(nightly, "False", "Damaged"): "0x60"}, "1m", []string{nightly}},
+		"repaired":     {"what was damaged was sent again", samples{verified(nightly, "False", "Damaged"): "0x10 stale", verified(nightly, "True", "Verified"): "_x10 1x50"}, "15m", nil},
 	})
 }
 

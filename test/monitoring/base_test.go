@@ -127,15 +127,17 @@ func TestReasonsAreThere(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, 7, found)
+	assert.Equal(t, 8, found)
 }
 
 // TestConditionsAreThere: likewise for the types of conditions.
 func TestConditionsAreThere(t *testing.T) {
-	known := []string{v1alpha1.ConditionPreflightPassed, v1alpha1.ConditionBackupCompleted, v1alpha1.ConditionVerified, "Synced", "Ready", "Stalled"}
+	known := []string{v1alpha1.ConditionPreflightPassed, v1alpha1.ConditionBackupCompleted, v1alpha1.ConditionVerified, v1alpha1.ConditionOffsiteCopied, v1alpha1.ConditionOffsiteVerified, "Synced", "Ready", "Stalled"}
 	for _, rule := range load(t).Rules {
-		for _, match := range regexp.MustCompile(`\btype="([^"]+)"`).FindAllStringSubmatch(rule.Expr, -1) {
-			assert.Contains(t, known, match[1], rule.Alert)
+		for _, match := range regexp.MustCompile(`\btype(?:=|=~)"([^"]+)"`).FindAllStringSubmatch(rule.Expr, -1) {
+			for name := range strings.SplitSeq(match[1], "|") {
+				assert.Contains(t, known, name, rule.Alert)
+			}
 		}
 	}
 }
