@@ -3,6 +3,7 @@ package archive
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 )
 
 // blobSet is a set of stored files, by their digests and sizes: 20 bytes each and about a tenth more, whatever their
@@ -30,12 +31,7 @@ func (s *blobSet) has(digest string, size int64) bool {
 		return false
 	}
 	bucket, want := blobEntryOf(digest, size)
-	for _, e := range s.buckets[bucket] {
-		if e == want {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.buckets[bucket], want)
 }
 
 // find returns the lowest bits of the size of the file of a digest; false if there is none.

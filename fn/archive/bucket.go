@@ -15,7 +15,7 @@ import (
 )
 
 // Store is where runs are read from: a [Volume] or a [Bucket].
-type Store interface {
+type Store interface { //nolint:interfacebloat // what both have, as one
 	fmt.Stringer // a path, or s3://<bucket>/<prefix>
 	io.Closer
 

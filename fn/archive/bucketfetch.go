@@ -285,17 +285,17 @@ func (f *fetcher) link(ctx context.Context, into, files *dirfd.Dir) error {
 	}
 	from, err := f.w.trees.Sub(newest.Manifest.Tree)
 	if err != nil {
-		return nil //nolint:nilerr // then there is nothing to link
+		return nil // then there is nothing to link
 	}
 	defer from.Close()
 	old, err := lists.Open(from, newest.Manifest.Digests.lists(), nil)
 	if err != nil {
-		return nil //nolint:nilerr // likewise
+		return nil // likewise
 	}
 	defer old.Close()
 	oldFiles, err := from.Sub(lists.FilesDir)
 	if err != nil {
-		return nil //nolint:nilerr // likewise
+		return nil // likewise
 	}
 	defer oldFiles.Close()
 	l := &linker{old: lists.NewSeeker(old), from: dirfd.Stack{Root: oldFiles}, to: dirfd.Stack{Root: files}}

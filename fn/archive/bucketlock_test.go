@@ -49,7 +49,7 @@ func (l *locking) Retain(ctx context.Context, key string, lock s3.Lock) error {
 	if l.refuse != nil {
 		return l.refuse
 	}
-	if _, err := l.objects.Stat(ctx, key); err != nil {
+	if _, err := l.Stat(ctx, key); err != nil {
 		return err
 	}
 	l.lock(key, &lock)
@@ -60,7 +60,7 @@ func (l *locking) Retain(ctx context.Context, key string, lock s3.Lock) error {
 }
 
 func (l *locking) Retention(ctx context.Context, key string) (*s3.Lock, error) {
-	if _, err := l.objects.Stat(ctx, key); err != nil {
+	if _, err := l.Stat(ctx, key); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()

@@ -74,13 +74,13 @@ func (s *sweeper) remove(ctx context.Context, objects ...s3.Object) (kept map[st
 	return kept, nil
 }
 
-func (s *sweeper) warn(format string, args ...any) {
+func (s *sweeper) warnf(format string, args ...any) {
 	s.result.Warnings = append(s.result.Warnings, fmt.Sprintf(format, args...))
 }
 
 func (s *sweeper) tellRefused() {
 	if s.kept > 0 {
-		s.warn("the object store did not delete %d objects, such as %q: %v", s.kept, s.refused[0].Key, s.refused[0].Err)
+		s.warnf("the object store did not delete %d objects, such as %q: %v", s.kept, s.refused[0].Key, s.refused[0].Err)
 	}
 }
 
@@ -199,7 +199,7 @@ func (s *sweeper) usedTrees(ctx context.Context) (used map[string]string, known 
 	used = make(map[string]string)
 	for _, r := range runs {
 		if r.State != Complete {
-			s.warn("no tree and no blob was removed, since the tree of run %q is not known: %s", r.ID, r.Message)
+			s.warnf("no tree and no blob was removed, since the tree of run %q is not known: %s", r.ID, r.Message)
 			return nil, false, nil
 		}
 		if r.Manifest.Tree != "" {
@@ -235,7 +235,7 @@ func (s *sweeper) mark(ctx context.Context, trees map[string]string) (marked *bl
 			return nil, false, err
 		}
 		if err != nil {
-			s.warn("no blob was removed, since the list of tree %s is damaged: %v", name, err)
+			s.warnf("no blob was removed, since the list of tree %s is damaged: %v", name, err)
 			return nil, false, nil
 		}
 	}

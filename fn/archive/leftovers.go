@@ -13,7 +13,7 @@ import (
 // findInterrupted reads the manifest of an attempt that ended between its last writes and its last rename: its tree may
 // have its final name already, while no run refers to it.
 func (w *writer) findInterrupted(context.Context) error {
-	m, _, err := w.volume.readManifest(w.partial())
+	m, err := w.volume.readManifest(w.partial())
 	if err == nil && m.Run == w.opts.Run && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) {
 		w.interrupted = m
 	}
@@ -60,7 +60,7 @@ func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 		if !leftover(name) {
 			continue
 		}
-		m, _, err := w.volume.readManifest(name)
+		m, err := w.volume.readManifest(name)
 		if err != nil || m.Tree == "" || used[m.Tree] {
 			continue // it did not get as far as that
 		}

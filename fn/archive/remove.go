@@ -171,7 +171,7 @@ func (v *Volume) useAside(used map[string]bool) error {
 			used[tree] = true
 			continue
 		}
-		if m, _, err := v.readManifest(name); err == nil { // else it is no run
+		if m, err := v.readManifest(name); err == nil { // else it is no run
 			used[m.Tree] = true
 		}
 	}

@@ -145,14 +145,13 @@ func (v *Volume) openTree(name string) (*dirfd.Dir, error) { return v.root.Sub(t
 
 func (v *Volume) openRun(id string) (*dirfd.Dir, error) { return v.root.Sub(runsDir + "/" + id) }
 
-// readManifest reads the manifest in a directory below runs/, and its digest.
-func (v *Volume) readManifest(name string) (*Manifest, string, error) {
+// readManifest reads the manifest in a directory below runs/.
+func (v *Volume) readManifest(name string) (*Manifest, error) {
 	data, err := v.root.ReadFile(runsDir+"/"+name+"/"+manifestName, maxManifest)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot read manifest: %w", err)
+		return nil, fmt.Errorf("cannot read manifest: %w", err)
 	}
-	m, err := decodeManifest(data)
-	return m, dirfd.DigestOf(data), err
+	return decodeManifest(data)
 }
 
 // isOperators reports whether APIManagerBackup wrote to the volume: it makes directories where our links would be.

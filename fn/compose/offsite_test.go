@@ -135,8 +135,8 @@ func TestCopyIsTriedAgain(t *testing.T) {
 	w := newWorld(t, beside(offsiteSpec)).withBucket()
 	w.runNow()
 	now := w.now()
-	for i, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-		wait *= time.Minute
+	for i, minutes := range []int64{1, 2, 4, 8, 16, 32, 60, 60} {
+		wait := time.Duration(minutes) * time.Minute
 		w.copyFails(v1alpha1.ReasonBucketUnreachable, "cannot connect")
 		assert.EqualValues(t, i+1, w.status("offsite", "failures"))
 		assert.Equal(t, now.Add(wait).Format(time.RFC3339), w.status("offsite", "retryTime"))

@@ -72,7 +72,7 @@ func (w *world) runNow() string {
 	return run
 }
 
-// ends ends a Job at the moment that it is.
+// ends has a Job end at the moment that it is.
 func (w *world) ends(o *unstructured.Unstructured, condition string) {
 	w.t.Helper()
 	w.endsBecause(o, condition, "BackoffLimitExceeded")

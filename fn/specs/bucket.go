@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	volumeBucketCredentials = "bucket-credentials"
+	volumeBucketCredentials = "bucket-credentials" //nolint:gosec // the name of a volume
 	volumeBucketCA          = "bucket-ca"
 	volumeBucketProxy       = "bucket-proxy"
 	volumeBucketIdentity    = "bucket-identity"

@@ -165,7 +165,7 @@ func TestDamageIsFoundByHand(t *testing.T) {
 			r := c.reader(t)
 			script := `read -r victim < <(rclone lsf -R --files-only --include "/` + tc.path + `" "$COPY") && printf other | rclone rcat "$COPY/$victim"`
 			spoil := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
-			spoil.Env = append(r.env, "COPY=copy:"+c.server.Bucket+"/"+prefix, "RCLONE_CONFIG_COPY_TYPE=s3", "RCLONE_CONFIG_COPY_PROVIDER=Other",
+			spoil.Env = append(slices.Clone(r.env), "COPY=copy:"+c.server.Bucket+"/"+prefix, "RCLONE_CONFIG_COPY_TYPE=s3", "RCLONE_CONFIG_COPY_PROVIDER=Other",
 				"RCLONE_CONFIG_COPY_ENV_AUTH=true", "RCLONE_CONFIG_COPY_ENDPOINT=http://"+c.server.Endpoint, "RCLONE_CONFIG_COPY_REGION=eu-central-1")
 			out, err := spoil.CombinedOutput()
 			require.NoError(t, err, "%s", out)

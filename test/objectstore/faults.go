@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -236,7 +237,7 @@ func RefuseDeletes(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		answer.Error = append(answer.Error, refusal{Key: key, Code: "AccessDenied", Message: "Access Denied."})
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	_ = xml.NewEncoder(w).Encode(answer)
+	_ = xml.NewEncoder(w).Encode(answer) //nolint:musttag // the fields are named as S3 names them
 }
 
 func record(r *http.Request, next http.Handler) *httptest.ResponseRecorder {
@@ -246,9 +247,7 @@ func record(r *http.Request, next http.Handler) *httptest.ResponseRecorder {
 }
 
 func send(w http.ResponseWriter, answer *httptest.ResponseRecorder, body []byte) {
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header())
 	if w.Header().Get("Content-Length") == "" {
 		w.Header().Set("Content-Length", fmt.Sprint(answer.Body.Len()))
 	}

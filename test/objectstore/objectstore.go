@@ -49,22 +49,22 @@ func ObjectLock() Option { return func(o *options) { o.lock = true } }
 func Through(f *Faults) Option { return func(o *options) { o.faults = f } }
 
 // Start starts an object store: the real one with the build tag e2e.
-func Start(t testing.TB, opts ...Option) *Server {
-	t.Helper()
+func Start(tb testing.TB, opts ...Option) *Server {
+	tb.Helper()
 	if Real {
-		return StartReal(t, opts...)
+		return StartReal(tb, opts...)
 	}
-	return StartStandIn(t, opts...)
+	return StartStandIn(tb, opts...)
 }
 
 // StartStandIn starts the stand-in, also with the build tag.
-func StartStandIn(t testing.TB, opts ...Option) *Server {
-	t.Helper()
+func StartStandIn(tb testing.TB, opts ...Option) *Server {
+	tb.Helper()
 	o := apply(opts)
 	backend := s3mem.New()
 	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a-secret-key"}
-	require.NoError(t, backend.CreateBucket(s.Bucket))
-	s.serve(t, o, gofakes3.New(backend).Server())
+	require.NoError(tb, backend.CreateBucket(s.Bucket))
+	s.serve(tb, o, gofakes3.New(backend).Server())
 	return s
 }
 
@@ -76,8 +76,8 @@ func apply(opts []Option) (o options) {
 }
 
 // serve listens on a port of the loopback interface.
-func (s *Server) serve(t testing.TB, o options, handler http.Handler) {
-	t.Helper()
+func (s *Server) serve(tb testing.TB, o options, handler http.Handler) {
+	tb.Helper()
 	if o.faults != nil {
 		handler = o.faults.handler(handler)
 	}
@@ -89,7 +89,7 @@ func (s *Server) serve(t testing.TB, o options, handler http.Handler) {
 	} else {
 		server.Start()
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		o.faults.end()
 		server.CloseClientConnections()
 		server.Close()

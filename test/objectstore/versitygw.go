@@ -30,20 +30,20 @@ const (
 )
 
 // StartReal starts versitygw.
-func StartReal(t testing.TB, opts ...Option) *Server {
-	t.Helper()
+func StartReal(tb testing.TB, opts ...Option) *Server {
+	tb.Helper()
 	o := apply(opts)
 	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a-secret-key", Real: true}
 	direct := o.faults == nil
 	g := gateway{accessKey: s.AccessKey, secretKey: s.SecretKey}
 	if o.tls && direct {
-		g.tls = writeCertificate(t)
+		g.tls = writeCertificate(tb)
 		s.CA = g.tls.ca
 	}
-	s.Endpoint = g.start(t)
-	s.makeBucket(t, o.lock)
+	s.Endpoint = g.start(tb)
+	s.makeBucket(tb, o.lock)
 	if !direct {
-		s.serve(t, o, proxyTo(s.Endpoint))
+		s.serve(tb, o, proxyTo(s.Endpoint))
 	}
 	return s
 }
@@ -53,36 +53,36 @@ type gateway struct {
 	tls                  *certificate
 }
 
-func (g gateway) start(t testing.TB) string {
-	t.Helper()
-	binary, err := peers.Binary(t.Context(), "versitygw")
-	require.NoError(t, err)
-	folder := t.TempDir()
+func (g gateway) start(tb testing.TB) string {
+	tb.Helper()
+	binary, err := peers.Binary(tb.Context(), "versitygw")
+	require.NoError(tb, err)
+	folder := tb.TempDir()
 	data, versions := filepath.Join(folder, "data"), filepath.Join(folder, "versions")
-	require.NoError(t, os.Mkdir(data, 0o700))
-	require.NoError(t, os.Mkdir(versions, 0o700))
-	address := freeAddress(t)
+	require.NoError(tb, os.Mkdir(data, 0o700))
+	require.NoError(tb, os.Mkdir(versions, 0o700))
+	address := freeAddress(tb)
 	args := []string{"--port", address, "--region", realRegion, "--keep-alive", "--quiet"}
 	if g.tls != nil {
 		args = append(args, "--cert", g.tls.cert, "--key", g.tls.key)
 	}
 	var output bytes.Buffer
-	cmd := exec.Command(binary, append(args, "posix", "--versioning-dir", versions, data)...)
+	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), binary, append(args, "posix", "--versioning-dir", versions, data)...)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+g.accessKey, "ROOT_SECRET_ACCESS_KEY="+g.secretKey)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = &output, &output
-	require.NoError(t, cmd.Start())
+	require.NoError(tb, cmd.Start())
 	exited := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-exited
-		if t.Failed() {
-			t.Logf("versitygw:\n%s", output.Bytes())
+		if tb.Failed() {
+			tb.Logf("versitygw:\n%s", output.Bytes())
 		}
 	})
-	require.Eventually(t, func() bool {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
+	require.Eventually(tb, func() bool {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(tb.Context(), "tcp", address)
 		if err != nil {
 			return false
 		}
@@ -91,20 +91,20 @@ func (g gateway) start(t testing.TB) string {
 	return address
 }
 
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	require.NoError(tb, l.Close())
 	return l.Addr().String()
 }
 
-func (s *Server) makeBucket(t testing.TB, lock bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+func (s *Server) makeBucket(tb testing.TB, lock bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTime)
 	defer cancel()
 	transport, err := minio.DefaultTransport(s.CA != nil)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	if s.CA != nil {
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 		transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(s.CA)
@@ -112,8 +112,8 @@ func (s *Server) makeBucket(t testing.TB, lock bool) {
 	client, err := minio.New(s.Endpoint, &minio.Options{
 		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CA != nil, Transport: transport, Region: realRegion,
 	})
-	require.NoError(t, err)
-	require.NoError(t, client.MakeBucket(ctx, s.Bucket, minio.MakeBucketOptions{ObjectLocking: lock}))
+	require.NoError(tb, err)
+	require.NoError(tb, client.MakeBucket(ctx, s.Bucket, minio.MakeBucketOptions{ObjectLocking: lock}))
 	transport.CloseIdleConnections()
 }
 
@@ -124,19 +124,19 @@ type certificate struct {
 
 // writeCertificate takes the certificate that httptest has for the loopback
 // interface, which is its own CA.
-func writeCertificate(t testing.TB) *certificate {
-	t.Helper()
+func writeCertificate(tb testing.TB) *certificate {
+	tb.Helper()
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
 	pair := server.TLS.Certificates[0]
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	c := &certificate{ca: pemOf("CERTIFICATE", pair.Certificate[0])}
-	c.cert, c.key = filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
-	require.NoError(t, os.WriteFile(c.cert, c.ca, 0o600))
-	require.NoError(t, os.WriteFile(c.key, pemOf("PRIVATE KEY", key), 0o600))
+	c.cert, c.key = filepath.Join(tb.TempDir(), "tls.crt"), filepath.Join(tb.TempDir(), "tls.key")
+	require.NoError(tb, os.WriteFile(c.cert, c.ca, 0o600))
+	require.NoError(tb, os.WriteFile(c.key, pemOf("PRIVATE KEY", key), 0o600))
 	_, err = tls.LoadX509KeyPair(c.cert, c.key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return c
 }
 

@@ -3,7 +3,7 @@ package job
 // Where a Job mounts what it needs for a bucket.
 const (
 	// BucketCredentialsPath has the files of the Secret with the credentials.
-	BucketCredentialsPath = "/bucket/credentials"
+	BucketCredentialsPath = "/bucket/credentials" //nolint:gosec // a folder
 	// BucketCAPath has ca.crt.
 	BucketCAPath = "/bucket/ca"
 	// BucketProxyPath has address, username and password.

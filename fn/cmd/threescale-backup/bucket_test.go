@@ -61,7 +61,7 @@ func TestRestoreFromABucket(t *testing.T) {
 func TestBucketFailures(t *testing.T) {
 	cases := map[string]struct {
 		reason string
-		break_ func(t *testing.T, f *objectstore.Faults, server *objectstore.Server) (args []string)
+		spoil  func(t *testing.T, f *objectstore.Faults, server *objectstore.Server) (args []string)
 		says   []string
 		exit   int
 	}{
@@ -101,7 +101,7 @@ func TestBucketFailures(t *testing.T) {
 			faults := objectstore.NewFaults()
 			server := objectstore.Start(t, objectstore.Through(faults))
 			useBucket(t, server, secretOfBucket)
-			args := tc.break_(t, faults, server)
+			args := tc.spoil(t, faults, server)
 			if len(args) == 0 || args[0] != "--volume" {
 				args = append(args, "--volume", bucketScheme+server.Bucket+"/prod")
 			}

@@ -142,7 +142,7 @@ func (o *objectStore) authorities(env environment) ([]byte, error) {
 	if file == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(file) //nolint:gosec // the user's own file
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the certificates of %s: %w", name, err)
 	}

@@ -29,7 +29,7 @@ type place struct {
 }
 
 // String is what a user gives as the place.
-func (p place) String() string {
+func (p *place) String() string {
 	switch {
 	case p.bucket == "":
 		return p.directory

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net"
@@ -30,7 +31,7 @@ func serve(bucket, file string) error {
 	if err := backend.CreateBucket(bucket); err != nil {
 		return fmt.Errorf("cannot make bucket %q: %w", bucket, err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
 	}

@@ -102,10 +102,10 @@ type exchangeError struct {
 func (e *exchangeError) Error() string { return e.code + ": " + e.message }
 
 // judgeExchange never repeats what a service says that is not of the form of AWS.
-func (c *Client) judgeExchange(e *exchangeError) (_ error, again bool) {
+func (c *Client) judgeExchange(e *exchangeError) (again bool, _ error) {
 	said := c.said(e.code, e.message)
 	if passing[e.code] || e.status >= http.StatusInternalServerError || e.status == http.StatusTooManyRequests {
-		return &Error{Unreachable, fmt.Errorf("cannot exchange token: %w", said)}, true
+		return true, &Error{Unreachable, fmt.Errorf("cannot exchange token: %w", said)}
 	}
-	return &Error{Denied, fmt.Errorf("the security token service refuses the token: %w", said)}, false
+	return false, &Error{Denied, fmt.Errorf("the security token service refuses the token: %w", said)}
 }

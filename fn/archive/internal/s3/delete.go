@@ -42,7 +42,7 @@ func (c *Client) delete(ctx context.Context, core *minio.Core, keys []string) (r
 	close(objects)
 	var fatal, passing error
 	for failed := range core.RemoveObjects(ctx, c.opts.Bucket, objects, minio.RemoveObjectsOptions{}) {
-		err, passes := c.judge(failed.Err)
+		passes, err := c.judge(failed.Err)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case isRefusal(failed.Err):

@@ -113,16 +113,16 @@ var passing = map[string]bool{
 }
 
 // judge says what a failure means, and whether it may pass.
-func (c *Client) judge(err error) (_ error, again bool) {
+func (c *Client) judge(err error) (again bool, _ error) {
 	var answer minio.ErrorResponse
 	var exchange *exchangeError
 	var token *tokenError
 	var local *localError
 	switch {
 	case errors.As(err, &local):
-		return local.err, false
+		return false, local.err
 	case errors.As(err, &token):
-		return &Error{Denied, token}, false
+		return false, &Error{Denied, token}
 	case errors.As(err, &answer):
 		return c.judgeAnswer(answer)
 	case errors.As(err, &exchange):
@@ -131,51 +131,51 @@ func (c *Client) judge(err error) (_ error, again bool) {
 	return judgeConnection(err)
 }
 
-func (c *Client) judgeAnswer(answer minio.ErrorResponse) (_ error, again bool) {
+func (c *Client) judgeAnswer(answer minio.ErrorResponse) (again bool, _ error) {
 	said := c.said(answer.Code, answer.Message)
 	status := answer.StatusCode
 	if strings.HasPrefix(answer.Code, "ExpiredToken") && c.expire() {
-		return &Error{Denied, said}, true
+		return true, &Error{Denied, said}
 	}
 	if passing[answer.Code] {
-		return &Error{Unreachable, said}, true
+		return true, &Error{Unreachable, said}
 	}
 	if p, ok := problems[answer.Code]; ok {
-		return &Error{p, said}, false
+		return false, &Error{p, said}
 	}
 	switch {
 	case strings.Contains(answer.Message, "HTTP request to an HTTPS server"):
-		return &Error{Unreachable, errors.New("the object store speaks TLS: leave insecure out")}, false
+		return false, &Error{Unreachable, errors.New("the object store speaks TLS: leave insecure out")}
 	case answer.Code == minio.NoSuchUpload:
-		return errNoUpload, false
+		return false, errNoUpload
 	case status == http.StatusNotFound && answer.XMLName.Local == "":
 		// minio-go takes any 404 for an object that is not there, and a proxy's page is no loss.
-		return &Error{NotFound, errors.New("it answers 404, and not as an object store does")}, false
+		return false, &Error{NotFound, errors.New("it answers 404, and not as an object store does")}
 	case answer.Code == minio.NoSuchKey, answer.Code == "NoSuchVersion":
-		return fs.ErrNotExist, false
+		return false, fs.ErrNotExist
 	case status == http.StatusPreconditionFailed, status == http.StatusNotModified:
-		return errPrecondition, false
+		return false, errPrecondition
 	case answer.Code == "BadDigest", answer.Code == "XAmzContentSHA256Mismatch", answer.Code == "XAmzContentChecksumMismatch":
 		// The bytes were checked before they were sent: they changed on the way.
-		return &Error{Unreachable, said}, true
+		return true, &Error{Unreachable, said}
 	}
 	return judgeStatus(status, said)
 }
 
-func judgeStatus(status int, said error) (_ error, again bool) {
+func judgeStatus(status int, said error) (again bool, _ error) {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return &Error{Denied, said}, false
+		return false, &Error{Denied, said}
 	case http.StatusNotFound:
-		return &Error{NotFound, said}, false
+		return false, &Error{NotFound, said}
 	case http.StatusInsufficientStorage:
-		return &Error{Full, said}, false
+		return false, &Error{Full, said}
 	case http.StatusNotImplemented, http.StatusMethodNotAllowed, http.StatusBadRequest:
-		return &Error{Incompatible, said}, false
+		return false, &Error{Incompatible, said}
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
-		return &Error{Unreachable, said}, true
+		return true, &Error{Unreachable, said}
 	}
-	return &Error{Unreachable, said}, status >= http.StatusInternalServerError || status == 0
+	return status >= http.StatusInternalServerError || status == 0, &Error{Unreachable, said}
 }
 
 // said is one short line, since what answers may be a proxy with a page of its own.
@@ -196,9 +196,8 @@ func (c *Client) said(code, message string) error {
 	return fmt.Errorf("it answers %s: %s", code, message)
 }
 
-func judgeConnection(err error) (_ error, again bool) {
-	var request *url.Error
-	if errors.As(err, &request) { // its URL says nothing that the caller does not know
+func judgeConnection(err error) (again bool, _ error) {
+	if request, ok := errors.AsType[*url.Error](err); ok { // its URL says nothing that the caller does not know
 		err = request.Err
 	}
 	var invalid *tls.CertificateVerificationError
@@ -207,15 +206,15 @@ func judgeConnection(err error) (_ error, again bool) {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &invalid), errors.As(err, &authority), errors.As(err, &host):
-		return &Error{Untrusted, fmt.Errorf("cannot trust the object store: %w", err)}, false
+		return false, &Error{Untrusted, fmt.Errorf("cannot trust the object store: %w", err)}
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return &Error{Unreachable, errors.New("the object store does not speak TLS: set insecure, or another port")}, false
+		return false, &Error{Unreachable, errors.New("the object store does not speak TLS: set insecure, or another port")}
 	case strings.Contains(err.Error(), "Proxy Authentication Required"):
-		return &Error{Unreachable, errors.New("the proxy wants other credentials")}, false
+		return false, &Error{Unreachable, errors.New("the proxy wants other credentials")}
 	case strings.HasPrefix(err.Error(), "Connection closed by foreign host"): // minio-go's word for io.EOF, with a URL
-		return &Error{Unreachable, errors.New("the object store ended the connection without an answer")}, true
+		return true, &Error{Unreachable, errors.New("the object store ended the connection without an answer")}
 	}
-	return &Error{Unreachable, fmt.Errorf("no answer from the object store: %w", err)}, true
+	return true, &Error{Unreachable, fmt.Errorf("no answer from the object store: %w", err)}
 }
 
 // isDial reports whether there was not even a connection.

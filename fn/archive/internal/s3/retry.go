@@ -49,7 +49,7 @@ func (c *Client) do(ctx context.Context, what, key string, request func(ctx cont
 		if attempt == 0 {
 			failed = time.Now()
 		}
-		err, again := c.judge(err)
+		again, err := c.judge(err)
 		wait := c.opts.Backoff.wait(attempt)
 		if !again || time.Since(failed)+wait > c.patience(err) {
 			return fmt.Errorf("cannot %s %q: %w", what, key, err)

@@ -142,7 +142,7 @@ func TestCreateOnlyOnce(t *testing.T) {
 	wg.Wait()
 	stored, err := c.Read(t.Context(), "OWNER", 10)
 	require.NoError(t, err)
-	assert.Equal(t, won, []string{string(stored)}, "one is told that it created what there is")
+	assert.Equal(t, []string{string(stored)}, won, "one is told that it created what there is")
 }
 
 func TestCreateIsToldOfAnother(t *testing.T) {
@@ -456,8 +456,7 @@ func TestRefusedDeletes(t *testing.T) {
 }
 
 func problemOf(err error) s3.Problem {
-	var failed *s3.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*s3.Error](err); ok {
 		return failed.Problem
 	}
 	return ""

@@ -47,7 +47,7 @@ type copying struct {
 func (c *copying) ReportName(f *facts.Facts) string { return specs.CopyReportName(c.spec(f)) }
 
 func (c *copying) spec(f *facts.Facts) specs.OffsiteCopy {
-	about, _ := json.Marshal(c.about) // texts and a number
+	about, _ := json.Marshal(c.about) //nolint:errchkjson // texts and a number
 	return specs.OffsiteCopy{Identity: f.Identity, ID: c.ID, About: string(about)}
 }
 
@@ -180,7 +180,7 @@ func (c *copying) due(f *facts.Facts) string {
 // settings is a digest of the bucket in the spec and of the versions of its Secrets: a
 // copy that failed is tried again at once when they change.
 func settings(f *facts.Facts) string {
-	spec, _ := json.Marshal(f.Spec.Offsite) // it was decoded from JSON
+	spec, _ := json.Marshal(f.Spec.Offsite) //nolint:errchkjson // it was decoded from JSON
 	parts := []string{"Settings", string(spec)}
 	for _, secret := range specs.BucketSecrets(f.Spec.Offsite.Bucket) {
 		version := ""

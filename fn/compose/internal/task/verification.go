@@ -161,7 +161,7 @@ func verificationID(f *facts.Facts, digested string, slot time.Time) string {
 }
 
 // Record implements Work.
-func (v *verification) Record(f *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
+func (v *verification) Record(_ *facts.Facts, status *v1alpha1.ThreeScaleBackupStatus) {
 	if v.ID == "" && v.Slots == nil {
 		v.clear(status)
 		return
