@@ -122,6 +122,7 @@ func TestMeaning(t *testing.T) {
 		"scheduled":                  {"True", passed, v1alpha1.ReasonNotStarted, none, 0, 1, 0, false},
 		"scheduled-namespaced":       {"True", passed, snapshot, none, 0, 1, copies, false},
 		"thinned-out":                {"True", passed, v1alpha1.ReasonCompleted, none, 0, 1, copies, true},
+		"offsite":                    {"True", passed, v1alpha1.ReasonCompleted, none, 1, 1, copies, true},
 		"damaged":                    {"True", passed, v1alpha1.ReasonCompleted, none, 0, 1, copies, true},
 		"internal-databases-refused": refused(v1alpha1.ReasonInternalDatabases),
 		"s3-refused":                 refused(v1alpha1.ReasonS3FileStorageUnsupported),

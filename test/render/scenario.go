@@ -109,6 +109,15 @@ spec:
 status: {phase: Bound}
 `
 
+// bucketSecret has placeholders, base64-encoded.
+const bucketSecret = `
+apiVersion: v1
+kind: Secret
+metadata: {name: bucket, namespace: 3scale, uid: 5f0c2f5e-7a33-4a55-9a0e-2b7c3a9d1e04}
+type: Opaque
+data: {accesskey: cGxhY2Vob2xkZXI=, secretkey: cGxhY2Vob2xkZXI=}
+`
+
 // Scenarios lists all examples, in the order in which examples/README.md explains them.
 func Scenarios() []Scenario {
 	internal := []threescale.Database{threescale.SystemDatabase, threescale.BackendRedis}
@@ -125,6 +134,7 @@ func Scenarios() []Scenario {
 		{Name: "scheduled-namespaced", Namespaced: true, Now: slot().Add(4 * time.Second)},
 		{Name: "thinned-out", Now: slot().Add(time.Minute), Before: (*stage).thinnedOut},
 		{Name: "damaged", Now: verifySlot().Add(2 * time.Minute), Before: (*stage).damageFound},
+		{Name: "offsite", Objects: []string{bucketSecret}, Before: (*stage).copyDue},
 		{Name: "internal-databases-refused", Installation: dataset.Options{InternalDatabases: internal}},
 		{Name: "s3-refused", Installation: dataset.Options{S3: true}},
 		{Name: "missing-secret", Installation: dataset.Options{

@@ -192,6 +192,19 @@ func (s *stage) damageFound() error {
 	return fmt.Errorf("cannot play scenario %q: no verification started", s.scenario.Name)
 }
 
+// copyDue plays a run, and then its copy until the Job is to be composed.
+func (s *stage) copyDue() error {
+	if err := s.jobDone(); err != nil {
+		return err
+	}
+	for range 2 { // the run is recorded, and the report of the copy is there
+		if err := s.reconcile(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // composedOne is the composed object of a kind of which there is one.
 func (s *stage) composedOne(kind string) *unstructured.Unstructured {
 	for _, object := range s.observed() {
