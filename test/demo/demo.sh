@@ -46,6 +46,8 @@ export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
 run threescale-backup copy --from volume --to s3://backups/prod/3scale
 run threescale-backup copy --from volume --to s3://backups/prod/3scale
 run threescale-backup verify --all --volume s3://backups/prod/3scale
+run threescale-backup copy --from s3://backups/prod/3scale --to volume-of-copies
+run diff -r --no-dereference volume/latest/system-filestorage-pvc/ volume-of-copies/latest/system-filestorage-pvc/
 
 echo; echo "# The cluster is lost. There are a key of Flux, and a repository that says for whom Secrets are encrypted."
 mkdir keys
