@@ -53,6 +53,20 @@ func FuzzBlobDigest(f *testing.F) {
 	})
 }
 
+// FuzzRunOf: likewise for what others put below runs.
+func FuzzRunOf(f *testing.F) {
+	for _, path := range []string{"runs/r1/manifest.json", "runs/r1/secrets/a.json.age", "runs/r1", "runs/../x", "runs/r1/secrets/a/b", ""} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		id, ok := runOf(path)
+		if ok {
+			assert.NoError(t, validRunID(id))
+			assert.Equal(t, id, strings.Split(strings.TrimPrefix(path, "runs/"), "/")[0])
+		}
+	})
+}
+
 // FuzzDecodeRun: a manifest that somebody put into a bucket makes a run of its own name, or a damaged one.
 func FuzzDecodeRun(f *testing.F) {
 	f.Add([]byte(`{"formatVersion": 3}`))

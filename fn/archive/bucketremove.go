@@ -90,7 +90,7 @@ func (s *sweeper) removeRun(ctx context.Context, id string) error {
 	err := s.bucket.list(ctx, runsDir+"/"+id+"/", true, func(path string, o s3.Object) error {
 		if path == manifestPath(id) {
 			manifest = append(manifest, o)
-		} else {
+		} else if of, ok := runOf(path); ok && of == id {
 			rest = append(rest, o)
 		}
 		return nil
@@ -109,8 +109,8 @@ func (s *sweeper) removeRun(ctx context.Context, id string) error {
 	return err
 }
 
-// sweep removes what is of no run, the trees that no run refers to, and the blobs that no other tree refers to. As long as it is not
-// done, the MTREE of such a tree stays, so that the next call goes on.
+// sweep removes what is of no run, the trees that no run refers to, and the blobs that no other tree refers to. As long
+// as it is not done, the MTREE of such a tree stays, so that the next call goes on.
 func (s *sweeper) sweep(ctx context.Context) error {
 	if err := s.sweepRuns(ctx); err != nil {
 		return err
@@ -157,16 +157,26 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	return nil
 }
 
+// runOf returns the run whose object a path is; what else is below runs is not ours.
+func runOf(path string) (id string, ok bool) {
+	id, name, _ := strings.Cut(strings.TrimPrefix(path, runsDir+"/"), "/")
+	if validRunID(id) != nil {
+		return "", false
+	}
+	known := name == manifestName || name == lists.SumsName
+	return id, known || validObjectPath(strings.TrimSuffix(name, ageSuffix)) == nil
+}
+
 // sweepRuns removes the objects of runs that have no manifest.
 func (s *sweeper) sweepRuns(ctx context.Context) error {
 	objects := make(map[string][]s3.Object)
 	whole := make(map[string]bool)
 	err := s.bucket.list(ctx, runsDir+"/", true, func(path string, o s3.Object) error {
-		id, _, _ := strings.Cut(strings.TrimPrefix(path, runsDir+"/"), "/")
-		if path == manifestPath(id) {
+		id, ok := runOf(path)
+		if ok && path == manifestPath(id) {
 			whole[id] = true
 			delete(objects, id)
-		} else if !whole[id] && validRunID(id) == nil {
+		} else if ok && !whole[id] {
 			objects[id] = append(objects[id], o)
 		}
 		return nil
