@@ -4,7 +4,6 @@ package install
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -54,24 +53,18 @@ func (o *offsite) give(r *reader) {
 	r.know("SECRET_KEY", o.bucket.Keys.Secret)
 }
 
-// copyOffsite has the backup copied to the bucket, encrypted for a key that the
+// copyOffsite has a run copied to the bucket that is encrypted for a key which the
 // reader keeps.
 func (s *site) copyOffsite(r *reader, o *offsite) {
 	s.t.Helper()
 	o.give(r)
 	r.shell("age-keygen -o backup.agekey")
-	r.shell(`kubectl -n 3scale create secret generic bucket --from-literal=accesskey="$ACCESS_KEY" --from-literal=secretkey="$SECRET_KEY"
-kubectl -n 3scale create secret generic bucket-ca --from-file=ca.crt
-kubectl -n 3scale patch threescalebackup nightly --type=merge --patch '{"spec": {
-  "trigger": "offsite", "encryption": {"age": {"recipients": ["'$(age-keygen -y backup.agekey)'"]}},
-  "offsite": {"bucket": {"endpoint": "` + o.store.Endpoint + `", "bucketName": "backups", "region": "us-east-1", "secretRef": {"name": "bucket"}, "certSecretRef": {"name": "bucket-ca"}}}}}'`)
-	run := s.untilHandled("offsite")
-	s.until("the run to be in the bucket", func(context.Context) error {
-		if copied := s.kubectl("get", "threescalebackup", "nightly", "-o", `jsonpath={.status.conditions[?(@.type=="OffsiteCopied")].status} {.status.offsite.run}`); copied != "True "+run {
-			return fmt.Errorf("it is %q", copied)
-		}
-		return nil
-	})
+	r.shell(`kubectl -n 3scale patch threescalebackup nightly --type=merge --patch '{"spec": {"trigger": "encrypted", "encryption": {"age": {"recipients": ["'$(age-keygen -y backup.agekey)'"]}}}}'`)
+	run := s.untilHandled("encrypted")
+	r.follow("examples/README.md", "Copy off-site", o.choices()...)
+	copied, err := o.bucket.List(s.t.Context(), "3scale/nightly/runs/"+run+"/manifest.json")
+	require.NoError(s.t, err)
+	require.Len(s.t, copied, 1, "the newest run is in the bucket")
 }
 
 // throwAway ends the cluster with all its volumes and everything that ran on it,
