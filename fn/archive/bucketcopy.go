@@ -39,7 +39,7 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 		c.lock = newLock(opts.Lock, time.Now())
 	}
 	c.owned = sync.OnceValue(func() error { return c.own(ctx) })
-	go c.owned() // while the first run is looked for
+	go func() { _ = c.owned() }() // while the first run is looked for; its error is asked for below
 	var err error
 	var failed []error
 	for _, id := range opts.Runs {
