@@ -22,14 +22,14 @@ var (
 const maxPrefix = 512
 
 // place is where runs are: in a directory, or in a bucket below a prefix.
-type place struct {
+type place struct { //nolint:recvcheck // only Decode writes to it
 	directory string // "" for a bucket
 	bucket    string
 	prefix    string // without a slash at either end
 }
 
 // String is what a user gives as the place.
-func (p *place) String() string {
+func (p place) String() string {
 	switch {
 	case p.bucket == "":
 		return p.directory
