@@ -229,6 +229,7 @@ func TestBucketVerification(t *testing.T) {
 	w.reconcile()
 	assert.Equal(t, v1alpha1.ReasonNotVerified, w.condition("OffsiteVerified")["reason"])
 	run := w.runNow()
+	assert.NotContains(t, argsOf(w.until("copy-job/")), "--mend", "no damage is known")
 	w.copied()
 	assert.Equal(t, []string{"VerificationStarted"}, eventsOf(w.at("2026-11-29T05:00:01Z")))
 	j := w.until("bucket-verify-job/")
@@ -253,6 +254,8 @@ func TestBucketVerification(t *testing.T) {
 	w.setSpec("again", "trigger")
 	w.until("job/")
 	assert.NotContains(t, argsOf(w.ofKey("job/")), "--prove-links", "the volume is not damaged")
+	w.runNow()
+	assert.Contains(t, argsOf(w.until("copy-job/")), "--mend", "what the bucket lost is on the volume")
 }
 
 // bucketVerified lets the verification of the bucket in flight end with a result.

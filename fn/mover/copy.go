@@ -128,7 +128,7 @@ func (c *copier) sync(ctx context.Context, volume *archive.Volume, stored []arch
 	}
 	missing := c.missing(stored, copies)
 	copied, err := bucket.Copy(ctx, volume, archive.CopyOptions{
-		Runs: missing, Owner: c.options.Owner, Lock: c.lock, Progress: PassOn(c.progress),
+		Runs: missing, Owner: c.options.Owner, Lock: c.lock, Mend: c.options.Mend, Progress: PassOn(c.progress),
 	})
 	c.result.Runs, c.result.Files, c.result.Bytes = int64(len(copied.Runs)), copied.Files, copied.Bytes
 	c.warn(copied.Warnings...)
@@ -163,19 +163,22 @@ func find(runs []archive.RunInfo, id string) *archive.RunInfo {
 	return nil
 }
 
-// missing returns the runs to copy, oldest first: those of the installation that only the volume has, and that the
-// retention keeps among those of both. The run itself is the last one, also if the bucket has it: a copy also finds out
+// missing returns the runs to copy, oldest first: those of the installation that only the volume has (to mend the
+// bucket, also those that both have), and that the retention keeps among those of both. The run itself is the last one, also if the bucket has it: a copy also finds out
 // whose the bucket is.
 func (c *copier) missing(stored, copies []archive.RunInfo) []string {
 	of := InstallationOf(c.run.Manifest)
 	all := slices.Clone(copies)
-	var only []archive.RunInfo
+	var only, both []archive.RunInfo
 	for _, run := range stored {
 		copied := find(copies, run.ID)
 		switch {
 		case copied == nil:
 			only = append(only, run)
-		case run.State == archive.Complete && InstallationOf(run.Manifest) == of && copied.ManifestSHA256 != run.ManifestSHA256:
+		case run.State != archive.Complete || InstallationOf(run.Manifest) != of:
+		case copied.ManifestSHA256 == run.ManifestSHA256:
+			both = append(both, run)
+		default:
 			c.warn(fmt.Sprintf("run %q in the bucket is damaged, or is not the one on the volume; it stays as it is", run.ID))
 		}
 	}
@@ -186,7 +189,7 @@ func (c *copier) missing(stored, copies []archive.RunInfo) []string {
 	c.warn(named("%d runs of the volume are not what the status knows, and are not copied: %s; look at them, then remove them", unknown))
 	var ids []string
 	for _, d := range slices.Backward(Decide(counted, of, c.policy, c.zone, c.run.Manifest.CompletionTime)) {
-		if d.Kept() && d.ID != c.run.ID && find(only, d.ID) != nil {
+		if d.Kept() && d.ID != c.run.ID && (find(only, d.ID) != nil || c.options.Mend && find(both, d.ID) != nil) {
 			ids = append(ids, d.ID)
 		}
 	}

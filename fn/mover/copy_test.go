@@ -2,6 +2,8 @@ package mover_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -255,6 +259,45 @@ func TestCopyThatMayNotDelete(t *testing.T) {
 	assert.Equal(t, []string{"r1", "r2", "r3"}, f.copies())
 	assert.Equal(t, []string{"r1", "r2"}, f.must("r3").Removed)
 	assert.Equal(t, []string{"r3"}, f.copies())
+}
+
+// TestCopyMends: what a bucket has lost of an earlier run is sent again, on request.
+func TestCopyMends(t *testing.T) {
+	f := newOffsite(t)
+	f.nights("r1", "r2")
+	f.must("r2")
+	f.loseBlob()
+	f.run("r3", 3, retention.Policy{})
+	f.must("r3")
+	verify := func() []string {
+		verified, err := mover.Verify(t.Context(), job.VerifyOptions{Run: job.All, BucketOptions: f.copy.BucketOptions}, mover.Env{Now: now})
+		require.NoError(t, err)
+		return verified.Problems
+	}
+	assert.NotEmpty(t, verify(), "a copy does not look at what it has sent before")
+	f.copy.Mend = true
+	result := f.must("r3")
+	assert.EqualValues(t, 0, result.Runs, "all were there")
+	assert.Positive(t, result.Files)
+	assert.Empty(t, verify())
+}
+
+// loseBlob removes a blob from the bucket that the oldest run refers to.
+func (f *offsite) loseBlob() {
+	f.t.Helper()
+	roots := x509.NewCertPool()
+	require.True(f.t, roots.AppendCertsFromPEM(f.server.CA))
+	client, err := minio.New(f.server.Endpoint, &minio.Options{
+		Creds: credentials.NewStaticV4(f.server.AccessKey, f.server.SecretKey, ""), Secure: true,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
+	})
+	require.NoError(f.t, err)
+	blobs := client.ListObjects(f.t.Context(), f.server.Bucket, minio.ListObjectsOptions{Prefix: f.copy.Prefix + "/blobs/", Recursive: true})
+	blob, ok := <-blobs
+	require.True(f.t, ok)
+	require.NoError(f.t, client.RemoveObject(f.t.Context(), f.server.Bucket, blob.Key, minio.RemoveObjectOptions{}))
+	for range blobs { // to its end
+	}
 }
 
 // TestCopyOfADamagedRun: the others are copied, nothing is removed, and it is told loudly.

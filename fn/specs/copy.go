@@ -62,6 +62,8 @@ type CopyInput struct {
 	// Bucket is where to; Prefix is where in it if it does not say so.
 	Bucket v1alpha1.Bucket
 	Prefix string
+	// Mend also sends what the bucket has lost of runs that it has.
+	Mend bool
 	// ObjectLock; nil: the bucket's own setting counts.
 	ObjectLock *v1alpha1.ObjectLock
 	// Retention is applied in TimeZone to the bucket.
@@ -92,6 +94,7 @@ func copyOptions(in CopyInput) job.CopyOptions {
 		BucketOptions: BucketOptions(in.Bucket, in.Prefix),
 		Owner:         in.Owner,
 		Known:         in.Known,
+		Mend:          in.Mend,
 		Policy:        in.Retention,
 		TimeZone:      in.TimeZone,
 		Namespace:     in.Copy.Namespace,

@@ -17,6 +17,7 @@ type CopyOptions struct {
 	BucketOptions    `embed:""`
 	Owner            string   `required:"" help:"What identifies the volume: a bucket's prefix holds the runs of one."`
 	Known            []string `optional:"" env:"KNOWN_MANIFESTS" help:"RUN=SHA-256 of a run's manifest.json; may be repeated. A run with another one is not copied." sep:","`
+	Mend             bool     `optional:"" help:"Also send what the bucket has lost of runs that it has. Damaged objects have to be deleted before."`
 	LockMode         string   `optional:"" help:"Mode of the object lock; without it, the bucket's own setting counts."`
 	LockDays         int32    `optional:"" help:"For how many days objects are locked."`
 	retention.Policy `embed:""`

@@ -18,6 +18,7 @@ type copyCommand struct {
 	From        place    `required:"" placeholder:"DIR|s3://BUCKET/PREFIX" help:"Where the runs are: the root of a backup volume, or a bucket."`
 	To          place    `required:"" placeholder:"s3://BUCKET/PREFIX|DIR" help:"Where they are copied to: a bucket if they are on a volume, and a directory if they are in a bucket."`
 	Owner       string   `placeholder:"TEXT" help:"What identifies the volume in the bucket: a prefix takes the runs of one volume. By default it names the installation of the newest run."`
+	Mend        bool     `help:"Also send what the bucket has lost of runs that it has. Delete damaged objects there first."`
 	objectStore `embed:"" group:"object-store"`
 }
 
@@ -57,7 +58,7 @@ func (p *copyCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	draw, end := c.progress()
-	options := archive.CopyOptions{Runs: plan.runs, Owner: p.Owner, Progress: mover.PassOn(draw)}
+	options := archive.CopyOptions{Runs: plan.runs, Owner: p.Owner, Mend: p.Mend, Progress: mover.PassOn(draw)}
 	var done archive.CopyResult
 	switch {
 	case len(plan.runs) == 0:
@@ -93,6 +94,9 @@ func (p *copyCommand) open(ctx context.Context) (*archive.Bucket, *archive.Volum
 		return nil, nil, exit.Usage(errors.New("cannot copy from a bucket to a bucket: copy to a directory, and from there to the other bucket"))
 	case at.bucket == "":
 		return nil, nil, exit.Usage(errors.New("cannot copy from a directory to a directory: one of --from and --to has to be s3://BUCKET/PREFIX"))
+	}
+	if p.Mend && at == p.From {
+		return nil, nil, exit.Usage(errors.New("cannot mend a directory: --mend sends to a bucket what it has lost"))
 	}
 	bucket, err := p.openBucket(ctx, at)
 	if err != nil {
@@ -134,9 +138,11 @@ func (p *copyCommand) plan(ctx context.Context, from, to archive.Store) (copyPla
 	plan := copyPlan{owner: ownerOf(runs), warnings: warnings}
 	for _, run := range wanted {
 		same := func(r archive.RunInfo) bool { return r.ID == run.ID && r.ManifestSHA256 == run.ManifestSHA256 }
-		if slices.ContainsFunc(there, same) {
+		present := slices.ContainsFunc(there, same)
+		if present {
 			plan.present = append(plan.present, run.ID)
-		} else {
+		}
+		if !present || p.Mend {
 			plan.runs = append(plan.runs, run.ID)
 		}
 	}

@@ -266,12 +266,22 @@ func (c *copying) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) s
 		Owner:      owner(f),
 		Bucket:     o.Bucket,
 		Prefix:     f.BucketPrefix(),
+		Mend:       offsiteDamageKnown(after),
 		ObjectLock: o.ObjectLock,
 	}
 	if keep := cmp.Or(o.Retention, f.Spec.Retention); keep != nil {
 		in.Retention, in.TimeZone = retention.Policy(*keep), f.Spec.TimeZone
 	}
 	return in
+}
+
+// offsiteDamageKnown reports whether the newest verification of the bucket found damage.
+func offsiteDamageKnown(status v1alpha1.ThreeScaleBackupStatus) bool {
+	if status.Offsite == nil || status.Offsite.Verification == nil {
+		return false
+	}
+	v := status.Offsite.Verification
+	return len(v.DamagedRuns)+len(v.Problems) > 0
 }
 
 // owner identifies the volume: by its PVC, which outlives the status and the composite,

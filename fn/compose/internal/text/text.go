@@ -210,7 +210,7 @@ const (
 	VerificationFailed  = "The newest verification failed: %s; look at: kubectl -n %s describe job,pod -l " + v1alpha1.LabelVerification
 
 	BucketVerified = "The newest verification read %d runs in the bucket and found them as they were written"
-	BucketDamaged  = "The newest verification that read all found damage in the bucket, in %s: %s. Delete what is damaged, and manifest.json of these runs, from the bucket: the next copy sends them again from the volume, if they are still there. Until then restore a run that is not damaged"
+	BucketDamaged  = "The newest verification that read all found damage in the bucket, in %s: %s. Delete from the bucket what is there and damaged: the next copy sends again what is missing, from the runs that are still on the volume. Until then restore a run that is not damaged"
 
 	FailedAndDamaged     = "%s. %s"
 	VerificationAsTold   = "%s (%s)"
