@@ -96,6 +96,8 @@ render: ## Render all examples with the real `crossplane render` and Crossplane'
 
 .PHONY: e2e
 e2e: ## Run the end-to-end tests on a real cluster (Linux, root, runc).
+	$(GO) test -count=1 -tags e2e ./fn/archive/internal/s3/...
+	$(GO) test -count=1 -tags e2e -run 'Copy|Fetch|Bucket|Owner|ObjectLock|Presence|Refused|Foreign' -skip 'Killed|Meddled' ./fn/archive/ ./fn/mover/
 	$(GO) test -count=1 -p 1 -timeout 60m -tags e2e -v ./test/cluster/... ./test/byhand/... ./test/install/... ./test/e2e/...
 
 .PHONY: e2e-oldest
