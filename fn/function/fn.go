@@ -41,12 +41,16 @@ func New(log logging.Logger) *Function {
 	return &Function{Now: time.Now, log: log, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// RunFunction runs the function once. It never returns an error: what is wrong
-// is a fatal result, with conditions that the user sees.
-func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (rsp *fnv1.RunFunctionResponse, _ error) {
+// RunFunction runs the function once. Its only error is that of ctx: what is wrong is a
+// fatal result, with conditions that the user sees.
+func (f *Function) RunFunction(ctx context.Context, req *fnv1.RunFunctionRequest) (rsp *fnv1.RunFunctionResponse, _ error) {
 	log := f.log.WithValues("tag", req.GetMeta().GetTag())
-	f.turns <- struct{}{}
-	defer func() { <-f.turns }()
+	select {
+	case f.turns <- struct{}{}:
+		defer func() { <-f.turns }()
+	case <-ctx.Done(): // nobody waits for the answer any more
+		return nil, ctx.Err()
+	}
 	defer func() {
 		if recover() != nil {
 			// One composite must not end the process, which serves all of them.
