@@ -204,6 +204,11 @@ func ForceAgain(r *v1alpha1.ThreeScaleRestore) string {
 // own rights. If a ServiceAccount creates the pod, that account's rights and the namespace's admission
 // decide instead.
 func CheckJob(r *v1alpha1.ThreeScaleRestore, assignsUID bool) *Problem {
+	if b := r.Spec.RestoreSource.Bucket; b != nil {
+		if refused := podpolicy.CheckBucket(v1alpha1.Allow{}, *b); refused != "" {
+			return Stalled(v1alpha1.ReasonBucketRefused, "a token of the pods' ServiceAccount for audience %q would go to %q, which is no security token service of AWS; use secretRef, or name a ServiceAccount that may create Jobs in spec.serviceAccountName", b.WebIdentity.Audience, b.WebIdentity.Endpoint)
+		}
+	}
 	refused := podpolicy.Check(v1alpha1.Allow{}, r.Namespace, specs.SettingsPod(r.Spec.Job, assignsUID))
 	if len(refused) == 0 {
 		return nil

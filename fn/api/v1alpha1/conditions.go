@@ -362,6 +362,16 @@ const (
 	// In a restore: the object store refuses requests as they are made.
 	// Do: set `checksums: None` in `restoreSource.bucket`, then ask the restore again.
 	ReasonBucketIncompatible = "BucketIncompatible"
+	// ReasonBucketRefused: the Composition does not allow copies to this bucket, or tokens
+	// for this security token service.
+	// Do: name another, or ask whoever installed the Composition to allow it in the field
+	// of `input.allow` that the message names.
+	// In a restore: a token of the pods' ServiceAccount would go to a security token
+	// service that is not one of AWS', and the controller itself would make the pod,
+	// since the restore names no account.
+	// Do: use `secretRef`, or name a ServiceAccount that may make Jobs in
+	// `serviceAccountName`.
+	ReasonBucketRefused = "BucketRefused"
 	// ReasonBucketOwned: the prefix holds the runs of another volume.
 	// Do: name another `prefix`. Two volumes must not share one: each would take the
 	// other's runs for its own.

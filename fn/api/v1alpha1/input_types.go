@@ -21,14 +21,14 @@ type Input struct {
 	// +kubebuilder:validation:MinLength=1
 	Image string `json:"image"`
 
-	// What a ThreeScaleBackup may ask for in spec.job beyond what concerns its own
-	// namespace alone. Nothing by default: pods meet Pod Security "restricted",
-	// tolerate no taint, and have no priority.
+	// What a ThreeScaleBackup may ask for in spec.job and spec.offsite beyond what
+	// concerns its own namespace alone. By default pods meet Pod Security "restricted",
+	// tolerate no taint and have no priority, and copies go to any bucket.
 	// +optional
 	Allow Allow `json:"allow,omitempty,omitzero"`
 }
 
-// Allow says what a ThreeScaleBackup may ask for in spec.job.
+// Allow says what a ThreeScaleBackup may ask for in spec.job and spec.offsite.
 type Allow struct {
 	// Level of the Pod Security Standards that pods must meet: restricted by default;
 	// baseline, which lets them run as root; or privileged, which is anything. What
@@ -52,6 +52,21 @@ type Allow struct {
 	// +optional
 	// +listType=set
 	AffinityNamespaces []string `json:"affinityNamespaces,omitempty"`
+
+	// Buckets that spec.offsite may copy to, as ENDPOINT/BUCKET, such as
+	// s3.example.com/backups; a star at the end stands for any text. Without any, all
+	// are allowed: whoever may write a ThreeScaleBackup can then send what it backs up to
+	// a server of their own.
+	// +optional
+	// +listType=set
+	Buckets []string `json:"buckets,omitempty"`
+
+	// URLs of the security token services, besides those of AWS, to which
+	// spec.offsite.bucket.webIdentity may send a token of the pods' ServiceAccount. None
+	// by default.
+	// +optional
+	// +listType=set
+	STSEndpoints []string `json:"stsEndpoints,omitempty"`
 
 	// How much of each resource a pod may have as its request and its limit. Where a
 	// resource is not named here, cpu, memory and ephemeral-storage are free, since a

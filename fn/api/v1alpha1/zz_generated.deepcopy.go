@@ -51,6 +51,16 @@ func (in *Allow) DeepCopyInto(out *Allow) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Buckets != nil {
+		in, out := &in.Buckets, &out.Buckets
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.STSEndpoints != nil {
+		in, out := &in.STSEndpoints, &out.STSEndpoints
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.MaxResources != nil {
 		in, out := &in.MaxResources, &out.MaxResources
 		*out = make(corev1.ResourceList, len(*in))

@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose/internal/facts"
 	"threescale.dev/backup/fn/compose/internal/text"
+	"threescale.dev/backup/fn/podpolicy"
 	"threescale.dev/backup/fn/specs"
 )
 
@@ -85,12 +87,16 @@ func checkOffsiteVerify(verify *v1alpha1.OffsiteVerify, timeZone string) error {
 	return checkSchedule(verify.Schedule, timeZone)
 }
 
-// checkBucketSecrets looks at which Secrets of the bucket there are, and at their keys.
-func checkBucketSecrets(f *facts.Facts) []text.Finding {
+// checkBucketUse looks at whether the bucket is allowed, at which of its Secrets there
+// are, and at their keys.
+func checkBucketUse(f *facts.Facts) []text.Finding {
 	if f.Spec.Offsite == nil {
 		return nil
 	}
 	var out []text.Finding
+	if refused := podpolicy.CheckBucket(f.Allow, f.Spec.Offsite.Bucket); refused != "" {
+		out = text.Findingf(v1alpha1.ReasonBucketRefused, "%s", job.Sentence(fmt.Sprintf(text.BucketRefused, refused)))
+	}
 	for _, wanted := range specs.BucketSecrets(f.Spec.Offsite.Bucket) {
 		found := f.BucketSecrets[wanted.Name]
 		if found != nil && wanted.HasKeys(slices.Collect(maps.Keys(found.Encoded))) {

@@ -43,7 +43,7 @@ func (f Findings) Passed() bool { return len(f.Problems) == 0 }
 // Check runs all checks, so that all that is wrong is told together.
 func Check(f *facts.Facts) Findings {
 	job := checkJob(f)
-	out := Findings{JobRefused: len(job) > 0, Bucket: checkBucketSecrets(f), OffsiteRefused: offsiteRefused(f)}
+	out := Findings{JobRefused: len(job) > 0, Bucket: checkBucketUse(f), OffsiteRefused: offsiteRefused(f)}
 	out.Problems = slices.Concat(
 		checkSpec(f),            // every field can be used
 		job,                     // spec.job asks for nothing that is not allowed

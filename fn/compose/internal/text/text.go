@@ -89,6 +89,7 @@ const (
 	LockModeInvalid     = "mode is %q; set " + string(v1alpha1.LockGovernance) + " or " + string(v1alpha1.LockCompliance)
 	LockDaysInvalid     = "days is %d; set at least 1"
 	NoBucketVerifySlots = "is empty; set one, or leave spec.offsite.verify out"
+	BucketRefused       = "%s. Name another bucket, or ask whoever installed the Composition to allow this one. Runs go on, and are copied then"
 	BucketSecretMissing = "Secret %q (%s of spec.offsite.bucket) was not found in namespace %q; create it with %s. Runs go on, and are copied then"
 	BucketSecretLacks   = "Secret %q (%s of spec.offsite.bucket) in namespace %q lacks keys; it needs %s. Runs go on, and are copied then"
 	BucketOnCluster     = "The object store %q of spec.offsite is on this cluster, and is lost with it; name one elsewhere, or copy its bucket elsewhere"
