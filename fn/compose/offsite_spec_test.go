@@ -3,6 +3,7 @@ package compose_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -88,6 +89,7 @@ func TestOffsiteReasonsHaveCases(t *testing.T) {
 		v1alpha1.ReasonCopyPending:         true, // TestCopy
 		v1alpha1.ReasonBucketSecretMissing: true, // TestBucketSecrets
 		v1alpha1.ReasonOffsiteRemoved:      true, // TestOffsiteRemoved
+		v1alpha1.ReasonBucketRefused:       true, // TestBucketRefused
 	}
 	for _, tc := range copyEnds() {
 		if tc.want != v1alpha1.ReasonDamaged { // that is of another condition
@@ -268,7 +270,8 @@ func (w *world) bucketVerified(result job.Verification) {
 	w.reconcile()
 }
 
-// TestBucketVerificationYields: nothing that needs the bucket is in the way of a run.
+// TestBucketVerificationYields: nothing that needs the bucket is in the way of a run, and a verification that is ended
+// by each run is not in the way of the copies.
 func TestBucketVerificationYields(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, beside(nightlySpec+`, offsite: {bucket: {`+aBucket+`}, verify: {schedule: "0 1 * * *"}}`)).withBucket()
@@ -278,11 +281,75 @@ func TestBucketVerificationYields(t *testing.T) {
 	w.until("bucket-verify-job/")
 	w.at("2026-11-24T02:00:00Z")
 	assert.Nil(t, w.ofKey("bucket-verify-job/"))
-	w.runNow()
-	w.until("bucket-verify-job/")
-	assert.Nil(t, w.copyJob(), "the copy waits for it, as it was there first")
-	w.bucketVerified(job.Verification{Runs: 1})
+	run := w.runNow()
 	w.copied()
+	assert.Equal(t, run, w.status("offsite", "run"))
+	assert.Equal(t, "True", w.condition("OffsiteCopied")["status"])
+	w.until("bucket-verify-job/")
+	w.at("2026-11-25T02:00:00Z")
+	assert.Nil(t, w.ofKey("bucket-verify-job/"))
+	run = w.runNow()
+	w.copied()
+	assert.Equal(t, run, w.status("offsite", "run"))
+	w.until("bucket-verify-job/")
+	w.bucketVerified(job.Verification{Runs: 1})
 	assert.Equal(t, "True", w.condition("OffsiteVerified")["status"])
+}
+
+// TestVerificationOfAnotherBucket: what is found in the bucket of before is not told of the one that the spec names by
+// now.
+func TestVerificationOfAnotherBucket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, offsite(aBucket, `verify: {schedule: "0 5 * * 0"}`)).withBucket()
+	w.runNow()
+	w.copied()
+	w.at("2026-11-29T05:00:01Z")
+	j := w.until("bucket-verify-job/")
+	w.setSpec("other", "offsite", "bucket", "bucketName")
+	w.reconcile()
+	assert.Nil(t, w.ofKey("bucket-verify-job/"))
+	w.copied()
+	assert.Equal(t, "True", w.condition("OffsiteCopied")["status"])
+	assert.Equal(t, v1alpha1.ReasonNotVerified, w.condition("OffsiteVerified")["reason"])
+	w.at("2026-12-06T05:00:01Z")
+	assert.NotEqual(t, j.GetName(), w.until("bucket-verify-job/").GetName())
+	w.bucketVerified(job.Verification{Runs: 1})
+	assert.Equal(t, "True", w.condition("OffsiteVerified")["status"])
+}
+
+// TestCopyOfAnotherRunFails: the newest run is in the bucket, whatever became of an earlier one.
+func TestCopyOfAnotherRunFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(offsiteSpec)).withBucket()
+	run := w.runNow()
+	w.until("copy-job/")
+	result := w.copyOf(run)
+	result.Completed, result.Reason, result.Message = false, v1alpha1.ReasonIntegrity, "run 20261121t020000z-11111111 is damaged"
+	w.copyTold(result)
+	w.ends(w.copyJob(), "Failed")
+	w.reconcile()
+	assert.Equal(t, "True", w.condition("OffsiteCopied")["status"])
+	assert.Equal(t, run, w.status("offsite", "run"))
+	assert.Equal(t, v1alpha1.ReasonCopyWarnings, w.condition("Warning")["reason"])
+	assert.Contains(t, w.condition("Warning")["message"], "20261121t020000z-11111111 is damaged")
+	w.setNow(w.now().Add(2 * time.Hour))
+	w.reconcileAll()
+	assert.False(t, w.copyJob() != nil && !hasEnded(w.copyJob()), "the copy of the next run tries again")
+}
+
+// TestBucketRefused: what the Composition does not allow stops copies, and nothing else.
+func TestBucketRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(offsiteSpec)).withBucket()
+	w.Allow = v1alpha1.Allow{Buckets: []string{"s3.example.org/*"}}
+	w.runNow()
+	w.reconcileAll()
+	assert.Nil(t, w.copyJob())
+	assert.Equal(t, "True", w.condition("PreflightPassed")["status"])
+	condition := w.condition("OffsiteCopied")
+	assert.Equal(t, v1alpha1.ReasonBucketRefused, condition["reason"])
+	assert.Contains(t, condition["message"], "s3.example.com/backups")
+	w.Allow.Buckets = append(w.Allow.Buckets, "s3.example.com/backups")
+	w.copied()
 	assert.Equal(t, "True", w.condition("OffsiteCopied")["status"])
 }

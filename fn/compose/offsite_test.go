@@ -24,7 +24,7 @@ func TestCopy(t *testing.T) {
 	j := w.until("copy-job/")
 	assert.Subset(t, argsOf(j), []string{
 		"copy", "--run=" + run, "--volume=/backup", "--bucket-endpoint=s3.example.com", "--bucket=backups", "--bucket-prefix=3scale/nightly", "--bucket-credentials=/bucket/credentials",
-		"--owner=3scale/nightly-backup/" + string(w.composedVolume().GetUID()),
+		"--owner=3scale/nightly/" + string(w.composedVolume().GetUID()),
 	})
 	assert.Contains(t, jsonOf(t, j.Object["spec"]), run+"="+digestOf(run), "its manifest is known")
 	assert.Contains(t, jsonOf(t, w.only("Role").Object["rules"]), "nightly-copy-", "its mover may report")

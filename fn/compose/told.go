@@ -115,6 +115,8 @@ func ttlOfTasks(f *facts.Facts, passed bool, works []task.Work, status v1alpha1.
 		switch t := work.Base(); {
 		case t.InFlight() && t.Job != nil:
 			return pollJob(f.Now, t.Job)
+		case t.Yields && t.InFlight() && slices.ContainsFunc(works, hasJob):
+			// the end of that Job is when it can go on
 		case t.EndedNow, t.InFlight() && passed:
 			return pollSoon // another task may wait
 		}
@@ -129,6 +131,8 @@ func ttlOfTasks(f *facts.Facts, passed bool, works []task.Work, status v1alpha1.
 	}
 	return 0
 }
+
+func hasJob(work task.Work) bool { return work.Base().InFlight() && work.Base().Job != nil }
 
 // pollJob grows with the Job's age, so that its end is noticed at most a tenth
 // of its duration late.

@@ -137,9 +137,22 @@ func (c *copier) sync(ctx context.Context, volume *archive.Volume, stored []arch
 	}
 	copies = merged(copies, stored, copied.Runs)
 	if err := c.judge(err, copies); err != nil {
+		if newest := c.newestOf(copies); newest != nil && Reason(err) == v1alpha1.ReasonBucketFull {
+			c.prune(ctx, bucket, copies, newest) // so that the next try has room
+		}
 		return err
 	}
-	c.prune(ctx, bucket, copies)
+	c.prune(ctx, bucket, copies, c.run.Manifest)
+	return nil
+}
+
+// newestOf returns the newest run of the installation in the bucket that is what is known of it; nil without one.
+func (c *copier) newestOf(copies []archive.RunInfo) *archive.Manifest {
+	for _, run := range slices.Backward(copies) {
+		if run.State == archive.Complete && InstallationOf(run.Manifest) == InstallationOf(c.run.Manifest) && c.known[run.ID] == run.ManifestSHA256 {
+			return run.Manifest
+		}
+	}
 	return nil
 }
 
@@ -250,12 +263,13 @@ func each(err error) []error {
 	return []error{err}
 }
 
-// prune removes from the bucket what the policy lets go. The run is there whatever happens, so a failure is a warning.
-func (c *copier) prune(ctx context.Context, bucket *archive.Bucket, copies []archive.RunInfo) {
+// prune removes from the bucket what the policy lets go, but for the newest run. What is there stays whatever happens,
+// so a failure is a warning.
+func (c *copier) prune(ctx context.Context, bucket *archive.Bucket, copies []archive.RunInfo, newest *archive.Manifest) {
 	if c.policy.KeepsAll() {
 		return
 	}
-	going, warning, err := c.goingFrom(copies, c.run.Manifest)
+	going, warning, err := c.goingFrom(copies, newest)
 	c.warn(warning)
 	if err != nil {
 		c.warn(fmt.Sprintf("retention was not applied to the bucket: %v", err))

@@ -261,6 +261,27 @@ func TestCopyThatMayNotDelete(t *testing.T) {
 	assert.Equal(t, []string{"r3"}, f.copies())
 }
 
+// TestCopyToAFullBucket: what the retention lets go makes room for the next try, and the newest run stays.
+func TestCopyToAFullBucket(t *testing.T) {
+	f := newOffsite(t)
+	f.nights("r1", "r2")
+	f.must("r2")
+	f.run("r3", 3, retention.Policy{})
+	for _, run := range f.bucketRuns() {
+		f.copy.Known = append(f.copy.Known, run.ID+"="+run.ManifestSHA256)
+	}
+	f.copy.Policy = retention.Policy{KeepLast: 1}
+	f.faults.Always(objectstore.Method(http.MethodPut), objectstore.Answer(http.StatusForbidden, "QuotaExceeded"))
+	result, err := f.try(t.Context(), "r3")
+	require.Error(t, err)
+	assert.Equal(t, v1alpha1.ReasonBucketFull, result.Reason)
+	assert.Equal(t, []string{"r1"}, result.Removed)
+	f.faults.Clear()
+	assert.Equal(t, []string{"r2"}, f.copies())
+	f.must("r3")
+	assert.Equal(t, []string{"r3"}, f.copies())
+}
+
 // TestCopyMends: what a bucket has lost of an earlier run is sent again, on request.
 func TestCopyMends(t *testing.T) {
 	f := newOffsite(t)

@@ -134,6 +134,9 @@ func (c *Client) judge(err error) (again bool, _ error) {
 func (c *Client) judgeAnswer(answer minio.ErrorResponse) (again bool, _ error) {
 	said := c.said(answer.Code, answer.Message)
 	status := answer.StatusCode
+	if answer.XMLName.Local == "" && status != 0 { // not an object store's words: whoever can name an address must not read what is there
+		said = fmt.Errorf("it answers %d", status)
+	}
 	if strings.HasPrefix(answer.Code, "ExpiredToken") && c.expire() {
 		return true, &Error{Denied, said}
 	}

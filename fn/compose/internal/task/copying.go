@@ -197,7 +197,7 @@ func settings(f *facts.Facts) string {
 func (c *copying) Next(f *facts.Facts, findings preflight.Findings, others []Work) Work {
 	next := *c
 	next.missing = findings.Bucket
-	due, busy := c.due(f), inFlight(others)
+	due, busy := c.due(f), inFlight(atWork(others))
 	switch {
 	case c.InFlight() && runInFlight(others):
 		return c.dropped(findings) // the next one goes on where this one ends
@@ -216,6 +216,12 @@ func (c *copying) Next(f *facts.Facts, findings preflight.Findings, others []Wor
 	}
 	next.mayWork = !busy && !findings.JobRefused && f.Spec.Offsite != nil && f.Destination.PVC != nil && next.Report != nil && f.Pods.MayReport(next.Report.Name)
 	return &next
+}
+
+// atWork leaves out what has yielded to a run and is to be made again: runs that are due
+// one after the other may end it each time, and a copy must not wait for it then.
+func atWork(all []Work) []Work {
+	return slices.DeleteFunc(slices.Clone(all), func(w Work) bool { return w.Base().Yields && w.Base().Job == nil })
 }
 
 // dropped returns the work without the copy in flight.
@@ -284,10 +290,11 @@ func offsiteDamageKnown(status v1alpha1.ThreeScaleBackupStatus) bool {
 	return len(v.DamagedRuns)+len(v.Problems) > 0
 }
 
-// owner identifies the volume: by its PVC, which outlives the status and the composite,
-// and has a UID that no other PVC has, on whatever cluster.
+// owner identifies who writes to the bucket: a backup of this name to its PVC, which
+// outlives the status and the composite, and has a UID that no other PVC has, on whatever
+// cluster. Of two backups to one PVC, each needs a prefix of its own.
 func owner(f *facts.Facts) string {
-	return strings.Join([]string{f.Namespace, f.Destination.Name, string(f.Destination.PVC.UID)}, "/")
+	return strings.Join([]string{f.Namespace, f.Backup, string(f.Destination.PVC.UID)}, "/")
 }
 
 // backoff is how long to wait after so many failures in a row.

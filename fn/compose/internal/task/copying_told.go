@@ -33,6 +33,7 @@ func (c *copying) finish(f *facts.Facts) {
 	case failed:
 		reason, message := c.failure(f, result)
 		c.fail(f, reason, message)
+		c.noteCopied(f, result)
 	}
 	c.record.Progress = nil
 	if where := location(f); where != "" && c.about.Location != where {
@@ -54,6 +55,16 @@ func (c *copying) complete(f *facts.Facts, result *job.CopyResult) {
 	c.record.Run, c.record.ManifestSHA256 = result.Run, result.ManifestSHA256
 	c.record.Bytes, c.record.Requests = result.Bytes, result.Requests
 	c.record.Removed, c.record.Warnings = result.Removed, result.Warnings
+}
+
+// noteCopied records the run of a copy that failed for another one, which the copy of the
+// next run tries again. Until then its message is a warning.
+func (c *copying) noteCopied(f *facts.Facts, result *job.CopyResult) {
+	if result == nil || result.ManifestSHA256 == "" || digestOf(f.Status, result.Run) != result.ManifestSHA256 {
+		return
+	}
+	c.record.Run, c.record.ManifestSHA256 = result.Run, result.ManifestSHA256
+	c.record.LastSuccessfulTime, c.record.Warnings = c.record.CompletionTime, []string{c.record.Message}
 }
 
 // digestOf is the digest of a run's manifest that a status knows; "": it knows none.
@@ -84,8 +95,11 @@ func (c *copying) failure(f *facts.Facts, result *job.CopyResult) (reason, messa
 		return v1alpha1.ReasonCopyFailed, fmt.Sprintf(text.CopySilently, because.Reason, because.Message, f.Namespace)
 	}
 	advice := job.FailureOf(result.Reason).BackupAdvice
-	if result.Reason == v1alpha1.ReasonBucketOwned {
-		advice = cmp.Or(advice, text.OwnedAdvice)
+	switch result.Reason {
+	case v1alpha1.ReasonBucketOwned:
+		advice = text.OwnedAdvice
+	case v1alpha1.ReasonIntegrity: // the message tells whether the volume or the bucket is damaged
+		advice = ""
 	}
 	if advice == "" {
 		return result.Reason, job.Sentence(result.Message)

@@ -41,6 +41,8 @@ type medium struct {
 	isThere   func(*facts.Facts) bool
 	isRemoved func(*facts.Facts) bool
 	isRefused func(preflight.Findings) bool
+	// isMoved: the spec names another one than the call before.
+	isMoved func(*facts.Facts) bool
 	// clear removes a verification from a status that nobody asks for. untold is then
 	// the condition.
 	clear  func(*v1alpha1.ThreeScaleBackupStatus)
@@ -72,6 +74,7 @@ func onVolume() medium {
 		isThere:   func(f *facts.Facts) bool { return f.Destination.PVC != nil },
 		isRemoved: func(*facts.Facts) bool { return false },
 		isRefused: func(preflight.Findings) bool { return false },
+		isMoved:   func(*facts.Facts) bool { return false },
 		clear:     func(s *v1alpha1.ThreeScaleBackupStatus) { s.Verification = nil },
 		untold:    func(*facts.Facts) *metav1.Condition { return nil },
 		mount:     func(*facts.Facts, *specs.VerifyInput) {},
@@ -107,6 +110,9 @@ func inBucket() medium {
 		isThere:   func(f *facts.Facts) bool { return f.Spec.Offsite != nil },
 		isRemoved: func(f *facts.Facts) bool { return f.Spec.Offsite == nil },
 		isRefused: func(findings preflight.Findings) bool { return findings.OffsiteRefused || len(findings.Bucket) > 0 },
+		isMoved: func(f *facts.Facts) bool {
+			return f.Spec.Offsite != nil && f.Status.Offsite != nil && f.Status.Offsite.Location != location(f)
+		},
 		clear: func(s *v1alpha1.ThreeScaleBackupStatus) {
 			if s.Offsite != nil {
 				s.Offsite.Verification = nil

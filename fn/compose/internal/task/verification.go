@@ -137,6 +137,8 @@ func (v *verification) damaged() bool {
 func (v *verification) Next(f *facts.Facts, findings preflight.Findings, others []Work) Work {
 	next, busy := *v, inFlight(others)
 	switch slot, isDue := v.Slots.Due(); {
+	case v.InFlight() && v.isMoved(f): // what it finds is of a bucket that is no longer asked for
+		return &verification{medium: v.medium, Task: Task{Slots: v.Slots, Yields: v.yields, Dropped: v.Job}}
 	case v.InFlight() && v.yields && runInFlight(others):
 		next.Dropped, next.Job = v.Job, nil // it is made again after the run
 	case v.InFlight():
