@@ -7,6 +7,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -202,4 +203,33 @@ func TestBucketFails(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 6, tried)
+}
+
+// TestTokensGoToAWS: the controller gives nobody's server a token of an account that it made.
+func TestTokensGoToAWS(t *testing.T) {
+	for name, tc := range map[string]struct {
+		why      string
+		identity v1alpha1.WebIdentity
+		refused  bool
+	}{
+		"AWS":      {"what nearly all use", v1alpha1.WebIdentity{RoleARN: "arn:aws:iam::1:role/x"}, false},
+		"OwnSTS":   {"it could use the token elsewhere", v1alpha1.WebIdentity{Endpoint: "https://sts.example.com"}, true},
+		"Audience": {"the API server would take it", v1alpha1.WebIdentity{Audience: "https://kubernetes.default.svc"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observed()
+			fromBucket(o)
+			bucket := o.Restore.Spec.RestoreSource.Bucket
+			bucket.SecretRef, bucket.WebIdentity = nil, &tc.identity
+			p := CheckJob(o.Restore, false)
+			if !tc.refused {
+				assert.Nil(t, p, tc.why)
+				return
+			}
+			require.NotNil(t, p, tc.why)
+			assert.Equal(t, v1alpha1.ReasonBucketRefused, p.Reason)
+			assert.True(t, p.Terminal)
+			assert.Contains(t, p.Message, "spec.serviceAccountName")
+		})
+	}
 }
