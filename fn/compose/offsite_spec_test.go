@@ -18,9 +18,9 @@ func offsite(bucket, others string) string {
 
 const aBucket = `endpoint: s3.example.com, bucketName: backups, secretRef: {name: bucket}`
 
-// offsiteRefusals: the schema refuses most of these already, but an older schema does not.
+// offsiteRefusals: the schema refuses most of these already, but an older schema does not. They stop copies, and no run.
 func offsiteRefusals() map[string]refusal {
-	const invalid = v1alpha1.ReasonInvalidSpec
+	const invalid = v1alpha1.ReasonInvalidOffsite
 	return map[string]refusal{
 		"EndpointIsURL": {
 			reason: "people paste what their browser shows", spec: offsite(strings.Replace(aBucket, "s3.example.com", "https://s3.example.com", 1), ""),
@@ -90,6 +90,7 @@ func TestOffsiteReasonsHaveCases(t *testing.T) {
 		v1alpha1.ReasonBucketSecretMissing: true, // TestBucketSecrets
 		v1alpha1.ReasonOffsiteRemoved:      true, // TestOffsiteRemoved
 		v1alpha1.ReasonBucketRefused:       true, // TestBucketRefused
+		v1alpha1.ReasonInvalidOffsite:      true, // TestInvalidOffsite
 	}
 	for _, tc := range copyEnds() {
 		if tc.want != v1alpha1.ReasonDamaged { // that is of another condition
@@ -154,7 +155,25 @@ func TestInvalidOffsiteStartsNoCopy(t *testing.T) {
 	w.setSpec("a/../b", "offsite", "bucket", "prefix")
 	w.reconcileAll()
 	assert.Nil(t, w.copyJob())
-	assert.Equal(t, v1alpha1.ReasonInvalidSpec, w.condition("PreflightPassed")["reason"])
+	assert.Equal(t, v1alpha1.ReasonInvalidOffsite, w.condition("OffsiteCopied")["reason"])
+}
+
+func TestInvalidOffsite(t *testing.T) {
+	t.Parallel()
+	for name, tc := range offsiteRefusals() {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tc.spec).withBucket()
+			w.runNow()
+			w.reconcileAll()
+			assert.Equal(t, "True", w.condition("PreflightPassed")["status"], "a slip in where copies go stops no run")
+			condition := w.condition("OffsiteCopied")
+			assert.Equal(t, tc.want, condition["reason"], tc.reason)
+			for _, text := range tc.holds {
+				assert.Contains(t, condition["message"], text, tc.reason)
+			}
+			assert.Nil(t, w.copyJob())
+		})
+	}
 }
 
 // TestOffsiteRemoved: what is in flight ends as it began, and then nothing is told.

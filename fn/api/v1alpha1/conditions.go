@@ -316,6 +316,10 @@ const (
 	// In a restore: a Secret of the bucket is missing, or lacks its keys.
 	// Do: create it with the keys that the message names, or correct `secretRef`.
 	ReasonBucketSecretMissing = "BucketSecretMissing"
+	// ReasonInvalidOffsite: a field of `spec.offsite` cannot be used. Runs go on, and are
+	// copied once it can.
+	// Do: correct the field that the message names.
+	ReasonInvalidOffsite = "InvalidOffsite"
 	// ReasonBucketNotFound: there is no bucket of that name.
 	// Do: create it, or correct `endpoint`, `region` or `bucketName`.
 	// In a restore: there is no bucket of that name.

@@ -38,11 +38,6 @@ func offsiteFields(spec v1alpha1.ThreeScaleBackupSpec) []field {
 	}
 }
 
-// offsiteRefused reports whether one of them is wrong.
-func offsiteRefused(f *facts.Facts) bool {
-	return slices.ContainsFunc(offsiteFields(f.Spec), func(field field) bool { return field.err != nil })
-}
-
 // checkBucket looks at the fields of a bucket, not at the bucket.
 func checkBucket(b v1alpha1.Bucket) error {
 	isDots := func(segment string) bool { return segment == "." || segment == ".." }
@@ -87,13 +82,16 @@ func checkOffsiteVerify(verify *v1alpha1.OffsiteVerify, timeZone string) error {
 	return checkSchedule(verify.Schedule, timeZone)
 }
 
-// checkBucketUse looks at whether the bucket is allowed, at which of its Secrets there
+// checkBucketUse looks at the fields of spec.offsite, at whether the bucket is allowed, at which of its Secrets there
 // are, and at their keys.
 func checkBucketUse(f *facts.Facts) []text.Finding {
 	if f.Spec.Offsite == nil {
 		return nil
 	}
-	var out []text.Finding
+	out := invalid(v1alpha1.ReasonInvalidOffsite, offsiteFields(f.Spec))
+	if len(out) > 0 {
+		return out
+	}
 	if refused := podpolicy.CheckBucket(f.Allow, f.Spec.Offsite.Bucket); refused != "" {
 		out = text.Findingf(v1alpha1.ReasonBucketRefused, "%s", job.Sentence(fmt.Sprintf(text.BucketRefused, refused)))
 	}

@@ -31,10 +31,8 @@ type Findings struct {
 	Warnings []text.Finding
 	// JobRefused: spec.job asks for what is not allowed, which stops every Job.
 	JobRefused bool
-	// Bucket is what stops copies to the bucket, and nothing else. OffsiteRefused:
-	// spec.offsite is not valid, which stops them too.
-	Bucket         []text.Finding
-	OffsiteRefused bool
+	// Bucket is what stops copies to the bucket, and nothing else.
+	Bucket []text.Finding
 }
 
 // Passed reports whether a run may start.
@@ -43,7 +41,7 @@ func (f Findings) Passed() bool { return len(f.Problems) == 0 }
 // Check runs all checks, so that all that is wrong is told together.
 func Check(f *facts.Facts) Findings {
 	job := checkJob(f)
-	out := Findings{JobRefused: len(job) > 0, Bucket: checkBucketUse(f), OffsiteRefused: offsiteRefused(f)}
+	out := Findings{JobRefused: len(job) > 0, Bucket: checkBucketUse(f)}
 	out.Problems = slices.Concat(
 		checkSpec(f),            // every field can be used
 		job,                     // spec.job asks for nothing that is not allowed

@@ -25,7 +25,7 @@ func checkSpec(f *facts.Facts) []text.Finding {
 	if f.Image == "" {
 		out = text.Findingf(v1alpha1.ReasonInvalidSpec, text.NoImage)
 	}
-	for _, field := range append([]field{
+	return append(out, invalid(v1alpha1.ReasonInvalidSpec, []field{
 		{"trigger", facts.CheckTrigger(f.Spec.Trigger)},
 		{"schedule", checkSchedule(f.Spec.Schedule, f.Spec.TimeZone)},
 		{"timeZone", checkTimeZone(f.Spec.TimeZone)},
@@ -34,18 +34,23 @@ func checkSpec(f *facts.Facts) []text.Finding {
 		{"startingDeadlineSeconds", checkDeadline(f.Spec.StartingDeadlineSeconds)},
 		{"encryption.age.recipients", checkRecipients(f.Spec.Encryption)},
 		{"backupDestination.persistentVolumeClaim", checkVolumeFields(f.Destination.Wish)},
-	}, offsiteFields(f.Spec)...) {
-		if field.err != nil {
-			out = append(out, text.Findingf(v1alpha1.ReasonInvalidSpec, text.InvalidField, field.name, field.err)...)
-		}
-	}
-	return out
+	})...)
 }
 
 // field is a field of the spec and what is wrong with it.
 type field struct {
 	name string
 	err  error
+}
+
+// invalid tells of the fields that are wrong.
+func invalid(reason string, fields []field) (out []text.Finding) {
+	for _, field := range fields {
+		if field.err != nil {
+			out = append(out, text.Findingf(reason, text.InvalidField, field.name, field.err)...)
+		}
+	}
+	return out
 }
 
 func checkSchedule(expression, timeZone string) error {

@@ -202,12 +202,17 @@ func (c *copying) Next(f *facts.Facts, findings preflight.Findings, others []Wor
 	case c.InFlight() && runInFlight(others):
 		return c.dropped(findings) // the next one goes on where this one ends
 	case c.InFlight():
-	case c.EndedNow || due == "":
+	case c.EndedNow:
+		return &next
+	case due == "":
+		if at := next.RetryTime; at != nil && !f.Now.Before(at.Time) {
+			next.RetryTime = nil // there is nothing left to try
+		}
 		return &next
 	case busy || endedNow(others, v1alpha1.RunCompleted):
 		next.Waits = true
 		return &next
-	case f.Destination.PVC == nil || f.Image == "" || findings.JobRefused || findings.OffsiteRefused || len(findings.Bucket) > 0:
+	case f.Destination.PVC == nil || f.Image == "" || findings.JobRefused || len(findings.Bucket) > 0:
 		next.Waits = true
 		return &next
 	default:

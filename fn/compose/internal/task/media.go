@@ -109,7 +109,7 @@ func inBucket() medium {
 		isEmpty:   func(f *facts.Facts) bool { return offsiteBefore(f).Run == "" },
 		isThere:   func(f *facts.Facts) bool { return f.Spec.Offsite != nil },
 		isRemoved: func(f *facts.Facts) bool { return f.Spec.Offsite == nil },
-		isRefused: func(findings preflight.Findings) bool { return findings.OffsiteRefused || len(findings.Bucket) > 0 },
+		isRefused: func(findings preflight.Findings) bool { return len(findings.Bucket) > 0 },
 		isMoved: func(f *facts.Facts) bool {
 			return f.Spec.Offsite != nil && f.Status.Offsite != nil && f.Status.Offsite.Location != location(f)
 		},
