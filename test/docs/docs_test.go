@@ -184,6 +184,7 @@ func TestCommandsAreFollowed(t *testing.T) {
 var elsewhere = map[string]string{
 	"examples/README.md#The databases":                    "the databases' own tools",
 	"examples/README.md#Restore the databases":            "the databases' own tools",
+	"examples/README.md#Object lock":                      "AWS' command line, and a bucket with delete markers",
 	"examples/README.md#Render an example":                "crossplane render, which test/render calls with these files",
 	"examples/restore/README.md#Restore from a bucket":    "a bucket, which test/e2e has",
 	"examples/restore/databases/README.md#Another domain": "test/databases runs the scripts",
