@@ -106,7 +106,7 @@ func (s BucketSecret) Needs() string {
 }
 
 // bucketMounts mounts what a Job needs for a bucket. The kubelet reads the Secrets
-// themselves, so that a key that is replaced reaches a pod at work.
+// themselves, and the mover reads them once: a key that is replaced reaches the next try.
 func bucketMounts(b v1alpha1.Bucket) []mount {
 	var out []mount
 	for _, secret := range BucketSecrets(b) {
