@@ -27,9 +27,9 @@ type Bucket struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`
 	BucketName string `json:"bucketName"`
 
-	// Where in the bucket the backups of one volume are, such as prod/3scale. In a
-	// ThreeScaleBackup it is <namespace>/<name> by default. Each volume needs a prefix
-	// of its own.
+	// Where in the bucket the runs are, such as prod/3scale. In a ThreeScaleBackup it is
+	// <namespace>/<name> by default. A prefix takes the runs of one ThreeScaleBackup with
+	// one PersistentVolumeClaim.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$`

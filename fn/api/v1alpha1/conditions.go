@@ -282,9 +282,11 @@ const (
 	// ReasonNotVerified: no verification has ended yet.
 	// Do: wait; the first is due at `status.verification.schedule.nextSlot`.
 	ReasonNotVerified = "NotVerified"
-	// ReasonDamaged: runs on the volume are not what was written.
-	// Do: check the storage of the volume. The next run stores afresh what is damaged;
-	// until then restore a run that the message does not name.
+	// ReasonDamaged: runs on the volume, or in the bucket, are not what was written.
+	// Do: restore only runs that the message does not name. On the volume: check the
+	// storage; the next run stores afresh what is damaged. In the bucket: follow
+	// ThreeScaleBackupOffsiteDamaged in manifests/monitoring/README.md; never delete a
+	// whole run.
 	ReasonDamaged = "Damaged"
 	// ReasonVerificationFailed: the newest verification could not read the runs to the
 	// end.
@@ -376,9 +378,10 @@ const (
 	// Do: use `secretRef`, or name a ServiceAccount that may make Jobs in
 	// `serviceAccountName`.
 	ReasonBucketRefused = "BucketRefused"
-	// ReasonBucketOwned: the prefix holds the runs of another volume.
-	// Do: name another `prefix`. Two volumes must not share one: each would take the
-	// other's runs for its own.
+	// ReasonBucketOwned: the prefix holds the runs of another ThreeScaleBackup, or those
+	// from another PersistentVolumeClaim. One that was made anew has another UID.
+	// Do: name another `prefix`, and leave the old one as it is until nobody needs its
+	// runs. Two owners must not share one: each would take the other's runs for its own.
 	ReasonBucketOwned = "BucketOwned"
 )
 

@@ -4,8 +4,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Offsite has each successful run copied to a bucket.
 type Offsite struct {
-	// Where the runs are copied to. One bucket and prefix can hold the runs of one
-	// volume only.
+	// Where the runs are copied to. A prefix takes the runs of one ThreeScaleBackup with
+	// one PersistentVolumeClaim.
 	// +required
 	Bucket Bucket `json:"bucket"`
 
@@ -14,9 +14,10 @@ type Offsite struct {
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
-	// Has the object store keep each object from being deleted or replaced for a time,
-	// whoever asks. The bucket must have been made with object lock. Without it, the
-	// bucket's own setting counts.
+	// Has the object store keep each object from being destroyed before its time. In a
+	// bucket with versions, it can still be hidden by a delete marker or a newer version.
+	// The bucket must have been made with object lock. Without it, the bucket's own
+	// setting counts.
 	// +optional
 	ObjectLock *ObjectLock `json:"objectLock,omitempty"`
 
@@ -26,12 +27,14 @@ type Offsite struct {
 	Verify *OffsiteVerify `json:"verify,omitempty"`
 }
 
-// ObjectLock keeps objects from being deleted or replaced.
+// ObjectLock keeps objects from being destroyed. They can still be hidden, by a delete
+// marker or a newer version.
 type ObjectLock struct {
-	// Governance lets those delete whom the object store allows it; Compliance nobody.
+	// Governance lets those destroy objects who have the right to; Compliance nobody.
 	// +required
 	Mode ObjectLockMode `json:"mode"`
-	// For how many days after a run that has an object.
+	// For how many days at least after each run that has an object; up to half as long
+	// again, which saves requests.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=36500
