@@ -139,7 +139,7 @@ func bucketFailures() []Failure {
 		},
 		{
 			Reason: v1alpha1.ReasonBucketOwned, ExitCode: ExitCannotCreate, Retry: RetryOnRequest,
-			BackupAdvice: "name another prefix in spec.offsite.bucket: each volume needs one of its own",
+			BackupAdvice: "name another prefix in spec.offsite.bucket: each ThreeScaleBackup, with its PersistentVolumeClaim, needs one of its own",
 		},
 		{Reason: v1alpha1.ReasonBucketUnreachable, ExitCode: ExitIO, Retry: RetryAtOnce, BackupAdvice: reachable, RestoreAdvice: reachable},
 		{Reason: v1alpha1.ReasonBucketClockSkew, ExitCode: ExitNoPermission, Retry: RetryLater, BackupAdvice: clock, RestoreAdvice: clock},

@@ -211,7 +211,7 @@ const (
 	VerificationFailed  = "The newest verification failed: %s; look at: kubectl -n %s describe job,pod -l " + v1alpha1.LabelVerification
 
 	BucketVerified = "The newest verification read %d runs in the bucket and found them as they were written"
-	BucketDamaged  = "The newest verification that read all found damage in the bucket, in %s: %s. Delete from the bucket what is there and damaged: the next copy sends again what is missing, from the runs that are still on the volume. Until then restore a run that is not damaged"
+	BucketDamaged  = "The newest verification that read all found damage in the bucket, in %s: %s. If these runs are still on the volume, delete the damaged objects, never a whole run: the next copy sends again what is missing. If they are not, delete nothing. Until then restore a run that is not damaged"
 
 	FailedAndDamaged     = "%s. %s"
 	VerificationAsTold   = "%s (%s)"
