@@ -76,12 +76,13 @@ type BucketError struct {
 func (e *BucketError) Error() string { return e.Err.Error() }
 func (e *BucketError) Unwrap() error { return e.Err }
 
-// Bucket holds copies of the runs of one volume. Any number of goroutines and processes may read it; one process at a
-// time writes.
+// Bucket holds copies of the runs of one volume. Any number of goroutines and processes may read it. One at a time
+// writes: if two do, the one that began first stops with ErrTakenOver.
 type Bucket struct {
 	objects objects
 	name    string // s3://<bucket>/<prefix>
 	prefix  string // of keys: empty, or with a slash at its end
+	writer  string // what takeOver wrote last; empty: nothing
 }
 
 var (

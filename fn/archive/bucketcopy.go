@@ -26,8 +26,8 @@ import (
 
 // Copy copies runs of a volume into the bucket. What the bucket has is not sent again, so that a copy that was
 // interrupted goes on. A run is there once its manifest is, which is sent last. A run that cannot be read, or is not
-// what its lists say, is an IntegrityError, and is not copied. Errors are also ErrRunNotFound, ErrOwned, BucketError and
-// ctx's; the result is valid with an error, too.
+// what its lists say, is an IntegrityError, and is not copied. Errors are also ErrRunNotFound, ErrOwned, ErrTakenOver,
+// BucketError and ctx's; the result is valid with an error, too.
 //
 // A run that is not copied for such a reason does not keep the others from being copied.
 func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyResult, error) {
@@ -39,6 +39,7 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 		c.lock = newLock(opts.Lock, time.Now())
 	}
 	c.owned = sync.OnceValue(func() error { return c.own(ctx) })
+	c.taken = sync.OnceValue(func() error { return b.takeOver(ctx) })
 	go func() { _ = c.owned() }() // while the first run is looked for; its error is asked for below
 	var err error
 	var failed []error
@@ -75,6 +76,7 @@ type copier struct {
 	opts     CopyOptions
 	lock     *s3.Lock     // of what is sent; nil: none
 	owned    func() error // own, once; nothing is sent before it
+	taken    func() error // takeOver, likewise
 	progress *progress.Meter
 	blobs    *blobSet // that the bucket has; nil: not known
 	locks    locks
@@ -93,9 +95,7 @@ func (c *copier) own(ctx context.Context) error {
 	is, err := b.read(ctx, ownerName, limit+1)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = bucketError(b.objects.Create(ctx, b.key(ownerName), []byte(owner+"\n"), nil))
-		if err == nil {
-			return nil
-		}
+		is = []byte(owner)
 		if errors.Is(err, fs.ErrExist) { // somebody was faster
 			is, err = b.read(ctx, ownerName, limit+1)
 		}
@@ -106,6 +106,7 @@ func (c *copier) own(ctx context.Context) error {
 	if got := strings.TrimSuffix(string(is), "\n"); got != owner {
 		return fmt.Errorf("bucket %q %w: its OWNER is %q, and this one is %q; give each volume a prefix of its own", b, ErrOwned, got, owner)
 	}
+	b.writer = "" // of an earlier call
 	return nil
 }
 
@@ -124,6 +125,9 @@ func (c *copier) run(ctx context.Context, id string) error {
 		return err
 	}
 	if err != nil || there && !c.opts.Mend {
+		return err
+	}
+	if err := c.taken(); err != nil {
 		return err
 	}
 	err = c.send(ctx, r, there)
@@ -172,7 +176,7 @@ func (c *copier) send(ctx context.Context, r *Run, there bool) error {
 	if there {
 		return nil
 	}
-	err = bucketError(c.bucket.objects.Create(ctx, c.bucket.key(manifestPath(r.info.ID)), manifest, c.lock))
+	err = bucketError(c.bucket.objects.Create(c.bucket.guarded(ctx), c.bucket.key(manifestPath(r.info.ID)), manifest, c.lock))
 	if errors.Is(err, fs.ErrExist) {
 		_, err = c.hasRun(ctx, r)
 		return err
@@ -260,7 +264,7 @@ func (c *copier) sendTree(ctx context.Context, r *Run) error {
 		c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been sent
 		return err
 	}
-	return c.sendList(ctx, r, dir, lists.SumsName, digests.Files, c.lastLock(base))
+	return c.sendList(c.bucket.guarded(ctx), r, dir, lists.SumsName, digests.Files, c.lastLock(base))
 }
 
 // sendList sends a list of a tree.

@@ -17,11 +17,17 @@ import (
 // locked or this user may not, stays, and a warning says so.
 //
 // It takes no heed of how old an object is. There is one writer, which copies and then removes: what no run refers to
-// then is of no use to anybody, and the clocks of object stores tell too little to go by.
+// then is of no use to anybody, and the clocks of object stores tell too little to go by. When another writer begins,
+// nothing more is removed, and the error is ErrTakenOver.
 func (b *Bucket) Remove(ctx context.Context, runs []string) (*RemoveResult, error) {
 	for _, id := range runs {
 		if err := validRunID(id); err != nil {
 			return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", id, err)}
+		}
+	}
+	if b.writer == "" {
+		if err := b.takeOver(ctx); err != nil {
+			return nil, fmt.Errorf("cannot remove runs of bucket %q: %w", b, err)
 		}
 	}
 	s := &sweeper{bucket: b, result: &RemoveResult{}}
@@ -52,6 +58,7 @@ func (s *sweeper) remove(ctx context.Context, objects ...s3.Object) (kept map[st
 	if len(objects) == 0 {
 		return nil, nil
 	}
+	ctx = s.bucket.guarded(ctx)
 	keys := make([]string, len(objects))
 	for i, o := range objects {
 		keys[i] = o.Key

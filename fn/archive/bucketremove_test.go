@@ -29,7 +29,7 @@ func TestRemoveFromBucket(t *testing.T) {
 	f, trees := threeRuns(t, b)
 	put(t, b, "blobs/00/foreign", "x")
 	put(t, b, "elsewhere", "x")
-	foreign := []string{"OWNER", "blobs/00/foreign", "elsewhere"}
+	foreign := []string{"OWNER", "WRITER", "blobs/00/foreign", "elsewhere"}
 	for _, path := range []string{"runs/foreign", "runs/notes/README", "runs/notes/secrets/a/b"} {
 		put(t, b, path, "x")
 		foreign = append(foreign, path)

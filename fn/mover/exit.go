@@ -33,6 +33,8 @@ func Reason(err error) string {
 		return bucketReason(bucket.Problem)
 	case errors.Is(err, archive.ErrOwned):
 		return v1alpha1.ReasonBucketOwned
+	case errors.Is(err, archive.ErrTakenOver): // by a copy that may not go on to its end
+		return v1alpha1.ReasonInterrupted
 	case errors.Is(err, archive.ErrRunNotFound):
 		return v1alpha1.ReasonRunNotFound
 	case errors.Is(err, archive.ErrNoIdentity):

@@ -69,6 +69,7 @@ func TestReasonOfABucketError(t *testing.T) {
 		"Incompatible": {"likewise", bucket(archive.BucketIncompatible, errBoom), v1alpha1.ReasonBucketIncompatible},
 		"Other":        {"a problem that this package does not know yet is tried again", bucket("New", errBoom), v1alpha1.ReasonBucketUnreachable},
 		"Owned":        {"the prefix is another volume's", fmt.Errorf("prefix: %w", archive.ErrOwned), v1alpha1.ReasonBucketOwned},
+		"TakenOver":    {"the next copy goes on", fmt.Errorf("prefix: %w", archive.ErrTakenOver), v1alpha1.ReasonInterrupted},
 		"TookTooLong":  {"a request has a deadline of its own", bucket(archive.BucketUnreachable, context.DeadlineExceeded), v1alpha1.ReasonBucketUnreachable},
 		"Stopped":      {"the pod was told to end, which ended its requests", bucket(archive.BucketUnreachable, context.Canceled), v1alpha1.ReasonInterrupted},
 		"NotOurs":      {"a permission of the object store is none of the volume's", bucket(archive.BucketDenied, fs.ErrPermission), v1alpha1.ReasonBucketDenied},

@@ -61,7 +61,19 @@ func (c *Client) do(ctx context.Context, what, key string, request func(ctx cont
 	}
 }
 
+type guardKey struct{}
+
+// Guarded returns a context with which each attempt of a request is made only if a check right before it succeeds.
+func Guarded(ctx context.Context, check func() error) context.Context {
+	return context.WithValue(ctx, guardKey{}, check)
+}
+
 func (c *Client) once(ctx context.Context, attempt int, request func(context.Context, *minio.Core, int) error) error {
+	if check, ok := ctx.Value(guardKey{}).(func() error); ok {
+		if err := check(); err != nil {
+			return &localError{err}
+		}
+	}
 	core, err := c.connected(ctx)
 	if err == nil {
 		err = request(ctx, core, attempt)
