@@ -119,12 +119,16 @@ func (s *sweeper) removeRun(ctx context.Context, id string) error {
 // sweep removes what is of no run, the trees that no run refers to, and the blobs that no other tree refers to. As long
 // as it is not done, the MTREE of such a tree stays, so that the next call goes on.
 func (s *sweeper) sweep(ctx context.Context) error {
-	if err := s.sweepRuns(ctx); err != nil {
+	runs, err := s.bucket.readRuns(ctx)
+	if err != nil {
 		return err
 	}
-	used, known, err := s.usedTrees(ctx)
-	if err != nil || !known {
+	if ok, err := s.sweepRuns(ctx, runs); err != nil || !ok {
 		return err
+	}
+	used, known := s.usedTrees(runs)
+	if !known {
+		return nil
 	}
 	unused, err := s.unusedTrees(ctx, used)
 	if err != nil || len(unused) == 0 {
@@ -174,8 +178,9 @@ func runOf(path string) (id string, ok bool) {
 	return id, known || validObjectPath(strings.TrimSuffix(name, ageSuffix)) == nil
 }
 
-// sweepRuns removes the objects of runs that have no manifest.
-func (s *sweeper) sweepRuns(ctx context.Context) error {
+// sweepRuns removes the objects of runs that have no manifest. Nothing may be removed if a list of all objects does not
+// have the very manifests that were read: then one of the two is not all there is.
+func (s *sweeper) sweepRuns(ctx context.Context, runs []RunInfo) (ok bool, _ error) {
 	objects := make(map[string][]s3.Object)
 	whole := make(map[string]bool)
 	err := s.bucket.list(ctx, runsDir+"/", true, func(path string, o s3.Object) error {
@@ -189,14 +194,39 @@ func (s *sweeper) sweepRuns(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return false, err
+	}
+	read := make(map[string]bool)
+	for _, r := range runs {
+		read[r.ID] = true
+	}
+	if !maps.Equal(read, whole) {
+		s.warnf("nothing more was removed, since the object store lists the manifests of %d runs, and %d could be read: %s", len(whole), len(read), differing(whole, read))
+		return false, nil
 	}
 	for _, id := range slices.Sorted(maps.Keys(objects)) {
 		if _, err := s.remove(ctx, objects[id]...); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
+}
+
+// differing names a few of what only one of two sets has.
+func differing(a, b map[string]bool) string {
+	const most = 3
+	var names []string
+	for _, id := range slices.Sorted(maps.Keys(a)) {
+		if !b[id] {
+			names = append(names, id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b)) {
+		if !a[id] {
+			names = append(names, id)
+		}
+	}
+	return strings.Join(names[:min(len(names), most)], ", ")
 }
 
 // take takes an object out of those of a tree.
@@ -208,22 +238,18 @@ func take(objects map[string]s3.Object, name string) (s3.Object, bool) {
 
 // usedTrees returns the trees that runs refer to, with the digests of their SHA256SUMS. They are not known while there
 // is a run whose manifest cannot be read.
-func (s *sweeper) usedTrees(ctx context.Context) (used map[string]string, known bool, err error) {
-	runs, err := s.bucket.readRuns(ctx)
-	if err != nil {
-		return nil, false, err
-	}
+func (s *sweeper) usedTrees(runs []RunInfo) (used map[string]string, known bool) {
 	used = make(map[string]string)
 	for _, r := range runs {
 		if r.State != Complete {
 			s.warnf("no tree and no blob was removed, since the tree of run %q is not known: %s", r.ID, r.Message)
-			return nil, false, nil
+			return nil, false
 		}
 		if r.Manifest.Tree != "" {
 			used[r.Manifest.Tree] = r.Manifest.Digests.Files
 		}
 	}
-	return used, true, nil
+	return used, true
 }
 
 // unusedTrees returns the objects of the other trees, by the names of trees and of objects.

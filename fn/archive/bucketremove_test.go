@@ -1,6 +1,8 @@
 package archive
 
 import (
+	"context"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"threescale.dev/backup/fn/archive/internal/s3"
 	"threescale.dev/backup/test/objectstore"
 )
 
@@ -126,4 +129,46 @@ func TestRefusedDeletes(t *testing.T) {
 	faults.Clear()
 	_, err = b.Remove(t.Context(), []string{"r1", "r2"})
 	require.NoError(t, err)
+}
+
+// forgetful is a bucket whose lists lack what has a key.
+type forgetful struct {
+	objects
+	recursive bool // it is those of all objects that do
+	key       string
+}
+
+func (f *forgetful) List(ctx context.Context, prefix string, recursive bool) iter.Seq2[s3.Object, error] {
+	return func(yield func(s3.Object, error) bool) {
+		for o, err := range f.objects.List(ctx, prefix, recursive) {
+			if recursive == f.recursive && strings.HasSuffix(o.Key, f.key) {
+				continue
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestRemoveOfWhatIsNotListed: a list that lacks something does not make a run of the bucket lose what it refers to.
+func TestRemoveOfWhatIsNotListed(t *testing.T) {
+	for reason, f := range map[string]*forgetful{
+		"a run whose objects are listed and whose manifest is not":  {recursive: true, key: "runs/r3/manifest.json"},
+		"a run that is not read, so that its tree counts as unused": {recursive: false, key: "runs/r3/"},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			b := openBucket(t)
+			threeRuns(t, b)
+			put(t, b, "runs/r0/SHA256SUMS", "")
+			want := slices.DeleteFunc(paths(t, b), func(p string) bool { return strings.HasPrefix(p, "runs/r1/") })
+			f.objects = b.objects
+			result, err := (&Bucket{objects: f, name: b.name, prefix: b.prefix}).Remove(t.Context(), []string{"r1"})
+			require.NoError(t, err)
+			require.Len(t, result.Warnings, 1)
+			assert.Contains(t, result.Warnings[0], "nothing more was removed, since the object store lists the manifests of ")
+			assert.Contains(t, result.Warnings[0], ": r3")
+			assert.Equal(t, want, paths(t, b))
+		})
+	}
 }

@@ -112,6 +112,7 @@
 //
 //	<prefix>/
 //	  OWNER                                     the identity of the volume, a line
+//	  WRITER                                    what the writer that began last wrote; no part of a backup
 //	  blobs/<2 hex>/<sha256>                    each distinct stored file of the file storage, named by its digest
 //	  trees/<tree>/MTREE SHA256SUMS files.xattrs
 //	  runs/<run>/SHA256SUMS secrets/ configmaps/ apimanager/
@@ -129,13 +130,19 @@
 // proven by its digest before or while it is sent. A manifest.json that is there is never replaced. What a bucket has
 // lost of a tree that is there is found by verifying, and sent again by a copy with CopyOptions.Mend.
 //
+// If two writers of one volume meet, the one that began last goes on. Each puts random text of its own into WRITER
+// before it looks at what is there, and reads it again before each attempt to write a tree's SHA256SUMS or a
+// manifest.json, and before each to delete: when the text is another, it stops with [ErrTakenOver]. A request that was
+// sent by then can still arrive. Readers do not look at WRITER.
+//
 // A copier remembers 20 bytes for each blob, and about a tenth more. So do verifying and removing.
 //
 // [Bucket.Remove] removes manifest.json, then the rest of the run, then the SHA256SUMS of trees that no run refers to,
 // then the blobs that no other tree has, then the rest of those trees. A tree without a run shows the next call what is
 // left to do, be it of a removal or of a copy that was interrupted. While a manifest.json cannot be read, nothing but
-// runs is removed, and while a list of a tree that stays cannot, no blob. The age of an object is not looked at: with
-// one writer nothing is on its way then, and times of object stores are not to be relied on.
+// runs is removed, and while a list of a tree that stays cannot, no blob. When the manifests that were read are not
+// those in a list of all objects of runs, nothing more is removed. The age of an object is not looked at: with one
+// writer nothing is on its way then, and times of object stores are not to be relied on.
 //
 // With an object lock, all that is sent is locked for the given period. What a run shares with earlier ones is locked
 // anew once less than half of the period is left. The lock of a tree's SHA256SUMS is set last and ends no later than

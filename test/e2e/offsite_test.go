@@ -40,7 +40,7 @@ func (w *tenant) untilCopied(name string, before ...string) *unstructured.Unstru
 func (b *bucket) assertLayout(dir string) {
 	b.t.Helper()
 	for _, key := range b.list("") {
-		assert.Regexp(b.t, `^(OWNER|blobs/[0-9a-f]{2}/[0-9a-f]{64}|trees/[^/]+/(MTREE|SHA256SUMS|files\.xattrs)|runs/[^/]+/(SHA256SUMS|manifest\.json|(secrets|configmaps|apimanager)/.+))$`, key)
+		assert.Regexp(b.t, `^(OWNER|WRITER|blobs/[0-9a-f]{2}/[0-9a-f]{64}|trees/[^/]+/(MTREE|SHA256SUMS|files\.xattrs)|runs/[^/]+/(SHA256SUMS|manifest\.json|(secrets|configmaps|apimanager)/.+))$`, key)
 	}
 	for _, key := range b.list("blobs/") {
 		digest := sha256.Sum256(b.read(key))
