@@ -191,8 +191,8 @@ type CopyOptions struct {
 
 // ObjectLock keeps objects from being deleted or replaced.
 type ObjectLock struct {
-	Compliance bool // nobody may; else those may whom the object store allows it
-	For        time.Duration
+	Compliance bool          // nobody may; else those may whom the object store allows it
+	For        time.Duration // at least: see package archive
 }
 
 // CopyResult says what was copied.

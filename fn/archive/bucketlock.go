@@ -15,14 +15,19 @@ import (
 	"threescale.dev/backup/fn/archive/internal/s3"
 )
 
-// What a run refers to has to stay locked for about as long as the run. So with an object lock, what the bucket has
-// already is locked anew once less than half of the period is left. To know that takes no request for each blob: a
-// tree's SHA256SUMS is locked last, and no longer than the first of the tree's blobs is.
+// What a run refers to has to stay locked for the period after the run, also what the bucket has already. So that this
+// need not be locked anew with each run, locks are half a period longer, and are renewed once less than the period is
+// left. To know that takes no request for each blob: a tree's SHA256SUMS is locked last, and no longer than the first of
+// the tree's blobs is.
 
 // newLock is the lock of what is sent at a time.
 func newLock(o *ObjectLock, now time.Time) *s3.Lock {
-	return &s3.Lock{Compliance: o.Compliance, Until: now.Add(o.For).UTC().Truncate(time.Second)}
+	until := now.Add(o.For + o.spare() + time.Second) // a second that cutting may take
+	return &s3.Lock{Compliance: o.Compliance, Until: until.UTC().Truncate(time.Second)}
 }
+
+// spare is how much longer than asked for objects are locked.
+func (o *ObjectLock) spare() time.Duration { return o.For / 2 } //nolint:mnd // half
 
 // locks is what a copier knows of locks.
 type locks struct {
@@ -34,7 +39,12 @@ type locks struct {
 
 // lasts reports whether a lock is good for as long as a new one has to be.
 func (c *copier) lasts(lock *s3.Lock) bool {
-	return lock != nil && !lock.Until.Before(c.lock.Until.Add(-c.opts.Lock.For/2)) //nolint:mnd // half
+	return c.holds(lock, c.lock.Until.Add(-c.opts.Lock.spare()))
+}
+
+// holds reports whether a lock holds until a time, and against as many as a new one does.
+func (c *copier) holds(lock *s3.Lock, until time.Time) bool {
+	return lock != nil && (lock.Compliance || !c.lock.Compliance) && !lock.Until.Before(until)
 }
 
 // base is an earlier tree of the volume whose blobs are locked for long enough. Nil is none.
@@ -151,6 +161,9 @@ func (c *copier) retain(ctx context.Context, path string) error {
 	if !ok || e.Problem != BucketDenied && e.Problem != BucketIncompatible {
 		return err
 	}
+	if lock, err := c.bucket.objects.Retention(ctx, c.bucket.key(path)); err == nil && c.holds(lock, c.lock.Until) {
+		return nil // a lock cannot be shortened
+	}
 	c.locks.mu.Lock()
 	defer c.locks.mu.Unlock()
 	c.locks.refused = err
@@ -165,7 +178,7 @@ func (c *copier) tellLocks() {
 	}
 }
 
-// extend locks a tree that the bucket has anew, once less than half of the period is left.
+// extend locks a tree that the bucket has anew, once less than the period is left.
 func (c *copier) extend(ctx context.Context, r *Run, dir string) error {
 	if c.lock == nil {
 		return nil

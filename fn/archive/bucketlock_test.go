@@ -25,6 +25,8 @@ type locking struct {
 	locks    map[string]s3.Lock
 	retained []string
 	refuse   error
+
+	refuseLonger bool // what is locked for longer
 }
 
 func (l *locking) lock(key string, lock *s3.Lock) {
@@ -51,6 +53,9 @@ func (l *locking) Retain(ctx context.Context, key string, lock s3.Lock) error {
 	}
 	if _, err := l.Stat(ctx, key); err != nil {
 		return err
+	}
+	if is, err := l.Retention(ctx, key); l.refuseLonger && err == nil && is != nil && is.Until.After(lock.Until) {
+		return &s3.Error{Problem: s3.Denied, Err: errors.New("the object store answers AccessDenied")}
 	}
 	l.lock(key, &lock)
 	l.mu.Lock()
@@ -107,8 +112,8 @@ func (l *locking) least(t *testing.T, b *Bucket, v *Volume, run string) time.Dur
 	return least
 }
 
-// TestObjectLock: all that a run refers to is locked for at least half of the period when it is copied, and what is
-// locked for so long is not locked again.
+// TestObjectLock: all that a run refers to is locked for at least the period when it is copied, and what is locked for so
+// long is not locked again.
 func TestObjectLock(t *testing.T) {
 	f := newFixture(t)
 	f.addSome()
@@ -126,10 +131,10 @@ func TestObjectLock(t *testing.T) {
 		result, err := b.Copy(t.Context(), f.volume, opts)
 		require.NoError(t, err)
 		assert.Empty(t, result.Warnings)
-		assert.Greater(t, l.least(t, b, f.volume, run), lockPeriod/2-time.Hour)
+		assert.Greater(t, l.least(t, b, f.volume, run), lockPeriod-time.Minute)
 	}
 	copyNext("r1")
-	assert.Greater(t, l.least(t, b, f.volume, "r1"), lockPeriod-time.Hour)
+	assert.Greater(t, l.least(t, b, f.volume, "r1"), lockPeriod+lockPeriod/2-time.Minute)
 
 	l.pass(lockPeriod / 3)
 	copyNext("r2") // which shares the tree
@@ -163,4 +168,54 @@ func TestObjectLock(t *testing.T) {
 	assert.Contains(t, result.Warnings[0], "objects that runs share were not extended: the object store answers AccessDenied")
 	l.refuse = nil
 	copyNext("r9")
+}
+
+// lockedRun is a bucket with object lock that has a run, and how to copy the next ones of an unchanged file storage.
+func lockedRun(t *testing.T) (*locking, *Bucket, func(run string, compliance bool) CopyResult) {
+	t.Helper()
+	f := newFixture(t)
+	f.addSome()
+	b := openBucket(t)
+	l := &locking{objects: b.objects, locks: make(map[string]s3.Lock)}
+	b.objects = l
+	next := func(run string, compliance bool) CopyResult {
+		t.Helper()
+		f.write(run)
+		lock := &ObjectLock{Compliance: compliance, For: lockPeriod}
+		result, err := b.Copy(t.Context(), f.volume, CopyOptions{Owner: testOwner, Lock: lock, Runs: []string{run}})
+		require.NoError(t, err)
+		return result
+	}
+	return l, b, next
+}
+
+// TestLockOfAnotherMode: a lock that some users may break is none where nobody may, and not the other way round.
+func TestLockOfAnotherMode(t *testing.T) {
+	l, b, next := lockedRun(t)
+	next("r1", false)
+	next("r2", true)
+	for key, lock := range l.locks {
+		if strings.Contains(key, "/blobs/") || strings.Contains(key, "/trees/") {
+			assert.True(t, lock.Compliance, key)
+		}
+	}
+	assert.NotEmpty(t, l.retained)
+	l.retained = nil
+	next("r3", false)
+	assert.Empty(t, l.retained)
+	sound(t, b)
+}
+
+// TestLockedForLonger: a refusal to lock what is locked for longer is none.
+func TestLockedForLonger(t *testing.T) {
+	l, _, next := lockedRun(t)
+	next("r1", true)
+	for key, lock := range l.locks {
+		if lock.Until = lock.Until.Add(time.Hour); strings.HasSuffix(key, "/SHA256SUMS") {
+			lock.Until = time.Now()
+		}
+		l.locks[key] = lock
+	}
+	l.refuseLonger = true
+	assert.Empty(t, next("r2", true).Warnings)
 }

@@ -206,8 +206,25 @@ func (b *Bucket) find(ctx context.Context, id string) (RunInfo, error) {
 	return findRun(b, runs, id)
 }
 
-// Pointed returns nil: nothing in a bucket points to a run.
-func (b *Bucket) Pointed(context.Context) (*RunInfo, error) { return nil, nil }
+// Pointed returns the newest run if it is newer than the newest complete one, and cannot be read; else nil. Nothing in
+// a bucket points to a run. A manifest that is damaged tells no sequence, so IDs are compared, too: they begin with the
+// time of the run.
+func (b *Bucket) Pointed(ctx context.Context) (*RunInfo, error) {
+	runs, err := b.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	complete := newestOf(runs, "")
+	var pointed *RunInfo
+	for i := range runs {
+		run := &runs[i]
+		newer := complete == nil || run.ID > complete.ID || run.sequence() > complete.sequence()
+		if run.State != Complete && newer && (pointed == nil || run.ID > pointed.ID) {
+			pointed = run
+		}
+	}
+	return pointed, nil
+}
 
 // OpenRun opens a run, as Volume.OpenRun does. It reads no more than the manifest.
 func (b *Bucket) OpenRun(ctx context.Context, id string) (*Run, error) {

@@ -18,12 +18,12 @@ func TestRealObjectLock(t *testing.T) {
 	f.addSome()
 	b := openBucket(t, objectstore.ObjectLock())
 	f.write("r1")
-	opts := CopyOptions{Owner: testOwner, Runs: []string{"r1"}, Lock: &ObjectLock{For: time.Hour}}
+	opts := CopyOptions{Owner: testOwner, Runs: []string{"r1"}, Lock: &ObjectLock{For: 2 * time.Hour}}
 	_, err := b.Copy(t.Context(), f.volume, opts)
 	require.NoError(t, err)
 	f.add(aFile, "something else")
 	f.write("r2")
-	opts.Runs, opts.Lock.For = []string{"r2"}, 3*time.Hour
+	opts.Runs, opts.Lock.For = []string{"r2"}, 6*time.Hour
 	_, err = b.Copy(t.Context(), f.volume, opts)
 	require.NoError(t, err)
 	sound(t, b)
@@ -35,9 +35,9 @@ func TestRealObjectLock(t *testing.T) {
 			locks[path] = time.Until(lock.Until).Round(time.Hour)
 		}
 	}
-	assert.Equal(t, time.Hour, locks[blobPath(digest([]byte("deny")))])
-	assert.Equal(t, 3*time.Hour, locks[blobPath(digest([]byte("a logo")))])
-	assert.Equal(t, 3*time.Hour, locks[blobPath(digest([]byte("something else")))])
-	assert.Equal(t, 3*time.Hour, locks["runs/r2/manifest.json"])
+	assert.Equal(t, 3*time.Hour, locks[blobPath(digest([]byte("deny")))])
+	assert.Equal(t, 9*time.Hour, locks[blobPath(digest([]byte("a logo")))])
+	assert.Equal(t, 9*time.Hour, locks[blobPath(digest([]byte("something else")))])
+	assert.Equal(t, 9*time.Hour, locks["runs/r2/manifest.json"])
 	assert.Len(t, locks, len(paths(t, b))-2, "all but OWNER and WRITER")
 }

@@ -144,9 +144,10 @@
 // those in a list of all objects of runs, nothing more is removed. The age of an object is not looked at: with one
 // writer nothing is on its way then, and times of object stores are not to be relied on.
 //
-// With an object lock, all that is sent is locked for the given period. What a run shares with earlier ones is locked
-// anew once less than half of the period is left. The lock of a tree's SHA256SUMS is set last and ends no later than
-// those of its blobs, so it tells of all of them by one request.
+// With an object lock, all that a run refers to is locked for the given period after its copy, at least. What is sent is
+// locked for half of it more, and what a run shares with earlier ones is locked anew once less than the period is left.
+// The lock of a tree's SHA256SUMS is set last and ends no later than those of its blobs, so it tells of all of them by
+// one request.
 //
 // [Bucket.Fetch] makes a run of the volume out of one in the bucket, with the same manifest.json and hence its place in
 // the order. Files that the newest tree of the volume has too are linked.

@@ -460,3 +460,16 @@ func TestCopyTellsItsProgress(t *testing.T) {
 	assert.Equal(t, last.BytesTotal, last.BytesDone)
 	assert.Positive(t, last.BytesTotal)
 }
+
+// TestInspectOfTheLatestCopy: a newest run that is damaged is not passed over for an older one.
+func TestInspectOfTheLatestCopy(t *testing.T) {
+	f := newOffsite(t)
+	f.nights("r1", "r2")
+	f.must("r2")
+	require.Len(t, f.copies(), 2)
+	f.faults.Always(objectstore.Key(http.MethodGet, "/r2/manifest.json"), objectstore.Truncate(9))
+	got, err := mover.Inspect(t.Context(), job.InspectOptions{Run: archive.Latest, BucketOptions: f.copy.BucketOptions}, mover.Env{Now: now})
+	require.Error(t, err)
+	assert.Equal(t, v1alpha1.ReasonIntegrity, got.Reason)
+	assert.Equal(t, "r2", got.Run)
+}
