@@ -235,7 +235,13 @@ func (c *copier) sendTree(ctx context.Context, r *Run) error {
 		return err
 	}
 	if there && !c.opts.Mend {
-		return c.extend(ctx, r, dir)
+		err := c.extend(ctx, r, dir)
+		if err != nil {
+			c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been locked, or not be there
+		}
+		if !errors.Is(err, errLost) {
+			return err
+		}
 	}
 	xattrs, err := lists.XattrsDigest(r.tree)
 	if err != nil {
@@ -449,7 +455,9 @@ func (s *sizer) of(e *lists.Entry) int64 {
 func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sending) error {
 	e := &s.entry
 	if s.has {
-		return c.retainBlob(ctx, s)
+		if err := c.retainBlob(ctx, s); !errors.Is(err, errLost) {
+			return err
+		}
 	}
 	damaged := func(kind ProblemKind, got string) error {
 		return r.damaged(Problem{Path: r.filePath(e.Path), Kind: kind, Got: got, Want: "sha256:" + e.SHA256})

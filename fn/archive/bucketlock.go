@@ -133,7 +133,10 @@ func (c *copier) lastLock(base *base) *s3.Lock {
 	return &lock
 }
 
-// retainBlob locks a blob that the bucket has.
+// errLost says that the bucket does not have an object that it was believed to have.
+var errLost = errors.New("the bucket has lost it")
+
+// retainBlob locks a blob that the bucket has, or returns errLost.
 func (c *copier) retainBlob(ctx context.Context, s *sending) error {
 	if !s.retain {
 		return nil
@@ -141,7 +144,7 @@ func (c *copier) retainBlob(ctx context.Context, s *sending) error {
 	return c.retain(ctx, blobPath(s.entry.SHA256))
 }
 
-// retain locks an object that the bucket has. An object store that does not let this user do so does not keep a run
+// retain locks an object that the bucket has, or returns errLost. An object store that does not let this user do so does not keep a run
 // from being copied: a warning says so.
 func (c *copier) retain(ctx context.Context, path string) error {
 	c.locks.mu.Lock()
@@ -155,7 +158,7 @@ func (c *copier) retain(ctx context.Context, path string) error {
 	}
 	err := bucketError(c.bucket.objects.Retain(ctx, c.bucket.key(path), *c.lock))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // verifying tells what is lost
+		return errLost
 	}
 	e, ok := errors.AsType[*BucketError](err)
 	if !ok || e.Problem != BucketDenied && e.Problem != BucketIncompatible {
@@ -178,12 +181,16 @@ func (c *copier) tellLocks() {
 	}
 }
 
-// extend locks a tree that the bucket has anew, once less than the period is left.
+// extend locks a tree that the bucket has anew, once less than the period is left. It is errLost if something of it is not
+// there.
 func (c *copier) extend(ctx context.Context, r *Run, dir string) error {
 	if c.lock == nil {
 		return nil
 	}
 	lock, err := c.bucket.objects.Retention(ctx, c.bucket.key(dir+"/"+lists.SumsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errLost
+	}
 	if err != nil || c.lasts(lock) {
 		return bucketError(err)
 	}

@@ -1,9 +1,11 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +29,7 @@ type locking struct {
 	refuse   error
 
 	refuseLonger bool // what is locked for longer
+	retaining    func(key string)
 }
 
 func (l *locking) lock(key string, lock *s3.Lock) {
@@ -50,6 +53,9 @@ func (l *locking) Create(ctx context.Context, key string, data []byte, lock *s3.
 func (l *locking) Retain(ctx context.Context, key string, lock s3.Lock) error {
 	if l.refuse != nil {
 		return l.refuse
+	}
+	if l.retaining != nil {
+		l.retaining(key)
 	}
 	if _, err := l.Stat(ctx, key); err != nil {
 		return err
@@ -218,4 +224,91 @@ func TestLockedForLonger(t *testing.T) {
 	}
 	l.refuseLonger = true
 	assert.Empty(t, next("r2", true).Warnings)
+}
+
+// TestLostIsSentAgain: what is found lost when it is to be locked is sent.
+func TestLostIsSentAgain(t *testing.T) {
+	for reason, lose := range map[string]func(path string) bool{
+		"a blob of a tree that is shared": func(path string) bool { return path == blobPath(digest([]byte("deny"))) },
+		"a list of it":                    func(path string) bool { return strings.HasSuffix(path, "/MTREE") },
+	} {
+		t.Run(reason, func(t *testing.T) {
+			l, b, next := lockedRun(t)
+			next("r1", true)
+			want := paths(t, b)
+			l.pass(lockPeriod)
+			remove(t, b, slices.DeleteFunc(slices.Clone(want), func(path string) bool { return !lose(path) })...)
+			next("r2", true)
+			sound(t, b)
+			assert.Subset(t, paths(t, b), want)
+		})
+	}
+}
+
+// TestLostBlobOfAnotherTree: likewise for a blob that a new tree shares, although it was listed a moment ago.
+func TestLostBlobOfAnotherTree(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	b := openBucket(t)
+	l := &locking{objects: b.objects, locks: make(map[string]s3.Lock)}
+	b.objects = l
+	opts := CopyOptions{Owner: testOwner, Lock: &ObjectLock{For: lockPeriod}, Runs: []string{"r1"}, Workers: 1}
+	f.write("r1")
+	_, err := b.Copy(t.Context(), f.volume, opts)
+	require.NoError(t, err)
+	l.pass(lockPeriod)
+	lost := b.key(blobPath(digest([]byte("deny"))))
+	l.retaining = func(key string) {
+		if key == lost {
+			_, err := l.Delete(t.Context(), []string{key})
+			assert.NoError(t, err)
+		}
+	}
+	f.add("more", "x")
+	f.write("r2")
+	opts.Runs = []string{"r2"}
+	_, err = b.Copy(t.Context(), f.volume, opts)
+	require.NoError(t, err)
+	sound(t, b)
+}
+
+// TestInterruptedExtension: a run that could not be copied to its end does not keep the next ones from locking what they
+// share with it.
+func TestInterruptedExtension(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	for i := range 20 {
+		f.add("some"+itoa(i), "content "+itoa(i))
+	}
+	b := openBucket(t)
+	l := &locking{objects: b.objects, locks: make(map[string]s3.Lock)}
+	b.objects = l
+	opts := CopyOptions{Owner: testOwner, Lock: &ObjectLock{Compliance: true, For: lockPeriod}, Runs: []string{"r1"}, Workers: 1}
+	f.write("r1")
+	_, err := b.Copy(t.Context(), f.volume, opts)
+	require.NoError(t, err)
+	l.pass(lockPeriod)
+	f.write("r2") // which shares the tree, and whose list of files is found damaged at its end
+	f.add("more", "x")
+	f.write("r3")
+	sums := f.path("trees", newestOf(mustRuns(t, f.volume), "r3").Manifest.Tree, "SHA256SUMS")
+	data, err := os.ReadFile(sums)
+	require.NoError(t, err)
+	at := bytes.Index(data, []byte("files/some9")) - 3
+	data[at] ^= 1 // the digest of the last of them
+	require.NoError(t, os.Chmod(sums, 0o600))
+	require.NoError(t, os.WriteFile(sums, data, 0o600))
+	opts.Runs = []string{"r2", "r3"}
+	_, err = b.Copy(t.Context(), f.volume, opts)
+	var damaged *IntegrityError
+	require.ErrorAs(t, err, &damaged)
+	assert.Equal(t, "r2", damaged.Run)
+	assert.Greater(t, l.least(t, b, f.volume, "r3"), lockPeriod-time.Minute)
+}
+
+func mustRuns(t *testing.T, v *Volume) []RunInfo {
+	t.Helper()
+	runs, err := v.Runs(t.Context())
+	require.NoError(t, err)
+	return runs
 }
