@@ -291,13 +291,12 @@ func TestInterruptedExtension(t *testing.T) {
 	f.write("r2") // which shares the tree, and whose list of files is found damaged at its end
 	f.add("more", "x")
 	f.write("r3")
-	sums := f.path("trees", newestOf(mustRuns(t, f.volume), "r3").Manifest.Tree, "SHA256SUMS")
-	data, err := os.ReadFile(sums)
+	mtree := f.path("trees", newestOf(mustRuns(t, f.volume), "r3").Manifest.Tree, "MTREE")
+	data, err := os.ReadFile(mtree)
 	require.NoError(t, err)
-	at := bytes.Index(data, []byte("files/some9")) - 3
-	data[at] ^= 1 // the digest of the last of them
-	require.NoError(t, os.Chmod(sums, 0o600))
-	require.NoError(t, os.WriteFile(sums, data, 0o600))
+	data[bytes.LastIndex(data, []byte("time="))+len("time=")] ^= 1
+	require.NoError(t, os.Chmod(mtree, 0o600))
+	require.NoError(t, os.WriteFile(mtree, data, 0o600))
 	opts.Runs = []string{"r2", "r3"}
 	_, err = b.Copy(t.Context(), f.volume, opts)
 	var damaged *IntegrityError
