@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -164,4 +166,36 @@ func TestForeignObjects(t *testing.T) {
 		return b.Requests() - before
 	}
 	assert.Equal(t, costs(0), costs(1200)) // more than are in one list
+}
+
+// TestCompareWithTruncated: a server that ends bodies early says nothing of what a run holds.
+func TestCompareWithTruncated(t *testing.T) {
+	f := newFixture(t)
+	f.add("large", strings.Repeat("0123456789abcdef", 20<<10))
+	id := identity(t)
+	f.opts.Recipients = []string{id.Recipient().String()}
+	faults, dir := objectstore.NewFaults(), t.TempDir()
+	b := impatient(t, objectstore.Start(t, objectstore.Through(faults)))
+	f.write("r1")
+	copyRuns(t, b, f.volume, "r1")
+	run, err := b.OpenRun(t.Context(), "r1")
+	require.NoError(t, err)
+	opts := RestoreOptions{Existing: Fail, Identities: []age.Identity{id}}
+	_, err = run.Restore(t.Context(), dir, opts)
+	require.NoError(t, err)
+	for _, n := range []int{0, 2, 1000, 100_000} {
+		ranged := func(r *http.Request) bool { return blobs(http.MethodGet)(r) && r.Header.Get("Range") != "" }
+		faults.Clear()
+		faults.Always(ranged, objectstore.EndAfter(0))
+		faults.Always(blobs(http.MethodGet), objectstore.EndAfter(n))
+		_, err = run.Compare(t.Context(), dir, opts)
+		isProblem(t, err, BucketUnreachable, itoa(n))
+		assert.NotErrorIs(t, err, io.EOF)
+		assert.NotErrorIs(t, err, io.ErrUnexpectedEOF)
+		faults.Clear()
+		faults.Always(ranged, objectstore.Disconnect)
+		faults.Always(blobs(http.MethodGet), objectstore.EndAfter(n))
+		_, err = run.Compare(t.Context(), dir, opts)
+		isProblem(t, err, BucketUnreachable, itoa(n))
+	}
 }

@@ -40,10 +40,12 @@ func (c *Client) delete(ctx context.Context, core *minio.Core, keys []string) (r
 		objects <- minio.ObjectInfo{Key: key}
 	}
 	close(objects)
-	var fatal, passing error
+	var fatal, passing, broken error
 	for failed := range core.RemoveObjects(ctx, c.opts.Bucket, objects, minio.RemoveObjectsOptions{}) {
 		passes, err := c.judge(failed.Err)
 		switch {
+		case failed.ObjectName == "": // the answer could not be read
+			broken = failed.Err
 		case errors.Is(err, fs.ErrNotExist):
 		case isRefusal(failed.Err):
 			refused = append(refused, Refused{failed.ObjectName, err})
@@ -55,6 +57,9 @@ func (c *Client) delete(ctx context.Context, core *minio.Core, keys []string) (r
 	}
 	if err := ctx.Err(); err != nil {
 		return refused, again, err
+	}
+	if broken != nil {
+		return nil, keys, broken // nothing is known of any of them
 	}
 	if fatal != nil {
 		return refused, again, fatal

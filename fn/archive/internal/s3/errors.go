@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -217,7 +218,15 @@ func judgeConnection(err error) (again bool, _ error) {
 	case strings.HasPrefix(err.Error(), "Connection closed by foreign host"): // minio-go's word for io.EOF, with a URL
 		return true, &Error{Unreachable, errors.New("the object store ended the connection without an answer")}
 	}
-	return true, &Error{Unreachable, fmt.Errorf("no answer from the object store: %w", err)}
+	return true, &Error{Unreachable, fmt.Errorf("no answer from the object store: %w", notEnd(err))}
+}
+
+// notEnd returns an error of a connection that is not taken for the end of what an object holds.
+func notEnd(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the connection ended early")
+	}
+	return err
 }
 
 // isDial reports whether there was not even a connection.

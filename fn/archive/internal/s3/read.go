@@ -216,11 +216,8 @@ func (r *reader) resume(cause error) error {
 	if r.ctx.Err() != nil {
 		return fmt.Errorf("cannot read object %q: %w", r.key, context.Cause(r.ctx))
 	}
-	if errors.Is(cause, io.EOF) {
-		cause = io.ErrUnexpectedEOF
-	}
 	if r.vain++; r.vain > fruitless {
-		return fmt.Errorf("cannot read object %q after byte %d of %d: %w", r.key, r.offset, r.size, &Error{Unreachable, cause})
+		return fmt.Errorf("cannot read object %q after byte %d of %d: %w", r.key, r.offset, r.size, &Error{Unreachable, notEnd(cause)})
 	}
 	select {
 	case <-r.ctx.Done():

@@ -552,3 +552,23 @@ func TestBadOptions(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 }
+
+// TestDeletesWithoutAnswer: an answer that ends early tells nothing of any object, so that all are deleted again.
+func TestDeletesWithoutAnswer(t *testing.T) {
+	faults := objectstore.NewFaults()
+	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
+	for _, answer := range []string{"<", `<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`, `<DeleteResult><Deleted><Key>a</Key></Deleted>`} {
+		require.NoError(t, put(t.Context(), c, "a", nil))
+		require.NoError(t, put(t.Context(), c, "b", nil))
+		faults.Clear()
+		faults.Times(1, objectstore.Deletes, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, answer)
+			panic(http.ErrAbortHandler)
+		})
+		refused, err := c.Delete(t.Context(), []string{"a", "b"})
+		require.NoError(t, err, answer)
+		assert.Empty(t, refused, answer)
+		assert.Empty(t, keysOf(t, c, "", true), answer)
+	}
+}
