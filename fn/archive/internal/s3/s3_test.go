@@ -564,6 +564,7 @@ func TestDeletesWithoutAnswer(t *testing.T) {
 		faults.Times(1, objectstore.Deletes, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, answer)
+			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		})
 		refused, err := c.Delete(t.Context(), []string{"a", "b"})
