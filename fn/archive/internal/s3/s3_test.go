@@ -557,15 +557,13 @@ func TestBadOptions(t *testing.T) {
 func TestDeletesWithoutAnswer(t *testing.T) {
 	faults := objectstore.NewFaults()
 	c := connect(t, objectstore.Start(t, objectstore.Through(faults)))
-	for _, answer := range []string{"<", `<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`, `<DeleteResult><Deleted><Key>a</Key></Deleted>`} {
+	for _, answer := range []string{`<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`, `<DeleteResult><Deleted><Key>a</Key></Deleted>`} {
 		require.NoError(t, put(t.Context(), c, "a", nil))
 		require.NoError(t, put(t.Context(), c, "b", nil))
 		faults.Clear()
-		faults.Times(1, objectstore.Deletes, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-			w.Header().Set("Content-Length", "1000")
+		faults.Times(1, objectstore.Deletes, func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = io.WriteString(w, answer)
-			_ = http.NewResponseController(w).Flush()
-			panic(http.ErrAbortHandler)
 		})
 		refused, err := c.Delete(t.Context(), []string{"a", "b"})
 		require.NoError(t, err, answer)
