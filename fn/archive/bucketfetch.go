@@ -126,11 +126,17 @@ func (f *fetcher) fetchObjects(ctx context.Context) error {
 	if err != nil {
 		return f.source.damaged(Problem{Path: f.source.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
-	list = append(list,
-		lists.Sum{Path: lists.SumsName, SHA256: f.source.info.Manifest.Digests.Objects},
-		lists.Sum{Path: manifestName, SHA256: f.source.info.ManifestSHA256})
+	room := f.source.objectRoom()
 	for _, s := range list {
-		if err := f.fetchSmall(ctx, run, s); err != nil {
+		if err := f.fetchSmall(ctx, run, s, room); err != nil {
+			return err
+		}
+	}
+	for _, s := range []lists.Sum{
+		{Path: lists.SumsName, SHA256: f.source.info.Manifest.Digests.Objects},
+		{Path: manifestName, SHA256: f.source.info.ManifestSHA256},
+	} {
+		if err := f.fetchSmall(ctx, run, s, newObjectRoom(maxUnknownSize)); err != nil {
 			return err
 		}
 	}
@@ -138,9 +144,9 @@ func (f *fetcher) fetchObjects(ctx context.Context) error {
 }
 
 // fetchSmall brings a file into the directory of the run.
-func (f *fetcher) fetchSmall(ctx context.Context, run *dirfd.Dir, s lists.Sum) error {
+func (f *fetcher) fetchSmall(ctx context.Context, run *dirfd.Dir, s lists.Sum, room *objectRoom) error {
 	info := f.source.info
-	data, err := f.bucket.folder(ctx, runsDir+"/"+info.ID).ReadFile(s.Path, maxUnknownSize)
+	data, err := room.read(f.bucket.folder(ctx, runsDir+"/"+info.ID), s.Path)
 	if notLooked(err) {
 		return err
 	}
@@ -232,6 +238,15 @@ func (f *fetcher) fetchList(ctx context.Context, into *dirfd.Dir, name, digest s
 	if into.Prove(name, digest) == nil {
 		return nil
 	}
+	size, err := f.bucket.size(ctx, treesDir+"/"+f.source.info.Manifest.Tree+"/"+name)
+	if err != nil {
+		return err
+	}
+	var need dirfd.Room
+	need.AddFile(max(0, size))
+	if err := requireRoom(f.w.volume.root, need); err != nil {
+		return err
+	}
 	in, err := f.source.treeLists(ctx).OpenHashed(name)
 	if err != nil {
 		return f.source.damagedLists(err)
@@ -244,7 +259,7 @@ func (f *fetcher) fetchList(ctx context.Context, into *dirfd.Dir, name, digest s
 	if err != nil {
 		return err
 	}
-	from := &failing{Reader: in}
+	from := &failing{Reader: io.LimitReader(in, max(0, size)+1)} // what is longer has another digest
 	n, err := io.Copy(out, from)
 	if err = errors.Join(err, out.Close()); from.err != nil {
 		return f.source.damagedLists(from.err)

@@ -163,12 +163,17 @@ func (b *Bucket) readRuns(ctx context.Context) ([]RunInfo, error) {
 	return runs, nil
 }
 
+const maxRuns = 100_000 // in a bucket
+
 // runIDs returns the IDs below which there are objects.
 func (b *Bucket) runIDs(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := b.list(ctx, runsDir+"/", false, func(p string, _ s3.Object) error {
 		if id := path.Base(p); strings.HasSuffix(p, "/") && validRunID(id) == nil {
 			ids = append(ids, id)
+		}
+		if len(ids) > maxRuns {
+			return &BucketError{BucketIncompatible, fmt.Errorf("there are more than %d runs", maxRuns)}
 		}
 		return nil
 	})

@@ -96,7 +96,7 @@ type storedObject struct {
 // verifyRun reads the objects of a run by its list.
 func (b *Bucket) verifyRun(ctx context.Context, c *verifier) error {
 	dir := runsDir + "/" + c.info.ID
-	list, err := readRunSums(b.folder(ctx, dir), c.info.Manifest.Digests.Objects)
+	list, err := readRunSums(b.folder(ctx, dir), c.info.Manifest)
 	if notLooked(err) {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"filippo.io/age"
 	"golang.org/x/sync/errgroup"
@@ -31,9 +32,10 @@ func (r *Run) Objects(ctx context.Context, identities ...age.Identity) ([]Object
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.stored.workers())
 	run := r.stored.folder(ctx, runsDir+"/"+r.info.ID)
+	room := r.objectRoom()
 	for i, s := range list {
 		g.Go(func() (err error) {
-			objects[i], err = r.object(run, s, identities)
+			objects[i], err = r.object(run, s, room, identities)
 			return err
 		})
 	}
@@ -44,11 +46,42 @@ func (r *Run) Objects(ctx context.Context, identities ...age.Identity) ([]Object
 }
 
 func (r *Run) objectSums(ctx context.Context) ([]lists.Sum, error) {
-	return readRunSums(r.stored.folder(ctx, runsDir+"/"+r.info.ID), r.info.Manifest.Digests.Objects)
+	return readRunSums(r.stored.folder(ctx, runsDir+"/"+r.info.ID), r.info.Manifest)
 }
 
-func (r *Run) object(run folder, s lists.Sum, identities []age.Identity) (ObjectFile, error) {
-	data, err := run.ReadFile(s.Path, maxUnknownSize)
+// objectRoom bounds what the objects of a run take together, by what its manifest says of them.
+type objectRoom struct {
+	all  int64
+	left atomic.Int64
+}
+
+func (r *Run) objectRoom() *objectRoom {
+	const header = 64 << 10 // of an age stream, at most; the rest of what it adds is less than a thousandth
+	t := r.info.Manifest.Totals
+	all := t.ObjectBytes
+	if r.info.Manifest.Encryption != nil {
+		all += all/1000 + t.Objects*header
+	}
+	return newObjectRoom(all)
+}
+
+func newObjectRoom(all int64) *objectRoom {
+	room := &objectRoom{all: all}
+	room.left.Store(all)
+	return room
+}
+
+// read reads an object, and fails if it and those before it are more than there can be.
+func (o *objectRoom) read(run folder, path string) ([]byte, error) {
+	data, err := run.ReadFile(path, min(o.all, maxUnknownSize))
+	if err == nil && o.left.Add(-int64(len(data))) < 0 {
+		return nil, errors.New("the objects have more bytes than manifest.json says")
+	}
+	return data, err
+}
+
+func (r *Run) object(run folder, s lists.Sum, room *objectRoom, identities []age.Identity) (ObjectFile, error) {
+	data, err := room.read(run, s.Path)
 	if notLooked(err) {
 		return ObjectFile{}, fmt.Errorf("cannot read object %q: %w", s.Path, err)
 	}

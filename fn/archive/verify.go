@@ -177,7 +177,7 @@ func (v *Volume) verifyRun(ctx context.Context, c *verifier) error {
 // runEntries returns the entries that the directory of a run should hold. Their sizes are not known: -1.
 func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	m := info.Manifest
-	list, readErr := readRunSums(run, m.Digests.Objects)
+	list, readErr := readRunSums(run, m)
 	entries := []lists.Entry{
 		{Path: ".", Kind: lists.Directory},
 		{Path: lists.SumsName, Kind: lists.File, Size: -1, SHA256: m.Digests.Objects},
@@ -198,7 +198,7 @@ func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 
 // readRunSums reads the list of a run. With an error it returns the lines before it. The lines may come in any order:
 // older versions sorted encrypted objects by their paths without the suffix.
-func readRunSums(run lists.Folder, want string) ([]lists.Sum, error) {
+func readRunSums(run lists.Folder, m *Manifest) ([]lists.Sum, error) {
 	f, err := run.OpenHashed(lists.SumsName)
 	if err != nil {
 		return nil, err
@@ -218,13 +218,16 @@ func readRunSums(run lists.Folder, want string) ([]lists.Sum, error) {
 		if err == nil && listed[s.Path] {
 			err = fmt.Errorf("path %q is listed twice", s.Path)
 		}
+		if err == nil && int64(len(list)) >= m.Totals.Objects {
+			err = fmt.Errorf("it lists more than %d objects", m.Totals.Objects)
+		}
 		if err != nil {
 			return list, err
 		}
 		listed[s.Path] = true
 		list = append(list, s)
 	}
-	return list, f.Prove(lists.SumsName, want)
+	return list, f.Prove(lists.SumsName, m.Digests.Objects)
 }
 
 // verifyTree compares the directory of the tree with its lists.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -75,7 +76,28 @@ type counting struct{ c *Client }
 
 func (t counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.c.requests.Add(1)
-	return t.c.transport.RoundTrip(r)
+	response, err := t.c.transport.RoundTrip(r)
+	if err == nil && (r.Method != http.MethodGet || r.URL.Query().Has("list-type")) { // else it is an object
+		response.Body = &boundedBody{ReadCloser: response.Body, left: maxAnswer}
+	}
+	return response, err
+}
+
+// maxAnswer bounds an answer that is read into memory. One that lists a thousand keys has a tenth of it at most.
+const maxAnswer = 16 << 20
+
+// boundedBody ends with an error when it is longer than an answer can be.
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, &localError{&Error{Incompatible, fmt.Errorf("it answers with more than %d bytes", maxAnswer)}}
+	}
+	return n, err
 }
 
 // connect has minio-go try nothing again: only this package knows which failures last, and for how long.

@@ -53,6 +53,7 @@ type listing struct {
 
 func (l *listing) pages(ctx context.Context, core *minio.Core, _ int) error {
 	from := l.last
+	var order inOrder
 	for o := range core.ListObjectsIter(ctx, l.c.opts.Bucket, listOptions(l.prefix, l.recursive, from, 0)) {
 		if o.Err != nil {
 			if l.last == from {
@@ -60,6 +61,9 @@ func (l *listing) pages(ctx context.Context, core *minio.Core, _ int) error {
 			}
 			l.again = true
 			return nil
+		}
+		if err := order.next(o.Key, l.recursive); err != nil {
+			return &localError{err}
 		}
 		if from != "" && o.Key <= from {
 			continue
@@ -70,6 +74,21 @@ func (l *listing) pages(ctx context.Context, core *minio.Core, _ int) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// inOrder is what was listed last. A list that goes back may never end.
+type inOrder struct{ key, prefix string }
+
+func (i *inOrder) next(key string, recursive bool) error {
+	last := &i.key
+	if !recursive && strings.HasSuffix(key, "/") { // common prefixes come after the keys of each page
+		last = &i.prefix
+	}
+	if *last != "" && key <= *last {
+		return &Error{Incompatible, fmt.Errorf("it lists %q after %q", key, *last)}
+	}
+	*last = key
+	return nil
 }
 
 func listOptions(prefix string, recursive bool, after string, limit int) minio.ListObjectsOptions {

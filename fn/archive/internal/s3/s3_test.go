@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -569,5 +570,34 @@ func TestDeletesWithoutAnswer(t *testing.T) {
 		require.NoError(t, err, answer)
 		assert.Empty(t, refused, answer)
 		assert.Empty(t, keysOf(t, c, "", true), answer)
+	}
+}
+
+// TestHostileLists: a list that has no end is none.
+func TestHostileLists(t *testing.T) {
+	const begins = `<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>`
+	for name, page := range map[string]string{
+		"it lists the same again": begins + `<Contents><Key>p/a</Key></Contents><Contents><Key>p/b</Key></Contents></ListBucketResult>`,
+		"it goes back":            begins + `<Contents><Key>p/b</Key></Contents><Contents><Key>p/a</Key></Contents></ListBucketResult>`,
+		"its prefixes go round":   begins + `<CommonPrefixes><Prefix>p/a/</Prefix></CommonPrefixes></ListBucketResult>`,
+		"an answer has no end":    begins + strings.Repeat(`<Contents><Key>p/a</Key></Contents>`, 1<<20) + `</ListBucketResult>`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			faults := objectstore.NewFaults()
+			c := connect(t, objectstore.StartStandIn(t, objectstore.Through(faults)))
+			require.NoError(t, c.Check(t.Context(), ""))
+			before := c.Requests()
+			faults.Always(objectstore.Method(http.MethodGet), func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+				_, _ = io.WriteString(w, page)
+			})
+			for _, recursive := range []bool{true, false} {
+				var last error
+				for _, err := range c.List(t.Context(), "p/", recursive) {
+					last = err
+				}
+				assert.Equal(t, s3.Incompatible, problemOf(last), "%v", last)
+			}
+			assert.LessOrEqual(t, c.Requests()-before, int64(4))
+		})
 	}
 }
