@@ -235,11 +235,7 @@ func (c *copier) sendTree(ctx context.Context, r *Run) error {
 		return err
 	}
 	if there && !c.opts.Mend {
-		err := c.extend(ctx, r, dir)
-		if err != nil {
-			c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been locked, or not be there
-		}
-		if !errors.Is(err, errLost) {
+		if err := c.renew(ctx, r, dir); !errors.Is(err, errLost) {
 			return err
 		}
 	}

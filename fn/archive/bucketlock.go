@@ -181,6 +181,15 @@ func (c *copier) tellLocks() {
 	}
 }
 
+// renew is extend, which leaves nothing noted that it did not do.
+func (c *copier) renew(ctx context.Context, r *Run, dir string) error {
+	err := c.extend(ctx, r, dir)
+	if err != nil {
+		c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been locked, or not be there
+	}
+	return err
+}
+
 // extend locks a tree that the bucket has anew, once less than the period is left. It is errLost if something of it is not
 // there.
 func (c *copier) extend(ctx context.Context, r *Run, dir string) error {

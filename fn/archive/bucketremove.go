@@ -134,20 +134,8 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	if err != nil || len(unused) == 0 {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(unused)) {
-		// Without its SHA256SUMS, no copy takes the tree for complete.
-		sums, ok := take(unused[name], lists.SumsName)
-		if !ok {
-			continue
-		}
-		kept, err := s.remove(ctx, sums)
-		if err != nil {
-			return err
-		}
-		if len(kept) > 0 {
-			used[name] = "" // a copy may take it for complete: so it has to stay so
-			delete(unused, name)
-		}
+	if err := s.removeSums(ctx, unused, used); err != nil {
+		return err
 	}
 	marked, ok, err := s.mark(ctx, used)
 	if err != nil || !ok {
@@ -163,6 +151,25 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		}
 		if len(kept) == 0 {
 			s.result.Trees = append(s.result.Trees, name)
+		}
+	}
+	return nil
+}
+
+// removeSums removes the SHA256SUMS of trees that are not used, without which no copy takes them for complete.
+func (s *sweeper) removeSums(ctx context.Context, unused map[string]map[string]s3.Object, used map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(unused)) {
+		sums, ok := take(unused[name], lists.SumsName)
+		if !ok {
+			continue
+		}
+		kept, err := s.remove(ctx, sums)
+		if err != nil {
+			return err
+		}
+		if len(kept) > 0 {
+			used[name] = "" // a copy may take it for complete: so it has to stay so
+			delete(unused, name)
 		}
 	}
 	return nil
