@@ -199,7 +199,7 @@ func TestInterruptedCopyIsSwept(t *testing.T) {
 		f.add("more"+itoa(i), "more "+itoa(i))
 	}
 	f.write("r4")
-	_, err := dying(b, 10, false).Copy(t.Context(), f.volume, CopyOptions{Runs: []string{"r4"}, Owner: testOwner})
+	_, err := dying(b, 16, false).Copy(t.Context(), f.volume, CopyOptions{Runs: []string{"r4"}, Owner: testOwner})
 	require.ErrorIs(t, err, errKilled)
 	require.Greater(t, len(paths(t, b)), len(before)+1)
 	next := &Bucket{objects: b.objects, name: b.name, prefix: b.prefix}

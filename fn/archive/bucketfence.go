@@ -31,6 +31,21 @@ func (b *Bucket) takeOver(ctx context.Context) error {
 	return bucketError(err)
 }
 
+// nobody is what a writer goes by that could not write WRITER: no other one goes by it.
+const nobody = "nobody"
+
+// vacate stops an earlier writer of a bucket that is full, so that nothing can be written there: it finds no WRITER.
+func (b *Bucket) vacate(ctx context.Context) error {
+	refused, err := b.objects.Delete(ctx, []string{b.key(writerName)})
+	if err == nil && len(refused) > 0 {
+		err = refused[0].Err
+	}
+	if err == nil {
+		b.writer = nobody
+	}
+	return bucketError(err)
+}
+
 // guarded returns a context for requests that only the writer may make. It is asked for at each attempt: between two
 // there may be minutes.
 func (b *Bucket) guarded(ctx context.Context) context.Context {
@@ -41,7 +56,11 @@ func (b *Bucket) guarded(ctx context.Context) context.Context {
 func (b *Bucket) isWriter(ctx context.Context) error {
 	const limit = 1 << 10
 	text, err := b.objects.Read(ctx, b.key(writerName), limit)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && string(text) != b.writer {
+	gone := errors.Is(err, fs.ErrNotExist)
+	if gone && b.writer == nobody {
+		return nil
+	}
+	if gone || err == nil && string(text) != b.writer {
 		return fmt.Errorf("%w: its %s is not that of this one", ErrTakenOver, writerName)
 	}
 	return err

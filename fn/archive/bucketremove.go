@@ -26,7 +26,11 @@ func (b *Bucket) Remove(ctx context.Context, runs []string) (*RemoveResult, erro
 		}
 	}
 	if b.writer == "" {
-		if err := b.takeOver(ctx); err != nil {
+		err := b.takeOver(ctx)
+		if full, ok := errors.AsType[*BucketError](err); ok && full.Problem == BucketFull {
+			err = b.vacate(ctx)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("cannot remove runs of bucket %q: %w", b, err)
 		}
 	}
