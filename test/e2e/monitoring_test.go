@@ -40,7 +40,12 @@ const everything = `{
 	lastRun: {id: 20260101t020000z-1a2b3c4d, files: 7, bytes: 70, linkedFiles: 5, manifestSHA256: "00", freedBytes: 9},
 	verification: {state: Completed, completionTime: "2026-01-02T05:10:00Z", lastSuccessfulTime: "2026-01-01T05:10:00Z", bytes: 700,
 		damagedRuns: [20260101t020000z-1a2b3c4d, 20260102t020000z-1a2b3c4d], schedule: {expression: "0 5 * * *", since: "2026-01-01T00:00:00Z", missedSlots: 2}},
+	offsite: {location: s3.example.com/backups/all, state: Failed, lastSuccessfulTime: "2026-01-01T02:20:00Z", failures: 3, bytes: 60, requests: 12,
+		verification: {state: Completed, lastSuccessfulTime: "2026-01-01T06:10:00Z", damagedRuns: [20260101t020000z-1a2b3c4d],
+			schedule: {expression: "0 6 * * *", since: "2026-01-01T00:00:00Z", missedSlots: 1}}},
 	conditions: [
+		{type: OffsiteCopied, status: "False", reason: BucketDenied, message: m, lastTransitionTime: "2026-01-02T02:20:00Z"},
+		{type: OffsiteVerified, status: "False", reason: Damaged, message: m, lastTransitionTime: "2026-01-02T06:10:00Z"},
 		{type: BackupCompleted, status: "False", reason: NoSpace, message: m, lastTransitionTime: "2026-01-02T02:10:00Z"},
 		{type: PreflightPassed, status: "False", reason: SecretMissing, message: m, lastTransitionTime: "2026-01-02T02:10:00Z"},
 		{type: Verified, status: "False", reason: Damaged, message: m, lastTransitionTime: "2026-01-02T05:10:00Z"}]}`
@@ -74,12 +79,14 @@ func TestMonitoring(t *testing.T) {
 	w.untilRestore("lost", "Stalled", "True", "SourceUnusable")
 	w.breakAll("all")
 	wrong := map[string][]string{
-		"ThreeScaleBackupTooOld":      {"all"},
-		"ThreeScaleBackupFailing":     {"all"},
-		"ThreeScaleBackupSlotsMissed": {"all"},
-		"ThreeScaleBackupDamaged":     {"all"},
-		"ThreeScaleBackupCannotStart": {"all", "missing"},
-		"ThreeScaleRestoreStalled":    {"lost"},
+		"ThreeScaleBackupTooOld":         {"all"},
+		"ThreeScaleBackupFailing":        {"all"},
+		"ThreeScaleBackupSlotsMissed":    {"all"},
+		"ThreeScaleBackupDamaged":        {"all"},
+		"ThreeScaleBackupCannotStart":    {"all", "missing"},
+		"ThreeScaleBackupNotOffsite":     {"all"},
+		"ThreeScaleBackupOffsiteDamaged": {"all"},
+		"ThreeScaleRestoreStalled":       {"lost"},
 	}
 	m.untilSelected(wrong)
 	m.assertEveryMetric()
