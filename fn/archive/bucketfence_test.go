@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,12 +20,12 @@ type between struct {
 	objects
 	request string // what it does, and with which key
 	do      func()
+	done    atomic.Bool
 }
 
 func (b *between) before(what, key string) {
-	if do := b.do; do != nil && strings.Contains(what+" "+key, b.request) {
-		b.do = nil
-		do()
+	if b.do != nil && strings.Contains(what+" "+key, b.request) && b.done.CompareAndSwap(false, true) {
+		b.do()
 	}
 }
 
@@ -74,7 +75,7 @@ func TestTwoWriters(t *testing.T) {
 			} else {
 				copyRuns(t, reopen(t, server, "p"), f.volume, "r3")
 			}
-			first.objects = &between{first.objects, tc.request, func() {
+			first.objects = &between{objects: first.objects, request: tc.request, do: func() {
 				if tc.removes {
 					copyRuns(t, second, f.volume, "r2")
 					return
