@@ -54,17 +54,17 @@ type Credentials struct {
 var ErrOwned = errors.New("holds the runs of another volume")
 
 // BucketProblem is why an object store did not do what it was asked for.
-type BucketProblem string
+type BucketProblem = s3.Problem
 
 // Why an object store fails.
 const (
-	BucketNotFound     BucketProblem = "NotFound"     // no such bucket
-	BucketDenied       BucketProblem = "Denied"       // wrong or expired credentials, or a right is missing
-	BucketClockSkew    BucketProblem = "ClockSkew"    // the clock of this machine or of the object store is wrong
-	BucketUntrusted    BucketProblem = "Untrusted"    // its certificate is not that of a known authority, or of another host
-	BucketUnreachable  BucketProblem = "Unreachable"  // no connection, or one that ended, or 5xx for too long
-	BucketFull         BucketProblem = "Full"         // a quota
-	BucketIncompatible BucketProblem = "Incompatible" // it does not support what is needed, such as object lock or conditional requests
+	BucketNotFound     = s3.NotFound     // no such bucket
+	BucketDenied       = s3.Denied       // wrong or expired credentials, or a right is missing
+	BucketClockSkew    = s3.ClockSkew    // the clock of this machine or of the object store is wrong
+	BucketUntrusted    = s3.Untrusted    // its certificate is not that of a known authority, or of another host
+	BucketUnreachable  = s3.Unreachable  // no connection, or one that ended, or 5xx for too long
+	BucketFull         = s3.Full         // a quota
+	BucketIncompatible = s3.Incompatible // it does not support what is needed, such as object lock or conditional requests
 )
 
 // BucketError says that an object store did not do what it was asked for. It holds no credentials.
@@ -166,7 +166,7 @@ func validPrefix(prefix string) error {
 // bucketError turns the error of an object store into a BucketError.
 func bucketError(err error) error {
 	if e, ok := errors.AsType[*s3.Error](err); ok {
-		return &BucketError{Problem: BucketProblem(e.Problem), Err: err}
+		return &BucketError{Problem: e.Problem, Err: err}
 	}
 	return err
 }
