@@ -18,12 +18,17 @@ import (
 )
 
 // impatient opens the bucket of a server with requests that are tried again soon, and not for long.
-func impatient(t *testing.T, s *objectstore.Server) *Bucket {
+// patient is for what has to succeed, however slow the machine is; impatient is for what does not.
+func patient(t *testing.T, s *objectstore.Server) *Bucket { return withPatience(t, s, time.Minute) }
+
+func impatient(t *testing.T, s *objectstore.Server) *Bucket { return withPatience(t, s, time.Second) }
+
+func withPatience(t *testing.T, s *objectstore.Server, patience time.Duration) *Bucket {
 	t.Helper()
 	client, err := s3.New(s3.Options{
 		Endpoint: s.Endpoint, Bucket: s.Bucket, Insecure: true, PathStyle: true,
 		Credentials: s3.Credentials{AccessKey: s.AccessKey, SecretKey: s.SecretKey},
-		Backoff:     s3.Backoff{First: time.Millisecond, Longest: 10 * time.Millisecond, Patience: time.Second, Idle: 5 * time.Second},
+		Backoff:     s3.Backoff{First: time.Millisecond, Longest: 10 * time.Millisecond, Patience: patience, Idle: 5 * time.Second},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
@@ -86,7 +91,11 @@ func TestFaults(t *testing.T) {
 			f.addSome()
 			f.write("r1")
 			faults := objectstore.NewFaults()
-			b := impatient(t, objectstore.Start(t, objectstore.Through(faults)))
+			server := objectstore.Start(t, objectstore.Through(faults))
+			b := patient(t, server)
+			if tc.copying == BucketUnreachable {
+				b = impatient(t, server)
+			}
 			opts := CopyOptions{Runs: []string{"r1"}, Owner: testOwner}
 			if !tc.damaged {
 				tc.faults(faults)
@@ -151,7 +160,7 @@ func TestForeignObjects(t *testing.T) {
 	f.write("r1")
 	costs := func(foreign int) int64 {
 		s := objectstore.Start(t)
-		b := impatient(t, s)
+		b := patient(t, s)
 		for i := range foreign {
 			other := *b
 			other.prefix = "o" + itoa(i%3) + "/"

@@ -121,7 +121,7 @@ func TestTakenOverBetweenAttempts(t *testing.T) {
 	f.write("r1")
 	faults := objectstore.NewFaults()
 	server := objectstore.Start(t, objectstore.Through(faults))
-	b := impatient(t, server)
+	b := patient(t, server)
 	attempts := 0
 	faults.Always(objectstore.Key("PUT", "/manifest.json"), func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		attempts++
