@@ -35,6 +35,7 @@ type Manifest struct {
 	Totals         Totals         `json:"totals"`
 	Tree           string         `json:"tree,omitempty"` // the name of the tree; empty when the file storage was skipped
 	Digests        Digests        `json:"digests"`
+	Databases      *Databases     `json:"databases,omitempty"` // nil: the run has none
 	LinksOmitted   bool           `json:"linksOmitted,omitempty"` // the volume cannot hold symlinks: those of the file storage are in MTREE only, the run has no link to its tree
 	Skipped        []SkippedEntry `json:"skipped,omitempty"`      // at most 1000
 	SkippedCount   int64          `json:"skippedCount,omitempty"`
@@ -90,6 +91,16 @@ type Digests struct {
 	Objects string `json:"objects"`         // runs/<run>/SHA256SUMS
 	MTREE   string `json:"mtree,omitempty"` // trees/<tree>/MTREE
 	Files   string `json:"files,omitempty"` // trees/<tree>/SHA256SUMS
+}
+
+// Databases is the second tree of a run, with a directory for each dump.
+type Databases struct {
+	Tree    string          `json:"tree"`
+	MTREE   string          `json:"mtree"`  // digests of its lists, as in Digests
+	Files   string          `json:"files"`  //
+	Totals  Totals          `json:"totals"` // of it alone; those of the run do not count it
+	Dumps   []recorded.Dump `json:"dumps"`
+	Omitted bool            `json:"linksOmitted,omitempty"` // as Manifest.LinksOmitted
 }
 
 func (d Digests) lists() lists.Digests { return lists.Digests{MTREE: d.MTREE, Files: d.Files} }

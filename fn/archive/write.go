@@ -31,6 +31,8 @@ type WriteOptions struct {
 	Holder     string            // what this writer is called in another writer's LockedError
 	Objects    []ObjectFile      // at least one, in any order
 	Files      string            // directory of the file storage; empty: skipped
+	Databases  string            // directory with one of each of Dumps, by its name; empty: none
+	Dumps      []recorded.Dump   // for the manifest
 	Source     Source            // for the manifest
 	Cause      recorded.Cause    // for the manifest
 	Recipients []string          // age1..., to encrypt for; none: stored in plaintext

@@ -1,0 +1,53 @@
+package job
+
+// Where a Job with databases mounts what they need.
+const (
+	// ToolsPath holds a copy of the mover, which the containers with the clients of databases run.
+	ToolsPath = "/tools"
+	// ToolsMover is that copy.
+	ToolsMover = ToolsPath + "/mover"
+	// ScratchPath holds the dumps on their way: <database>/ and <database>.json, its recorded.Dump.
+	ScratchPath = "/scratch"
+	// ConnectionsPath holds <database>/<key of its Secret>.
+	ConnectionsPath = "/connections"
+	// PrivatePath is an emptyDir in memory, for files with a login that clients read.
+	PrivatePath = "/private"
+	// ScratchFolder is the folder of a backup volume below which a run has its ScratchPath:
+	// .scratch/<run>.
+	ScratchFolder = ".scratch"
+)
+
+// The mover's subcommands for databases.
+const (
+	// PrepareCommand copies the mover to ToolsPath, and empties the scratch directory.
+	PrepareCommand = "prepare"
+	// DumpCommand dumps one database.
+	DumpCommand = "dump"
+)
+
+// PrepareOptions is the command line of the mover's prepare.
+type PrepareOptions struct {
+	Run       string `required:"" help:"ID of the run."`
+	Volume    string `required:"" help:"Root of the backup volume, on which the scratch directory is." type:"path"`
+	Tools     string `optional:"" help:"Directory that the mover is copied to; without it, it is not." type:"path"`
+	Namespace string `optional:"" help:"Namespace of the report ConfigMap."`
+	Report    string `optional:"" help:"Name of the report ConfigMap; without it, a failure is only printed."`
+}
+
+// Args returns the arguments that parse into o.
+func (o PrepareOptions) Args() []string { return arguments(PrepareCommand, o) }
+
+// DumpOptions is the command line of the mover's dump.
+type DumpOptions struct {
+	Run         string `required:"" help:"ID of the run."`
+	Database    string `required:"" help:"Which one: system, zync, backend-redis or system-redis."`
+	Connections string `required:"" help:"Directory with a directory of each database, with a file for each key of its Secret." type:"path"`
+	Encrypted   bool   `optional:"" help:"The APIManager says that the connection is encrypted."`
+	Scratch     string `required:"" help:"Directory that the dump is written below." type:"path"`
+	Private     string `optional:"" help:"Directory for files with a login." type:"path"`
+	Namespace   string `optional:"" help:"Namespace of the report ConfigMap."`
+	Report      string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+}
+
+// Args returns the arguments that parse into o.
+func (o DumpOptions) Args() []string { return arguments(DumpCommand, o) }
