@@ -35,7 +35,7 @@ type Manifest struct {
 	Totals         Totals         `json:"totals"`
 	Tree           string         `json:"tree,omitempty"` // the name of the tree; empty when the file storage was skipped
 	Digests        Digests        `json:"digests"`
-	Databases      *Databases     `json:"databases,omitempty"` // nil: the run has none
+	Databases      *Databases     `json:"databases,omitempty"`    // nil: the run has none
 	LinksOmitted   bool           `json:"linksOmitted,omitempty"` // the volume cannot hold symlinks: those of the file storage are in MTREE only, the run has no link to its tree
 	Skipped        []SkippedEntry `json:"skipped,omitempty"`      // at most 1000
 	SkippedCount   int64          `json:"skippedCount,omitempty"`

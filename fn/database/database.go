@@ -56,8 +56,8 @@ func Look(ctx context.Context, d threescale.Database, c threescale.Connection) (
 type DumpOptions struct {
 	Database   threescale.Database
 	Connection threescale.Connection
-	Into       string                                  // directory of this dump; made, and emptied before
-	Private    string                                  // directory for files with the login, removed after; on tmpfs where there is one
+	Into       string                                   // directory of this dump; made, and emptied before
+	Private    string                                   // directory for files with the login, removed after; on tmpfs where there is one
 	Client     func(name string) (path string, e error) // finds a client program; nil: exec.LookPath
 	Now        func() time.Time
 	Progress   func(bytes int64) // what was written until now; about once a second; may be nil
@@ -103,4 +103,6 @@ func Load(ctx context.Context, o LoadOptions) (Loaded, error) {
 }
 
 // Check says whether a dump can be loaded into a server: nil, or an Error with Unsupported or NotEmpty.
-func Check(d threescale.Database, dump recorded.Dump, s Server, p Policy, run string) error { return nil }
+func Check(d threescale.Database, dump recorded.Dump, s Server, p Policy, run string) error {
+	return nil
+}

@@ -4,7 +4,7 @@ import "time"
 
 // Dump describes the dump of one database.
 type Dump struct {
-	Name           string       `json:"name"` // of its directory: system, zync, backend-redis or system-redis
+	Name           string       `json:"name"` // of its directory: system-database, zync-database, backend-redis or system-redis
 	Kind           DatabaseKind `json:"kind"`
 	ServerVersion  string       `json:"serverVersion"`
 	Tool           string       `json:"tool,omitempty"` // the client and its version, such as "pg_dump 15.18"

@@ -6,21 +6,10 @@ import (
 	"threescale.dev/backup/fn/recorded"
 )
 
-// Database is one of the databases of an installation. Its value names it in a run.
-type Database string
-
-// The databases that can be dumped.
-const (
-	DatabaseSystem       Database = "system"        // the configuration: PostgreSQL, MySQL or Oracle
-	DatabaseZync         Database = "zync"          // PostgreSQL
-	DatabaseBackendRedis Database = "backend-redis" // the storage of Backend, not its queues
-	DatabaseSystemRedis  Database = "system-redis"  // the queues of System
-)
-
-// Databases returns all of them in the order in which they are dumped: what comes later may know more than what comes
+// Databases returns those that can be dumped, in the order in which they are dumped: what comes later may know more than what comes
 // earlier, and never less.
 func Databases() []Database {
-	return []Database{DatabaseBackendRedis, DatabaseSystemRedis, DatabaseZync, DatabaseSystem}
+	return []Database{BackendRedis, SystemRedis, ZyncDatabase, SystemDatabase}
 }
 
 // Connection says where a database is, and how to log in. It holds secrets: String, which messages show, has none.

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Database is a database of 3scale; its value is the name of its Secret.
+// Database is a database of 3scale. Its value names it in a run.
 type Database string
 
 const (

@@ -40,7 +40,7 @@ func (o PrepareOptions) Args() []string { return arguments(PrepareCommand, o) }
 // DumpOptions is the command line of the mover's dump.
 type DumpOptions struct {
 	Run         string `required:"" help:"ID of the run."`
-	Database    string `required:"" help:"Which one: system, zync, backend-redis or system-redis."`
+	Database    string `required:"" help:"Which one: system-database, zync-database, backend-redis or system-redis."`
 	Connections string `required:"" help:"Directory with a directory of each database, with a file for each key of its Secret." type:"path"`
 	Encrypted   bool   `optional:"" help:"The APIManager says that the connection is encrypted."`
 	Scratch     string `required:"" help:"Directory that the dump is written below." type:"path"`

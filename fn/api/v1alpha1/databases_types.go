@@ -35,7 +35,7 @@ type RedisDatabase struct{}
 
 // DatabaseDump says how a database was dumped.
 type DatabaseDump struct {
-	// Which one: system, zync, backend-redis or system-redis.
+	// Which one: system-database, zync-database, backend-redis or system-redis.
 	Name string `json:"name"`
 	// PostgreSQL, MySQL (MariaDB too) or Redis.
 	Kind string `json:"kind"`
