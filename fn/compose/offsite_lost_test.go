@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
 // TestCopyWhileNoStatusIsWritten: the reports are all that is known.
@@ -123,6 +125,19 @@ func TestReplacedVolumeIsNotCopied(t *testing.T) {
 	w.withBucket()
 	w.reconcileAll()
 	assert.Nil(t, w.copyJob())
+	assert.Contains(t, w.condition("OffsiteCopied")["message"], "volume that has been replaced")
+}
+
+// TestCopyOfARefusedJob: a copy tells what it really waits for.
+func TestCopyOfARefusedJob(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(offsiteSpec))
+	w.runNow()
+	w.setSpec("system-node-critical", "job", "priorityClassName")
+	w.withBucket()
+	w.reconcileAll()
+	assert.Nil(t, w.copyJob())
+	assert.Equal(t, v1alpha1.ReasonJobRefused, w.condition("OffsiteCopied")["reason"])
 }
 
 // TestRunAndCopyAfterALostStatus: of two at work, the run goes on.

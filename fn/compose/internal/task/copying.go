@@ -37,7 +37,7 @@ type copying struct {
 	record v1alpha1.OffsiteStatus
 	// about is what the copy was started for.
 	about job.Copying
-	// missing are Secrets that copies wait for.
+	// missing is what stops copies until somebody mends it.
 	missing []text.Finding
 	// mayWork: its Job may be made.
 	mayWork bool
@@ -213,7 +213,7 @@ func (c *copying) Next(f *facts.Facts, findings preflight.Findings, others []Wor
 		next.Waits = true
 		return &next
 	case f.Destination.PVC == nil || f.Image == "" || findings.JobRefused || len(findings.Bucket) > 0:
-		next.Waits = true
+		next.Waits, next.missing = true, slices.Concat(findings.Bucket, findings.Problems)
 		return &next
 	default:
 		next = *c.started(f, due)

@@ -140,6 +140,9 @@ func (c *copying) Condition(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatu
 	case c.InFlight():
 		return is(metav1.ConditionFalse, v1alpha1.ReasonCopyPending, text.CopyGoes, c.about.Run, c.spec(f).Name(), f.Namespace, c.ID)
 	}
+	if isReplaced(f, heldBefore(f)) {
+		return is(metav1.ConditionFalse, v1alpha1.ReasonCopyPending, text.CopyLost, last.ID)
+	}
 	return is(metav1.ConditionFalse, v1alpha1.ReasonCopyPending, text.CopyWaits, last.ID)
 }
 

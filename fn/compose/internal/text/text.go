@@ -102,6 +102,7 @@ const (
 	CopyRemoved    = "Retention removed %s from the bucket"
 	NothingToCopy  = "No run has succeeded yet that could be copied"
 	CopyWaits      = "Run %s is not in the bucket yet; its copy waits for what else is at work"
+	CopyLost       = "Run %s is not in the bucket, and was on a volume that has been replaced; the next run is copied"
 	CopyGoes       = "Run %s is copied by Job %q; if status.offsite.progress does not move, look at: " + lookAtCopy
 	CopyFailed     = "Run %s is not in the bucket: %s. It is tried again, and goes on where it ended; runs go on"
 	CopyAdvised    = "%s; %s"
