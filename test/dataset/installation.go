@@ -37,8 +37,8 @@ type Options struct {
 	StorageClass string
 	// AccessMode of the file storage is ReadWriteMany by default.
 	AccessMode string
-	// SystemRedisURL is in Secret system-redis; by default it leads nowhere.
-	SystemRedisURL string
+	// These are in the Secrets of the databases, with logins; by default they lead nowhere.
+	SystemDatabaseURL, SystemRedisURL, BackendStorageURL, ZyncDatabaseURL string
 	// WithoutServerMetadata leaves out what an API server or the operator adds
 	// (UIDs, owners, managed fields, status, the operator's annotations), so that
 	// the objects can be applied to a cluster.

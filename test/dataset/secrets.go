@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"threescale.dev/backup/fn/threescale"
@@ -44,14 +45,14 @@ func MarkerForms() []string {
 // component/zync.go:81-96, component/highavailability.go:22-74).
 func (b builder) secrets() []map[string]any {
 	apicast := b.secretValue("master-apicast")
-	zync := b.secretValue("zync-database")
+	zync := cmp.Or(b.ZyncDatabaseURL, fmt.Sprintf("postgresql://zync:%s@zync-db.example.com:5432/zync_production", b.secretValue("zync-database")))
 	return []map[string]any{
 		b.secret("backend-internal-api", component("backend", ""), map[string]string{
 			"username": "3scale_api_user", "password": b.secretValue("internal-api")}),
 		b.secret("backend-listener", component("backend", ""), map[string]string{
 			"service_endpoint": "http://backend-listener:3000", "route_endpoint": "https://" + b.host("backend-3scale")}),
 		b.secret("backend-redis", nil, map[string]string{
-			"REDIS_STORAGE_URL": b.redisURL("backend", 0), "REDIS_QUEUES_URL": b.redisURL("backend", 1),
+			"REDIS_STORAGE_URL": cmp.Or(b.BackendStorageURL, b.redisURL("backend", 0)), "REDIS_QUEUES_URL": b.redisURL("backend", 1),
 			"REDIS_STORAGE_SENTINEL_HOSTS": "", "REDIS_STORAGE_SENTINEL_ROLE": "",
 			"REDIS_QUEUES_SENTINEL_HOSTS": "", "REDIS_QUEUES_SENTINEL_ROLE": ""}),
 		b.secret("system-app", component("system", ""), map[string]string{
@@ -72,21 +73,31 @@ func (b builder) secrets() []map[string]any {
 			"address": "smtp.example.com", "authentication": "login", "domain": "example.com", "from_address": "no-reply@example.com",
 			"openssl.verify.mode": "peer", "password": b.secretValue("smtp"), "port": "587", "username": "3scale-mailer"}),
 		b.secret("zync", component("zync", ""), map[string]string{
-			"DATABASE_URL":           fmt.Sprintf("postgresql://zync:%s@zync-db.example.com:5432/zync_production", zync),
+			"DATABASE_URL":           zync,
 			"SECRET_KEY_BASE":        b.secretValue("zync"),
-			"ZYNC_DATABASE_PASSWORD": zync, "ZYNC_AUTHENTICATION_TOKEN": b.secretValue("zync-token")}),
+			"ZYNC_DATABASE_PASSWORD": passwordOf(zync), "ZYNC_AUTHENTICATION_TOKEN": b.secretValue("zync-token")}),
 	}
 }
 
 // systemDatabase is the Secret that the user of an external MySQL writes; the
 // operator reads the URL only (operator/highavailability_options_provider.go).
 func (b builder) systemDatabase() map[string]string {
-	password := b.secretValue("system-database")
+	address := cmp.Or(b.SystemDatabaseURL, fmt.Sprintf("mysql2://threescale:%s@mysql.example.com:3306/system", b.secretValue("system-database")))
 	return map[string]string{
-		"URL":         fmt.Sprintf("mysql2://threescale:%s@mysql.example.com:3306/system", password),
+		"URL":         address,
 		"DB_USER":     "threescale",
-		"DB_PASSWORD": password,
+		"DB_PASSWORD": passwordOf(address),
 	}
+}
+
+// passwordOf is the password in the URL of a database; "" without one.
+func passwordOf(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	password, _ := parsed.User.Password()
+	return password
 }
 
 func (b builder) seed() map[string]string {
