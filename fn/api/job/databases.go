@@ -1,5 +1,7 @@
 package job
 
+import "path"
+
 // Where a Job with databases mounts what they need.
 const (
 	// ToolsPath holds a copy of the mover, which the containers with the clients of databases run.
@@ -16,6 +18,9 @@ const (
 	// .scratch/<run>.
 	ScratchFolder = ".scratch"
 )
+
+// RunScratch is the scratch directory of a run, from the root of its backup volume.
+func RunScratch(run string) string { return path.Join(ScratchFolder, run) }
 
 // The mover's subcommands for databases.
 const (

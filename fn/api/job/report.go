@@ -3,10 +3,12 @@ package job
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/recorded"
 )
 
 // Keys of the report ConfigMap's data.
@@ -39,22 +41,23 @@ type Begun struct {
 
 // Result of a run: Completed, or failed for Reason.
 type Result struct {
-	Run            string    `json:"run"`
-	Completed      bool      `json:"completed"`
-	Reason         string    `json:"reason,omitempty"`
-	Message        string    `json:"message,omitempty"`
-	StartTime      time.Time `json:"startTime,omitzero"`
-	CompletionTime time.Time `json:"completionTime,omitzero"`
-	Files          int64     `json:"files"`       // of the run, objects included
-	Bytes          int64     `json:"bytes"`       // their sizes before encryption
-	LinkedFiles    int64     `json:"linkedFiles"` // that an earlier run already held
-	StoredBytes    int64     `json:"storedBytes"` // the same, without what is linked
-	ManifestSHA256 string    `json:"manifestSHA256,omitempty"`
-	Encrypted      bool      `json:"encrypted,omitempty"`
-	Skipped        []string  `json:"skipped,omitempty"`
-	Warnings       []string  `json:"warnings,omitempty"`
-	Removed        []string  `json:"removed,omitempty"`    // runs that the retention removed after this one
-	FreedBytes     int64     `json:"freedBytes,omitempty"` // that they alone held
+	Run            string          `json:"run"`
+	Completed      bool            `json:"completed"`
+	Reason         string          `json:"reason,omitempty"`
+	Message        string          `json:"message,omitempty"`
+	StartTime      time.Time       `json:"startTime,omitzero"`
+	CompletionTime time.Time       `json:"completionTime,omitzero"`
+	Files          int64           `json:"files"`       // of the run, objects included
+	Bytes          int64           `json:"bytes"`       // their sizes before encryption
+	LinkedFiles    int64           `json:"linkedFiles"` // that an earlier run already held
+	StoredBytes    int64           `json:"storedBytes"` // the same, without what is linked
+	ManifestSHA256 string          `json:"manifestSHA256,omitempty"`
+	Encrypted      bool            `json:"encrypted,omitempty"`
+	Databases      []recorded.Dump `json:"databases,omitempty"` // that the run holds
+	Skipped        []string        `json:"skipped,omitempty"`
+	Warnings       []string        `json:"warnings,omitempty"`
+	Removed        []string        `json:"removed,omitempty"`    // runs that the retention removed after this one
+	FreedBytes     int64           `json:"freedBytes,omitempty"` // that they alone held
 }
 
 // Bounded returns list with at most 20 entries of at most 1 KiB. If there are more, the
@@ -78,6 +81,16 @@ func bounded(list []string, rest string) []string {
 	return out
 }
 
+// boundedDumps returns at most 20 dumps, with bounded texts.
+func boundedDumps(list []recorded.Dump) []recorded.Dump {
+	list = slices.Clone(list[:min(len(list), maxListed)])
+	for i := range list {
+		d := &list[i]
+		shortenAll(&d.Name, &d.ServerVersion, &d.Tool, (*string)(&d.Kind))
+	}
+	return list
+}
+
 // shortened returns text, Printable, and cut to 1 KiB at a whole character.
 func shortened(text string) string {
 	text = Printable(text)
@@ -95,6 +108,7 @@ func ParseResult(data map[string]string, run string) (*Result, error) {
 		return nil, err
 	}
 	shortenAll(&r.Reason, &r.Message, &r.ManifestSHA256)
+	r.Databases = boundedDumps(r.Databases)
 	r.Skipped, r.Warnings, r.Removed = Bounded(r.Skipped), Bounded(r.Warnings), BoundedIDs(r.Removed)
 	return r, nil
 }
@@ -140,6 +154,12 @@ const (
 	// PhaseCopy: runs are sent to a bucket.
 	PhaseCopy = "Copy"
 )
+
+// DumpingPhase is the phase in which a database is dumped: "Dumping system-database".
+func DumpingPhase(database string) string { return "Dumping " + database }
+
+// LoadingPhase is the phase in which a database is loaded: "Loading system-database".
+func LoadingPhase(database string) string { return "Loading " + database }
 
 func shortenAll(texts ...*string) {
 	for _, text := range texts {

@@ -52,8 +52,8 @@ type ThreeScaleBackupStatus struct {
 	// The newest successful run.
 	// +optional
 	LastRun *LastRun `json:"lastRun,omitempty"`
-	// What no run holds, such as the databases' contents and what was changed in
-	// Routes: back it up by other means.
+	// What runs do not hold as spec.databases is now, such as the contents of databases
+	// that it does not name, and what was changed in Routes: back it up by other means.
 	// +optional
 	// +listType=atomic
 	NotIncluded []string `json:"notIncluded,omitempty"`
@@ -81,14 +81,14 @@ type ThreeScaleBackupStatus struct {
 
 // Progress of a run.
 type Progress struct {
-	// What is done now: Snapshot, Locked (another writer holds the volume), Scan,
-	// Resume, FileStorage, Sync, Verify or Copy.
+	// What is done now: Snapshot, Locked (another writer holds the volume), Dumping
+	// with the name of a database, Scan, Resume, FileStorage, Sync, Verify or Copy.
 	Phase string `json:"phase"`
 	// Files of the file storage that are done.
 	FilesDone int64 `json:"filesDone"`
 	// All files of the file storage; 0 until they are counted.
 	FilesTotal int64 `json:"filesTotal"`
-	// Bytes of the file storage that are done.
+	// Bytes of the file storage that are done; while a database is dumped, of its dump.
 	BytesDone int64 `json:"bytesDone"`
 	// All bytes of the file storage; 0 until they are counted.
 	BytesTotal int64 `json:"bytesTotal"`
@@ -112,6 +112,11 @@ type LastRun struct {
 	// True when the run is stored encrypted.
 	// +optional
 	Encrypted bool `json:"encrypted,omitempty"`
+	// The databases that the run holds.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Databases []DatabaseDump `json:"databases,omitempty"`
 	// Entries of the file storage that are not in the run, at most 20; the run's
 	// manifest.json lists them all.
 	// +optional

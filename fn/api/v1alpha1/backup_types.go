@@ -113,6 +113,16 @@ type ThreeScaleBackupSpec struct {
 	// +kubebuilder:default=Backup
 	FileStorage FileStoragePolicy `json:"fileStorage,omitempty"`
 
+	// Databases of the installation that each run holds too. They are dumped one after
+	// the other, and the file storage is read after them: Backend's Redis, System's
+	// Redis, Zync's database, System's database, the files. What comes later may know
+	// more than what comes earlier, and never less. The dump of a SQL database is of one
+	// moment; of a Redis database, each key is as it was when it was read. A dump brings
+	// back the moment at which it was made and no other: point-in-time recovery takes the
+	// database's own means. Without it, a run holds no database.
+	// +optional
+	Databases *Databases `json:"databases,omitempty"`
+
 	// Whether the copies of the latest run's Secrets stay in the namespace: Latest
 	// keeps them, None removes them once the run is on the volume.
 	// +optional

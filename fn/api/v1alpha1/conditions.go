@@ -69,6 +69,17 @@ const (
 	// Do: leave out the field that the message names, or name a ServiceAccount that
 	// may make Jobs in `serviceAccountName`.
 	ReasonJobRefused = "JobRefused"
+	// ReasonInvalidDatabases: a database of `spec.databases` cannot be dumped: its Secret
+	// has no connection that can be used, it is an Oracle database, it is Zync's own, or its
+	// image has no valid name.
+	// Do: correct the Secret or the field that the message names, or leave out the
+	// database.
+	ReasonInvalidDatabases = "InvalidDatabases"
+	// ReasonDatabaseImageRefused: the Composition does not allow an image of
+	// `spec.databases`.
+	// Do: name another image, or ask whoever installed the Composition to allow it in
+	// `input.allow.databaseImages`.
+	ReasonDatabaseImageRefused = "DatabaseImageRefused"
 	// ReasonNamespaceNotFound: the namespace is not there.
 	// Do: create it again; nothing where it is being deleted.
 	ReasonNamespaceNotFound = "NamespaceNotFound"
@@ -260,6 +271,61 @@ const (
 	// In a restore: reading or writing failed.
 	// Do: look at the Job's events, and at the storage; it is tried again.
 	ReasonIO = "IO"
+	// ReasonDatabaseUnreachable: a database does not answer, its host is unknown, or it
+	// ended the connection.
+	// Do: look whether it is up, and whether a NetworkPolicy keeps the pod from it; correct
+	// the address in its Secret.
+	// In a restore: a database does not answer, its host is unknown, or it ended the
+	// connection.
+	// Do: look whether it is up, and whether a NetworkPolicy keeps the pod from it; it is
+	// tried again.
+	ReasonDatabaseUnreachable = "DatabaseUnreachable"
+	// ReasonDatabaseUntrusted: the certificate of a database is not that of the authority
+	// in its Secret, has expired, or is that of another host; or it does not encrypt.
+	// Do: correct the authority, the mode or the address in its Secret, or the certificate
+	// of the database.
+	// In a restore: the certificate of a database is not that of the authority in its
+	// Secret, has expired, or is that of another host; or it does not encrypt.
+	// Do: correct the authority, the mode or the address in its Secret, or the certificate
+	// of the database.
+	ReasonDatabaseUntrusted = "DatabaseUntrusted"
+	// ReasonDatabaseDenied: a database refuses the login, or its user lacks a right that
+	// the message names.
+	// Do: correct the login in its Secret, or grant the rights that examples/README.md
+	// lists.
+	// In a restore: a database refuses the login, or its user lacks a right that the
+	// message names.
+	// Do: correct the login in its Secret, or grant the rights that
+	// examples/restore/README.md lists.
+	ReasonDatabaseDenied = "DatabaseDenied"
+	// ReasonDatabaseUnsupported: a database is none that can be dumped.
+	// Do: follow the message, or leave it out of `spec.databases`.
+	// In a restore: a database cannot take the dump, such as a server that is older than
+	// the one that was dumped.
+	// Do: follow the message; mostly name a database on a newer server in the Secret.
+	ReasonDatabaseUnsupported = "DatabaseUnsupported"
+	// ReasonDatabaseClientMissing: an image of `spec.databases` has no client, or one that
+	// is older than the server.
+	// Do: name an image with the client that the message names, of the server's own major
+	// version.
+	// In a restore: an image of `spec.databases` has no client, or one that is older than
+	// the server.
+	// Do: name an image with the client that the message names, of the server's own major
+	// version.
+	ReasonDatabaseClientMissing = "DatabaseClientMissing"
+	// ReasonDatabaseFull: a dump does not fit on the backup volume.
+	// Do: raise `resources.requests` if the StorageClass can expand volumes: while a run is
+	// made, the volume holds its dumps twice.
+	// In a restore: there is no space for a dump on the node, or on the server.
+	// Do: make room where the message says; it is tried again.
+	ReasonDatabaseFull = "DatabaseFull"
+	// ReasonDatabaseFailed: the client of a database failed at each try.
+	// Do: follow what it says in the message, and look at the log of the container that is
+	// called as the database.
+	// In a restore: the client of a database failed.
+	// Do: follow what it says in the message, and look at the log of the container that is
+	// called as the database; it is tried again.
+	ReasonDatabaseFailed = "DatabaseFailed"
 	// ReasonUsage: the function and the mover are of versions that do not fit together.
 	// Do: set `input.image` of the Composition to the image of the function that is
 	// installed.
@@ -405,6 +471,10 @@ const (
 	// Do: set `spec.encryption` again, unless you meant to remove it. The warning
 	// ends with the next run.
 	ReasonEncryptionRemoved = "EncryptionRemoved"
+	// ReasonUnencryptedDatabases: runs hold databases, and are stored readable.
+	// Do: set `spec.encryption`: whoever reads the volume or the bucket reads all that the
+	// databases hold.
+	ReasonUnencryptedDatabases = "UnencryptedDatabases"
 	// ReasonRetentionWaits: a ThreeScaleRestore reads the volume, so that no run is
 	// removed.
 	// Do: wait until the restore is done. Fix one that is stalled, or delete the

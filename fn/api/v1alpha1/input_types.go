@@ -21,14 +21,16 @@ type Input struct {
 	// +kubebuilder:validation:MinLength=1
 	Image string `json:"image"`
 
-	// What a ThreeScaleBackup may ask for in spec.job and spec.offsite beyond what
-	// concerns its own namespace alone. By default pods meet Pod Security "restricted",
-	// tolerate no taint and have no priority, and copies go to any bucket.
+	// What a ThreeScaleBackup may ask for in spec.job, spec.offsite and spec.databases
+	// beyond what concerns its own namespace alone. By default pods meet Pod Security
+	// "restricted", tolerate no taint and have no priority, copies go to any bucket, and
+	// databases are dumped with any image.
 	// +optional
 	Allow Allow `json:"allow,omitempty,omitzero"`
 }
 
-// Allow says what a ThreeScaleBackup may ask for in spec.job and spec.offsite.
+// Allow says what a ThreeScaleBackup may ask for in spec.job, spec.offsite and
+// spec.databases.
 type Allow struct {
 	// Level of the Pod Security Standards that pods must meet: restricted by default;
 	// baseline, which lets them run as root; or privileged, which is anything. What
@@ -67,6 +69,14 @@ type Allow struct {
 	// +optional
 	// +listType=set
 	STSEndpoints []string `json:"stsEndpoints,omitempty"`
+
+	// Images that spec.databases may name, such as registry.example.com/postgresql-15:1.2;
+	// a star at the end stands for any text. Without any, all are allowed: whoever may
+	// write a ThreeScaleBackup can then run an image of their own with the login of the
+	// database that it dumps.
+	// +optional
+	// +listType=set
+	DatabaseImages []string `json:"databaseImages,omitempty"`
 
 	// How much of each resource a pod may have as its request and its limit. Where a
 	// resource is not named here, cpu, memory and ephemeral-storage are free, since a

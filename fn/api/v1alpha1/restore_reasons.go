@@ -151,4 +151,8 @@ const (
 	// replaces files that the run has too; `Mirror` also deletes all others; `Skip`
 	// restores no files.
 	ReasonNotEmpty = "NotEmpty"
+	// ReasonDatabaseNotEmpty: a database that shall be loaded holds something.
+	// Do: name an empty one in its Secret, or set `databases.policy: Replace`, which
+	// replaces all that it holds.
+	ReasonDatabaseNotEmpty = "DatabaseNotEmpty"
 )
