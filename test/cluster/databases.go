@@ -183,3 +183,12 @@ func (s *DatabaseServer) Run(ctx context.Context, database, statements string) (
 	}
 	return text, nil
 }
+
+// Local are the options by which the server's own clients on this machine connect, as who
+// may do everything.
+func (s *DatabaseServer) Local() []string {
+	if s.client[0] == "psql" {
+		return []string{"--host=" + s.dir, "--port=" + s.port(), "--username=postgres"}
+	}
+	return []string{"--no-defaults", "--user=root", "--socket=" + s.path("socket")}
+}
