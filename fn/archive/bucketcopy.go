@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -19,7 +18,6 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
-	"threescale.dev/backup/fn/archive/internal/parallel"
 	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/s3"
 )
@@ -312,171 +310,5 @@ func (c *copier) sendFile(ctx context.Context, at string, f *os.File, digest str
 	}
 	err = bucketError(c.bucket.objects.Put(ctx, c.bucket.key(at), f, info.Size(), digest, lock))
 	c.count(err, info.Size())
-	return err
-}
-
-// sending is a stored file on its way into the bucket.
-type sending struct {
-	entry  lists.Entry
-	has    bool // the bucket has it
-	retain bool // it is to be locked if the bucket has it
-}
-
-// sendBlobs sends the files of a tree that the bucket does not have.
-func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
-	totals := r.info.Manifest.Totals
-	if r.files == nil && totals.Files > 0 {
-		return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir, Kind: Missing})
-	}
-	if r.files == nil {
-		return nil
-	}
-	if err := c.listBlobs(ctx, totals.Files); err != nil {
-		return err
-	}
-	c.progress.Begin(progress.FileStorage, totals.Files, totals.Bytes)
-	return parallel.Pipeline[sending]{
-		Workers: c.opts.Workers,
-		Batch:   c.bucket.batch(),
-		Produce: func(ctx context.Context, add func(sending, int64) error) error {
-			return c.produce(ctx, r, base, add)
-		},
-		Worker: func() (func(context.Context, *sending) error, func()) {
-			dirs := &dirfd.Stack{Root: r.files}
-			return func(ctx context.Context, s *sending) error { return c.sendBlob(ctx, r, dirs, s) }, dirs.Close
-		},
-		Collect: func(sent []sending) error {
-			for i := range sent {
-				c.progress.Add(1, sent[i].entry.Size)
-			}
-			return nil
-		},
-	}.Run(ctx)
-}
-
-// listBlobs finds out which blobs the bucket has, once: a request tells of a thousand.
-func (c *copier) listBlobs(ctx context.Context, files int64) error {
-	if c.blobs != nil {
-		return nil
-	}
-	blobs, err := c.bucket.allBlobs(ctx, files)
-	if err == nil {
-		c.blobs = blobs
-	}
-	return err
-}
-
-// allBlobs lists the blobs of the bucket, of which one run has so many. A list has a thousand, and tells only at its end
-// where the next one begins; so, if there are more, several are asked for at a time, by the first digits.
-func (b *Bucket) allBlobs(ctx context.Context, files int64) (*blobSet, error) {
-	const ofList = 1000
-	digits := []string{""}
-	if files > ofList {
-		digits = strings.Split("0123456789abcdef", "")
-	}
-	var mu sync.Mutex
-	blobs := &blobSet{}
-	g, ctx := errgroup.WithContext(ctx)
-	for _, digit := range digits {
-		g.Go(func() error {
-			return b.list(ctx, blobsDir+"/"+digit, true, func(path string, o s3.Object) error {
-				if digest, ok := blobDigest(path); ok {
-					mu.Lock()
-					defer mu.Unlock()
-					blobs.add(digest, o.Size)
-				}
-				return nil
-			})
-		})
-	}
-	return blobs, g.Wait()
-}
-
-// produce hands out the files of a tree. A blob counts as one that the bucket has once it is on its way.
-func (c *copier) produce(ctx context.Context, r *Run, base *base, add func(sending, int64) error) error {
-	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
-	if err != nil {
-		return r.damagedLists(err)
-	}
-	defer listed.Close()
-	sizes := &sizer{encrypted: r.info.Manifest.Encryption != nil, dirs: &dirfd.Stack{Root: r.files}}
-	defer sizes.dirs.Close()
-	for {
-		e, err := listed.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return r.damagedLists(err)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if e.Kind != lists.File {
-			continue
-		}
-		s := sending{entry: e, has: !c.blobs.add(e.SHA256, sizes.of(&e))}
-		if c.lock != nil && !base.covers(&e) && c.locks.blobs.add(e.SHA256, 0) {
-			s.retain = s.has // else it is sent with a lock
-		}
-		if err := add(s, e.Size); err != nil {
-			return err
-		}
-	}
-}
-
-// sizer tells the sizes of stored files.
-type sizer struct {
-	encrypted bool
-	dirs      *dirfd.Stack
-}
-
-// of returns the size of a stored file, or -1 if that cannot be told.
-func (s *sizer) of(e *lists.Entry) int64 {
-	if !s.encrypted {
-		return e.Size
-	}
-	parent, name, err := s.dirs.Parent(e.Path)
-	if err != nil {
-		return -1
-	}
-	st, err := dirfd.LstatAt(parent.FD, name)
-	if err != nil {
-		return -1
-	}
-	return st.Size
-}
-
-// sendBlob sends a file.
-func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sending) error {
-	e := &s.entry
-	if s.has {
-		if err := c.retainBlob(ctx, s); !errors.Is(err, errLost) {
-			return err
-		}
-	}
-	damaged := func(kind ProblemKind, got string) error {
-		return r.damaged(Problem{Path: r.filePath(e.Path), Kind: kind, Got: got, Want: "sha256:" + e.SHA256})
-	}
-	parent, name, err := dirs.Parent(e.Path)
-	if err != nil {
-		return damaged(Missing, err.Error())
-	}
-	f, err := parent.Open(name)
-	if err != nil {
-		return damaged(Missing, err.Error())
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return damaged(Changed, err.Error())
-	}
-	if r.info.Manifest.Encryption == nil && info.Size() != e.Size {
-		return damaged(Changed, fmt.Sprintf("size %d", info.Size()))
-	}
-	err = c.sendFile(ctx, blobPath(e.SHA256), f, e.SHA256, c.lock)
-	if isFileError(err) {
-		return damaged(Changed, err.Error())
-	}
 	return err
 }
