@@ -13,17 +13,20 @@ import (
 )
 
 // TestAnEarlierMoverStarts: a function passes no flag to a Job that a mover of v0.1.0
-// does not know, whose image a Composition may name still. What needs a bucket needs a
-// newer one.
+// does not know, whose image a Composition may name still. What needs a bucket or
+// databases needs a newer one.
 func TestAnEarlierMoverStarts(t *testing.T) {
 	knew := []string{
 		"run", "volume", "objects", "file-storage", "recipient", "prove-links", "keep-last", "keep-hourly", "keep-daily", "keep-weekly",
 		"keep-monthly", "keep-yearly", "time-zone", "namespace", "report", "expect-run", "manifest-sha256",
 	}
+	backup := full[job.Options]()
+	require.NotZero(t, backup.Databases)
+	backup.Databases = ""
 	verify := full[job.VerifyOptions]()
 	require.NotZero(t, verify.BucketOptions)
 	verify.BucketOptions = job.BucketOptions{}
-	for _, options := range []interface{ Args() []string }{full[job.Options](), verify} {
+	for _, options := range []interface{ Args() []string }{backup, verify} {
 		args := options.Args()
 		require.Greater(t, len(args), 5)
 		for _, arg := range args[1:] {

@@ -42,7 +42,7 @@ func TestOptionsRoundTrip(t *testing.T) {
 		"All": {
 			"every field travels", job.Options{
 				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, Objects: job.ObjectsPath, FileStorage: job.FileStoragePath,
-				Recipient: []string{recipient, recipient}, ProveLinks: true, Namespace: "3scale", Report: "nightly-1a2b3c4d-report",
+				Databases: "/backup/.scratch/20261122t115900z-1a2b3c4d", Recipient: []string{recipient, recipient}, ProveLinks: true, Namespace: "3scale", Report: "nightly-1a2b3c4d-report",
 				Policy: retention.Policy{KeepLast: 1, KeepHourly: 2, KeepDaily: 3, KeepWeekly: 4, KeepMonthly: 5, KeepYearly: 6}, TimeZone: "Europe/Berlin",
 			},
 		},
@@ -75,6 +75,20 @@ func TestOptionsRoundTrip(t *testing.T) {
 			assert.Equal(t, tc.options, got, tc.reason)
 		})
 	}
+}
+
+func TestDumpOptionsRoundTrip(t *testing.T) {
+	prepare := full[job.PrepareOptions]()
+	prepare.Volume, prepare.Tools = job.VolumePath, job.ToolsPath
+	dump := full[job.DumpOptions]()
+	dump.Connections, dump.Scratch, dump.Private = job.ConnectionsPath, job.ScratchPath, job.PrivatePath
+	gotPrepare, err := command[job.PrepareOptions](t, job.PrepareCommand, prepare.Args())
+	require.NoError(t, err)
+	assert.Equal(t, prepare, gotPrepare)
+	gotDump, err := command[job.DumpOptions](t, job.DumpCommand, dump.Args())
+	require.NoError(t, err)
+	assert.Equal(t, dump, gotDump)
+	assert.Equal(t, ".scratch/x", job.RunScratch("x"))
 }
 
 func TestOptionsRequired(t *testing.T) {

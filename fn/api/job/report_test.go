@@ -3,6 +3,7 @@ package job_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,12 +14,14 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/recorded"
 )
 
 func TestParseResult(t *testing.T) {
 	full := job.Result{
 		Run: "x", Completed: true, StartTime: time.Unix(1, 0).UTC(), CompletionTime: time.Unix(2, 5).UTC(),
 		Files: 1, Bytes: 2, LinkedFiles: 3, StoredBytes: 4, ManifestSHA256: "aa", Skipped: []string{"a"}, Warnings: []string{"b"},
+		Databases: []recorded.Dump{{Name: "system-database", Kind: recorded.PostgreSQL, ServerVersion: "15.8", Tool: "pg_dump 15.8", StartTime: time.Unix(1, 0).UTC(), CompletionTime: time.Unix(2, 0).UTC(), Bytes: 5, Keys: 6}},
 	}
 	text, err := json.Marshal(full)
 	require.NoError(t, err)
@@ -51,6 +54,20 @@ func TestParseResult(t *testing.T) {
 			require.NoError(t, err, tc.reason)
 			assert.Equal(t, tc.want, got, tc.reason)
 		})
+	}
+}
+
+// TestDumpsAreBounded: a list of dumps goes into the status as it is.
+func TestDumpsAreBounded(t *testing.T) {
+	long := recorded.Dump{Name: strings.Repeat("n", 2000), Kind: "a\nb", ServerVersion: strings.Repeat("v", 2000), Tool: strings.Repeat("t", 2000)}
+	text, err := json.Marshal(job.Result{Run: "x", Databases: slices.Repeat([]recorded.Dump{long}, 30)})
+	require.NoError(t, err)
+	got, err := job.ParseResult(map[string]string{job.KeyResult: string(text)}, "x")
+	require.NoError(t, err)
+	require.Len(t, got.Databases, 20)
+	for _, d := range got.Databases {
+		assert.Equal(t, []int{1024, 1024, 1024}, []int{len(d.Name), len(d.ServerVersion), len(d.Tool)})
+		assert.NotContains(t, string(d.Kind), "\n")
 	}
 }
 
@@ -112,6 +129,7 @@ func FuzzParseResult(f *testing.F) {
 	f.Add(`{"run":"x","completed":true,"skipped":["a"]}`)
 	f.Add(`{"run":"x","message":"` + strings.Repeat("a", 5000) + `"}`)
 	f.Add(`{"run":"x","startTime":"` + strings.Repeat("2", 5000) + `"}`)
+	f.Add(`{"run":"x","databases":[` + strings.Repeat(`{"name":"`+strings.Repeat("a", 2000)+`","kind":"\n","bytes":-1},`, 30) + `{}]}`)
 	f.Add(`[`)
 	f.Fuzz(func(t *testing.T, text string) {
 		data := map[string]string{job.KeyResult: text, job.KeyProgress: text}
@@ -127,6 +145,12 @@ func FuzzParseResult(f *testing.F) {
 			}
 			assert.LessOrEqual(t, len(result.Skipped), 20)
 			assert.LessOrEqual(t, len(result.Warnings), 20)
+			assert.LessOrEqual(t, len(result.Databases), 20)
+			for _, d := range result.Databases {
+				for _, text := range []string{d.Name, string(d.Kind), d.ServerVersion, d.Tool} {
+					assert.LessOrEqual(t, len(text), 1024)
+				}
+			}
 		}
 		progress, err := job.ParseProgress(data)
 		if err != nil {
