@@ -32,8 +32,9 @@ func goldens() map[string]runtime.Object {
 	second := aRun
 	second.Attempt = 2
 	return map[string]runtime.Object{
-		"job":     Job(plainInput()),
-		"job-all": Job(fullInput()),
+		"job":           Job(plainInput()),
+		"job-all":       Job(fullInput()),
+		"job-databases": Job(databasesInput()),
 		"pvc": PVC(aRun.Identity, corev1.PersistentVolumeClaimSpec{
 			Resources: sized("10Gi"), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 		}, "7027a0bd-0351-4059-9ce8-5ee8f02ad2b3"),
@@ -158,6 +159,20 @@ func fullInput() JobInput {
 			}}},
 		},
 		PodSecurityContext: &corev1.PodSecurityContext{RunAsUser: new(int64(1001)), SupplementalGroups: []int64{2000}},
+	}
+	return in
+}
+
+// databasesInput has a database of each kind.
+func databasesInput() JobInput {
+	in := fullInput()
+	in.Run.Attempt = 1
+	for _, d := range []Dump{
+		{Database: "backend-redis", Connection: Copy{Source: "backend-redis", Keys: []string{"REDIS_STORAGE_URL", "REDIS_SSL_CA"}}},
+		{Database: "system-database", Image: "registry.example.com/postgresql-15:1.2", Encrypted: true, Connection: Copy{Source: "system-database", Keys: []string{"URL", "DB_SSL_CA"}}},
+	} {
+		d.Connection.Name = SecretCopyName(in.Run, d.Connection.Source)
+		in.Dumps = append(in.Dumps, d)
 	}
 	return in
 }

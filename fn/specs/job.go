@@ -41,7 +41,9 @@ type JobInput struct {
 	// Files are the paths of ObjectsSecret.
 	Files []string
 	// Copies are the Secrets of the snapshot.
-	Copies     []Copy
+	Copies []Copy
+	// Dumps are the databases that the run holds, in the order in which they are dumped.
+	Dumps      []Dump
 	Recipients []string
 	// ProveLinks makes the mover read a stored file before it links to it.
 	ProveLinks bool
@@ -95,6 +97,7 @@ func Job(in JobInput) *batchv1.Job {
 		account: in.Run.Identity.meta().Name,
 		args:    options(in).Args(),
 		mounts:  mounts(in),
+		before:  dumpContainers(in),
 	})
 	if in.Inconsistent {
 		out.Labels[v1alpha1.LabelSnapshot] = v1alpha1.SnapshotInconsistent
@@ -109,6 +112,8 @@ type work struct {
 	account string
 	args    []string
 	mounts  []mount
+	// before run one after the other before the mover.
+	before []containerOf
 }
 
 // moverJob returns a Job that runs the mover, and retries where that may help.
@@ -119,7 +124,7 @@ func moverJob(w work) *batchv1.Job {
 		Spec: batchv1.JobSpec{
 			ActiveDeadlineSeconds: cmp.Or(w.Settings.ActiveDeadlineSeconds, new(DefaultDeadlineSeconds)),
 			BackoffLimit:          cmp.Or(w.Settings.BackoffLimit, new(defaultBackoffLimit)),
-			PodFailurePolicy:      failurePolicy(),
+			PodFailurePolicy:      failurePolicy(w),
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: maps.Clone(w.meta.Labels)},
 				Spec:       podSpec(w),
@@ -129,8 +134,12 @@ func moverJob(w work) *batchv1.Job {
 }
 
 // failurePolicy does not count pods that the cluster evicted, and fails the Job at
-// once where a retry cannot help.
-func failurePolicy() *batchv1.PodFailurePolicy {
+// once where a retry cannot help, whichever of its containers says so.
+func failurePolicy(w work) *batchv1.PodFailurePolicy {
+	container := new(ContainerName)
+	if len(w.before) > 0 {
+		container = nil // all of them run the mover
+	}
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
 		{
 			Action:          batchv1.PodFailurePolicyActionIgnore,
@@ -139,7 +148,7 @@ func failurePolicy() *batchv1.PodFailurePolicy {
 		{
 			Action: batchv1.PodFailurePolicyActionFailJob,
 			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-				ContainerName: new(ContainerName),
+				ContainerName: container,
 				Operator:      batchv1.PodFailurePolicyOnExitCodesOpIn,
 				Values:        job.FinalExitCodes(),
 			},
@@ -152,10 +161,16 @@ func podSpec(w work) corev1.PodSpec {
 	for _, m := range w.mounts {
 		volumes = append(volumes, corev1.Volume{Name: m.name, VolumeSource: m.source})
 	}
+	var before []corev1.Container
+	for _, c := range w.before {
+		before = append(before, c.container(w.Settings))
+		volumes = addVolumes(volumes, c.mounts)
+	}
 	return corev1.PodSpec{
 		ServiceAccountName: w.account,
 		RestartPolicy:      corev1.RestartPolicyNever,
 		SecurityContext:    podSecurityContext(w),
+		InitContainers:     before,
 		Containers:         []corev1.Container{container(w)},
 		Volumes:            volumes,
 		NodeSelector:       w.Settings.NodeSelector,
@@ -199,6 +214,7 @@ func options(in JobInput) job.Options {
 		Volume:      job.VolumePath,
 		Objects:     job.ObjectsPath,
 		FileStorage: in.fileStorage(),
+		Databases:   in.scratch(),
 		Recipient:   in.Recipients,
 		Known:       in.Known,
 		ProveLinks:  in.ProveLinks,
