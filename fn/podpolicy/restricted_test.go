@@ -3,6 +3,7 @@ package podpolicy_test
 import (
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -64,9 +65,11 @@ func assertOwn(t *testing.T, pod corev1.PodSpec) {
 		assert.Nil(t, term.NamespaceSelector)
 		assert.Subset(t, []string{namespace}, term.Namespaces)
 	})
-	for _, list := range []corev1.ResourceList{pod.Containers[0].Resources.Requests, pod.Containers[0].Resources.Limits} {
-		for name := range list {
-			assert.Contains(t, []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}, name)
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		for _, list := range []corev1.ResourceList{c.Resources.Requests, c.Resources.Limits} {
+			for name := range list {
+				assert.Contains(t, []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}, name)
+			}
 		}
 	}
 }
@@ -110,6 +113,10 @@ func jobs(settings v1alpha1.JobSettings, assignsUID bool) []*batchv1.Job {
 			Mover: stored, Run: run,
 			Copies: []specs.Copy{{Name: "copy", Source: "system-seed", Keys: []string{"a"}}},
 		}),
+		specs.Job(specs.JobInput{Mover: stored, Run: run, Dumps: []specs.Dump{
+			{Database: "backend-redis", Connection: specs.Copy{Name: "copy", Keys: []string{"a"}}},
+			{Database: "system-database", Image: "postgresql-15", Connection: specs.Copy{Name: "copy", Keys: []string{"a"}}},
+		}}),
 		specs.VerifyJob(specs.VerifyInput{
 			Mover: mover, Verification: specs.Verification{Identity: identity, ID: run.ID}, Run: "all",
 		}),

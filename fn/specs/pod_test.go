@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,7 +21,10 @@ func TestRestricted(t *testing.T) {
 	openShift.AssignsUID = true
 	inspect, refill := fullInspect(), fullRefill()
 	inspect.Settings.PodSecurityContext, refill.AssignsUID = nil, true
+	databases := databasesInput()
+	databases.Settings.PodSecurityContext = nil
 	jobs := map[string]*batchv1.Job{
+		"Databases": Job(databases),
 		"Plain": Job(plainInput()), "All": Job(full), "OpenShift": Job(openShift),
 		"Inspect": InspectJob(inspect), "Refill": RefillJob(refill), "Verify": VerifyJob(plainVerify()),
 	}
@@ -30,7 +34,7 @@ func TestRestricted(t *testing.T) {
 			assert.False(t, pod.HostNetwork || pod.HostPID || pod.HostIPC, "host namespaces")
 			assert.Nil(t, pod.HostUsers)
 			for _, v := range pod.Volumes {
-				assert.True(t, v.PersistentVolumeClaim != nil || v.Projected != nil, "volume types")
+				assert.True(t, v.PersistentVolumeClaim != nil || v.Projected != nil || v.EmptyDir != nil, "volume types")
 			}
 			sc := pod.SecurityContext
 			assert.True(t, *sc.RunAsNonRoot, "running as non-root")
@@ -42,9 +46,9 @@ func TestRestricted(t *testing.T) {
 			if sc.RunAsUser != nil {
 				assert.NotZero(t, *sc.RunAsUser, "running as a non-root user")
 			}
-			assert.Empty(t, pod.InitContainers)
+			assert.Equal(t, name == "Databases", len(pod.InitContainers) > 0)
 			assert.Len(t, pod.Containers, 1)
-			for _, c := range pod.Containers {
+			for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 				assert.False(t, *c.SecurityContext.AllowPrivilegeEscalation, "privilege escalation")
 				assert.Equal(t, []corev1.Capability{"ALL"}, c.SecurityContext.Capabilities.Drop, "capabilities")
 				assert.Empty(t, c.SecurityContext.Capabilities.Add)
@@ -56,7 +60,11 @@ func TestRestricted(t *testing.T) {
 				for _, variable := range c.Env {
 					assert.Equal(t, job.KnownVariable, variable.Name, "nothing secret in an environment")
 				}
-				assert.Equal(t, []string{job.MoverPath}, c.Command, "not the function, which lies in the same image")
+				mover := job.MoverPath
+				if c.Image != made.Spec.Template.Spec.Containers[0].Image {
+					mover = job.ToolsMover
+				}
+				assert.Equal(t, []string{mover}, c.Command, "not the function, which lies in the same image, and nothing of a user's image")
 			}
 		})
 	}
