@@ -28,7 +28,7 @@ const (
 func record(f *facts.Facts, works []task.Work) v1alpha1.ThreeScaleBackupStatus {
 	status := f.Status.DeepCopy()
 	status.Conditions = nil
-	status.NotIncluded = threescale.NotIncluded()
+	status.NotIncluded = notIncluded(f)
 	if f.Installation.APIManager != nil {
 		status.APIManagerSourceName = f.Installation.Name
 	}
@@ -36,6 +36,19 @@ func record(f *facts.Facts, works []task.Work) v1alpha1.ThreeScaleBackupStatus {
 		work.Record(f, status)
 	}
 	return *status
+}
+
+// notIncluded returns what runs do not hold. An installation without Zync has no database
+// of Zync.
+func notIncluded(f *facts.Facts) []string {
+	var held []threescale.Database
+	for _, d := range f.Databases() {
+		held = append(held, d.Name)
+	}
+	if len(held) > 0 && !threescale.ZyncIsEnabled(f.Installation.APIManager) {
+		held = append(held, threescale.ZyncDatabase)
+	}
+	return threescale.NotIncluded(held...)
 }
 
 // conditions returns PreflightPassed, BackupCompleted and Warning, and then what the

@@ -25,7 +25,7 @@ func TestRestricted(t *testing.T) {
 	databases.Settings.PodSecurityContext = nil
 	jobs := map[string]*batchv1.Job{
 		"Databases": Job(databases),
-		"Plain": Job(plainInput()), "All": Job(full), "OpenShift": Job(openShift),
+		"Plain":     Job(plainInput()), "All": Job(full), "OpenShift": Job(openShift),
 		"Inspect": InspectJob(inspect), "Refill": RefillJob(refill), "Verify": VerifyJob(plainVerify()),
 	}
 	for name, made := range jobs {

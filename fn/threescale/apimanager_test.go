@@ -49,4 +49,8 @@ func TestFileStoragePodSelector(t *testing.T) {
 
 func TestNotIncluded(t *testing.T) {
 	assert.Equal(t, []string{"databases", "capability resources", "changes to Routes"}, threescale.NotIncluded())
+	assert.Equal(t, []string{"backend-redis", "system-redis", "zync-database", "capability resources", "changes to Routes"},
+		threescale.NotIncluded(threescale.SystemDatabase), "each that is missing is named")
+	assert.Equal(t, []string{"queues of backend-redis", "capability resources", "changes to Routes"},
+		threescale.NotIncluded(threescale.Databases()...), "Backend's queues are in no dump")
 }

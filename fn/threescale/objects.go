@@ -1,6 +1,10 @@
 package threescale
 
-import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
 
 const (
 	// KindSecret is the kind of the objects that Secrets lists.
@@ -138,12 +142,25 @@ func DatabaseSecrets(apiManager *unstructured.Unstructured) []string {
 	return names
 }
 
-// NotIncluded returns what no backup holds, in the words of a status: the
-// contents of the external databases, the custom resources of the group
-// capabilities.3scale.net, and what users have changed in the Routes that the
-// operator and Zync make.
-func NotIncluded() []string {
-	return []string{"databases", "capability resources", "changes to Routes"}
+// NotIncluded returns what a backup with these databases does not hold, in the words of a
+// status: the contents of the other databases, and the job queues of Backend, which lie in
+// another Redis database than its counters; the custom resources of the group
+// capabilities.3scale.net; and what users have changed in the Routes that the operator and
+// Zync make.
+func NotIncluded(held ...Database) []string {
+	out := []string{"databases"}
+	if len(held) > 0 {
+		out = nil
+		for _, d := range Databases() {
+			switch isHeld := slices.Contains(held, d); {
+			case !isHeld:
+				out = append(out, string(d))
+			case d == BackendRedis:
+				out = append(out, "queues of backend-redis")
+			}
+		}
+	}
+	return append(out, "capability resources", "changes to Routes")
 }
 
 // ZyncIsEnabled reports whether zync runs: it does unless spec.zync.enabled is

@@ -48,6 +48,7 @@ func Check(f *facts.Facts) Findings {
 		checkNamespace(f),       // the namespace is there
 		checkAPIManager(f),      // exactly one APIManager, or the named one
 		checkDatabases(f),       // nothing of the installation's data in its own databases
+		checkDumps(f),           // the databases that it names can be dumped
 		checkReferences(f),      // every Secret that it refers to can exist
 		checkFileStorageKind(f), // files in a volume, not in S3
 		checkFileStorage(f),     // that volume can be mounted
@@ -62,6 +63,7 @@ func Check(f *facts.Facts) Findings {
 		optionalMissing(f),
 		notCopied(f),
 		bucketOnCluster(f),
+		readableDatabases(f),
 		text.Findings(v1alpha1.ReasonDeprecatedField, threescale.DeprecatedField(f.Installation.APIManager)),
 	)
 	return out

@@ -159,6 +159,7 @@ func (r *run) recordResult(status *v1alpha1.ThreeScaleBackupStatus) {
 		Skipped:        job.Bounded(r.result.Skipped),
 		Warnings:       job.Bounded(warnings),
 		Encrypted:      r.result.Encrypted,
+		Databases:      dumped(r.result.Databases),
 		Removed:        job.BoundedIDs(r.result.Removed),
 		FreedBytes:     r.result.FreedBytes,
 	}

@@ -70,6 +70,7 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 		Inconsistent: r.inconsistent,
 		Files:        r.held(),
 		ProveLinks:   damageKnown(after),
+		Dumps:        r.dumps(f),
 	}
 	if f.Spec.Retention != nil {
 		in.Retention, in.TimeZone = retention.Policy(*f.Spec.Retention), f.Spec.TimeZone

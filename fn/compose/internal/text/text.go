@@ -95,6 +95,18 @@ const (
 	BucketOnCluster     = "The object store %q of spec.offsite is on this cluster, and is lost with it; name one elsewhere, or copy its bucket elsewhere"
 )
 
+// Of spec.databases.
+const (
+	NoDatabase        = "names none; name one, or leave it out"
+	ImageInvalid      = "is %q, which no image is called; give a registry, a path, and a tag or a digest"
+	ImageRefused      = "%s. Name another one, or ask whoever installed the Composition to allow this one"
+	ZyncIsOff         = "this installation has no Zync (spec.zync.enabled of the APIManager); leave it out"
+	ZyncIsInternal    = "this database runs inside the installation, which makes it anew; leave it out, or move it out (spec.externalComponents.zync.database of the APIManager)"
+	ConnectionInvalid = "%s; correct the Secret"
+	IsOracle          = "Secret %q names an Oracle database, which cannot be dumped; leave it out, and back it up with the means of Oracle"
+	DatabasesReadable = "Runs hold databases and are stored readable: set spec.encryption, unless whoever reads the volume or the bucket may read all that the databases hold"
+)
+
 // Of a copy to the bucket.
 const (
 	CopyStarted    = "Copy of run %s to %s started"
