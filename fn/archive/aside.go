@@ -65,8 +65,11 @@ func (w *writer) setAside() error {
 		}
 	}
 	partial := false
-	for _, dir := range []*dirfd.Dir{w.runs, w.trees} {
-		moved, err := moveAway(dir, w.partial(), removedPrefix+w.opts.Run)
+	for _, at := range []struct {
+		dir  *dirfd.Dir
+		name string
+	}{{w.runs, w.partial()}, {w.trees, w.storage.partial()}, {w.trees, w.databases.partial()}} {
+		moved, err := moveAway(at.dir, at.name, removedPrefix+w.opts.Run)
 		if err != nil {
 			return err
 		}

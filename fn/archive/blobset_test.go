@@ -69,7 +69,7 @@ func FuzzRunOf(f *testing.F) {
 
 // FuzzDecodeRun: a manifest that somebody put into a bucket makes a run of its own name, or a damaged one.
 func FuzzDecodeRun(f *testing.F) {
-	f.Add([]byte(`{"formatVersion": 3}`))
+	f.Add([]byte(`{"formatVersion": 4}`))
 	f.Add([]byte("{"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		info := decodeRun("r1", data, nil)

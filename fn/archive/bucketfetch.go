@@ -57,14 +57,16 @@ func (f *fetcher) run(ctx context.Context, v *Volume, id string) (err error) {
 		manifest: *f.source.info.Manifest,
 		digest:   f.source.info.ManifestSHA256,
 		progress: &progress.Meter{Report: f.opts.Progress},
-		rebuild:  true, // a tree that has the name was found wanting
 	}
+	// A tree that has the name was found wanting, unless it is shared.
+	f.w.storage = &treeWriter{writer: f.w, link: storageName, rebuild: true}
+	f.w.databases = &treeWriter{writer: f.w, link: databasesName, rebuild: true}
 	f.w.manifest.Warnings = nil
 	defer func() { err = errors.Join(err, f.w.close()) }()
 	if err := f.w.open(); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{f.w.removeLeftovers, f.fetchTree, f.fetchObjects, f.w.commit} {
+	for _, step := range []func(context.Context) error{f.w.removeLeftovers, f.fetchTrees, f.fetchObjects, f.w.commit} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -131,7 +133,7 @@ func (f *fetcher) fetchObjects(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.w.linkFiles(run)
+	return f.w.linkTrees(run)
 }
 
 // fetchSmall brings a file into the directory of the run.

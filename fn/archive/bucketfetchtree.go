@@ -17,8 +17,27 @@ import (
 	"threescale.dev/backup/fn/archive/internal/tree"
 )
 
-// fetchTree makes the partial tree, unless the volume has an intact one of that name.
-func (f *fetcher) fetchTree(ctx context.Context) error {
+func (f *fetcher) fetchTrees(ctx context.Context) error {
+	for _, w := range f.w.both() {
+		source := f.source.treeOf(w.link)
+		t := &treeFetcher{fetcher: f, source: &source, w: w}
+		if err := t.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// treeFetcher brings one tree of the run.
+type treeFetcher struct {
+	*fetcher
+
+	source *runTree
+	w      *treeWriter
+}
+
+// run makes the partial tree, unless the volume has an intact one of that name.
+func (f *treeFetcher) run(ctx context.Context) error {
 	if !f.source.isListed() {
 		return f.w.trees.RemoveAll(ctx, f.w.partial())
 	}
@@ -53,8 +72,8 @@ func (f *fetcher) fetchTree(ctx context.Context) error {
 }
 
 // fetchLists brings the lists of the tree, and proves them.
-func (f *fetcher) fetchLists(ctx context.Context, into *dirfd.Dir) error {
-	digests := f.source.info.Manifest.Digests
+func (f *treeFetcher) fetchLists(ctx context.Context, into *dirfd.Dir) error {
+	digests := f.source.listed.digests
 	if err := f.fetchList(ctx, into, lists.SumsName, digests.Files); err != nil {
 		return err
 	}
@@ -73,18 +92,18 @@ func (f *fetcher) fetchLists(ctx context.Context, into *dirfd.Dir) error {
 	if err != nil {
 		return err
 	}
-	if err := lists.Prove(into, digests.lists()); err != nil {
+	if err := lists.Prove(into, digests); err != nil {
 		return f.source.damagedLists(err)
 	}
 	return nil
 }
 
 // fetchList brings one list, unless an interrupted call did.
-func (f *fetcher) fetchList(ctx context.Context, into *dirfd.Dir, name, digest string) error {
+func (f *treeFetcher) fetchList(ctx context.Context, into *dirfd.Dir, name, digest string) error {
 	if into.Prove(name, digest) == nil {
 		return nil
 	}
-	size, err := f.bucket.size(ctx, treesDir+"/"+f.source.info.Manifest.Tree+"/"+name)
+	size, err := f.bucket.size(ctx, f.source.listed.path()+"/"+name)
 	if err != nil {
 		return err
 	}
@@ -135,21 +154,25 @@ func (f *failing) Read(p []byte) (int, error) {
 }
 
 // link links what the newest tree of the volume has of the files. They are proven when the tree is filled.
-func (f *fetcher) link(ctx context.Context, into, files *dirfd.Dir) error {
+func (f *treeFetcher) link(ctx context.Context, into, files *dirfd.Dir) error {
 	runs, err := f.w.volume.ownRuns()
 	if err != nil {
 		return err
 	}
 	newest := newestOf(runs, f.w.opts.Run)
-	if newest == nil || newest.Manifest.Tree == "" {
+	if newest == nil {
 		return nil
 	}
-	from, err := f.w.trees.Sub(newest.Manifest.Tree)
+	newestTree := newest.Manifest.tree(f.w.link)
+	if newestTree.name == "" {
+		return nil
+	}
+	from, err := f.w.trees.Sub(newestTree.name)
 	if err != nil {
 		return nil // then there is nothing to link
 	}
 	defer from.Close()
-	old, err := lists.Open(from, newest.Manifest.Digests.lists(), nil)
+	old, err := lists.Open(from, newestTree.digests, nil)
 	if err != nil {
 		return nil // likewise
 	}
@@ -166,8 +189,8 @@ func (f *fetcher) link(ctx context.Context, into, files *dirfd.Dir) error {
 }
 
 // each calls a function for each entry of the tree, as it is listed.
-func (f *fetcher) each(ctx context.Context, into *dirfd.Dir, do func(*lists.Entry)) error {
-	listed, err := lists.Open(into, f.source.info.Manifest.Digests.lists(), nil)
+func (f *treeFetcher) each(ctx context.Context, into *dirfd.Dir, do func(*lists.Entry)) error {
+	listed, err := lists.Open(into, f.source.listed.digests, nil)
 	if err != nil {
 		return err
 	}
@@ -212,9 +235,9 @@ func (l *linker) one(e *lists.Entry) {
 }
 
 // fill makes the files be what the lists say: as a restore does, but with what is stored.
-func (f *fetcher) fill(ctx context.Context, into, files *dirfd.Dir) error {
-	m := f.source.info.Manifest
-	sealer, err := sealerOf(m)
+func (f *treeFetcher) fill(ctx context.Context, into, files *dirfd.Dir) error {
+	run := f.source.run
+	sealer, err := sealerOf(run.info.Manifest)
 	if err != nil {
 		return err
 	}
@@ -225,10 +248,10 @@ func (f *fetcher) fill(ctx context.Context, into, files *dirfd.Dir) error {
 	target := refill.New(refill.Options{
 		Source: refill.Source{
 			Name:   f.w.opts.Run,
-			Digest: f.source.info.ManifestSHA256,
+			Digest: run.info.ManifestSHA256,
 			Plain:  true, // what is stored has the listed digests
 			Entries: func(context.Context) (lists.Source, func(), error) {
-				listed, err := lists.Open(into, m.Digests.lists(), nil)
+				listed, err := lists.Open(into, f.source.listed.digests, nil)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -275,20 +298,20 @@ func (s *storedEntries) Next() (lists.Entry, error) {
 
 // storedOpener opens blobs as they are stored.
 type storedOpener struct {
-	run   *Run
+	tree  *runTree
 	files storedFiles
 }
 
 func (o *storedOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
 	in, err := o.files.open(e)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, o.run.damaged(Problem{Path: o.run.filePath(e.Path), Kind: Missing, Got: "no " + blobPath(e.SHA256)})
+		return nil, o.tree.run.damaged(Problem{Path: o.tree.filePath(e.Path), Kind: Missing, Got: "no " + blobPath(e.SHA256)})
 	}
 	if err != nil {
 		return nil, err
 	}
 	const room = 1 << 20 // for the header of an age stream: see storedSizes
-	return &storedReader{ReadCloser: in, run: o.run, want: *e, left: e.Size + e.Size/1024 + room, hash: sha256.New()}, nil
+	return &storedReader{ReadCloser: in, tree: o.tree, want: *e, left: e.Size + e.Size/1024 + room, hash: sha256.New()}, nil
 }
 
 func (o *storedOpener) Close() { o.files.Close() }
@@ -296,7 +319,7 @@ func (o *storedOpener) Close() { o.files.Close() }
 // storedReader withholds io.EOF until the digest is proven.
 type storedReader struct {
 	io.ReadCloser
-	run  *Run
+	tree *runTree
 	want lists.Entry
 	left int64 // bytes that it may have yet
 	hash hash.Hash
@@ -306,11 +329,11 @@ func (r *storedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.hash.Write(p[:n])
 	if r.left -= int64(n); r.left < 0 {
-		return 0, r.run.damaged(Problem{Path: r.run.filePath(r.want.Path), Kind: Changed, Got: "more bytes", Want: "sha256:" + r.want.SHA256})
+		return 0, r.tree.run.damaged(Problem{Path: r.tree.filePath(r.want.Path), Kind: Changed, Got: "more bytes", Want: "sha256:" + r.want.SHA256})
 	}
 	if errors.Is(err, io.EOF) {
 		if got := dirfd.SumOf(r.hash); got != r.want.SHA256 {
-			err = r.run.damaged(digestProblem(r.run.filePath(r.want.Path), got, r.want.SHA256))
+			err = r.tree.run.damaged(digestProblem(r.tree.filePath(r.want.Path), got, r.want.SHA256))
 		}
 	}
 	return n, err

@@ -237,7 +237,7 @@ func (b *Bucket) OpenRun(ctx context.Context, id string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{stored: b, info: info}
+	r := newRun(b, info)
 	if err := r.unreadable(id); err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func TestRemoveIsCareful(t *testing.T) {
 			put(t, b, "runs/r3/manifest.json", "{")
 		}, `no tree and no blob was removed, since the tree of run "r3" is not known`},
 		"NewerManifest": {"A newer format may refer to more", func(t *testing.T, b *Bucket, _ []string) {
-			put(t, b, "runs/r3/manifest.json", `{"formatVersion": 3}`)
+			put(t, b, "runs/r3/manifest.json", `{"formatVersion": 4}`)
 		}, `no tree and no blob was removed, since the tree of run "r3" is not known`},
 		"DamagedList": {"Nor what a list held", func(t *testing.T, b *Bucket, trees []string) {
 			put(t, b, "trees/"+trees[2]+"/SHA256SUMS", "")

@@ -119,14 +119,13 @@ func (b *Bucket) verifyRun(ctx context.Context, c *verifier) error {
 }
 
 // verifyTree reads the blobs that the lists of a tree name.
-func (b *Bucket) verifyTree(ctx context.Context, c *verifier) error {
-	m := c.info.Manifest
-	prefix := treesDir + "/" + m.Tree + "/"
-	sealer, err := sealerOf(m)
+func (b *Bucket) verifyTree(ctx context.Context, c *verifier, t storedTree) error {
+	prefix := t.path() + "/"
+	sealer, err := sealerOf(c.info.Manifest)
 	if err != nil {
 		return err
 	}
-	listed, err := lists.Open(b.folder(ctx, treesDir+"/"+m.Tree), m.Digests.lists(), nil)
+	listed, err := lists.Open(b.folder(ctx, t.path()), t.digests, nil)
 	if notLooked(err) {
 		return err
 	}
@@ -139,7 +138,7 @@ func (b *Bucket) verifyTree(ctx context.Context, c *verifier) error {
 		c.blobs = newSeenBlobs()
 	}
 	if c.opts.PresenceOnly {
-		return b.findBlobs(ctx, c, func(add func(storedObject, int64) error) error { return c.produceBlobs(listed, prefix, sealer, add) })
+		return b.findBlobs(ctx, c, t, func(add func(storedObject, int64) error) error { return c.produceBlobs(listed, prefix, sealer, add) })
 	}
 	produce := func(_ context.Context, add func(storedObject, int64) error) error {
 		return c.produceBlobs(listed, prefix, sealer, add)
@@ -155,8 +154,8 @@ func (b *Bucket) verifyTree(ctx context.Context, c *verifier) error {
 }
 
 // findBlobs reports the blobs that the bucket does not have, or has in another size. It reads none.
-func (b *Bucket) findBlobs(ctx context.Context, c *verifier, produce func(func(storedObject, int64) error) error) error {
-	there, err := b.allBlobs(ctx, c.info.Manifest.Totals.Files)
+func (b *Bucket) findBlobs(ctx context.Context, c *verifier, t storedTree, produce func(func(storedObject, int64) error) error) error {
+	there, err := b.allBlobs(ctx, t.totals.Files)
 	if err != nil {
 		return err
 	}

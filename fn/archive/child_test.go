@@ -186,7 +186,7 @@ func childReplace(v *Volume, args childArgs) int {
 		fmt.Println(err)
 		return 2
 	}
-	if err := w.replaceTree(context.Background(), args.Replace); err != nil {
+	if err := w.storage.replaceTree(context.Background(), args.Replace); err != nil {
 		fmt.Println(err)
 		return 1
 	}

@@ -135,6 +135,6 @@ func TestFreedBesideWhatCannotBeTold(t *testing.T) {
 	require.ErrorIs(t, err, ErrRunNotFound)
 	assert.Greater(t, f.freed("r1"), int64(100_000))
 	assert.Less(t, f.freed("r2"), int64(10_000), "a run without file storage frees its objects")
-	replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 2`, `"formatVersion": 3`)
+	replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 2`, `"formatVersion": 4`)
 	assert.Less(t, f.freed("r1"), int64(10_000), "no tree goes while nobody knows what a run of a newer format refers to")
 }

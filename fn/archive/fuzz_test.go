@@ -12,7 +12,7 @@ func FuzzDecodeManifest(f *testing.F) {
 	data, err := os.ReadFile("testdata/manifest.json")
 	require.NoError(f, err)
 	f.Add(data)
-	f.Add([]byte(`{"formatVersion": 3}`))
+	f.Add([]byte(`{"formatVersion": 4}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := decodeManifest(data)
 		if err != nil {

@@ -142,8 +142,8 @@ func TestDecodeManifest(t *testing.T) {
 			assert.Error(t, err, tc.reason)
 		})
 	}
-	_, err = decodeManifest([]byte(replace(`"formatVersion": 2`, `"formatVersion": 3, "field": "of the future"`)))
+	_, err = decodeManifest([]byte(replace(`"formatVersion": 2`, `"formatVersion": 4, "field": "of the future"`)))
 	var newer *VersionError
 	require.ErrorAs(t, err, &newer, "what is newer is told as such, not as damaged")
-	assert.Equal(t, 3, newer.Version)
+	assert.Equal(t, 4, newer.Version)
 }

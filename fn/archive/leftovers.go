@@ -14,7 +14,7 @@ import (
 // have its final name already, while no run refers to it.
 func (w *writer) findInterrupted(context.Context) error {
 	m, err := w.volume.readManifest(w.partial())
-	if err == nil && m.Run == w.opts.Run && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) {
+	if err == nil && m.Run == w.opts.Run && sameRecipients(w.sealer, m.Encryption) {
 		w.interrupted = m
 	}
 	return nil // in all other cases the attempt got less far, or there was none
@@ -23,7 +23,9 @@ func (w *writer) findInterrupted(context.Context) error {
 // removeLeftovers removes what interrupted attempts of other runs left, and trees that have got their name while their
 // runs have not.
 func (w *writer) removeLeftovers(ctx context.Context) error {
-	foreign := func(name string) bool { return name != w.partial() && isLeftover(name) }
+	foreign := func(name string) bool {
+		return name != w.partial() && name != w.databases.partial() && isLeftover(name)
+	}
 	if err := w.volume.putBack(w.trees); err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 		return nil, err
 	}
 	if w.interrupted != nil {
-		used[w.interrupted.Tree] = true
+		use(used, w.interrupted)
 	}
 	var trees []string
 	for _, name := range names {
@@ -61,14 +63,19 @@ func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 			continue
 		}
 		m, err := w.volume.readManifest(name)
-		if err != nil || m.Tree == "" || used[m.Tree] {
+		if err != nil {
 			continue // it did not get as far as that
 		}
-		if kind, err := w.trees.Kind(m.Tree); err != nil || kind == 0 {
-			continue
+		for _, t := range m.trees() {
+			if used[t.name] {
+				continue
+			}
+			if kind, err := w.trees.Kind(t.name); err != nil || kind == 0 {
+				continue
+			}
+			used[t.name] = true
+			trees = append(trees, t.name)
 		}
-		used[m.Tree] = true
-		trees = append(trees, m.Tree)
 	}
 	return trees, nil
 }
@@ -77,19 +84,28 @@ func isLeftover(name string) bool {
 	return strings.HasPrefix(name, partialPrefix) || strings.HasPrefix(name, removedPrefix)
 }
 
-// removeSuperseded removes the tree that an interrupted attempt of this run had finished, if no run refers to it.
+// removeSuperseded removes the trees that an interrupted attempt of this run had finished and no run refers to.
 func (w *writer) removeSuperseded(ctx context.Context) error {
 	if w.interrupted == nil {
 		return nil
 	}
 	used, unknown, err := w.volume.usedTrees()
-	if err != nil || unknown != "" || used[w.interrupted.Tree] {
+	if err != nil || unknown != "" {
 		return err
 	}
-	if kind, err := w.trees.Kind(w.interrupted.Tree); kind == 0 || err != nil {
-		return err
+	for _, t := range w.interrupted.trees() {
+		if used[t.name] {
+			continue
+		}
+		kind, err := w.trees.Kind(t.name)
+		if err == nil && kind != 0 {
+			err = removeTree(ctx, w.trees, t.name)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return removeTree(ctx, w.trees, w.interrupted.Tree)
+	return nil
 }
 
 // putBack gives their names back to trees that an interrupted run was about to replace: the runs that refer to them

@@ -14,9 +14,12 @@ import (
 	"threescale.dev/backup/fn/recorded"
 )
 
-// formatVersion is the version of the format that this package writes, and the newest that it reads. Version 1 had no
-// sequence.
-const formatVersion = 2
+// The versions of the format. A run is of the oldest that can hold it, so that older readers read what they can.
+const (
+	unorderedVersion = 1 // had no sequence
+	orderedVersion   = 2
+	formatVersion    = 3 // has dumps of databases; the newest that this package reads
+)
 
 // maxManifest bounds what is read of a manifest.json. The lists in it are cut long before that.
 const maxManifest = 8 << 20
@@ -35,8 +38,8 @@ type Manifest struct {
 	Totals         Totals         `json:"totals"`
 	Tree           string         `json:"tree,omitempty"` // the name of the tree; empty when the file storage was skipped
 	Digests        Digests        `json:"digests"`
-	Databases      *Databases     `json:"databases,omitempty"`    // nil: the run has none
-	LinksOmitted   bool           `json:"linksOmitted,omitempty"` // the volume cannot hold symlinks: those of the file storage are in MTREE only, the run has no link to its tree
+	Databases      *Databases     `json:"databases,omitempty"`    // nil: the run has none, and an older format
+	LinksOmitted   bool           `json:"linksOmitted,omitempty"` // the volume cannot hold symlinks: those of the file storage are in MTREE only, the run has no links to its trees
 	Skipped        []SkippedEntry `json:"skipped,omitempty"`      // at most 1000
 	SkippedCount   int64          `json:"skippedCount,omitempty"`
 	Warnings       []string       `json:"warnings,omitempty"` // at most 1000
@@ -78,7 +81,12 @@ const (
 type Totals struct {
 	Objects     int64 `json:"objects"`
 	ObjectBytes int64 `json:"objectBytes"`
-	Files       int64 `json:"files"`       // regular files of the file storage
+	TreeTotals        // of the file storage
+}
+
+// TreeTotals counts what a tree holds, as Totals does.
+type TreeTotals struct {
+	Files       int64 `json:"files"`       // regular ones
 	Bytes       int64 `json:"bytes"`       // their sizes
 	Directories int64 `json:"directories"` // with the root
 	Symlinks    int64 `json:"symlinks"`
@@ -88,22 +96,61 @@ type Totals struct {
 
 // Digests holds the SHA-256 of each list, in 64 hex digits.
 type Digests struct {
-	Objects string `json:"objects"`         // runs/<run>/SHA256SUMS
-	MTREE   string `json:"mtree,omitempty"` // trees/<tree>/MTREE
-	Files   string `json:"files,omitempty"` // trees/<tree>/SHA256SUMS
+	Objects     string `json:"objects"` // runs/<run>/SHA256SUMS
+	TreeDigests        // of the file storage
 }
 
-// Databases is the second tree of a run, with a directory for each dump.
+// TreeDigests holds those of the lists of a tree: trees/<tree>/MTREE and SHA256SUMS.
+type TreeDigests = lists.Digests
+
+func (d Digests) lists() lists.Digests { return d.TreeDigests }
+
+// Databases is the second tree of a run: below its root, it has one directory for each dump, with regular files and
+// directories.
 type Databases struct {
+	Dumps   []recorded.Dump `json:"dumps"` // 1 to 16, each name once
 	Tree    string          `json:"tree"`
-	MTREE   string          `json:"mtree"`  // digests of its lists, as in Digests
-	Files   string          `json:"files"`  //
-	Totals  Totals          `json:"totals"` // of it alone; those of the run do not count it
-	Dumps   []recorded.Dump `json:"dumps"`
-	Omitted bool            `json:"linksOmitted,omitempty"` // as Manifest.LinksOmitted
+	Digests TreeDigests     `json:"digests"`
+	Totals  TreeTotals      `json:"totals"` // of this tree alone; those of the run do not count it
 }
 
-func (d Digests) lists() lists.Digests { return lists.Digests{MTREE: d.MTREE, Files: d.Files} }
+// storedTree is what a manifest says of one of its trees.
+type storedTree struct {
+	link         string // the run's link to its files
+	name         string // empty: the run has no such tree
+	digests      lists.Digests
+	totals       TreeTotals
+	linksOmitted bool // its symlinks are in MTREE only
+}
+
+// tree returns the tree that the run has a link of that name to.
+func (m *Manifest) tree(link string) storedTree {
+	t := storedTree{link: link}
+	switch {
+	case link == storageName:
+		t.name, t.digests, t.totals, t.linksOmitted = m.Tree, m.Digests.TreeDigests, m.Totals.TreeTotals, m.LinksOmitted
+	case m.Databases != nil:
+		t.name, t.digests, t.totals = m.Databases.Tree, m.Databases.Digests, m.Databases.Totals
+	}
+	return t
+}
+
+// trees returns the trees that the run has.
+func (m *Manifest) trees() []storedTree {
+	var trees []storedTree
+	for _, link := range treeLinks() {
+		if t := m.tree(link); t.name != "" {
+			trees = append(trees, t)
+		}
+	}
+	return trees
+}
+
+// treeLinks returns the names of a run's links to its trees.
+func treeLinks() []string { return []string{storageName, databasesName} }
+
+// path names the tree, as problems do.
+func (t storedTree) path() string { return treesDir + "/" + t.name }
 
 // SkippedEntry is an entry of the file storage that is neither file, directory nor symlink.
 type SkippedEntry struct {
@@ -151,11 +198,14 @@ func decodeManifest(data []byte) (*Manifest, error) {
 
 // validate checks what readers rely on.
 func (m *Manifest) validate() error {
-	if m.FormatVersion < 1 {
+	if m.FormatVersion < unorderedVersion {
 		return errors.New("no format version")
 	}
-	if (m.FormatVersion == 1) != (m.Sequence == 0) || m.Sequence < 0 || m.Sequence > maxSequence {
+	if (m.FormatVersion == unorderedVersion) != (m.Sequence == 0) || m.Sequence < 0 || m.Sequence > maxSequence {
 		return fmt.Errorf("sequence %d in format version %d", m.Sequence, m.FormatVersion)
+	}
+	if (m.FormatVersion == formatVersion) != (m.Databases != nil) {
+		return fmt.Errorf("dumps of databases in format version %d, or none in %d", m.FormatVersion, formatVersion)
 	}
 	if err := validRunID(m.Run); err != nil {
 		return err
@@ -169,18 +219,30 @@ func (m *Manifest) validate() error {
 			return errors.New("the file storage is skipped, yet there is a tree")
 		}
 	case Stored:
-		if !lists.IsDigest(m.Digests.MTREE) || !lists.IsDigest(m.Digests.Files) {
-			return errors.New("no digests of the tree's lists")
-		}
-		if m.Tree != lists.TreeName(m.Digests.MTREE, m.Digests.Files) {
-			return fmt.Errorf("tree %q is not named by its lists", m.Tree)
+		if err := m.tree(storageName).validate(); err != nil {
+			return err
 		}
 	default:
 		return fmt.Errorf("unknown fileStorage %q", m.FileStorage)
+	}
+	if m.Databases != nil {
+		if err := m.Databases.validate(); err != nil {
+			return fmt.Errorf("databases: %w", err)
+		}
 	}
 	if m.Encryption == nil {
 		return nil
 	}
 	_, err := seal.ParseRecipients(m.Encryption.Recipients)
 	return err
+}
+
+func (t storedTree) validate() error {
+	if !lists.IsDigest(t.digests.MTREE) || !lists.IsDigest(t.digests.Files) {
+		return errors.New("no digests of the tree's lists")
+	}
+	if t.name != lists.TreeName(t.digests.MTREE, t.digests.Files) {
+		return fmt.Errorf("tree %q is not named by its lists", t.name)
+	}
+	return nil
 }

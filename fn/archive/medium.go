@@ -34,7 +34,7 @@ type runMedium interface {
 // verifyMedium compares what is stored with its lists.
 type verifyMedium interface {
 	verifyRun(ctx context.Context, c *verifier) error // the objects, by the list of the run
-	verifyTree(ctx context.Context, c *verifier) error
+	verifyTree(ctx context.Context, c *verifier, t storedTree) error
 	checkOrder(ctx context.Context) (warnings []string, err error)
 }
 
@@ -97,12 +97,12 @@ func (f volumeFolder) ReadFile(path string, limit int64) ([]byte, error) {
 	return f.root.ReadFile(f.dir+"/"+path, limit)
 }
 
-// storedFiles opens what is stored of the run's file storage.
-func (r *Run) storedFiles(ctx context.Context) storedFiles {
-	if b, ok := r.stored.(*Bucket); ok {
+// storedFiles opens what is stored of the tree.
+func (t *runTree) storedFiles(ctx context.Context) storedFiles {
+	if b, ok := t.run.stored.(*Bucket); ok {
 		return &bucketFiles{ctx, b}
 	}
-	return &volumeFiles{dirfd.Stack{Root: r.files}}
+	return &volumeFiles{dirfd.Stack{Root: t.files}}
 }
 
 // volumeFiles opens files of a directory.

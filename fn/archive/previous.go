@@ -14,11 +14,11 @@ import (
 )
 
 // findPrevious looks for the newest tree to link from, and for changes since that tree.
-func (w *writer) findPrevious(ctx context.Context) error {
-	if w.scanned == nil {
+func (t *treeWriter) findPrevious(ctx context.Context) error {
+	if t.scanned == nil {
 		return nil
 	}
-	candidates, err := w.candidates()
+	candidates, err := t.candidates()
 	if err != nil {
 		return err
 	}
@@ -26,20 +26,20 @@ func (w *writer) findPrevious(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		shared, err := w.tryPrevious(ctx, m)
+		shared, err := t.tryPrevious(ctx, m)
 		if err == nil {
-			w.share(shared, m)
+			t.share(shared, m)
 			return nil
 		}
-		w.scanned.List.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
-		w.warn(fmt.Sprintf("tree %s is damaged and was not used: %v", m.Tree, err))
+		t.scanned.List.Clear(walk.SameFile | walk.Proven | walk.Doubtful)
+		t.warn(fmt.Sprintf("tree %s is damaged and was not used: %v", m.tree(t.link).name, err))
 	}
 	return nil
 }
 
 // candidates returns the manifests whose trees may be used, best first.
-func (w *writer) candidates() ([]*Manifest, error) {
-	runs, err := w.volume.ownRuns()
+func (t *treeWriter) candidates() ([]*Manifest, error) {
+	runs, err := t.volume.ownRuns()
 	if err != nil {
 		return nil, err
 	}
@@ -48,21 +48,28 @@ func (w *writer) candidates() ([]*Manifest, error) {
 	seen := make(map[string]bool)
 	for _, run := range slices.Backward(runs) {
 		m := run.Manifest
-		if !w.trusts(run) {
+		if !t.trusts(run) {
 			continue
 		}
-		if m != nil && m.Tree != "" && sameRecipients(w.sealer, m.Encryption) && !seen[m.Tree] {
-			seen[m.Tree] = true
+		if m == nil || !sameRecipients(t.sealer, m.Encryption) {
+			continue
+		}
+		if name := m.tree(t.link).name; name != "" && !seen[name] {
+			seen[name] = true
 			candidates = append(candidates, m)
 		}
 	}
-	if w.interrupted == nil || seen[w.interrupted.Tree] {
+	if t.interrupted == nil {
 		return candidates, nil
 	}
-	if kind, err := w.trees.Kind(w.interrupted.Tree); kind == 0 || err != nil {
+	name := t.interrupted.tree(t.link).name
+	if name == "" || seen[name] {
+		return candidates, nil
+	}
+	if kind, err := t.trees.Kind(name); kind == 0 || err != nil {
 		return candidates, err
 	}
-	return append([]*Manifest{w.interrupted}, candidates...), nil
+	return append([]*Manifest{t.interrupted}, candidates...), nil
 }
 
 // trusts reports whether a run is what was written, as far as the known digests say: files that are linked become part
@@ -79,85 +86,77 @@ func (w *writer) trusts(run RunInfo) bool {
 }
 
 // tryPrevious compares the scan with a tree. It returns true if they are the same, and the tree can be shared.
-func (w *writer) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
-	dir, err := w.trees.Sub(m.Tree)
+func (t *treeWriter) tryPrevious(ctx context.Context, m *Manifest) (bool, error) {
+	old := m.tree(t.link)
+	dir, err := t.trees.Sub(old.name)
 	if err != nil {
 		return false, err
 	}
-	previous := &tree.Previous{Name: m.Tree, Dir: dir, Digests: m.Digests.lists(), LinksOmitted: m.LinksOmitted, Stamps: func() *lists.StampsReader { return w.openStamps(m.Tree) }}
-	same, lost, err := w.compare(ctx, previous)
-	if err == nil && same && w.opts.ProveLinks {
-		same, err = w.proveTree(ctx, previous)
+	previous := &tree.Previous{Name: old.name, Dir: dir, Digests: old.digests, LinksOmitted: old.linksOmitted, Stamps: func() *lists.StampsReader { return t.openStamps(old.name) }}
+	same, lost, err := t.compare(ctx, previous)
+	if err == nil && same && t.opts.ProveLinks {
+		same, err = t.proveTree(ctx, previous)
 	}
 	if err != nil {
 		return false, errors.Join(err, dir.Close())
 	}
-	w.previous = previous
+	t.previous = previous
 	if same {
-		w.rebuild, err = w.lacksLink(m)
+		t.rebuild, err = t.lacksLink(m)
 	}
-	same = same && !w.rebuild
+	same = same && !t.rebuild
 	if same && err == nil {
-		w.lost.Merge(lost) // what is linked or copied is told when the tree is built
+		t.lost.Merge(lost) // what is linked or copied is told when the tree is built
 	}
 	return same, err
 }
 
 // lacksLink reports whether a run has lost the link to its files, as in a copy of the volume by a tool without
 // symlinks. Its tree may lack other symlinks and empty directories too, and is built anew.
-func (w *writer) lacksLink(m *Manifest) (bool, error) {
-	if m.LinksOmitted || m == w.interrupted {
+func (t *treeWriter) lacksLink(m *Manifest) (bool, error) {
+	if m.LinksOmitted || m == t.interrupted {
 		return false, nil
 	}
-	run, err := w.runs.Sub(m.Run)
+	run, err := t.runs.Sub(m.Run)
 	if err != nil {
 		return false, err
 	}
 	defer run.Close()
-	kind, err := run.Kind(storageName)
+	kind, err := run.Kind(t.link)
 	return kind != unix.S_IFLNK, err
 }
 
 // compare marks the scanned entries that the tree has, and reads doubtful files. It returns true if the tree has all,
 // and the extended attributes that are not kept of its files.
-func (w *writer) compare(ctx context.Context, previous *tree.Previous) (same bool, lost walk.Lost, err error) {
-	if same, lost, err = tree.Compare(w.scanned.List, previous); err != nil {
+func (t *treeWriter) compare(ctx context.Context, previous *tree.Previous) (same bool, lost walk.Lost, err error) {
+	if same, lost, err = tree.Compare(t.scanned.List, previous); err != nil {
 		return false, lost, err
 	}
-	doubtful, unchanged, err := tree.Reread(ctx, w.treeOptions(previous))
-	w.restamp = doubtful > 0
+	doubtful, unchanged, err := tree.Reread(ctx, t.treeOptions(previous))
+	t.restamp = doubtful > 0
 	return same && unchanged, lost, err
 }
 
 // proveTree reports whether a tree that has all scanned entries is intact, to the last bit. Damaged files lose their
 // marks: they are copied into a new tree, and the others are linked.
-func (w *writer) proveTree(ctx context.Context, previous *tree.Previous) (bool, error) {
-	shape := tree.Holds(ctx, w.treeOptions(previous))
+func (t *treeWriter) proveTree(ctx context.Context, previous *tree.Previous) (bool, error) {
+	shape := tree.Holds(ctx, t.treeOptions(previous))
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	if shape != nil {
-		w.warn(fmt.Sprintf("tree %s does not hold exactly what it should and is built anew: %v", previous.Name, shape))
+		t.warn(fmt.Sprintf("tree %s does not hold exactly what it should and is built anew: %v", previous.Name, shape))
 	}
-	damaged, err := tree.Prove(ctx, w.treeOptions(previous))
+	damaged, err := tree.Prove(ctx, t.treeOptions(previous))
 	return shape == nil && damaged == 0, err
 }
 
 // share takes over the tree of a manifest if nothing has changed.
-func (w *writer) share(shared bool, m *Manifest) {
-	w.shared = shared
+func (t *treeWriter) share(shared bool, m *Manifest) {
+	t.shared = shared
 	if !shared {
 		return
 	}
-	count := w.scanned.List.Count
-	w.setTree(m.Digests.lists(), count)
-	w.manifest.LinksOmitted = m.LinksOmitted
-	w.manifest.Totals.LinkedFiles, w.manifest.Totals.LinkedBytes = count.Files, count.Bytes
-}
-
-func (w *writer) setTree(digests lists.Digests, count walk.Counts) {
-	w.manifest.Digests.MTREE, w.manifest.Digests.Files = digests.MTREE, digests.Files
-	w.manifest.Tree = lists.TreeName(digests.MTREE, digests.Files)
-	w.manifest.Totals.Files, w.manifest.Totals.Bytes = count.Files, count.Bytes
-	w.manifest.Totals.Directories, w.manifest.Totals.Symlinks = count.Dirs, count.Symlinks
+	count, old := t.scanned.List.Count, m.tree(t.link)
+	t.setTree(old.digests, totalsOf(count, count), old.linksOmitted)
 }

@@ -33,10 +33,20 @@ type Run struct {
 	info   RunInfo
 
 	// Of a run on a volume.
-	volume *Volume    // nil: it is in a bucket
-	held   *runLock   // keeps the run from being removed
-	tree   *dirfd.Dir // nil for an unverified run, or without a file storage
-	files  *dirfd.Dir // nil without a file storage, or without its directory: a copy of a volume may lack an empty one
+	volume *Volume  // nil: it is in a bucket
+	held   *runLock // keeps the run from being removed
+
+	runTree // the file storage
+}
+
+// runTree is an open tree of a run.
+type runTree struct {
+	run    *Run
+	listed storedTree // without a name for an unverified run, or if the run has no such tree
+
+	// Of a run on a volume.
+	tree  *dirfd.Dir // nil if it has no lists
+	files *dirfd.Dir // nil if it has no files, or lacks their directory: a copy of a volume may lack an empty one
 }
 
 // OpenRun opens a run, or the newest one for [Latest]. Errors are ErrRunNotFound, VersionError, and IntegrityError for
@@ -47,7 +57,8 @@ func (v *Volume) OpenRun(ctx context.Context, id string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{stored: v, volume: v, info: info}
+	r := newRun(v, info)
+	r.volume = v
 	if info.State == Complete {
 		if r.held, err = v.hold(info.ID); err != nil {
 			return nil, err
@@ -56,14 +67,13 @@ func (v *Volume) OpenRun(ctx context.Context, id string) (*Run, error) {
 	if err := r.unreadable(id); err != nil {
 		return nil, err
 	}
-	switch {
-	case info.State == Unverified:
+	if info.State == Unverified {
 		r.files, err = v.operatorFiles()
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
-	case info.Manifest.Tree != "":
-		err = r.openTree()
+	} else {
+		err = r.runTree.open()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open run %q: %w", id, err), r.held.release())
@@ -82,17 +92,45 @@ func (r *Run) unreadable(id string) error {
 	return nil
 }
 
-func (r *Run) openTree() (err error) {
-	path := treesDir + "/" + r.info.Manifest.Tree
-	if r.tree, err = r.volume.openTree(r.info.Manifest.Tree); err != nil {
-		return r.damaged(Problem{Path: path, Kind: Missing, Got: err.Error()})
+func newRun(m medium, info RunInfo) *Run {
+	r := &Run{stored: m, info: info}
+	r.runTree = r.treeOf(storageName)
+	return r
+}
+
+// treeOf returns a tree of the run that is not open yet.
+func (r *Run) treeOf(link string) runTree {
+	t := runTree{run: r, listed: storedTree{link: link}}
+	if r.info.Manifest != nil {
+		t.listed = r.info.Manifest.tree(link)
 	}
-	if r.files, err = openFiles(r.tree, r.info.Manifest); err != nil {
+	return t
+}
+
+// openDatabases opens the tree of the dumps, which the caller closes.
+func (r *Run) openDatabases() (*runTree, error) {
+	t := r.treeOf(databasesName)
+	return &t, t.open()
+}
+
+// open opens the directories of a tree on a volume.
+func (t *runTree) open() (err error) {
+	v := t.run.volume
+	if v == nil || !t.isListed() {
+		return nil
+	}
+	path := t.listed.path()
+	if t.tree, err = v.openTree(t.listed.name); err != nil {
+		return t.run.damaged(Problem{Path: path, Kind: Missing, Got: err.Error()})
+	}
+	if t.files, err = openFiles(t.tree, t.listed); err != nil {
 		problem := Problem{Path: path + "/" + lists.FilesDir, Kind: Missing, Got: err.Error()}
-		return errors.Join(r.damaged(problem), r.tree.Close())
+		return errors.Join(t.run.damaged(problem), t.tree.Close())
 	}
 	return nil
 }
+
+func (t *runTree) close() error { return errors.Join(t.files.Close(), t.tree.Close()) }
 
 func (r *Run) damaged(p ...Problem) error {
 	return &IntegrityError{Run: r.info.ID, Problems: p}
@@ -100,7 +138,7 @@ func (r *Run) damaged(p ...Problem) error {
 
 // Close releases the run. Files that were opened from it stay open.
 func (r *Run) Close() error {
-	return errors.Join(r.files.Close(), r.tree.Close(), r.held.release())
+	return errors.Join(r.runTree.close(), r.held.release())
 }
 
 // Info returns what is known of the run.
@@ -109,15 +147,15 @@ func (r *Run) Info() RunInfo { return r.info }
 // HasFiles reports whether the run holds the file storage.
 func (r *Run) HasFiles() bool { return r.isListed() || r.files != nil }
 
-// isListed reports whether the run holds the file storage, and lists with its digests.
-func (r *Run) isListed() bool { return r.info.Manifest != nil && r.info.Manifest.Tree != "" }
+// isListed reports whether the run has the tree, and lists with its digests.
+func (t *runTree) isListed() bool { return t.listed.name != "" }
 
-// treeLists returns the folder with the lists of the run's tree.
-func (r *Run) treeLists(ctx context.Context) lists.Folder {
-	if r.volume == nil {
-		return r.stored.folder(ctx, treesDir+"/"+r.info.Manifest.Tree)
+// treeLists returns the folder with the lists of the tree.
+func (t *runTree) treeLists(ctx context.Context) lists.Folder {
+	if t.run.volume == nil {
+		return t.run.stored.folder(ctx, t.listed.path())
 	}
-	return r.tree
+	return t.tree
 }
 
 // Entries yields the entries of the file storage: directories before what is in them, the root first. Those of a
@@ -158,39 +196,39 @@ func (r *Run) entrySource(ctx context.Context) (source lists.Source, done func()
 		}
 		return found.List.Source(), func() {}, nil
 	}
-	if err := lists.Prove(r.treeLists(ctx), r.info.Manifest.Digests.lists()); err != nil {
+	if err := lists.Prove(r.treeLists(ctx), r.listed.digests); err != nil {
 		return nil, nil, r.damagedLists(err)
 	}
 	return r.openLists(ctx)
 }
 
 // openLists opens the lists of a verified run, which prove themselves when they are read to the end.
-func (r *Run) openLists(ctx context.Context) (source lists.Source, done func(), err error) {
-	ls, err := lists.Open(r.treeLists(ctx), r.info.Manifest.Digests.lists(), nil)
+func (t *runTree) openLists(ctx context.Context) (source lists.Source, done func(), err error) {
+	ls, err := lists.Open(t.treeLists(ctx), t.listed.digests, nil)
 	if err != nil {
-		return nil, nil, r.damagedLists(err)
+		return nil, nil, t.damagedLists(err)
 	}
-	return &listSource{r, ls}, func() { _ = ls.Close() }, nil // it was only read
+	return &listSource{t, ls}, func() { _ = ls.Close() }, nil // it was only read
 }
 
 // damagedLists says that lists are damaged, unless they could not be looked at.
-func (r *Run) damagedLists(err error) error {
+func (t *runTree) damagedLists(err error) error {
 	if notLooked(err) {
-		return fmt.Errorf("cannot read lists of run %q: %w", r.info.ID, err)
+		return fmt.Errorf("cannot read lists of run %q: %w", t.run.info.ID, err)
 	}
-	return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree, Kind: Malformed, Got: err.Error()})
+	return t.run.damaged(Problem{Path: t.listed.path(), Kind: Malformed, Got: err.Error()})
 }
 
 // listSource turns errors of a run's lists into IntegrityErrors.
 type listSource struct {
-	run   *Run
+	tree  *runTree
 	lists *lists.Reader
 }
 
 func (s *listSource) Next() (lists.Entry, error) {
 	e, err := s.lists.Next()
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = s.run.damagedLists(err)
+		err = s.tree.damagedLists(err)
 	}
 	return e, err
 }
@@ -203,24 +241,25 @@ func (r *Run) scan(ctx context.Context) (*walk.Found, error) {
 	return found, err
 }
 
-// open opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
+// openFile opens a file that Entries yielded, for reading its plaintext. The reader returns an IntegrityError in place of
 // io.EOF when what was read is not what was stored, or more or less of it: keep nothing of a file that was not read to
 // io.EOF. Errors are ErrNoIdentity and IntegrityError.
-func (r *Run) open(e *Entry, identities []age.Identity, files storedFiles) (io.ReadCloser, error) {
-	if e.Kind != lists.File || !r.HasFiles() || !lists.ValidPath(e.Path) {
+func (t *runTree) openFile(e *Entry, identities []age.Identity, files storedFiles) (io.ReadCloser, error) {
+	r := t.run
+	if e.Kind != lists.File || !t.isListed() && t.files == nil || !lists.ValidPath(e.Path) {
 		return nil, fmt.Errorf("cannot open %q of run %q: not a regular file", e.Path, r.info.ID)
 	}
-	if r.volume != nil && r.files == nil {
-		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing})
+	if r.volume != nil && t.files == nil {
+		return nil, r.damaged(Problem{Path: t.filePath(e.Path), Kind: Missing})
 	}
 	f, err := files.open(e)
 	if notLooked(err) {
 		return nil, fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err)
 	}
 	if err != nil {
-		return nil, r.damaged(Problem{Path: r.filePath(e.Path), Kind: Missing, Got: err.Error()})
+		return nil, r.damaged(Problem{Path: t.filePath(e.Path), Kind: Missing, Got: err.Error()})
 	}
-	v, err := newVerifiedReader(r, f, *e, identities)
+	v, err := newVerifiedReader(t, f, *e, identities)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err), f.Close())
 	}
@@ -228,16 +267,16 @@ func (r *Run) open(e *Entry, identities []age.Identity, files storedFiles) (io.R
 }
 
 // filePath is the path of a stored file in problems.
-func (r *Run) filePath(path string) string {
-	if !r.isListed() {
+func (t *runTree) filePath(path string) string {
+	if !t.isListed() {
 		return lists.Escape(storageName + "/" + path)
 	}
-	return lists.Escape(treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir + "/" + path)
+	return lists.Escape(t.listed.path() + "/" + lists.FilesDir + "/" + path)
 }
 
 // verifiedReader reads a file's plaintext and withholds io.EOF until it is proven.
 type verifiedReader struct {
-	run  *Run
+	tree *runTree
 	want lists.Entry
 	io.Closer
 	stored io.Reader // of the bytes as they are stored, into hash
@@ -248,11 +287,11 @@ type verifiedReader struct {
 	err    error // sticky
 }
 
-func newVerifiedReader(r *Run, f io.ReadCloser, want lists.Entry, identities []age.Identity) (*verifiedReader, error) {
-	v := &verifiedReader{run: r, want: want, Closer: f, hash: sha256.New()}
+func newVerifiedReader(t *runTree, f io.ReadCloser, want lists.Entry, identities []age.Identity) (*verifiedReader, error) {
+	v := &verifiedReader{tree: t, want: want, Closer: f, hash: sha256.New()}
 	v.stored = io.TeeReader(watched{f, &v.failed}, v.hash)
 	v.plain = v.stored
-	if r.info.Manifest == nil || r.info.Manifest.Encryption == nil {
+	if m := t.run.info.Manifest; m == nil || m.Encryption == nil {
 		return v, nil
 	}
 	plain, err := seal.Open(bufio.NewReaderSize(v.stored, seal.Chunk), identities)
@@ -292,7 +331,7 @@ func (v *verifiedReader) prove() error {
 	if v.size != v.want.Size {
 		return v.broken("size "+strconv.FormatInt(v.size, 10), "size "+strconv.FormatInt(v.want.Size, 10))
 	}
-	if got := dirfd.SumOf(v.hash); v.run.isListed() && got != v.want.SHA256 {
+	if got := dirfd.SumOf(v.hash); v.tree.isListed() && got != v.want.SHA256 {
 		return v.broken("sha256:"+got, "sha256:"+v.want.SHA256)
 	}
 	return io.EOF
@@ -300,8 +339,8 @@ func (v *verifiedReader) prove() error {
 
 func (v *verifiedReader) broken(got, want string) error {
 	if v.failed != nil {
-		return fmt.Errorf("cannot read %s of run %q: %w", v.run.filePath(v.want.Path), v.run.info.ID, v.failed)
+		return fmt.Errorf("cannot read %s of run %q: %w", v.tree.filePath(v.want.Path), v.tree.run.info.ID, v.failed)
 	}
-	p := Problem{Path: v.run.filePath(v.want.Path), Kind: Changed, Got: got, Want: want}
-	return fmt.Errorf("cannot read file: %w", v.run.damaged(p))
+	p := Problem{Path: v.tree.filePath(v.want.Path), Kind: Changed, Got: got, Want: want}
+	return fmt.Errorf("cannot read file: %w", v.tree.run.damaged(p))
 }

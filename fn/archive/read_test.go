@@ -44,7 +44,7 @@ func entriesOf(t *testing.T, r *Run) []Entry {
 func (r *Run) Open(e Entry, identities ...age.Identity) (io.ReadCloser, error) {
 	files := r.storedFiles(context.Background())
 	defer files.Close()
-	return r.open(&e, identities, files)
+	return r.openFile(&e, identities, files)
 }
 
 // restore reads all files of a run.

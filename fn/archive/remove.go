@@ -150,12 +150,9 @@ func (v *Volume) usedTrees(but ...string) (used map[string]bool, unknown string,
 			continue // a partial one takes no tree over before it has its name, and finds out what is there when it goes on
 		}
 		if r.Manifest != nil {
-			used[r.Manifest.Tree] = true
+			use(used, r.Manifest)
 		}
-		tree, ok := v.linkedTree(r.ID)
-		if ok {
-			used[tree] = true
-		}
+		ok := v.useLinked(used, r.ID)
 		if r.State == Unsupported || !ok && r.Manifest == nil {
 			unknown = r.ID // a newer format may have more trees than the link tells
 		}
@@ -167,25 +164,42 @@ func (v *Volume) usedTrees(but ...string) (used map[string]bool, unknown string,
 func (v *Volume) useAside(used map[string]bool) error {
 	names, err := v.aside()
 	for _, name := range names {
-		if tree, ok := v.linkedTree(name); ok {
-			used[tree] = true
-			continue
-		}
+		v.useLinked(used, name)
 		if m, err := v.readManifest(name); err == nil { // else it is no run
-			used[m.Tree] = true
+			use(used, m)
 		}
 	}
 	return err
 }
 
-// linkedTree returns the tree that a run's link leads to.
-func (v *Volume) linkedTree(run string) (string, bool) {
+// use adds the trees of a run.
+func use(used map[string]bool, m *Manifest) {
+	for _, t := range m.trees() {
+		used[t.name] = true
+	}
+}
+
+// useLinked adds the trees that a run's links lead to. It returns false if it has no link to a file storage: then not
+// even that tree is known without the manifest.
+func (v *Volume) useLinked(used map[string]bool, run string) bool {
 	d, err := v.openRun(run)
 	if err != nil {
-		return "", false
+		return false
 	}
 	defer d.Close()
-	target, err := d.Readlink(storageName)
+	known := false
+	for _, link := range treeLinks() {
+		if tree, ok := linkedTree(d, link); ok {
+			used[tree] = true
+			known = known || link == storageName
+		}
+	}
+	return known
+}
+
+// linkedTree returns the tree that a run's link leads to.
+func linkedTree(run *dirfd.Dir, link string) (string, bool) {
+	target, err := run.Readlink(link)
 	if err != nil {
 		return "", false
 	}

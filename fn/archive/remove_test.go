@@ -75,7 +75,7 @@ func TestRemoveBesideANewerFormat(t *testing.T) {
 	first := f.write("r1")
 	f.opts.Files = ""
 	f.write("r2")
-	replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 2`, `"formatVersion": 3`)
+	replaceIn(t, f.path("runs/r2/manifest.json"), `"formatVersion": 2`, `"formatVersion": 4`)
 	result := f.remove("r1")
 	assert.Len(t, result.Warnings, 1, "nobody knows what a run of a newer format refers to")
 	assert.Contains(t, ls(t, f.path("trees")), first.Manifest.Tree)

@@ -117,10 +117,20 @@ func (r *Run) checkBeyond(root *dirfd.Dir) error {
 	return root.Beyond(r.volume.root)
 }
 
-func (r *Run) target(ctx context.Context, root *dirfd.Dir, opts RestoreOptions) (*refill.Target, error) {
-	fsync, err := isFUSE(root)
+func (t *runTree) target(ctx context.Context, root *dirfd.Dir, opts RestoreOptions) (*refill.Target, error) {
+	o, err := t.refillOptions(ctx, root, opts)
 	if err != nil {
 		return nil, err
+	}
+	return refill.New(o), nil
+}
+
+// refillOptions says how the tree is brought into a directory.
+func (t *runTree) refillOptions(ctx context.Context, root *dirfd.Dir, opts RestoreOptions) (refill.Options, error) {
+	r := t.run
+	fsync, err := isFUSE(root)
+	if err != nil {
+		return refill.Options{}, err
 	}
 	if opts.Workers <= 0 {
 		opts.Workers = r.stored.workers() + 1
@@ -130,14 +140,14 @@ func (r *Run) target(ctx context.Context, root *dirfd.Dir, opts RestoreOptions) 
 		outside = r.volume.root
 	}
 	var scanned *walk.List // of an unverified run, scanned once so that it stays the same
-	return refill.New(refill.Options{
+	return refill.Options{
 		Source: refill.Source{
 			Name:   r.info.ID,
 			Digest: r.info.ManifestSHA256,
-			Plain:  r.isListed() && r.info.Manifest.Encryption == nil,
+			Plain:  t.isListed() && r.info.Manifest.Encryption == nil,
 			Entries: func(ctx context.Context) (lists.Source, func(), error) {
-				if r.isListed() {
-					return r.openLists(ctx) // they prove themselves when they are read to the end, which comes before any writing
+				if t.isListed() {
+					return t.openLists(ctx) // they prove themselves when they are read to the end, which comes before any writing
 				}
 				if scanned == nil && r.files != nil {
 					found, err := r.scan(ctx)
@@ -152,7 +162,7 @@ func (r *Run) target(ctx context.Context, root *dirfd.Dir, opts RestoreOptions) 
 				return scanned.Source(), func() {}, nil
 			},
 			Opener: func() refill.Opener {
-				return &fileOpener{run: r, files: r.storedFiles(ctx), identities: opts.Identities}
+				return &fileOpener{tree: t, files: t.storedFiles(ctx), identities: opts.Identities}
 			},
 		},
 		Root:     root,
@@ -162,18 +172,18 @@ func (r *Run) target(ctx context.Context, root *dirfd.Dir, opts RestoreOptions) 
 		Fsync:    fsync,
 		Room:     func(need dirfd.Room) error { return requireRoom(root, need) },
 		Progress: &progress.Meter{Report: opts.Progress},
-	}), nil
+	}, nil
 }
 
 // fileOpener opens files of a run, for one goroutine.
 type fileOpener struct {
-	run        *Run
+	tree       *runTree
 	files      storedFiles
 	identities []age.Identity
 }
 
 func (o *fileOpener) Open(e *lists.Entry) (io.ReadCloser, error) {
-	return o.run.open(e, o.identities, o.files)
+	return o.tree.openFile(e, o.identities, o.files)
 }
 
 func (o *fileOpener) Close() { o.files.Close() }

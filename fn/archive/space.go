@@ -52,8 +52,8 @@ func explainFull(d *dirfd.Dir, err error) error {
 	return &NoSpaceError{AvailableBytes: left.Bytes, AvailableInodes: left.Inodes, Err: err}
 }
 
-// checkSpace fails if the volume has no room for the objects and the missing part of the tree.
-func (w *writer) checkSpace(tree *walk.List) error {
+// checkSpace fails if the volume has no room for the objects and for what is missing of trees.
+func (w *writer) checkSpace(trees ...*walk.List) error {
 	var need dirfd.Room
 	list := int64(0)
 	for _, o := range w.objects {
@@ -64,10 +64,15 @@ func (w *writer) checkSpace(tree *walk.List) error {
 	for range objectDirs() {
 		need.AddFile(dirfd.BlockSize)
 	}
-	if tree == nil {
-		return requireRoom(w.volume.root, need)
+	for _, tree := range trees {
+		w.addTree(&need, tree)
 	}
-	list = tree.Count.Total() * listBytes
+	return requireRoom(w.volume.root, need)
+}
+
+// addTree adds what is missing of a tree.
+func (w *writer) addTree(need *dirfd.Room, tree *walk.List) {
+	list := tree.Count.Total() * listBytes
 	for e, flags := range tree.All() {
 		if *flags != 0 {
 			continue // the previous or the partial tree has it
@@ -83,7 +88,6 @@ func (w *writer) checkSpace(tree *walk.List) error {
 		}
 	}
 	need.AddFile(list)
-	return requireRoom(w.volume.root, need)
 }
 
 const (

@@ -8,8 +8,6 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
-	"threescale.dev/backup/fn/archive/internal/progress"
-	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
@@ -28,10 +26,10 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 	steps := []func(context.Context) error{
 		w.findInterrupted,
 		w.removeLeftovers,
-		w.scanFiles,
-		w.findPrevious,
-		w.storeFiles,
-		w.storeStamps,
+		w.each((*treeWriter).scan),
+		w.each((*treeWriter).findPrevious),
+		w.each((*treeWriter).store),
+		w.each((*treeWriter).storeStamps),
 		w.storeObjects,
 		w.storeManifest,
 		w.commit,
@@ -44,7 +42,22 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 			return nil, err
 		}
 	}
-	return &Result{Manifest: &w.manifest, ManifestSHA256: w.digest, TreeShared: w.shared}, nil
+	return &Result{Manifest: &w.manifest, ManifestSHA256: w.digest, TreeShared: w.storage.shared}, nil
+}
+
+// both returns the writers of the run's trees.
+func (w *writer) both() [2]*treeWriter { return [...]*treeWriter{w.storage, w.databases} }
+
+// each is a step for each of the trees.
+func (w *writer) each(step func(*treeWriter, context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, t := range w.both() {
+			if err := step(t, ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // alreadyComplete verifies the run if it is on the volume, else it returns nil.
@@ -63,7 +76,7 @@ func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
 	if err := report.Err(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(w.volume.pointLatest(""), w.trees.Remove(newStampsName)); err != nil {
+	if err := errors.Join(w.volume.pointLatest(""), removeNewStamps(w.trees)); err != nil {
 		return nil, err
 	}
 	return &Result{Manifest: info.Manifest, ManifestSHA256: info.ManifestSHA256, AlreadyComplete: true}, nil
@@ -91,9 +104,9 @@ func (w *writer) open() (err error) {
 }
 
 func (w *writer) close() error {
-	err := errors.Join(w.runs.Close(), w.trees.Close(), w.source.Close())
-	if w.previous != nil {
-		err = errors.Join(err, w.previous.Dir.Close())
+	err := errors.Join(w.runs.Close(), w.trees.Close())
+	for _, t := range w.both() {
+		err = errors.Join(err, t.close())
 	}
 	return err
 }
@@ -115,52 +128,6 @@ func (w *writer) warn(message string) {
 }
 
 func (w *writer) partial() string { return partialPrefix + w.opts.Run }
-
-func (w *writer) scanFiles(ctx context.Context) error {
-	if w.opts.Files == "" {
-		return nil
-	}
-	var err error
-	if w.source, err = dirfd.Open(w.opts.Files); err != nil {
-		return &UnreadableError{Entries: []walk.Unreadable{{Path: ".", Err: err}}}
-	}
-	w.progress.Begin(progress.Scan, 0, 0)
-	if w.stamper, err = walk.NewStamper(w.source, w.opts.Now()); err != nil {
-		return err
-	}
-	w.scanned, err = walk.Scan(ctx, w.source, walk.Options{
-		Workers:  w.opts.Workers,
-		Source:   true,
-		Stamps:   w.stamper,
-		Keep:     w.keep(),
-		Outside:  w.volume.root,
-		Progress: w.progress.Add,
-	})
-	if errors.Is(err, walk.ErrInside) {
-		return &UsageError{Err: err}
-	}
-	if err != nil {
-		return err
-	}
-	if len(w.scanned.Unreadable) > 0 {
-		return &UnreadableError{Entries: w.scanned.Unreadable}
-	}
-	for _, e := range w.scanned.Skipped {
-		w.manifest.Skipped = append(w.manifest.Skipped, SkippedEntry(e))
-	}
-	w.manifest.SkippedCount = w.scanned.SkippedCount
-	w.lost.Merge(w.scanned.Lost)
-	return nil
-}
-
-// keep says which extended attributes are kept. The list of them is not encrypted, so an encrypted run has none of the
-// values that users chose.
-func (w *writer) keep() walk.Attributes {
-	if w.sealer != nil {
-		return walk.AccessLists
-	}
-	return walk.AllAttributes
-}
 
 // storeObjects writes all of the partial run but its manifest.
 func (w *writer) storeObjects(ctx context.Context) error {
@@ -202,22 +169,27 @@ func (w *writer) storeObjects(ctx context.Context) error {
 	if err := run.WriteFile(lists.SumsName, list, w.fsync); err != nil {
 		return err
 	}
-	return w.linkFiles(run)
+	return w.linkTrees(run)
 }
 
-// linkFiles makes the run's link to its tree, and finds out whether the volume can hold symlinks.
-func (w *writer) linkFiles(run *dirfd.Dir) error {
-	target := filesTarget(w.manifest.Tree)
-	err := run.Symlink(target, storageName)
-	if dirfd.Unsupported(err) {
-		w.warn("volume cannot hold symlinks: the file LATEST names the newest run, and APIManagerRestore cannot read the volume")
-		w.manifest.LinksOmitted = true
-		return nil
+// linkTrees makes the run's links to its trees, and finds out whether the volume can hold symlinks.
+func (w *writer) linkTrees(run *dirfd.Dir) error {
+	for _, link := range treeLinks() {
+		name := w.manifest.tree(link).name
+		err := run.Symlink(filesTarget(name), link)
+		if dirfd.Unsupported(err) {
+			w.warn("volume cannot hold symlinks: the file LATEST names the newest run, and APIManagerRestore cannot read the volume")
+			w.manifest.LinksOmitted = true
+			return nil
+		}
+		if err == nil && name == "" {
+			err = run.Remove(link)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil || w.manifest.Tree != "" {
-		return err
-	}
-	return run.Remove(storageName)
+	return nil
 }
 
 // filesTarget is the target of a run's link to the files of its tree.
@@ -246,88 +218,4 @@ func (w *writer) storeManifest(context.Context) error {
 		return err
 	}
 	return errors.Join(run.WriteFile(manifestName, data, w.fsync), run.Close())
-}
-
-// storeFiles stores the file storage, or takes over the tree that has it already.
-func (w *writer) storeFiles(ctx context.Context) error {
-	if w.scanned == nil || w.shared {
-		return errors.Join(w.trees.RemoveAll(ctx, w.partial()), w.checkSpace(nil))
-	}
-	into, err := w.trees.Ensure(w.partial())
-	if err != nil {
-		return err
-	}
-	defer into.Close()
-	opts := w.treeOptions(w.previous)
-	opts.Into, opts.Stamps = into, w.newStamps()
-	return w.build(ctx, opts)
-}
-
-// treeOptions says how the tree is built, and compared with a previous one.
-func (w *writer) treeOptions(previous *tree.Previous) tree.Options {
-	return tree.Options{
-		Source:   w.source,
-		Entries:  w.scanned.List,
-		Previous: previous,
-		Sealer:   w.sealer,
-		Stamper:  w.stamper,
-		Keep:     w.keep(),
-		Workers:  w.opts.Workers,
-		Fsync:    w.fsync,
-		Warn:     w.warn,
-		Progress: w.progress,
-	}
-}
-
-// build builds the tree and puts the result into the manifest.
-func (w *writer) build(ctx context.Context, opts tree.Options) (err error) {
-	b, err := tree.Resume(ctx, opts)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
-	if w.opts.ProveLinks {
-		if _, err := tree.Prove(ctx, opts); err != nil {
-			return err
-		}
-	}
-	if err := w.checkSpace(b.Entries); err != nil {
-		return err
-	}
-	result, err := b.Build(ctx)
-	if err != nil {
-		return err
-	}
-	if len(result.Unreadable) > 0 {
-		return &UnreadableError{Entries: result.Unreadable}
-	}
-	w.setTree(result.Digests, result.Stored)
-	w.lost.Merge(result.Lost)
-	w.manifest.Totals.LinkedFiles, w.manifest.Totals.LinkedBytes = result.Linked.Files, result.Linked.Bytes
-	w.manifest.LinksOmitted = result.LinksOmitted
-	if w.opts.ProveLinks {
-		w.intact, err = w.isIntact(ctx)
-	}
-	return err
-}
-
-// isIntact reports whether there already is an intact tree with the name of the new one, older than the previous tree.
-// Somebody may be reading it, so it is not replaced without need.
-func (w *writer) isIntact(ctx context.Context) (bool, error) {
-	name := w.manifest.Tree
-	if w.previous != nil && w.previous.Name == name {
-		return false, nil // it was found wanting, else it would be shared
-	}
-	if kind, err := w.trees.Kind(name); kind == 0 || err != nil {
-		return false, err
-	}
-	c := &verifier{
-		stored:   w.volume,
-		opts:     VerifyOptions{Workers: w.opts.Workers},
-		info:     RunInfo{ID: w.opts.Run, Manifest: &w.manifest},
-		progress: &progress.Meter{},
-		report:   newReport(RunInfo{}, 1),
-	}
-	err := w.volume.verifyTree(ctx, c)
-	return c.report.ProblemCount == 0, err
 }

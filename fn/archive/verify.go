@@ -33,7 +33,7 @@ type VerifyReport struct {
 	State          State     // Complete, Damaged or Unverified
 	ManifestSHA256 string    // of the manifest as it is stored; empty if it cannot be read
 	Objects        int64     // stored objects whose digests were computed
-	Files          int64     // stored files of the file storage likewise
+	Files          int64     // stored files of the file storage and of dumps likewise
 	Bytes          int64     // of all of them, as stored
 	Problems       []Problem // at most 10000, in the order of the lists; empty: the run is what was written
 	ProblemCount   int64
@@ -124,13 +124,17 @@ func (c *verifier) verify(ctx context.Context) error {
 		return nil
 	}
 	m := c.info.Manifest
-	c.progress.Begin(progress.Verify, m.Totals.Objects+m.Totals.Files, m.Totals.ObjectBytes+m.Totals.Bytes)
+	files, bytes := m.Totals.Objects, m.Totals.ObjectBytes
+	for _, t := range m.trees() {
+		files, bytes = files+t.totals.Files, bytes+t.totals.Bytes
+	}
+	c.progress.Begin(progress.Verify, files, bytes)
 	c.proveManifest()
 	if err := c.stored.verifyRun(ctx, c); err != nil {
 		return err
 	}
-	if m.Tree != "" {
-		if err := c.stored.verifyTree(ctx, c); err != nil {
+	for _, t := range m.trees() {
+		if err := c.stored.verifyTree(ctx, c, t); err != nil {
 			return err
 		}
 	}
@@ -189,8 +193,8 @@ func runEntries(run *dirfd.Dir, info RunInfo) ([]lists.Entry, error) {
 	for _, s := range list {
 		entries = append(entries, lists.Entry{Path: s.Path, Kind: lists.File, Size: -1, SHA256: s.SHA256})
 	}
-	if m.Tree != "" {
-		entries = append(entries, lists.Entry{Path: storageName, Kind: lists.Symlink, Link: filesTarget(m.Tree)})
+	for _, t := range m.trees() {
+		entries = append(entries, lists.Entry{Path: t.link, Kind: lists.Symlink, Link: filesTarget(t.name)})
 	}
 	slices.SortFunc(entries, func(a, b lists.Entry) int { return lists.ComparePaths(a.Path, b.Path) })
 	return entries, readErr
@@ -230,24 +234,23 @@ func readRunSums(run lists.Folder, m *Manifest) ([]lists.Sum, error) {
 	return list, f.Prove(lists.SumsName, m.Digests.Objects)
 }
 
-// verifyTree compares the directory of the tree with its lists.
-func (v *Volume) verifyTree(ctx context.Context, c *verifier) error {
-	m := c.info.Manifest
-	prefix := treesDir + "/" + m.Tree + "/"
-	tree, err := v.openTree(m.Tree)
+// verifyTree compares the directory of a tree with its lists.
+func (v *Volume) verifyTree(ctx context.Context, c *verifier, t storedTree) error {
+	prefix := t.path() + "/"
+	tree, err := v.openTree(t.name)
 	if err != nil {
 		c.report.add(Problem{Path: prefix, Kind: Missing, Got: err.Error()})
 		return nil
 	}
 	defer tree.Close()
 	c.checkTreeRoot(tree, prefix)
-	files, err := openFiles(tree, m)
+	files, err := openFiles(tree, t)
 	if err != nil {
 		c.report.add(Problem{Path: prefix + lists.FilesDir, Kind: Missing, Got: err.Error()})
 		return nil
 	}
 	defer files.Close()
-	listed, err := lists.Open(tree, m.Digests.lists(), nil)
+	listed, err := lists.Open(tree, t.digests, nil)
 	if err != nil {
 		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
 		return nil
@@ -260,9 +263,9 @@ func (v *Volume) verifyTree(ctx context.Context, c *verifier) error {
 
 // openFiles opens the files of a run's tree, or returns nil if it has none: a copy without empty directories has no
 // directory for no files.
-func openFiles(tree *dirfd.Dir, m *Manifest) (*dirfd.Dir, error) {
+func openFiles(tree *dirfd.Dir, t storedTree) (*dirfd.Dir, error) {
 	files, err := tree.Sub(lists.FilesDir)
-	if errors.Is(err, fs.ErrNotExist) && m.Totals.Files == 0 {
+	if errors.Is(err, fs.ErrNotExist) && t.totals.Files == 0 {
 		return nil, nil
 	}
 	return files, err

@@ -111,8 +111,8 @@ type sharedTree struct {
 	encrypted, linksOmitted bool
 }
 
-func treeOf(m *Manifest) sharedTree {
-	return sharedTree{name: m.Tree, encrypted: m.Encryption != nil, linksOmitted: m.LinksOmitted}
+func sharedTreeOf(m *Manifest, t storedTree) sharedTree {
+	return sharedTree{name: t.name, encrypted: m.Encryption != nil, linksOmitted: t.linksOmitted}
 }
 
 func (a *runsVerifier) begin(runs []RunInfo) {
@@ -124,9 +124,11 @@ func (a *runsVerifier) begin(runs []RunInfo) {
 			continue
 		}
 		files, bytes = files+m.Totals.Objects, bytes+m.Totals.ObjectBytes
-		if tree := treeOf(m); m.Tree != "" && !counted[tree] {
-			counted[tree] = true
-			files, bytes = files+m.Totals.Files, bytes+m.Totals.Bytes
+		for _, t := range m.trees() {
+			if key := sharedTreeOf(m, t); !counted[key] {
+				counted[key] = true
+				files, bytes = files+t.totals.Files, bytes+t.totals.Bytes
+			}
 		}
 	}
 	a.progress.Begin(progress.Verify, files, bytes)
@@ -158,7 +160,7 @@ func (v *Volume) isThere(_ context.Context, info RunInfo) bool {
 	return info.State == Unverified || !errors.Is(errors.Join(err, run.Close()), fs.ErrNotExist)
 }
 
-// verify verifies one run, and its tree unless that was done for another run.
+// verify verifies one run, and its trees unless that was done for another run.
 func (a *runsVerifier) verify(ctx context.Context, info RunInfo) error {
 	c := &verifier{
 		stored:   a.stored,
@@ -188,14 +190,14 @@ func (a *runsVerifier) verify(ctx context.Context, info RunInfo) error {
 		return err
 	}
 	a.report.Files, a.report.Bytes = a.report.Files+c.report.Objects, a.report.Bytes+c.report.Bytes
-	if info.Manifest.Tree == "" {
-		return nil
-	}
-	found, err := a.tree(ctx, *c)
-	if err == nil {
+	for _, t := range info.Manifest.trees() {
+		found, err := a.tree(ctx, *c, t)
+		if err != nil {
+			return err
+		}
 		c.report.merge(found)
 	}
-	return err
+	return nil
 }
 
 // proveUnread compares a manifest that cannot be read with what it must be, if that is known.
@@ -214,14 +216,14 @@ func (c *verifier) proveUnread(ctx context.Context) error {
 	return nil
 }
 
-func (a *runsVerifier) tree(ctx context.Context, c verifier) (*VerifyReport, error) {
-	key := treeOf(c.info.Manifest)
+func (a *runsVerifier) tree(ctx context.Context, c verifier, t storedTree) (*VerifyReport, error) {
+	key := sharedTreeOf(c.info.Manifest, t)
 	if found := a.trees[key]; found != nil {
 		return found, nil
 	}
 	found := &VerifyReport{most: a.most}
 	c.report, c.seen = found, a.seen
-	if err := c.stored.verifyTree(ctx, &c); err != nil {
+	if err := c.stored.verifyTree(ctx, &c, t); err != nil {
 		return nil, err
 	}
 	a.trees[key] = found

@@ -28,6 +28,7 @@ const (
 	latestFile    = "LATEST"
 	lockName      = ".lock"
 	storageName   = "system-filestorage-pvc"
+	databasesName = "databases"
 	ageSuffix     = ".age"
 )
 

@@ -14,7 +14,6 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/seal"
-	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
 	"threescale.dev/backup/fn/recorded"
 )
@@ -31,8 +30,8 @@ type WriteOptions struct {
 	Holder     string            // what this writer is called in another writer's LockedError
 	Objects    []ObjectFile      // at least one, in any order
 	Files      string            // directory of the file storage; empty: skipped
-	Databases  string            // directory with one of each of Dumps, by its name; empty: none
-	Dumps      []recorded.Dump   // for the manifest
+	Databases  string            // directory with a directory for each of Dumps, by its name, and nothing else; empty: none
+	Dumps      []recorded.Dump   // for the manifest; none without Databases
 	Source     Source            // for the manifest
 	Cause      recorded.Cause    // for the manifest
 	Recipients []string          // age1..., to encrypt for; none: stored in plaintext
@@ -58,7 +57,7 @@ type Result struct {
 	Manifest        *Manifest
 	ManifestSHA256  string // digest of manifest.json, in 64 hex digits
 	AlreadyComplete bool   // an earlier call had written it; it was verified
-	TreeShared      bool   // all entries were those of an earlier tree
+	TreeShared      bool   // all entries of the file storage were those of an earlier tree
 }
 
 // Write makes a run, or goes on with one that was interrupted. Errors that callers may tell apart: UsageError,
@@ -90,17 +89,10 @@ type writer struct {
 	objects []ObjectFile // sorted
 
 	runs, trees *dirfd.Dir
-	source      *dirfd.Dir // root of the file storage; nil: it is skipped
-	scanned     *walk.Found
-	stamper     walk.Stamper
-	lost        walk.Lost           // extended attributes that are not kept
-	stamps      *lists.StampsWriter // nil: those of the volume stay
-	restamp     bool                // some stamps of the previous tree were not known
-	interrupted *Manifest           // of an interrupted attempt, if it had written one
-	previous    *tree.Previous      // nil: nothing to link from
-	shared      bool                // the tree is the previous one
-	intact      bool                // the tree is an older one, and proven
-	rebuild     bool                // the previous tree has all files, and lacks something else
+	storage     *treeWriter // the file storage
+	databases   *treeWriter
+	lost        walk.Lost // extended attributes that are not kept
+	interrupted *Manifest // of an interrupted attempt, if it had written one
 	manifest    Manifest
 	digest      string // of manifest.json
 	fsync       bool   // after each file, where one sync of the file system does not reach the disk
@@ -120,6 +112,12 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if (opts.Databases == "") != (len(opts.Dumps) == 0) {
+		return nil, errors.New("dumps without a directory of them, or the other way round")
+	}
+	if err := validDumps(opts.Dumps); err != nil && opts.Databases != "" {
+		return nil, err
+	}
 	if opts.Now == nil {
 		return nil, errors.New("no clock")
 	}
@@ -127,8 +125,10 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 		opts.Workers = runtime.GOMAXPROCS(0) + 1
 	}
 	w := &writer{volume: v, opts: opts, sealer: sealer, objects: objects, progress: &progress.Meter{Report: opts.Progress}}
+	w.storage = &treeWriter{writer: w, link: storageName, dir: opts.Files}
+	w.databases = &treeWriter{writer: w, link: databasesName, dir: opts.Databases}
 	w.manifest = Manifest{
-		FormatVersion: formatVersion,
+		FormatVersion: orderedVersion,
 		Run:           opts.Run,
 		Cause:         opts.Cause,
 		StartTime:     opts.Now().UTC(),

@@ -22,7 +22,7 @@ func TestWriteFirstRun(t *testing.T) {
 	f.addSome()
 	result := f.write("r1")
 	m := result.Manifest
-	assert.Equal(t, Totals{Objects: 3, ObjectBytes: 64, Files: 4, Bytes: 17, Directories: 7}, m.Totals)
+	assert.Equal(t, Totals{Objects: 3, ObjectBytes: 64, TreeTotals: TreeTotals{Files: 4, Bytes: 17, Directories: 7}}, m.Totals)
 	assert.Equal(t, Stored, m.FileStorage)
 	assert.Empty(t, m.Warnings)
 	assert.False(t, result.TreeShared)

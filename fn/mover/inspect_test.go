@@ -196,7 +196,7 @@ func TestInspectHandsOverNothingOf(t *testing.T) {
 				path := s.volumePath(run + "manifest.json")
 				data, err := os.ReadFile(path)
 				require.NoError(t, err)
-				require.NoError(t, os.WriteFile(path, bytes.Replace(data, []byte(`"formatVersion": 2`), []byte(`"formatVersion": 3`), 1), 0o600))
+				require.NoError(t, os.WriteFile(path, bytes.Replace(data, []byte(`"formatVersion": 2`), []byte(`"formatVersion": 4`), 1), 0o600))
 			},
 		},
 		"NoSuchRun": {reason: "a name that is not on the volume", prepare: func(_ *testing.T, s *stage) { s.inspect.Run = "trigger-1a2b3c4d5e6f" }, want: v1alpha1.ReasonRunNotFound, exit: job.ExitUsage},

@@ -39,8 +39,8 @@ type Folder interface {
 
 // Digests are the SHA-256 of the lists of a tree, in 64 hex digits.
 type Digests struct {
-	MTREE string
-	Files string // of SHA256SUMS
+	MTREE string `json:"mtree,omitempty"`
+	Files string `json:"files,omitempty"` // of SHA256SUMS
 }
 
 // Reader reads the two lists of a tree side by side, in memory that does not depend on their length.
@@ -113,7 +113,7 @@ func (l *Reader) Next() (Entry, error) {
 		return Entry{}, fmt.Errorf("%s: %w", SumsName, err)
 	}
 	e.SHA256 = s.SHA256
-	_, e.Lost = l.stamps.Next()
+	e.Stamp, e.Lost = l.stamps.Next()
 	return e, nil
 }
 

@@ -33,6 +33,7 @@ type item struct {
 type Options struct {
 	Source   *dirfd.Dir   // root of the file storage
 	Entries  *walk.List   // what of it is to be stored; Compare has marked what the previous tree has
+	Bare     bool         // the entries are as walk.Strip leaves them
 	Into     *dirfd.Dir   // the partial tree, empty or as an interrupted attempt left it
 	Previous *Previous    // nil: there is no tree to link from
 	Sealer   *seal.Sealer // nil: files are stored in plaintext

@@ -32,6 +32,7 @@ func (e *sourceError) Unwrap() error { return e.error }
 // copier copies one file at a time and computes the digest of what it stores.
 type copier struct {
 	sealer *seal.Sealer
+	bare   bool
 	stamps walk.Stamper
 	xattrs walk.XattrReader
 	fsync  bool // after each file, where one sync of the file system does not reach the server
@@ -40,9 +41,12 @@ type copier struct {
 	out    *bufio.Writer // of an age stream
 }
 
-func newCopier(s *seal.Sealer, stamps walk.Stamper, keep walk.Attributes, fsync bool) *copier {
-	c := &copier{sealer: s, stamps: stamps, xattrs: walk.XattrReader{Keep: keep}, fsync: fsync, buf: make([]byte, copyBuffer), hash: sha256.New()}
-	if s != nil {
+func newCopier(o *Options) *copier {
+	c := &copier{
+		sealer: o.Sealer, bare: o.Bare, stamps: o.Stamper, xattrs: walk.XattrReader{Keep: o.Keep}, fsync: o.Fsync,
+		buf: make([]byte, copyBuffer), hash: sha256.New(),
+	}
+	if o.Sealer != nil {
 		c.out = bufio.NewWriterSize(nil, copyBuffer)
 	}
 	return c
@@ -116,6 +120,9 @@ func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool
 	after.Mode &= xattrs.Most
 	stable := after.Size == n && before.Size == n && after.ModTime.Equal(before.ModTime) && began.Ctim == ended.Ctim
 	*e = after
+	if c.bare {
+		walk.Strip(e)
+	}
 	e.Size, e.SHA256, e.Stamp = n, dirfd.SumOf(c.hash), c.stamps.Stamp(&ended)
 	return stable, nil
 }

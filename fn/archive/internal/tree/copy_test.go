@@ -12,7 +12,6 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
-	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // meddler is a context that lets something happen to a file each time that a copier is about to read of it.
@@ -41,7 +40,7 @@ func copyOne(t *testing.T, content string, meddle func(path string)) (string, li
 	defer dst.Close()
 	e := lists.Entry{Path: "file", Kind: lists.File}
 	ctx := meddler{t.Context(), func() { meddle(path) }}
-	stable, err := newCopier(nil, walk.Stamper{}, walk.NoAttributes, false).copy(ctx, src.FD, dst.FD, "file", &e)
+	stable, err := newCopier(&Options{}).copy(ctx, src.FD, dst.FD, "file", &e)
 	require.NoError(t, err)
 	data, err := os.ReadFile(filepath.Join(to, "file"))
 	require.NoError(t, err)
@@ -113,7 +112,7 @@ func TestCopyNeverOverwrites(t *testing.T) {
 	dst, err := dirfd.Open(to)
 	require.NoError(t, err)
 	defer dst.Close()
-	_, err = newCopier(nil, walk.Stamper{}, walk.NoAttributes, false).copy(t.Context(), src.FD, dst.FD, "file", &lists.Entry{Path: "file", Kind: lists.File})
+	_, err = newCopier(&Options{}).copy(t.Context(), src.FD, dst.FD, "file", &lists.Entry{Path: "file", Kind: lists.File})
 	require.ErrorIs(t, err, os.ErrExist)
 	data, err := os.ReadFile(filepath.Join(to, "file"))
 	require.NoError(t, err)

@@ -92,7 +92,7 @@ func (b *Builder) worker() (work func(context.Context, *item) error, done func()
 		src:    &dirfd.Stack{Root: b.Source},
 		dst:    &dirfd.Stack{Root: b.files},
 		old:    &dirfd.Stack{Root: b.oldFiles},
-		copier: newCopier(b.Sealer, b.Stamper, b.Keep, b.Fsync),
+		copier: newCopier(&b.Options),
 	}
 	return w.one, func() {
 		w.src.Close()

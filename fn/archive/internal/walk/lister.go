@@ -11,10 +11,11 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// lister reads one directory at a time. Its fields after the first six hold the result of the last read.
+// lister reads one directory at a time. Its fields after the first seven hold the result of the last read.
 type lister struct {
 	dirs    *dirfd.Stack
 	source  bool
+	bare    bool
 	outside *unix.Stat_t
 	stamps  Stamper
 	xattrs  XattrReader
@@ -94,6 +95,9 @@ func (l *lister) add(fd int, parent, name string) error {
 	if e.Kind == lists.File {
 		e.Stamp = l.stamps.Stamp(&st)
 	}
+	if l.bare {
+		Strip(&e)
+	}
 	l.count.Add(&e)
 	l.data = appendRecord(l.data, name, &e)
 	if len(l.data) >= recordsSize {
@@ -116,6 +120,16 @@ func StatEntry(path string, st *unix.Stat_t) lists.Entry {
 		e.Kind = lists.Symlink
 	}
 	return e
+}
+
+// Strip leaves of an entry its name, its type and what it holds. Mode, owner and time become the same for all, so that
+// what is made anew with the same content is the same.
+func Strip(e *lists.Entry) {
+	const fileMode, dirMode = 0o640, 0o750
+	e.Mode, e.UID, e.GID, e.ModTime = fileMode, 0, 0, time.Unix(0, 0).UTC()
+	if e.Kind == lists.Directory {
+		e.Mode = dirMode
+	}
 }
 
 // specialType names the type of what is not backed up.

@@ -26,6 +26,7 @@ const (
 type Options struct {
 	Workers  int
 	Source   bool                       // leave out entries at the root that belong to the volume's file system
+	Bare     bool                       // as Strip leaves them
 	Stamps   Stamper                    // of the files; the zero value: none are wanted
 	Keep     Attributes                 // of directories; those of files are not looked at
 	Outside  *dirfd.Dir                 // must not be below the root; may be nil
@@ -127,6 +128,9 @@ func Scan(ctx context.Context, root *dirfd.Dir, opts Options) (*Found, error) {
 	top := &node{}
 	s.todo = []scanTask{{".", top}}
 	s.found.List = &List{root: StatEntry(".", &st), top: top, Count: Counts{Dirs: 1}}
+	if opts.Bare {
+		Strip(&s.found.List.root)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, s.stop)()
 	for range max(1, opts.Workers) {
@@ -150,7 +154,7 @@ func (s *scanner) stop() {
 func (s *scanner) work(ctx context.Context) error {
 	dirs := &dirfd.Stack{Root: s.root, Readable: true}
 	defer dirs.Close()
-	l := &lister{dirs: dirs, source: s.opts.Source, outside: &s.outside, stamps: s.opts.Stamps, xattrs: XattrReader{Keep: s.opts.Keep}, buf: make([]byte, 32<<10)}
+	l := &lister{dirs: dirs, source: s.opts.Source, bare: s.opts.Bare, outside: &s.outside, stamps: s.opts.Stamps, xattrs: XattrReader{Keep: s.opts.Keep}, buf: make([]byte, 32<<10)}
 	for {
 		task, ok := s.take()
 		if !ok {
