@@ -1,5 +1,5 @@
 // Package mover is what runs in a Job's pod. Backup reads the snapshot that the Job mounts, writes a run with package
-// archive, and reports how it went. Inspect verifies a run and hands its objects over; Refill writes its file storage.
+// archive, and reports how it went; Prepare and Dump run before it if the run holds databases. Inspect verifies a run and hands its objects over; Refill writes its file storage.
 // Verify reads stored runs again. Copy copies runs of a volume into a bucket.
 package mover
 
@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
@@ -54,11 +55,26 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 	progress := startProgress(ctx, env)
 	result, err := backUp(ctx, o, env, progress.set)
 	progress.stop()
+	if left := removeScratch(o.Databases); left != nil {
+		result.Warnings = job.Bounded(append([]string{left.Error()}, result.Warnings...))
+	}
 	if err != nil {
 		result = job.Result{Run: o.Run, Reason: Reason(err), Message: err.Error()}
 		result.StartTime, result.CompletionTime = started.UTC(), env.Now().UTC()
 	}
 	return result, report(ctx, env.Reporter, o.Run, job.KeyResult, result, err)
+}
+
+// removeScratch removes the scratch directory of a run, whether the run is stored or has failed: the next try dumps
+// again, and what is there is not encrypted.
+func removeScratch(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("the dumps of databases are stored, and are still in the scratch directory: %w", err)
+	}
+	return nil
 }
 
 func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.Progress)) (job.Result, error) {
@@ -77,6 +93,11 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.
 	defer volume.Close() //nolint:errcheck // a directory that was only read
 	prune := &pruner{rules: rules{o.Policy, zone, job.KnownManifests(o.Known)}, volume: volume, env: env, progress: progress}
 	options := writeOptions(o, env, snapshot, progress)
+	if o.Databases != "" {
+		if options.Dumps, err = takeDumps(o.Databases); err != nil {
+			return job.Result{}, err
+		}
+	}
 	written, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
 	if err != nil {
 		source := snapshot.Description.Source
@@ -98,6 +119,7 @@ func writeOptions(o job.Options, env Env, snapshot *snapshot, progress func(v1al
 		Holder:     env.Hostname,
 		Objects:    snapshot.Objects,
 		Files:      o.FileStorage,
+		Databases:  o.Databases,
 		Source:     archive.Source{Namespace: source.Namespace, APIManager: source.APIManager, UID: source.UID, Version: source.ThreeScale, FileStorage: source.FileStorage},
 		Cause:      snapshot.Description.Cause,
 		Recipients: o.Recipient,
@@ -151,6 +173,13 @@ func resultOf(written *archive.Result) job.Result {
 		StoredBytes:    m.Totals.ObjectBytes + m.Totals.Bytes - m.Totals.LinkedBytes,
 		ManifestSHA256: written.ManifestSHA256,
 		Encrypted:      m.Encryption != nil,
+	}
+	if d := m.Databases; d != nil {
+		r.Files += d.Totals.Files
+		r.Bytes += d.Totals.Bytes
+		r.LinkedFiles += d.Totals.LinkedFiles
+		r.StoredBytes += d.Totals.Bytes - d.Totals.LinkedBytes
+		r.Databases = d.Dumps
 	}
 	for _, entry := range m.Skipped {
 		r.Skipped = append(r.Skipped, fmt.Sprintf("%s (%s)", entry.Path, entry.Type))

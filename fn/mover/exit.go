@@ -9,6 +9,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/database"
 )
 
 // failure is an error whose reason package archive does not tell.
@@ -20,17 +21,20 @@ type failure struct {
 func (e *failure) Error() string { return e.err.Error() }
 func (e *failure) Unwrap() error { return e.err }
 
-// Reason returns the reason for an error of Backup, Inspect, Refill, Verify or Copy: one of [job.Failures].
+// Reason returns the reason for an error of Backup, Prepare, Dump, Inspect, Refill, Verify or Copy: one of [job.Failures].
 func Reason(err error) string {
 	if own, ok := errors.AsType[*failure](err); ok {
 		return own.reason
 	}
 	bucket, isBucket := errors.AsType[*archive.BucketError](err)
+	base, isDatabase := errors.AsType[*database.Error](err)
 	switch {
 	case errors.Is(err, context.Canceled): // whatever that made fail
 		return v1alpha1.ReasonInterrupted
 	case isBucket: // also one that took too long to answer
 		return bucketReason(bucket.Problem)
+	case isDatabase: // likewise
+		return databaseReason(base.Problem)
 	case errors.Is(err, archive.ErrOwned):
 		return v1alpha1.ReasonBucketOwned
 	case errors.Is(err, archive.ErrTakenOver): // by a copy that may not go on to its end
@@ -80,13 +84,35 @@ func bucketReason(problem archive.BucketProblem) string {
 	return v1alpha1.ReasonBucketUnreachable // and a problem that is not known here: it is tried again
 }
 
+// databaseReason returns the reason for what a database did not do.
+func databaseReason(problem database.Problem) string {
+	switch problem {
+	case database.Unreachable:
+		return v1alpha1.ReasonDatabaseUnreachable
+	case database.Untrusted:
+		return v1alpha1.ReasonDatabaseUntrusted
+	case database.Denied:
+		return v1alpha1.ReasonDatabaseDenied
+	case database.Unsupported:
+		return v1alpha1.ReasonDatabaseUnsupported
+	case database.ClientMissing:
+		return v1alpha1.ReasonDatabaseClientMissing
+	case database.NotEmpty:
+		return v1alpha1.ReasonDatabaseNotEmpty
+	case database.Full:
+		return v1alpha1.ReasonDatabaseFull
+	case database.Failed:
+	}
+	return v1alpha1.ReasonDatabaseFailed // and a problem that is not known here: it is tried again
+}
+
 // is reports whether an error is one of a type, or wraps one.
 func is[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
 }
 
-// ExitCode returns the exit code for an error of Backup, Inspect, Refill, Verify or Copy; 0 without one.
+// ExitCode returns the exit code for an error of Backup, Prepare, Dump, Inspect, Refill, Verify or Copy; 0 without one.
 func ExitCode(err error) int {
 	if err == nil {
 		return job.ExitOK

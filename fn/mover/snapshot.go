@@ -77,16 +77,9 @@ func (s *snapshot) addSecret(dir, name string) error {
 	if err := decoder.Decode(&meta.Object); err != nil {
 		return fmt.Errorf("cannot read the metadata of Secret %q: %w", name, err)
 	}
-	folder := filepath.Join(dir, job.SecretsDir, name)
-	keys, err := names(folder)
+	values, err := readSecret(filepath.Join(dir, job.SecretsDir, name), name)
 	if err != nil {
 		return err
-	}
-	values := make(map[string][]byte, len(keys))
-	for _, key := range keys {
-		if values[key], err = os.ReadFile(filepath.Join(folder, key)); err != nil {
-			return fmt.Errorf("cannot read a value of Secret %q: %w", name, err)
-		}
 	}
 	data, err := threescale.EncodeJSON(threescale.SecretManifest(meta, values).Object)
 	if err != nil {
@@ -94,6 +87,21 @@ func (s *snapshot) addSecret(dir, name string) error {
 	}
 	s.Objects = append(s.Objects, archive.ObjectFile{Path: path.Join(job.SecretsDir, name+".json"), Data: data})
 	return nil
+}
+
+// readSecret reads the values of a Secret by their keys, of which the kubelet makes files. One that is not there has none.
+func readSecret(dir, name string) (map[string][]byte, error) {
+	keys, err := names(dir)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string][]byte, len(keys))
+	for _, key := range keys {
+		if values[key], err = os.ReadFile(filepath.Join(dir, key)); err != nil {
+			return nil, fmt.Errorf("cannot read a value of Secret %q: %w", name, err)
+		}
+	}
+	return values, nil
 }
 
 // names lists a folder in order; one that does not exist is empty. The kubelet keeps its own entries in a projected

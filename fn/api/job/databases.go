@@ -1,6 +1,10 @@
 package job
 
-import "path"
+import (
+	"path"
+
+	"threescale.dev/backup/fn/recorded"
+)
 
 // Where a Job with databases mounts what they need.
 const (
@@ -42,6 +46,12 @@ type PrepareOptions struct {
 // Args returns the arguments that parse into o.
 func (o PrepareOptions) Args() []string { return arguments(PrepareCommand, o) }
 
+// Prepared is what prepare prints.
+type Prepared struct {
+	Run       string `json:"run"`
+	Completed bool   `json:"completed"`
+}
+
 // DumpOptions is the command line of the mover's dump.
 type DumpOptions struct {
 	Run         string `required:"" help:"ID of the run."`
@@ -56,3 +66,10 @@ type DumpOptions struct {
 
 // Args returns the arguments that parse into o.
 func (o DumpOptions) Args() []string { return arguments(DumpCommand, o) }
+
+// Dumped is what dump prints.
+type Dumped struct {
+	Run      string         `json:"run"`
+	Database string         `json:"database"`
+	Dump     *recorded.Dump `json:"dump,omitempty"` // nil: it failed
+}

@@ -26,6 +26,8 @@ type cli struct {
 	version.Flag
 
 	Backup  backupCommand  `cmd:"" help:"Write one run onto a backup volume."`
+	Prepare prepareCommand `cmd:"" help:"Make a pod ready for dumps of databases."`
+	Dump    dumpCommand    `cmd:"" help:"Dump one database into a scratch directory."`
 	Inspect inspectCommand `cmd:"" help:"Verify one run and hand its objects over."`
 	Refill  refillCommand  `cmd:"" help:"Write the file storage of one run."`
 	Verify  verifyCommand  `cmd:"" help:"Read stored runs again and compare every digest."`
@@ -59,6 +61,26 @@ type backupCommand struct {
 // Run writes the run.
 func (c *backupCommand) Run() error {
 	return run(mover.Backup, c.Options, output{c.Namespace, c.Report, nil})
+}
+
+// prepareCommand makes a pod ready for dumps.
+type prepareCommand struct {
+	job.PrepareOptions `embed:""`
+}
+
+// Run prepares the pod.
+func (c *prepareCommand) Run() error {
+	return run(mover.Prepare, c.PrepareOptions, output{c.Namespace, c.Report, nil})
+}
+
+// dumpCommand dumps one database.
+type dumpCommand struct {
+	job.DumpOptions `embed:""`
+}
+
+// Run dumps the database.
+func (c *dumpCommand) Run() error {
+	return run(mover.Dump, c.DumpOptions, output{c.Namespace, c.Report, nil})
 }
 
 // inspectCommand verifies one run and hands its objects over.

@@ -1,0 +1,136 @@
+package mover_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/mover"
+	"threescale.dev/backup/fn/recorded"
+)
+
+// dumped returns the options of a run that two databases were dumped for, and the dumps in their order.
+func dumped(t *testing.T) (job.Options, []recorded.Dump) {
+	t.Helper()
+	o := options(t)
+	o.Databases = filepath.Join(o.Volume, job.RunScratch(o.Run))
+	dumps := []recorded.Dump{
+		{Name: "backend-redis", Kind: recorded.Redis, ServerVersion: "7.0.15", StartTime: noon, CompletionTime: noon, Bytes: 4, Keys: 1},
+		{Name: "system-database", Kind: recorded.PostgreSQL, ServerVersion: "15.18", Tool: "pg_dump 15.18", StartTime: noon, CompletionTime: noon, Bytes: 7},
+	}
+	for _, d := range dumps {
+		text, err := json.Marshal(d)
+		require.NoError(t, err)
+		write(t, o.Databases, d.Name+".json", string(text))
+	}
+	write(t, o.Databases, "backend-redis/keys.resp", "keys")
+	write(t, o.Databases, "system-database/toc.dat", "toc")
+	write(t, o.Databases, "system-database/3456.dat", "rows")
+	return o, dumps
+}
+
+// TestBackupStoresDumps: they are files of the run like all others, and nothing of them stays where they were made.
+func TestBackupStoresDumps(t *testing.T) {
+	o, dumps := dumped(t)
+	result, err := mover.Backup(t.Context(), o, mover.Env{Now: now})
+	require.NoError(t, err)
+	assert.Equal(t, dumps, result.Databases)
+	assert.EqualValues(t, 4+1+3, result.Files, "objects, the file storage, and the files of dumps")
+	assert.Zero(t, result.LinkedFiles)
+	assert.NoDirExists(t, o.Databases)
+	first := result
+
+	volume, err := archive.OpenVolume(o.Volume)
+	require.NoError(t, err)
+	defer volume.Close()
+	run, err := volume.OpenRun(t.Context(), o.Run)
+	require.NoError(t, err)
+	defer run.Close()
+	assert.Equal(t, dumps, run.Dumps())
+	extracted := t.TempDir()
+	require.NoError(t, run.ExtractDatabases(t.Context(), extracted, archive.ExtractOptions{}))
+	for name, want := range map[string]string{"backend-redis/keys.resp": "keys", "system-database/toc.dat": "toc", "system-database/3456.dat": "rows"} {
+		got, err := os.ReadFile(filepath.Join(extracted, name))
+		require.NoError(t, err)
+		assert.Equal(t, want, string(got))
+	}
+
+	next, _ := dumped(t)
+	next.Run, next.Volume = "20261122t130000z-1a2b3c4d", o.Volume
+	write(t, next.Databases, "backend-redis/keys.resp", "more")
+	result, err = mover.Backup(t.Context(), next, mover.Env{Now: now})
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, result.LinkedFiles, "of PostgreSQL, what has not changed; the file storage is another one")
+	assert.Equal(t, first.StoredBytes-7, result.StoredBytes)
+}
+
+// TestBackupOfDumpsThatAreNotWhole: a run either holds what was dumped, or there is none, and the next try dumps again.
+func TestBackupOfDumpsThatAreNotWhole(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		change func(t *testing.T, dir string)
+		says   string
+	}{
+		"NotDescribed": {
+			"whoever dumped was killed",
+			func(t *testing.T, dir string) { remove(t, dir, "system-database.json") }, `"system-database": it is not whole`,
+		},
+		"Gone": {
+			"somebody tidied the volume up",
+			func(t *testing.T, dir string) { remove(t, dir, "backend-redis") }, `"backend-redis": its files are gone`,
+		},
+		"AllGone": {
+			"likewise",
+			func(t *testing.T, dir string) { remove(t, dir, "."); require.NoError(t, os.MkdirAll(dir, 0o755)) }, "there are none",
+		},
+		"FileGone": {
+			"likewise",
+			func(t *testing.T, dir string) { remove(t, dir, "system-database/3456.dat") }, "its files are 3 bytes and not 7",
+		},
+		"FileMore": {
+			"a client that was given up goes on writing",
+			func(t *testing.T, dir string) { write(t, dir, "backend-redis/keys.resp", "keys and more") }, "its files are 13 bytes and not 4",
+		},
+		"HalfDescribed": {
+			"the volume was full",
+			func(t *testing.T, dir string) { write(t, dir, "backend-redis.json", `{"name":"backend-re`) }, "what describes it cannot be read",
+		},
+		"AnotherDescribed": {
+			"a dump is not stored as that of another database",
+			func(t *testing.T, dir string) { write(t, dir, "backend-redis.json", `{"name":"system-redis","kind":"Redis","bytes":4}`) }, `of database "system-redis"`,
+		},
+		"SomethingElse": {
+			"what nobody knows of is not stored",
+			func(t *testing.T, dir string) { write(t, dir, "notes.txt", "") }, `"notes.txt"`,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o, _ := dumped(t)
+			tc.change(t, o.Databases)
+			result, err := mover.Backup(t.Context(), o, mover.Env{Now: now})
+			require.ErrorContains(t, err, tc.says, tc.reason)
+			assert.Equal(t, v1alpha1.ReasonIO, result.Reason)
+			assert.Equal(t, job.ExitIO, mover.ExitCode(err), "the next pod dumps again")
+			assert.NoDirExists(t, o.Databases, "what is there is not encrypted")
+			volume, err := archive.OpenVolume(o.Volume)
+			require.NoError(t, err)
+			defer volume.Close()
+			runs, err := volume.Runs(t.Context())
+			require.NoError(t, err)
+			assert.Empty(t, runs)
+		})
+	}
+}
+
+func remove(t *testing.T, dir, path string) {
+	t.Helper()
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, path)))
+}

@@ -1,0 +1,87 @@
+package mover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/archive"
+)
+
+// Prepare copies the mover to where the containers with the clients of databases run it, and makes the empty scratch
+// directory of a run. A failure is reported as that of the run; the error is as that of Backup.
+func Prepare(ctx context.Context, o job.PrepareOptions, env Env) (job.Prepared, error) {
+	err := step(ctx, env, o.Run, func(func(v1alpha1.Progress)) error {
+		if o.Tools != "" {
+			if err := copySelf(o.Tools); err != nil {
+				return err
+			}
+		}
+		return makeScratch(o.Volume, o.Run)
+	})
+	return job.Prepared{Run: o.Run, Completed: err == nil}, err
+}
+
+// step does what comes before a run's Backup, and reports a failure as that of the run.
+func step(ctx context.Context, env Env, run string, work func(progress func(v1alpha1.Progress)) error) error {
+	started := env.Now()
+	progress := startProgress(ctx, env)
+	err := work(progress.set)
+	progress.stop()
+	if err == nil {
+		return nil
+	}
+	result := job.Result{Run: run, Reason: Reason(err), Message: err.Error(), StartTime: started.UTC(), CompletionTime: env.Now().UTC()}
+	return report(ctx, env.Reporter, run, job.KeyResult, result, err)
+}
+
+// copySelf copies this very program. It is there whole or not at all, and all may run it, whatever the umask: the
+// image of a database's client may have another user.
+func copySelf(dir string) error {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("cannot copy the mover: %w", err)
+	}
+	defer self.Close() //nolint:errcheck // it was only read
+	made, err := os.CreateTemp(dir, ".mover-")
+	if err != nil {
+		return fmt.Errorf("cannot copy the mover: %w", err)
+	}
+	_, err = io.Copy(made, self)
+	err = errors.Join(err, made.Chmod(0o755), made.Close())
+	if err == nil {
+		err = os.Rename(made.Name(), filepath.Join(dir, path.Base(job.ToolsMover)))
+	}
+	if err != nil {
+		_ = os.Remove(made.Name()) // the error says more
+		return fmt.Errorf("cannot copy the mover: %w", err)
+	}
+	return nil
+}
+
+// makeScratch makes the scratch directory of a run on its volume, without what an earlier try left there.
+func makeScratch(volume, run string) error {
+	if !job.IsRunID(run) {
+		return &archive.UsageError{Err: fmt.Errorf("cannot make a scratch directory: %q is no ID of a run", run)}
+	}
+	root, err := os.OpenRoot(volume) // no symlink on the volume leads out of it
+	if err != nil {
+		return fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
+	}
+	defer root.Close() //nolint:errcheck // what is written is synced by nobody: another try makes it anew
+	dir := job.RunScratch(run)
+	err = root.RemoveAll(dir)
+	if err == nil {
+		err = root.MkdirAll(dir, 0o770)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
+	}
+	return nil
+}

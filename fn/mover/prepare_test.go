@@ -1,0 +1,113 @@
+package mover_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/mover"
+)
+
+// prepareOptions are those of a pod whose volume has what a killed one has left.
+func prepareOptions(t *testing.T) job.PrepareOptions {
+	t.Helper()
+	o := job.PrepareOptions{Run: "20261122t120000z-1a2b3c4d", Volume: t.TempDir(), Tools: t.TempDir()}
+	write(t, o.Volume, job.RunScratch(o.Run)+"/backend-redis/keys.resp", "half")
+	write(t, o.Volume, job.RunScratch(o.Run)+"/system-redis.json", "{}")
+	write(t, o.Volume, job.RunScratch("20261122t110000z-1a2b3c4d")+"/of-another-run", "stays")
+	return o
+}
+
+func TestPrepare(t *testing.T) {
+	o := prepareOptions(t)
+	reporter := &recorder{}
+	for range 2 { // a pod that is tried again has neither volume empty
+		prepared, err := mover.Prepare(t.Context(), o, mover.Env{Reporter: reporter, Now: now})
+		require.NoError(t, err)
+		assert.Equal(t, job.Prepared{Run: o.Run, Completed: true}, prepared)
+		left, err := os.ReadDir(filepath.Join(o.Volume, job.RunScratch(o.Run)))
+		require.NoError(t, err)
+		assert.Empty(t, left)
+		tools, err := os.ReadDir(o.Tools)
+		require.NoError(t, err)
+		require.Len(t, tools, 1, "nothing but the program")
+	}
+	assert.FileExists(t, filepath.Join(o.Volume, job.RunScratch("20261122t110000z-1a2b3c4d"), "of-another-run"))
+	assert.Empty(t, reporter.results, "the run has not ended")
+
+	copied := filepath.Join(o.Tools, "mover")
+	out, err := exec.CommandContext(t.Context(), copied, "-test.run=^$").CombinedOutput()
+	require.NoError(t, err, "it is this very program: %s", out)
+}
+
+// TestPrepareForEverybody: the image of a database's client has a user of its own, and the mover a umask that keeps
+// others out.
+func TestPrepareForEverybody(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	o := prepareOptions(t)
+	_, err := mover.Prepare(t.Context(), o, mover.Env{Now: now})
+	require.NoError(t, err)
+	info, err := os.Stat(filepath.Join(o.Tools, "mover"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o755), info.Mode())
+}
+
+func TestPrepareFailures(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		change   func(*testing.T, *job.PrepareOptions)
+		want     string
+		exitCode int
+	}{
+		"BadRunID": {
+			reason: "it would be another folder of the volume",
+			change: func(_ *testing.T, o *job.PrepareOptions) { o.Run = "../runs" },
+			want:   v1alpha1.ReasonUsage, exitCode: job.ExitUsage,
+		},
+		"NoVolume": {
+			reason: "nothing may be written where no volume is mounted",
+			change: func(_ *testing.T, o *job.PrepareOptions) { o.Volume += "-missing" },
+			want:   v1alpha1.ReasonIO, exitCode: job.ExitIO,
+		},
+		"NoTools": {
+			reason: "the containers with clients would have no program",
+			change: func(_ *testing.T, o *job.PrepareOptions) { o.Tools += "-missing" },
+			want:   v1alpha1.ReasonIO, exitCode: job.ExitIO,
+		},
+		"SymlinkOnTheVolume": {
+			reason: "whoever can write to the volume cannot have something else emptied",
+			change: func(t *testing.T, o *job.PrepareOptions) {
+				require.NoError(t, os.RemoveAll(filepath.Join(o.Volume, job.ScratchFolder)))
+				elsewhere := t.TempDir()
+				write(t, elsewhere, o.Run+"/precious", "stays")
+				t.Cleanup(func() { assert.FileExists(t, filepath.Join(elsewhere, o.Run, "precious")) })
+				require.NoError(t, os.Symlink(elsewhere, filepath.Join(o.Volume, job.ScratchFolder)))
+			},
+			want: v1alpha1.ReasonIO, exitCode: job.ExitIO,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := prepareOptions(t)
+			tc.change(t, &o)
+			reporter := &recorder{}
+			prepared, err := mover.Prepare(t.Context(), o, mover.Env{Reporter: reporter, Now: now})
+			require.Error(t, err, tc.reason)
+			assert.Equal(t, tc.exitCode, mover.ExitCode(err), tc.reason)
+			assert.False(t, prepared.Completed)
+			require.Len(t, reporter.results, 1, "it is the run that failed")
+			result := reporter.results[0]
+			assert.Equal(t, tc.want, result.Reason, tc.reason)
+			assert.Equal(t, err.Error(), result.Message)
+			assert.False(t, result.Completed)
+			assert.Equal(t, noon, result.CompletionTime)
+		})
+	}
+}
