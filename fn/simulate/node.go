@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,14 +57,6 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 		return job.Result{}, fmt.Errorf("cannot mount: %w", err)
 	}
 	defer os.RemoveAll(temporary) //nolint:errcheck // it holds only copies
-	mounted, err := n.mount(w, composed.Namespace, pod, temporary)
-	if err != nil {
-		return job.Result{}, err
-	}
-	cli, err := parse(pod.Containers[0].Args)
-	if err != nil {
-		return job.Result{}, fmt.Errorf("cannot run Job %q: %w", composed.Name, err)
-	}
 	env := func(namespace, report string) mover.Env {
 		return mover.Env{
 			Now:      w.Now,
@@ -71,15 +65,38 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 			Progress: n.Progress,
 		}
 	}
-	result, err := cli.run(ctx, mounted, known(pod), env)
-	w.endJob(object, err)
-	return result, err
+	var result job.Result
+	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
+		mounted, err := n.mount(w, composed.Namespace, pod, container, temporary)
+		if err != nil {
+			return job.Result{}, err
+		}
+		cli, err := parse(container.Args)
+		if err != nil {
+			return job.Result{}, fmt.Errorf("cannot run Job %q: %w", composed.Name, err)
+		}
+		if result, err = cli.run(ctx, mounted, known(container), env); err != nil {
+			w.endJob(object, err)
+			return result, err
+		}
+	}
+	w.endJob(object, nil)
+	return result, nil
 }
 
 // run runs the one command that the arguments of a Job name, on the directories that are mounted.
 func (cli *commandLine) run(ctx context.Context, mounted mounts, known []string, env func(namespace, report string) mover.Env) (result job.Result, err error) {
 	verify, copied, backup := cli.Verify.VerifyOptions, cli.Copy.CopyOptions, cli.Backup.Options
+	prepare, dump := cli.Prepare.PrepareOptions, cli.Dump.DumpOptions
 	switch {
+	case prepare.Run != "":
+		prepare.Volume, prepare.Tools = mounted.locate(prepare.Volume), "" // all containers run in this process
+		_, err = mover.Prepare(ctx, prepare, env(prepare.Namespace, prepare.Report))
+	case dump.Run != "":
+		for _, path := range []*string{&dump.Connections, &dump.Scratch, &dump.Private} {
+			*path = mounted.locate(*path)
+		}
+		_, err = mover.Dump(ctx, dump, env(dump.Namespace, dump.Report))
 	case verify.Run != "":
 		verify.Volume, verify.BucketOptions, verify.Known = mounted.locate(verify.Volume), mounted.locateBucket(verify.BucketOptions), known
 		_, err = mover.Verify(ctx, verify, env(verify.Namespace, verify.Report))
@@ -88,7 +105,7 @@ func (cli *commandLine) run(ctx context.Context, mounted mounts, known []string,
 		_, err = mover.Copy(ctx, copied, env(copied.Namespace, copied.Report))
 	default:
 		backup.Known = known
-		for _, path := range []*string{&backup.Volume, &backup.Objects, &backup.FileStorage} {
+		for _, path := range []*string{&backup.Volume, &backup.Objects, &backup.FileStorage, &backup.Databases} {
 			*path = mounted.locate(*path)
 		}
 		result, err = mover.Backup(ctx, backup, env(backup.Namespace, backup.Report))
@@ -96,9 +113,9 @@ func (cli *commandLine) run(ctx context.Context, mounted mounts, known []string,
 	return result, err
 }
 
-// known returns what a pod's environment says of earlier runs.
-func known(pod corev1.PodSpec) []string {
-	for _, variable := range pod.Containers[0].Env {
+// known returns what a container's environment says of earlier runs.
+func known(container corev1.Container) []string {
+	for _, variable := range container.Env {
 		if variable.Name == job.KnownVariable {
 			return strings.Split(variable.Value, ",")
 		}
@@ -110,6 +127,12 @@ func known(pod corev1.PodSpec) []string {
 type commandLine struct {
 	Backup struct {
 		job.Options `embed:""`
+	} `cmd:""`
+	Prepare struct {
+		job.PrepareOptions `embed:""`
+	} `cmd:""`
+	Dump struct {
+		job.DumpOptions `embed:""`
 	} `cmd:""`
 	Verify struct {
 		job.VerifyOptions `embed:""`
@@ -135,13 +158,15 @@ func parse(args []string) (commandLine, error) {
 // mounts holds directories by mount path.
 type mounts map[string]string
 
+// locate returns what the longest of the mount paths makes of a path.
 func (m mounts) locate(path string) string {
+	located, longest := path, -1
 	for mountPath, dir := range m {
-		if rest, ok := strings.CutPrefix(path, mountPath); ok && (rest == "" || rest[0] == '/') {
-			return filepath.Join(dir, filepath.FromSlash(rest))
+		if rest, ok := strings.CutPrefix(path, mountPath); ok && (rest == "" || rest[0] == '/') && len(mountPath) > longest {
+			located, longest = filepath.Join(dir, filepath.FromSlash(rest)), len(mountPath)
 		}
 	}
-	return path
+	return located
 }
 
 // locateBucket is locate for what a bucket needs.
@@ -152,29 +177,41 @@ func (m mounts) locateBucket(o job.BucketOptions) job.BucketOptions {
 	return o
 }
 
-// mount finds a directory for each volume of the pod, or makes one below temporary.
-func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec, temporary string) (mounts, error) {
-	dirs := map[string]string{}
-	for _, volume := range pod.Volumes {
-		switch {
-		case volume.PersistentVolumeClaim != nil:
-			dir, ok := n.PVCs[volume.PersistentVolumeClaim.ClaimName]
-			if !ok {
-				return nil, fmt.Errorf("cannot mount PersistentVolumeClaim %q: no directory stands for it", volume.PersistentVolumeClaim.ClaimName)
-			}
-			dirs[volume.Name] = dir
-		case volume.Projected != nil:
-			dirs[volume.Name] = filepath.Join(temporary, volume.Name)
-			if err := project(w, namespace, volume.Projected, dirs[volume.Name]); err != nil {
-				return nil, err
-			}
+// mount finds a directory for each volume that a container of the pod mounts, or makes one below temporary.
+func (n *Node) mount(w *World, namespace string, pod corev1.PodSpec, container corev1.Container, temporary string) (mounts, error) {
+	out := mounts{}
+	for _, mount := range container.VolumeMounts {
+		volume := pod.Volumes[slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name })]
+		dir, err := n.directory(w, namespace, volume.VolumeSource, filepath.Join(temporary, volume.Name, path.Base(mount.MountPath)))
+		if err == nil && mount.SubPath != "" {
+			dir = filepath.Join(dir, filepath.FromSlash(mount.SubPath))
+			err = os.MkdirAll(dir, 0o770)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[mount.MountPath] = dir
+		if parent := path.Dir(mount.MountPath); parent != "/" && volume.Projected != nil {
+			out[parent] = filepath.Dir(dir) // such as that of the connections of databases
 		}
 	}
-	out := mounts{}
-	for _, mount := range pod.Containers[0].VolumeMounts {
-		out[mount.MountPath] = dirs[mount.Name]
-	}
 	return out, nil
+}
+
+// directory returns the one that stands for a volume, or makes it where temporary says.
+func (n *Node) directory(w *World, namespace string, volume corev1.VolumeSource, temporary string) (string, error) {
+	switch {
+	case volume.PersistentVolumeClaim != nil:
+		dir, ok := n.PVCs[volume.PersistentVolumeClaim.ClaimName]
+		if !ok {
+			return "", fmt.Errorf("cannot mount PersistentVolumeClaim %q: no directory stands for it", volume.PersistentVolumeClaim.ClaimName)
+		}
+		return dir, nil
+	case volume.Projected != nil:
+		return temporary, project(w, namespace, volume.Projected, temporary)
+	}
+	err := os.MkdirAll(temporary, 0o700)
+	return temporary, err
 }
 
 // project writes the Secrets of a projected volume into dir.
