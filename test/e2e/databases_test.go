@@ -206,24 +206,91 @@ func (d *databases) assertDumped(done *unstructured.Unstructured) {
 	assert.Equal(d.t, map[string]any{"system-database": kind, "zync-database": "PostgreSQL", "backend-redis": "Redis"}, got)
 }
 
+// loads is the field of a restore that brings them back.
+func (d *databases) loads(policy string) string {
+	return fmt.Sprintf("databases: {policy: %s, system: {image: %s}, zync: {image: %s}}", policy, d.image(), postgreSQLImage)
+}
+
+// assertState compares everything that is in the databases. What differs is not shown:
+// it is in nobody's log.
+func (d *databases) assertState(want map[string]string) {
+	d.t.Helper()
+	got := d.state()
+	for name := range want {
+		assert.True(d.t, got[name] == want[name], "what is in %s is as it was", name)
+	}
+}
+
 // TestDatabasesOfPostgreSQL: one claim backs up an installation with its databases,
-// encrypted.
+// encrypted, and into a bucket. The installation, its files and its databases are lost, and
+// one restore from the bucket brings all of it back.
 func TestDatabasesOfPostgreSQL(t *testing.T) {
+	withFlux(t)
 	parallel(t)
 	d, withDatabases := newDatabases(t, "postgresql")
 	w := newTenant(t, withDatabases)
+	b := w.newBucket()
 	identity := mustIdentity(t)
-	spec := beside(fmt.Sprintf("encryption: {age: {recipients: [%s]}}, %s", identity.Recipient(), d.spec()))
-	require.NoError(t, w.apply(claim(nightly, spec)))
-	d.assertDumped(w.untilCompleted(nightly))
-	w.requireAbsent(w.volumeDir(nightlyVolume), append(dataset.MarkerForms(), "INSERT INTO", "stats/{service"))
+	spec := fmt.Sprintf("encryption: {age: {recipients: [%s]}}, %s, %s", identity.Recipient(), d.spec(), b.offsite("{}"))
+	require.NoError(t, w.apply(claim(nightly, beside(spec))))
+	copied := w.untilCopied(nightly)
+	d.assertDumped(copied)
+	w.requireAbsent(w.volumeDir(nightlyVolume), append(dataset.MarkerForms(), "CREATE TABLE", "stats/{service"))
+
+	want := d.state()
+	kept := w.disaster()
+	d.destroy()
+	e := w.deliver()
+	w.makeSecret("backup-age", map[string][]byte{"backup.agekey": []byte(identity.String() + "\n")})
+	source := fmt.Sprintf("restoreSource: {bucket: %s}, decryption: {secretRef: {name: backup-age}}", merge(b.spec(), "prefix: "+strings.TrimSuffix(b.prefix, "/")))
+	e.ask(dr("plan", fmt.Sprintf(`{%s, dryRun: true, %s}`, source, d.loads("IfEmpty"))))
+	planned := e.untilRestore("plan", "Ready", "True", "Planned")
+	t.Log(planned.Object["status"].(map[string]any)["plan"].(map[string]any)["databases"])
+	e.ask(dr("dr", fmt.Sprintf(`{%s, kustomizationRef: {name: apps}, %s}`, source, d.loads("IfEmpty"))))
+	e.untilRestore("dr", "Ready", "True", "Restored")
+	e.assertRestored(kept, e.onlyCommit(t, branch))
+	d.assertState(want)
 }
 
-// TestDatabasesOfMySQL likewise, in plaintext.
+// TestDatabasesOfMySQL likewise, in plaintext and from the volume, and then over databases
+// that hold something else.
 func TestDatabasesOfMySQL(t *testing.T) {
+	withFlux(t)
 	parallel(t)
 	d, withDatabases := newDatabases(t, "mysql")
 	w := newTenant(t, withDatabases)
 	require.NoError(t, w.apply(claim(nightly, beside(d.spec()))))
 	d.assertDumped(w.untilCompleted(nightly))
+
+	want := d.state()
+	kept := w.disaster()
+	e := w.deliver()
+	e.ask(dr("full", "{"+d.loads("IfEmpty")+"}"))
+	refused := e.untilRestore("full", "Stalled", "True", "DatabaseNotEmpty")
+	t.Log(message(refused, "Stalled"))
+	d.run(d.system, "system", "DELETE FROM extra;")
+	d.run(d.redis, "0", "SET another key")
+	e.ask(dr("dr", "{kustomizationRef: {name: apps}, "+d.loads("Replace")+"}"))
+	e.untilRestore("dr", "Ready", "True", "Restored")
+	e.assertRestored(kept, e.onlyCommit(t, branch))
+	d.assertState(want)
+}
+
+// TestDatabaseIsDown: the run fails and says why, and there is no run without it.
+func TestDatabaseIsDown(t *testing.T) {
+	parallel(t)
+	d, withDatabases := newDatabases(t, "postgresql")
+	w := newTenant(t, withDatabases)
+	require.NoError(t, d.zync.Process().Stop())
+	require.NoError(t, w.apply(claim(nightly, beside(`job: {backoffLimit: 0}, `+d.spec()))))
+	failed := w.until(nightly, "the run to fail", func(u *unstructured.Unstructured) bool {
+		return condition(u, "BackupCompleted")["reason"] == "DatabaseUnreachable"
+	})
+	t.Log(message(failed, "BackupCompleted"))
+	assert.Contains(t, message(failed, "BackupCompleted"), "zync-database")
+	runs, err := os.ReadDir(filepath.Join(w.volumeDir(nightlyVolume), "runs"))
+	if !os.IsNotExist(err) {
+		require.NoError(t, err)
+	}
+	assert.Empty(t, runs)
 }
