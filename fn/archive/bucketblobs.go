@@ -15,13 +15,15 @@ import (
 	"threescale.dev/backup/fn/archive/internal/parallel"
 	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/s3"
+	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
 // sending is a stored file on its way into the bucket.
 type sending struct {
 	entry  lists.Entry
-	has    bool // the bucket has it
-	retain bool // it is to be locked if the bucket has it
+	has    bool        // the bucket has it
+	retain bool        // it is to be locked if the bucket has it
+	done   walk.Counts // files that are done with it: it, and those before it that there is nothing to do for
 }
 
 // sendBlobs sends the files of a tree that the bucket does not have.
@@ -33,15 +35,14 @@ func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
 	if r.files == nil {
 		return nil
 	}
-	if err := c.listBlobs(ctx, totals.Files); err != nil {
-		return err
-	}
 	c.progress.Begin(progress.FileStorage, totals.Files, totals.Bytes)
-	return parallel.Pipeline[sending]{
+	var rest walk.Counts
+	err := parallel.Pipeline[sending]{
 		Workers: c.opts.Workers,
 		Batch:   c.bucket.batch(),
-		Produce: func(ctx context.Context, add func(sending, int64) error) error {
-			return c.produce(ctx, r, base, add)
+		Produce: func(ctx context.Context, add func(sending, int64) error) (err error) {
+			rest, err = c.produce(ctx, r, base, add)
+			return err
 		},
 		Worker: func() (func(context.Context, *sending) error, func()) {
 			dirs := &dirfd.Stack{Root: r.files}
@@ -49,11 +50,15 @@ func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
 		},
 		Collect: func(sent []sending) error {
 			for i := range sent {
-				c.progress.Add(1, sent[i].entry.Size)
+				c.progress.Add(sent[i].done.Files, sent[i].done.Bytes)
 			}
 			return nil
 		},
 	}.Run(ctx)
+	if err == nil {
+		c.progress.Add(rest.Files, rest.Bytes)
+	}
+	return err
 }
 
 // listBlobs finds out which blobs the bucket has, once: a request tells of a thousand.
@@ -94,11 +99,13 @@ func (b *Bucket) allBlobs(ctx context.Context, files int64) (*blobSet, error) {
 	return blobs, g.Wait()
 }
 
-// produce hands out the files of a tree. A blob counts as one that the bucket has once it is on its way.
-func (c *copier) produce(ctx context.Context, r *Run, base *base, add func(sending, int64) error) error {
+// produce hands out the files of a tree that there is something to do for, and returns how many were behind the last of
+// them. Files in between would be in the way of those that are sent: they are collected in order. A blob counts as one
+// that the bucket has once it is on its way.
+func (c *copier) produce(ctx context.Context, r *Run, base *base, add func(sending, int64) error) (rest walk.Counts, _ error) {
 	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
 	if err != nil {
-		return r.damagedLists(err)
+		return rest, r.damagedLists(err)
 	}
 	defer listed.Close()
 	sizes := &sizer{encrypted: r.info.Manifest.Encryption != nil, dirs: &dirfd.Stack{Root: r.files}}
@@ -106,23 +113,28 @@ func (c *copier) produce(ctx context.Context, r *Run, base *base, add func(sendi
 	for {
 		e, err := listed.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return rest, nil
 		}
 		if err != nil {
-			return r.damagedLists(err)
+			return rest, r.damagedLists(err)
 		}
 		if err := ctx.Err(); err != nil {
-			return err
+			return rest, err
 		}
 		if e.Kind != lists.File {
 			continue
 		}
+		rest.Add(&e)
 		s := sending{entry: e, has: !c.blobs.add(e.SHA256, sizes.of(&e))}
 		if c.lock != nil && !base.covers(&e) && c.locks.blobs.add(e.SHA256, 0) {
 			s.retain = s.has // else it is sent with a lock
 		}
+		if s.has && !s.retain {
+			continue
+		}
+		s.done, rest = rest, walk.Counts{}
 		if err := add(s, e.Size); err != nil {
-			return err
+			return rest, err
 		}
 	}
 }

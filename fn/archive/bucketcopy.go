@@ -36,9 +36,8 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 	if opts.Lock != nil {
 		c.lock = newLock(opts.Lock, time.Now())
 	}
-	c.owned = sync.OnceValue(func() error { return c.own(ctx) })
+	c.owned = begin(func() error { return c.own(ctx) }) // while the first run is looked for
 	c.taken = sync.OnceValue(func() error { return b.takeOver(ctx) })
-	go func() { _ = c.owned() }() // while the first run is looked for; its error is asked for below
 	var err error
 	var failed []error
 	for _, id := range opts.Runs {
@@ -73,14 +72,29 @@ type copier struct {
 	volume   *Volume
 	opts     CopyOptions
 	lock     *s3.Lock     // of what is sent; nil: none
-	owned    func() error // own, once; nothing is sent before it
+	owned    func() error // waits for own; nothing is sent before it
 	taken    func() error // takeOver, likewise
+	writes   bool         // taken was asked, and has succeeded
 	progress *progress.Meter
 	blobs    *blobSet // that the bucket has; nil: not known
 	locks    locks
 	files    atomic.Int64
 	bytes    atomic.Int64
 	result   CopyResult
+}
+
+// begin begins something, and returns what waits for its end.
+func begin(do func() error) (wait func() error) {
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = do()
+	}()
+	return func() error {
+		<-done
+		return err
+	}
 }
 
 // own makes sure that the bucket holds the runs of this volume and of no other. Of two volumes one writes nothing.
@@ -118,7 +132,7 @@ func (c *copier) run(ctx context.Context, id string) error {
 	if r.info.State != Complete {
 		return &UsageError{Err: errors.New("what APIManagerBackup wrote has no digests to copy it by")}
 	}
-	there, err := c.hasRun(ctx, r)
+	there, tree, err := c.look(ctx, r)
 	if err := c.owned(); err != nil {
 		return err
 	}
@@ -128,7 +142,8 @@ func (c *copier) run(ctx context.Context, id string) error {
 	if err := c.taken(); err != nil {
 		return err
 	}
-	err = c.send(ctx, r, there)
+	c.writes = true
+	err = c.send(ctx, r, there, tree)
 	if err != nil && !notLooked(err) && !c.volume.isThere(ctx, r.info) {
 		return fmt.Errorf("it was removed: %w", ErrRunNotFound)
 	}
@@ -136,6 +151,40 @@ func (c *copier) run(ctx context.Context, id string) error {
 		c.result.Runs = append(c.result.Runs, id)
 	}
 	return err
+}
+
+// presence is whether the bucket has something.
+type presence int
+
+const (
+	unknown presence = iota
+	absent
+	present
+)
+
+// look finds out at once whether the bucket has a run and its tree. Before this is the writer, somebody else may be
+// removing the tree that it has; one that it does not have is sent, whatever others do.
+func (c *copier) look(ctx context.Context, r *Run) (there bool, tree presence, err error) {
+	var has bool
+	treeCtx, cancel := context.WithCancel(ctx)
+	looked := begin(func() (err error) {
+		has, err = c.hasTree(treeCtx, r)
+		return err
+	})
+	there, err = c.hasRun(ctx, r)
+	if there || err != nil {
+		cancel()
+	}
+	treeErr := looked()
+	cancel()
+	switch {
+	case there || err != nil || treeErr != nil: // what is wrong comes again if it matters
+	case !has:
+		tree = absent
+	case c.writes:
+		tree = present
+	}
+	return there, tree, err
 }
 
 // hasRun reports whether the bucket has the run. It must not have another one of that name.
@@ -155,7 +204,7 @@ func (c *copier) hasRun(ctx context.Context, r *Run) (bool, error) {
 }
 
 // send sends all of a run, the manifest last: it says that the rest is there.
-func (c *copier) send(ctx context.Context, r *Run, there bool) error {
+func (c *copier) send(ctx context.Context, r *Run, there bool, tree presence) error {
 	manifest, err := c.volume.root.ReadFile(manifestPath(r.info.ID), maxManifest)
 	if err != nil {
 		return err
@@ -165,7 +214,7 @@ func (c *copier) send(ctx context.Context, r *Run, there bool) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	if r.isListed() {
-		g.Go(func() error { return c.sendTree(gctx, r) })
+		g.Go(func() error { return c.sendTree(gctx, r, tree) })
 	}
 	g.Go(func() error { return c.sendObjects(gctx, r) })
 	if err := g.Wait(); err != nil {
@@ -226,45 +275,56 @@ func (c *copier) sendSmall(ctx context.Context, r *Run, s lists.Sum) error {
 
 // sendTree sends a tree unless the bucket has it. Its SHA256SUMS comes last, so that the bucket has all blobs of a tree
 // whose SHA256SUMS it has. Its MTREE comes first: Remove finds by it what an interrupted copy left.
-func (c *copier) sendTree(ctx context.Context, r *Run) error {
+func (c *copier) sendTree(ctx context.Context, r *Run, tree presence) error {
 	dir := treesDir + "/" + r.info.Manifest.Tree
-	there, err := c.hasTree(ctx, r, dir)
-	if err != nil {
-		return err
+	if tree == unknown {
+		has, err := c.hasTree(ctx, r)
+		if err != nil {
+			return err
+		}
+		if has {
+			tree = present
+		}
 	}
-	if there && !c.opts.Mend {
+	if tree == present && !c.opts.Mend {
 		if err := c.renew(ctx, r, dir); !errors.Is(err, errLost) {
 			return err
 		}
 	}
-	xattrs, err := lists.XattrsDigest(r.tree)
-	if err != nil {
-		return r.damagedLists(err)
-	}
 	digests := r.info.Manifest.Digests
+	var base *base
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.sendList(gctx, r, dir, lists.MTREEName, digests.MTREE, c.lock) })
-	if files := r.info.Manifest.Totals.Files; files > 0 {
-		g.Go(func() error { return c.listBlobs(gctx, files) })
-	}
-	if err := g.Wait(); err != nil {
+	g.Go(func() error { return c.listBlobs(gctx, r.info.Manifest.Totals.Files) })
+	g.Go(func() (err error) {
+		base, err = c.findBase(gctx, r)
 		return err
-	}
-	if xattrs != "" {
-		if err := c.sendList(ctx, r, dir, lists.XattrsName, xattrs, c.lock); err != nil {
-			return err
-		}
-	}
-	base, err := c.findBase(ctx, r)
+	})
+	err := g.Wait()
+	defer func() { base.close() }()
 	if err != nil {
 		return err
 	}
-	defer base.close()
-	if err := c.sendBlobs(ctx, r, base); err != nil {
+	g, gctx = errgroup.WithContext(ctx)
+	g.Go(func() error { return c.sendXattrs(gctx, r, dir) })
+	g.Go(func() error { return c.sendBlobs(gctx, r, base) })
+	if err := g.Wait(); err != nil {
 		c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been sent
 		return err
 	}
 	return c.sendList(c.bucket.guarded(ctx), r, dir, lists.SumsName, digests.Files, c.lastLock(base))
+}
+
+// sendXattrs sends the list of extended attributes of a tree that has one.
+func (c *copier) sendXattrs(ctx context.Context, r *Run, dir string) error {
+	digest, err := lists.XattrsDigest(r.tree)
+	if err != nil {
+		return r.damagedLists(err)
+	}
+	if digest == "" {
+		return nil
+	}
+	return c.sendList(ctx, r, dir, lists.XattrsName, digest, c.lock)
 }
 
 // sendList sends a list of a tree.
@@ -281,8 +341,12 @@ func (c *copier) sendList(ctx context.Context, r *Run, dir, name, digest string,
 	return err
 }
 
-// hasTree reports whether the bucket has a tree, by the last of its objects.
-func (c *copier) hasTree(ctx context.Context, r *Run, dir string) (bool, error) {
+// hasTree reports whether the bucket has the tree of a run, by the last of its objects. A list tells that by one
+// request, also of what is not there.
+func (c *copier) hasTree(ctx context.Context, r *Run) (bool, error) {
+	if !r.isListed() {
+		return false, nil
+	}
 	sums, err := r.tree.Open(lists.SumsName)
 	if err != nil {
 		return false, r.damagedLists(err)
@@ -292,8 +356,12 @@ func (c *copier) hasTree(ctx context.Context, r *Run, dir string) (bool, error) 
 	if err != nil {
 		return false, r.damagedLists(err)
 	}
-	size, err := c.bucket.size(ctx, dir+"/"+lists.SumsName)
-	return size == info.Size(), err
+	last, has := treesDir+"/"+r.info.Manifest.Tree+"/"+lists.SumsName, false
+	err = c.bucket.list(ctx, last, true, func(path string, o s3.Object) error {
+		has = has || path == last && o.Size == info.Size()
+		return nil
+	})
+	return has, err
 }
 
 // isFileError reports whether an error says that a file of the volume is not what it should be.

@@ -23,7 +23,7 @@ const (
 )
 
 // bucketWorkers is how many requests are made at a time: their time is spent on the way, not here.
-const bucketWorkers = 64
+const bucketWorkers = 128
 
 func (b *Bucket) words() (preposition, noun string) { return "in", "bucket" }
 

@@ -125,13 +125,13 @@
 // A prefix has one writer, which copies first and then removes. OWNER keeps another volume out: it is made by a
 // conditional request, so that of two volumes that begin at once one stops. [Bucket.Copy] sends a tree's MTREE, then
 // blobs that are missing (by name and size, in a list of all blobs that is made only if there is a tree to send), then
-// the tree's SHA256SUMS, then the objects of the run and its list, then manifest.json. So a tree with a SHA256SUMS has
+// the tree's SHA256SUMS, meanwhile the objects of the run and its list, then manifest.json. So a tree with a SHA256SUMS has
 // all its blobs, a run with a manifest.json has all that it refers to, and an interrupted copy goes on. Each file is
 // proven by its digest before or while it is sent. A manifest.json that is there is never replaced. What a bucket has
 // lost of a tree that is there is found by verifying, and sent again by a copy with CopyOptions.Mend.
 //
 // If two writers of one volume meet, the one that began last goes on. Each puts random text of its own into WRITER
-// before it looks at what is there, and reads it again before each attempt to write a tree's SHA256SUMS or a
+// before it goes by what is there, and reads it again before each attempt to write a tree's SHA256SUMS or a
 // manifest.json, and before each to delete: when the text is another, it stops with [ErrTakenOver]. A request that was
 // sent by then can still arrive. Readers do not look at WRITER.
 //

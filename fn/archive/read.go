@@ -43,6 +43,7 @@ type Run struct {
 type runTree struct {
 	run    *Run
 	listed storedTree // without a name for an unverified run, or if the run has no such tree
+	kept   *keptLists // of a run in a bucket
 
 	// Of a run on a volume.
 	tree  *dirfd.Dir // nil if it has no lists
@@ -100,7 +101,7 @@ func newRun(m medium, info RunInfo) *Run {
 
 // treeOf returns a tree of the run that is not open yet.
 func (r *Run) treeOf(link string) runTree {
-	t := runTree{run: r, listed: storedTree{link: link}}
+	t := runTree{run: r, listed: storedTree{link: link}, kept: &keptLists{}}
 	if r.info.Manifest != nil {
 		t.listed = r.info.Manifest.tree(link)
 	}
@@ -153,7 +154,7 @@ func (t *runTree) isListed() bool { return t.listed.name != "" }
 // treeLists returns the folder with the lists of the tree.
 func (t *runTree) treeLists(ctx context.Context) lists.Folder {
 	if t.run.volume == nil {
-		return t.run.stored.folder(ctx, t.listed.path())
+		return keptFolder{t.run.stored.folder(ctx, t.listed.path()), t.kept}
 	}
 	return t.tree
 }

@@ -60,12 +60,17 @@ func Start(tb testing.TB, opts ...Option) *Server {
 // StartStandIn starts the stand-in, also with the build tag.
 func StartStandIn(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
-	o := apply(opts)
+	s, handler := standIn(tb)
+	s.serve(tb, apply(opts), handler)
+	return s
+}
+
+func standIn(tb testing.TB) (*Server, http.Handler) {
+	tb.Helper()
 	backend := s3mem.New()
 	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a-secret-key"}
 	require.NoError(tb, backend.CreateBucket(s.Bucket))
-	s.serve(tb, o, gofakes3.New(backend).Server())
-	return s
+	return s, gofakes3.New(backend).Server()
 }
 
 func apply(opts []Option) (o options) {

@@ -40,7 +40,7 @@ func (h *Hasher) Prove(ctx context.Context, path string, size int64, want string
 
 // NewHasher returns a hasher for the files below root.
 func NewHasher(root *Dir) *Hasher {
-	return &Hasher{Dirs: &Stack{Root: root}, hash: sha256.New(), buf: make([]byte, hashBuffer)}
+	return &Hasher{Dirs: &Stack{Root: root}, hash: sha256.New()}
 }
 
 // Close releases the hasher, not the root.
@@ -83,6 +83,9 @@ func (h *Hasher) open(ctx context.Context, fd int, name, path string, size int64
 }
 
 func (h *Hasher) read(ctx context.Context, in int, path string, size int64) (string, error) {
+	if h.buf == nil {
+		h.buf = make([]byte, hashBuffer)
+	}
 	for total := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return "", err
@@ -145,6 +148,14 @@ func (d *Dir) OpenHashed(name string) (*HashedFile, error) {
 func NewHashed(f io.ReadCloser) *HashedFile {
 	h := sha256.New()
 	return &HashedFile{io.TeeReader(f, h), f, h}
+}
+
+// Close closes the file. Nil is closed.
+func (h *HashedFile) Close() error {
+	if h == nil {
+		return nil
+	}
+	return h.Closer.Close()
 }
 
 // Prove returns an error if what was read so far does not have the digest. The name is for the error.

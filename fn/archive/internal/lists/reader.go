@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 )
@@ -59,15 +60,9 @@ type Reader struct {
 // checked when the lists have been read to the end: until Next has returned io.EOF, nothing that it returned is proven.
 func Open(tree Folder, want Digests, stamps *StampsReader) (*Reader, error) {
 	l := &Reader{want: want, stamps: stamps}
-	var err error
-	if l.mtree, err = tree.OpenHashed(MTREEName); err != nil {
-		return nil, err
-	}
-	if l.sums, err = tree.OpenHashed(SumsName); err != nil {
-		return nil, errors.Join(err, l.mtree.Close())
-	}
-	if l.xattrs, err = OpenXattrs(tree); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", XattrsName, err), l.mtree.Close(), l.sums.Close())
+	err := l.open(tree)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	if l.entries, err = NewMTREEReader(l.mtree); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", MTREEName, err), l.Close())
@@ -81,6 +76,21 @@ func Open(tree Folder, want Digests, stamps *StampsReader) (*Reader, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", SumsName, err), l.Close())
 	}
 	return l, nil
+}
+
+// open opens the lists at once: in a bucket, each takes a while.
+func (l *Reader) open(tree Folder) error {
+	var mtreeErr, sumsErr, xattrsErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { l.mtree, mtreeErr = tree.OpenHashed(MTREEName) })
+	wg.Go(func() { l.sums, sumsErr = tree.OpenHashed(SumsName) })
+	wg.Go(func() {
+		if l.xattrs, xattrsErr = OpenXattrs(tree); xattrsErr != nil {
+			xattrsErr = fmt.Errorf("%s: %w", XattrsName, xattrsErr)
+		}
+	})
+	wg.Wait()
+	return cmp.Or(mtreeErr, sumsErr, xattrsErr)
 }
 
 // Next returns the next entry with its digest and attributes, or io.EOF once both lists are read and proven. Nil has no

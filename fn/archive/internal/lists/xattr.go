@@ -244,7 +244,7 @@ func OpenXattrs(tree Folder) (*XattrsReader, error) {
 
 // Close closes the list.
 func (r *XattrsReader) Close() error {
-	if r.file == nil {
+	if r == nil || r.file == nil {
 		return nil
 	}
 	return r.file.Close()

@@ -132,15 +132,12 @@ type comparer struct {
 	plain  bool
 	hasher *dirfd.Hasher
 	opener Opener
-	a, b   []byte
 }
 
 func (t *Target) newComparer() *comparer {
-	const buffer = 64 << 10
 	c := &comparer{plain: t.Source.Plain, hasher: dirfd.NewHasher(t.Root)}
 	if !c.plain {
 		c.opener = t.Source.Opener()
-		c.a, c.b = make([]byte, buffer), make([]byte, buffer)
 	}
 	return c
 }
@@ -175,7 +172,7 @@ func (c *comparer) same(ctx context.Context, want *lists.Entry) (bool, error) {
 		return false, err
 	}
 	defer in.Close()
-	return c.sameBytes(ctx, in, got)
+	return sameBytes(ctx, in, got)
 }
 
 // excuse drops the error of a file that is there and cannot be read; one of the disk counts.
@@ -186,18 +183,21 @@ func (c *comparer) excuse(ctx context.Context, err error) error {
 	return nil
 }
 
-func (c *comparer) sameBytes(ctx context.Context, run io.Reader, got *os.File) (bool, error) {
+func sameBytes(ctx context.Context, run io.Reader, got *os.File) (bool, error) {
+	a, b := buffers.Get().(*[64 << 10]byte), buffers.Get().(*[64 << 10]byte) //nolint:forcetypeassert // of no other type
+	defer buffers.Put(a)
+	defer buffers.Put(b)
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		n, runErr := io.ReadFull(run, c.a)
-		m, gotErr := io.ReadFull(got, c.b)
+		n, runErr := io.ReadFull(run, a[:])
+		m, gotErr := io.ReadFull(got, b[:])
 		if runErr != nil && !errors.Is(runErr, io.EOF) && !errors.Is(runErr, io.ErrUnexpectedEOF) {
 			return false, runErr
 		}
 		switch {
-		case !bytes.Equal(c.a[:n], c.b[:m]):
+		case !bytes.Equal(a[:n], b[:m]):
 			return false, nil
 		case runErr != nil:
 			return gotErr != nil, nil //nolint:nilerr // the run's file has ended: so should the other

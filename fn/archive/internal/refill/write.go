@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -19,18 +20,18 @@ type writer struct {
 	dst       *dirfd.Stack
 	comparer  *comparer
 	opener    Opener
-	buf       []byte
 }
 
+// buffers are for files that are read. Most workers wait for one to come from afar, and need none.
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
 func (t *Target) newWriter(temporary string) *writer {
-	const buffer = 64 << 10
 	return &writer{
 		t:         t,
 		temporary: temporary,
 		dst:       &dirfd.Stack{Root: t.Root},
 		comparer:  t.newComparer(),
 		opener:    t.Source.Opener(),
-		buf:       make([]byte, buffer),
 	}
 }
 
@@ -189,20 +190,22 @@ func (w *writer) file(ctx context.Context, dir int, want *lists.Entry) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, unix.Close(out)) }()
-	if err := w.copy(ctx, out, in); err != nil {
+	if err := copyAll(ctx, out, in); err != nil {
 		return err
 	}
 	return w.complete(dir, out, want)
 }
 
-// copy copies a file to its end. The reader returns io.EOF only for a proven file.
-func (w *writer) copy(ctx context.Context, out int, in io.Reader) error {
+// copyAll copies a file to its end. The reader returns io.EOF only for a proven file.
+func copyAll(ctx context.Context, out int, in io.Reader) error {
+	buf := buffers.Get().(*[64 << 10]byte) //nolint:forcetypeassert // of no other type
+	defer buffers.Put(buf)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := in.Read(w.buf)
-		if err := dirfd.WriteAll(out, w.buf[:n]); err != nil {
+		n, err := in.Read(buf[:])
+		if err := dirfd.WriteAll(out, buf[:n]); err != nil {
 			return err
 		}
 		if errors.Is(err, io.EOF) {

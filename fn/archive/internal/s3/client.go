@@ -142,7 +142,7 @@ func newTransport(opts Options) (*http.Transport, error) {
 		return nil, err
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
-	t.DialContext = dialer(opts.Backoff.Idle)
+	t.DialContext = dialer(opts)
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	t.TLSHandshakeTimeout = dialTimeout
 	t.MaxIdleConnsPerHost = opts.Connections
@@ -173,14 +173,17 @@ func rootsWith(pem []byte) (*x509.CertPool, error) {
 
 // dialer returns connections that end when nothing goes either way for so long, whatever they wait for: an answer, the
 // rest of one, or room for what is sent.
-func dialer(idle time.Duration) func(context.Context, string, string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: dialTimeout}
+func dialer(opts Options) func(context.Context, string, string) (net.Conn, error) {
+	dial := opts.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := d.DialContext(ctx, network, address)
+		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return idleConn{conn, idle}, nil
+		return idleConn{conn, opts.Backoff.Idle}, nil
 	}
 }
 

@@ -3,6 +3,8 @@
 package s3
 
 import (
+	"context"
+	"net"
 	"net/url"
 	"time"
 )
@@ -21,6 +23,8 @@ type Options struct {
 	Connections int     // how many are kept open; 0: as many as suit
 	PartSize    int64   // of parts, and of what is sent in one request at most; 0: the usual one; at least 5 MiB, as S3 wants
 	Backoff     Backoff // of requests that are tried again
+
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: over the network
 }
 
 // Credentials are what requests are signed with: static keys, or those of a role that a token is exchanged for. With
