@@ -1,0 +1,316 @@
+package database
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"threescale.dev/backup/fn/recorded"
+)
+
+const (
+	// mostKeys are asked for at once, and fewer if they are large: the server holds what it answers.
+	mostKeys   = 1000
+	scanBytes  = 256 << 10 // about what SCAN should answer
+	batchBytes = 1 << 20   // about what the DUMPs of one batch should answer
+	// mostScanBytes is what SCAN may answer: the names are held in memory.
+	mostScanBytes = 16 << 20
+)
+
+// dumpRedis is Dump for Redis. It writes the keys of one index, as they are one after the other: a key that is there all
+// the time is in the dump, and one that comes or goes meanwhile may be. Each key has the time to live and the value of
+// one moment.
+func dumpRedis(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
+	task := redisTask{o.Database, o.Connection, dumpRights}
+	dump := recorded.Dump{Name: string(o.Database), Kind: recorded.Redis, StartTime: o.Now().UTC()}
+	conn, err := openRedis(ctx, o.Connection)
+	if err != nil {
+		return recorded.Dump{}, task.failed(ctx, err)
+	}
+	defer conn.close()
+	info, err := conn.info()
+	if err != nil {
+		return recorded.Dump{}, task.failed(ctx, err)
+	}
+	dump.ServerVersion = info["redis_version"]
+	if dump.Keys, dump.Bytes, err = conn.dumpTo(o); err != nil {
+		return recorded.Dump{}, task.failed(ctx, err)
+	}
+	dump.CompletionTime = o.Now().UTC()
+	return dump, nil
+}
+
+// dumpTo writes the file of a dump, and has it on the disk when it returns.
+func (c *redisConn) dumpTo(o DumpOptions) (keys, bytes int64, err error) {
+	file, err := os.OpenFile(filepath.Join(o.Into, keysFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	counted := &progressWriter{w: file, now: o.Now, report: o.Progress}
+	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: 16}
+	if err := d.run(); err != nil {
+		return 0, 0, err
+	}
+	writeKeys(d.out, d.keys)
+	if err := errors.Join(d.out.Flush(), file.Sync()); err != nil {
+		return 0, 0, err
+	}
+	return d.keys, counted.written, nil
+}
+
+// redisDumper dumps one index over one connection.
+type redisDumper struct {
+	conn     *redisConn
+	out      *bufio.Writer
+	keys     int64 // written
+	absolute bool  // the server has PEXPIRETIME
+	batch    int   // keys that are dumped at once
+}
+
+func (d *redisDumper) run() error {
+	if err := d.probe(); err != nil {
+		return err
+	}
+	cursor, count := "0", 16
+	for {
+		keys, next, err := d.scan(cursor, count)
+		if err != nil {
+			return err
+		}
+		count = paced(count, length(keys), scanBytes)
+		for part := range d.batches(keys) {
+			bytes, err := d.dump(part)
+			if err != nil {
+				return err
+			}
+			d.batch = paced(d.batch, bytes, batchBytes)
+		}
+		if cursor = next; cursor == "0" {
+			return nil
+		}
+	}
+}
+
+// batches yields the keys in parts of at most d.batch, which may change in between.
+func (d *redisDumper) batches(keys []string) func(func([]string) bool) {
+	return func(yield func([]string) bool) {
+		for len(keys) > 0 {
+			n := min(d.batch, len(keys))
+			if !yield(keys[:n]) {
+				return
+			}
+			keys = keys[n:]
+		}
+	}
+}
+
+// paced returns how many keys to ask for next, so that an answer has about so many bytes.
+func paced(n int, bytes, want int64) int {
+	switch {
+	case bytes > want:
+		return int(max(1, int64(n)*want/bytes))
+	case bytes < want/2:
+		return min(2*n, mostKeys)
+	}
+	return n
+}
+
+func length(keys []string) (bytes int64) {
+	for _, key := range keys {
+		bytes += int64(len(key))
+	}
+	return bytes
+}
+
+// probe finds out whether the server has PEXPIRETIME, as Redis has since 7.0, and the login may use it.
+func (d *redisDumper) probe() error {
+	d.conn.send("PEXPIRETIME", loadingKey)
+	if err := d.conn.flush(); err != nil {
+		return err
+	}
+	_, err := d.conn.integer("PEXPIRETIME")
+	_, refused := errors.AsType[*refusal](err)
+	d.absolute = err == nil
+	if refused {
+		return nil
+	}
+	return err
+}
+
+// scan returns some names of keys, and where to go on.
+func (d *redisDumper) scan(cursor string, count int) (keys []string, next string, err error) {
+	c := d.conn
+	c.send("SCAN", cursor, "COUNT", strconv.Itoa(count))
+	if err := c.flush(); err != nil {
+		return nil, "", err
+	}
+	parts, err := c.array("SCAN")
+	if err == nil && parts != 2 {
+		err = errNotRESP
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if next, err = c.bulk("SCAN"); err != nil {
+		return nil, "", err
+	}
+	n, err := c.array("SCAN")
+	if err != nil {
+		return nil, "", err
+	}
+	var bytes int64
+	for range n {
+		key, err := c.bulk("SCAN")
+		if err != nil {
+			return nil, "", err
+		}
+		if bytes += int64(len(key)); bytes > mostScanBytes {
+			return nil, "", fmt.Errorf("the names of keys are too long: %w", &tooLongError{bytes, mostScanBytes})
+		}
+		keys = append(keys, key)
+	}
+	if slices.Contains(keys, loadingKey) {
+		return nil, "", &judgedError{Failed, fmt.Errorf("it was loaded only in part: restore into it again, or delete its key %s if it is to stay as it is", loadingKey)}
+	}
+	return keys, next, nil
+}
+
+// dump writes keys. A transaction has the time to live and the value of a key be those of the same moment.
+func (d *redisDumper) dump(keys []string) (bytes int64, err error) {
+	commands := d.commands(keys)
+	c := d.conn
+	c.send("MULTI")
+	for _, command := range commands {
+		c.send(command...)
+	}
+	c.send("EXEC")
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
+	if err := c.status("MULTI"); err != nil {
+		return 0, err
+	}
+	for _, command := range commands {
+		if err := c.status(command[0]); err != nil {
+			return 0, err
+		}
+	}
+	answers, err := c.array("EXEC")
+	if err == nil && answers != len(commands) {
+		err = errNotRESP
+	}
+	if err != nil {
+		return 0, err
+	}
+	return d.answers(keys)
+}
+
+func (d *redisDumper) commands(keys []string) [][]string {
+	commands := make([][]string, 0, 2*len(keys)+1)
+	if !d.absolute {
+		commands = append(commands, []string{"TIME"})
+	}
+	for _, key := range keys {
+		commands = append(commands, []string{d.expiryCommand(), key}, []string{"DUMP", key})
+	}
+	return commands
+}
+
+func (d *redisDumper) expiryCommand() string {
+	if d.absolute {
+		return "PEXPIRETIME"
+	}
+	return "PTTL"
+}
+
+// answers reads what a transaction answers to commands, and writes it.
+func (d *redisDumper) answers(keys []string) (bytes int64, err error) {
+	var now int64
+	if !d.absolute {
+		if now, err = d.conn.time(); err != nil {
+			return 0, err
+		}
+	}
+	for _, key := range keys {
+		expires, err := d.conn.integer(d.expiryCommand())
+		if err != nil {
+			return 0, err
+		}
+		size, err := d.payload(key, expires, now)
+		if err != nil {
+			return 0, err
+		}
+		bytes += size
+	}
+	return bytes, nil
+}
+
+// payload copies what DUMP answers. expires is -1 for a key that never does.
+func (d *redisDumper) payload(key string, expires, now int64) (bytes int64, err error) {
+	size, err := d.conn.length("DUMP")
+	if errors.Is(err, errNoBulk) { // It has gone since the SCAN.
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if expires >= 0 {
+		expires += now
+	}
+	writeRestoreHead(d.out, key, max(expires, 0), size)
+	if _, err := io.CopyN(d.out, d.conn.r, size); err != nil {
+		return 0, unexpected(err)
+	}
+	writeRestoreEnd(d.out)
+	d.keys++
+	return size, readEnd(d.conn.r)
+}
+
+// time returns the server's time, in milliseconds since 1970.
+func (c *redisConn) time() (int64, error) {
+	parts, err := c.array("TIME")
+	if err == nil && parts != 2 {
+		err = errNotRESP
+	}
+	if err != nil {
+		return 0, err
+	}
+	var values [2]int64
+	for i := range values {
+		text, err := c.bulk("TIME")
+		if err != nil {
+			return 0, err
+		}
+		if values[i], err = parseNumber(text); err != nil {
+			return 0, err
+		}
+	}
+	return values[0]*1000 + values[1]/1000, nil
+}
+
+// progressWriter counts what it writes, and tells about once a second.
+type progressWriter struct {
+	w       io.Writer
+	now     func() time.Time
+	report  func(int64) // may be nil
+	written int64
+	last    time.Time
+}
+
+func (p *progressWriter) Write(data []byte) (int, error) {
+	n, err := p.w.Write(data)
+	p.written += int64(n)
+	if now := p.now(); p.report != nil && now.Sub(p.last) >= time.Second {
+		p.last = now
+		p.report(p.written)
+	}
+	return n, err
+}
