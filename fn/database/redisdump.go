@@ -28,20 +28,30 @@ const (
 // the time is in the dump, and one that comes or goes meanwhile may be. Each key has the time to live and the value of
 // one moment.
 func dumpRedis(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
-	task := redisTask{o.Database, o.Connection, dumpRights}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	dump, err := dumpKeysFile(ctx, o)
+	if err != nil { // A half dump would take the space of the next try.
+		err = errors.Join(err, os.RemoveAll(o.Into))
+	}
+	return dump, redisTask{o.Database, o.Connection, dumpRights}.failed(ctx, err)
+}
+
+func dumpKeysFile(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
 	dump := recorded.Dump{Name: string(o.Database), Kind: recorded.Redis, StartTime: o.Now().UTC()}
 	conn, err := openRedis(ctx, o.Connection)
 	if err != nil {
-		return recorded.Dump{}, task.failed(ctx, err)
+		return recorded.Dump{}, err
 	}
 	defer conn.close()
 	info, err := conn.info()
 	if err != nil {
-		return recorded.Dump{}, task.failed(ctx, err)
+		return recorded.Dump{}, err
 	}
 	dump.ServerVersion = info["redis_version"]
 	if dump.Keys, dump.Bytes, err = conn.dumpTo(o); err != nil {
-		return recorded.Dump{}, task.failed(ctx, err)
+		return recorded.Dump{}, err
 	}
 	dump.CompletionTime = o.Now().UTC()
 	return dump, nil
@@ -49,6 +59,9 @@ func dumpRedis(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
 
 // dumpTo writes the file of a dump, and has it on the disk when it returns.
 func (c *redisConn) dumpTo(o DumpOptions) (keys, bytes int64, err error) {
+	if err := errors.Join(os.RemoveAll(o.Into), os.MkdirAll(o.Into, 0o770)); err != nil {
+		return 0, 0, err
+	}
 	file, err := os.OpenFile(filepath.Join(o.Into, keysFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return 0, 0, err
@@ -308,9 +321,11 @@ type progressWriter struct {
 func (p *progressWriter) Write(data []byte) (int, error) {
 	n, err := p.w.Write(data)
 	p.written += int64(n)
-	if now := p.now(); p.report != nil && now.Sub(p.last) >= time.Second {
-		p.last = now
-		p.report(p.written)
+	if p.report != nil {
+		if now := p.now(); now.Sub(p.last) >= time.Second {
+			p.last = now
+			p.report(p.written)
+		}
 	}
 	return n, err
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"threescale.dev/backup/fn/recorded"
@@ -101,8 +103,11 @@ func (l *redisLoader) begin(ctx context.Context) error {
 	return l.empty(ctx)
 }
 
-// checkRedis is Check for Redis.
-func checkRedis(_ recorded.Dump, s Server, p Policy, run string) error {
+// checkRedis is Check for Redis. The versions are a first look: what the server takes is proven by the marker.
+func checkRedis(dump recorded.Dump, s Server, p Policy, run string) error {
+	if redisRelease(s.Version) < redisRelease(dump.ServerVersion) {
+		return &judgedError{Unsupported, fmt.Errorf("the dump is of Redis %s, and the server is the older %s: use one as new as that which was dumped", dump.ServerVersion, s.Version)}
+	}
 	if p == Replace || s.Empty || s.Loading != "" && s.Loading == run {
 		return nil
 	}
@@ -110,6 +115,19 @@ func checkRedis(_ recorded.Dump, s Server, p Policy, run string) error {
 		return &judgedError{NotEmpty, fmt.Errorf("the load of run %q into it has not ended: restore that run again, or let this one replace what is there", s.Loading)}
 	}
 	return &judgedError{NotEmpty, errors.New("it has keys")}
+}
+
+// redisRelease makes a number of the first two parts of a version: the format of payloads may differ between two such,
+// and a server takes those of older ones only. It is 0 for what is no version.
+func redisRelease(version string) int {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	x, err := strconv.Atoi(major)
+	y, err2 := strconv.Atoi(minor)
+	if err != nil || err2 != nil {
+		return 0
+	}
+	return x*1000 + y
 }
 
 // mark sets the marker, by a RESTORE in the format of the dump: a server that does not take it has kept all it had.
@@ -243,9 +261,11 @@ type progressReader struct {
 func (p *progressReader) Read(data []byte) (int, error) {
 	n, err := p.r.Read(data)
 	p.read += int64(n)
-	if now := time.Now(); p.report != nil && now.Sub(p.last) >= time.Second {
-		p.last = now
-		p.report(p.read)
+	if p.report != nil {
+		if now := time.Now(); now.Sub(p.last) >= time.Second {
+			p.last = now
+			p.report(p.read)
+		}
 	}
 	return n, err
 }
