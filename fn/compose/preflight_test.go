@@ -37,7 +37,7 @@ type refusal struct {
 // refusals are all of them; each reason of PreflightPassed that refuses has one.
 func refusals() map[string]refusal {
 	all := map[string]refusal{}
-	for _, cases := range []map[string]refusal{scopeRefusals(), specRefusals(), jobRefusals(), sourceRefusals(), secretRefusals(), destinationRefusals(), namedVolumeRefusals()} {
+	for _, cases := range []map[string]refusal{scopeRefusals(), specRefusals(), jobRefusals(), sourceRefusals(), secretRefusals(), databaseRefusals(), destinationRefusals(), namedVolumeRefusals()} {
 		for name, tc := range cases {
 			if _, twice := all[name]; twice {
 				panic("two cases are called " + name)

@@ -117,6 +117,7 @@ func TestMeaning(t *testing.T) {
 		"existing-claim":             {"True", passed, snapshot, none, 0, 0, copies, false},
 		"running":                    {"True", passed, v1alpha1.ReasonRunning, none, 1, 1, copies, false},
 		"encrypted":                  {"True", passed, v1alpha1.ReasonRunning, none, 1, 1, copies, false},
+		"databases":                  {"True", passed, v1alpha1.ReasonRunning, none, 1, 1, copies, false},
 		"completed":                  {"True", passed, v1alpha1.ReasonCompleted, none, 0, 1, copies, true},
 		"triggered":                  {"True", passed, v1alpha1.ReasonCompleted, none, 0, 1, copies, true},
 		"scheduled":                  {"True", passed, v1alpha1.ReasonNotStarted, none, 0, 1, 0, false},

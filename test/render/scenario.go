@@ -128,6 +128,7 @@ func Scenarios() []Scenario {
 		{Name: "existing-claim", Objects: []string{preexistingPVC, volumeOfPreexistingPVC}},
 		{Name: "running", Before: (*stage).snapshot},
 		{Name: "encrypted", Before: (*stage).snapshot},
+		{Name: "databases", Before: (*stage).snapshot},
 		{Name: "completed", Before: (*stage).jobDone},
 		{Name: "triggered", Before: (*stage).firstRunThenTrigger},
 		{Name: "scheduled"},
