@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
@@ -41,6 +44,7 @@ type fetcher struct {
 	source *Run // in the bucket
 	opts   CopyOptions
 	w      *writer
+	mu     sync.Mutex
 	result *CopyResult
 }
 
@@ -120,18 +124,19 @@ func (f *fetcher) fetchObjects(ctx context.Context) error {
 		return f.source.damaged(Problem{Path: f.source.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
 	}
 	room := f.source.objectRoom()
+	sums := lists.Sum{Path: lists.SumsName, SHA256: f.source.info.Manifest.Digests.Objects}
+	manifest := lists.Sum{Path: manifestName, SHA256: f.source.info.ManifestSHA256}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.opts.Workers)
 	for _, s := range list {
-		if err := f.fetchSmall(ctx, run, s, room); err != nil {
-			return err
-		}
+		g.Go(func() error { return f.fetchSmall(gctx, run, s, room) })
 	}
-	for _, s := range []lists.Sum{
-		{Path: lists.SumsName, SHA256: f.source.info.Manifest.Digests.Objects},
-		{Path: manifestName, SHA256: f.source.info.ManifestSHA256},
-	} {
-		if err := f.fetchSmall(ctx, run, s, newObjectRoom(maxUnknownSize)); err != nil {
-			return err
-		}
+	g.Go(func() error { return f.fetchSmall(gctx, run, sums, newObjectRoom(maxUnknownSize)) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := f.fetchSmall(ctx, run, manifest, newObjectRoom(maxUnknownSize)); err != nil {
+		return err
 	}
 	return f.w.linkTrees(run)
 }
@@ -160,6 +165,8 @@ func (f *fetcher) fetchSmall(ctx context.Context, run *dirfd.Dir, s lists.Sum, r
 }
 
 func (f *fetcher) count(size int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.result.Files++
 	f.result.Bytes += size
 }

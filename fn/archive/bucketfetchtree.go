@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -74,10 +75,10 @@ func (f *treeFetcher) run(ctx context.Context) error {
 // fetchLists brings the lists of the tree, and proves them.
 func (f *treeFetcher) fetchLists(ctx context.Context, into *dirfd.Dir) error {
 	digests := f.source.listed.digests
-	if err := f.fetchList(ctx, into, lists.SumsName, digests.Files); err != nil {
-		return err
-	}
-	if err := f.fetchList(ctx, into, lists.MTREEName, digests.MTREE); err != nil {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.fetchList(gctx, into, lists.SumsName, digests.Files) })
+	g.Go(func() error { return f.fetchList(gctx, into, lists.MTREEName, digests.MTREE) })
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	xattrs, err := lists.XattrsDigest(into)

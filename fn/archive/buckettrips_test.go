@@ -75,6 +75,9 @@ func TestRoundTrips(t *testing.T) {
 	f.changeEach(files/workers, files)
 	f.write("r2")
 	f.write("r3") // the same tree
+	other, err := OpenVolume(t.TempDir())
+	require.NoError(t, err)
+	defer other.Close()
 	synctest.Test(t, func(t *testing.T) {
 		d, back := newDistant(t), t.TempDir()
 		copying := func(id string) func() {
@@ -87,6 +90,10 @@ func TestRoundTrips(t *testing.T) {
 			run, err := d.OpenRun(t.Context(), "r3")
 			require.NoError(t, err)
 			_, err = run.Restore(t.Context(), back, RestoreOptions{Existing: Fail, Workers: workers})
+			require.NoError(t, err)
+		}
+		fetching := func() {
+			_, err := d.Fetch(t.Context(), other, CopyOptions{Runs: []string{"r3"}, Workers: workers}, "test")
 			require.NoError(t, err)
 		}
 		for _, step := range []struct {
@@ -104,6 +111,10 @@ func TestRoundTrips(t *testing.T) {
 			{"copied before", "OWNER and manifest.json are read at once", copying("r3"), 1},
 			{"restore", "manifest.json; lists, once; a first blob, which proves that it can be read; the blobs", restoring, 1 + 1 + 1 + rounds},
 			{"restored before", "manifest.json; lists", restoring, 1 + 1},
+			{
+				"copy to a volume", "manifest.json; a look at the lists, and they; a first blob, and all; SHA256SUMS, objects and manifest.json of the run",
+				fetching, 1 + 2 + 1 + rounds + 3,
+			},
 		} {
 			assert.Equal(t, step.want, d.trips(step.do), "%s: %s", step.name, step.reason)
 		}
