@@ -27,12 +27,12 @@ type sending struct {
 }
 
 // sendBlobs sends the files of a tree that the bucket does not have.
-func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
-	totals := r.info.Manifest.Totals
-	if r.files == nil && totals.Files > 0 {
-		return r.damaged(Problem{Path: treesDir + "/" + r.info.Manifest.Tree + "/" + lists.FilesDir, Kind: Missing})
+func (c *copier) sendBlobs(ctx context.Context, t *runTree, base *base) error {
+	totals := t.listed.totals
+	if t.files == nil && totals.Files > 0 {
+		return t.run.damaged(Problem{Path: t.listed.path() + "/" + lists.FilesDir, Kind: Missing})
 	}
-	if r.files == nil {
+	if t.files == nil {
 		return nil
 	}
 	c.progress.Begin(progress.FileStorage, totals.Files, totals.Bytes)
@@ -41,12 +41,12 @@ func (c *copier) sendBlobs(ctx context.Context, r *Run, base *base) error {
 		Workers: c.opts.Workers,
 		Batch:   c.bucket.batch(),
 		Produce: func(ctx context.Context, add func(sending, int64) error) (err error) {
-			rest, err = c.produce(ctx, r, base, add)
+			rest, err = c.produce(ctx, t, base, add)
 			return err
 		},
 		Worker: func() (func(context.Context, *sending) error, func()) {
-			dirs := &dirfd.Stack{Root: r.files}
-			return func(ctx context.Context, s *sending) error { return c.sendBlob(ctx, r, dirs, s) }, dirs.Close
+			dirs := &dirfd.Stack{Root: t.files}
+			return func(ctx context.Context, s *sending) error { return c.sendBlob(ctx, t, dirs, s) }, dirs.Close
 		},
 		Collect: func(sent []sending) error {
 			for i := range sent {
@@ -102,13 +102,13 @@ func (b *Bucket) allBlobs(ctx context.Context, files int64) (*blobSet, error) {
 // produce hands out the files of a tree that there is something to do for, and returns how many were behind the last of
 // them. Files in between would be in the way of those that are sent: they are collected in order. A blob counts as one
 // that the bucket has once it is on its way.
-func (c *copier) produce(ctx context.Context, r *Run, base *base, add func(sending, int64) error) (rest walk.Counts, _ error) {
-	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
+func (c *copier) produce(ctx context.Context, t *runTree, base *base, add func(sending, int64) error) (rest walk.Counts, _ error) {
+	listed, err := lists.Open(t.tree, t.listed.digests, nil)
 	if err != nil {
-		return rest, r.damagedLists(err)
+		return rest, t.damagedLists(err)
 	}
 	defer listed.Close()
-	sizes := &sizer{encrypted: r.info.Manifest.Encryption != nil, dirs: &dirfd.Stack{Root: r.files}}
+	sizes := &sizer{encrypted: t.run.info.Manifest.Encryption != nil, dirs: &dirfd.Stack{Root: t.files}}
 	defer sizes.dirs.Close()
 	for {
 		e, err := listed.Next()
@@ -116,7 +116,7 @@ func (c *copier) produce(ctx context.Context, r *Run, base *base, add func(sendi
 			return rest, nil
 		}
 		if err != nil {
-			return rest, r.damagedLists(err)
+			return rest, t.damagedLists(err)
 		}
 		if err := ctx.Err(); err != nil {
 			return rest, err
@@ -162,7 +162,7 @@ func (s *sizer) of(e *lists.Entry) int64 {
 }
 
 // sendBlob sends a file.
-func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sending) error {
+func (c *copier) sendBlob(ctx context.Context, t *runTree, dirs *dirfd.Stack, s *sending) error {
 	e := &s.entry
 	if s.has {
 		if err := c.retainBlob(ctx, s); !errors.Is(err, errLost) {
@@ -170,7 +170,7 @@ func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sen
 		}
 	}
 	damaged := func(kind ProblemKind, got string) error {
-		return r.damaged(Problem{Path: r.filePath(e.Path), Kind: kind, Got: got, Want: "sha256:" + e.SHA256})
+		return t.run.damaged(Problem{Path: t.filePath(e.Path), Kind: kind, Got: got, Want: "sha256:" + e.SHA256})
 	}
 	parent, name, err := dirs.Parent(e.Path)
 	if err != nil {
@@ -185,7 +185,7 @@ func (c *copier) sendBlob(ctx context.Context, r *Run, dirs *dirfd.Stack, s *sen
 	if err != nil {
 		return damaged(Changed, err.Error())
 	}
-	if r.info.Manifest.Encryption == nil && info.Size() != e.Size {
+	if t.run.info.Manifest.Encryption == nil && info.Size() != e.Size {
 		return damaged(Changed, fmt.Sprintf("size %d", info.Size()))
 	}
 	err = c.sendFile(ctx, blobPath(e.SHA256), f, e.SHA256, c.lock)

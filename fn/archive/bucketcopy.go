@@ -162,13 +162,13 @@ const (
 	present
 )
 
-// look finds out at once whether the bucket has a run and its tree. Before this is the writer, somebody else may be
+// look finds out at once whether the bucket has a run and its file storage. Before this is the writer, somebody else may be
 // removing the tree that it has; one that it does not have is sent, whatever others do.
 func (c *copier) look(ctx context.Context, r *Run) (there bool, tree presence, err error) {
 	var has bool
 	treeCtx, cancel := context.WithCancel(ctx)
 	looked := begin(func() (err error) {
-		has, err = c.hasTree(treeCtx, r)
+		has, err = c.hasTree(treeCtx, &r.runTree)
 		return err
 	})
 	there, err = c.hasRun(ctx, r)
@@ -213,9 +213,7 @@ func (c *copier) send(ctx context.Context, r *Run, there bool, tree presence) er
 		return r.damaged(digestProblem(r.info.path(manifestName), got, r.info.ManifestSHA256))
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	if r.isListed() {
-		g.Go(func() error { return c.sendTree(gctx, r, tree) })
-	}
+	g.Go(func() error { return c.sendTrees(gctx, r, tree) })
 	g.Go(func() error { return c.sendObjects(gctx, r) })
 	if err := g.Wait(); err != nil {
 		return err
@@ -273,12 +271,27 @@ func (c *copier) sendSmall(ctx context.Context, r *Run, s lists.Sum) error {
 	return err
 }
 
+// sendTrees sends one tree of a run after the other: a blob may be of both.
+func (c *copier) sendTrees(ctx context.Context, r *Run, storage presence) (err error) {
+	if r.isListed() {
+		err = c.sendTree(ctx, &r.runTree, storage)
+	}
+	if err != nil || r.Dumps() == nil {
+		return err
+	}
+	dumps, err := r.openDatabases()
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.sendTree(ctx, dumps, unknown), dumps.close())
+}
+
 // sendTree sends a tree unless the bucket has it. Its SHA256SUMS comes last, so that the bucket has all blobs of a tree
 // whose SHA256SUMS it has. Its MTREE comes first: Remove finds by it what an interrupted copy left.
-func (c *copier) sendTree(ctx context.Context, r *Run, tree presence) error {
-	dir := treesDir + "/" + r.info.Manifest.Tree
+func (c *copier) sendTree(ctx context.Context, t *runTree, tree presence) error {
+	dir := t.listed.path()
 	if tree == unknown {
-		has, err := c.hasTree(ctx, r)
+		has, err := c.hasTree(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -287,17 +300,17 @@ func (c *copier) sendTree(ctx context.Context, r *Run, tree presence) error {
 		}
 	}
 	if tree == present && !c.opts.Mend {
-		if err := c.renew(ctx, r, dir); !errors.Is(err, errLost) {
+		if err := c.renew(ctx, t, dir); !errors.Is(err, errLost) {
 			return err
 		}
 	}
-	digests := r.info.Manifest.Digests
+	digests := t.listed.digests
 	var base *base
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.sendList(gctx, r, dir, lists.MTREEName, digests.MTREE, c.lock) })
-	g.Go(func() error { return c.listBlobs(gctx, r.info.Manifest.Totals.Files) })
+	g.Go(func() error { return c.sendList(gctx, t, dir, lists.MTREEName, digests.MTREE, c.lock) })
+	g.Go(func() error { return c.listBlobs(gctx, t.listed.totals.Files) })
 	g.Go(func() (err error) {
-		base, err = c.findBase(gctx, r)
+		base, err = c.findBase(gctx, t)
 		return err
 	})
 	err := g.Wait()
@@ -306,57 +319,57 @@ func (c *copier) sendTree(ctx context.Context, r *Run, tree presence) error {
 		return err
 	}
 	g, gctx = errgroup.WithContext(ctx)
-	g.Go(func() error { return c.sendXattrs(gctx, r, dir) })
-	g.Go(func() error { return c.sendBlobs(gctx, r, base) })
+	g.Go(func() error { return c.sendXattrs(gctx, t, dir) })
+	g.Go(func() error { return c.sendBlobs(gctx, t, base) })
 	if err := g.Wait(); err != nil {
 		c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been sent
 		return err
 	}
-	return c.sendList(c.bucket.guarded(ctx), r, dir, lists.SumsName, digests.Files, c.lastLock(base))
+	return c.sendList(c.bucket.guarded(ctx), t, dir, lists.SumsName, digests.Files, c.lastLock(base))
 }
 
 // sendXattrs sends the list of extended attributes of a tree that has one.
-func (c *copier) sendXattrs(ctx context.Context, r *Run, dir string) error {
-	digest, err := lists.XattrsDigest(r.tree)
+func (c *copier) sendXattrs(ctx context.Context, t *runTree, dir string) error {
+	digest, err := lists.XattrsDigest(t.tree)
 	if err != nil {
-		return r.damagedLists(err)
+		return t.damagedLists(err)
 	}
 	if digest == "" {
 		return nil
 	}
-	return c.sendList(ctx, r, dir, lists.XattrsName, digest, c.lock)
+	return c.sendList(ctx, t, dir, lists.XattrsName, digest, c.lock)
 }
 
 // sendList sends a list of a tree.
-func (c *copier) sendList(ctx context.Context, r *Run, dir, name, digest string, lock *s3.Lock) error {
-	f, err := r.tree.Open(name)
+func (c *copier) sendList(ctx context.Context, t *runTree, dir, name, digest string, lock *s3.Lock) error {
+	f, err := t.tree.Open(name)
 	if err != nil {
-		return r.damagedLists(err)
+		return t.damagedLists(err)
 	}
 	defer f.Close()
 	err = c.sendFile(ctx, dir+"/"+name, f, digest, lock)
 	if isFileError(err) {
-		err = r.damagedLists(fmt.Errorf("%s: %w", name, err))
+		err = t.damagedLists(fmt.Errorf("%s: %w", name, err))
 	}
 	return err
 }
 
-// hasTree reports whether the bucket has the tree of a run, by the last of its objects. A list tells that by one
+// hasTree reports whether the bucket has a tree, by the last of its objects. A list tells that by one
 // request, also of what is not there.
-func (c *copier) hasTree(ctx context.Context, r *Run) (bool, error) {
-	if !r.isListed() {
+func (c *copier) hasTree(ctx context.Context, t *runTree) (bool, error) {
+	if !t.isListed() {
 		return false, nil
 	}
-	sums, err := r.tree.Open(lists.SumsName)
+	sums, err := t.tree.Open(lists.SumsName)
 	if err != nil {
-		return false, r.damagedLists(err)
+		return false, t.damagedLists(err)
 	}
 	defer sums.Close()
 	info, err := sums.Stat()
 	if err != nil {
-		return false, r.damagedLists(err)
+		return false, t.damagedLists(err)
 	}
-	last, has := treesDir+"/"+r.info.Manifest.Tree+"/"+lists.SumsName, false
+	last, has := t.listed.path()+"/"+lists.SumsName, false
 	err = c.bucket.list(ctx, last, true, func(path string, o s3.Object) error {
 		has = has || path == last && o.Size == info.Size()
 		return nil

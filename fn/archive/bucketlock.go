@@ -70,7 +70,7 @@ func (b *base) covers(e *lists.Entry) bool {
 }
 
 // findBase returns the newest earlier tree that the bucket has, if it is locked for long enough.
-func (c *copier) findBase(ctx context.Context, r *Run) (*base, error) {
+func (c *copier) findBase(ctx context.Context, t *runTree) (*base, error) {
 	if c.lock == nil {
 		return nil, nil
 	}
@@ -82,14 +82,17 @@ func (c *copier) findBase(ctx context.Context, r *Run) (*base, error) {
 	const most = 3 // trees that are asked for
 	asked := make(map[string]bool)
 	for _, run := range slices.Backward(runs) {
-		m := run.Manifest
-		if compareRuns(run, r.info) >= 0 || m == nil || m.Tree == "" || m.Tree == r.info.Manifest.Tree || asked[m.Tree] {
+		if compareRuns(run, t.run.info) >= 0 || run.Manifest == nil {
 			continue
 		}
-		if asked[m.Tree] = true; len(asked) > most {
+		earlier := run.Manifest.tree(t.listed.link)
+		if earlier.name == "" || earlier.name == t.listed.name || asked[earlier.name] {
+			continue
+		}
+		if asked[earlier.name] = true; len(asked) > most {
 			break
 		}
-		lock, err := c.bucket.objects.Retention(ctx, c.bucket.key(treesDir+"/"+m.Tree+"/"+lists.SumsName))
+		lock, err := c.bucket.objects.Retention(ctx, c.bucket.key(earlier.path()+"/"+lists.SumsName))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -99,22 +102,22 @@ func (c *copier) findBase(ctx context.Context, r *Run) (*base, error) {
 		if !c.lasts(lock) {
 			break
 		}
-		return c.openBase(m, lock.Until), nil
+		return c.openBase(earlier, lock.Until), nil
 	}
 	return nil, nil
 }
 
 // openBase returns nil for a tree that cannot be read: then each blob is locked anew.
-func (c *copier) openBase(m *Manifest, until time.Time) *base {
-	tree, err := c.volume.openTree(m.Tree)
+func (c *copier) openBase(earlier storedTree, until time.Time) *base {
+	tree, err := c.volume.openTree(earlier.name)
 	if err != nil {
 		return nil
 	}
 	defer tree.Close()
-	if lists.Prove(tree, m.Digests.lists()) != nil {
+	if lists.Prove(tree, earlier.digests) != nil {
 		return nil
 	}
-	listed, err := lists.Open(tree, m.Digests.lists(), nil)
+	listed, err := lists.Open(tree, earlier.digests, nil)
 	if err != nil {
 		return nil
 	}
@@ -182,8 +185,8 @@ func (c *copier) tellLocks() {
 }
 
 // renew is extend, which leaves nothing noted that it did not do.
-func (c *copier) renew(ctx context.Context, r *Run, dir string) error {
-	err := c.extend(ctx, r, dir)
+func (c *copier) renew(ctx context.Context, t *runTree, dir string) error {
+	err := c.extend(ctx, t, dir)
 	if err != nil {
 		c.blobs, c.locks.blobs = nil, blobSet{} // some of them may not have been locked, or not be there
 	}
@@ -192,7 +195,7 @@ func (c *copier) renew(ctx context.Context, r *Run, dir string) error {
 
 // extend locks a tree that the bucket has anew, once less than the period is left. It is errLost if something of it is not
 // there.
-func (c *copier) extend(ctx context.Context, r *Run, dir string) error {
+func (c *copier) extend(ctx context.Context, t *runTree, dir string) error {
 	if c.lock == nil {
 		return nil
 	}
@@ -203,11 +206,11 @@ func (c *copier) extend(ctx context.Context, r *Run, dir string) error {
 	if err != nil || c.lasts(lock) {
 		return bucketError(err)
 	}
-	if err := c.extendBlobs(ctx, r); err != nil {
+	if err := c.extendBlobs(ctx, t); err != nil {
 		return err
 	}
 	names := []string{lists.MTREEName, lists.XattrsName, lists.SumsName}
-	if xattrs, err := lists.XattrsDigest(r.tree); xattrs == "" || err != nil {
+	if xattrs, err := lists.XattrsDigest(t.tree); xattrs == "" || err != nil {
 		names = slices.Delete(names, 1, 2)
 	}
 	for _, name := range names {
@@ -218,10 +221,10 @@ func (c *copier) extend(ctx context.Context, r *Run, dir string) error {
 	return nil
 }
 
-func (c *copier) extendBlobs(ctx context.Context, r *Run) error {
-	listed, err := lists.Open(r.tree, r.info.Manifest.Digests.lists(), nil)
+func (c *copier) extendBlobs(ctx context.Context, t *runTree) error {
+	listed, err := lists.Open(t.tree, t.listed.digests, nil)
 	if err != nil {
-		return r.damagedLists(err)
+		return t.damagedLists(err)
 	}
 	defer listed.Close()
 	return parallel.Pipeline[string]{
@@ -234,7 +237,7 @@ func (c *copier) extendBlobs(ctx context.Context, r *Run) error {
 					return nil
 				}
 				if err != nil {
-					return r.damagedLists(err)
+					return t.damagedLists(err)
 				}
 				if e.Kind != lists.File || !c.locks.blobs.add(e.SHA256, 0) {
 					continue

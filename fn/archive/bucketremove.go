@@ -256,8 +256,8 @@ func (s *sweeper) usedTrees(runs []RunInfo) (used map[string]string, known bool)
 			s.warnf("no tree and no blob was removed, since the tree of run %q is not known: %s", r.ID, r.Message)
 			return nil, false
 		}
-		if r.Manifest.Tree != "" {
-			used[r.Manifest.Tree] = r.Manifest.Digests.Files
+		for _, t := range r.Manifest.trees() {
+			used[t.name] = t.digests.Files
 		}
 	}
 	return used, true

@@ -103,8 +103,6 @@ type Digests struct {
 // TreeDigests holds those of the lists of a tree: trees/<tree>/MTREE and SHA256SUMS.
 type TreeDigests = lists.Digests
 
-func (d Digests) lists() lists.Digests { return d.TreeDigests }
-
 // Databases is the second tree of a run: below its root, it has one directory for each dump, with regular files and
 // directories.
 type Databases struct {

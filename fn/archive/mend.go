@@ -47,30 +47,15 @@ func (v *Volume) mend(ctx context.Context, id string) (*MendResult, error) {
 		return nil, err
 	}
 	defer run.Close()
+	dumps, err := run.openDatabases()
+	if err != nil {
+		return nil, err
+	}
+	defer dumps.close() //nolint:errcheck // it was only read
 	result := &MendResult{}
-	if run.tree == nil || run.files == nil {
-		return result, nil
-	}
-	trees, err := v.root.Sub(treesDir)
-	if err != nil {
-		return nil, err
-	}
-	defer trees.Close()
-	others, err := v.otherTrees(run.info.Manifest.Tree)
-	if err != nil {
-		return nil, err
-	}
-	m := &mender{run: run, trees: trees, temporary: partialPrefix + id + "-mended", result: result}
-	if err := trees.RemoveAll(ctx, m.temporary); err != nil { // of an attempt that was killed
-		return nil, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(others)) {
-		err := m.tree(ctx, name, others[name])
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err != nil {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("tree %s was mended only in part: %v", name, err))
+	for _, from := range []*runTree{&run.runTree, dumps} {
+		if err := v.mendFrom(ctx, from, result); err != nil {
+			return nil, err
 		}
 	}
 	if result.Files == 0 {
@@ -79,24 +64,57 @@ func (v *Volume) mend(ctx context.Context, id string) (*MendResult, error) {
 	return result, v.root.SyncFS()
 }
 
-// otherTrees returns the digests of the lists of all trees but one that complete runs refer to.
-func (v *Volume) otherTrees(but string) (map[string]lists.Digests, error) {
+// mendFrom mends the trees of other runs that are of the same kind.
+func (v *Volume) mendFrom(ctx context.Context, from *runTree, result *MendResult) error {
+	if from.tree == nil || from.files == nil {
+		return nil
+	}
+	trees, err := v.root.Sub(treesDir)
+	if err != nil {
+		return err
+	}
+	defer trees.Close()
+	others, err := v.otherTrees(from.listed)
+	if err != nil {
+		return err
+	}
+	m := &mender{from: from, trees: trees, temporary: partialPrefix + from.run.info.ID + "-mended", result: result}
+	if err := trees.RemoveAll(ctx, m.temporary); err != nil { // of an attempt that was killed
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		err := m.tree(ctx, name, others[name])
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("tree %s was mended only in part: %v", name, err))
+		}
+	}
+	return nil
+}
+
+// otherTrees returns the digests of the lists of all trees like one that complete runs refer to, without it.
+func (v *Volume) otherTrees(but storedTree) (map[string]lists.Digests, error) {
 	runs, err := v.ownRuns()
 	if err != nil {
 		return nil, err
 	}
 	others := map[string]lists.Digests{}
 	for _, r := range runs {
-		if r.State == Complete && r.Manifest.Tree != "" && r.Manifest.Tree != but {
-			others[r.Manifest.Tree] = r.Manifest.Digests.lists()
+		if r.State != Complete {
+			continue
+		}
+		if t := r.Manifest.tree(but.link); t.name != "" && t.name != but.name {
+			others[t.name] = t.digests
 		}
 	}
 	return others, nil
 }
 
-// mender mends trees from one run.
+// mender mends trees from one of a run.
 type mender struct {
-	run       *Run
+	from      *runTree
 	trees     *dirfd.Dir
 	temporary string // name of a link below trees, which a crash leaves to the next writer
 	result    *MendResult
@@ -121,12 +139,12 @@ func (m *mender) tree(ctx context.Context, name string, digests lists.Digests) (
 		return err
 	}
 	defer damaged.Close()
-	good, err := lists.Open(m.run.tree, m.run.info.Manifest.Digests.lists(), nil)
+	good, err := lists.Open(m.from.tree, m.from.listed.digests, nil)
 	if err != nil {
 		return err
 	}
 	defer good.Close()
-	pair := newPair(m.run.files, files)
+	pair := newPair(m.from.files, files)
 	defer pair.close()
 	for p, err := range lists.Merge(damaged, good) {
 		if err != nil {
@@ -156,7 +174,7 @@ func (m *mender) file(ctx context.Context, p *pair, want *lists.Entry) error {
 		return err
 	}
 	if digest != want.SHA256 {
-		return fmt.Errorf("%s is damaged in run %q too", lists.Escape(want.Path), m.run.info.ID)
+		return fmt.Errorf("%s is damaged in run %q too", lists.Escape(want.Path), m.from.run.info.ID)
 	}
 	if err := p.replace(m.trees, m.temporary, want.Path); err != nil {
 		return err

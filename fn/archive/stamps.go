@@ -36,7 +36,7 @@ func (t *treeWriter) openStamps(tree string) *lists.StampsReader {
 
 // storeStamps writes the list. A failure is a warning: the backup is good without it.
 func (t *treeWriter) storeStamps(context.Context) error {
-	if t.stamps == nil && t.restamp && t.shared {
+	if t.stamps == nil && t.restamp && t.shared && !t.isDumps() {
 		t.newStamps()
 		old := t.openStamps(t.stored().name)
 		defer old.Close()

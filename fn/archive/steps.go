@@ -26,6 +26,7 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 	steps := []func(context.Context) error{
 		w.findInterrupted,
 		w.removeLeftovers,
+		w.removeScratch,
 		w.each((*treeWriter).scan),
 		w.each((*treeWriter).findPrevious),
 		w.each((*treeWriter).store),

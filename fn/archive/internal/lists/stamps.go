@@ -41,9 +41,9 @@ func NewStampsWriter(dir *dirfd.Dir, name string) *StampsWriter {
 	return w
 }
 
-// Add adds the next file's stamp, and what is not kept of it.
+// Add adds the next file's stamp, and what is not kept of it. Nil takes none.
 func (w *StampsWriter) Add(stamp uint64, lost string) {
-	if w.err != nil {
+	if w == nil || w.err != nil {
 		return
 	}
 	const digits = 16

@@ -37,6 +37,7 @@ type Options struct {
 	Into     *dirfd.Dir   // the partial tree, empty or as an interrupted attempt left it
 	Previous *Previous    // nil: there is no tree to link from
 	Sealer   *seal.Sealer // nil: files are stored in plaintext
+	Contents *Contents    // makes the stamps; nil: Stamper does
 	Stamper  walk.Stamper // of the source
 	Keep     walk.Attributes
 	Stamps   *lists.StampsWriter

@@ -33,18 +33,20 @@ func (e *sourceError) Unwrap() error { return e.error }
 type copier struct {
 	sealer *seal.Sealer
 	bare   bool
+	secret *Contents
 	stamps walk.Stamper
 	xattrs walk.XattrReader
 	fsync  bool // after each file, where one sync of the file system does not reach the server
 	buf    []byte
-	hash   hash.Hash
+	hash   hash.Hash     // of what is stored
+	plain  hash.Hash     // of the plaintext
 	out    *bufio.Writer // of an age stream
 }
 
 func newCopier(o *Options) *copier {
 	c := &copier{
-		sealer: o.Sealer, bare: o.Bare, stamps: o.Stamper, xattrs: walk.XattrReader{Keep: o.Keep}, fsync: o.Fsync,
-		buf: make([]byte, copyBuffer), hash: sha256.New(),
+		sealer: o.Sealer, bare: o.Bare, secret: o.Contents, stamps: o.Stamper, xattrs: walk.XattrReader{Keep: o.Keep}, fsync: o.Fsync,
+		buf: make([]byte, copyBuffer), hash: sha256.New(), plain: sha256.New(),
 	}
 	if o.Sealer != nil {
 		c.out = bufio.NewWriterSize(nil, copyBuffer)
@@ -124,6 +126,9 @@ func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool
 		walk.Strip(e)
 	}
 	e.Size, e.SHA256, e.Stamp = n, dirfd.SumOf(c.hash), c.stamps.Stamp(&ended)
+	if c.secret != nil {
+		e.Stamp = c.secret.stamp(e.SHA256, dirfd.SumOf(c.plain))
+	}
 	return stable, nil
 }
 
@@ -159,7 +164,11 @@ func (c *copier) transfer(ctx context.Context, in, out int, size int64) (int64, 
 	if err != nil {
 		return 0, err
 	}
-	n, err := c.pump(ctx, in, w, size)
+	var to io.Writer = w
+	if c.plain.Reset(); c.secret != nil {
+		to = io.MultiWriter(w, c.plain)
+	}
+	n, err := c.pump(ctx, in, to, size)
 	if err != nil {
 		return 0, err
 	}

@@ -189,13 +189,13 @@ func sameShape(want, got lists.Source, linksOmitted bool) error {
 
 // Reread reads the files of the source that Compare has marked as doubtful. It marks those as the same whose content
 // and extended attributes, kept or not, are the listed ones. It returns how many were doubtful, and true if all are the
-// same. Encrypted files cannot be compared, and a file that cannot be read is not the same.
+// same. Without Contents encrypted files cannot be compared, and a file that cannot be read is not the same.
 func Reread(ctx context.Context, opts Options) (files int64, same bool, err error) {
 	count := countOf(opts.Entries, isDoubtful)
 	if count.Files == 0 {
 		return 0, true, nil
 	}
-	if opts.Sealer != nil {
+	if opts.Sealer != nil && opts.Contents == nil {
 		opts.Entries.Clear(walk.Doubtful)
 		return count.Files, false, nil
 	}
@@ -208,6 +208,9 @@ func Reread(ctx context.Context, opts Options) (files int64, same bool, err erro
 	worker := func() (func(context.Context, *proof) error, func()) {
 		h := dirfd.NewHasher(opts.Source)
 		prove, done := proveWith(h, nil)
+		if opts.Sealer != nil {
+			prove = opts.Contents.proveWith(h)
+		}
 		xattrs := &walk.XattrReader{Keep: opts.Keep}
 		return func(ctx context.Context, it *proof) error {
 			err := prove(ctx, it)
@@ -226,6 +229,18 @@ func Reread(ctx context.Context, opts Options) (files int64, same bool, err erro
 		same = same && it.err == nil
 	})
 	return count.Files, same, err
+}
+
+// proveWith returns what proves that sources are the plaintexts of files that are stored.
+func (c *Contents) proveWith(h *dirfd.Hasher) func(context.Context, *proof) error {
+	return func(ctx context.Context, it *proof) error {
+		got, err := h.Digest(ctx, it.path, it.size)
+		if err == nil && (it.was.Stamp == 0 || it.was.Stamp != c.stamp(it.was.SHA256, got)) {
+			err = errOtherDigest
+		}
+		it.err = err
+		return ctx.Err()
+	}
 }
 
 func isDoubtful(f walk.Flags) bool { return f&walk.Doubtful != 0 }

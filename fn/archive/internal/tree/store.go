@@ -61,6 +61,9 @@ func (b *Builder) prepare(it *item, old, stored *lists.Seeker) error {
 		return nil
 	}
 	it.digest, it.entry.Mode, it.entry.Xattrs, it.entry.Lost = found.SHA256, found.Mode, found.Xattrs, found.Lost
+	if b.Contents != nil {
+		it.entry.Stamp = found.Stamp
+	}
 	return nil
 }
 
