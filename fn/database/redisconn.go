@@ -16,8 +16,8 @@ import (
 const (
 	// bufferSize is that of each buffer of a connection or a file.
 	bufferSize = 128 << 10
-	// dialTime is how long a connection may take, and a handshake of TLS.
-	dialTime = 10 * time.Second
+	// dialTime is how long a connection may take, and a handshake of TLS: a Redis that does not speak it just waits.
+	dialTime = 5 * time.Second
 	// stallTime is how long a server may be silent when an answer is due, and how long it may take nothing.
 	stallTime = time.Minute
 	// redisPort is where Redis and its sentinels listen by default.
@@ -180,7 +180,7 @@ func connect(ctx context.Context, server string, encrypted *threescale.TLS, user
 	return conn, nil
 }
 
-// login sends PING, too, so that a server that lets nobody in says so now.
+// login logs in, if there is a login.
 func (c *redisConn) login(username, password string) error {
 	switch {
 	case username != "":
@@ -216,7 +216,7 @@ func (c *redisConn) header(command string, want byte) (string, error) {
 	case want:
 		return text, nil
 	case respError:
-		return "", &refusal{command, text}
+		return "", &refusal{command, strings.TrimPrefix(text, "EXECABORT Transaction discarded because of: ")}
 	}
 	return "", errNotRESP
 }

@@ -227,37 +227,26 @@ func (d *redisDumper) dump(keys []string) (bytes int64, err error) {
 }
 
 func (d *redisDumper) commands(keys []string) [][]string {
-	commands := make([][]string, 0, 2*len(keys)+1)
-	if !d.absolute {
-		commands = append(commands, []string{"TIME"})
-	}
+	var commands [][]string
 	for _, key := range keys {
-		commands = append(commands, []string{d.expiryCommand(), key}, []string{"DUMP", key})
+		if d.absolute {
+			commands = append(commands, []string{"PEXPIRETIME", key})
+		} else {
+			commands = append(commands, []string{"TIME"}, []string{"PTTL", key})
+		}
+		commands = append(commands, []string{"DUMP", key})
 	}
 	return commands
 }
 
-func (d *redisDumper) expiryCommand() string {
-	if d.absolute {
-		return "PEXPIRETIME"
-	}
-	return "PTTL"
-}
-
 // answers reads what a transaction answers to commands, and writes it.
 func (d *redisDumper) answers(keys []string) (bytes int64, err error) {
-	var now int64
-	if !d.absolute {
-		if now, err = d.conn.time(); err != nil {
-			return 0, err
-		}
-	}
 	for _, key := range keys {
-		expires, err := d.conn.integer(d.expiryCommand())
+		expires, err := d.expiry()
 		if err != nil {
 			return 0, err
 		}
-		size, err := d.payload(key, expires, now)
+		size, err := d.payload(key, expires)
 		if err != nil {
 			return 0, err
 		}
@@ -266,8 +255,25 @@ func (d *redisDumper) answers(keys []string) (bytes int64, err error) {
 	return bytes, nil
 }
 
-// payload copies what DUMP answers. expires is -1 for a key that never does.
-func (d *redisDumper) payload(key string, expires, now int64) (bytes int64, err error) {
+// expiry returns when a key expires, in milliseconds since 1970; 0: never.
+func (d *redisDumper) expiry() (int64, error) {
+	if d.absolute {
+		expires, err := d.conn.integer("PEXPIRETIME")
+		return max(expires, 0), err
+	}
+	now, err := d.conn.time()
+	if err != nil {
+		return 0, err
+	}
+	left, err := d.conn.integer("PTTL")
+	if left < 0 {
+		return 0, err
+	}
+	return now + left, err
+}
+
+// payload copies what DUMP answers.
+func (d *redisDumper) payload(key string, expires int64) (bytes int64, err error) {
 	size, err := d.conn.length("DUMP")
 	if errors.Is(err, errNoBulk) { // It has gone since the SCAN.
 		return 0, nil
@@ -275,10 +281,7 @@ func (d *redisDumper) payload(key string, expires, now int64) (bytes int64, err 
 	if err != nil {
 		return 0, err
 	}
-	if expires >= 0 {
-		expires += now
-	}
-	writeRestoreHead(d.out, key, max(expires, 0), size)
+	writeRestoreHead(d.out, key, expires, size)
 	if _, err := io.CopyN(d.out, d.conn.r, size); err != nil {
 		return 0, unexpected(err)
 	}

@@ -79,7 +79,7 @@ func (t redisTask) judge(err error) (Problem, string) {
 		return Full, ""
 	case errors.As(err, &path): // It holds a syscall.Errno, which is a net.Error.
 		return Failed, ""
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return Unreachable, "the server ended the connection; one that expects TLS does so, too"
 	case errors.As(err, &dns):
 		return Unreachable, "the name of the host is not known: check the URL"

@@ -30,7 +30,7 @@ func NewAuthority(tb testing.TB) *Authority {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(tb, err)
-	template := template(time.Hour)
+	template := template("authority", time.Hour)
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(tb, err)
@@ -39,10 +39,10 @@ func NewAuthority(tb testing.TB) *Authority {
 	return &Authority{CA: encode("CERTIFICATE", der), certificate: certificate, key: key}
 }
 
-func template(valid time.Duration) *x509.Certificate {
+func template(name string, valid time.Duration) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
 	return &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "test"},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(valid),
 	}
 }
@@ -53,7 +53,7 @@ func (a *Authority) Issue(tb testing.TB, valid time.Duration, names ...string) (
 	tb.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(tb, err)
-	template := template(valid)
+	template := template("server", valid)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	if template.DNSNames = names; len(names) == 0 {

@@ -40,7 +40,7 @@ type Server struct {
 // to plain connections.
 func Start(tb testing.TB, lines ...string) *Server {
 	tb.Helper()
-	return start(tb, "Ready to accept connections", nil, append([]string{`save ""`, "appendonly no"}, lines...))
+	return start(tb, "Ready to accept connections", nil, append([]string{`save ""`, "appendonly no", "repl-diskless-sync-delay 0"}, lines...))
 }
 
 // StartSentinel starts a sentinel of masters, by their names.
