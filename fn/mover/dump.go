@@ -29,11 +29,19 @@ func Dump(ctx context.Context, o job.DumpOptions, env Env) (job.Dumped, error) {
 	err := step(ctx, env, o.Run, func(progress func(v1alpha1.Progress)) (err error) {
 		result.Dump, err = dump(ctx, o, env, progress)
 		if err != nil {
-			return errors.Join(fmt.Errorf("cannot dump database %q: %w", o.Database, err), clearDumps(o.Scratch))
+			return errors.Join(notDumped(o.Database, err), clearDumps(o.Scratch))
 		}
 		return nil
 	})
 	return result, err
+}
+
+// notDumped says of which database an error is.
+func notDumped(name string, err error) error {
+	if is[*database.Error](err) { // its text begins with the name
+		return fmt.Errorf("cannot dump database %w", err)
+	}
+	return fmt.Errorf("cannot dump database %s: %w", name, err)
 }
 
 func dump(ctx context.Context, o job.DumpOptions, env Env, progress func(v1alpha1.Progress)) (*recorded.Dump, error) {

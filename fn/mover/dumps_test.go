@@ -104,7 +104,9 @@ func TestBackupOfDumpsThatAreNotWhole(t *testing.T) {
 		},
 		"AnotherDescribed": {
 			"a dump is not stored as that of another database",
-			func(t *testing.T, dir string) { write(t, dir, "backend-redis.json", `{"name":"system-redis","kind":"Redis","bytes":4}`) }, `of database "system-redis"`,
+			func(t *testing.T, dir string) {
+				write(t, dir, "backend-redis.json", `{"name":"system-redis","kind":"Redis","bytes":4}`)
+			}, `of database "system-redis"`,
 		},
 		"SomethingElse": {
 			"what nobody knows of is not stored",

@@ -1,6 +1,7 @@
 package mover
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -51,4 +52,18 @@ func explainDecryption(err error, m *archive.Manifest, identities []age.Identity
 	recipients := m.Encryption.Recipients
 	return &failure{v1alpha1.ReasonDecryptionFailed, fmt.Errorf("run %q is encrypted for %s, and none of the %d age identities in *%s decrypts it: give the identity of a recipient",
 		m.Run, strings.Join(recipients[:min(named, len(recipients))], ", "), len(identities), job.IdentitySuffix)}
+}
+
+// Unlock reads the objects of a run, each proven, with the age identities of a folder. The manifest.json of the run must
+// have the SHA-256 that is given, if one is.
+func Unlock(ctx context.Context, run *archive.Run, manifestSHA256, folder string) ([]archive.ObjectFile, []age.Identity, error) {
+	if err := checkManifest(run.Info(), manifestSHA256); err != nil {
+		return nil, nil, err
+	}
+	identities, err := readIdentities(folder)
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, err := run.Objects(ctx, identities...)
+	return objects, identities, explainDecryption(err, run.Info().Manifest, identities)
 }

@@ -32,6 +32,7 @@ type backupCommand struct {
 	APIManager      string    `name:"api-manager" help:"Name of the APIManager; needed if the namespace has several."`
 	FileStorage     string    `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage; or give --skip-file-storage."`
 	SkipFileStorage bool      `xor:"files" required:"" help:"Leave the file storage out."`
+	Databases       []string  `sep:"," placeholder:"NAME,..." help:"Databases to dump into the run, by the addresses in their Secrets: system-database, zync-database, system-redis, backend-redis. By default, none."`
 	Recipient       []string  `placeholder:"AGE1..." help:"Encrypt the backup for this age recipient; may be repeated. By default it is not encrypted."`
 }
 
@@ -61,6 +62,7 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 	}
 	r := played.result
 	c.sayf("Run %s is on %s, verified", r.Run, b.Volume)
+	tellDumps(c, r)
 	c.sayf("%d files, %s, of which %s are new", r.Files, size(r.Bytes), size(r.StoredBytes))
 	c.sayf("manifest.json has SHA-256 %s", r.ManifestSHA256)
 	c.sayEach("warning: %s", r.Warnings)
@@ -119,6 +121,11 @@ func (b *backupCommand) composite(namespace string) (*unstructured.Unstructured,
 	if b.SkipFileStorage {
 		backup.Spec.FileStorage = v1alpha1.FileStorageSkip
 	}
+	databases, err := chosen(b.Databases)
+	if err != nil {
+		return nil, err
+	}
+	backup.Spec.Databases = databasesOf(databases)
 	if len(b.Recipient) > 0 {
 		backup.Spec.Encryption = &v1alpha1.Encryption{Age: v1alpha1.AgeEncryption{Recipients: b.Recipient}}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/threescale"
 )
 
@@ -26,8 +27,10 @@ type contents struct {
 	Rewritten      []string   `json:"rewritten"`            // fields where the domain was replaced
 	LeftWithDomain []string   `json:"leftWithDomain"`       // other fields that hold the old domain
 	Dropped        []string   `json:"dropped"`              // fields that named a PersistentVolume, and were left out
-	NotIncluded    []string   `json:"notIncluded"`          // what else belongs to the installation
-	Warnings       []string   `json:"warnings"`
+	// Databases that the run holds, and that this command does not load.
+	Databases   []recorded.Dump `json:"databases,omitempty"`
+	NotIncluded []string        `json:"notIncluded"` // what else belongs to the installation
+	Warnings    []string        `json:"warnings"`
 }
 
 func contentsOf(tree *madeTree, recipients []string) contents {
@@ -35,7 +38,7 @@ func contentsOf(tree *madeTree, recipients []string) contents {
 	described := contents{
 		Run: i.Run, ManifestSHA256: i.ManifestSHA256, Verified: i.Verified, Source: i.Source, Namespace: tree.Namespace, Recipients: recipients,
 		Encrypted: []string{}, Omitted: texts(tree.Omitted), Rewritten: texts(tree.Rewritten), LeftWithDomain: texts(tree.LeftWithDomain), Dropped: texts(tree.Dropped),
-		NotIncluded: threescale.NotIncluded(), Warnings: append([]string{}, i.Warnings...),
+		Databases: tree.dumps, NotIncluded: threescale.NotIncluded(heldBy(tree.dumps)...), Warnings: append([]string{}, i.Warnings...),
 	}
 	for key := range tree.Objects {
 		described.Objects = append(described.Objects, key.String())
@@ -63,6 +66,9 @@ func (d *contents) printNotes(c *console) {
 	c.sayEach("domain left as it was: %s", d.LeftWithDomain)
 	c.sayEach("left out, since it names a PersistentVolume: %s", d.Dropped)
 	c.sayEach("left out, as asked: %s", d.Omitted)
+	for _, dump := range d.Databases {
+		c.sayf("not loaded yet, database %s (threescale-backup load)", dumpText(dump))
+	}
 	c.sayEach("warning: %s", d.Warnings)
 	c.sayf("not included: %s (see \"What a backup does not hold\" in examples/README.md)", strings.Join(d.NotIncluded, ", "))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,11 +73,14 @@ func (l *listCommand) Run(ctx context.Context, c *console) error {
 		}
 		return c.encode(all)
 	}
-	rows := make([][]string, 0, len(runs))
+	header, rows := []string{"RUN", "STATE", "STARTED", "FILES", "SIZE", "NEW", "ENCRYPTED", "MANIFEST"}, make([][]string, 0, len(runs))
+	if slices.ContainsFunc(runs, func(run archive.RunInfo) bool { return len(dumpsOf(run.Manifest)) > 0 }) {
+		header = append(header, "DATABASES")
+	}
 	for _, run := range runs {
 		rows = append(rows, row(run))
 	}
-	return c.table([]string{"RUN", "STATE", "STARTED", "FILES", "SIZE", "NEW", "ENCRYPTED", "MANIFEST"}, rows)
+	return c.table(header, rows)
 }
 
 func row(run archive.RunInfo) []string {
@@ -88,10 +92,17 @@ func row(run archive.RunInfo) []string {
 	if m.Encryption != nil {
 		encrypted = "yes"
 	}
-	bytes := m.Totals.ObjectBytes + m.Totals.Bytes
+	files, bytes, linked := m.Totals.Objects+m.Totals.Files, m.Totals.ObjectBytes+m.Totals.Bytes, m.Totals.LinkedBytes
+	if d := m.Databases; d != nil {
+		files, bytes, linked = files+d.Totals.Files, bytes+d.Totals.Bytes, linked+d.Totals.LinkedBytes
+	}
+	var names []string
+	for _, d := range dumpsOf(m) {
+		names = append(names, d.Name)
+	}
 	return []string{
-		run.ID, string(run.State), m.StartTime.Format(time.RFC3339), fmt.Sprint(m.Totals.Objects + m.Totals.Files),
-		size(bytes), size(bytes - m.Totals.LinkedBytes), encrypted, fmt.Sprintf("%.12s", run.ManifestSHA256),
+		run.ID, string(run.State), m.StartTime.Format(time.RFC3339), fmt.Sprint(files),
+		size(bytes), size(bytes - linked), encrypted, fmt.Sprintf("%.12s", run.ManifestSHA256), strings.Join(names, ","),
 	}
 }
 

@@ -31,6 +31,7 @@ type cli struct {
 	Verify   verifyCommand   `cmd:"" help:"Read a run, or all runs, again and compare every digest; needs no key."`
 	Export   exportCommand   `cmd:"" help:"Write a run as a kustomize tree, with its Secrets encrypted by SOPS."`
 	Restore  restoreCommand  `cmd:"" help:"Restore a run into a directory and a Git repository on this machine."`
+	Load     loadCommand     `cmd:"" help:"Load databases from the dumps of a run."`
 	Copy     copyCommand     `cmd:"" help:"Copy runs from a backup volume to a bucket, or back."`
 	Simulate simulateCommand `cmd:"" help:"Try a ThreeScaleBackup on directories: show what it composes, and run its Jobs there."`
 	Check    checkCommand    `cmd:"" help:"Check the installation in a cluster, and say what is missing; changes nothing."`

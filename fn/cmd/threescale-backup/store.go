@@ -11,6 +11,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/cmd/internal/exit"
+	"threescale.dev/backup/fn/database"
 	"threescale.dev/backup/fn/mover"
 )
 
@@ -57,18 +58,20 @@ func openVolume(at place) (*archive.Volume, error) {
 	return volume, err
 }
 
-// advise adds what a user of the command line can do when an object store fails. Whatever the
+// advise adds what a user of the command line can do when an object store or a database fails. Whatever the
 // store answered, the error quotes no credentials.
 func advise(err error, env environment) error {
 	err = mover.Conceal(confidential(env), err)
 	if errors.Is(err, archive.ErrOwned) {
 		return fmt.Errorf("%w; or, if its runs are of this very volume, give the text of that OWNER by --owner", err)
 	}
-	failed, ok := errors.AsType[*archive.BucketError](err)
-	if !ok {
-		return err
+	var advice string
+	if failed, ok := errors.AsType[*archive.BucketError](err); ok {
+		advice = bucketAdvice(failed.Problem, env)
+	} else if failed, ok := errors.AsType[*database.Error](err); ok {
+		advice = databaseAdvice(failed.Problem)
 	}
-	if advice := bucketAdvice(failed.Problem, env); advice != "" {
+	if advice != "" {
 		return fmt.Errorf("%w; %s", err, advice)
 	}
 	return err

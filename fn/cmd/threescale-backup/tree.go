@@ -20,6 +20,7 @@ import (
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/overlay"
 	"threescale.dev/backup/fn/publish"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/sops"
 )
 
@@ -44,6 +45,7 @@ type madeTree struct {
 	*overlay.Tree
 
 	inspection job.Inspection
+	dumps      []recorded.Dump
 	// objects is the digest of the objects of a run that has no manifest.
 	objects string
 }
@@ -76,6 +78,9 @@ func (f *treeFlags) build(ctx context.Context, c *console, store archive.Store) 
 		in.Admitted = append(in.Admitted, overlay.Key{Kind: object.Kind, Name: object.Name})
 	}
 	made := &madeTree{inspection: inspection}
+	if made.dumps, err = readDumps(ctx, store, inspection.Run); err != nil {
+		return nil, err
+	}
 	if inspection.ManifestSHA256 == "" {
 		made.objects = fmt.Sprintf("%x", digest.Sum(nil))
 	}
@@ -83,6 +88,16 @@ func (f *treeFlags) build(ctx context.Context, c *console, store archive.Store) 
 		return nil, unbuildable(err)
 	}
 	return made, nil
+}
+
+// readDumps returns the databases that a run holds.
+func readDumps(ctx context.Context, store archive.Store, id string) ([]recorded.Dump, error) {
+	run, err := store.OpenRun(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer run.Close() //nolint:errcheck // it was only read
+	return run.Dumps(), nil
 }
 
 // unbuildable gives an error of overlay.Build its exit code: it is the fault of what the
