@@ -135,5 +135,5 @@ func cleanUp(o *State) Decision {
 // leaves reports whether something is left that only the restore needed. What is still there after its
 // removal was requested is held by something else.
 func leaves(o *State) bool {
-	return !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Resync.Exists || o.Leftovers)
+	return !o.CleanedUp && (o.Inspect.Exists || o.Refill.Exists || o.Load.Exists || o.Resync.Exists || o.Leftovers)
 }

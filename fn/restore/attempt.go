@@ -27,6 +27,8 @@ type asked struct {
 	Target          v1alpha1.Target                 `json:"target,omitzero"`
 	DatabaseSecrets v1alpha1.DatabaseSecretsPolicy  `json:"databaseSecrets"`
 	FileStorage     v1alpha1.RestoreFileStorage     `json:"fileStorage,omitzero"`
+	// Databases is "" for Skip. With which client databases are loaded may change.
+	Databases v1alpha1.DatabasesPolicy `json:"databases,omitempty"`
 	// Forced is the newest request to restore again.
 	Forced string `json:"forced,omitempty"`
 }
@@ -54,6 +56,7 @@ func digest(r *v1alpha1.ThreeScaleRestore, forced string) string {
 		Target:          r.Spec.Target,
 		DatabaseSecrets: r.Spec.DatabaseSecrets,
 		FileStorage:     r.Spec.FileStorage,
+		Databases:       askedDatabases(r),
 		Forced:          forced,
 	})
 	sum := sha256.Sum256(data)
@@ -68,6 +71,14 @@ func askedSource(r *v1alpha1.ThreeScaleRestore) v1alpha1.RestoreSource {
 		source.Bucket = &v1alpha1.Bucket{Endpoint: b.Endpoint, BucketName: b.BucketName, Prefix: b.Prefix}
 	}
 	return source
+}
+
+// askedDatabases is what r does with databases; "" for nothing.
+func askedDatabases(r *v1alpha1.ThreeScaleRestore) v1alpha1.DatabasesPolicy {
+	if !r.LoadsDatabases() {
+		return ""
+	}
+	return r.Spec.Databases.Policy
 }
 
 // forceRequest returns the token of a request to restore again. As in Flux, it

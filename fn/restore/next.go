@@ -39,6 +39,12 @@ const (
 	StartRefill Action = "StartRefill"
 	// DropRefill deletes the refill Job, so that it runs again.
 	DropRefill Action = "DropRefill"
+	// StartLoad makes the load Job with its helpers.
+	StartLoad Action = "StartLoad"
+	// DropLoad notes what the load Job has loaded, and deletes it, so that it runs again for the rest.
+	DropLoad Action = "DropLoad"
+	// NoteLoad notes that the load Job has completed.
+	NoteLoad Action = "NoteLoad"
 	// Publish encrypts, commits and pushes.
 	Publish Action = "Publish"
 	// AskFlux has Flux look at the repository now (see FluxRequest).
@@ -75,6 +81,7 @@ func steps() []step {
 		{"DryRun", dryRun},
 		{"FileStorage", fileStorage},
 		{"Refill", refill},
+		{"Load", load},
 		{"Publish", publish},
 		{"KeptFiles", keptFiles},
 		{"AskFlux", askFlux},
@@ -116,7 +123,7 @@ func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 	unseen := []string{
 		v1alpha1.ReasonSourceUnusable, v1alpha1.ReasonObjectConflict, v1alpha1.ReasonAPIManagerExists, v1alpha1.ReasonVersionRefused,
 		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonVolumeTooSmall,
-		v1alpha1.ReasonBucketIncompatible,
+		v1alpha1.ReasonBucketIncompatible, v1alpha1.ReasonDatabaseNotEmpty, v1alpha1.ReasonDatabaseUnsupported, v1alpha1.ReasonDatabaseClientMissing,
 	}
 	if !p.Terminal || !slices.Contains(unseen, p.Reason) {
 		return p
@@ -192,5 +199,15 @@ func summary(p *v1alpha1.Plan) string {
 	for _, object := range p.Objects {
 		counts[object.Verdict]++
 	}
-	return fmt.Sprintf("%d to create, %d to replace, %d unchanged, %d in conflict", counts[v1alpha1.VerdictCreate], counts[v1alpha1.VerdictReplace], counts[v1alpha1.VerdictUnchanged], counts[v1alpha1.VerdictConflict])
+	text := fmt.Sprintf("%d to create, %d to replace, %d unchanged, %d in conflict", counts[v1alpha1.VerdictCreate], counts[v1alpha1.VerdictReplace], counts[v1alpha1.VerdictUnchanged], counts[v1alpha1.VerdictConflict])
+	var databases []string
+	for _, d := range p.Databases {
+		if isLoaded(d) {
+			databases = append(databases, d.Name)
+		}
+	}
+	if len(databases) > 0 {
+		text += "; databases to load: " + strings.Join(databases, ", ")
+	}
+	return text
 }

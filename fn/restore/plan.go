@@ -25,8 +25,8 @@ func plan(o *State) Decision {
 		return nil
 	}
 	if p := checkObjects(o); p != nil {
-		if p.Reason == v1alpha1.ReasonNotEmpty && requestedAgain(o.Restore) {
-			return Act{DropInspect} // to look at the files again
+		if looksAgain(p.Reason) && requestedAgain(o.Restore) {
+			return Act{DropInspect}
 		}
 		if !o.Planned {
 			return Act{MakePlan} // it may have been mended
@@ -34,6 +34,11 @@ func plan(o *State) Decision {
 		return Stop{Problem: p}
 	}
 	return nil
+}
+
+// looksAgain reports whether only another look at the files or the databases can tell that a problem is solved.
+func looksAgain(reason string) bool {
+	return reason == v1alpha1.ReasonNotEmpty || reason == v1alpha1.ReasonDatabaseNotEmpty || reason == v1alpha1.ReasonDatabaseUnsupported
 }
 
 // checkObjects returns what stands in the way of the plan; nil if nothing does.
@@ -44,6 +49,9 @@ func checkObjects(o *State) *Problem {
 	}
 	if status.Plan.FileStorage.Action == storageConflict {
 		return Stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds other files; restore into another namespace, or set spec.fileStorage.existing: Skip leaves them alone, Overwrite replaces those that the run has too, Mirror also deletes all others", threescale.FileStoragePVCName)
+	}
+	if p := checkDatabases(o); p != nil {
+		return p
 	}
 	if status.FoundCommit != "" {
 		return nil // they are of this restore
@@ -69,7 +77,7 @@ type Notes struct {
 
 // PlanOf is the plan for the objects and the files. desired and judged are in the order of the commit.
 func PlanOf(o *State, desired []*unstructured.Unstructured, judged []v1alpha1.PlannedObject, notes Notes) *v1alpha1.Plan {
-	i := o.Inspection
+	i, databases := o.Inspection, plannedDatabases(o)
 	plan := &v1alpha1.Plan{
 		Run: i.Run,
 		Source: v1alpha1.PlanSource{
@@ -81,8 +89,9 @@ func PlanOf(o *State, desired []*unstructured.Unstructured, judged []v1alpha1.Pl
 		},
 		Objects:     judged,
 		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
+		Databases:   databases,
 		Rewritten:   notes.Rewritten,
-		Warnings:    warnings(o, apiManagerIn(desired), notes),
+		Warnings:    slices.Concat(warnings(o, apiManagerIn(desired), notes), databaseWarnings(o, databases, judged, copies(o, notes))),
 	}
 	if !i.StartTime.IsZero() {
 		plan.Source.StartTime = &metav1.Time{Time: i.StartTime}

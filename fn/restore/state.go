@@ -50,11 +50,14 @@ type Facts struct {
 
 	Inspect Pod
 	Refill  Pod
+	Load    Pod
 	Resync  Pod
 	// Inspection is the report of the inspect Job; nil without one.
 	Inspection *job.Inspection
 	// Refilled is the report of the refill Job; nil without one.
 	Refilled *job.RefillResult
+	// Loaded is the report of the load Job; nil without one.
+	Loaded *job.LoadResult
 
 	// OperatorVersion is the 3scale version that the namespace's operator installs; "" if unknown.
 	OperatorVersion string

@@ -71,6 +71,8 @@ func (s *State) Note(action Action, result Result, now time.Time) {
 	case MakePlan:
 		s.Planned, status.Plan = true, result.Plan
 		status.RestoredRun, status.ManifestSHA256 = s.Inspection.Run, s.Inspection.ManifestSHA256
+	case DropLoad, NoteLoad:
+		s.noteLoaded()
 	case Publish:
 		s.notePush(result.Push, now)
 	case AskFlux:

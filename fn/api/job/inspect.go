@@ -3,6 +3,9 @@ package job
 import (
 	"fmt"
 	"time"
+
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/recorded"
 )
 
 // InspectCommand is the mover's subcommand that reads a run and writes nothing
@@ -19,12 +22,14 @@ type InspectOptions struct {
 	Run            string `required:"" help:"ID of the run, or latest."`
 	Volume         string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
 	BucketOptions  `embed:""`
-	ManifestSHA256 string   `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
-	FileStorage    string   `optional:"" help:"Root of the file storage that the run is compared with; without it, there is none." type:"path"`
-	Identities     string   `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
-	Handover       []string `optional:"" help:"Secret that takes objects of the run; may be repeated." sep:"none"`
-	Namespace      string   `optional:"" help:"Namespace of the report ConfigMap and the hand-over Secrets."`
-	Report         string   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+	ManifestSHA256 string                   `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
+	FileStorage    string                   `optional:"" help:"Root of the file storage that the run is compared with; without it, there is none." type:"path"`
+	Identities     string                   `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
+	Databases      v1alpha1.DatabasesPolicy `optional:"" help:"What becomes of the databases that the run holds: Skip, IfEmpty or Replace; without it, none is looked at."`
+	Connections    string                   `optional:"" help:"Directory with a directory of each database, with a file for each key of its Secret; without it, the run's Secrets are meant." type:"path"`
+	Handover       []string                 `optional:"" help:"Secret that takes objects of the run; may be repeated." sep:"none"`
+	Namespace      string                   `optional:"" help:"Namespace of the report ConfigMap and the hand-over Secrets."`
+	Report         string                   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
 // Args returns the arguments that parse into o; see Options.Args.
@@ -42,22 +47,23 @@ const MaxInspectionBytes = 768 << 10
 // of the file storage in a bucket are not read: that each is there and has its size is
 // verified, and a refill verifies its digest.
 type Inspection struct {
-	Run            string           `json:"run"` // the ID, also when latest was asked for
-	Completed      bool             `json:"completed"`
-	Reason         string           `json:"reason,omitempty"`
-	Message        string           `json:"message,omitempty"`
-	ManifestSHA256 string           `json:"manifestSHA256,omitempty"`
-	Verified       bool             `json:"verified"` // false for what APIManagerBackup wrote: it has no digests
-	Encrypted      bool             `json:"encrypted"`
-	Source         Source           `json:"source"`
-	StartTime      time.Time        `json:"startTime,omitzero"` // of the run
-	FileStorage    InspectedStorage `json:"fileStorage"`
-	Objects        []HandoverEntry  `json:"objects,omitempty"`        // in the order of their paths
-	HandoverParts  int              `json:"handoverParts,omitempty"`  // Secrets that the objects take, also when fewer were given
-	HandoverSHA256 string           `json:"handoverSHA256,omitempty"` // HandoverDigest of them
-	Existing       ExistingStorage  `json:"existing"`
-	Problems       []string         `json:"problems,omitempty"` // what is damaged
-	Warnings       []string         `json:"warnings,omitempty"`
+	Run            string              `json:"run"` // the ID, also when latest was asked for
+	Completed      bool                `json:"completed"`
+	Reason         string              `json:"reason,omitempty"`
+	Message        string              `json:"message,omitempty"`
+	ManifestSHA256 string              `json:"manifestSHA256,omitempty"`
+	Verified       bool                `json:"verified"` // false for what APIManagerBackup wrote: it has no digests
+	Encrypted      bool                `json:"encrypted"`
+	Source         Source              `json:"source"`
+	StartTime      time.Time           `json:"startTime,omitzero"` // of the run
+	FileStorage    InspectedStorage    `json:"fileStorage"`
+	Objects        []HandoverEntry     `json:"objects,omitempty"`        // in the order of their paths
+	HandoverParts  int                 `json:"handoverParts,omitempty"`  // Secrets that the objects take, also when fewer were given
+	HandoverSHA256 string              `json:"handoverSHA256,omitempty"` // HandoverDigest of them
+	Existing       ExistingStorage     `json:"existing"`
+	Databases      []InspectedDatabase `json:"databases,omitempty"`
+	Problems       []string            `json:"problems,omitempty"` // what is damaged
+	Warnings       []string            `json:"warnings,omitempty"`
 }
 
 // InspectedStorage describes the file storage in a run.
@@ -74,6 +80,25 @@ type ExistingStorage struct {
 	Empty       bool `json:"empty"`       // it has no entry
 	Same        bool `json:"same"`        // it equals the run: each entry's type, content, mode, mtime and link
 	Interrupted bool `json:"interrupted"` // an interrupted refill of the same run left it
+}
+
+// InspectedDatabase describes a database that the run holds, or that its APIManager needs,
+// and what is known of the server that a Secret leads to.
+type InspectedDatabase struct {
+	Name          string                `json:"name"`
+	Kind          recorded.DatabaseKind `json:"kind,omitempty"`          // of the dump, else of the server
+	Dumped        bool                  `json:"dumped"`                  // the run holds it
+	DumpVersion   string                `json:"dumpVersion,omitempty"`   // of the server that was dumped
+	DumpBytes     int64                 `json:"dumpBytes,omitempty"`     // of the dump
+	Encrypted     bool                  `json:"encrypted,omitempty"`     // the APIManager says that the connection is
+	Seen          bool                  `json:"seen"`                    // the server answered
+	ServerVersion string                `json:"serverVersion,omitempty"` // likewise
+	Empty         bool                  `json:"empty"`                   // it has no table, or no key
+	Interrupted   bool                  `json:"interrupted,omitempty"`   // an interrupted load of the same run left it
+	// Reason is why the dump cannot be loaded, or why the server was not seen; "": it can be
+	// loaded, or need not be. Message says it in words.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 // ParseInspection reads the inspection in a report; nil when there is none yet. Reports
@@ -98,5 +123,12 @@ func (i Inspection) Bounded() Inspection {
 	source := &i.Source
 	shortenAll(&i.Run, &i.Reason, &i.Message, &i.ManifestSHA256, &i.HandoverSHA256, &source.Namespace, &source.APIManager, &source.UID, &source.ThreeScale, &source.WildcardDomain)
 	i.Problems, i.Warnings = Bounded(i.Problems), Bounded(i.Warnings)
+	var databases []InspectedDatabase
+	for _, d := range i.Databases[:min(len(i.Databases), maxDatabases)] {
+		d.Kind = recorded.DatabaseKind(shortened(string(d.Kind)))
+		shortenAll(&d.Name, &d.DumpVersion, &d.ServerVersion, &d.Reason, &d.Message)
+		databases = append(databases, d)
+	}
+	i.Databases = databases
 	return i
 }

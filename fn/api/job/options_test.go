@@ -145,6 +145,7 @@ func TestInspectOptionsRoundTrip(t *testing.T) {
 		"All": {
 			"every field travels", job.InspectOptions{
 				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, ManifestSHA256: "00ff", FileStorage: job.FileStoragePath,
+				Databases: v1alpha1.DatabasesIfEmpty, Connections: job.ConnectionsPath,
 				Identities: job.IdentitiesPath, Handover: []string{"one", "two"}, Namespace: "3scale", Report: "dr-inspect-1-report",
 			},
 		},

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/recorded"
 )
 
 func TestParseInspection(t *testing.T) {
@@ -20,6 +21,10 @@ func TestParseInspection(t *testing.T) {
 		FileStorage:   job.InspectedStorage{Stored: true, Files: 1, Bytes: 2, Entries: 3},
 		Objects:       []job.HandoverEntry{{Kind: "Secret", Name: "system-seed", Part: 1, Pieces: 2}},
 		HandoverParts: 3, Existing: job.ExistingStorage{Present: true, Empty: true, Same: true, Interrupted: true},
+		Databases: []job.InspectedDatabase{{
+			Name: "system-database", Kind: recorded.PostgreSQL, Dumped: true, DumpVersion: "15.18", DumpBytes: 4, Encrypted: true,
+			Seen: true, ServerVersion: "16.2", Empty: true, Interrupted: true, Reason: "r", Message: "m",
+		}},
 		Problems: []string{"p"}, Warnings: []string{"w"},
 	}
 	text, err := json.Marshal(full)
@@ -63,6 +68,9 @@ func TestLargestInspectionFits(t *testing.T) {
 	i := job.Inspection{
 		Run: worst, Reason: worst, Message: worst, ManifestSHA256: worst, Problems: list, Warnings: list,
 		Source: job.Source{Namespace: worst, APIManager: worst, UID: worst, ThreeScale: worst, WildcardDomain: worst},
+	}
+	for range 100 {
+		i.Databases = append(i.Databases, job.InspectedDatabase{Name: worst, Kind: recorded.DatabaseKind(worst), DumpVersion: worst, ServerVersion: worst, Reason: worst, Message: worst})
 	}
 	for range job.MaxObjects {
 		i.Objects = append(i.Objects, job.HandoverEntry{Kind: "APIManager", Name: strings.Repeat("n", 253), Part: 31, Pieces: 31})
@@ -129,7 +137,7 @@ func FuzzParseRestoreReports(f *testing.F) {
 	f.Add(`{"run":"x","message":"` + strings.Repeat("a", 5000) + `","source":{"namespace":"` + strings.Repeat("b", 5000) + `"}}`)
 	f.Add(`[`)
 	f.Fuzz(func(t *testing.T, text string) {
-		data := map[string]string{job.KeyInspection: text, job.KeyRefill: text}
+		data := map[string]string{job.KeyInspection: text, job.KeyRefill: text, job.KeyLoad: text}
 		i, err := job.ParseInspection(data)
 		if err != nil {
 			assert.Nil(t, i)
@@ -141,10 +149,26 @@ func FuzzParseRestoreReports(f *testing.F) {
 			}
 			assert.LessOrEqual(t, len(i.Problems), 20)
 			assert.LessOrEqual(t, len(i.Warnings), 20)
+			assert.LessOrEqual(t, len(i.Databases), 16)
+			for _, d := range i.Databases {
+				assert.LessOrEqual(t, max(len(d.Name), len(d.Kind), len(d.DumpVersion), len(d.ServerVersion), len(d.Message)), 1024)
+			}
 			assert.LessOrEqual(t, len(i.Objects), job.MaxObjects)
 			for _, o := range i.Objects {
 				assert.LessOrEqual(t, len(o.Kind)+len(o.Name), 2048)
 				_, _ = o.Handed([]map[string][]byte{{}})
+			}
+		}
+		l, err := job.ParseLoadResult(data, "x")
+		if err != nil {
+			assert.Nil(t, l)
+		}
+		if l != nil {
+			assert.LessOrEqual(t, len(l.Message), 1024)
+			assert.LessOrEqual(t, len(l.Databases), 16)
+			for _, d := range l.Databases {
+				assert.LessOrEqual(t, max(len(d.Name), len(d.Kind), len(d.ServerVersion)), 1024)
+				assert.LessOrEqual(t, len(d.Warnings), 20)
 			}
 		}
 		r, err := job.ParseRefillResult(data, "x")

@@ -36,9 +36,13 @@ type ThreeScaleRestoreStatus struct {
 	// When the current wait for others began; spec.timeout bounds it.
 	// +optional
 	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
-	// What the restore does to each object, and to the files.
+	// What the restore does to each object, to the files and to the databases.
 	// +optional
 	Plan *Plan `json:"plan,omitempty"`
+	// Names of the databases that this restore has loaded.
+	// +optional
+	// +listType=atomic
+	LoadedDatabases []string `json:"loadedDatabases,omitempty"`
 	// The objects of the commit.
 	// +optional
 	// +listType=atomic
@@ -88,6 +92,11 @@ type Plan struct {
 	// What becomes of the files.
 	// +optional
 	FileStorage PlannedFileStorage `json:"fileStorage,omitempty,omitzero"`
+	// What becomes of each database that the run holds, and of System's in any case.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Databases []PlannedDatabase `json:"databases,omitempty"`
 	// The objects and keys in which the domain is replaced.
 	// +optional
 	// +listType=atomic
@@ -166,3 +175,45 @@ type PlannedFileStorage struct {
 	// +optional
 	Bytes int64 `json:"bytes,omitempty"`
 }
+
+// PlannedDatabase says what becomes of one database. Its address and its login are in
+// Secrets, which not everybody may read who may read this.
+type PlannedDatabase struct {
+	// Which one: system-database, zync-database, backend-redis or system-redis.
+	Name string `json:"name"`
+	// PostgreSQL, MySQL (MariaDB too) or Redis; absent where it is not known.
+	// +optional
+	Kind string `json:"kind,omitempty"`
+	// What the restore does: Load, Replace, Skip (nothing), Unchanged (nothing, since it
+	// was loaded), or Conflict (nothing at all is restored).
+	Action DatabaseAction `json:"action"`
+	// Version of the server that was dumped; absent if the run does not hold this
+	// database.
+	// +optional
+	DumpVersion string `json:"dumpVersion,omitempty"`
+	// Size of the dump, in bytes.
+	// +optional
+	DumpBytes int64 `json:"dumpBytes,omitempty"`
+	// Version of the server that the Secret leads to; absent if it was not seen.
+	// +optional
+	ServerVersion string `json:"serverVersion,omitempty"`
+	// Whether it has no table, or no key; absent if it was not seen.
+	// +optional
+	Empty *bool `json:"empty,omitempty"`
+	// Why, and what to do.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// DatabaseAction is what a restore does to one database.
+// +kubebuilder:validation:Enum=Load;Replace;Skip;Unchanged;Conflict
+type DatabaseAction string
+
+// What a restore does to one database.
+const (
+	DatabaseLoad      DatabaseAction = "Load"
+	DatabaseReplace   DatabaseAction = "Replace"
+	DatabaseSkip      DatabaseAction = "Skip"
+	DatabaseUnchanged DatabaseAction = "Unchanged"
+	DatabaseConflict  DatabaseAction = "Conflict"
+)
