@@ -162,6 +162,12 @@ func (w *work) observePods(ctx context.Context) error {
 	if o.Refill.Exists && w.restore.Status.Plan != nil {
 		o.Refilled, _ = job.ParseRefillResult(data, w.restore.Status.Plan.Run)
 	}
+	if data, err = w.observePod(ctx, specs.Loading, &o.Load); err != nil {
+		return err
+	}
+	if o.Load.Exists && w.restore.Status.Plan != nil {
+		o.Loaded, _ = job.ParseLoadResult(data, w.restore.Status.Plan.Run)
+	}
 	if _, err = w.observePod(ctx, specs.Resyncing, &o.Resync); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -37,9 +38,12 @@ func (w *work) owners() []metav1.OwnerReference {
 }
 
 func (w *work) startInspect(ctx context.Context) error {
-	in := specs.InspectInput{HandoverParts: handoverParts}
+	in := specs.InspectInput{HandoverParts: handoverParts, Databases: cmp.Or(w.restore.Spec.Databases.Policy, v1alpha1.DatabasesSkip)}
 	var err error
 	if in.StepInput, err = w.stepInput(ctx, specs.Inspecting); err != nil {
+		return err
+	}
+	if in.Connections, err = w.connections(ctx); err != nil {
 		return err
 	}
 	in.Run = restore.WantedRun(&w.state)
@@ -66,13 +70,57 @@ func (w *work) startRefill(ctx context.Context) error {
 	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
 }
 
+func (w *work) startLoad(ctx context.Context) error {
+	spec := w.restore.Spec.Databases
+	in := specs.LoadInput{Policy: spec.Policy, Scratch: spec.Scratch}
+	var err error
+	if in.StepInput, err = w.stepInput(ctx, specs.Loading); err != nil {
+		return err
+	}
+	if in.Connections, err = w.connections(ctx); err != nil {
+		return err
+	}
+	in.Run = w.restore.Status.Plan.Run
+	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
+	for _, d := range restore.ToLoad(w.restore) {
+		in.Databases = append(in.Databases, specs.LoadDatabase{
+			Name: d.Name, Image: restore.ImageOf(w.restore, d.Name), Encrypted: restore.Encrypted(&w.state, d.Name),
+		})
+	}
+	return w.create(ctx, append(helpers(in.Step, 0), specs.LoadJob(in))...)
+}
+
+// connections are the Secrets of the namespace that lead to its databases, if the restored ones do not.
+func (w *work) connections(ctx context.Context) (specs.Connections, error) {
+	if w.restore.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit {
+		return specs.Connections{}, nil
+	}
+	out := specs.Connections{Live: true}
+	for _, name := range threescale.Databases() {
+		secretName, keys := threescale.ConnectionKeys(name)
+		secret, err := find[corev1.Secret](ctx, w.tenant, w.restore.Namespace, secretName)
+		if err != nil {
+			return out, err
+		}
+		if secret == nil {
+			continue // the mover says so of a database that it needs
+		}
+		keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+			_, ok := secret.Data[key]
+			return !ok
+		})
+		out.Secrets = append(out.Secrets, specs.Connection{Database: string(name), Secret: secretName, Keys: keys})
+	}
+	return out, nil
+}
+
 // helpers are the objects that a Job needs, in the order in which they are made: the API server looks
 // up the Role of a RoleBinding.
 func helpers(step specs.Step, parts int) []client.Object {
 	return []client.Object{specs.StepServiceAccount(step), specs.StepRole(step, parts), specs.StepRoleBinding(step), specs.StepReport(step)}
 }
 
-// stepInput is the common part of the inspect and the refill Job.
+// stepInput is the common part of the Jobs that read the backup.
 func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepInput, error) {
 	in := specs.StepInput{
 		Mover:          specs.Mover{Image: w.Image, VolumePVC: restore.SourcePVCName(w.restore, w.state.Backup), Settings: w.restore.Spec.Job},
@@ -207,7 +255,7 @@ func (w *work) drop(ctx context.Context, action specs.Action) error {
 
 // cleanUp deletes all Jobs, helpers and hand-over Secrets.
 func (w *work) cleanUp(ctx context.Context) error {
-	for _, action := range []specs.Action{specs.Resyncing, specs.Refilling, specs.Inspecting} {
+	for _, action := range []specs.Action{specs.Resyncing, specs.Loading, specs.Refilling, specs.Inspecting} {
 		if err := w.drop(ctx, action); err != nil {
 			return err
 		}

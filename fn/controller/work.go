@@ -112,6 +112,10 @@ func (w *work) act(ctx context.Context, action restore.Action) (result restore.R
 		err = w.startRefill(ctx)
 	case restore.DropRefill:
 		err = w.drop(ctx, specs.Refilling)
+	case restore.StartLoad:
+		err = w.startLoad(ctx)
+	case restore.DropLoad:
+		err = w.drop(ctx, specs.Loading)
 	case restore.Publish:
 		result.Push, err = w.publish(ctx)
 	case restore.AskFlux:
@@ -124,7 +128,7 @@ func (w *work) act(ctx context.Context, action restore.Action) (result restore.R
 		err = w.drop(ctx, specs.Resyncing)
 	case restore.CleanUp:
 		err = w.cleanUp(ctx)
-	case restore.DropPlan, restore.NoteResync, restore.Complete: // there is no more to them than their note
+	case restore.DropPlan, restore.NoteLoad, restore.NoteResync, restore.Complete: // there is no more to them than their note
 	}
 	return result, err
 }

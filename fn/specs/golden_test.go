@@ -69,6 +69,9 @@ func goldens() map[string]runtime.Object {
 		"restore-refill-all":     RefillJob(fullRefill()),
 		"restore-inspect-bucket": InspectJob(bucketInspect()),
 		"restore-refill-bucket":  RefillJob(bucketRefill()),
+		"restore-inspect-live":   InspectJob(liveInspect()),
+		"restore-load":           LoadJob(plainLoad()),
+		"restore-load-all":       LoadJob(fullLoad()),
 		"restore-report":         StepReport(aStep(Refilling)),
 		"restore-handover":       HandoverSecret(aStep(Inspecting), 1),
 		"restore-serviceaccount": StepServiceAccount(aStep(Inspecting)),
@@ -125,6 +128,37 @@ func bucketRefill() RefillInput {
 	in := plainRefill()
 	in.VolumePVC, in.Bucket = "", new(plainBucket())
 	in.Bucket.Prefix = "3scale/nightly"
+	return in
+}
+
+// liveInspect looks at the databases that the Secrets of the namespace lead to.
+func liveInspect() InspectInput {
+	in := InspectInput{StepInput: plainStep(Inspecting), Databases: v1alpha1.DatabasesIfEmpty}
+	in.Connections = Connections{Live: true, Secrets: []Connection{
+		{Database: "system-database", Secret: "system-database", Keys: []string{"URL", "DB_SSL_CA"}},
+		{Database: "zync-database", Secret: "zync"},
+	}}
+	return in
+}
+
+// plainLoad loads what the Secrets of the run lead to.
+func plainLoad() LoadInput {
+	in := LoadInput{StepInput: plainStep(Loading), Policy: v1alpha1.DatabasesIfEmpty}
+	in.Run, in.FileStoragePVC = "20261122t115900z-1a2b3c4d", "system-storage"
+	in.Databases = []LoadDatabase{
+		{Name: "backend-redis"},
+		{Name: "system-database", Image: "registry.example.com/postgresql-15:1", Encrypted: true},
+	}
+	return in
+}
+
+// fullLoad loads what the Secrets of the namespace lead to.
+func fullLoad() LoadInput {
+	in := LoadInput{StepInput: fullStep(Loading), Policy: v1alpha1.DatabasesReplace, Databases: plainLoad().Databases}
+	in.VolumePVC, in.Bucket = "", new(fullBucket())
+	in.Connections = liveInspect().Connections
+	in.Connections.Secrets = append(in.Connections.Secrets, Connection{Database: "backend-redis", Secret: "backend-redis", Keys: []string{"REDIS_STORAGE_URL"}})
+	in.Scratch = &v1alpha1.ScratchVolume{StorageClassName: "fast", Size: resource.MustParse("50Gi")}
 	return in
 }
 

@@ -134,7 +134,7 @@ func (i Identities) path() string {
 	return job.IdentitiesPath
 }
 
-// StepInput is what both Jobs of a restore are built from.
+// StepInput is what the Jobs of a restore are built from.
 type StepInput struct {
 	Mover
 	Step Step
@@ -170,11 +170,15 @@ type InspectInput struct {
 	StepInput
 	// HandoverParts is how many hand-over Secrets there are.
 	HandoverParts int
+	// Databases is what becomes of those that the run holds.
+	Databases v1alpha1.DatabasesPolicy
+	// Connections lead to the databases that are looked at.
+	Connections Connections
 }
 
 // InspectJob returns the Job that inspects a run. It can write to no volume.
 func InspectJob(in InspectInput) *batchv1.Job {
-	return stepJob(in.StepInput, true, inspectOptions(in).Args())
+	return stepJob(in.StepInput, true, inspectOptions(in).Args(), in.Connections.mounts()...)
 }
 
 // inspectOptions returns the mover's options in the Job that is built from in.
@@ -187,6 +191,8 @@ func inspectOptions(in InspectInput) job.InspectOptions {
 		FileStorage:    in.fileStorage(),
 		ManifestSHA256: in.ManifestSHA256,
 		Identities:     in.Identities.path(),
+		Databases:      in.Databases,
+		Connections:    in.Connections.path(),
 		Handover:       handoverNames(in.Step, in.HandoverParts),
 		Namespace:      in.Step.Namespace,
 		Report:         StepReportName(in.Step),
@@ -227,7 +233,7 @@ func refillOptions(in RefillInput) job.RefillOptions {
 	}
 }
 
-func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
+func stepJob(in StepInput, readOnly bool, args []string, more ...mount) *batchv1.Job {
 	mounts := in.sourceMounts()
 	if in.FileStoragePVC != "" {
 		mounts = append(mounts, pvcMount(volumeFileStorage, job.FileStoragePath, in.FileStoragePVC, readOnly))
@@ -237,7 +243,7 @@ func stepJob(in StepInput, readOnly bool, args []string) *batchv1.Job {
 		meta:    in.Step.meta(in.Step.Name()),
 		account: in.Step.Name(),
 		args:    args,
-		mounts:  append(mounts, in.Identities.mount()...),
+		mounts:  slices.Concat(mounts, in.Identities.mount(), more),
 	})
 	if in.Bucket == nil { // the retention of a bucket's copies knows nothing of restores: they may be on another cluster
 		out.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumePVC)
