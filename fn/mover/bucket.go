@@ -200,6 +200,11 @@ func secretsOf(o archive.BucketOptions) secrets {
 		password, _ := o.Proxy.User.Password()
 		texts = append(texts, password, o.Proxy.User.Username(), o.Proxy.Host, o.Proxy.Hostname())
 	}
+	return secretsIn(texts)
+}
+
+// secretsIn returns the texts that a message must not quote, in all forms that a URL gives them.
+func secretsIn(texts []string) secrets {
 	var pairs []string
 	for _, text := range texts {
 		for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), url.User(text).String()} {

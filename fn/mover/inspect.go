@@ -68,6 +68,9 @@ func (i *inspector) inspectIn(ctx context.Context, store archive.Store) error {
 	if err := checkManifest(info, i.options.ManifestSHA256); err != nil {
 		return err
 	}
+	if err := i.look(ctx, run); err != nil {
+		return err
+	}
 	if err := i.verify(ctx, store, info); err != nil {
 		return err
 	}

@@ -74,6 +74,12 @@ type stage struct {
 // newStage writes a run of the given objects, by path; nil: those of a small installation.
 func newStage(t *testing.T, encrypted bool, objects map[string]string) *stage {
 	t.Helper()
+	return newStageOf(t, encrypted, objects, func(*archive.WriteOptions) {})
+}
+
+// newStageOf is newStage with more in the run.
+func newStageOf(t *testing.T, encrypted bool, objects map[string]string, edit func(*archive.WriteOptions)) *stage {
+	t.Helper()
 	dir := t.TempDir()
 	s := &stage{t: t, handover: &memory{parts: make([]map[string][]byte, 2)}, reports: &reports{data: map[string]string{}}, source: filepath.Join(dir, "source")}
 	volume, files, identities := filepath.Join(dir, "volume"), filepath.Join(dir, "target"), filepath.Join(dir, "identities")
@@ -103,6 +109,7 @@ func newStage(t *testing.T, encrypted bool, objects map[string]string) *stage {
 		write(t, identities, "second.agekey", s.key.String()+"\n")
 		write(t, identities, "sops.asc", "not for us")
 	}
+	edit(&options)
 	v, err := archive.OpenVolume(volume)
 	require.NoError(t, err)
 	defer v.Close()

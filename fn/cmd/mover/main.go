@@ -30,6 +30,8 @@ type cli struct {
 	Dump    dumpCommand    `cmd:"" help:"Dump one database into a scratch directory."`
 	Inspect inspectCommand `cmd:"" help:"Verify one run and hand its objects over."`
 	Refill  refillCommand  `cmd:"" help:"Write the file storage of one run."`
+	Extract extractCommand `cmd:"" help:"Write the dumps of one run into a directory."`
+	Load    loadCommand    `cmd:"" help:"Load databases from the dumps of one run."`
 	Verify  verifyCommand  `cmd:"" help:"Read stored runs again and compare every digest."`
 	Copy    copyCommand    `cmd:"" help:"Copy runs from a backup volume to a bucket."`
 }
@@ -101,6 +103,26 @@ type refillCommand struct {
 // Run refills the file storage.
 func (c *refillCommand) Run() error {
 	return run(mover.Refill, c.RefillOptions, output{c.Namespace, c.Report, nil})
+}
+
+// extractCommand writes the dumps of one run into a directory.
+type extractCommand struct {
+	job.ExtractOptions `embed:""`
+}
+
+// Run extracts the dumps.
+func (c *extractCommand) Run() error {
+	return run(mover.Extract, c.ExtractOptions, output{c.Namespace, c.Report, nil})
+}
+
+// loadCommand loads databases.
+type loadCommand struct {
+	job.LoadOptions `embed:""`
+}
+
+// Run loads the databases.
+func (c *loadCommand) Run() error {
+	return run(mover.Load, c.LoadOptions, output{c.Namespace, c.Report, nil})
 }
 
 // verifyCommand reads stored runs again.

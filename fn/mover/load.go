@@ -1,0 +1,231 @@
+package mover
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"filippo.io/age"
+
+	"threescale.dev/backup/fn/api/job"
+	"threescale.dev/backup/fn/api/v1alpha1"
+	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/database"
+	"threescale.dev/backup/fn/recorded"
+	"threescale.dev/backup/fn/threescale"
+)
+
+// Extract writes the dumps of a run into a directory, proven and decrypted, and what its Secrets say of connections. A
+// failure is reported as that of the load; the error is as that of Refill.
+func Extract(ctx context.Context, o job.ExtractOptions, env Env) (job.LoadResult, error) {
+	return loading(ctx, env, o.Run, func(_ *job.LoadResult, progress func(v1alpha1.Progress)) error {
+		identities, err := readIdentities(o.Identities)
+		if err != nil {
+			return err
+		}
+		if o.Tools != "" {
+			if err := copySelf(o.Tools); err != nil {
+				return err
+			}
+		}
+		return withStore(ctx, env, o.Volume, o.BucketOptions, func(store archive.Store) error {
+			return extractFrom(ctx, store, o, identities, progress)
+		})
+	})
+}
+
+// loading does a part of a load, and reports what is loaded until now, and a failure.
+func loading(ctx context.Context, env Env, run string, work func(*job.LoadResult, func(v1alpha1.Progress)) error) (job.LoadResult, error) {
+	result := job.LoadResult{Run: run}
+	progress := startProgress(ctx, env)
+	err := work(&result, progress.set)
+	progress.stop()
+	result.CompletionTime = env.Now().UTC()
+	if err != nil {
+		result.Reason, result.Message = Reason(err), err.Error()
+	}
+	result = result.Bounded()
+	return result, report(ctx, env.Reporter, run, job.KeyLoad, result, err)
+}
+
+func extractFrom(ctx context.Context, store archive.Store, o job.ExtractOptions, identities []age.Identity, progress func(v1alpha1.Progress)) error {
+	run, err := store.OpenRun(ctx, o.Run)
+	if err != nil {
+		return err
+	}
+	defer run.Close() //nolint:errcheck // it was only read
+	info := run.Info()
+	if err := checkManifest(info, o.ManifestSHA256); err != nil {
+		return err
+	}
+	if o.Connections != "" {
+		objects, err := run.Objects(ctx, identities...)
+		if err != nil {
+			return explainDecryption(err, info.Manifest, identities)
+		}
+		if err := writeConnections(o.Connections, o.Database, connectionsOf("", objects)); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(os.RemoveAll(o.Scratch), os.MkdirAll(o.Scratch, 0o770)); err != nil {
+		return fmt.Errorf("cannot make the scratch directory: %w", err)
+	}
+	err = run.ExtractDatabases(ctx, o.Scratch, archive.ExtractOptions{Databases: o.Database, Identities: identities, Progress: PassOn(progress)})
+	if is[*archive.NoSpaceError](err) {
+		return &failure{v1alpha1.ReasonDatabaseFull, fmt.Errorf("cannot extract the dumps: %w; name a larger volume in spec.databases.scratch", err)}
+	}
+	if err != nil {
+		return explainDecryption(err, info.Manifest, identities)
+	}
+	for _, dump := range run.Dumps() {
+		if !slices.Contains(o.Database, dump.Name) {
+			continue
+		}
+		if err := writeJSON(filepath.Join(o.Scratch, dump.Name+dumpSuffix), dump); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeConnections writes the connections of databases as if their Secrets were mounted. The group may read them: the
+// image of a database's client may have another user.
+func writeConnections(dir string, databases []string, from connections) error {
+	for _, name := range databases {
+		data, err := from.secret(threescale.Database(name))
+		if err != nil {
+			return &database.Error{Problem: database.Unsupported, Database: threescale.Database(name), Err: err}
+		}
+		err = os.MkdirAll(filepath.Join(dir, name), 0o770)
+		for key, value := range data {
+			err = cmp.Or(err, os.WriteFile(filepath.Join(dir, name, key), value, 0o440))
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write the connection to database %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func writeJSON(name string, value any) error {
+	text, err := json.Marshal(value)
+	if err == nil {
+		err = os.WriteFile(name, text, 0o660)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write into the scratch directory: %w", err)
+	}
+	return nil
+}
+
+// Load loads databases from the dumps in a directory, one after the other, and reports each. The result has what was
+// loaded into this directory before, and is complete when all that shall be loaded are. The error is as that of Refill;
+// what was loaded before it stays loaded.
+func Load(ctx context.Context, o job.LoadOptions, env Env) (job.LoadResult, error) {
+	return loading(ctx, env, o.Run, func(result *job.LoadResult, progress func(v1alpha1.Progress)) (err error) {
+		defer func() {
+			if err != nil || result.Completed { // nothing reads the dumps any more, and they are not encrypted
+				err = errors.Join(err, clearDumps(o.Scratch))
+			}
+		}()
+		if result.Databases, err = readLoaded(o.Scratch); err != nil {
+			return err
+		}
+		for _, name := range o.Database {
+			loaded, err := load(ctx, o, threescale.Database(name), progress)
+			if err != nil {
+				return err
+			}
+			result.Databases = append(result.Databases, loaded)
+			if err := tellLoaded(ctx, o, env, *result, loaded); err != nil {
+				return err
+			}
+		}
+		for _, name := range o.Whole {
+			if !slices.ContainsFunc(result.Databases, func(d job.LoadedDatabase) bool { return d.Name == name }) {
+				return &archive.UsageError{Err: fmt.Errorf("database %q was to be loaded by another container, and is not", name)}
+			}
+		}
+		result.Completed = len(o.Whole) > 0
+		return nil
+	})
+}
+
+// tellLoaded notes that a database is loaded, before the next one is begun: what is loaded is not empty any more.
+func tellLoaded(ctx context.Context, o job.LoadOptions, env Env, result job.LoadResult, loaded job.LoadedDatabase) error {
+	err := report(ctx, env.Reporter, o.Run, job.KeyLoad, result.Bounded(), nil)
+	return cmp.Or(err, writeJSON(filepath.Join(o.Scratch, loaded.Name+loadedSuffix), loaded))
+}
+
+// loadedSuffix ends the name of a file that says that a database is loaded.
+const loadedSuffix = ".loaded.json"
+
+// readLoaded returns the databases that are loaded, in the order in which they were dumped.
+func readLoaded(dir string) ([]job.LoadedDatabase, error) {
+	const most = 1 << 20
+	var out []job.LoadedDatabase
+	for _, name := range threescale.Databases() {
+		f, err := os.Open(filepath.Join(dir, string(name)+loadedSuffix))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read what is loaded: %w", err)
+		}
+		loaded := job.LoadedDatabase{}
+		err = json.NewDecoder(io.LimitReader(f, most)).Decode(&loaded)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("cannot read what is loaded: %s: %w", name, err)
+		}
+		out = append(out, loaded)
+	}
+	return out, nil
+}
+
+// load loads one database.
+func load(ctx context.Context, o job.LoadOptions, name threescale.Database, progress func(v1alpha1.Progress)) (job.LoadedDatabase, error) {
+	connection, err := readConnection(o.Connections, name, slices.Contains(o.Encrypted, string(name)))
+	if err != nil {
+		return job.LoadedDatabase{}, err
+	}
+	dump, err := readDump(o.Scratch, name)
+	if err != nil {
+		return job.LoadedDatabase{}, fmt.Errorf("cannot load database %q: %w", name, err)
+	}
+	now := v1alpha1.Progress{Phase: job.LoadingPhase(string(name)), BytesTotal: dump.Bytes}
+	progress(now)
+	loaded, err := database.Load(ctx, database.LoadOptions{
+		Database: name, Connection: connection, Run: o.Run, Dump: dump,
+		From: filepath.Join(o.Scratch, string(name)), Private: o.Private, Policy: database.Policy(o.Policy),
+		Progress: func(bytes int64) {
+			now.BytesDone = bytes
+			progress(now)
+		},
+	})
+	if err != nil {
+		return job.LoadedDatabase{}, fmt.Errorf("%w; %s", concealConnection(connection, err), leftBehind(dump.Kind, err))
+	}
+	return job.LoadedDatabase{Name: string(name), Kind: dump.Kind, ServerVersion: loaded.Server.Version, Bytes: dump.Bytes, Warnings: loaded.Warnings}, nil
+}
+
+// leftBehind says what a load that failed left in a database.
+func leftBehind(kind recorded.DatabaseKind, err error) string {
+	if own, ok := errors.AsType[*database.Error](err); ok {
+		switch own.Problem {
+		case database.NotEmpty, database.Unsupported, database.ClientMissing:
+			return "nothing was written to it"
+		case database.Unreachable, database.Untrusted, database.Denied, database.Full, database.Failed:
+		}
+	}
+	if kind == recorded.PostgreSQL {
+		return "it is as it was before"
+	}
+	return "it may hold a part of the dump, and the same restore goes on with it"
+}
