@@ -3,8 +3,6 @@
 package database
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"threescale.dev/backup/fn/recorded"
@@ -40,16 +38,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Server is what is known of a database without reading what it stores.
 type Server struct {
 	Kind    recorded.DatabaseKind
-	Version string // such as 15.18
+	Version string // such as 15.18, 8.0.36, or 10.11.19-MariaDB
 	Empty   bool   // no table, or no key
 	Bytes   int64  // about what it stores; 0: not known
 	// Loading is the run whose load into this database began and has not ended; "": none.
 	Loading string
-}
-
-// Look connects to a database and finds out what it is.
-func Look(ctx context.Context, d threescale.Database, c threescale.Connection) (Server, error) {
-	return Server{}, errors.New("not built")
 }
 
 // DumpOptions says what to dump.
@@ -61,12 +54,6 @@ type DumpOptions struct {
 	Client     func(name string) (path string, e error) // finds a client program; nil: exec.LookPath
 	Now        func() time.Time
 	Progress   func(bytes int64) // what was written until now; about once a second; may be nil
-}
-
-// Dump writes a dump: pg_dump -Fd into the directory, dump.sql of mysqldump, or keys.resp of Redis. Errors are Errors,
-// UsageErrors of the caller, or ctx's.
-func Dump(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
-	return recorded.Dump{}, errors.New("not built")
 }
 
 // Policy says what to do with a database.
@@ -95,14 +82,4 @@ type LoadOptions struct {
 type Loaded struct {
 	Server   Server
 	Warnings []string // such as tables that the dump does not have, and that are still there
-}
-
-// Load writes a dump into a database. A load that was interrupted can be made again.
-func Load(ctx context.Context, o LoadOptions) (Loaded, error) {
-	return Loaded{}, errors.New("not built")
-}
-
-// Check says whether a dump can be loaded into a server: nil, or an Error with Unsupported or NotEmpty.
-func Check(d threescale.Database, dump recorded.Dump, s Server, p Policy, run string) error {
-	return nil
 }
