@@ -17,9 +17,10 @@ import (
 
 const (
 	// mostKeys are asked for at once, and fewer if they are large: the server holds what it answers.
-	mostKeys   = 1000
-	scanBytes  = 256 << 10 // about what SCAN should answer
-	batchBytes = 1 << 20   // about what the DUMPs of one batch should answer
+	firstKeys, mostKeys = 16, 4000
+	transactionKeys     = 100
+	scanBytes           = 256 << 10 // about what SCAN should answer
+	batchBytes          = 1 << 20   // about what the DUMPs of one batch should answer
 	// mostScanBytes is what SCAN may answer: the names are held in memory.
 	mostScanBytes = 16 << 20
 )
@@ -68,7 +69,7 @@ func (c *redisConn) dumpTo(o DumpOptions) (keys, bytes int64, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	counted := &progressWriter{w: file, now: o.Now, report: o.Progress}
-	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: 16}
+	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: firstKeys}
 	if err := d.run(); err != nil {
 		return 0, 0, err
 	}
@@ -88,41 +89,38 @@ type redisDumper struct {
 	batch    int   // keys that are dumped at once
 }
 
+// run asks for the next names together with the last values of those before, so that it waits once for many keys.
 func (d *redisDumper) run() error {
 	if err := d.probe(); err != nil {
 		return err
 	}
-	cursor, count := "0", 16
-	for {
-		keys, next, err := d.scan(cursor, count)
+	var keys []string
+	cursor, count, named := "0", firstKeys, false
+	for !named || len(keys) > 0 {
+		part := keys[:min(d.batch, len(keys))]
+		keys = keys[len(part):]
+		ask := !named && len(keys) == 0
+		d.sendDump(part)
+		if ask {
+			d.conn.send("SCAN", cursor, "COUNT", strconv.Itoa(count))
+		}
+		if err := d.conn.flush(); err != nil {
+			return err
+		}
+		bytes, err := d.readDump(part)
 		if err != nil {
 			return err
 		}
-		count = paced(count, length(keys), scanBytes)
-		for part := range d.batches(keys) {
-			bytes, err := d.dump(part)
-			if err != nil {
+		d.batch = paced(d.batch, bytes, batchBytes)
+		if ask {
+			if keys, cursor, err = d.readScan(); err != nil {
 				return err
 			}
-			d.batch = paced(d.batch, bytes, batchBytes)
-		}
-		if cursor = next; cursor == "0" {
-			return nil
+			count = paced(count, length(keys), scanBytes)
+			named = cursor == "0"
 		}
 	}
-}
-
-// batches yields the keys in parts of at most d.batch, which may change in between.
-func (d *redisDumper) batches(keys []string) func(func([]string) bool) {
-	return func(yield func([]string) bool) {
-		for len(keys) > 0 {
-			n := min(d.batch, len(keys))
-			if !yield(keys[:n]) {
-				return
-			}
-			keys = keys[n:]
-		}
-	}
+	return nil
 }
 
 // paced returns how many keys to ask for next, so that an answer has about so many bytes.
@@ -158,13 +156,9 @@ func (d *redisDumper) probe() error {
 	return err
 }
 
-// scan returns some names of keys, and where to go on.
-func (d *redisDumper) scan(cursor string, count int) (keys []string, next string, err error) {
+// readScan returns some names of keys, and where to go on.
+func (d *redisDumper) readScan() (keys []string, next string, err error) {
 	c := d.conn
-	c.send("SCAN", cursor, "COUNT", strconv.Itoa(count))
-	if err := c.flush(); err != nil {
-		return nil, "", err
-	}
 	parts, err := c.array("SCAN")
 	if err == nil && parts != 2 {
 		err = errNotRESP
@@ -196,21 +190,36 @@ func (d *redisDumper) scan(cursor string, count int) (keys []string, next string
 	return keys, next, nil
 }
 
-// dump writes keys. A transaction has the time to live and the value of a key be those of the same moment.
-func (d *redisDumper) dump(keys []string) (bytes int64, err error) {
-	commands := d.commands(keys)
+// sendDump asks for keys. A transaction has the time to live and the value of a key be those of the same moment; it is
+// short, since the server does nothing else meanwhile.
+func (d *redisDumper) sendDump(keys []string) {
+	for part := range slices.Chunk(keys, transactionKeys) {
+		d.conn.send("MULTI")
+		for _, command := range d.commands(part) {
+			d.conn.send(command...)
+		}
+		d.conn.send("EXEC")
+	}
+}
+
+// readDump writes what sendDump asked for.
+func (d *redisDumper) readDump(keys []string) (bytes int64, err error) {
+	for part := range slices.Chunk(keys, transactionKeys) {
+		size, err := d.readTransaction(part)
+		if err != nil {
+			return 0, err
+		}
+		bytes += size
+	}
+	return bytes, nil
+}
+
+func (d *redisDumper) readTransaction(keys []string) (bytes int64, err error) {
 	c := d.conn
-	c.send("MULTI")
-	for _, command := range commands {
-		c.send(command...)
-	}
-	c.send("EXEC")
-	if err := c.flush(); err != nil {
-		return 0, err
-	}
 	if err := c.status("MULTI"); err != nil {
 		return 0, err
 	}
+	commands := d.commands(keys)
 	for _, command := range commands {
 		if err := c.status(command[0]); err != nil {
 			return 0, err

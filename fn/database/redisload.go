@@ -16,8 +16,8 @@ import (
 
 // A batch of RESTORE ends when it has so many bytes, or so many keys: then its answers are read.
 const (
-	loadBytes = 256 << 10
-	loadKeys  = 4096
+	loadBytes = 1 << 20
+	loadKeys  = 10_000
 )
 
 // freedTime is how often a server is asked whether it has freed what was deleted.
