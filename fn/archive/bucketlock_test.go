@@ -100,10 +100,16 @@ func (l *locking) least(t *testing.T, b *Bucket, v *Volume, run string) time.Dur
 	require.NoError(t, err)
 	defer r.Close()
 	refersTo := func(path string) bool {
-		return strings.HasPrefix(path, "runs/"+run+"/") || strings.HasPrefix(path, "trees/"+info.Manifest.Tree+"/")
+		ofTree := func(tree storedTree) bool { return strings.HasPrefix(path, tree.path()+"/") }
+		return strings.HasPrefix(path, "runs/"+run+"/") || slices.ContainsFunc(info.Manifest.trees(), ofTree)
 	}
 	all := slices.DeleteFunc(paths(t, b), func(p string) bool { return !refersTo(p) })
 	for _, e := range entriesOf(t, r) {
+		if e.Kind == File {
+			all = append(all, blobPath(e.SHA256))
+		}
+	}
+	for _, e := range dumpEntriesOf(t, r) {
 		if e.Kind == File {
 			all = append(all, blobPath(e.SHA256))
 		}

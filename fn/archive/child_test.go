@@ -22,6 +22,7 @@ const childVariable = "ARCHIVE_TEST_CHILD"
 // childArgs is what such a writer writes.
 type childArgs struct {
 	Volume, Files, Run string
+	Databases          string // a directory of dumps, if not empty
 	Recipients         []string
 	Workers            int
 	ProveLinks         bool
@@ -98,6 +99,9 @@ func child(data []byte) int {
 	opts := WriteOptions{
 		Run: args.Run, Holder: "child", Objects: testObjects(), Files: args.Files, Recipients: args.Recipients, Workers: args.Workers,
 		ProveLinks: args.ProveLinks, Now: clock(),
+	}
+	if args.Databases != "" {
+		opts.Databases, opts.Dumps = args.Databases, testDumps()
 	}
 	result, err := v.Write(context.Background(), opts)
 	var unreadable *UnreadableError

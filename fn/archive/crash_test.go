@@ -47,6 +47,7 @@ func newKiller(t *testing.T, recipients []string) *killer {
 	k := &killer{fixture: newFixture(t), random: rand.New(rand.NewPCG(7, 11)), runs: []string{"first"}}
 	dataset{tenants: 3, files: 40, days: 30, size: 40_000}.write(t, k.files)
 	k.opts.Recipients = recipients
+	k.dumpMany("first")
 	began := time.Now()
 	out, err := k.child("first").CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -55,7 +56,7 @@ func newKiller(t *testing.T, recipients []string) *killer {
 }
 
 func (k *killer) child(run string) *childProcess {
-	return &childProcess{childCommand(k.t, childArgs{Volume: k.root, Files: k.files, Run: run, Recipients: k.opts.Recipients, Workers: 3})}
+	return &childProcess{childCommand(k.t, childArgs{Volume: k.root, Files: k.files, Databases: k.opts.Databases, Run: run, Recipients: k.opts.Recipients, Workers: 3})}
 }
 
 // round changes some files, kills a writer, and lets it be followed by a writer that is not killed.
@@ -75,6 +76,7 @@ func (k *killer) round(i int) {
 	if i%3 == 2 {
 		run = "other" + itoa(i)
 	}
+	k.dumpMany("again " + itoa(i))
 	k.write(run)
 	k.verify(run)
 	k.runs = append(k.runs, run)
@@ -89,9 +91,19 @@ func (k *killer) round(i int) {
 	k.forget()
 }
 
+// dumpMany makes dumps of the next try, most of which are what they were.
+func (k *killer) dumpMany(when string) {
+	k.t.Helper()
+	k.dumpSome(when)
+	for i := range 60 {
+		k.dump("system-database/"+itoa(4000+i)+".dat", strings.Repeat(itoa(i), 10_000))
+	}
+}
+
 // mutate changes files: some kept, some new, some gone, some with other content.
 func (k *killer) mutate(i int) {
 	k.t.Helper()
+	k.dumpMany("round " + itoa(i))
 	for j := range 40 {
 		k.add("changing/"+itoa(j%7)+"/"+itoa(j), strings.Repeat(itoa(i), k.random.IntN(30_000)))
 		at := epoch().Add(time.Duration(i) * time.Second)
@@ -116,7 +128,9 @@ func (k *killer) forget() {
 	for _, run := range k.runs {
 		info, err := k.volume.find(k.t.Context(), run)
 		require.NoError(k.t, err)
-		trees[info.Manifest.Tree] = true
+		for _, tree := range info.Manifest.trees() {
+			trees[tree.name] = true
+		}
 	}
 	assert.Len(k.t, ls(k.t, k.path("trees")), len(trees), "no tree is left that no run refers to")
 }

@@ -1,7 +1,9 @@
 package archive
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -24,11 +26,11 @@ func testDumps() []recorded.Dump {
 	start := epoch().AddDate(0, 0, 1)
 	return []recorded.Dump{
 		{
-			Name: "backend-redis", Kind: recorded.Redis, ServerVersion: "7.0.15", Bytes: 12, Keys: 2,
+			Name: "backend-redis", Kind: recorded.Redis, ServerVersion: "7.0.15", Bytes: 16, Keys: 2,
 			StartTime: start, CompletionTime: start.Add(time.Second),
 		},
 		{
-			Name: "system-database", Kind: recorded.PostgreSQL, ServerVersion: "15.18", Tool: "pg_dump 15.18", Bytes: 20,
+			Name: "system-database", Kind: recorded.PostgreSQL, ServerVersion: "15.18", Tool: "pg_dump 15.18", Bytes: 38,
 			StartTime: start.Add(time.Second), CompletionTime: start.Add(3 * time.Second),
 		},
 	}
@@ -47,7 +49,7 @@ func (f *fixture) dump(path, content string) {
 func (f *fixture) dumpSome(when string) {
 	f.t.Helper()
 	f.opts.Databases, f.opts.Dumps = f.t.TempDir(), testDumps()
-	f.dump("backend-redis/keys.resp", "SET a b\r\nSET c d\r\n")
+	f.dump("backend-redis/keys.resp", "SET a b\nSET c d\n")
 	f.dump("system-database/toc.dat", "dumped at "+when)
 	f.dump("system-database/3456.dat", "1\tadmin\n")
 	f.dump("system-database/blobs/1.dat", "a large object")
@@ -82,6 +84,29 @@ func filesBelow(t *testing.T, dir string) map[string]string {
 	return files
 }
 
+// dumpEntriesOf returns the entries of the dumps of a run.
+func dumpEntriesOf(t *testing.T, r *Run) []Entry {
+	t.Helper()
+	tree, err := r.openDatabases()
+	require.NoError(t, err)
+	defer tree.close() //nolint:errcheck // it was only read
+	if !tree.isListed() {
+		return nil
+	}
+	source, done, err := tree.openLists(t.Context())
+	require.NoError(t, err)
+	defer done()
+	var entries []Entry
+	for {
+		e, err := source.Next()
+		if errors.Is(err, io.EOF) {
+			return entries
+		}
+		require.NoError(t, err)
+		entries = append(entries, e)
+	}
+}
+
 func TestDatabases(t *testing.T) {
 	key := identity(t)
 	for name, tc := range map[string]struct {
@@ -102,7 +127,7 @@ func TestDatabases(t *testing.T) {
 			f.verify("r1")
 			assert.Equal(t, formatVersion, first.Manifest.FormatVersion)
 			assert.Equal(t, testDumps(), f.open("r1").Dumps())
-			assert.Equal(t, TreeTotals{Files: 4, Bytes: 56, Directories: 4}, first.Manifest.Databases.Totals)
+			assert.Equal(t, TreeTotals{Files: 4, Bytes: 54, Directories: 4}, first.Manifest.Databases.Totals)
 			assert.Equal(t, int64(4), first.Manifest.Totals.Files, "those of the file storage alone")
 			assert.Equal(t, want, f.extract("r1", ExtractOptions{Identities: []age.Identity{key}}))
 
@@ -432,4 +457,77 @@ func TestRemoveScratch(t *testing.T) {
 	require.NoError(t, os.RemoveAll(f.path(ScratchDir)))
 	require.NoError(t, os.Symlink("/", f.path(ScratchDir)))
 	assert.Len(t, f.write("r2").Manifest.Warnings, 1, "a symlink is not followed, and no reason to make no backup")
+}
+
+// TestKilledWithDumps lets a run with dumps end between any two of its last steps. The next one makes its dumps anew.
+func TestKilledWithDumps(t *testing.T) {
+	rename := func(f *fixture, from, to string) { require.NoError(f.t, os.Rename(f.path(from), f.path(to))) }
+	unnameRun := func(f *fixture) { rename(f, "runs/r2", "runs/.partial-r2") }
+	unnameDumps := func(f *fixture, m *Manifest) {
+		rename(f, "trees/"+m.Databases.Tree, "trees/.partial-r2+databases")
+	}
+	cases := map[string]struct {
+		reason string
+		undo   func(f *fixture, m *Manifest) // goes back from the finished run to what was there at the step
+	}{
+		"BeforeRunRename": {"Both trees have their names, the run has not", func(f *fixture, _ *Manifest) {
+			unnameRun(f)
+		}},
+		"BetweenTrees": {"The file storage has its name, the dumps have not", func(f *fixture, m *Manifest) {
+			unnameRun(f)
+			unnameDumps(f, m)
+		}},
+		"BeforeTrees": {"All is written, nothing has its name", func(f *fixture, m *Manifest) {
+			unnameRun(f)
+			unnameDumps(f, m)
+			rename(f, "trees/"+m.Tree, "trees/.partial-r2")
+		}},
+		"BeforeManifest": {"The run has all but its manifest", func(f *fixture, m *Manifest) {
+			require.NoError(f.t, os.Remove(f.path("runs/r2/manifest.json")))
+			unnameRun(f)
+			unnameDumps(f, m)
+			rename(f, "trees/"+m.Tree, "trees/.partial-r2")
+		}},
+		"BeforeObjects": {"Both trees are built, and there is no run yet", func(f *fixture, m *Manifest) {
+			require.NoError(f.t, os.RemoveAll(f.path("runs/r2")))
+			unnameDumps(f, m)
+			rename(f, "trees/"+m.Tree, "trees/.partial-r2")
+		}},
+		"InDumps": {"The dumps are stored in part", func(f *fixture, m *Manifest) {
+			require.NoError(f.t, os.RemoveAll(f.path("runs/r2")))
+			unnameDumps(f, m)
+			rename(f, "trees/"+m.Tree, "trees/.partial-r2")
+			require.NoError(f.t, os.Remove(f.path("trees/.partial-r2+databases/SHA256SUMS")))
+			require.NoError(f.t, os.Remove(f.path("trees/.partial-r2+databases/files/system-database/toc.dat")))
+		}},
+	}
+	key := identity(t)
+	for name, tc := range cases {
+		for _, next := range []string{"r2", "r3"} {
+			for kind, recipients := range map[string][]string{"Plain": nil, "Encrypted": {key.Recipient().String()}} {
+				t.Run(name+"Then"+next+kind, func(t *testing.T) {
+					f := newFixture(t)
+					f.opts.Recipients = recipients
+					f.addSome()
+					f.dumpSome("monday")
+					f.write("r1")
+					f.add("more", "x")
+					f.dumpSome("tuesday")
+					tc.undo(f, f.write("r2").Manifest)
+					require.NoError(t, os.Remove(f.path("latest")))
+					require.NoError(t, os.Symlink("runs/r1", f.path("latest")))
+					f.verify("r1")
+					f.dumpSome("wednesday")
+					want := filesBelow(t, f.opts.Databases)
+					result := f.write(next)
+					f.verify("r1")
+					f.verify(next)
+					assert.Equal(t, int64(3), result.Manifest.Databases.Totals.LinkedFiles, tc.reason)
+					assert.Equal(t, want, f.extract(next, ExtractOptions{Identities: []age.Identity{key}}), tc.reason)
+					assert.Len(t, ls(t, f.path("trees")), 4, tc.reason)
+					assert.ElementsMatch(t, []string{"r1", next}, ls(t, f.path("runs")), tc.reason)
+				})
+			}
+		}
+	}
 }

@@ -9,9 +9,11 @@ import (
 )
 
 func FuzzDecodeManifest(f *testing.F) {
-	data, err := os.ReadFile("testdata/manifest.json")
-	require.NoError(f, err)
-	f.Add(data)
+	for _, name := range []string{"manifest.json", "manifest-databases.json"} {
+		data, err := os.ReadFile("testdata/" + name)
+		require.NoError(f, err)
+		f.Add(data)
+	}
 	f.Add([]byte(`{"formatVersion": 4}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := decodeManifest(data)

@@ -47,6 +47,22 @@ func TestGolden(t *testing.T) {
 	assert.Equal(t, string(want), got)
 }
 
+// TestGoldenDatabases is TestGolden for a run with dumps of databases, and without a file storage.
+func TestGoldenDatabases(t *testing.T) {
+	f := newFixture(t)
+	f.opts.Files = ""
+	f.dumpSome("monday")
+	f.write("20260305t050607z-1a2b3c4d")
+	const golden = "testdata/databases.txt"
+	got := dump(t, f.root)
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
+}
+
 // touchAll sets the mtimes of all entries of the file storage to the epoch.
 func touchAll(f *fixture) {
 	f.t.Helper()
@@ -102,13 +118,55 @@ func stamp(path string, info fs.FileInfo) string {
 
 // TestManifestGolden reads and writes back a manifest with all its fields.
 func TestManifestGolden(t *testing.T) {
-	data, err := os.ReadFile("testdata/manifest.json")
+	for _, name := range []string{"manifest.json", "manifest-databases.json"} {
+		data, err := os.ReadFile("testdata/" + name)
+		require.NoError(t, err)
+		m, err := decodeManifest(data)
+		require.NoError(t, err)
+		again, err := encodeManifest(m)
+		require.NoError(t, err)
+		assert.Equal(t, string(data), string(again))
+	}
+}
+
+func TestDecodeManifestWithDatabases(t *testing.T) {
+	data, err := os.ReadFile("testdata/manifest-databases.json")
 	require.NoError(t, err)
+	replace := func(old, with string) string {
+		require.Contains(t, string(data), old)
+		return strings.Replace(string(data), old, with, 1)
+	}
 	m, err := decodeManifest(data)
 	require.NoError(t, err)
-	again, err := encodeManifest(m)
+	without := *m
+	without.Databases = nil
+	bare, err := encodeManifest(&without)
 	require.NoError(t, err)
-	assert.Equal(t, string(data), string(again))
+	cases := map[string]struct{ reason, data string }{
+		"OfOlder":    {"An older version would overlook the dumps", replace(`"formatVersion": 3`, `"formatVersion": 2`)},
+		"None":       {"A run without dumps is of an older format", string(bare)},
+		"NoSequence": {"Runs are ordered by it", replace(`"sequence": 1`, `"sequence": 0`)},
+		"Twice":      {"A name is one dump's", replace(`"system-database"`, `"backend-redis"`)},
+		"Dots":       {"A name is a directory's", replace(`"system-database"`, `".."`)},
+		"Slash":      {"Likewise", replace(`"system-database"`, `"a/b"`)},
+		"NoName":     {"Likewise", replace(`"system-database"`, `""`)},
+		"NoKind":     {"Without it nothing can be loaded", replace(`"Redis"`, `""`)},
+		"LongText":   {"A manifest is small", replace(`"pg_dump 15.18"`, `"`+strings.Repeat("x", 257)+`"`)},
+		"LineEnd":    {"A text is a line", replace(`"pg_dump 15.18"`, `"pg_dump\n15.18"`)},
+		"Negative":   {"Figures count", replace(`"keys": 2`, `"keys": -2`)},
+		"NotUTC":     {"Times are in UTC", replace(`"2026-03-05T05:06:07.890123456Z"`, `"2026-03-05T05:06:07.890123456+01:00"`)},
+		"Misnamed":   {"A tree is named by its lists", replace(`"mtree": "`+m.Databases.Digests.MTREE[:4], `"mtree": "0000`)},
+		"Symlinks": {"A dump has none", replace(`"symlinks": 0,
+      "linkedFiles"`, `"symlinks": 1,
+      "linkedFiles"`)},
+		"UnknownField": {"What this version does not know, a newer one must declare", replace(`"dumps"`, `"dumped"`)},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := decodeManifest([]byte(tc.data))
+			assert.Error(t, err, tc.reason)
+		})
+	}
 }
 
 func TestDecodeManifest(t *testing.T) {
