@@ -1,6 +1,7 @@
 package database
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -296,4 +297,68 @@ func TestDirectoryOfRedisDumpCannotBeMade(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err := dumpRedis(t.Context(), DumpOptions{Database: threescale.BackendRedis, Connection: connectionTo(s, 0), Into: filepath.Join(file, "dump")})
 	assertProblem(t, Failed, err)
+}
+
+func TestDiskOfRedisDumpIsFull(t *testing.T) {
+	s := redisserver.Start(t)
+	fill(t, s.Client(t, 0))
+	disk, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer func() { _ = disk.Close() }()
+	c := connectionTo(s, 0)
+	conn, err := openRedis(t.Context(), c)
+	require.NoError(t, err)
+	defer conn.close()
+	d := redisDumper{conn: conn, out: bufio.NewWriter(disk), batch: firstKeys}
+	err = redisTask{threescale.BackendRedis, c, dumpRights}.failed(t.Context(), d.run())
+	assertProblem(t, Full, err, "no space left")
+}
+
+// TestServerIsSilent gives a server that answers nothing less time than there is.
+func TestServerIsSilent(t *testing.T) {
+	near, far := net.Pipe()
+	defer func() { _ = far.Close() }()
+	stream := steadyConn{near, time.Millisecond}
+	conn := &redisConn{conn: stream, r: bufio.NewReader(stream), w: bufio.NewWriter(stream)}
+	task := redisTask{threescale.BackendRedis, threescale.Connection{}, lookRights}
+	assertProblem(t, Unreachable, task.failed(t.Context(), conn.status("PING")), "timeout")
+	conn.send("PING")
+	assertProblem(t, Unreachable, task.failed(t.Context(), conn.flush()), "timeout")
+}
+
+// TestServerThatIsNotRedis has servers that answer with something else.
+func TestServerThatIsNotRedis(t *testing.T) {
+	for reason, answer := range map[string]string{
+		"HTTP":                           "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"an alert of TLS":                "\x15\x03\x01\x00\x02\x02\x46\r\n",
+		"no line":                        strings.Repeat("x", 1<<20),
+		"another answer":                 ":1\r\n",
+		"more than a string may be":      "$999999999999\r\n",
+		"more than is held in memory":    "$400000000\r\n",
+		"a string that does not end":     "$1\r\nabc",
+		"an error that quotes arguments": "-ERR unknown command 'INFO', with args beginning with: 'hunter2' \r\n",
+		"a long error":                   "-ERR " + strings.Repeat("x", 10_000) + "\r\n",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		go func() {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = client.Read(make([]byte, 100))
+			_, _ = io.WriteString(client, answer)
+			_, _ = io.Copy(io.Discard, client)
+			_ = client.Close()
+		}()
+		c := connectionTo(&redisserver.Server{Port: l.Addr().(*net.TCPAddr).Port}, 0)
+		err = look(t, c)
+		var e *Error
+		if assert.ErrorAs(t, err, &e, reason) {
+			assert.Contains(t, []Problem{Untrusted, Unsupported, Failed}, e.Problem, "%s: %v", reason, err)
+			assert.Less(t, len(err.Error()), 500)
+			assert.NotContains(t, err.Error(), "hunter2")
+		}
+		_ = l.Close()
+	}
 }
