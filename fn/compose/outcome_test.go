@@ -119,6 +119,8 @@ func outcomes() map[string]outcome {
 	for _, reason := range []string{
 		v1alpha1.ReasonIntegrity, v1alpha1.ReasonNoSpace, v1alpha1.ReasonVolumeNotWritable, v1alpha1.ReasonUnreadable,
 		v1alpha1.ReasonLocked, v1alpha1.ReasonInterrupted, v1alpha1.ReasonIO, v1alpha1.ReasonUsage, v1alpha1.ReasonUnsupportedFormat,
+		v1alpha1.ReasonDatabaseUnreachable, v1alpha1.ReasonDatabaseUntrusted, v1alpha1.ReasonDatabaseDenied, v1alpha1.ReasonDatabaseUnsupported,
+		v1alpha1.ReasonDatabaseClientMissing, v1alpha1.ReasonDatabaseFull, v1alpha1.ReasonDatabaseFailed,
 	} {
 		cases["Mover/"+reason] = outcome{
 			reason: "the mover knows best why", run: ended("Failed", "PodFailurePolicy", func(w *world) {

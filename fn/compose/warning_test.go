@@ -241,6 +241,10 @@ func scheduleCautions() map[string]caution {
 			run:  func(w *world) { w.reconcile(); w.runAt("2026-11-25T09:00:00Z"); w.reconcile() },
 			want: v1alpha1.ReasonSlotsMissed, holds: []string{"2 slots", "status.schedule.firstMissedSlot"},
 		},
+		"UnencryptedDatabases": {
+			reason: "whoever reads the volume reads the databases", spec: beside(allDatabases),
+			want: v1alpha1.ReasonUnencryptedDatabases, holds: []string{"spec.encryption", "stored readable"},
+		},
 		"EncryptionRemoved": {
 			reason: "what was secret so far would be readable from now on",
 			run: func(w *world) {
