@@ -62,7 +62,7 @@ func dump(ctx context.Context, o job.DumpOptions, env Env, progress func(v1alpha
 		Progress: func(bytes int64) { progress(v1alpha1.Progress{Phase: phase, BytesDone: bytes}) },
 	})
 	if err != nil {
-		return nil, err
+		return nil, concealConnection(connection, err)
 	}
 	text, err := json.Marshal(made)
 	if err == nil {

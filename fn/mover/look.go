@@ -187,7 +187,7 @@ func (c connections) secret(name threescale.Database) (map[string][]byte, error)
 // concealConnection returns err with another text if its own quotes where a database is, or how to log in: those are
 // in a Secret, and not everybody who may read a report may read it.
 func concealConnection(c threescale.Connection, err error) error {
-	texts := []string{c.Username, c.Password, c.Address.Host}
+	texts := []string{c.String(), c.Username, c.Password, c.Address.Host}
 	if s := c.Sentinel; s != nil {
 		texts = append(texts, s.Username, s.Password)
 		for _, address := range s.Addresses {

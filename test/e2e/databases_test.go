@@ -288,6 +288,7 @@ func TestDatabaseIsDown(t *testing.T) {
 	})
 	t.Log(message(failed, "BackupCompleted"))
 	assert.Contains(t, message(failed, "BackupCompleted"), "zync-database")
+	assert.NotContains(t, message(failed, "BackupCompleted"), d.zync.Address, "where it is stands in a Secret")
 	runs, err := os.ReadDir(filepath.Join(w.volumeDir(nightlyVolume), "runs"))
 	if !os.IsNotExist(err) {
 		require.NoError(t, err)
