@@ -113,8 +113,10 @@ func TestCopyKilled(t *testing.T) {
 	for i := range 6 {
 		f.add("few"+itoa(i), "content "+itoa(i))
 	}
+	f.dumpSome("monday")
 	f.write("r1")
 	f.add(aFile, "deny from all")
+	f.dumpSome("tuesday")
 	f.write("r2")
 	whole := openBucket(t)
 	opts := CopyOptions{Runs: []string{"r1", "r2"}, Owner: testOwner, Workers: 3}
@@ -141,7 +143,7 @@ func TestCopyKilled(t *testing.T) {
 			second, err := b.Copy(t.Context(), f.volume, opts)
 			require.NoError(t, err)
 			assert.Equal(t, want, paths(t, b), "killed at request %d", n)
-			const again = 6 // the objects of a run, and a tree's MTREE
+			const again = 7 // the objects of a run, and the MTREE of its trees
 			assert.LessOrEqual(t, second.Files, all.Files-int64(max(0, before-2))+again, "what is there is not sent again")
 			sound(t, b)
 		}
@@ -177,6 +179,34 @@ func TestRemoveKilled(t *testing.T) {
 			}
 			assert.Equal(t, want, paths(t, b), "killed at request %d", n)
 		}
+	}
+}
+
+// TestRemoveDumpsKilled: likewise for a run whose dumps are other ones than those of the run that stays.
+func TestRemoveDumpsKilled(t *testing.T) {
+	whole := openBucket(t)
+	f := newFixture(t)
+	f.addSome()
+	f.dumpSome("monday")
+	f.write("r1")
+	f.dumpSome("tuesday")
+	f.write("r2")
+	copyRuns(t, whole, f.volume, "r1", "r2")
+	_, err := whole.Remove(t.Context(), []string{"r1"})
+	require.NoError(t, err)
+	want := paths(t, whole)
+	for n := 0; ; n++ {
+		b := openBucket(t)
+		copyRuns(t, b, f.volume, "r1", "r2")
+		_, err := dying(b, n, n%2 == 1).Remove(t.Context(), []string{"r1"})
+		if err == nil {
+			assert.Greater(t, n, 8)
+			break
+		}
+		require.ErrorIs(t, err, errKilled)
+		sound(t, b)
+		removeThere(t, b, "r1")
+		assert.Equal(t, want, paths(t, b), "killed at request %d", n)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // writeDenied writes a run in a process whose system calls fail as told.
 func (f *fixture) writeDenied(run string, calls map[int]int) RunInfo {
 	f.t.Helper()
-	args := childArgs{Volume: f.root, Files: f.files, Run: run, Recipients: f.opts.Recipients, Workers: 2, Deny: calls}
+	args := childArgs{Volume: f.root, Files: f.files, Databases: f.opts.Databases, Run: run, Recipients: f.opts.Recipients, Workers: 2, Deny: calls}
 	out, err := childCommand(f.t, args).CombinedOutput()
 	require.NoError(f.t, err, "%s", out)
 	info, err := f.volume.find(f.t.Context(), run)
@@ -64,6 +64,27 @@ func TestVolumeWithoutLinks(t *testing.T) {
 	assert.Len(t, f.report("r3").Problems, 1, "only symlinks may be absent")
 	f.remove("r3")
 	assert.Equal(t, []string{"apimanager", "configmaps", "latest", "runs", "secrets", "system-filestorage-pvc", "trees"}, ls(t, f.root), "a volume that got symlinks gets its links")
+}
+
+func TestDumpsOnAVolumeWithoutLinks(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.dumpSome("monday")
+	f.writeDenied("r1", linklessVolume())
+	f.dumpSome("tuesday")
+	want := filesBelow(t, f.opts.Databases)
+	second := f.writeDenied("r2", linklessVolume()).Manifest
+	assert.Equal(t, []string{
+		"volume cannot hold hard links: unchanged files are stored once for each run",
+		"volume cannot hold symlinks: the file LATEST names the newest run, and APIManagerRestore cannot read the volume",
+	}, second.Warnings, "once, though both trees meet with it")
+	assert.Zero(t, second.Databases.Totals.LinkedFiles)
+	f.verify("r1")
+	f.verify("r2")
+	assert.Equal(t, want, f.extract("r2", ExtractOptions{}))
+	f.remove("r1")
+	f.verify("r2")
+	assert.Equal(t, want, f.extract("r2", ExtractOptions{}))
 }
 
 func TestVolumeThatLacksACall(t *testing.T) {

@@ -56,6 +56,25 @@ func TestFullDiskIsForeseen(t *testing.T) {
 	}
 }
 
+func TestDumpsThatDoNotFitAreForeseen(t *testing.T) {
+	f := newFixtureOn(t, mountTmpfs(t, "size=4m"))
+	f.add("big", strings.Repeat("x", 1<<20))
+	f.dumpSome("monday")
+	f.write("r1")
+	f.add("bigger", strings.Repeat("y", 1<<20))
+	f.dumpSome("tuesday")
+	f.dump("system-database/4000.dat", strings.Repeat("z", 2<<20))
+	_, err := f.tryWrite("r2")
+	var full *NoSpaceError
+	require.ErrorAs(t, err, &full)
+	assert.Greater(t, full.NeededBytes, uint64(3<<20), "what follows the file storage counts")
+	assert.Empty(t, ls(t, f.path("trees/.partial-r2/files")), "nothing was copied")
+	f.dumpSome("wednesday")
+	f.write("r2")
+	f.verify("r2")
+	f.verify("r1")
+}
+
 func TestFullDiskInTheMiddle(t *testing.T) {
 	f := newFixtureOn(t, mountTmpfs(t, "size=8m"))
 	f.addSome()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
@@ -112,9 +113,9 @@ func (w *writer) close() error {
 	return err
 }
 
-// warn adds a warning to the manifest, while there is room in it.
+// warn adds a warning to the manifest, while there is room in it. Both trees may have the same one.
 func (w *writer) warn(message string) {
-	if message == "" {
+	if message == "" || slices.Contains(w.manifest.Warnings, message) {
 		return
 	}
 	w.warned += len(message)
