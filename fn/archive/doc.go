@@ -15,6 +15,7 @@
 //	    SHA256SUMS                              every regular file of the run except manifest.json and itself
 //	    secrets/ configmaps/ apimanager/        the objects
 //	    system-filestorage-pvc -> ../../trees/<tree>/files
+//	    databases -> ../../trees/<tree>/files
 //	  trees/<tree>/
 //	    MTREE                                   every entry of the file storage
 //	    SHA256SUMS                              MTREE, every regular file below files/, and the next
@@ -22,6 +23,7 @@
 //	    files/...
 //	  runs/.aside-<run>                         what had the name of a run before that run began; see [Witness]
 //	  trees/.stamps-<tree>                      what tells unchanged files of the source; no part of a backup
+//	  .scratch/<run>/                           what is made on the way to a run; no part of a backup, see [ScratchDir]
 //
 // manifest.json holds the digests of the three lists, so one digest, that of manifest.json, stands for a whole run. No
 // list can hold it: it is in [Result] and [RunInfo], to be kept elsewhere.
@@ -29,6 +31,11 @@
 // The sequence in their manifests orders the runs. It is one more than the greatest on the volume when the run was
 // committed, so no clock has a part in it. Format 1 had no sequence: its runs are older than all others, and startTime
 // orders them. If a run's startTime is later than that of a run that was written after it, a warning says so.
+//
+// A run with dumps of databases has a second tree, with a directory for each dump at its root and nothing but regular
+// files and directories. Its lists are like those of the file storage, and have digests of their own in manifest.json.
+// Such a run is of format 3; one without is of format 2 still. Dumps are made anew for each run, so only the names and
+// the content of their files count: in MTREE, modes, owners and times are the same for all.
 //
 // Both SHA256SUMS are in coreutils' format, escapes included: `sha256sum -c SHA256SUMS` passes in the directory of
 // each. A tree's list begins with its MTREE, because coreutils calls a list without lines malformed, and the file
@@ -77,7 +84,7 @@
 //
 // # Writing
 //
-// A run and its tree are built as runs/.partial-<run> and trees/.partial-<run>, synced once, and renamed, the tree
+// A run and its trees are built as runs/.partial-<run> and trees/.partial-<run>, synced once, and renamed, the trees
 // first. (On FUSE, where one sync may not reach the disk, each file is synced.) A file is hard-linked from the newest
 // tree with the same recipients if size, mtime, mode and stamp are the same. A tree whose MTREE would be the same is
 // shared.
@@ -90,6 +97,12 @@
 // versions have none either. A file with another stamp or none is read, and linked if its digest is the listed one; an
 // encrypted one cannot be compared, and is stored anew. Inodes count where the file system has them (not on FAT, SMB or
 // FUSE).
+//
+// Dumps have no stamps by inode, as each is made anew: every file of a known path and size is read, and linked if its
+// digest is the listed one. For encrypted dumps, the list of stamps has instead 64 bits of an HMAC-SHA-256 over the
+// digests of the stored bytes and of the plaintext. Its key is a digest of the run's Secrets: who has them can log in to
+// the databases, and nobody else can try what a plaintext might be. Other Secrets, or a volume without the list, make
+// all dumps be stored anew once. The tree of the dumps is built as trees/.partial-<run>+databases.
 //
 // With WriteOptions.ProveLinks a stored file is read before it is linked, and a damaged one is copied from the source
 // instead. A tree that would be shared is then built anew, and takes the place of the damaged one if it has its name.
@@ -114,7 +127,7 @@
 //	  OWNER                                     the identity of the volume, a line
 //	  WRITER                                    what the writer that began last wrote; no part of a backup
 //	  blobs/<2 hex>/<sha256>                    each distinct stored file of the file storage, named by its digest
-//	  trees/<tree>/MTREE SHA256SUMS files.xattrs
+//	  trees/<tree>/MTREE SHA256SUMS files.xattrs    of the dumps, too
 //	  runs/<run>/SHA256SUMS secrets/ configmaps/ apimanager/
 //	  runs/<run>/manifest.json                  last, by a conditional request
 //
@@ -163,4 +176,7 @@
 // source did not have, inherited or there before, is removed, or named in a warning. Only the root keeps the lists of
 // its volume, and with them its mode, as it keeps its owner. A file that belongs to another user than its source did
 // has no setuid bit, and likewise no setgid bit.
+//
+// [Run.ExtractDatabases] does the same for dumps, into an empty directory: what it writes belongs to its user, and has
+// the modes of MTREE.
 package archive

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/test/dataset"
 	"threescale.dev/backup/test/docs"
 	"threescale.dev/backup/test/objectstore"
@@ -64,12 +65,17 @@ func (r *reader) follow(page, section string, choices ...string) (string, error)
 type copied struct {
 	server *objectstore.Server
 	files  string // what was backed up
+	dumps  string // likewise
 	volume string
 }
 
 func newCopied(t *testing.T) *copied {
 	t.Helper()
-	c := &copied{server: objectstore.Start(t), files: t.TempDir(), volume: t.TempDir()}
+	c := &copied{server: objectstore.Start(t), files: t.TempDir(), dumps: t.TempDir(), volume: t.TempDir()}
+	for _, path := range []string{"system-database/toc.dat", "system-database/3456.dat", "backend-redis/keys.resp"} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(c.dumps, path)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(c.dumps, path), []byte(path), 0o600))
+	}
 	_, err := dataset.Generate(c.files, dataset.SetS, 1)
 	require.NoError(t, err)
 	for _, name := range []string{"empty", "a line\nend", `back\slash`, `b\nfiles`, " files", "two  files", "-c"} {
@@ -85,7 +91,8 @@ func newCopied(t *testing.T) *copied {
 	require.NoError(t, err)
 	defer volume.Close()
 	_, err = volume.Write(t.Context(), archive.WriteOptions{
-		Run: run, Files: c.files, Now: time.Now,
+		Run: run, Files: c.files, Now: time.Now, Databases: c.dumps,
+		Dumps:   []recorded.Dump{{Name: "system-database", Kind: recorded.PostgreSQL}, {Name: "backend-redis", Kind: recorded.Redis}},
 		Objects: []archive.ObjectFile{{Path: "secrets/a.json", Data: []byte("{}")}},
 		Source:  archive.Source{Namespace: "3scale", APIManager: "example"},
 	})
@@ -142,6 +149,31 @@ func TestRestoreFromABucket(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(r.dir, run, "run/secrets/a.json"))
 	require.NoError(t, err)
 	assert.Equal(t, "{}", string(data))
+}
+
+// TestDumpsByHand: the dumps of a run are proven on the volume, and brought from the bucket by the commands that bring
+// the files.
+func TestDumpsByHand(t *testing.T) {
+	need(t, "bash", "rclone", "jq", "sha256sum", "bsdtar", "diff")
+	c := newCopied(t)
+	r := c.reader(t)
+	choices := []string{"/mnt/nightly-backup", c.volume}
+	out, err := r.follow("fn/archive/README.md", "Get a dump by hand", choices...)
+	require.NoError(t, err, out)
+	assert.Contains(t, out, `"name": "backend-redis"`)
+	assert.Contains(t, out, "databases/../SHA256SUMS: OK")
+
+	out, err = r.follow("fn/archive/README.md", "Restore by hand from a bucket",
+		append(c.choices(), "-r .tree", "-r .databases.tree", "-r .digests.files", "-r .databases.digests.files")...)
+	require.NoError(t, err, out)
+	same, err := exec.CommandContext(t.Context(), "diff", "-r", c.dumps, filepath.Join(r.dir, run, "restored")).CombinedOutput()
+	require.NoError(t, err, "%s", same)
+
+	stored := filepath.Join(c.volume, "runs", run, "databases/system-database/3456.dat")
+	require.NoError(t, os.WriteFile(stored, []byte("other"), 0o600))
+	out, err = r.follow("fn/archive/README.md", "Get a dump by hand", choices...)
+	require.Error(t, err, "damage is found")
+	assert.Contains(t, out, "files/system-database/3456.dat: FAILED")
 }
 
 // TestDamageIsFoundByHand: a reader who follows the document does not get to the end with
