@@ -531,3 +531,42 @@ func TestKilledWithDumps(t *testing.T) {
 		}
 	}
 }
+
+// TestDumpsOfADamagedRunStay: without its manifest, the links of a run tell which trees it has.
+func TestDumpsOfADamagedRunStay(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.dumpSome("monday")
+	f.write("r1")
+	f.dumpSome("tuesday")
+	second := f.write("r2").Manifest
+	f.add("more", "x")
+	f.dumpSome("wednesday")
+	f.write("r3")
+	manifest := f.read("runs/r2/manifest.json")
+	flip(t, f.path("runs/r2/manifest.json"))
+	f.remove("r1")
+	assert.Contains(t, ls(t, f.path("trees")), second.Databases.Tree)
+	assert.Contains(t, ls(t, f.path("trees")), second.Tree)
+	require.NoError(t, os.WriteFile(f.path("runs/r2/manifest.json"), []byte(manifest), 0o600))
+	f.verify("r2")
+	f.verify("r3")
+}
+
+// TestDumpsOfAPlantedRun: what has the name of a run that was not noted is not gone on from.
+func TestDumpsOfAPlantedRun(t *testing.T) {
+	f := newFixture(t)
+	f.addSome()
+	f.dumpSome("monday")
+	m := f.write("r1").Manifest
+	require.NoError(t, os.Rename(f.path("runs/r1"), f.path("runs/.partial-r1")))
+	require.NoError(t, os.Rename(f.path("trees", m.Tree), f.path("trees/.partial-r1")))
+	require.NoError(t, os.Rename(f.path("trees", m.Databases.Tree), f.path("trees/.partial-r1+databases")))
+	f.opts.Witness = &noted{}
+	f.dumpSome("tuesday")
+	result := f.write("r1")
+	assert.Zero(t, result.Manifest.Databases.Totals.LinkedFiles)
+	f.verify("r1")
+	assert.Len(t, ls(t, f.path("trees")), 2)
+	assert.Equal(t, []string{"r1"}, ls(t, f.path("runs")))
+}

@@ -5,7 +5,7 @@ package progress
 const (
 	Scan        = "Scan"        // lists a directory; FilesDone counts its entries, and no total is known
 	Resume      = "Resume"      // checks what an interrupted attempt left
-	FileStorage = "FileStorage" // stores or restores the files
+	FileStorage = "FileStorage" // stores or restores the files, and those of dumps
 	Sync        = "Sync"        // waits for the disk
 	Verify      = "Verify"      // recomputes digests
 )
