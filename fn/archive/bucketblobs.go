@@ -61,16 +61,31 @@ func (c *copier) sendBlobs(ctx context.Context, t *runTree, base *base) error {
 	return err
 }
 
-// listBlobs finds out which blobs the bucket has, once: a request tells of a thousand.
+// listBlobs finds out which blobs the bucket has, once: a request tells of a thousand. What an interrupted copy sent of
+// others is gone on with.
 func (c *copier) listBlobs(ctx context.Context, files int64) error {
 	if c.blobs != nil {
 		return nil
 	}
-	blobs, err := c.bucket.allBlobs(ctx, files)
+	var blobs *blobSet
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		blobs, err = c.bucket.allBlobs(ctx, files)
+		return err
+	})
+	g.Go(func() error { return bucketError(c.bucket.objects.FindUploads(ctx, c.bucket.key(blobsDir+"/"))) })
+	err := g.Wait()
 	if err == nil {
 		c.blobs = blobs
 	}
 	return err
+}
+
+// abandonUploads ends the uploads that nobody goes on with: there is no other writer.
+func (c *copier) abandonUploads(ctx context.Context) {
+	if err := c.bucket.objects.AbandonUploads(c.bucket.guarded(ctx)); err != nil {
+		c.result.Warnings = append(c.result.Warnings, fmt.Sprintf("parts of files that an interrupted copy sent stay in the bucket: %v", err))
+	}
 }
 
 // allBlobs lists the blobs of the bucket, of which one run has so many. A list has a thousand, and tells only at its end

@@ -53,7 +53,9 @@ func (b *Bucket) Copy(ctx context.Context, v *Volume, opts CopyOptions) (CopyRes
 			failed = append(failed, runErr)
 		}
 	}
-	err = cmp.Or(c.owned(), err)
+	if err = cmp.Or(c.owned(), err); err == nil {
+		c.abandonUploads(ctx)
+	}
 	c.tellLocks()
 	c.result.Files, c.result.Bytes = c.files.Load(), c.bytes.Load()
 	return c.result, errors.Join(append(failed, err)...)

@@ -88,6 +88,17 @@ func (m mortal) Delete(ctx context.Context, keys []string) (refused []s3.Refused
 	return refused, err
 }
 
+func (m mortal) FindUploads(ctx context.Context, prefix string) error {
+	if err := m.die(); err != nil {
+		return err
+	}
+	return m.objects.FindUploads(ctx, prefix)
+}
+
+func (m mortal) AbandonUploads(ctx context.Context) error {
+	return m.dies(func() error { return m.objects.AbandonUploads(ctx) })
+}
+
 // dying returns the bucket for a user who dies after so many requests.
 func dying(b *Bucket, requests int, after bool) *Bucket {
 	m := mortal{objects: b.objects, left: &atomic.Int64{}, after: after}

@@ -143,6 +143,10 @@
 // proven by its digest before or while it is sent. A manifest.json that is there is never replaced. What a bucket has
 // lost of a tree that is there is found by verifying, and sent again by a copy with CopyOptions.Mend.
 //
+// A file of more than 16 MiB goes in parts. An upload that was interrupted stays, and the next copy sends the parts that
+// it lacks, by their digests; uploads of blobs that it does not need are ended when it is done. With an object lock a file
+// is sent anew, since its lock would be that of when its upload began.
+//
 // If two writers of one volume meet, the one that began last goes on. Each puts random text of its own into WRITER
 // before it goes by what is there, and reads it again before each attempt to write a tree's SHA256SUMS or a
 // manifest.json, and before each to delete: when the text is another, it stops with [ErrTakenOver]. A request that was

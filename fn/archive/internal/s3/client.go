@@ -31,6 +31,7 @@ type Client struct {
 	transport *http.Transport
 	creds     *credentials.Credentials
 	parts     chan struct{} // bounds the parts that are sent at a time, whatever objects they belong to
+	left      leftovers
 	requests  atomic.Int64
 	reached   atomic.Bool // the object store answered once
 
@@ -77,7 +78,7 @@ type counting struct{ c *Client }
 func (t counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.c.requests.Add(1)
 	response, err := t.c.transport.RoundTrip(r)
-	if err == nil && (r.Method != http.MethodGet || r.URL.Query().Has("list-type")) { // else it is an object
+	if q := r.URL.Query(); err == nil && (r.Method != http.MethodGet || q.Has("list-type") || q.Has("uploads") || q.Has("uploadId")) { // else it is an object
 		response.Body = &boundedBody{ReadCloser: response.Body, left: maxAnswer}
 	}
 	return response, err

@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // see its use
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -32,21 +33,28 @@ type upload struct {
 	size   int64
 	lock   *Lock
 	parts  []minio.CompletePart
-	length int64 // of a part
+	length int64                    // of a part
+	there  map[int]minio.ObjectPart // of an upload that an earlier call left; nil: it is a new one
 }
 
 func (c *Client) putParts(ctx context.Context, key string, r io.ReaderAt, size int64, digest []byte, lock *Lock) error {
 	u := &upload{c: c, key: key, r: r, size: size, lock: lock, length: partLength(size, c.opts.PartSize)}
 	u.parts = make([]minio.CompletePart, (size+u.length-1)/u.length)
-	if err := u.begin(ctx); err != nil {
-		return err
+	if !u.resume(ctx) {
+		if err := u.begin(ctx); err != nil {
+			return err
+		}
 	}
 	err := u.send(ctx, digest)
 	if err == nil {
 		err = u.complete(ctx)
 	}
-	if err != nil {
-		u.abort(ctx)
+	if err == nil || u.stays(ctx, err) {
+		return err
+	}
+	u.abort(ctx)
+	if u.there != nil && ctx.Err() == nil && !errors.Is(err, ErrDigest) {
+		return c.putParts(ctx, key, r, size, digest, lock) // somebody ended it, or it was begun in another way
 	}
 	return err
 }
@@ -79,12 +87,19 @@ func (u *upload) send(ctx context.Context, digest []byte) error {
 	for i := range u.parts {
 		from := int64(i) * u.length
 		size := min(u.length, u.size-from)
-		part := sha256.New()
-		if err := u.sum(from, size, io.MultiWriter(whole, part)); err != nil {
+		part, named := sha256.New(), md5.New() //nolint:gosec // what object stores name parts by
+		digests := io.MultiWriter(whole, part)
+		if u.there != nil {
+			digests = io.MultiWriter(whole, part, named)
+		}
+		if err := u.sum(from, size, digests); err != nil {
 			g.Go(func() error { return err })
 		}
 		if parts.Err() != nil {
 			break
+		}
+		if u.has(i, size, part.Sum(nil), named.Sum(nil)) {
+			continue
 		}
 		g.Go(func() error { return u.part(parts, i, from, size, part.Sum(nil)) })
 	}
@@ -125,12 +140,17 @@ func (u *upload) part(ctx context.Context, i int, from, size int64, digest []byt
 			return err
 		}
 		sent, err := core.PutObjectPart(ctx, u.c.opts.Bucket, u.key, u.id, i+1, body, size, opts)
-		u.parts[i] = minio.CompletePart{PartNumber: i + 1, ETag: sent.ETag}
-		if !u.c.opts.NoChecksums {
-			u.parts[i].ChecksumSHA256 = base64.StdEncoding.EncodeToString(digest)
-		}
+		u.parts[i] = u.completed(i, sent.ETag, digest)
 		return body.failure(err)
 	})
+}
+
+func (u *upload) completed(i int, etag string, digest []byte) minio.CompletePart {
+	part := minio.CompletePart{PartNumber: i + 1, ETag: etag}
+	if !u.c.opts.NoChecksums {
+		part.ChecksumSHA256 = base64.StdEncoding.EncodeToString(digest)
+	}
+	return part
 }
 
 func (u *upload) partOptions(from, size int64, digest []byte) (minio.PutObjectPartOptions, error) {
