@@ -94,7 +94,7 @@ func (d describer) walk(t *testing.T, where string, goType reflect.Type, schema 
 		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
 			inner = inner.Elem()
 		}
-		ours := inner.Kind() == reflect.Struct && inner.PkgPath() == goType.PkgPath()
+		ours := inner.Kind() == reflect.Struct && inner.PkgPath() == goType.PkgPath() && inner.NumField() > 0
 		if strings.Contains(options, "inline") || field.Anonymous {
 			if ours {
 				seen += d.walk(t, where, inner, schema)
