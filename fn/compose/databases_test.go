@@ -138,6 +138,28 @@ func TestDatabases(t *testing.T) {
 	assert.Equal(t, "False", w.condition(v1alpha1.ConditionWarning)["status"])
 }
 
+// TestDumpsThatWereLeft: a pod that was killed left readable dumps on the volume, and the next one removes them.
+func TestDumpsThatWereLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beside(allDatabases+encryptedSpec))
+	assert.NotContains(t, strings.Join(w.prepareArgs(), " "), "--ended")
+	w.endJobBecause("Failed", "DeadlineExceeded")
+	failed := w.runID()
+	w.reconcileAll()
+	w.setSpec("again", "trigger")
+	w.reconcileAll()
+	require.NotEqual(t, failed, w.runID())
+	assert.Contains(t, w.prepareArgs(), "--ended="+failed)
+	assert.NotContains(t, w.prepareArgs(), "--ended="+w.runID())
+}
+
+// prepareArgs is the command line of the first container of the run's Job.
+func (w *world) prepareArgs() []string {
+	w.t.Helper()
+	w.untilJob()
+	return w.typedJob().Spec.Template.Spec.InitContainers[0].Args
+}
+
 // TestDatabasesStart: what was refused starts once it is put right.
 func TestDatabasesStart(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ func Prepare(ctx context.Context, o job.PrepareOptions, env Env) (job.Prepared, 
 				return err
 			}
 		}
-		return makeScratch(o.Volume, o.Run)
+		return makeScratch(o)
 	})
 	return job.Prepared{Run: o.Run, Completed: err == nil}, err
 }
@@ -65,20 +65,25 @@ func copySelf(dir string) error {
 	return nil
 }
 
-// makeScratch makes the scratch directory of a run on its volume, without what an earlier try left there.
-func makeScratch(volume, run string) error {
-	if !job.IsRunID(run) {
-		return &archive.UsageError{Err: fmt.Errorf("cannot make a scratch directory: %q is no ID of a run", run)}
+// makeScratch makes the scratch directory of a run on its volume, without what an earlier try left there. It removes
+// those of the runs that have ended: the dumps in them are readable, and nobody else knows of them.
+func makeScratch(o job.PrepareOptions) error {
+	run := o.Run
+	for _, id := range append([]string{run}, o.Ended...) {
+		if !job.IsRunID(id) {
+			return &archive.UsageError{Err: fmt.Errorf("cannot make a scratch directory: %q is no ID of a run", id)}
+		}
 	}
-	root, err := os.OpenRoot(volume) // no symlink on the volume leads out of it
+	root, err := os.OpenRoot(o.Volume) // no symlink on the volume leads out of it
 	if err != nil {
 		return fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
 	}
 	defer root.Close() //nolint:errcheck // what is written is synced by nobody: another try makes it anew
-	dir := job.RunScratch(run)
-	err = root.RemoveAll(dir)
+	for _, id := range append([]string{run}, o.Ended...) {
+		err = errors.Join(err, root.RemoveAll(job.RunScratch(id)))
+	}
 	if err == nil {
-		err = root.MkdirAll(dir, 0o770)
+		err = root.MkdirAll(job.RunScratch(run), 0o770)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)

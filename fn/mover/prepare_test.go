@@ -47,6 +47,25 @@ func TestPrepare(t *testing.T) {
 	require.NoError(t, err, "it is this very program: %s", out)
 }
 
+// TestPrepareRemovesWhatEndedRunsLeft: dumps are readable, also those of an encrypted run whose pod was killed.
+func TestPrepareRemovesWhatEndedRunsLeft(t *testing.T) {
+	o := prepareOptions(t)
+	write(t, o.Volume, job.RunScratch("trigger-1a2b3c4d5e6f")+"/of-another-backup", "stays")
+	o.Ended = []string{"20261122t110000z-1a2b3c4d", "20261121t110000z-1a2b3c4d"}
+	_, err := mover.Prepare(t.Context(), o, mover.Env{Now: now})
+	require.NoError(t, err)
+	left, err := os.ReadDir(filepath.Join(o.Volume, job.ScratchFolder))
+	require.NoError(t, err)
+	var names []string
+	for _, entry := range left {
+		names = append(names, entry.Name())
+	}
+	assert.Equal(t, []string{o.Run, "trigger-1a2b3c4d5e6f"}, names, "another backup may be at work on the same volume")
+	o.Ended = []string{".."}
+	_, err = mover.Prepare(t.Context(), o, mover.Env{Reporter: &recorder{}, Now: now})
+	require.ErrorContains(t, err, `".." is no ID of a run`)
+}
+
 // TestPrepareForEverybody: the image of a database's client has a user of its own, and the mover a umask that keeps
 // others out.
 func TestPrepareForEverybody(t *testing.T) {

@@ -42,7 +42,7 @@ func dumpContainers(in JobInput) []containerOf {
 	if len(in.Dumps) == 0 {
 		return nil
 	}
-	options := job.PrepareOptions{Run: in.Run.ID, Volume: job.VolumePath, Tools: job.ToolsPath, Namespace: in.Run.Namespace, Report: ReportName(in.Run)}
+	options := job.PrepareOptions{Run: in.Run.ID, Ended: in.Ended, Volume: job.VolumePath, Tools: job.ToolsPath, Namespace: in.Run.Namespace, Report: ReportName(in.Run)}
 	out := []containerOf{{name: job.PrepareCommand, image: in.Image, command: job.MoverPath, args: options.Args(), mounts: []mount{
 		pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, false),
 		{volumeTools, job.ToolsPath, false, emptyDir("")},

@@ -92,7 +92,7 @@ func TestDumpOptions(t *testing.T) {
 	in := databasesInput()
 	pod := Job(in).Spec.Template.Spec
 	report := ReportName(in.Run)
-	assert.Equal(t, job.PrepareOptions{Run: in.Run.ID, Volume: job.VolumePath, Tools: job.ToolsPath, Namespace: "3scale", Report: report}.Args(), pod.InitContainers[0].Args)
+	assert.Equal(t, job.PrepareOptions{Run: in.Run.ID, Ended: in.Ended, Volume: job.VolumePath, Tools: job.ToolsPath, Namespace: "3scale", Report: report}.Args(), pod.InitContainers[0].Args)
 	assert.Equal(t, job.DumpOptions{
 		Run: in.Run.ID, Database: "system-database", Connections: job.ConnectionsPath, Encrypted: true, Scratch: job.ScratchPath, Private: job.PrivatePath,
 		Namespace: "3scale", Report: report,

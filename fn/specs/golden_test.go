@@ -200,7 +200,7 @@ func fullInput() JobInput {
 // databasesInput has a database of each kind.
 func databasesInput() JobInput {
 	in := fullInput()
-	in.Run.Attempt = 1
+	in.Run.Attempt, in.Ended = 1, []string{"20261121t115900z-1a2b3c4d"}
 	for _, d := range []Dump{
 		{Database: "backend-redis", Connection: Copy{Source: "backend-redis", Keys: []string{"REDIS_STORAGE_URL", "REDIS_SSL_CA"}}},
 		{Database: "system-database", Image: "registry.example.com/postgresql-15:1.2", Encrypted: true, Connection: Copy{Source: "system-database", Keys: []string{"URL", "DB_SSL_CA"}}},

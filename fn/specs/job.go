@@ -43,7 +43,9 @@ type JobInput struct {
 	// Copies are the Secrets of the snapshot.
 	Copies []Copy
 	// Dumps are the databases that the run holds, in the order in which they are dumped.
-	Dumps      []Dump
+	Dumps []Dump
+	// Ended are the IDs of earlier runs, whose pods may have left dumps behind.
+	Ended      []string
 	Recipients []string
 	// ProveLinks makes the mover read a stored file before it links to it.
 	ProveLinks bool

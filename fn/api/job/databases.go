@@ -36,11 +36,12 @@ const (
 
 // PrepareOptions is the command line of the mover's prepare.
 type PrepareOptions struct {
-	Run       string `required:"" help:"ID of the run."`
-	Volume    string `required:"" help:"Root of the backup volume, on which the scratch directory is." type:"path"`
-	Tools     string `optional:"" help:"Directory that the mover is copied to; without it, it is not." type:"path"`
-	Namespace string `optional:"" help:"Namespace of the report ConfigMap."`
-	Report    string `optional:"" help:"Name of the report ConfigMap; without it, a failure is only printed."`
+	Run       string   `required:"" help:"ID of the run."`
+	Ended     []string `optional:"" help:"ID of a run that has ended, whose scratch directory is removed if a killed pod left it; may be repeated." sep:"none"`
+	Volume    string   `required:"" help:"Root of the backup volume, on which the scratch directory is." type:"path"`
+	Tools     string   `optional:"" help:"Directory that the mover is copied to; without it, it is not." type:"path"`
+	Namespace string   `optional:"" help:"Namespace of the report ConfigMap."`
+	Report    string   `optional:"" help:"Name of the report ConfigMap; without it, a failure is only printed."`
 }
 
 // Args returns the arguments that parse into o.

@@ -29,6 +29,17 @@ func (r *run) dumps(f *facts.Facts) []specs.Dump {
 	return out
 }
 
+// ended are the IDs of the runs that have ended.
+func ended(status v1alpha1.ThreeScaleBackupStatus) []string {
+	var ids []string
+	for _, record := range status.Runs {
+		if record.State != v1alpha1.RunRunning {
+			ids = append(ids, record.ID)
+		}
+	}
+	return ids
+}
+
 // dumped is what the status says of the databases of a run.
 func dumped(dumps []recorded.Dump) []v1alpha1.DatabaseDump {
 	var out []v1alpha1.DatabaseDump

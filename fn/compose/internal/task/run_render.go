@@ -71,6 +71,7 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 		Files:        r.held(),
 		ProveLinks:   damageKnown(after),
 		Dumps:        r.dumps(f),
+		Ended:        ended(after),
 	}
 	if f.Spec.Retention != nil {
 		in.Retention, in.TimeZone = retention.Policy(*f.Spec.Retention), f.Spec.TimeZone
