@@ -85,7 +85,7 @@ func connectPostgreSQL(ctx context.Context, c threescale.Connection) (*pgconn.Pg
 		}
 	}
 	conn, err := pgconn.ConnectConfig(ctx, config)
-	if err != nil && strings.Contains(err.Error(), "server refused TLS connection") {
+	if err != nil && c.TLS != nil && c.TLS.Mode != threescale.TLSPreferred && strings.Contains(err.Error(), "server refused TLS connection") {
 		return nil, errNoTLS
 	}
 	return conn, err
