@@ -173,7 +173,7 @@ func (c connections) secret(name threescale.Database) (map[string][]byte, error)
 		Data map[string][]byte `json:"data"`
 	}
 	if err := json.Unmarshal(c.objects[at].Data, &secret); err != nil {
-		return nil, fmt.Errorf("Secret %q of the run cannot be decoded", secretName) // the error may quote a value
+		return nil, fmt.Errorf("cannot decode Secret %q of the run", secretName) // the error may quote a value
 	}
 	connection := map[string][]byte{}
 	for _, key := range keys {
