@@ -133,7 +133,7 @@ func (t *runTree) refillOptions(ctx context.Context, root *dirfd.Dir, opts Resto
 		return refill.Options{}, err
 	}
 	if opts.Workers <= 0 {
-		opts.Workers = r.stored.workers() + 1
+		opts.Workers = r.restoreWorkers()
 	}
 	var outside *dirfd.Dir
 	if r.volume != nil {
@@ -173,6 +173,16 @@ func (t *runTree) refillOptions(ctx context.Context, root *dirfd.Dir, opts Resto
 		Room:     func(need dirfd.Room) error { return requireRoom(root, need) },
 		Progress: &progress.Meter{Report: opts.Progress},
 	}, nil
+}
+
+// restoreWorkers is how many files are restored at a time. One that is decrypted takes memory, so of those in a bucket
+// there are fewer.
+func (r *Run) restoreWorkers() int {
+	workers := r.stored.workers()
+	if r.volume == nil && r.info.Manifest.Encryption != nil {
+		workers /= 2
+	}
+	return workers + 1
 }
 
 // fileOpener opens files of a run, for one goroutine.
