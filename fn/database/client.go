@@ -126,13 +126,13 @@ func (t *tail) String() string { return string(t.text) }
 
 var (
 	// telling lines of a client say what went wrong; others quote a statement, or rows.
-	telling = regexp.MustCompile(`(?i)(error|fatal|hint|insufficent privileges|denied|errcode)`)
+	telling = regexp.MustCompile(`(?i)(error|errno|fatal|hint|insuffici?ent privileges|denied|errcode)`)
 	// quoting lines may quote what a database stores.
 	quoting = regexp.MustCompile(`(?i)^\s*(DETAIL|CONTEXT|STATEMENT|LINE \d+|Command was|[a-z_]+: detail: (Query|Command) was)\b`)
 	// quoted is what is quoted, and all up to the last quotation mark: what is stored may hold some.
 	quoted = regexp.MustCompile(`"(.*)"|'(.*)'`)
 	// naming lines quote names only.
-	naming = regexp.MustCompile(`(?i)(denied|must be owner|already exists|do(es not|esn't) exist|is not a |no space left|unrecognized configuration parameter|cannot drop|you need \(at least one of\)|connection to server|could not (connect|translate|open|write)|can't connect|unknown (server host|collation|database)|version|certificate)`)
+	naming = regexp.MustCompile(`(?i)(denied|must be owner|already exists|do(es not|esn't) exist|is not a |no space left|unrecognized configuration parameter|cannot (drop|be performed on)|you need \(at least one of\)|connection to server|could not (connect|translate|open|write)|can't connect|unknown (server host|collation|database)|version|certificate)`)
 )
 
 // shown returns what a client said, without what the database stores.

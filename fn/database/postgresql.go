@@ -3,7 +3,6 @@ package database
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,7 +17,8 @@ import (
 )
 
 // userRelations lists what a user made: a table, a sequence, a view. What belongs to an extension comes with it.
-const userRelations = `SELECT c.oid, n.nspname || '.' || c.relname, c.relkind, coalesce(pg_catalog.pg_total_relation_size(c.oid), 0)
+// The size is that of the whole database: to be told that of a table, one waits for who locks it.
+const userRelations = `SELECT c.oid, n.nspname || '.' || c.relname, c.relkind, pg_catalog.pg_database_size(pg_catalog.current_database())
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -41,12 +41,8 @@ func lookPostgreSQL(ctx context.Context, c threescale.Connection) (sqlServer, er
 		return sqlServer{}, result.Err
 	}
 	for _, row := range result.Rows {
-		size, err := strconv.ParseInt(string(row[3]), 10, 64)
-		if err != nil {
-			return sqlServer{}, fmt.Errorf("cannot read the size of a table: %w", err)
-		}
 		s.Empty = false
-		s.Bytes += size
+		s.Bytes, _ = strconv.ParseInt(string(row[3]), 10, 64) // 0 is not known.
 		if kind := string(row[2]); kind == "r" || kind == "p" {
 			s.tables = append(s.tables, table{string(row[1]), string(row[0])})
 		}

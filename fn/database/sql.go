@@ -184,7 +184,7 @@ func judgePostgreSQL(e *pgconn.PgError) (Problem, string) {
 	case e.Code == "42704", e.Code == "22023": // A parameter that the server does not know.
 		return Unsupported, e.Message + ": correct the query of the URL"
 	case e.Code == "53300", strings.HasPrefix(e.Code, "57P"), strings.HasPrefix(e.Code, "08"):
-		return Unreachable, e.Message
+		return Unreachable, e.Message + ": see the log of the server"
 	case e.Code == "53100":
 		return Full, e.Message
 	}
@@ -219,7 +219,7 @@ var clientSays = []struct {
 	advice  string
 	texts   []string
 }{
-	{Full, "give the volume, or the server, more space", []string{"No space left on device", "Errcode: 28", "Errcode: 122", "Disk quota exceeded", "could not extend file", "is full"}},
+	{Full, "give the volume, or the server, more space", []string{"No space left on device", "Errcode: 28", "Errcode: 122", "Got errno 28", "Got errno 122", "Disk quota exceeded", "could not extend file", "is full"}},
 	{ClientMissing, "use an image with the client of the server's own version", []string{"server version mismatch", "unsupported version", "unrecognized configuration parameter"}},
 	{Untrusted, "check the CA and the certificates", []string{"certificate verify failed", "does not match host name", "certificate is not", "SSL connection error", "TLS/SSL error", "server does not support SSL"}},
 	{Denied, "correct the login in the Secret", []string{"password authentication failed", "no pg_hba.conf entry", "(using password:"}},
@@ -233,7 +233,7 @@ var clientSays = []struct {
 		"could not receive data", "could not send data", "Connection was killed", "no connection to the server", "lost synchronization",
 	}},
 	{Unreachable, "check that the server runs", []string{"could not translate host name", "Connection refused", "Can't connect", "Connection timed out", "timeout expired", "is shutting down", "is starting up", "Unknown server host", "Unknown MySQL server host", "too many clients", "Too many connections"}},
-	{Failed, "the database holds something of that name which is not what the dump has: replace it by hand, or load into an empty database", []string{"already exists", "is not a ", "cannot drop"}},
+	{Failed, "the database holds something of that name which is not what the dump has: replace it by hand, or load into an empty database", []string{"already exists", "is not a ", "cannot drop", "cannot be performed on"}},
 }
 
 // judgeClient says what the words of a client mean.

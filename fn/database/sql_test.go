@@ -1,7 +1,6 @@
 package database_test
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,6 +34,15 @@ func TestSQL(t *testing.T) {
 				"Passwords":   testPasswords,
 				"TLS":         func(t *testing.T, s *sqlserver.Server) { testTLS(t, s, authority) },
 				"Problems":    testProblems,
+				"Stranger":    testStranger,
+				"Clients":     testClients,
+				"Denied":      testDenied,
+				"GoesAway":    testGoesAway,
+				"Canceled":    testCanceled,
+				"Full":        testFull,
+				"WrongSchema": testWrongSchema,
+				"LoadKilled":  testLoadKilled,
+				"OtherUser":   testOtherUser,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s) })
 			}
@@ -55,7 +63,7 @@ func hostile() string {
 func porta(t testing.TB, s *sqlserver.Server, c threescale.Connection) {
 	t.Helper()
 	if s.Kind == recorded.PostgreSQL {
-		s.Run(t, c.Database, fmt.Sprintf("SET ROLE %q;\n", c.Username)+file(t, "../../test/databases/testdata/ddl-postgresql.sql")+file(t, "../../test/databases/testdata/rows.sql")+`
+		s.Run(t, c.Database, `SET ROLE "`+strings.ReplaceAll(c.Username, `"`, `""`)+"\";\n"+file(t, "../../test/databases/testdata/ddl-postgresql.sql")+file(t, "../../test/databases/testdata/rows.sql")+`
 CREATE TABLE blobs (id bigint PRIMARY KEY, data bytea, name text);
 INSERT INTO blobs SELECT n, decode(md5(n::text), 'hex'), E'a\nb\\''"\t' || n || chr(128512) FROM generate_series(0, 2000) n;
 CREATE SEQUENCE counter START 77;

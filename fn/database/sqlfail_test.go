@@ -1,0 +1,354 @@
+package database_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/database"
+	"threescale.dev/backup/fn/recorded"
+	"threescale.dev/backup/fn/threescale"
+	"threescale.dev/backup/test/databases/sqlserver"
+)
+
+// strangersDump names a variable with the options of a dump, which a process of its own makes.
+const strangersDump = "TEST_DATABASE_DUMP"
+
+func TestMain(m *testing.M) {
+	text := os.Getenv(strangersDump)
+	if text == "" {
+		os.Exit(m.Run())
+	}
+	var o database.DumpOptions
+	err := json.Unmarshal([]byte(text), &o)
+	if err == nil {
+		_, err = database.Dump(context.Background(), o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// testStranger dumps as OpenShift has it done: by a user without a name, a home, or a right of its own.
+func testStranger(t *testing.T, s *sqlserver.Server) {
+	if os.Getuid() != 0 {
+		require.Empty(t, os.Getenv("THREESCALE_BACKUP_SKIP_NOTHING"))
+		t.Skip("only root can run a process as another user")
+	}
+	c := s.Database(t, "stranger", "stranger", hostile())
+	porta(t, s, c)
+	dir, err := os.MkdirTemp("", "stranger-") // one that others can reach
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	const uid = 1000720000
+	require.NoError(t, os.Chown(dir, uid, 0))
+	program := filepath.Join(dir, "test")
+	require.NoError(t, os.Link(os.Args[0], program))
+	require.NoError(t, os.Chmod(program, 0o755))
+	options, err := json.Marshal(map[string]any{"Database": threescale.SystemDatabase, "Connection": c, "Into": filepath.Join(dir, "into"), "Private": dir})
+	require.NoError(t, err)
+	cmd := exec.Command(program)
+	cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), strangersDump + "=" + string(options), "PGHOST=wrong", "PGSSLMODE=verify-full", "MYSQL_HOST=wrong"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: 0, Groups: []uint32{uid}}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	assert.NotEmpty(t, filesOf(t, filepath.Join(dir, "into")))
+}
+
+// clients are stand-ins for programs that only tell their version.
+func clients(t *testing.T, said map[string]string) func(string) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range said {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho '"+text+"'\n"), 0o755))
+	}
+	return func(name string) (string, error) {
+		path := filepath.Join(dir, name)
+		_, err := os.Stat(path)
+		return path, err
+	}
+}
+
+func testClients(t *testing.T, s *sqlserver.Server) {
+	c := s.Database(t, "clients", "clients", "secret")
+	porta(t, s, c)
+	cases := []struct {
+		name, reason string
+		kind         recorded.DatabaseKind // "": both
+		said         map[string]string
+		want         string
+	}{
+		{"None", "an image of something else", recorded.PostgreSQL, nil, "there is no program pg_dump: use an image with the client of PostgreSQL 1"},
+		{"NoneMySQL", "an image of something else", recorded.MySQL, nil, "there is no program mariadb-dump or mysqldump: use an image with the client of MariaDB 10.11"},
+		{"Older", "it would refuse", recorded.PostgreSQL, map[string]string{"pg_dump": "pg_dump (PostgreSQL) 9.6.24"}, "pg_dump is that of PostgreSQL 9.6, and the server is PostgreSQL 1"},
+		{"OlderMySQL", "it may not know all that is there", recorded.MySQL, map[string]string{"mysqldump": "mysqldump  Ver 10.16 Distrib 10.1.48-MariaDB, for debian-linux-gnu (x86_64)"}, "mysqldump is that of MariaDB 10.1, and the server is MariaDB 10.11"},
+		{"Other", "of MySQL itself", recorded.MySQL, map[string]string{"mysqldump": "mysqldump  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)"}, "mysqldump is that of MySQL 8.4, and the server is MariaDB 10.11"},
+		{"Unknown", "something else of that name", "", map[string]string{"pg_dump": "hello", "mariadb-dump": "hello"}, "-dump does not tell its version"},
+	}
+	for _, tc := range cases {
+		if tc.kind != "" && tc.kind != s.Kind {
+			continue
+		}
+		t.Run(tc.name, func(t *testing.T) {
+			o := systemDump(t, c)
+			o.Client = clients(t, tc.said)
+			_, err := database.Dump(t.Context(), o)
+			assert.Contains(t, strings.ReplaceAll(problem(t, database.ClientMissing, err), "pg_dump does", "pg-dump does"), tc.want, tc.reason)
+			assert.NoDirExists(t, o.Into)
+		})
+	}
+}
+
+func testDenied(t *testing.T, s *sqlserver.Server) {
+	c := s.Database(t, "denied", "denied", "secret")
+	porta(t, s, c)
+	o := systemDump(t, c)
+	statement, want := "CREATE TABLE treasure (id int);", "permission denied for table treasure: grant the user SELECT on all tables"
+	if s.Kind == recorded.MySQL {
+		statement, want = "CREATE PROCEDURE treasure() SELECT 1;", "privileges to SHOW CREATE PROCEDURE `treasure`!: grant the user what is missing"
+	}
+	s.Run(t, "denied", statement)
+	_, err := database.Dump(t.Context(), o)
+	assert.Contains(t, problem(t, database.Denied, err), want)
+	assert.NoDirExists(t, o.Into, "no half dump stays")
+	left, err := os.ReadDir(o.Private)
+	require.NoError(t, err)
+	assert.Empty(t, left, "nor a login")
+}
+
+// hold runs statements in a session that stays until the test ends or release is called.
+func hold(t *testing.T, s *sqlserver.Server, name, statements string) (release func()) {
+	t.Helper()
+	cmd := exec.Command(s.Admin[0], append(s.Admin[1:len(s.Admin):len(s.Admin)], "--", name)...)
+	if s.Kind == recorded.MySQL {
+		cmd.Args = append(cmd.Args[:len(cmd.Args)-2:len(cmd.Args)-2], "--unbuffered", "--", name)
+	}
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	released := false
+	release = func() {
+		if !released {
+			released = true
+			_ = in.Close()
+			_ = cmd.Wait()
+		}
+	}
+	t.Cleanup(release)
+	_, err = in.Write([]byte(statements + " SELECT 'held';\n"))
+	require.NoError(t, err)
+	line := ""
+	for line != "held\n" {
+		line, err = bufio.NewReader(out).ReadString('\n')
+		require.NoError(t, err)
+	}
+	return release
+}
+
+// blocked waits until a user's session waits for a lock, and returns its ID.
+func blocked(t *testing.T, s *sqlserver.Server, user string) string {
+	t.Helper()
+	query := "SELECT pid FROM pg_stat_activity WHERE usename = '" + user + "' AND wait_event_type = 'Lock';"
+	if s.Kind == recorded.MySQL {
+		query = "SELECT id FROM information_schema.processlist WHERE user = '" + user + "' AND state LIKE 'Waiting for table metadata lock%';"
+	}
+	id := ""
+	require.Eventually(t, func() bool {
+		id = strings.TrimSpace(s.Run(t, admin(s), query))
+		return id != ""
+	}, time.Minute, 20*time.Millisecond, "nobody waits")
+	return id
+}
+
+func admin(s *sqlserver.Server) string {
+	return map[recorded.DatabaseKind]string{recorded.PostgreSQL: "postgres", recorded.MySQL: "mysql"}[s.Kind]
+}
+
+// holdTable has whoever uses a table wait. MariaDB's client has dumped all others by then.
+func holdTable(t *testing.T, s *sqlserver.Server, name string) (release func()) {
+	t.Helper()
+	if s.Kind == recorded.PostgreSQL {
+		return hold(t, s, name, "BEGIN; LOCK TABLE web_hooks IN ACCESS EXCLUSIVE MODE;")
+	}
+	return hold(t, s, name, "LOCK TABLES web_hooks WRITE;")
+}
+
+func testGoesAway(t *testing.T, s *sqlserver.Server) {
+	c := s.Database(t, "away", "away", "secret")
+	porta(t, s, c)
+	release := holdTable(t, s, "away")
+	defer release()
+	o := systemDump(t, c)
+	ended := make(chan error, 1)
+	go func() { _, err := database.Dump(t.Context(), o); ended <- err }()
+	if id := blocked(t, s, "away"); s.Kind == recorded.PostgreSQL {
+		s.Run(t, "postgres", "SELECT pg_terminate_backend("+id+");")
+	} else {
+		s.Run(t, "mysql", "KILL "+id+";")
+	}
+	assert.Contains(t, problem(t, database.Unreachable, <-ended), "the connection ended early: see the log of the server")
+	assert.NoDirExists(t, o.Into)
+}
+
+func testCanceled(t *testing.T, s *sqlserver.Server) {
+	c := s.Database(t, "canceled", "canceled", "secret")
+	porta(t, s, c)
+	release := holdTable(t, s, "canceled")
+	o := systemDump(t, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { _, err := database.Dump(ctx, o); ended <- err }()
+	blocked(t, s, "canceled")
+	cancel()
+	assert.ErrorIs(t, <-ended, context.Canceled)
+	var own *database.Error
+	assert.NotErrorAs(t, context.Cause(ctx), &own)
+	assert.NoDirExists(t, o.Into)
+	left, err := os.ReadDir(o.Private)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+	release()
+	query := "SELECT count(*) FROM pg_stat_activity WHERE usename = 'canceled';"
+	if s.Kind == recorded.MySQL {
+		query = "SELECT count(*) FROM information_schema.processlist WHERE user = 'canceled';"
+	}
+	assert.Eventually(t, func() bool { return s.Run(t, admin(s), query) == "0\n" }, time.Minute, 20*time.Millisecond, "the client has ended")
+}
+
+func testFull(t *testing.T, s *sqlserver.Server) {
+	if os.Getuid() != 0 {
+		require.Empty(t, os.Getenv("THREESCALE_BACKUP_SKIP_NOTHING"))
+		t.Skip("only root can mount a file system")
+	}
+	c := s.Database(t, "full", "full", "secret")
+	porta(t, s, c)
+	small := t.TempDir()
+	require.NoError(t, syscall.Mount("tmpfs", small, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(small, 0)) })
+	o := systemDump(t, c)
+	o.Into = filepath.Join(small, "system-database")
+	_, err := database.Dump(t.Context(), o)
+	assert.Contains(t, problem(t, database.Full, err), "space")
+	assert.NoDirExists(t, o.Into, "what was written is free again")
+}
+
+// testWrongSchema loads into a database that has something else under a name of the dump.
+func testWrongSchema(t *testing.T, s *sqlserver.Server) {
+	from := s.Database(t, "right", "wrong", "secret")
+	porta(t, s, from)
+	o := systemDump(t, from)
+	dump, err := database.Dump(t.Context(), o)
+	require.NoError(t, err)
+	to := s.Database(t, "wrong", "wrong", "secret")
+	owner := ""
+	if s.Kind == recorded.PostgreSQL {
+		owner = "SET ROLE wrong;\n"
+	}
+	s.Run(t, "wrong", owner+"CREATE VIEW accounts AS SELECT 1 AS id;")
+	load := loadOf(t, o, dump, to)
+	load.Policy = database.Replace
+	_, err = database.Load(t.Context(), load)
+	text := problem(t, database.Failed, err)
+	assert.Contains(t, text, "accounts")
+	assert.Contains(t, text, "replace it by hand, or load into an empty database")
+}
+
+// testLoadKilled kills a load in the middle, and makes it again.
+func testLoadKilled(t *testing.T, s *sqlserver.Server) {
+	from := s.Database(t, "whole", "killed", "secret")
+	porta(t, s, from)
+	o := systemDump(t, from)
+	dump, err := database.Dump(t.Context(), o)
+	require.NoError(t, err)
+	to := s.Database(t, "killed", "killed", "secret")
+	load := loadOf(t, o, dump, to)
+	if s.Kind == recorded.PostgreSQL {
+		testPostgreSQLKilled(t, s, load)
+		return
+	}
+	real, err := exec.LookPath("mariadb")
+	require.NoError(t, err)
+	killed := filepath.Join(t.TempDir(), "mariadb")
+	require.NoError(t, os.WriteFile(killed, fmt.Appendf(nil, "#!/bin/sh\n[ \"$1\" = --version ] && exec %s --version\nhead -c 12000 | %[1]s \"$@\"\nkill -9 $$\n", real), 0o755))
+	load.Client = func(name string) (string, error) {
+		if name == "mariadb" {
+			return killed, nil
+		}
+		return "", errors.New("none")
+	}
+	_, err = database.Load(t.Context(), load)
+	problem(t, database.Failed, err)
+	looked, err := database.Look(t.Context(), threescale.SystemDatabase, to)
+	require.NoError(t, err)
+	assert.False(t, looked.Empty, "some of it is there")
+	assert.Equal(t, "run-1", looked.Loading)
+
+	_, err = database.Dump(t.Context(), systemDump(t, to))
+	assert.Contains(t, problem(t, database.Unsupported, err), `the load of run "run-1" into it has not ended`)
+	load.Client, load.Run = nil, "run-2"
+	_, err = database.Load(t.Context(), load)
+	assert.Contains(t, problem(t, database.NotEmpty, err), `the load of run "run-1" into it has not ended`)
+	load.Run = "run-1"
+	loaded, err := database.Load(t.Context(), load)
+	require.NoError(t, err)
+	assert.Empty(t, loaded.Warnings)
+	assert.Empty(t, loaded.Server.Loading)
+	assert.Equal(t, contents(t, s, "whole"), contents(t, s, "killed"))
+}
+
+// testPostgreSQLKilled kills a load that replaces: the database is as it was.
+func testPostgreSQLKilled(t *testing.T, s *sqlserver.Server, load database.LoadOptions) {
+	_, err := database.Load(t.Context(), load)
+	require.NoError(t, err)
+	s.Run(t, "killed", "DELETE FROM users; CREATE TABLE since (id int);")
+	before := contents(t, s, "killed")
+	load.Policy = database.Replace
+	release := holdTable(t, s, "killed")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { _, err := database.Load(ctx, load); ended <- err }()
+	blocked(t, s, "killed")
+	cancel()
+	assert.ErrorIs(t, <-ended, context.Canceled)
+	release()
+	assert.Equal(t, before, contents(t, s, "killed"))
+	loaded, err := database.Load(t.Context(), load)
+	require.NoError(t, err)
+	assert.Equal(t, []string{`the dump does not have table "public.since", which is as it was`}, loaded.Warnings)
+	s.Run(t, "killed", "DROP TABLE since;")
+	assert.Equal(t, contents(t, s, "whole"), contents(t, s, "killed"))
+}
+
+// testOtherUser loads what another user made triggers, views and procedures of, as someone who is no administrator.
+func testOtherUser(t *testing.T, s *sqlserver.Server) {
+	from := s.Database(t, "theirs", "theirs", "secret")
+	porta(t, s, from)
+	o := systemDump(t, from)
+	dump, err := database.Dump(t.Context(), o)
+	require.NoError(t, err)
+	if s.Kind == recorded.PostgreSQL {
+		s.Run(t, "postgres", "DROP DATABASE theirs; DROP ROLE theirs;")
+	} else {
+		s.Run(t, "mysql", "DROP DATABASE theirs; DROP USER theirs;")
+	}
+	ours := s.Database(t, "ours", "ours", "secret")
+	_, err = database.Load(t.Context(), loadOf(t, o, dump, ours))
+	require.NoError(t, err)
+	_, err = database.Dump(t.Context(), systemDump(t, ours))
+	require.NoError(t, err, "it is theirs now")
+}
