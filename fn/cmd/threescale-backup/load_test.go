@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,6 +110,12 @@ func TestDatabases(t *testing.T) {
 	tree := executeJSON[exported](t, "export", filepath.Join(t.TempDir(), "tree"), "--volume", volume, "-n", "3scale-dr", "--identities", i.keys, "--recipient", i.recipient)
 	assert.Equal(t, made.Databases, tree.Databases)
 	assert.NotContains(t, tree.NotIncluded, "databases")
+
+	if _, err := exec.LookPath("git"); err == nil {
+		restored := command(t, newSite(t, i.rules()).restore(i, "--volume", volume, "--identities", i.keys)...)
+		require.Equal(t, 0, restored.code, restored.stderr)
+		assert.Contains(t, restored.stdout, "threescale-backup load --run "+made.Run+" --databases backend-redis,system-database")
+	}
 
 	t.Run("LoadRefuses", func(t *testing.T) { loadRefuses(t, from, to, i, volume) })
 

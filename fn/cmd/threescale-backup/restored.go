@@ -96,6 +96,14 @@ func (r *restoreCommand) tellNext(c *console, answer *restored) {
 		reader = answer.Recipients[0]
 	}
 	databases := "Restore the databases, and see that the Secrets of this commit lead to them."
+	if len(answer.Databases) > 0 {
+		var names []string
+		for _, dump := range answer.Databases {
+			names = append(names, dump.Name)
+		}
+		databases = fmt.Sprintf("See that the Secrets of this commit lead to the databases, and load those of the run: threescale-backup load --run %s --databases %s. Restore the others by their own means.",
+			answer.Run, strings.Join(names, ","))
+	}
 	if len(answer.Rewritten) > 0 {
 		databases += " Change the domains in System's database (examples/restore/databases): Zync makes Routes for those."
 	}
