@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"time"
 
@@ -31,14 +32,23 @@ type upload struct {
 	id     string
 	r      io.ReaderAt
 	size   int64
-	lock   *Lock
+	how    manner
 	parts  []minio.CompletePart
 	length int64                    // of a part
 	there  map[int]minio.ObjectPart // of an upload that an earlier call left; nil: it is a new one
 }
 
-func (c *Client) putParts(ctx context.Context, key string, r io.ReaderAt, size int64, digest []byte, lock *Lock) error {
-	u := &upload{c: c, key: key, r: r, size: size, lock: lock, length: partLength(size, c.opts.PartSize)}
+func (c *Client) putParts(ctx context.Context, key string, r io.ReaderAt, size int64, digest []byte, how manner) error {
+	if how.fresh { // a request that completes an upload cannot ask for it: minio-go drops the condition
+		switch _, err := c.stat(ctx, key); {
+		case err == nil:
+			return errPrecondition
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		how.fresh = false
+	}
+	u := &upload{c: c, key: key, r: r, size: size, how: how, length: partLength(size, c.opts.PartSize)}
 	u.parts = make([]minio.CompletePart, (size+u.length-1)/u.length)
 	if !u.resume(ctx) {
 		if err := u.begin(ctx); err != nil {
@@ -54,7 +64,7 @@ func (c *Client) putParts(ctx context.Context, key string, r io.ReaderAt, size i
 	}
 	u.abort(ctx)
 	if u.there != nil && ctx.Err() == nil && !errors.Is(err, ErrDigest) {
-		return c.putParts(ctx, key, r, size, digest, lock) // somebody ended it, or it was begun in another way
+		return c.putParts(ctx, key, r, size, digest, how) // somebody ended it, or it was begun in another way
 	}
 	return err
 }
@@ -71,7 +81,7 @@ func (u *upload) begin(ctx context.Context) error {
 	if !u.c.opts.NoChecksums {
 		opts.UserMetadata = map[string]string{"X-Amz-Checksum-Algorithm": "SHA256"}
 	}
-	u.lock.apply(&opts)
+	u.how.apply(&opts)
 	return u.c.do(ctx, "write object", u.key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
 		u.id, err = core.NewMultipartUpload(ctx, u.c.opts.Bucket, u.key, opts)
 		return err
@@ -159,7 +169,7 @@ func (u *upload) partOptions(from, size int64, digest []byte) (minio.PutObjectPa
 		opts.CustomHeader = http.Header{"X-Amz-Checksum-Sha256": {base64.StdEncoding.EncodeToString(digest)}}
 	}
 	var err error
-	if u.c.needsMD5(u.lock) {
+	if u.c.needsMD5(u.how.lock) {
 		opts.Md5Base64, err = sumMD5(section(u.r, from, size))
 	}
 	return opts, err

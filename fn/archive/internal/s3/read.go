@@ -142,6 +142,9 @@ func (c *Client) Read(ctx context.Context, key string, limit int64) ([]byte, err
 	return data, err
 }
 
+// ErrReplaced is returned (wrapped) when an object was written anew while it was read.
+var ErrReplaced = errors.New("it was replaced meanwhile")
+
 // Get reads an object. It is fs.ErrNotExist (wrapped) if there is none. What breaks in the middle goes on where it ended,
 // of the same object.
 func (c *Client) Get(ctx context.Context, key string) (io.ReadCloser, error) {
@@ -152,16 +155,34 @@ func (c *Client) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 	return r, nil
 }
 
+// Content is an object that is read. All of it is of one request, or of further ones for the same object.
+type Content struct {
+	io.ReadCloser
+	Object
+	Headers Headers
+}
+
+// Open reads an object as Get does, and tells what it is: as of the answer, which may be later than a list.
+func (c *Client) Open(ctx context.Context, key string) (*Content, error) {
+	r := &reader{c: c, ctx: ctx, key: key, size: -1}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	return &Content{ReadCloser: r, Object: Object{Key: key, Size: r.size, ETag: r.etag, Modified: r.modified}, Headers: r.headers}, nil
+}
+
 // reader is the content of an object, over as many connections as it takes.
 type reader struct {
-	c      *Client
-	ctx    context.Context
-	key    string
-	body   io.ReadCloser
-	etag   string
-	offset int64
-	size   int64 // -1 if the server does not tell
-	vain   int   // connections that ended without a byte
+	c        *Client
+	ctx      context.Context
+	key      string
+	body     io.ReadCloser
+	etag     string
+	modified time.Time
+	headers  Headers
+	offset   int64
+	size     int64 // -1 if the server does not tell
+	vain     int   // connections that ended without a byte
 }
 
 func (r *reader) open() error {
@@ -184,7 +205,7 @@ func (r *reader) open() error {
 		return r.start(body, info, header)
 	})
 	if errors.Is(err, errPrecondition) {
-		return fmt.Errorf("cannot read object %q: it was replaced meanwhile", r.key)
+		return fmt.Errorf("cannot read object %q: %w", r.key, ErrReplaced)
 	}
 	return err
 }
@@ -192,7 +213,7 @@ func (r *reader) open() error {
 func (r *reader) start(body io.ReadCloser, info minio.ObjectInfo, header http.Header) error {
 	switch {
 	case r.body == nil:
-		r.etag, r.size = info.ETag, info.Size
+		r.etag, r.size, r.modified, r.headers = info.ETag, info.Size, info.LastModified, headersOf(header)
 	case info.ETag != r.etag: // the server does not know If-Match
 		body.Close()
 		return &localError{errPrecondition}

@@ -100,10 +100,10 @@ func (l *leftovers) take(key string) (id string, ok bool) {
 	return id, true
 }
 
-// resume goes on with an upload that an earlier call left. One that is to be locked is begun anew: its lock would be
-// the one that was asked for when it began.
+// resume goes on with an upload that an earlier call left. One that is to be locked, or to have headers, is begun anew:
+// its own would be those that were asked for when it began.
 func (u *upload) resume(ctx context.Context) bool {
-	if u.lock != nil {
+	if u.how.lock != nil || len(u.how.headers) > 0 {
 		return false
 	}
 	id, ok := u.c.left.take(u.key)
@@ -157,7 +157,7 @@ func (u *upload) has(i int, size int64, digest, md5sum []byte) bool {
 func (u *upload) stays(ctx context.Context, err error) bool {
 	u.c.left.mu.Lock()
 	defer u.c.left.mu.Unlock()
-	if u.c.left.prefix == nil || !strings.HasPrefix(u.key, *u.c.left.prefix) || u.lock != nil {
+	if u.c.left.prefix == nil || !strings.HasPrefix(u.key, *u.c.left.prefix) || u.how.lock != nil {
 		return false
 	}
 	e, ok := errors.AsType[*Error](err)

@@ -23,7 +23,7 @@ func (c *Client) Create(ctx context.Context, key string, data []byte, lock *Lock
 	tries := 0
 	err := c.do(ctx, "create object", key, func(ctx context.Context, core *minio.Core, attempt int) error {
 		tries = attempt
-		opts, md5sum, err := c.putOptions(sum[:], lock, bytes.NewReader(data))
+		opts, md5sum, err := c.putOptions(sum[:], manner{lock: lock}, bytes.NewReader(data))
 		if err != nil {
 			return &localError{err}
 		}
@@ -46,15 +46,66 @@ func (c *Client) Create(ctx context.Context, key string, data []byte, lock *Lock
 // Put writes an object, whose SHA-256 in hexadecimal is sum. It is ErrDigest (wrapped) if the bytes have another; then
 // nothing is written.
 func (c *Client) Put(ctx context.Context, key string, r io.ReaderAt, size int64, sum string, lock *Lock) error {
+	return c.put(ctx, key, r, size, sum, manner{lock: lock})
+}
+
+// PutWith is Put with headers of the object. Fresh, it is fs.ErrExist (wrapped) if there is an object with other content;
+// two writers of one object that is sent in parts may miss each other.
+func (c *Client) PutWith(ctx context.Context, key string, r io.ReaderAt, size int64, sum string, headers Headers, fresh bool) error {
+	err := c.put(ctx, key, r, size, sum, manner{headers: headers, fresh: fresh})
+	if !errors.Is(err, errPrecondition) {
+		return err
+	}
+	// An attempt that got no answer may have succeeded.
+	if there, err := c.holds(ctx, key, size, sum); there || err != nil {
+		return err
+	}
+	return fmt.Errorf("cannot write object %q: %w", key, fs.ErrExist)
+}
+
+// holds reports whether there is an object with that content.
+func (c *Client) holds(ctx context.Context, key string, size int64, sum string) (bool, error) {
+	r, err := c.Open(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	if r.Size != size {
+		return false, nil
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, r)
+	return err == nil && hex.EncodeToString(h.Sum(nil)) == sum, err
+}
+
+// manner is how an object is written.
+type manner struct {
+	lock    *Lock
+	headers Headers
+	fresh   bool // there must be none
+}
+
+func (m manner) apply(opts *minio.PutObjectOptions) {
+	m.lock.apply(opts)
+	m.headers.apply(opts)
+	if m.fresh {
+		opts.SetMatchETagExcept("*")
+	}
+}
+
+func (c *Client) put(ctx context.Context, key string, r io.ReaderAt, size int64, sum string, how manner) error {
 	digest, err := hex.DecodeString(sum)
 	if err != nil || len(digest) != sha256.Size {
 		return fmt.Errorf("cannot write object %q: %q is no SHA-256", key, sum)
 	}
 	if size > c.opts.PartSize {
-		return c.putParts(ctx, key, r, size, digest, lock)
+		return c.putParts(ctx, key, r, size, digest, how)
 	}
 	return c.do(ctx, "write object", key, func(ctx context.Context, core *minio.Core, _ int) error {
-		opts, md5sum, err := c.putOptions(digest, lock, section(r, 0, size))
+		opts, md5sum, err := c.putOptions(digest, how, section(r, 0, size))
 		if err != nil {
 			return &localError{err}
 		}
@@ -73,15 +124,15 @@ func section(r io.ReaderAt, from, size int64) *io.SectionReader {
 
 // putOptions has the payload signed as a whole, in one request that any object store understands: minio-go would cut it
 // into signed chunks else.
-func (c *Client) putOptions(digest []byte, lock *Lock, content io.Reader) (opts minio.PutObjectOptions, md5sum string, err error) {
+func (c *Client) putOptions(digest []byte, how manner, content io.Reader) (opts minio.PutObjectOptions, md5sum string, err error) {
 	opts.DisableContentSha256 = true
 	if !c.opts.NoChecksums {
 		opts.UserMetadata = map[string]string{"X-Amz-Checksum-Sha256": base64.StdEncoding.EncodeToString(digest)}
 	}
-	if c.needsMD5(lock) {
+	if c.needsMD5(how.lock) {
 		md5sum, err = sumMD5(content)
 	}
-	lock.apply(&opts)
+	how.apply(&opts)
 	return opts, md5sum, err
 }
 

@@ -1,0 +1,109 @@
+package s3
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+	"golang.org/x/net/http/httpguts"
+)
+
+// Headers are what the writer of an object said about it, and its readers are told: Content-Type and the like, and
+// X-Amz-Meta-*, by their canonical names.
+type Headers map[string]string
+
+const metaPrefix = "X-Amz-Meta-"
+
+// isKept reports whether a header, by its canonical name, is of the object and not of the answer.
+func isKept(name string) bool {
+	switch name {
+	case "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type":
+		return true
+	}
+	return strings.HasPrefix(name, metaPrefix) && name != metaPrefix
+}
+
+// headersOf takes those of an object from an answer.
+func headersOf(answer http.Header) Headers {
+	h := Headers{}
+	for name, values := range answer {
+		if !isKept(name) || len(values) == 0 {
+			continue
+		}
+		value := values[0]
+		if name == "Content-Encoding" {
+			value = withoutChunks(value)
+		}
+		if value = decodeWords(value); value != "" && httpguts.ValidHeaderFieldValue(value) {
+			h[name] = value
+		}
+	}
+	return h
+}
+
+// withoutChunks drops what is no encoding of the object: how it was sent, which some object stores keep.
+func withoutChunks(encoding string) string {
+	words := strings.Split(encoding, ",")
+	words = slices.DeleteFunc(words, func(word string) bool { return strings.TrimSpace(word) == "aws-chunked" })
+	return strings.TrimSpace(strings.Join(words, ","))
+}
+
+// decodeWords decodes text that is not ASCII (RFC 2047), as object stores return it.
+func decodeWords(value string) string {
+	if decoded, err := new(mime.WordDecoder).DecodeHeader(value); err == nil {
+		return decoded
+	}
+	return value
+}
+
+func (h Headers) apply(opts *minio.PutObjectOptions) {
+	for name, value := range h {
+		switch name {
+		case "Cache-Control":
+			opts.CacheControl = value
+		case "Content-Disposition":
+			opts.ContentDisposition = value
+		case "Content-Encoding":
+			opts.ContentEncoding = value
+		case "Content-Language":
+			opts.ContentLanguage = value
+		case "Content-Type":
+			opts.ContentType = value
+		default:
+			if opts.UserMetadata == nil {
+				opts.UserMetadata = make(map[string]string)
+			}
+			opts.UserMetadata[name] = mime.BEncoding.Encode("UTF-8", value)
+		}
+	}
+}
+
+// Encode returns the headers as text: a line each, sorted by name.
+func (h Headers) Encode() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		fmt.Fprintf(&b, "%s: %s\n", name, h[name])
+	}
+	return b.String()
+}
+
+// DecodeHeaders reverses Headers.Encode, and accepts nothing that it does not write.
+func DecodeHeaders(text string) (Headers, error) {
+	h := Headers{}
+	for line := range strings.Lines(text) {
+		name, value, found := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		if !found || !isKept(name) || value == "" || http.CanonicalHeaderKey(name) != name || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, errors.New("cannot read headers of an object: not a name, a colon and a value")
+		}
+		h[name] = value
+	}
+	if h.Encode() != text {
+		return nil, errors.New("cannot read headers of an object: they are not sorted, or not in canonical form")
+	}
+	return h, nil
+}
