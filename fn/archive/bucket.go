@@ -124,26 +124,44 @@ type objectLocker interface {
 // OpenBucket opens a place in an object store. It makes one request, and writes nothing. Errors are BucketError and
 // UsageError.
 func OpenBucket(ctx context.Context, opts BucketOptions) (*Bucket, error) {
-	name := "s3://" + opts.Bucket
-	if opts.Prefix != "" {
-		name += "/" + opts.Prefix
-	}
-	if err := validPrefix(opts.Prefix); err != nil {
-		return nil, &UsageError{Err: fmt.Errorf("cannot open bucket %q: %w", name, err)}
-	}
-	client, err := s3.New(s3.Options{
-		Endpoint: opts.Endpoint, Bucket: opts.Bucket, Region: opts.Region, Insecure: opts.Insecure,
-		PathStyle: opts.PathStyle, NoChecksums: opts.NoChecksums, CA: opts.CA, Proxy: opts.Proxy,
-		Credentials: s3.Credentials(opts.Credentials), Connections: bucketWorkers,
-	})
+	name, err := bucketName(opts)
 	if err != nil {
-		return nil, &UsageError{Err: fmt.Errorf("cannot open bucket %q: %w", name, err)}
+		return nil, &UsageError{Err: err}
+	}
+	client, err := newClient(opts, bucketWorkers, 0)
+	if err != nil {
+		return nil, &UsageError{Err: err}
 	}
 	b := newBucket(client, name, opts.Prefix)
 	if err := client.Check(ctx, b.prefix); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open bucket %q: %w", name, bucketError(err)), client.Close())
 	}
 	return b, nil
+}
+
+// bucketName checks the prefix, and returns s3://<bucket>/<prefix>.
+func bucketName(opts BucketOptions) (string, error) {
+	name := "s3://" + opts.Bucket
+	if opts.Prefix != "" {
+		name += "/" + opts.Prefix
+	}
+	if err := validPrefix(opts.Prefix); err != nil {
+		return "", fmt.Errorf("cannot open bucket %q: %w", name, err)
+	}
+	return name, nil
+}
+
+// newClient makes no request. With a part size of 0, parts are as large as suits.
+func newClient(opts BucketOptions, connections int, partSize int64) (*s3.Client, error) {
+	client, err := s3.New(s3.Options{
+		Endpoint: opts.Endpoint, Bucket: opts.Bucket, Region: opts.Region, Insecure: opts.Insecure,
+		PathStyle: opts.PathStyle, NoChecksums: opts.NoChecksums, CA: opts.CA, Proxy: opts.Proxy,
+		Credentials: s3.Credentials(opts.Credentials), Connections: connections, PartSize: partSize,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot open bucket %q: %w", opts.Bucket, err)
+	}
+	return client, nil
 }
 
 func newBucket(o objects, name, prefix string) *Bucket {

@@ -57,10 +57,11 @@
 // files.xattrs has the extended attributes of files and directories in the format of getfattr --dump, with values in
 // base64: `setfattr --restore=files.xattrs` sets them in a copy of files/. It holds POSIX access control lists, by the
 // kernel's names for them (system.posix_acl_access and system.posix_acl_default), and the attributes of users (user.*).
-// An encrypted run keeps only the former, since files.xattrs is not encrypted. The mode in MTREE of an entry with an
-// access control list gives nobody more than that list, so nobody gains rights where the entry is restored without it.
-// The group has its own rights (stat(2) shows the mask instead) less what a named user lacks, and the others have no
-// right that a named user or group lacks. A list of more than 32 KiB is not kept, and narrows the mode all the same.
+// An encrypted run keeps only the former, since files.xattrs is not encrypted (for objects of a bucket see below). The
+// mode in MTREE of an entry with an access control list gives nobody more than that list, so nobody gains rights where
+// the entry is restored without it. The group has its own rights (stat(2) shows the mask instead) less what a named
+// user lacks, and the others have no right that a named user or group lacks. A list of more than 32 KiB is not kept,
+// and narrows the mode all the same.
 //
 // # Stored form
 //
@@ -168,6 +169,29 @@
 //
 // [Bucket.Fetch] makes a run of the volume out of one in the bucket, with the same manifest.json and hence its place in
 // the order. Files that the newest tree of the volume has too are linked.
+//
+// # File storage in a bucket
+//
+// With WriteOptions.FilesBucket the files are the objects of a bucket. A key is a path; the directories that keys imply
+// have the time 0. Keys that no file can have fail the run, and all of them are named: a slash at either end, two in a
+// row, dot segments, more than 255 bytes between slashes, a zero byte, and a key beside keys that begin with it and a
+// slash.
+//
+// Each run lists the bucket. An object with the ETag, the size and the time that it had in the previous tree is linked,
+// and no request is made for it: its stamp stands for the ETag. Since an ETag may be a digest of the content, the
+// stamps of an encrypted run need a key, the secret key that the bucket is read with; where it is read by a role, the
+// time stands in for the ETag, and objects that were written within 15 minutes before the run are read again by the
+// next. Other objects are read as they are then: one that was replaced since it was listed has the later content, one
+// that is replaced while it is read is read again, and one that has vanished is left out. So each object is of one
+// moment, and all of them are not. Only what a list shows is read: in a bucket with versions, the current ones.
+//
+// The headers that the writer of an object gave it (Content-Type, Content-Disposition, Content-Encoding,
+// Content-Language, Cache-Control and X-Amz-Meta-*) are the attribute user.s3.headers of its file in files.xattrs: a
+// line each, sorted. An encrypted run has them as user.s3.headers.age, an age stream for each object, which a run that
+// links the file takes over unread. Tags, access control lists and the time of the last change are not restored.
+//
+// [Run.RestoreToBucket] makes objects of files again, with these headers. The marker of an interrupted restore is an
+// object then. Each object is written by one request, on the condition that there is none unless it is to be replaced.
 //
 // # Restoring
 //

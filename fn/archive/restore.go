@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/progress"
 	"threescale.dev/backup/fn/archive/internal/refill"
+	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
 )
 
@@ -51,13 +53,8 @@ type Comparison = refill.State
 // disk. After any error, or a crash, the same call can be made again and goes on. Errors that callers may tell apart:
 // UsageError, LockedError, NotEmptyError, NoSpaceError, UnreadableError, IntegrityError, ErrNoIdentity, and ctx's.
 func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Restored, error) {
-	switch opts.Existing {
-	case Fail, Overwrite, Mirror, Skip:
-	default:
-		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: unknown policy %q for existing files", r.info.ID, opts.Existing)}
-	}
-	if !r.HasFiles() {
-		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: it holds no file storage", r.info.ID)}
+	if err := r.restorable(opts); err != nil {
+		return nil, err
 	}
 	root, err := dirfd.Open(dir)
 	if err != nil {
@@ -84,9 +81,24 @@ func (r *Run) Restore(ctx context.Context, dir string, opts RestoreOptions) (*Re
 		restored.Warnings = append(restored.Warnings, lockWarning)
 	}
 	if !r.isListed() {
-		restored.Warnings = append(restored.Warnings, "written by APIManagerBackup: there are no digests to verify the files by")
+		restored.Warnings = append(restored.Warnings, unverifiedWarning)
 	}
 	return restored, nil
+}
+
+const unverifiedWarning = "written by APIManagerBackup: there are no digests to verify the files by"
+
+// restorable returns an error for what no restore can do.
+func (r *Run) restorable(opts RestoreOptions) error {
+	switch opts.Existing {
+	case Fail, Overwrite, Mirror, Skip:
+	default:
+		return &UsageError{Err: fmt.Errorf("cannot restore run %q: unknown policy %q for existing files", r.info.ID, opts.Existing)}
+	}
+	if !r.HasFiles() {
+		return &UsageError{Err: fmt.Errorf("cannot restore run %q: it holds no file storage", r.info.ID)}
+	}
+	return nil
 }
 
 // Compare compares a directory with the file storage of the run; no directory is the same as a run without one. It
@@ -139,32 +151,14 @@ func (t *runTree) refillOptions(ctx context.Context, root *dirfd.Dir, opts Resto
 	if r.volume != nil {
 		outside = r.volume.root
 	}
-	var scanned *walk.List // of an unverified run, scanned once so that it stays the same
+	source := t.source(ctx, opts)
+	entries := source.Entries
+	source.Entries = func(ctx context.Context) (lists.Source, func(), error) {
+		entries, done, err := entries(ctx)
+		return withoutHeaders{entries}, done, err
+	}
 	return refill.Options{
-		Source: refill.Source{
-			Name:   r.info.ID,
-			Digest: r.info.ManifestSHA256,
-			Plain:  t.isListed() && r.info.Manifest.Encryption == nil,
-			Entries: func(ctx context.Context) (lists.Source, func(), error) {
-				if t.isListed() {
-					return t.openLists(ctx) // they prove themselves when they are read to the end, which comes before any writing
-				}
-				if scanned == nil && r.files != nil {
-					found, err := r.scan(ctx)
-					if err != nil {
-						return nil, nil, err
-					}
-					scanned = found.List
-				}
-				if scanned == nil {
-					return &lists.SliceSource{}, func() {}, nil
-				}
-				return scanned.Source(), func() {}, nil
-			},
-			Opener: func() refill.Opener {
-				return &fileOpener{tree: t, files: t.storedFiles(ctx), identities: opts.Identities}
-			},
-		},
+		Source:   source,
 		Root:     root,
 		Outside:  outside,
 		Workers:  opts.Workers,
@@ -183,6 +177,47 @@ func (r *Run) restoreWorkers() int {
 		workers /= 2
 	}
 	return workers + 1
+}
+
+// withoutHeaders leaves out the headers of objects: files have none.
+type withoutHeaders struct{ lists.Source }
+
+func (s withoutHeaders) Next() (lists.Entry, error) {
+	e, err := s.Source.Next()
+	e.Xattrs = slices.DeleteFunc(e.Xattrs, func(x lists.Xattr) bool {
+		return x.Name == tree.HeadersXattr || x.Name == tree.SealedHeadersXattr
+	})
+	return e, err
+}
+
+// source is the tree as what a directory or a bucket is filled from.
+func (t *runTree) source(ctx context.Context, opts RestoreOptions) refill.Source {
+	r := t.run
+	var scanned *walk.List // of an unverified run, scanned once so that it stays the same
+	return refill.Source{
+		Name:   r.info.ID,
+		Digest: r.info.ManifestSHA256,
+		Plain:  t.isListed() && r.info.Manifest.Encryption == nil,
+		Entries: func(ctx context.Context) (lists.Source, func(), error) {
+			if t.isListed() {
+				return t.openLists(ctx) // they prove themselves when they are read to the end, which comes before any writing
+			}
+			if scanned == nil && r.files != nil {
+				found, err := r.scan(ctx)
+				if err != nil {
+					return nil, nil, err
+				}
+				scanned = found.List
+			}
+			if scanned == nil {
+				return &lists.SliceSource{}, func() {}, nil
+			}
+			return scanned.Source(), func() {}, nil
+		},
+		Opener: func() refill.Opener {
+			return &fileOpener{tree: t, files: t.storedFiles(ctx), identities: opts.Identities}
+		},
+	}
 }
 
 // fileOpener opens files of a run, for one goroutine.

@@ -23,7 +23,9 @@ type treeWriter struct {
 	dir  string // what to store; empty: the run has no such tree
 
 	source   *dirfd.Dir
-	scanned  *walk.Found // nil without a directory
+	bucket   *fileBucket   // in place of source
+	inBucket *tree.Objects // of the bucket
+	scanned  *walk.Found   // nil without a directory or bucket
 	stamper  walk.Stamper
 	stamps   *lists.StampsWriter // nil: those of the volume stay
 	restamp  bool                // some stamps of the previous tree were not known
@@ -49,7 +51,7 @@ func (t *treeWriter) partial() string {
 }
 
 func (t *treeWriter) close() error {
-	err := t.source.Close()
+	err := errors.Join(t.source.Close(), t.bucket.Close())
 	if t.previous != nil {
 		err = errors.Join(err, t.previous.Dir.Close())
 	}
@@ -57,6 +59,9 @@ func (t *treeWriter) close() error {
 }
 
 func (t *treeWriter) scan(ctx context.Context) error {
+	if !t.isDumps() && t.opts.FilesBucket != nil {
+		return t.scanBucket(ctx)
+	}
 	if t.dir == "" {
 		return nil
 	}
@@ -151,8 +156,9 @@ func (t *treeWriter) toCome() []*walk.List {
 
 // treeOptions says how the tree is built, and compared with a previous one.
 func (t *treeWriter) treeOptions(previous *tree.Previous) tree.Options {
-	return tree.Options{
+	opts := tree.Options{
 		Source:   t.source,
+		Objects:  t.inBucket,
 		Entries:  t.scanned.List,
 		Bare:     t.isDumps(),
 		Previous: previous,
@@ -165,6 +171,10 @@ func (t *treeWriter) treeOptions(previous *tree.Previous) tree.Options {
 		Warn:     t.warn,
 		Progress: t.progress,
 	}
+	if t.inBucket != nil { // the time of one is spent on the way
+		opts.Workers, opts.Batch = fileBucketWorkers, 1
+	}
+	return opts
 }
 
 // contents tells which encrypted dumps are unchanged. Whoever can make its key has the Secrets of the run, and with them
@@ -203,7 +213,7 @@ func (t *treeWriter) build(ctx context.Context, opts tree.Options) (err error) {
 	}
 	result, err := b.Build(ctx)
 	if err != nil {
-		return err
+		return bucketError(err)
 	}
 	if len(result.Unreadable) > 0 {
 		return t.unreadable(result.Unreadable)

@@ -26,21 +26,22 @@ type ObjectFile struct {
 
 // WriteOptions says what to back up.
 type WriteOptions struct {
-	Run        string            // ID: letters, digits, dots, underscores and hyphens
-	Holder     string            // what this writer is called in another writer's LockedError
-	Objects    []ObjectFile      // at least one, in any order
-	Files      string            // directory of the file storage; empty: skipped
-	Databases  string            // directory with a directory for each of Dumps, by its name, and nothing else; empty: none
-	Dumps      []recorded.Dump   // for the manifest; none without Databases
-	Source     Source            // for the manifest
-	Cause      recorded.Cause    // for the manifest
-	Recipients []string          // age1..., to encrypt for; none: stored in plaintext
-	Known      map[string]string // by run ID, digests of manifests: a run with another digest is not linked to; if any is known, nor is a run without
-	Witness    Witness           // of this run; nil: what the volume holds of it is an earlier call's
-	ProveLinks bool              // read each stored file before linking to it, and copy damaged ones from the source
-	Workers    int               // how many files at a time; 0: one for each CPU and one more
-	Progress   func(Progress)    // called by one goroutine at a time, up to thousands of times a second; may be nil
-	Now        func() time.Time  // the clock
+	Run         string            // ID: letters, digits, dots, underscores and hyphens
+	Holder      string            // what this writer is called in another writer's LockedError
+	Objects     []ObjectFile      // at least one, in any order
+	Files       string            // directory of the file storage; empty: skipped
+	FilesBucket *BucketOptions    // the file storage in place of Files: below the prefix, all objects
+	Databases   string            // directory with a directory for each of Dumps, by its name, and nothing else; empty: none
+	Dumps       []recorded.Dump   // for the manifest; none without Databases
+	Source      Source            // for the manifest
+	Cause       recorded.Cause    // for the manifest
+	Recipients  []string          // age1..., to encrypt for; none: stored in plaintext
+	Known       map[string]string // by run ID, digests of manifests: a run with another digest is not linked to; if any is known, nor is a run without
+	Witness     Witness           // of this run; nil: what the volume holds of it is an earlier call's
+	ProveLinks  bool              // read each stored file before linking to it, and copy damaged ones from the source
+	Workers     int               // how many files at a time; 0: one for each CPU and one more
+	Progress    func(Progress)    // called by one goroutine at a time, up to thousands of times a second; may be nil
+	Now         func() time.Time  // the clock
 }
 
 // Progress is how far a call has come within a phase.
@@ -61,7 +62,8 @@ type Result struct {
 }
 
 // Write makes a run, or goes on with one that was interrupted. Errors that callers may tell apart: UsageError,
-// LockedError, NoSpaceError, UnreadableError, IntegrityError (the run is there and damaged), VersionError, and ctx's.
+// LockedError, NoSpaceError, UnreadableError, IntegrityError (the run is there and damaged), VersionError, BucketError
+// (of FilesBucket), and ctx's.
 // After any of them earlier runs are as they were, and the same call can be made again.
 func (v *Volume) Write(ctx context.Context, opts WriteOptions) (*Result, error) {
 	w, err := newWriter(v, opts)
@@ -112,6 +114,9 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Files != "" && opts.FilesBucket != nil {
+		return nil, errors.New("two places of the file storage: a directory and a bucket")
+	}
 	if (opts.Databases == "") != (len(opts.Dumps) == 0) {
 		return nil, errors.New("dumps without a directory of them, or the other way round")
 	}
@@ -138,7 +143,7 @@ func newWriter(v *Volume, opts WriteOptions) (*writer, error) {
 	if sealer != nil {
 		w.manifest.Encryption = &Encryption{Recipients: sealer.Names}
 	}
-	if opts.Files == "" {
+	if opts.Files == "" && opts.FilesBucket == nil {
 		w.manifest.FileStorage = Skipped
 	}
 	return w, nil

@@ -158,6 +158,9 @@ func (h *HashedFile) Close() error {
 	return h.Closer.Close()
 }
 
+// Sum returns the digest of what was read so far.
+func (h *HashedFile) Sum() string { return SumOf(h.hash) }
+
 // Prove returns an error if what was read so far does not have the digest. The name is for the error.
 func (h *HashedFile) Prove(name, want string) error { return differs(name, SumOf(h.hash), want) }
 

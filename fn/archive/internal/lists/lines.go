@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// maxLine is the longest line of a list: a path and a link target of PATH_MAX bytes, each escaped fourfold, and more.
-const maxLine = 64 << 10
+// MaxLine is the longest line of a list: a path and a link target of PATH_MAX bytes, each escaped fourfold, and more.
+const MaxLine = 64 << 10
 
 // LineReader reads the lines of a list, each of which ends in a newline.
 type LineReader struct {
@@ -18,7 +18,7 @@ type LineReader struct {
 
 // NewLineReader returns a reader of the lines of r.
 func NewLineReader(r io.Reader) *LineReader {
-	return &LineReader{r: bufio.NewReaderSize(r, maxLine)}
+	return &LineReader{r: bufio.NewReaderSize(r, MaxLine)}
 }
 
 // Next returns a line without its newline, valid until the next call, or io.EOF after the last.
@@ -32,7 +32,7 @@ func (l *LineReader) Next() ([]byte, error) {
 		return nil, fmt.Errorf("line %d has no end", l.n)
 	}
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return nil, fmt.Errorf("line %d is longer than %d bytes", l.n, maxLine)
+		return nil, fmt.Errorf("line %d is longer than %d bytes", l.n, MaxLine)
 	}
 	if err != nil {
 		return nil, err

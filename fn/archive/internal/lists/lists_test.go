@@ -124,7 +124,7 @@ func TestReadMTREE(t *testing.T) {
 		"BelowLink":     {"Nothing is below a symlink, or a restore would follow it", root + line("a", "link") + line("a/b", "file"), false},
 		"NoParent":      {"Directories come before what is in them", root + line("a/b", "file"), false},
 		"TornLastLine":  {"A line ends", strings.TrimSuffix(root+line("a", "file"), "\n"), false},
-		"LineTooLong":   {"A line is bounded", root + line(strings.Repeat("x", maxLine), "file"), false},
+		"LineTooLong":   {"A line is bounded", root + line(strings.Repeat("x", MaxLine), "file"), false},
 		"CarriageAfter": {"A line ends in a line feed alone", strings.ReplaceAll(root, "\n", "\r\n"), false},
 	}
 	for name, tc := range cases {

@@ -54,7 +54,7 @@ func mtreeSum(digest string) []byte { return AppendSum(nil, Sum{SHA256: digest, 
 // Add lists an entry.
 func (l *Writer) Add(e *Entry) error {
 	l.line = append(AppendMTREE(l.line[:0], e), '\n')
-	if len(l.line) > maxLine {
+	if len(l.line) > MaxLine {
 		return fmt.Errorf("cannot list %q: its path and link are too long", e.Path)
 	}
 	if _, err := l.mtreeOut.Write(l.line); err != nil {

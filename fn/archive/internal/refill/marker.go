@@ -38,6 +38,12 @@ func newMarker(s Source) marker {
 	}
 }
 
+// MarkerName is the name of the marker where a run is brought into a bucket.
+func MarkerName(s Source) string { return newMarker(s).name }
+
+// MarkerContent is what it holds.
+func MarkerContent(s Source) string { return newMarker(s).content }
+
 // isAt reports whether the marker of this very run is there.
 func (m marker) isAt(root *dirfd.Dir) (bool, error) {
 	const limit = 4 << 10

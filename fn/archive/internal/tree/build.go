@@ -32,6 +32,7 @@ type item struct {
 // Options says what a tree is built from, and where.
 type Options struct {
 	Source   *dirfd.Dir   // root of the file storage
+	Objects  *Objects     // the file storage in place of Source; nil: it is a directory
 	Entries  *walk.List   // what of it is to be stored; Compare has marked what the previous tree has
 	Bare     bool         // the entries are as walk.Strip leaves them
 	Into     *dirfd.Dir   // the partial tree, empty or as an interrupted attempt left it
@@ -42,6 +43,7 @@ type Options struct {
 	Keep     walk.Attributes
 	Stamps   *lists.StampsWriter
 	Workers  int  // files at a time
+	Batch    int  // files that a worker takes at once; 0: as many as suit
 	Fsync    bool // after each file, where one sync of the file system does not reach the disk
 	Warn     func(message string)
 	Progress *progress.Meter
@@ -151,6 +153,7 @@ func (b *Builder) fill(ctx context.Context) (err error) {
 	b.Progress.Begin(progress.FileStorage, count.Files, count.Bytes)
 	err = parallel.Pipeline[item]{
 		Workers: b.Workers,
+		Batch:   b.Batch,
 		Produce: b.produce,
 		Worker:  b.worker,
 		Collect: b.collect,
@@ -207,7 +210,7 @@ func (b *Builder) record(it *item) error {
 	}
 	b.Stamps.Add(it.entry.Stamp, it.entry.Lost)
 	b.result.Lost.Add(it.entry.Path, it.entry.Lost)
-	if it.flags&walk.Kept != 0 || len(it.entry.Xattrs) > 0 { // the journal has none: it is stored again
+	if it.flags&walk.Kept != 0 {
 		return nil
 	}
 	return b.journal.add(&it.entry)

@@ -106,7 +106,7 @@ func (c *copier) attempt(ctx context.Context, in, out int, e *lists.Entry) (bool
 		return false, err
 	}
 	c.hash.Reset()
-	n, err := c.transfer(ctx, in, out, before.Size)
+	n, err := c.transfer(ctx, descriptor(in), out, before.Size)
 	if err != nil {
 		return false, err
 	}
@@ -148,14 +148,30 @@ func restart(in, out int) error {
 	if _, err := unix.Seek(in, 0, unix.SEEK_SET); err != nil {
 		return &sourceError{err}
 	}
+	return restartAt(out)
+}
+
+// restartAt empties the stored file.
+func restartAt(out int) error {
 	if _, err := unix.Seek(out, 0, unix.SEEK_SET); err != nil {
 		return err
 	}
 	return unix.Ftruncate(out, 0)
 }
 
+// descriptor reads an open file.
+type descriptor int
+
+func (d descriptor) Read(p []byte) (int, error) {
+	n, err := dirfd.Retry(func() (int, error) { return unix.Read(int(d), p) })
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	return max(0, n), err
+}
+
 // transfer stores at most size bytes of the source and returns how many it read.
-func (c *copier) transfer(ctx context.Context, in, out int, size int64) (int64, error) {
+func (c *copier) transfer(ctx context.Context, in io.Reader, out int, size int64) (int64, error) {
 	if c.sealer == nil {
 		return c.pump(ctx, in, &hashingWriter{out, c.hash}, size)
 	}
@@ -178,25 +194,28 @@ func (c *copier) transfer(ctx context.Context, in, out int, size int64) (int64, 
 	return n, c.out.Flush()
 }
 
-// pump reads at most size bytes of a descriptor.
-func (c *copier) pump(ctx context.Context, in int, w io.Writer, size int64) (int64, error) {
+// pump reads at most size bytes; negative: all of them.
+func (c *copier) pump(ctx context.Context, in io.Reader, w io.Writer, size int64) (int64, error) {
 	var total int64
-	for total < size {
+	for total < size || size < 0 {
 		if err := ctx.Err(); err != nil {
 			return total, err
 		}
-		buf := c.buf[:min(int64(len(c.buf)), size-total)]
-		n, err := dirfd.Retry(func() (int, error) { return unix.Read(in, buf) })
-		if err != nil {
-			return total, &sourceError{err}
+		buf := c.buf
+		if size >= 0 {
+			buf = buf[:min(int64(len(buf)), size-total)]
 		}
-		if n == 0 {
-			break
-		}
+		n, err := in.Read(buf)
 		if _, err := w.Write(buf[:n]); err != nil {
 			return total, err
 		}
 		total += int64(n)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return total, &sourceError{err}
+		}
 	}
 	return total, nil
 }

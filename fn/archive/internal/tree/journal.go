@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"io"
 	"io/fs"
@@ -17,14 +18,15 @@ import (
 )
 
 // The journal of a partial tree lists the files that are stored in it: MTREE lines with the stamp of the source and the
-// digest of the stored bytes as last keywords, and between them the attributes that are not kept, if any. JOURNAL is
-// what the attempts before had stored, JOURNAL.new what the present one stores.
+// digest of the stored bytes as last keywords, and between them the attributes that are kept and those that are not, if
+// any. JOURNAL is what the attempts before had stored, JOURNAL.new what the present one stores.
 const (
 	journalName    = "JOURNAL"
 	journalNewName = "JOURNAL.new"
 	journalTmpName = "JOURNAL.tmp"
 	journalKeyword = " sha256="
 	journalStamp   = " stamp="
+	journalXattrs  = " xattrs="
 	journalLost    = " lost="
 )
 
@@ -33,9 +35,9 @@ func isJournal(name string) bool { return strings.HasPrefix(name, journalName) }
 // journalHeader is the first line of a journal: files for other recipients are of no use.
 func journalHeader(s *seal.Sealer) string {
 	if s == nil {
-		return "#journal 2 plaintext\n"
+		return "#journal 3 plaintext\n"
 	}
-	return "#journal 2 " + strings.Join(s.Names, " ") + "\n"
+	return "#journal 3 " + strings.Join(s.Names, " ") + "\n"
 }
 
 // journalWriter appends to JOURNAL.new.
@@ -60,10 +62,16 @@ func createJournal(tree *dirfd.Dir, name string, s *seal.Sealer) (*journalWriter
 func (j *journalWriter) add(e *lists.Entry) error {
 	j.line = lists.AppendMTREE(j.line[:0], e)
 	j.line = strconv.AppendUint(append(j.line, journalStamp...), e.Stamp, 16)
+	if len(e.Xattrs) > 0 {
+		j.line = appendXattrs(append(j.line, journalXattrs...), e.Xattrs)
+	}
 	if e.Lost != "" {
 		j.line = append(append(j.line, journalLost...), lists.Escape(e.Lost)...)
 	}
 	j.line = append(append(append(j.line, journalKeyword...), e.SHA256...), '\n')
+	if len(j.line) > lists.MaxLine {
+		return nil // it could not be read: the file is stored again
+	}
 	_, err := j.out.Write(j.line)
 	return err
 }
@@ -112,16 +120,49 @@ func (j *journalReader) Next() (lists.Entry, error) {
 	}
 	e, err := lists.ParseMTREE(line[:i])
 	e.SHA256 = string(digest)
-	stamp, lost, _ := bytes.Cut(line[i+len(journalStamp):], []byte(journalLost))
+	rest, lost, _ := bytes.Cut(line[i+len(journalStamp):], []byte(journalLost))
+	stamp, xattrs, _ := bytes.Cut(rest, []byte(journalXattrs))
 	e.Stamp, _ = strconv.ParseUint(string(stamp), 16, 64) // 0 with an error
 	if err == nil {
 		e.Lost, err = lists.Unescape(string(lost))
+	}
+	if err == nil {
+		e.Xattrs, err = parseXattrs(string(xattrs))
 	}
 	if err != nil || e.Kind != lists.File || !lists.IsDigest(e.SHA256) || j.prev != "" && lists.ComparePaths(j.prev, e.Path) >= 0 {
 		return lists.Entry{}, io.EOF
 	}
 	j.prev = e.Path
 	return e, nil
+}
+
+// appendXattrs appends attributes, each as its name, a colon and its value, both in base64, with commas between them.
+func appendXattrs(b []byte, xattrs []lists.Xattr) []byte {
+	for i, x := range xattrs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(base64.StdEncoding.AppendEncode(b, []byte(x.Name)), ':')
+		b = base64.StdEncoding.AppendEncode(b, []byte(x.Value))
+	}
+	return b
+}
+
+func parseXattrs(text string) (xattrs []lists.Xattr, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for word := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(word, ":")
+		var x [2][]byte
+		for i, part := range []string{name, value} {
+			if x[i], err = base64.StdEncoding.DecodeString(part); err != nil {
+				return nil, err
+			}
+		}
+		xattrs = append(xattrs, lists.Xattr{Name: string(x[0]), Value: string(x[1])})
+	}
+	return xattrs, nil
 }
 
 // close drops an error: the file was only read.

@@ -73,6 +73,7 @@ func Prove(ctx context.Context, opts Options) (damaged int64, err error) {
 func (o *Options) prove(ctx context.Context, marked func(walk.Flags) bool, listed *lists.Reader, worker func() (func(context.Context, *proof) error, func()), decide func(*proof)) error {
 	return parallel.Pipeline[proof]{
 		Workers: o.Workers,
+		Batch:   o.Batch,
 		Produce: func(_ context.Context, add func(proof, int64) error) error {
 			old := lists.NewSeeker(listed)
 			for e, f := range o.Entries.All() {
@@ -206,6 +207,9 @@ func Reread(ctx context.Context, opts Options) (files int64, same bool, err erro
 	defer listed.Close()
 	opts.Progress.Begin(progress.Verify, count.Files, count.Bytes)
 	worker := func() (func(context.Context, *proof) error, func()) {
+		if opts.Objects != nil {
+			return opts.proveObjects()
+		}
 		h := dirfd.NewHasher(opts.Source)
 		prove, done := proveWith(h, nil)
 		if opts.Sealer != nil {

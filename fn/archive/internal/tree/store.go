@@ -156,13 +156,14 @@ func (w *storeWorker) link(parent, name string, dst int, it *item) bool {
 }
 
 // copy copies a file and tells errors of its source from errors of the volume.
-func (w *storeWorker) copy(ctx context.Context, parent, name string, dst int, it *item) error {
+func (w *storeWorker) copy(ctx context.Context, parent, name string, dst int, it *item) (err error) {
 	stable := true
-	src, err := w.src.Open(parent)
-	if err == nil {
+	if w.b.Objects != nil {
+		err = w.copier.copyObject(ctx, w.b.Objects, dst, name, &it.entry)
+	} else if src, failure := w.src.Open(parent); failure == nil {
 		stable, err = w.copier.copy(ctx, src, dst, name, &it.entry)
 	} else {
-		err = sourceFailure(err)
+		err = sourceFailure(failure)
 	}
 	unread, isSource := errors.AsType[*sourceError](err)
 	switch {

@@ -11,11 +11,11 @@ import (
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// Objects have neither modes nor owners, and what their keys have before a slash is no object. So all have these, and
-// directories a time that never changes.
+// Objects have neither modes nor owners, and what their keys have before a slash is no object. So all have modes with
+// which 3scale can use them where they are restored to a volume, and directories have a time that never changes.
 const (
-	objectMode    = 0o644
-	objectDirMode = 0o755
+	objectMode    = 0o664
+	objectDirMode = 0o775
 	maxName       = 255 // bytes of a file's name
 )
 
@@ -105,8 +105,9 @@ func (l *KeyLister) complete() {
 	}
 	data := make([]byte, 0, len(d.data))
 	for i, r := range d.records {
-		if i > 0 && compare(d.records[i-1], r) == 0 {
+		if i+1 < len(d.records) && compare(r, d.records[i+1]) == 0 { // the key comes before those below it
 			l.refuse(l.path(string(name(r))), errors.New("no file can have this key: there are keys that begin with it and a slash"))
+			continue
 		}
 		data = append(data, d.data[r.start:r.end]...)
 		if r.dir != nil {

@@ -40,7 +40,7 @@ func TestKeysBecomeEntries(t *testing.T) {
 			assert.Equal(t, dirEntry(e.Path), *e)
 			continue
 		}
-		assert.Equal(t, lists.Entry{Path: e.Path, Kind: lists.File, Mode: 0o644, Size: e.Size, ModTime: time.Unix(e.Size, 0).UTC(), Stamp: uint64(e.Size) + 1}, *e)
+		assert.Equal(t, lists.Entry{Path: e.Path, Kind: lists.File, Mode: 0o664, Size: e.Size, ModTime: time.Unix(e.Size, 0).UTC(), Stamp: uint64(e.Size) + 1}, *e)
 	}
 	assert.Equal(t, []string{"."}, pathsOf(listKeys().List), "a bucket may be empty")
 }

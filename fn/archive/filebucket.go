@@ -1,0 +1,141 @@
+package archive
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"threescale.dev/backup/fn/archive/internal/progress"
+	"threescale.dev/backup/fn/archive/internal/s3"
+	"threescale.dev/backup/fn/archive/internal/tree"
+	"threescale.dev/backup/fn/archive/internal/walk"
+)
+
+// fileBucketWorkers is how many objects of a file storage are read or written at a time, beside what 3scale does there.
+const fileBucketWorkers = 32
+
+// fileBucketPart is what is written to a file storage by one request: as good as everything, since a condition that
+// there is no object holds only for one request, and since what is read of a run comes in one piece.
+const fileBucketPart = 4 << 30
+
+// fileBucket is a file storage in an object store.
+type fileBucket struct {
+	client *s3.Client
+	name   string // s3://<bucket>/<prefix>
+	prefix string // of keys: empty, or with a slash at its end
+}
+
+// openFileBucket makes no request.
+func openFileBucket(opts BucketOptions) (*fileBucket, error) {
+	name, err := bucketName(opts)
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(opts, fileBucketWorkers, fileBucketPart)
+	if err != nil {
+		return nil, err
+	}
+	b := &fileBucket{client: client, name: name}
+	if opts.Prefix != "" {
+		b.prefix = opts.Prefix + "/"
+	}
+	return b, nil
+}
+
+// Close may be called on nil.
+func (b *fileBucket) Close() error {
+	if b == nil {
+		return nil
+	}
+	return b.client.Close()
+}
+
+func (b *fileBucket) open(ctx context.Context, path string) (*s3.Content, error) {
+	return b.client.Open(ctx, b.prefix+path)
+}
+
+// scan lists all objects.
+func (b *fileBucket) scan(ctx context.Context, stamps objectStamps, meter *progress.Meter) (*walk.Found, error) {
+	const often = 1000 // keys in a page
+	keys := walk.NewKeyLister()
+	count := int64(0)
+	for o, err := range b.client.List(ctx, b.prefix, true) {
+		if err != nil {
+			return nil, b.explain("list", err)
+		}
+		keys.Add(o.Key[len(b.prefix):], o.Size, o.Modified, stamps.stamp(o))
+		if count++; count%often == 0 {
+			meter.Add(often, 0)
+		}
+	}
+	meter.Add(count%often, 0)
+	return keys.Found(), nil
+}
+
+// explain tells which right is missing, where that is all that is wrong.
+func (b *fileBucket) explain(verb string, err error) error {
+	if store, ok := errors.AsType[*s3.Error](err); ok && store.Problem == s3.Denied && verb == "list" {
+		return bucketError(fmt.Errorf("cannot list the objects of file storage %q, which needs the right s3:ListBucket: %w", b.name, err))
+	}
+	return bucketError(fmt.Errorf("cannot %s the objects of file storage %q: %w", verb, b.name, err))
+}
+
+// objectStamps makes stamps of ETags. The ETag of an object may be a digest of its content, which an encrypted run tells
+// to nobody: there the stamp needs a key. Where there is none, the time of the last change is all that counts.
+type objectStamps struct {
+	key    []byte
+	byTime bool
+	before time.Time // a later change may have the same time
+}
+
+// clockSkew is how wrong a clock may be that an object store accepts requests of.
+const clockSkew = 15 * time.Minute
+
+func newObjectStamps(opts BucketOptions, encrypted bool, now time.Time) objectStamps {
+	s := objectStamps{before: now.Add(-clockSkew - time.Second)}
+	if encrypted {
+		s.key = []byte(opts.Credentials.SecretKey)
+		s.byTime = len(s.key) == 0
+	}
+	return s
+}
+
+// stamp stands for what tells that an object was written: 0 where nothing does.
+func (s objectStamps) stamp(o s3.Object) uint64 {
+	text := o.ETag
+	if s.byTime {
+		text = ""
+		if o.Modified.Before(s.before) {
+			text = strconv.FormatInt(o.Modified.Unix(), 10)
+		}
+	}
+	if text == "" {
+		return 0
+	}
+	h := hmac.New(sha256.New, s.key)
+	h.Write([]byte(text))
+	return max(1, binary.BigEndian.Uint64(h.Sum(nil)))
+}
+
+// scanBucket lists the file storage where it is in an object store.
+func (t *treeWriter) scanBucket(ctx context.Context) (err error) {
+	opts := *t.opts.FilesBucket
+	if t.bucket, err = openFileBucket(opts); err != nil {
+		return &UsageError{Err: err}
+	}
+	t.progress.Begin(progress.Scan, 0, 0)
+	stamps := newObjectStamps(opts, t.sealer != nil, t.opts.Now())
+	if t.scanned, err = t.bucket.scan(ctx, stamps, t.progress); err != nil {
+		return err
+	}
+	if len(t.scanned.Unreadable) > 0 {
+		return t.unreadable(t.scanned.Unreadable)
+	}
+	t.inBucket = &tree.Objects{Open: t.bucket.open, Stamp: stamps.stamp}
+	return nil
+}
