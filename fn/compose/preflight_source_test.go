@@ -64,10 +64,13 @@ func sourceRefusals() map[string]refusal {
 			arrange: func(w *world) { w.refer(strings.Repeat("n", 251)) },
 			want:    v1alpha1.ReasonInvalidReference, holds: []string{"251 characters", "can have 250"},
 		},
-		"S3": {
-			reason:  "a volume cannot hold a bucket",
+		"S3WithoutKeys": {
+			reason:  "the mover would fail",
 			options: func(o *dataset.Options) { o.S3 = true },
-			want:    v1alpha1.ReasonS3FileStorageUnsupported, holds: []string{"S3 bucket", "set spec.fileStorage of the ThreeScaleBackup to Skip"},
+			arrange: func(w *world) {
+				w.editNamed("Secret", "file-storage-s3", set(map[string]any{"AWS_BUCKET": "ZmlsZXM=", "AWS_PATH_STYLE": "cGVyaGFwcw=="}, "data"))
+			},
+			want: v1alpha1.ReasonFileStorageUnusable, holds: []string{"key AWS_REGION is missing or empty", "key AWS_PATH_STYLE is neither true nor false", "key AWS_SECRET_ACCESS_KEY is missing or empty"},
 		},
 		"S3AndVolume": {
 			reason: "the operator refuses it too",
@@ -75,7 +78,7 @@ func sourceRefusals() map[string]refusal {
 				w.editNamed("APIManager", "example", set(map[string]any{"configurationSecretRef": map[string]any{"name": "apicast-certificate"}},
 					"spec", "system", "fileStorage", "simpleStorageService"))
 			},
-			want: v1alpha1.ReasonS3FileStorageUnsupported, holds: []string{"both"},
+			want: v1alpha1.ReasonFileStorageUnusable, holds: []string{"both"},
 		},
 		"FileStorageMissing": {
 			reason:  "a Job would wait for it for ever",

@@ -41,6 +41,7 @@ type Env struct {
 	Reporter     Reporter                // may be nil
 	Handover     Handover                // takes the objects that Inspect reads; nil: they are not handed over
 	Store        archive.Store           // where runs are read, and stays open; nil: what their options name
+	FileBucket   *archive.BucketOptions  // file storage that Refill writes; nil: the directory of its options
 	Progress     func(v1alpha1.Progress) // called with every step, thousands of times a second; may be nil
 	Now          func() time.Time        // the clock
 	Hostname     string                  // tells other writers who holds the volume
@@ -93,6 +94,13 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.
 	defer volume.Close() //nolint:errcheck // a directory that was only read
 	prune := &pruner{rules: rules{o.Policy, zone, job.KnownManifests(o.Known)}, volume: volume, env: env, progress: progress}
 	options := writeOptions(o, env, snapshot, progress)
+	var hidden secrets
+	if o.FileBucket {
+		if options.FilesBucket, err = snapshot.fileBucket(o.FileBucketToken); err != nil {
+			return job.Result{}, err
+		}
+		hidden = secretsOf(*options.FilesBucket)
+	}
 	if o.Databases != "" {
 		if options.Dumps, err = takeDumps(o.Databases); err != nil {
 			return job.Result{}, err
@@ -101,7 +109,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.
 	written, err := unlocked(ctx, env.LockPatience, progress, func() (*archive.Result, error) { return volume.Write(ctx, options) })
 	if err != nil {
 		source := snapshot.Description.Source
-		return job.Result{}, prune.advise(ctx, Installation{Namespace: source.Namespace, APIManager: source.APIManager}, err)
+		return job.Result{}, hidden.conceal(prune.advise(ctx, Installation{Namespace: source.Namespace, APIManager: source.APIManager}, err))
 	}
 	result := resultOf(written)
 	if o.ProveLinks {

@@ -231,7 +231,12 @@ func (s secrets) conceal(err error) error {
 	return err
 }
 
-func (s secrets) clean(text string) string { return s.replacer.Replace(text) }
+func (s secrets) clean(text string) string {
+	if s.replacer == nil {
+		return text
+	}
+	return s.replacer.Replace(text)
+}
 
 // reworded is an error with another text.
 type reworded struct {

@@ -11,7 +11,7 @@ import (
 	"threescale.dev/backup/fn/archive"
 )
 
-// Refill writes the file storage of a run into a directory, and reports. A refill that was interrupted goes on when it
+// Refill writes the file storage of a run into a directory or a bucket, and reports. A refill that was interrupted goes on when it
 // is tried again; one that is done is reported again. The error, if any, is that of the refill, else that of the
 // report; ExitCode turns it into an exit code.
 func Refill(ctx context.Context, o job.RefillOptions, env Env) (job.RefillResult, error) {
@@ -64,9 +64,12 @@ func (r *refiller) refillFrom(ctx context.Context, store archive.Store, identiti
 		return nil, err
 	}
 	restored, err := unlocked(ctx, r.env.LockPatience, r.progress, func() (*archive.Restored, error) {
-		return run.Restore(ctx, r.options.FileStorage, archive.RestoreOptions{
-			Existing: archive.Existing(r.options.Existing), Identities: identities, Progress: PassOn(r.progress),
-		})
+		options := archive.RestoreOptions{Existing: archive.Existing(r.options.Existing), Identities: identities, Progress: PassOn(r.progress)}
+		if bucket := r.env.FileBucket; bucket != nil {
+			restored, err := run.RestoreToBucket(ctx, *bucket, options)
+			return restored, Conceal(*bucket, err)
+		}
+		return run.Restore(ctx, r.options.FileStorage, options)
 	})
 	if is[*archive.NotEmptyError](err) {
 		err = fmt.Errorf("%w: move it away, or choose what becomes of existing files (Overwrite, Mirror or Skip in place of %s)", err, r.options.Existing)

@@ -88,7 +88,7 @@ func PlanOf(o *State, desired []*unstructured.Unstructured, judged []v1alpha1.Pl
 			FilesBySize:       i.Verified && i.FileStorage.Stored && o.Restore.Spec.RestoreSource.Bucket != nil,
 		},
 		Objects:     judged,
-		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
+		FileStorage: v1alpha1.PlannedFileStorage{Action: plannedStorage(o, apiManagerIn(desired)), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
 		Databases:   databases,
 		Rewritten:   notes.Rewritten,
 		Warnings:    slices.Concat(warnings(o, apiManagerIn(desired), notes), databaseWarnings(o, databases, judged, copies(o, notes))),
@@ -136,6 +136,9 @@ func warnings(o *State, apiManager *unstructured.Unstructured, notes Notes) []st
 	}
 	if !o.Inspection.FileStorage.Stored && !threescale.UsesS3(apiManager) && o.FileStorage == nil {
 		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStoragePVCName))
+	}
+	if o.Inspection.FileStorage.Stored && threescale.UsesS3(apiManager) {
+		out = append(out, fmt.Sprintf("the files of the installation are in S3, to which a ThreeScaleRestore writes none: unless they are in the bucket still, restore them by threescale-backup restore --run %s --file-storage s3://BUCKET", o.Inspection.Run))
 	}
 	if moves(o, notes) {
 		out = append(out, domainWarning(o))

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
@@ -20,7 +21,15 @@ const (
 	storageConflict  = "Conflict"
 )
 
-// storageAction returns what the restore does to the file storage.
+// plannedStorage returns what the restore does to the file storage of an APIManager: to a bucket, nothing.
+func plannedStorage(o *State, apiManager *unstructured.Unstructured) string {
+	if threescale.UsesS3(apiManager) {
+		return storageSkip
+	}
+	return storageAction(o)
+}
+
+// storageAction returns what the restore does to the PersistentVolumeClaim of the file storage.
 func storageAction(o *State) string {
 	existing, policy := o.Inspection.Existing, string(o.Restore.Spec.FileStorage.Existing) // Overwrite, Mirror and Skip are actions too
 	switch {

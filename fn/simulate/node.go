@@ -105,7 +105,7 @@ func (cli *commandLine) run(ctx context.Context, mounted mounts, known []string,
 		_, err = mover.Copy(ctx, copied, env(copied.Namespace, copied.Report))
 	default:
 		backup.Known = known
-		for _, path := range []*string{&backup.Volume, &backup.Objects, &backup.FileStorage, &backup.Databases} {
+		for _, path := range []*string{&backup.Volume, &backup.Objects, &backup.FileStorage, &backup.FileBucketToken, &backup.Databases} {
 			*path = mounted.locate(*path)
 		}
 		result, err = mover.Backup(ctx, backup, env(backup.Namespace, backup.Report))

@@ -17,6 +17,8 @@ const (
 	volumeBucketProxy       = "bucket-proxy"
 	volumeBucketIdentity    = "bucket-identity"
 
+	volumeFileBucketIdentity = "file-bucket-identity"
+
 	defaultAudience = "sts.amazonaws.com"
 	tokenFile       = "token"
 )
@@ -113,10 +115,15 @@ func bucketMounts(b v1alpha1.Bucket) []mount {
 		out = append(out, mount{secret.volume, secret.path, true, projected(someOf(secret.Name, slices.Concat(slices.Concat(secret.Keys...), secret.May)))})
 	}
 	if b.WebIdentity != nil {
-		token := &corev1.ServiceAccountTokenProjection{Audience: cmp.Or(b.WebIdentity.Audience, defaultAudience), Path: tokenFile}
-		out = append(out, mount{volumeBucketIdentity, job.BucketTokenPath, true, projected(corev1.VolumeProjection{ServiceAccountToken: token})})
+		out = append(out, tokenMount(volumeBucketIdentity, job.BucketTokenPath, cmp.Or(b.WebIdentity.Audience, defaultAudience)))
 	}
 	return out
+}
+
+// tokenMount mounts a token of the pod's ServiceAccount.
+func tokenMount(name, path, audience string) mount {
+	token := &corev1.ServiceAccountTokenProjection{Audience: audience, Path: tokenFile}
+	return mount{name, path, true, projected(corev1.VolumeProjection{ServiceAccountToken: token})}
 }
 
 // someOf projects those of the keys that a Secret has. Nothing of it is required: a pod

@@ -64,6 +64,8 @@ type Mover struct {
 	VolumePVC string
 	// FileStoragePVC is that of the System file storage; "": the Job does without.
 	FileStoragePVC string
+	// FileBucket is the System file storage in S3; nil: there is none.
+	FileBucket *FileBucket
 	// FileStorageBeside selects a pod on whose node the Job's pod must run, since the
 	// file storage cannot be shared between nodes; nil: any node.
 	FileStorageBeside *metav1.LabelSelector
@@ -81,6 +83,22 @@ func (m Mover) fileStorage() string {
 		return ""
 	}
 	return job.FileStoragePath
+}
+
+// FileBucket says how the mover logs in to the bucket of the System file storage. The
+// rest is in the snapshot.
+type FileBucket struct {
+	// Audience of the ServiceAccount's token that is exchanged for a role; "": the Secret
+	// has keys.
+	Audience string
+}
+
+// tokenPath is where that token is mounted; "" without one.
+func (b *FileBucket) tokenPath() string {
+	if b == nil || b.Audience == "" {
+		return ""
+	}
+	return job.FileBucketTokenPath
 }
 
 // Copy is a Secret of the snapshot: the copy's name, the source's, its keys.
@@ -212,17 +230,19 @@ func container(w work) corev1.Container {
 // options returns the mover's options in the Job that is built from in.
 func options(in JobInput) job.Options {
 	return job.Options{
-		Run:         in.Run.ID,
-		Volume:      job.VolumePath,
-		Objects:     job.ObjectsPath,
-		FileStorage: in.fileStorage(),
-		Databases:   in.scratch(),
-		Recipient:   in.Recipients,
-		Known:       in.Known,
-		ProveLinks:  in.ProveLinks,
-		Policy:      in.Retention,
-		TimeZone:    in.TimeZone,
-		Namespace:   in.Run.Namespace,
-		Report:      ReportName(in.Run),
+		Run:             in.Run.ID,
+		Volume:          job.VolumePath,
+		Objects:         job.ObjectsPath,
+		FileStorage:     in.fileStorage(),
+		FileBucket:      in.FileBucket != nil,
+		FileBucketToken: in.FileBucket.tokenPath(),
+		Databases:       in.scratch(),
+		Recipient:       in.Recipients,
+		Known:           in.Known,
+		ProveLinks:      in.ProveLinks,
+		Policy:          in.Retention,
+		TimeZone:        in.TimeZone,
+		Namespace:       in.Run.Namespace,
+		Report:          ReportName(in.Run),
 	}
 }

@@ -49,6 +49,9 @@ func mounts(in JobInput) []mount {
 	if in.FileStoragePVC != "" {
 		out = append(out, pvcMount(volumeFileStorage, job.FileStoragePath, in.FileStoragePVC, true))
 	}
+	if path := in.FileBucket.tokenPath(); path != "" {
+		out = append(out, tokenMount(volumeFileBucketIdentity, path, in.FileBucket.Audience))
+	}
 	return out
 }
 

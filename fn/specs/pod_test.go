@@ -122,6 +122,38 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestFileBucket: the pod mounts no file storage where that is in S3, and has a token only for a role.
+func TestFileBucket(t *testing.T) {
+	for name, audience := range map[string]string{"keys": "", "role": "openshift"} {
+		in := plainInput()
+		in.FileStoragePVC, in.FileBucket = "", &FileBucket{Audience: audience}
+		pod := Job(in).Spec.Template.Spec
+		o := options(in)
+		assert.True(t, o.FileBucket, name)
+		assert.Empty(t, o.FileStorage, name)
+		var tokens []corev1.ServiceAccountTokenProjection
+		for _, volume := range pod.Volumes {
+			if volume.Projected == nil {
+				continue
+			}
+			for _, source := range volume.Projected.Sources {
+				if source.ServiceAccountToken != nil {
+					tokens = append(tokens, *source.ServiceAccountToken)
+				}
+			}
+		}
+		if audience == "" {
+			assert.Empty(t, tokens, name)
+			assert.Empty(t, o.FileBucketToken, name)
+			continue
+		}
+		assert.Equal(t, []corev1.ServiceAccountTokenProjection{{Audience: audience, Path: "token"}}, tokens, name)
+		assert.Equal(t, job.FileBucketTokenPath, o.FileBucketToken, name)
+		mounts := pod.Containers[0].VolumeMounts
+		assert.Equal(t, corev1.VolumeMount{Name: "file-bucket-identity", MountPath: job.FileBucketTokenPath, ReadOnly: true}, mounts[len(mounts)-1], name)
+	}
+}
+
 // TestSettingsDefaults: no wait is for ever.
 func TestSettingsDefaults(t *testing.T) {
 	spec := Job(plainInput()).Spec

@@ -79,9 +79,9 @@ func UsesS3(apiManager *unstructured.Unstructured) bool {
 	return set
 }
 
-// FileStorageProblem returns why the file storage cannot be backed up: it is in S3 and
-// not on a volume, or the APIManager names both; "" if it can be. Without any field the
-// file storage is a volume (operator/system_options_provider.go:541-560).
+// FileStorageProblem returns why the file storage cannot be backed up: the APIManager
+// names both a volume and a bucket, or a bucket without its Secret; "" if it can be.
+// Without any field the file storage is a volume (operator/system_options_provider.go:541-560).
 func FileStorageProblem(apiManager *unstructured.Unstructured) string {
 	if !UsesS3(apiManager) {
 		return ""
@@ -89,7 +89,10 @@ func FileStorageProblem(apiManager *unstructured.Unstructured) string {
 	if _, hasVolume := lookup(apiManager, fileStorageField("persistentVolumeClaim")...); hasVolume { // apimanager_types.go:1143-1153
 		return "spec.system.fileStorage sets both persistentVolumeClaim and simpleStorageService, which the operator refuses: remove one of the two"
 	}
-	return "The file storage is an S3 bucket, which a backup to a volume cannot hold: back up the bucket with the tools of its provider, and set spec.fileStorage of the ThreeScaleBackup to Skip"
+	if FileStorageSecret(apiManager) == "" {
+		return "spec.system.fileStorage.simpleStorageService names no Secret of its bucket, which the operator refuses: set configurationSecretRef.name"
+	}
+	return ""
 }
 
 // DeprecatedField returns a message about a field of the APIManager that the operator

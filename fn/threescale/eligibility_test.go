@@ -53,7 +53,7 @@ func TestInternalDatabasesMessage(t *testing.T) {
 }
 
 func TestFileStorage(t *testing.T) {
-	const s3, both, deprecated = "is an S3 bucket", "sets both", "ignores the deprecated amazonSimpleStorageService"
+	const unnamed, both, deprecated = "names no Secret of its bucket", "sets both", "ignores the deprecated amazonSimpleStorageService"
 	cases := map[string]struct {
 		reason, fileStorage string
 		s3                  bool
@@ -62,10 +62,10 @@ func TestFileStorage(t *testing.T) {
 		"Default":    {"without the field the operator makes a volume", `null`, false, "", ""},
 		"Empty":      {"an empty union is a volume too", `{}`, false, "", ""},
 		"Volume":     {"the union member for a volume", `{"persistentVolumeClaim": {"storageClassName": "x"}}`, false, "", ""},
-		"S3":         {"a bucket cannot be copied to a volume", `{"simpleStorageService": {"configurationSecretRef": {"name": "x"}}}`, true, s3, ""},
+		"S3":         {"the objects of a bucket are files too", `{"simpleStorageService": {"configurationSecretRef": {"name": "x"}}}`, true, "", ""},
 		"Both":       {"the operator refuses two members", `{"persistentVolumeClaim": {}, "simpleStorageService": {}}`, true, both, ""},
 		"Deprecated": {"the operator ignores the old member and makes a volume", `{"amazonSimpleStorageService": {"awsBucket": "x"}}`, false, "", deprecated},
-		"BothS3":     {"the new member counts", `{"amazonSimpleStorageService": {}, "simpleStorageService": {}}`, true, s3, deprecated},
+		"BothS3":     {"the new member counts", `{"amazonSimpleStorageService": {}, "simpleStorageService": {}}`, true, unnamed, deprecated},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -49,19 +49,27 @@ func FileStorageSecret(apiManager *unstructured.Unstructured) string {
 	return text(apiManager, append(fileStorageField("simpleStorageService"), "configurationSecretRef", "name")...)
 }
 
+// FileStorageAudience returns the audience of the ServiceAccount's token that System
+// exchanges for a role of the bucket; "" if it has keys.
+func FileStorageAudience(apiManager *unstructured.Unstructured) string {
+	sts := append(fileStorageField("simpleStorageService"), "sts")
+	if enabled, _ := flag(apiManager, append(sts, "enabled")...); !enabled {
+		return ""
+	}
+	return cmp.Or(text(apiManager, append(sts, "audience")...), defaultAudience)
+}
+
 // FileStorageBucket reads the bucket of the file storage from the data of its Secret. The
 // APIManager says whether System logs in by keys, or by a role and a token of its
 // ServiceAccount. Errors name each key that is wrong, and never show a value.
 func FileStorageBucket(apiManager *unstructured.Unstructured, data map[string][]byte) (Bucket, error) {
 	r := &bucketKeys{data: data}
-	b := Bucket{Name: r.needed(s3Bucket), Region: r.needed(s3Region)}
+	b := Bucket{Name: r.needed(s3Bucket), Region: r.region()}
 	r.endpoint(&b)
 	b.PathStyle = r.flag(s3PathStyle)
-	sts := append(fileStorageField("simpleStorageService"), "sts")
-	if enabled, _ := flag(apiManager, append(sts, "enabled")...); enabled {
+	if b.Audience = FileStorageAudience(apiManager); b.Audience != "" {
 		b.RoleARN = r.needed(s3Role)
 		r.needed(s3TokenFile) // where System's pods have the token; another pod has its own
-		b.Audience = cmp.Or(text(apiManager, append(sts, "audience")...), defaultAudience)
 	} else {
 		b.AccessKey, b.SecretKey = r.needed(s3AccessKey), r.needed(s3SecretKey)
 	}
@@ -97,6 +105,19 @@ func (r *bucketKeys) needed(key string) string {
 		return ""
 	}
 	return r.value(key)
+}
+
+// region becomes a part of a host's name.
+func (r *bucketKeys) region() string {
+	region := r.needed(s3Region)
+	if strings.ContainsFunc(region, func(c rune) bool { return c != '-' && c != '_' && !isLetterOrDigit(c) }) {
+		r.fail(s3Region, "has another character than letters, digits, hyphens and underscores")
+	}
+	return region
+}
+
+func isLetterOrDigit(c rune) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
 func (r *bucketKeys) flag(key string) bool {

@@ -87,6 +87,7 @@ func TestFileStorageBucketErrors(t *testing.T) {
 		"URL":      {"a URL is not a host", `null`, map[string]string{"AWS_HOSTNAME": "https://hush", "AWS_PROTOCOL": "https"}, "key AWS_HOSTNAME is not a host, with or without a port"},
 		"Login":    {"nor is one with a login", `null`, map[string]string{"AWS_HOSTNAME": "hush@s3", "AWS_PROTOCOL": "https"}, "key AWS_HOSTNAME is not a host, with or without a port"},
 		"Port":     {"a port is a number", `null`, map[string]string{"AWS_HOSTNAME": "s3:hush", "AWS_PROTOCOL": "https"}, "key AWS_HOSTNAME is not a host, with or without a port"},
+		"Region":   {"it becomes a part of a host's name", `null`, map[string]string{"AWS_REGION": "hush@example.com"}, "key AWS_REGION has another character than letters, digits, hyphens and underscores"},
 		"Flag":     {"a flag is true or false", `null`, map[string]string{"AWS_PATH_STYLE": "hush"}, "key AWS_PATH_STYLE is neither true nor false"},
 		"NoRole":   {"keys do not count where a role is enabled", `{"enabled": true}`, nil, "key AWS_ROLE_ARN is missing or empty; key AWS_WEB_IDENTITY_TOKEN_FILE is missing or empty"},
 	}

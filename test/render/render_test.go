@@ -126,7 +126,7 @@ func TestMeaning(t *testing.T) {
 		"offsite":                    {"True", passed, v1alpha1.ReasonCompleted, none, 1, 1, copies, true},
 		"damaged":                    {"True", passed, v1alpha1.ReasonCompleted, none, 0, 1, copies, true},
 		"internal-databases-refused": refused(v1alpha1.ReasonInternalDatabases),
-		"s3-refused":                 refused(v1alpha1.ReasonS3FileStorageUnsupported),
+		"files-in-s3":                {"True", passed, v1alpha1.ReasonRunning, none, 1, 1, copies + 1, false},
 		"missing-secret":             missing,
 		"two-apimanagers":            refused(v1alpha1.ReasonSeveralAPIManagers),
 	}

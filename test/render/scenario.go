@@ -137,7 +137,7 @@ func Scenarios() []Scenario {
 		{Name: "damaged", Now: verifySlot().Add(2 * time.Minute), Before: (*stage).damageFound},
 		{Name: "offsite", Objects: []string{bucketSecret}, Before: (*stage).copyDue},
 		{Name: "internal-databases-refused", Installation: dataset.Options{InternalDatabases: internal}},
-		{Name: "s3-refused", Installation: dataset.Options{S3: true}},
+		{Name: "files-in-s3", Installation: dataset.Options{S3: true}, Before: (*stage).snapshot},
 		{Name: "missing-secret", Installation: dataset.Options{
 			MissingSecrets: []string{"system-recaptcha", "system-seed", "system-smtp"},
 		}},

@@ -10,6 +10,8 @@ const (
 	BucketProxyPath = "/bucket/proxy"
 	// BucketTokenPath has the token of the pod's ServiceAccount in the file token.
 	BucketTokenPath = "/bucket/identity"
+	// FileBucketTokenPath has such a token for the bucket of the System file storage.
+	FileBucketTokenPath = "/file-bucket/identity"
 )
 
 // BucketOptions names a bucket on the command lines of the mover. No value is secret:

@@ -45,6 +45,8 @@ type Options struct {
 	Volume           string   `required:"" help:"Root of the backup volume." type:"path"`
 	Objects          string   `required:"" help:"Snapshot of the installation's objects." type:"path"`
 	FileStorage      string   `optional:"" help:"Root of the System file storage; without it, the file storage is skipped." type:"path"`
+	FileBucket       bool     `optional:"" help:"The System file storage is the bucket that the APIManager of the snapshot names."`
+	FileBucketToken  string   `optional:"" help:"Folder with the token that is exchanged for a role of that bucket, in the file token." type:"path"`
 	Databases        string   `optional:"" help:"Directory with the dumps of databases, which is removed once they are stored; without it, the run holds none." type:"path"`
 	Recipient        []string `optional:"" help:"age recipient to encrypt for; may be repeated." sep:"none"`
 	Known            []string `optional:"" env:"KNOWN_MANIFESTS" help:"RUN=SHA-256 of a run's manifest.json; may be repeated. What differs is not linked to, and with one, nor is what is not known." sep:","`

@@ -23,6 +23,8 @@ func TestAnEarlierMoverStarts(t *testing.T) {
 	backup := full[job.Options]()
 	require.NotZero(t, backup.Databases)
 	backup.Databases = ""
+	require.True(t, backup.FileBucket)
+	backup.FileBucket, backup.FileBucketToken = false, ""
 	verify := full[job.VerifyOptions]()
 	require.NotZero(t, verify.BucketOptions)
 	verify.BucketOptions = job.BucketOptions{}

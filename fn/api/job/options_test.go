@@ -41,7 +41,7 @@ func TestOptionsRoundTrip(t *testing.T) {
 		},
 		"All": {
 			"every field travels", job.Options{
-				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, Objects: job.ObjectsPath, FileStorage: job.FileStoragePath,
+				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, Objects: job.ObjectsPath, FileStorage: job.FileStoragePath, FileBucket: true, FileBucketToken: job.FileBucketTokenPath,
 				Databases: "/backup/.scratch/20261122t115900z-1a2b3c4d", Recipient: []string{recipient, recipient}, ProveLinks: true, Namespace: "3scale", Report: "nightly-1a2b3c4d-report",
 				Policy: retention.Policy{KeepLast: 1, KeepHourly: 2, KeepDaily: 3, KeepWeekly: 4, KeepMonthly: 5, KeepYearly: 6}, TimeZone: "Europe/Berlin",
 			},

@@ -107,8 +107,8 @@ type ThreeScaleBackupSpec struct {
 	// +optional
 	Encryption *Encryption `json:"encryption,omitempty"`
 
-	// Whether the System file storage is backed up: Backup, or Skip for
-	// installations that keep it in S3.
+	// Whether the System file storage is backed up: Backup, from its volume or from its
+	// bucket in S3, or Skip.
 	// +optional
 	// +kubebuilder:default=Backup
 	FileStorage FileStoragePolicy `json:"fileStorage,omitempty"`

@@ -101,19 +101,16 @@ const (
 	// Do: correct the field of the APIManager that the message names; give a Secret
 	// whose name is too long a shorter one.
 	ReasonInvalidReference = "InvalidReference"
-	// ReasonS3FileStorageUnsupported: the file storage is in S3 and not in a volume,
-	// or the APIManager names both.
-	// Do: back up the bucket with the tools of its provider, and set
-	// `spec.fileStorage: Skip`. Where both are named, remove one from the APIManager.
-	ReasonS3FileStorageUnsupported = "S3FileStorageUnsupported"
 	// ReasonFileStorageNotFound: PersistentVolumeClaim `system-storage` of the file
 	// storage is missing.
 	// Do: wait until the operator has made it. For an installation without one, set
 	// `spec.fileStorage: Skip`.
 	ReasonFileStorageNotFound = "FileStorageNotFound"
 	// ReasonFileStorageUnusable: the PersistentVolumeClaim of the file storage is
-	// being deleted, has lost its volume, or may be mounted by one pod only.
-	// Do: copy its files elsewhere first. Then make it anew, in the last case with the
+	// being deleted, has lost its volume, or may be mounted by one pod only; or the
+	// APIManager or its Secret does not say which bucket the files are in.
+	// Do: correct what the message names of a bucket. Copy the files of a volume
+	// elsewhere first. Then make it anew, in the last case with the
 	// access mode ReadWriteOnce or ReadWriteMany in place of ReadWriteOncePod, and copy
 	// the files back. Meanwhile `spec.fileStorage: Skip` backs up all else.
 	// In a restore: the PersistentVolumeClaim of the file storage has lost its volume

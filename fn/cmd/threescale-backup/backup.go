@@ -13,6 +13,7 @@ import (
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/cmd/internal/exit"
+	"threescale.dev/backup/fn/compose"
 	"threescale.dev/backup/fn/function"
 	"threescale.dev/backup/fn/simulate"
 	"threescale.dev/backup/fn/threescale"
@@ -30,7 +31,8 @@ type backupCommand struct {
 	Context         string    `help:"Context of the kubeconfig; by default its current one."`
 	Namespace       string    `short:"n" help:"Namespace of the installation; by default that of the context."`
 	APIManager      string    `name:"api-manager" help:"Name of the APIManager; needed if the namespace has several."`
-	FileStorage     string    `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage; or give --skip-file-storage."`
+	FileStorage     string    `type:"existingdir" xor:"files" required:"" placeholder:"DIR" help:"Directory with the System file storage; or give --file-bucket or --skip-file-storage."`
+	FileBucket      bool      `xor:"files" required:"" help:"The System file storage is in S3: read it there, with the credentials of its Secret."`
 	SkipFileStorage bool      `xor:"files" required:"" help:"Leave the file storage out."`
 	Databases       []string  `sep:"," placeholder:"NAME,..." help:"Databases to dump into the run, by the addresses in their Secrets: system-database, zync-database, system-redis, backend-redis. By default, none."`
 	Recipient       []string  `placeholder:"AGE1..." help:"Encrypt the backup for this age recipient; may be repeated. By default it is not encrypted."`
@@ -41,7 +43,7 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 	if err := os.MkdirAll(string(b.Volume), 0o750); err != nil {
 		return fmt.Errorf("cannot make the directory of the backup: %w", err)
 	}
-	w, err := b.world()
+	w, err := b.world(ctx)
 	if err != nil {
 		return exit.Usage(err)
 	}
@@ -71,7 +73,7 @@ func (b *backupCommand) Run(ctx context.Context, c *console) error {
 }
 
 // world holds the installation, or reads it from the cluster.
-func (b *backupCommand) world() (*simulate.World, error) {
+func (b *backupCommand) world(ctx context.Context) (*simulate.World, error) {
 	var objects []*unstructured.Unstructured
 	var live simulate.Lookup
 	var err error
@@ -87,6 +89,9 @@ func (b *backupCommand) world() (*simulate.World, error) {
 	if objects, err = inNamespace(objects, namespace); err != nil {
 		return nil, err
 	}
+	if err := b.checkFiles(ctx, objects, live, namespace); err != nil {
+		return nil, err
+	}
 	composite, err := b.composite(namespace)
 	if err != nil {
 		return nil, err
@@ -100,6 +105,33 @@ func (b *backupCommand) world() (*simulate.World, error) {
 		"status":   map[string]any{"phase": "Bound"},
 	}})
 	return w, nil
+}
+
+// checkFiles refuses a place of the file storage that is not the installation's. Whether there is one installation, and
+// the named one, is not for it to say.
+func (b *backupCommand) checkFiles(ctx context.Context, objects []*unstructured.Unstructured, live simulate.Lookup, namespace string) error {
+	if b.SkipFileStorage {
+		return nil
+	}
+	if live != nil {
+		var err error
+		gvk := threescale.APIManagerGVK()
+		if objects, err = live(ctx, compose.Selector{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: namespace, Name: b.APIManager}); err != nil {
+			return err
+		}
+	}
+	for _, u := range objects {
+		if u.GetKind() != threescale.APIManagerKind || b.APIManager != "" && u.GetName() != b.APIManager {
+			continue
+		}
+		switch inS3 := threescale.UsesS3(u); {
+		case inS3 && !b.FileBucket:
+			return fmt.Errorf("cannot back up APIManager %q: its files are in S3: give --file-bucket in place of --file-storage", u.GetName())
+		case !inS3 && b.FileBucket:
+			return fmt.Errorf("cannot back up APIManager %q: its files are on a volume: give --file-storage in place of --file-bucket", u.GetName())
+		}
+	}
+	return nil
 }
 
 // namespaceOf returns the namespace of the APIManager among the manifests, or default.

@@ -34,8 +34,8 @@ type restoreCommand struct {
 	Path        string                  `default:"." help:"Folder of the repository to write base/ and overlays/ into."`
 	Author      string                  `default:"threescale-backup" help:"Name of the commit's author."`
 	Email       string                  `default:"threescale-backup@localhost" help:"E-mail address of the commit's author."`
-	FileStorage string                  `type:"path" placeholder:"DIR" help:"Directory to write the System file storage to; without this flag, no files are restored."`
-	Existing    v1alpha1.ExistingPolicy `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do if that directory is not empty and differs from the run: ${enum}. Mirror deletes files that the run does not have."`
+	FileStorage place                   `placeholder:"DIR" help:"Directory to write the System file storage to, or s3://BUCKET where it is in S3; without this flag, no files are restored."`
+	Existing    v1alpha1.ExistingPolicy `enum:"Fail,Overwrite,Mirror,Skip" default:"Fail" help:"What to do if that place is not empty and differs from the run: ${enum}. Mirror deletes files that the run does not have."`
 	Force       bool                    `help:"Commit even if the branch has a commit of the same restore already."`
 }
 
@@ -186,17 +186,25 @@ func uncommitted(err error, filled *job.RefillResult) error {
 // refill writes the file storage; nil if there is none to write.
 func (r *restoreCommand) refill(ctx context.Context, c *console, store archive.Store, tree *madeTree) (*job.RefillResult, error) {
 	i := tree.inspection
-	if r.FileStorage == "" || !i.FileStorage.Stored {
+	if r.FileStorage == (place{}) || !i.FileStorage.Stored {
 		return nil, nil
 	}
-	if err := os.MkdirAll(r.FileStorage, 0o750); err != nil {
+	env := mover.Env{Now: time.Now, Store: store}
+	if r.FileStorage.bucket != "" {
+		bucket, err := r.objectStore.options(r.FileStorage, os.Getenv)
+		if err != nil {
+			return nil, exit.Usage(err)
+		}
+		env.FileBucket = &bucket
+	} else if err := os.MkdirAll(r.FileStorage.directory, 0o750); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of the file storage: %w", err)
 	}
 	draw, end := c.progress()
+	env.Progress = draw
 	result, err := mover.Refill(ctx, job.RefillOptions{
-		Run: i.Run, FileStorage: r.FileStorage, Existing: r.Existing,
+		Run: i.Run, FileStorage: r.FileStorage.directory, Existing: r.Existing,
 		ManifestSHA256: i.ManifestSHA256, Identities: r.Identities,
-	}, mover.Env{Now: time.Now, Store: store, Progress: draw})
+	}, env)
 	end()
 	if err != nil {
 		return nil, exit.With(mover.ExitCode(err), err)
@@ -207,10 +215,10 @@ func (r *restoreCommand) refill(ctx context.Context, c *console, store archive.S
 // checkApart refuses a file storage inside the repository, where it would be committed,
 // and a repository inside the file storage, where Mirror would remove it.
 func (r *restoreCommand) checkApart() error {
-	if r.FileStorage == "" {
+	if r.FileStorage.directory == "" {
 		return nil
 	}
-	files, repository := resolved(r.FileStorage), resolved(r.Repository)
+	files, repository := resolved(r.FileStorage.directory), resolved(r.Repository)
 	if within(files, repository) || within(repository, files) {
 		return exit.Usage(fmt.Errorf("cannot restore: the file storage %q and the repository %q overlap: choose another --file-storage", r.FileStorage, r.Repository))
 	}

@@ -33,7 +33,7 @@ func (r *restoreCommand) tell(c *console, tree *madeTree, answer *restored) erro
 	c.sayf("Run %s of APIManager %s in namespace %s%s", answer.Run, from.APIManager, from.Namespace, verifiedText(answer.Verified))
 	r.tellCommit(c, answer)
 	if files := answer.FileStorage; files != nil {
-		c.sayf("%s", storageText(r.FileStorage, files))
+		c.sayf("%s", storageText(r.FileStorage.String(), files))
 	}
 	answer.printNotes(c)
 	r.tellNext(c, answer)
@@ -45,10 +45,10 @@ func (r *restoreCommand) warnings(tree *madeTree, answer *restored) []string {
 	switch {
 	case answer.FileStorage != nil:
 		return answer.FileStorage.Warnings
-	case r.FileStorage != "":
-		return []string{"the run was made without the file storage: nothing was written to " + r.FileStorage}
+	case r.FileStorage != (place{}):
+		return []string{"the run was made without the file storage: nothing was written to " + r.FileStorage.String()}
 	case tree.inspection.FileStorage.Stored:
-		return []string{"the file storage was not restored: name a directory for it by --file-storage"}
+		return []string{"the file storage was not restored: name a directory or a bucket for it by --file-storage"}
 	}
 	return nil
 }
@@ -78,11 +78,11 @@ func (r *restoreCommand) tellCommit(c *console, answer *restored) {
 		len(answer.Objects), answer.Namespace, len(answer.Encrypted), threescale.SystemConfig, encrypted)
 }
 
-func storageText(directory string, files *job.RefillResult) string {
+func storageText(place string, files *job.RefillResult) string {
 	if files.Skipped {
-		return fmt.Sprintf("File storage %s was not empty and is left as it was, as asked", directory)
+		return fmt.Sprintf("File storage %s was not empty and is left as it was, as asked", place)
 	}
-	text := fmt.Sprintf("File storage %s holds all %d files of the run, %s, of which %d were written", directory, files.Files, size(files.Bytes), files.WrittenFiles)
+	text := fmt.Sprintf("File storage %s holds all %d files of the run, %s, of which %d were written", place, files.Files, size(files.Bytes), files.WrittenFiles)
 	if files.Removed > 0 {
 		text += fmt.Sprintf(", and %d other entries were removed", files.Removed)
 	}
@@ -108,7 +108,11 @@ func (r *restoreCommand) tellNext(c *console, answer *restored) {
 		databases += " Change the domains in System's database (examples/restore/databases): Zync makes Routes for those."
 	}
 	steps := []string{databases}
-	if answer.FileStorage != nil {
+	switch {
+	case answer.FileStorage == nil:
+	case r.FileStorage.bucket != "":
+		steps = append(steps, fmt.Sprintf("See that the Secret of spec.system.fileStorage.simpleStorageService leads to %s.", r.FileStorage))
+	default:
 		steps = append(steps, fmt.Sprintf("Bring %s onto the volume of PersistentVolumeClaim %s in namespace %s, unless it is that volume.", r.FileStorage, threescale.FileStoragePVCName, answer.Namespace))
 	}
 	steps = append(steps,

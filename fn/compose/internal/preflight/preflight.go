@@ -43,21 +43,21 @@ func Check(f *facts.Facts) Findings {
 	job := checkJob(f)
 	out := Findings{JobRefused: len(job) > 0, Bucket: checkBucketUse(f)}
 	out.Problems = slices.Concat(
-		checkSpec(f),            // every field can be used
-		job,                     // spec.job asks for nothing that is not allowed
-		checkNamespace(f),       // the namespace is there
-		checkAPIManager(f),      // exactly one APIManager, or the named one
-		checkDatabases(f),       // nothing of the installation's data in its own databases
-		checkDumps(f),           // the databases that it names can be dumped
-		checkReferences(f),      // every Secret that it refers to can exist
-		checkFileStorageKind(f), // files in a volume, not in S3
-		checkFileStorage(f),     // that volume can be mounted
-		checkNames(f),           // what is copied can be stored under its name
-		checkSecrets(f),         // all Secrets that the installation cannot do without
-		checkConfigMaps(f),      // likewise ConfigMaps
-		checkSize(f),            // they fit into one answer
-		checkDestination(f),     // the backup's PVC is ours, or the user's, and usable
-		checkNamedVolume(f),     // the named volume is free and fits
+		checkSpec(f),        // every field can be used
+		job,                 // spec.job asks for nothing that is not allowed
+		checkNamespace(f),   // the namespace is there
+		checkAPIManager(f),  // exactly one APIManager, or the named one
+		checkDatabases(f),   // nothing of the installation's data in its own databases
+		checkDumps(f),       // the databases that it names can be dumped
+		checkReferences(f),  // every Secret that it refers to can exist
+		checkFileBucket(f),  // files in S3 can be read with the Secret of their bucket
+		checkFileStorage(f), // those in a volume with that
+		checkNames(f),       // what is copied can be stored under its name
+		checkSecrets(f),     // all Secrets that the installation cannot do without
+		checkConfigMaps(f),  // likewise ConfigMaps
+		checkSize(f),        // they fit into one answer
+		checkDestination(f), // the backup's PVC is ours, or the user's, and usable
+		checkNamedVolume(f), // the named volume is free and fits
 	)
 	out.Warnings = slices.Concat(
 		optionalMissing(f),
@@ -117,11 +117,22 @@ func checkNames(f *facts.Facts) []text.Finding {
 	return out
 }
 
-func checkFileStorageKind(f *facts.Facts) []text.Finding {
-	if f.SkipsFileStorage() {
+func checkFileBucket(f *facts.Facts) []text.Finding {
+	apiManager := f.Installation.APIManager
+	if f.SkipsFileStorage() || !threescale.UsesS3(apiManager) {
 		return nil
 	}
-	return text.Findings(v1alpha1.ReasonS3FileStorageUnsupported, threescale.FileStorageProblem(f.Installation.APIManager))
+	if problem := threescale.FileStorageProblem(apiManager); problem != "" {
+		return text.Findings(v1alpha1.ReasonFileStorageUnusable, problem)
+	}
+	secret := f.Installation.Secrets[threescale.FileStorageSecret(apiManager)]
+	if secret == nil {
+		return nil // a missing one is told with the others
+	}
+	if _, err := threescale.FileStorageBucket(apiManager, secret.Data()); err != nil {
+		return text.Findingf(v1alpha1.ReasonFileStorageUnusable, text.FileBucketUnknown, err)
+	}
+	return nil
 }
 
 func checkFileStorage(f *facts.Facts) []text.Finding {

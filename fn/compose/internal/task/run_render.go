@@ -79,7 +79,11 @@ func (r *run) input(f *facts.Facts, after v1alpha1.ThreeScaleBackupStatus) specs
 	if f.Spec.Encryption != nil {
 		in.Recipients = f.Spec.Encryption.Age.Recipients
 	}
-	if !f.SkipsFileStorage() {
+	switch {
+	case f.SkipsFileStorage():
+	case threescale.UsesS3(f.Installation.APIManager):
+		in.FileBucket = &specs.FileBucket{Audience: threescale.FileStorageAudience(f.Installation.APIManager)}
+	default:
 		in.FileStoragePVC = threescale.FileStoragePVCName
 		if pvc := f.Installation.FileStorage; pvc == nil || specs.SingleNode(pvc.Spec.AccessModes) {
 			in.FileStorageBeside = threescale.FileStoragePodSelector(threescale.Version(f.Installation.APIManager))

@@ -136,6 +136,7 @@ const (
 	NoAPIManager        = "Namespace %q has no APIManager; create the " + v1alpha1.KindBackup + " in the namespace of the installation"
 	SeveralAPIManagers  = "Namespace %q has %d APIManagers (%s); name one in spec.apiManagerName"
 	NameTooLong         = "%s names Secret %q: its name has %d characters, and one that is stored in a file can have %d; give the Secret a shorter name"
+	FileBucketUnknown   = "The bucket of the file storage cannot be read: %v"
 	FileStorageNotFound = "PersistentVolumeClaim %q of the file storage was not found; if this installation has none, set spec.fileStorage to " + string(v1alpha1.FileStorageSkip)
 	FileStorageDeleted  = "PersistentVolumeClaim %q of the file storage is being deleted"
 	FileStorageLost     = "PersistentVolumeClaim %q of the file storage has lost its volume"
