@@ -42,7 +42,7 @@ func withClientImages(t *testing.T) {
 		}
 		clientImages.err = shared.LoadDebianImage(ctx, cluster.DebianImage{Name: postgreSQLImage, Packages: []string{"postgresql-client-15"}, Links: links})
 		if clientImages.err == nil {
-			clientImages.err = shared.LoadDebianImage(ctx, cluster.DebianImage{Name: mariaDBImage, Packages: []string{"mariadb-client-core"}})
+			clientImages.err = shared.LoadDebianImage(ctx, cluster.DebianImage{Name: mariaDBImage, Packages: []string{"mariadb-client"}})
 		}
 	})
 	require.NoError(t, clientImages.err)
