@@ -70,7 +70,7 @@ func (r *Run) extract(ctx context.Context, dir string, opts ExtractOptions) erro
 	if err != nil {
 		return err
 	}
-	defer t.close() //nolint:errcheck // it was only read
+	defer t.close()
 	o, err := t.refillOptions(ctx, root, RestoreOptions{Identities: opts.Identities, Workers: opts.Workers, Progress: opts.Progress})
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func dumpEntriesOf(t *testing.T, r *Run) []Entry {
 	t.Helper()
 	tree, err := r.openDatabases()
 	require.NoError(t, err)
-	defer tree.close() //nolint:errcheck // it was only read
+	defer tree.close()
 	if !tree.isListed() {
 		return nil
 	}

@@ -51,7 +51,7 @@ func (v *Volume) mend(ctx context.Context, id string) (*MendResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer dumps.close() //nolint:errcheck // it was only read
+	defer dumps.close()
 	result := &MendResult{}
 	for _, from := range []*runTree{&run.runTree, dumps} {
 		if err := v.mendFrom(ctx, from, result); err != nil {

@@ -74,7 +74,7 @@ func (v *Volume) OpenRun(ctx context.Context, id string) (*Run, error) {
 			err = nil
 		}
 	} else {
-		err = r.runTree.open()
+		err = r.open()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open run %q: %w", id, err), r.held.release())
@@ -139,7 +139,7 @@ func (r *Run) damaged(p ...Problem) error {
 
 // Close releases the run. Files that were opened from it stay open.
 func (r *Run) Close() error {
-	return errors.Join(r.runTree.close(), r.held.release())
+	return errors.Join(r.close(), r.held.release())
 }
 
 // Info returns what is known of the run.

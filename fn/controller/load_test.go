@@ -55,7 +55,7 @@ func databaseSecret(name string, keys ...string) *corev1.Secret {
 func onlyJob(t *testing.T, w *work) batchv1.Job {
 	t.Helper()
 	var jobs batchv1.JobList
-	require.NoError(t, w.Client.List(t.Context(), &jobs))
+	require.NoError(t, w.List(t.Context(), &jobs))
 	require.Len(t, jobs.Items, 1)
 	return jobs.Items[0]
 }
@@ -115,9 +115,9 @@ func TestObserveLoad(t *testing.T) {
 	require.NoError(t, w.startLoad(t.Context()))
 	key := types.NamespacedName{Namespace: "3scale", Name: specs.StepReportName(w.step(specs.Loading))}
 	report := &corev1.ConfigMap{}
-	require.NoError(t, w.Client.Get(t.Context(), key, report))
+	require.NoError(t, w.Get(t.Context(), key, report))
 	report.Data = map[string]string{job.KeyLoad: `{"run":"` + loadedRun + `","databases":[{"name":"system-database"}]}`}
-	require.NoError(t, w.Client.Update(t.Context(), report))
+	require.NoError(t, w.Update(t.Context(), report))
 	require.NoError(t, w.observePods(t.Context()))
 	assert.True(t, w.state.Load.Exists)
 	require.NotNil(t, w.state.Loaded)
@@ -125,6 +125,6 @@ func TestObserveLoad(t *testing.T) {
 	assert.Equal(t, []string{systemDatabase}, w.restore.Status.LoadedDatabases)
 	require.NoError(t, w.cleanUp(t.Context()))
 	var jobs batchv1.JobList
-	require.NoError(t, w.Client.List(t.Context(), &jobs))
+	require.NoError(t, w.List(t.Context(), &jobs))
 	assert.Empty(t, jobs.Items)
 }

@@ -53,7 +53,7 @@ func lookMySQL(ctx context.Context, c threescale.Connection) (s sqlServer, err e
 	if err != nil {
 		return sqlServer{}, err
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // each statement has said whether it failed
 	text := ""
 	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&text); err != nil {
 		return sqlServer{}, err
@@ -64,7 +64,7 @@ func lookMySQL(ctx context.Context, c threescale.Connection) (s sqlServer, err e
 	if err != nil {
 		return sqlServer{}, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err has said what failed
 	s.Empty = true
 	marked := false
 	for rows.Next() {
@@ -186,7 +186,7 @@ func proveScript(path string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	info, err := file.Stat()
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func loadMySQL(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded f
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // each statement has said whether it failed
 	if err := markLoading(ctx, db, o.Run); err != nil {
 		return nil, err
 	}
@@ -222,7 +222,7 @@ func loadMySQL(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded f
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	script := newScript(file)
 	stop := watch(o.Progress, script.read.Load)
 	defer stop()

@@ -33,7 +33,7 @@ func lookPostgreSQL(ctx context.Context, c threescale.Connection) (sqlServer, er
 	if err != nil {
 		return sqlServer{}, err
 	}
-	defer closePostgreSQL(conn)
+	defer closePostgreSQL(ctx, conn)
 	v := parseVersion(conn.ParameterStatus("server_version"))
 	s := sqlServer{version: v, Server: Server{Kind: c.Kind, Version: v.String(), Empty: true}}
 	result := conn.ExecParams(ctx, userRelations, nil, nil, nil, nil).Read()
@@ -51,8 +51,8 @@ func lookPostgreSQL(ctx context.Context, c threescale.Connection) (sqlServer, er
 }
 
 // closePostgreSQL takes leave of a server, which need not hear it.
-func closePostgreSQL(conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func closePostgreSQL(ctx context.Context, conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
 }
@@ -155,7 +155,7 @@ func proveDirectory(ctx context.Context, o DumpOptions) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	magic := make([]byte, 5)
 	if n, _ := file.Read(magic); string(magic[:n]) != "PGDMP" {
 		return errors.New("pg_dump ended without an error, and its toc.dat is none")

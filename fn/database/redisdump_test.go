@@ -140,7 +140,7 @@ func TestDumpTellsHowFarItIs(t *testing.T) {
 // childOfRedis is set for a child that dumps and loads, and prints the most memory that it took.
 const childOfRedis = "THREESCALE_BACKUP_TEST_REDIS"
 
-func init() {
+func init() { //nolint:gochecknoinits // TestMain is in the package outside, which does not see dumpRedis.
 	text, ok := os.LookupEnv(childOfRedis)
 	if !ok {
 		return

@@ -102,7 +102,7 @@ func TestRedisRights(t *testing.T) {
 	c := connectionTo(s, 1)
 	c.Username, c.Password = "three", "hunter2"
 	granted := func(rights string) (rules []any) {
-		for _, rule := range strings.Fields(rights) {
+		for rule := range strings.FieldsSeq(rights) {
 			rules = append(rules, rule)
 		}
 		return rules

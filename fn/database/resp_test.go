@@ -35,9 +35,9 @@ func TestDumpIsProven(t *testing.T) {
 // TestDumpIsRefused has files that a server would partly execute.
 func TestDumpIsRefused(t *testing.T) {
 	whole := aDump("a", "b")
-	change := func(old, new string) string {
-		require.Contains(t, whole, old)
-		return strings.Replace(whole, old, new, 1)
+	change := func(from, to string) string {
+		require.Contains(t, whole, from)
+		return strings.Replace(whole, from, to, 1)
 	}
 	for reason, text := range map[string]string{
 		"nothing in it":                      "",

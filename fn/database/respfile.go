@@ -179,7 +179,7 @@ func (d *dumpReader) end() error {
 	if keys, err := parseNumber(number); err != nil || !ok || keys != d.keys {
 		return fmt.Errorf("it ends with %q", text)
 	}
-	if _, err := d.r.ReadByte(); err != io.EOF { //nolint:errorlint // A bufio.Reader returns it as it is.
+	if _, err := d.r.ReadByte(); err != io.EOF { // A bufio.Reader returns it as it is.
 		return fmt.Errorf("something follows its end: %w", errNotRESP)
 	}
 	return io.EOF

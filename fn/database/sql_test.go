@@ -91,7 +91,7 @@ func file(t testing.TB, path string) string {
 	return string(text)
 }
 
-var definer = regexp.MustCompile("DEFINER=\\S+ ")
+var definer = regexp.MustCompile(`DEFINER=\S+ `)
 
 // contents returns all that a database holds, by the administrator's dump.
 func contents(t *testing.T, s *sqlserver.Server, name string) string {

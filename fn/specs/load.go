@@ -33,7 +33,7 @@ type Connection struct {
 	Keys []string
 }
 
-// mounts mounts the Secrets of the given databases; all of them, if none is given.
+// mounts returns those of the Secrets of the given databases; of all of them, if none is given.
 func (c Connections) mounts(databases ...string) []mount {
 	var out []mount
 	for _, connection := range c.Secrets {

@@ -92,7 +92,7 @@ func secretOf(d Database) connectionSecret {
 			sentinels: "SENTINEL_HOSTS", sentinelUsername: "REDIS_SENTINEL_USERNAME", sentinelPassword: "REDIS_SENTINEL_PASSWORD",
 		}
 	case BackendRedis:
-		return connectionSecret{
+		return connectionSecret{ //nolint:gosec // the names of keys
 			name: "backend-redis", url: "REDIS_STORAGE_URL", username: "REDIS_STORAGE_USERNAME", password: "REDIS_STORAGE_PASSWORD",
 			ca: "REDIS_SSL_CA", cert: "REDIS_SSL_CERT", key: "REDIS_SSL_KEY",
 			sentinels: "REDIS_STORAGE_SENTINEL_HOSTS", sentinelUsername: "REDIS_STORAGE_SENTINEL_USERNAME", sentinelPassword: "REDIS_STORAGE_SENTINEL_PASSWORD",
@@ -165,7 +165,7 @@ func readSQL(s connectionSecret, data map[string][]byte, encrypted bool) (Connec
 		return Connection{}, err
 	}
 	c := Connection{Database: strings.TrimPrefix(u.Path, "/")}
-	port := 0
+	var port int
 	switch {
 	case u.Scheme == "postgresql" || u.Scheme == "postgres":
 		c.Kind, port = recorded.PostgreSQL, 5432

@@ -217,7 +217,7 @@ func (d *databases) assertState(want map[string]string) {
 	d.t.Helper()
 	got := d.state()
 	for name := range want {
-		assert.True(d.t, got[name] == want[name], "what is in %s is as it was", name)
+		assert.True(d.t, got[name] == want[name], "what is in %s is as it was", name) //nolint:testifylint // Equal would show what differs.
 	}
 }
 

@@ -26,7 +26,7 @@ func StartInMemory(tb testing.TB, opts ...Option) (*Server, Dial) {
 	if o.faults != nil {
 		handler = o.faults.handler(handler)
 	}
-	server := &http.Server{Handler: handler, ErrorLog: quiet()} //nolint:gosec // its only client is the test
+	server := &http.Server{Handler: handler, ErrorLog: quiet()}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	tb.Cleanup(func() {

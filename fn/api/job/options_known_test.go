@@ -21,7 +21,7 @@ func TestAnEarlierMoverStarts(t *testing.T) {
 		"keep-monthly", "keep-yearly", "time-zone", "namespace", "report", "expect-run", "manifest-sha256",
 	}
 	backup := full[job.Options]()
-	require.NotZero(t, backup.Databases)
+	require.NotEmpty(t, backup.Databases)
 	backup.Databases = ""
 	require.True(t, backup.FileBucket)
 	backup.FileBucket, backup.FileBucketToken = false, ""

@@ -116,7 +116,7 @@ func (r *routes) to(name threescale.Database) (threescale.Connection, error) {
 	encrypted := r.apiManager != nil && threescale.DatabaseTLS(r.apiManager, name)
 	connection, err := threescale.ReadConnection(name, data, encrypted)
 	if err != nil {
-		return threescale.Connection{}, &database.Error{Problem: database.Unsupported, Database: name, Err: fmt.Errorf("Secret %q of %s: %w", secret, r.from, err)}
+		return threescale.Connection{}, &database.Error{Problem: database.Unsupported, Database: name, Err: fmt.Errorf("in %s: %w", r.from, err)}
 	}
 	return connection, nil
 }

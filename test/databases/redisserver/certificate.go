@@ -74,7 +74,7 @@ func encode(kind string, der []byte) []byte {
 // clients says whether it wants one of a client: yes, no, or optional.
 func (a *Authority) TLS(tb testing.TB, certificate, key []byte, clients string) []string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "redis-tls-")
+	dir, err := os.MkdirTemp("", "redis-tls-") //nolint:usetesting // Only root can reach that of a test.
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
 	write := func(name string, data []byte) string {

@@ -81,7 +81,7 @@ func attempt(tb testing.TB, binary, ready string, args, lines []string) *Server 
 	tb.Helper()
 	port, err := ports.Free(tb.Context())
 	require.NoError(tb, err)
-	dir, err := os.MkdirTemp("", "redis-")
+	dir, err := os.MkdirTemp("", "redis-") //nolint:usetesting // Only root can reach that of a test.
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
 	s := &Server{Port: port, Dir: dir, ended: make(chan struct{}), log: &serverLog{marker: ready, ready: make(chan struct{})}}
@@ -104,8 +104,8 @@ func (s *Server) run(tb testing.TB, binary string, args, lines []string) {
 	port := strconv.Itoa(s.Port)
 	text := strings.ReplaceAll(strings.Join(append([]string{"port " + port, "bind 127.0.0.1", "dir " + s.Dir}, lines...), "\n"), "$PORT", port)
 	require.NoError(tb, os.WriteFile(config, []byte(text+"\n"), 0o600))
-	runtime.LockOSThread() // For good: the kernel ends the child with the thread that started it.
-	cmd := exec.Command(binary, append([]string{config}, args...)...)
+	runtime.LockOSThread()                                            // For good: the kernel ends the child with the thread that started it.
+	cmd := exec.Command(binary, append([]string{config}, args...)...) //nolint:noctx // It ends in a cleanup, when the context of its test has ended.
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", s.log, s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() == 0 {

@@ -51,7 +51,7 @@ func PostgreSQL(tb testing.TB, o Options) *Server {
 	dir := serverDir(tb)
 	data := filepath.Join(dir, "data")
 	run(tb, dir, filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-	hba := "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+	hba := "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n" //nolint:dupword // a rule for each database and user
 	require.NoError(tb, os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600))
 	port := freePort(tb)
 	args := append([]string{
@@ -156,7 +156,7 @@ func (s *Server) Run(tb testing.TB, database, statements string) string {
 
 // Try is Run for what may fail.
 func (s *Server) Try(database, statements string) (string, error) {
-	cmd := exec.Command(s.Admin[0], append(s.Admin[1:len(s.Admin):len(s.Admin)], "--", database)...)
+	cmd := exec.Command(s.Admin[0], append(s.Admin[1:len(s.Admin):len(s.Admin)], "--", database)...) //nolint:noctx // It ends with the server.
 	cmd.Stdin = strings.NewReader(statements)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
@@ -193,7 +193,7 @@ func skip(tb testing.TB, why string) {
 // serverDir makes a directory that the server's user owns. Its path is short, as that of a socket must be.
 func serverDir(tb testing.TB) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "sql-")
+	dir, err := os.MkdirTemp("", "sql-") //nolint:usetesting // Only root can reach that of a test.
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
 	own(tb, dir)
@@ -216,7 +216,7 @@ func freePort(tb testing.TB) int {
 
 // command makes a command that does not run as root, and ends with the test.
 func command(dir string, end syscall.Signal, name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command(name, args...) //nolint:noctx // It ends in a cleanup, when the context of its test has ended.
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: end}
 	if os.Getuid() == 0 {
@@ -238,7 +238,7 @@ func (s *Server) start(tb testing.TB, dir, first string, end syscall.Signal, nam
 	tb.Helper()
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(tb, err)
-	defer log.Close()
+	defer log.Close() //nolint:errcheck // the server writes to it
 	cmd := command(dir, end, name, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	ended := make(chan error, 1)
@@ -254,7 +254,7 @@ func (s *Server) start(tb testing.TB, dir, first string, end syscall.Signal, nam
 	require.NoError(tb, <-started)
 	tb.Cleanup(func() {
 		_ = cmd.Process.Signal(end) // It may have ended.
-		<-ended
+		<-ended                     //nolint:errcheck // A signal has ended it.
 	})
 	deadline := time.Now().Add(2 * time.Minute)
 	for {

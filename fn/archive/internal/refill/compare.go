@@ -200,9 +200,9 @@ func sameBytes(ctx context.Context, run io.Reader, got *os.File) (bool, error) {
 		case !bytes.Equal(a[:n], b[:m]):
 			return false, nil
 		case runErr != nil:
-			return gotErr != nil, nil //nolint:nilerr // the run's file has ended: so should the other
+			return gotErr != nil, nil // the run's file has ended: so should the other
 		case gotErr != nil:
-			return false, nil //nolint:nilerr // it ends too early
+			return false, nil // it ends too early
 		}
 	}
 }
