@@ -29,28 +29,48 @@ func InstallationOf(m *archive.Manifest) Installation {
 
 // Decide says which runs of an installation a policy keeps, newest first. Only complete runs are counted and can go:
 // those that are damaged, of a newer format, partial, or the operator's are not in the answer, nor those of other
-// installations. Beyond what the policy says, the newest run that holds the file storage stays: runs without it,
-// however many, are no backup of it. The order of runs is that of the volume; a start that contradicts it, or the time
+// installations. Beyond what the policy says, the newest run that holds the file storage stays, and the newest with each
+// database: runs without it, however many, are no backup of it. The order of runs is that of the volume; a start that contradicts it, or the time
 // it is now, was read from a clock that was wrong.
 func Decide(runs []archive.RunInfo, of Installation, policy retention.Policy, zone *time.Location, now time.Time) []retention.Decision {
 	var counted []retention.Run
-	withFiles := make(map[string]bool)
+	held := make(map[string][]string)
 	for _, run := range runs {
 		if run.State == archive.Complete && InstallationOf(run.Manifest) == of {
 			counted = append(counted, retention.Run{ID: run.ID, Start: run.StartTime()})
-			withFiles[run.ID] = run.Manifest.FileStorage == archive.Stored
+			held[run.ID] = parts(run.Manifest)
 		}
 	}
 	decisions := policy.ApplyInOrder(counted, zone, now)
-	newest := slices.IndexFunc(decisions, func(d retention.Decision) bool { return withFiles[d.ID] })
-	if newest >= 0 && !decisions[newest].Kept() {
-		decisions[newest].Rules = []string{newestWithFiles}
+	seen := make(map[string]bool)
+	for i := range decisions {
+		kept := decisions[i].Kept()
+		for _, part := range held[decisions[i].ID] {
+			if !seen[part] && !kept {
+				decisions[i].Rules = append(decisions[i].Rules, newestWith+part)
+			}
+			seen[part] = true
+		}
 	}
 	return decisions
 }
 
-// newestWithFiles is the reason why a run stays that no rule of the policy keeps.
-const newestWithFiles = "newest with the file storage"
+// newestWith begins the reason why a run stays that no rule of the policy keeps.
+const newestWith = "newest with "
+
+// parts are what a run can be the last one to hold.
+func parts(m *archive.Manifest) []string {
+	var out []string
+	if m.FileStorage == archive.Stored {
+		out = append(out, "the file storage")
+	}
+	if m.Databases != nil {
+		for _, dump := range m.Databases.Dumps {
+			out = append(out, dump.Name)
+		}
+	}
+	return out
+}
 
 // rules say which runs of an installation stay, on a volume or in a bucket.
 type rules struct {

@@ -17,6 +17,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 	"threescale.dev/backup/fn/mover"
+	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/retention"
 )
 
@@ -372,4 +373,32 @@ func TestNoSpaceTellsWhatCouldBeFreed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNewestOfEachDatabaseStays: runs without a database are no backup of it, as with the file storage.
+func TestNewestOfEachDatabaseStays(t *testing.T) {
+	of := mover.Installation{Namespace: "3scale", APIManager: "example"}
+	var runs []archive.RunInfo
+	for i, databases := range [][]string{{"system-database", "zync-database"}, {"system-database"}, {"system-database"}, nil, nil} {
+		m := &archive.Manifest{
+			FormatVersion: 3, Sequence: int64(i + 1), StartTime: noon.AddDate(0, 0, i), FileStorage: archive.Stored,
+			Source: archive.Source{Namespace: of.Namespace, APIManager: of.APIManager},
+		}
+		if databases != nil {
+			m.Databases = &archive.Databases{}
+		}
+		for _, name := range databases {
+			m.Databases.Dumps = append(m.Databases.Dumps, recorded.Dump{Name: name})
+		}
+		runs = append(runs, archive.RunInfo{ID: fmt.Sprintf("r%d", i+1), State: archive.Complete, Manifest: m})
+	}
+	got := map[string][]string{}
+	for _, d := range mover.Decide(runs, of, retention.Policy{KeepLast: 1}, time.UTC, noon.AddDate(0, 0, 9)) {
+		got[d.ID] = d.Rules
+	}
+	assert.Empty(t, got["r2"])
+	assert.Empty(t, got["r4"])
+	assert.NotEmpty(t, got["r5"])
+	assert.Equal(t, []string{"newest with zync-database"}, got["r1"])
+	assert.Equal(t, []string{"newest with system-database"}, got["r3"])
 }

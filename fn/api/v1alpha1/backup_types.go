@@ -87,7 +87,7 @@ type ThreeScaleBackupSpec struct {
 	// after a run that verified. Without it, all stay. Each rule keeps the newest run
 	// of a period, for the given number of newest periods that have runs, as restic
 	// forget does. A run that no rule keeps is removed. The newest run always stays,
-	// and so does the newest one with the file storage.
+	// and so do the newest one with the file storage and that with each database.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
