@@ -380,21 +380,21 @@ func (t *bucketTarget) fill(ctx context.Context) error {
 	return t.each(ctx, progress.FileStorage, (*bucketWriter).one)
 }
 
-// otherObject is an object that is not what it is in the run.
-type otherObject struct{ path string }
+// otherObjectError is an object that is not what it is in the run.
+type otherObjectError struct{ path string }
 
-func (e *otherObject) Error() string { return e.path + " differs" }
+func (e *otherObjectError) Error() string { return e.path + " differs" }
 
 // firstDifference returns an object with other content or headers than in the run; "" if there is none.
 func (t *bucketTarget) firstDifference(ctx context.Context) (string, error) {
 	err := t.each(ctx, progress.Verify, func(w *bucketWriter, ctx context.Context, it *bucketItem) error {
 		same, err := w.isThere(ctx, it)
 		if err == nil && !same {
-			err = &otherObject{it.want.Path}
+			err = &otherObjectError{it.want.Path}
 		}
 		return err
 	})
-	if other, ok := errors.AsType[*otherObject](err); ok {
+	if other, ok := errors.AsType[*otherObjectError](err); ok {
 		return other.path, nil
 	}
 	return "", err
@@ -504,7 +504,7 @@ const (
 func (w *bucketWriter) put(ctx context.Context, it *bucketItem, headers s3.Headers) error {
 	e := &it.want
 	var content io.ReaderAt
-	sum := ""
+	var sum string
 	if e.Size <= inMemory {
 		data, err := w.read(e)
 		if err != nil {

@@ -281,10 +281,10 @@ func testLoadKilled(t *testing.T, s *sqlserver.Server) {
 		testPostgreSQLKilled(t, s, load)
 		return
 	}
-	real, err := exec.LookPath("mariadb")
+	client, err := exec.LookPath("mariadb")
 	require.NoError(t, err)
 	killed := filepath.Join(t.TempDir(), "mariadb")
-	require.NoError(t, os.WriteFile(killed, fmt.Appendf(nil, "#!/bin/sh\n[ \"$1\" = --version ] && exec %s --version\nhead -c 12000 | %[1]s \"$@\"\nkill -9 $$\n", real), 0o755))
+	require.NoError(t, os.WriteFile(killed, fmt.Appendf(nil, "#!/bin/sh\n[ \"$1\" = --version ] && exec %s --version\nhead -c 12000 | %[1]s \"$@\"\nkill -9 $$\n", client), 0o755))
 	load.Client = func(name string) (string, error) {
 		if name == "mariadb" {
 			return killed, nil

@@ -11,7 +11,7 @@ const (
 	// BucketTokenPath has the token of the pod's ServiceAccount in the file token.
 	BucketTokenPath = "/bucket/identity"
 	// FileBucketTokenPath has such a token for the bucket of the System file storage.
-	FileBucketTokenPath = "/file-bucket/identity"
+	FileBucketTokenPath = "/file-bucket/identity" //nolint:gosec // a folder
 )
 
 // BucketOptions names a bucket on the command lines of the mover. No value is secret:

@@ -65,7 +65,7 @@ func (s *servers) assertFilled(t *testing.T) {
 	assert.Equal(t, "17", keys.Get(t.Context(), "stats/{service:1}/day:20261122").Val())
 	assert.Equal(t, map[string]string{"id": "1", "state": "active"}, keys.HGetAll(t.Context(), "service:1").Val())
 	assert.InDelta(t, time.Hour, keys.TTL(t.Context(), "session").Val(), float64(30*time.Minute))
-	assert.Equal(t, "1|Provider\n2|Ünïcode\n", s.sql.Run(t, "system", "SELECT * FROM accounts ORDER BY id;"))
+	assert.Equal(t, "1|Provider\n2|Ünïcode\n", s.sql.Run(t, "system", "SELECT id, name FROM accounts ORDER BY id;"))
 }
 
 func (s *servers) assertEmpty(t *testing.T) {

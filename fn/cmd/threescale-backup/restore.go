@@ -191,7 +191,7 @@ func (r *restoreCommand) refill(ctx context.Context, c *console, store archive.S
 	}
 	env := mover.Env{Now: time.Now, Store: store}
 	if r.FileStorage.bucket != "" {
-		bucket, err := r.objectStore.options(r.FileStorage, os.Getenv)
+		bucket, err := r.options(r.FileStorage, os.Getenv)
 		if err != nil {
 			return nil, exit.Usage(err)
 		}

@@ -104,7 +104,8 @@ func (s *Server) run(tb testing.TB, binary string, args, lines []string) {
 	port := strconv.Itoa(s.Port)
 	text := strings.ReplaceAll(strings.Join(append([]string{"port " + port, "bind 127.0.0.1", "dir " + s.Dir}, lines...), "\n"), "$PORT", port)
 	require.NoError(tb, os.WriteFile(config, []byte(text+"\n"), 0o600))
-	runtime.LockOSThread()                                            // For good: the kernel ends the child with the thread that started it.
+	// For good: the kernel ends the child with the thread that started it.
+	runtime.LockOSThread()
 	cmd := exec.Command(binary, append([]string{config}, args...)...) //nolint:noctx // It ends in a cleanup, when the context of its test has ended.
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", s.log, s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
