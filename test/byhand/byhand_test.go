@@ -182,7 +182,7 @@ func TestDamageIsFoundByHand(t *testing.T) {
 	need(t, "bash", "rclone", "jq", "sha256sum", "bsdtar")
 	cases := map[string]struct {
 		reason string
-		path   string // of an object in the bucket, as a pattern of a shell
+		path   string // of objects in the bucket, as a pattern of a shell
 		says   string
 	}{
 		"Object": {"a Secret that was replaced", "runs/*/secrets/a.json", "secrets/a.json: FAILED"},
@@ -195,7 +195,7 @@ func TestDamageIsFoundByHand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCopied(t)
 			r := c.reader(t)
-			script := `read -r victim < <(rclone lsf -R --files-only --include "/` + tc.path + `" "$COPY") && printf other | rclone rcat "$COPY/$victim"`
+			script := `rclone lsf -R --files-only --include "/` + tc.path + `" "$COPY" | while IFS= read -r victim; do printf other | rclone rcat "$COPY/$victim"; done`
 			spoil := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 			spoil.Env = append(slices.Clone(r.env), "COPY=copy:"+c.server.Bucket+"/"+prefix, "RCLONE_CONFIG_COPY_TYPE=s3", "RCLONE_CONFIG_COPY_PROVIDER=Other",
 				"RCLONE_CONFIG_COPY_ENV_AUTH=true", "RCLONE_CONFIG_COPY_ENDPOINT=http://"+c.server.Endpoint, "RCLONE_CONFIG_COPY_REGION=eu-central-1")

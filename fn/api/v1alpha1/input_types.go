@@ -70,7 +70,7 @@ type Allow struct {
 	// +listType=set
 	STSEndpoints []string `json:"stsEndpoints,omitempty"`
 
-	// Images that spec.databases may name, such as registry.example.com/postgresql-15:1.2;
+	// Images that spec.databases may name, such as quay.io/example/postgresql-15:1.2;
 	// a star at the end stands for any text. Without any, all are allowed: whoever may
 	// write a ThreeScaleBackup can then run an image of their own with the login of the
 	// database that it dumps.

@@ -156,6 +156,7 @@ func (s *Server) ClientAs(tb testing.TB, index int, username, password string) *
 func client(tb testing.TB, o *redis.Options) *redis.Client {
 	tb.Helper()
 	o.Protocol, o.DisableIdentity, o.ContextTimeoutEnabled = 2, true, true
+	o.ReadTimeout = time.Minute // a digest of much data takes long on a busy machine
 	c := redis.NewClient(o)
 	tb.Cleanup(func() { _ = c.Close() })
 	return c
