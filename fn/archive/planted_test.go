@@ -88,7 +88,7 @@ func (f *fixture) asPartialTree() {
 	tree := info.Manifest.Tree
 	stamps := strings.Fields(f.read("trees", ".stamps-"+tree))[2:]
 	sums := strings.Split(f.read("trees", tree, "SHA256SUMS"), "\n")[1:] // the first is that of MTREE
-	journal := bytes.NewBufferString("#journal 2 plaintext\n")
+	journal := bytes.NewBufferString("#journal 3 plaintext\n")
 	for line := range strings.Lines(f.read("trees", tree, "MTREE")) {
 		if strings.Contains(line, " type=file ") {
 			fmt.Fprintf(journal, "%s stamp=%s sha256=%s\n", strings.TrimSuffix(line, "\n"), strings.TrimLeft(stamps[0], "0"), sums[0][:64])
