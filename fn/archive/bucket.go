@@ -80,6 +80,7 @@ func (e *BucketError) Unwrap() error { return e.Err }
 // writes: if two do, the one that began first stops with ErrTakenOver.
 type Bucket struct {
 	objects objects
+	at      location
 	name    string // s3://<bucket>/<prefix>
 	prefix  string // of keys: empty, or with a slash at its end
 	writer  string // what takeOver wrote last; empty: nothing
@@ -133,6 +134,7 @@ func OpenBucket(ctx context.Context, opts BucketOptions) (*Bucket, error) {
 		return nil, &UsageError{Err: err}
 	}
 	b := newBucket(client, name, opts.Prefix)
+	b.at = locationOf(opts)
 	if err := client.Check(ctx, b.prefix); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open bucket %q: %w", name, bucketError(err)), client.Close())
 	}
@@ -149,6 +151,30 @@ func bucketName(opts BucketOptions) (string, error) {
 		return "", fmt.Errorf("cannot open bucket %q: %w", name, err)
 	}
 	return name, nil
+}
+
+// location is where a bucket is, as far as names tell: one object store may have several.
+type location struct {
+	endpoint, bucket string
+	prefix           string // of keys: empty, or with a slash at its end
+}
+
+func locationOf(opts BucketOptions) location {
+	usualPort := ":443"
+	if opts.Insecure {
+		usualPort = ":80"
+	}
+	l := location{endpoint: strings.TrimSuffix(strings.ToLower(opts.Endpoint), usualPort), bucket: opts.Bucket}
+	if opts.Prefix != "" {
+		l.prefix = opts.Prefix + "/"
+	}
+	return l
+}
+
+// overlaps reports whether a key can be in both.
+func (l location) overlaps(other location) bool {
+	return l.endpoint == other.endpoint && l.bucket == other.bucket &&
+		(strings.HasPrefix(l.prefix, other.prefix) || strings.HasPrefix(other.prefix, l.prefix))
 }
 
 // newClient makes no request. With a part size of 0, parts are as large as suits.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"time"
 
@@ -59,14 +60,37 @@ func (b *fileBucket) open(ctx context.Context, path string) (*s3.Content, error)
 	return b.client.Open(ctx, b.prefix+path)
 }
 
-// scan lists all objects.
+// backups finds the runs of a [Bucket] in a list of keys.
+type backups struct{ owned map[string]bool }
+
+// hold reports whether a key shows that there is a run. Keys come in order: the name of the owner is before those of runs.
+func (b *backups) hold(key string) bool {
+	dir, name := path.Split(key)
+	if name == ownerName {
+		if b.owned == nil {
+			b.owned = make(map[string]bool)
+		}
+		b.owned[dir] = true
+	}
+	if name != manifestName {
+		return false
+	}
+	above, runs := path.Split(path.Dir(path.Clean(dir)))
+	return runs == runsDir && b.owned[above]
+}
+
+// scan lists all objects. Where backups are, no file storage is: it is an error.
 func (b *fileBucket) scan(ctx context.Context, stamps objectStamps, meter *progress.Meter) (*walk.Found, error) {
 	const often = 1000 // keys in a page
 	keys := walk.NewKeyLister()
 	count := int64(0)
+	var own backups
 	for o, err := range b.client.List(ctx, b.prefix, true) {
 		if err != nil {
 			return nil, b.explain("list", err)
+		}
+		if own.hold(o.Key) {
+			return nil, &UsageError{Err: fmt.Errorf("cannot use %q as file storage: there are backups in it, such as %q: name the prefix or the bucket that only the file storage has", b.name, o.Key)}
 		}
 		keys.Add(o.Key[len(b.prefix):], o.Size, o.Modified, stamps.stamp(o))
 		if count++; count%often == 0 {

@@ -334,3 +334,35 @@ func TestTwoPlacesOfTheFileStorage(t *testing.T) {
 	_, err = f.tryWrite("r1")
 	assert.ErrorAs(t, err, new(*UsageError))
 }
+
+// TestBackupsAreNoFileStorage: a run would else hold those before it, and each the next.
+func TestBackupsAreNoFileStorage(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		keys   []string
+		found  bool
+	}{
+		"in all of it":      {"the off-site copies have the bucket for themselves", []string{"OWNER", "runs/r1/manifest.json"}, true},
+		"below a prefix":    {"it is within what is backed up", []string{"a/b/OWNER", "a/b/runs/r1/manifest.json"}, true},
+		"without an owner":  {"3scale may have such a file", []string{"a/runs/r1/manifest.json"}, false},
+		"an owner above":    {"it is that of something else", []string{"OWNER", "a/runs/r1/manifest.json"}, false},
+		"without a run":     {"an owner alone is nothing", []string{"OWNER", "runs/manifest.json", "runs/r1/other"}, false},
+		"deeper than a run": {"it is a file of something", []string{"OWNER", "runs/r1/secrets/manifest.json"}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := newObjectFixture(t, objectstore.StartStandIn)
+			for _, key := range tc.keys {
+				f.put(key, "content", nil)
+			}
+			_, err := f.tryWrite("r1")
+			if !tc.found {
+				require.NoError(t, err, tc.reason)
+				return
+			}
+			require.ErrorAs(t, err, new(*UsageError), tc.reason)
+			assert.ErrorContains(t, err, tc.keys[1])
+			assert.Zero(t, f.gets.Load())
+		})
+	}
+}

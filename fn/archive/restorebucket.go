@@ -62,6 +62,9 @@ func (r *Run) CompareBucket(ctx context.Context, bucket BucketOptions, opts Rest
 }
 
 func (r *Run) bucketTarget(ctx context.Context, bucket BucketOptions, opts RestoreOptions) (*bucketTarget, error) {
+	if of, ok := r.stored.(*Bucket); ok && of.at.overlaps(locationOf(bucket)) {
+		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: the file storage and the backups in %q overlap: name another bucket or prefix for the file storage", r.info.ID, of)}
+	}
 	b, err := openFileBucket(bucket)
 	if err != nil {
 		return nil, &UsageError{Err: fmt.Errorf("cannot restore run %q: %w", r.info.ID, err)}

@@ -308,3 +308,65 @@ func TestBucketThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, restore())
 	assert.Equal(t, f.objectsBelow("files/"), f.objectsBelow("restored/"))
 }
+
+// TestRestoreNeverTouchesBackups: Mirror would delete them, and what is restored with them.
+func TestRestoreNeverTouchesBackups(t *testing.T) {
+	f := newObjectFixture(t, objectstore.StartStandIn)
+	f.putSome()
+	f.write("r1")
+	copies := reopen(t, f.server, "copies/prod")
+	copyRuns(t, copies, f.volume, "r1")
+	inBucket, err := copies.OpenRun(t.Context(), "r1")
+	require.NoError(t, err)
+	defer inBucket.Close()
+	onVolume := f.open("r1")
+	before := f.objectsBelow("copies/")
+	cases := map[string]struct {
+		run    *Run
+		prefix string
+		why    string // of a refusal; empty: it succeeds
+	}{
+		"all of the bucket":            {inBucket, "", "overlap"},
+		"above the backups":            {inBucket, "copies", "overlap"},
+		"the place of the backups":     {inBucket, "copies/prod", "overlap"},
+		"below the backups":            {inBucket, "copies/prod/files", "overlap"},
+		"beside them":                  {inBucket, "copies/production", ""},
+		"from a volume, all":           {onVolume, "", `there are backups in it, such as "copies/prod/runs/r1/manifest.json"`},
+		"from a volume, above":         {onVolume, "copies", "there are backups in it"},
+		"from a volume, the same one":  {onVolume, "copies/prod", "there are backups in it"},
+		"from a volume, beside others": {onVolume, "restored", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f.count()
+			_, err := tc.run.RestoreToBucket(t.Context(), bucketOptions(f.server, tc.prefix), RestoreOptions{Existing: Mirror})
+			if tc.why == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorAs(t, err, new(*UsageError))
+			require.ErrorContains(t, err, tc.why)
+			assert.Zero(t, f.puts.Load(), "no marker either")
+		})
+	}
+	for key, o := range before {
+		assert.Equal(t, o, f.objectsBelow("copies/")[key], key)
+	}
+	_, err = copies.Verify(t.Context(), "r1", VerifyOptions{})
+	require.NoError(t, err)
+}
+
+func TestLocationsOverlap(t *testing.T) {
+	at := locationOf(BucketOptions{Endpoint: "S3.example.com:443", Bucket: "b", Prefix: "p"})
+	for want, others := range map[bool][]BucketOptions{
+		true: {{Endpoint: "s3.example.com", Bucket: "b"}, {Endpoint: "s3.example.com", Bucket: "b", Prefix: "p/q"}, {Endpoint: "s3.example.com:80", Insecure: true, Bucket: "b", Prefix: "p"}},
+		false: {
+			{Endpoint: "s3.example.com", Bucket: "c"}, {Endpoint: "s3.example.com", Bucket: "b", Prefix: "pq"},
+			{Endpoint: "s3.example.com:9000", Bucket: "b", Prefix: "p"}, {Endpoint: "s3.example.org", Bucket: "b", Prefix: "p"},
+		},
+	} {
+		for _, other := range others {
+			assert.Equal(t, want, at.overlaps(locationOf(other)), other)
+		}
+	}
+}
