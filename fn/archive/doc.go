@@ -186,7 +186,7 @@
 // moment, and all of them are not. Only what a list shows is read: in a bucket with versions, the current ones.
 //
 // The headers that the writer of an object gave it (Content-Type, Content-Disposition, Content-Encoding,
-// Content-Language, Cache-Control and X-Amz-Meta-*) are the attribute user.s3.headers of its file in files.xattrs: a
+// Content-Language, Cache-Control, Expires and X-Amz-Meta-*) are the attribute user.s3.headers of its file in files.xattrs: a
 // line each, sorted. An encrypted run has them as user.s3.headers.age, an age stream for each object, which a run that
 // links the file takes over unread. Tags, access control lists and the time of the last change are not restored.
 //

@@ -77,7 +77,10 @@ type counting struct{ c *Client }
 
 func (t counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.c.requests.Add(1)
-	response, err := t.c.transport.RoundTrip(r)
+	response, err := t.c.transport.RoundTrip(withExpires(r))
+	if err == nil {
+		hideExpires(response.Header)
+	}
 	if q := r.URL.Query(); err == nil && (r.Method != http.MethodGet || q.Has("list-type") || q.Has("uploads") || q.Has("uploadId")) { // else it is an object
 		response.Body = &boundedBody{ReadCloser: response.Body, left: maxAnswer}
 	}

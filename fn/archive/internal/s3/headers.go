@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,7 +23,7 @@ const metaPrefix = "X-Amz-Meta-"
 // isKept reports whether a header, by its canonical name, is of the object and not of the answer.
 func isKept(name string) bool {
 	switch name {
-	case "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type":
+	case "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", expires:
 		return true
 	}
 	return strings.HasPrefix(name, metaPrefix) && name != metaPrefix
@@ -32,6 +33,9 @@ func isKept(name string) bool {
 func headersOf(answer http.Header) Headers {
 	h := Headers{}
 	for name, values := range answer {
+		if name == hiddenExpires {
+			name = expires
+		}
 		if !isKept(name) || len(values) == 0 {
 			continue
 		}
@@ -74,12 +78,49 @@ func (h Headers) apply(opts *minio.PutObjectOptions) {
 			opts.ContentLanguage = value
 		case "Content-Type":
 			opts.ContentType = value
+		case expires: // see sent
 		default:
 			if opts.UserMetadata == nil {
 				opts.UserMetadata = make(map[string]string)
 			}
 			opts.UserMetadata[name] = mime.BEncoding.Encode("UTF-8", value)
 		}
+	}
+}
+
+// Expires may be anything: many a writer says 0 or -1. minio-go takes an answer for an error unless it is a time, and sends
+// nothing else. So it passes minio-go by.
+const (
+	expires       = "Expires"
+	hiddenExpires = "X-Hidden-Expires"
+)
+
+type expiresKey struct{}
+
+// sent returns a context whose requests that write have those headers that minio-go cannot send.
+func (h Headers) sent(ctx context.Context) context.Context {
+	if value := h[expires]; value != "" {
+		return context.WithValue(ctx, expiresKey{}, value)
+	}
+	return ctx
+}
+
+// withExpires adds the header, which no signature has to cover.
+func withExpires(r *http.Request) *http.Request {
+	value, ok := r.Context().Value(expiresKey{}).(string)
+	if !ok || r.Method != http.MethodPut && r.Method != http.MethodPost {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set(expires, value)
+	return r
+}
+
+func hideExpires(answer http.Header) {
+	answer.Del(hiddenExpires)
+	if values, ok := answer[expires]; ok {
+		answer[hiddenExpires] = values
+		answer.Del(expires)
 	}
 }
 

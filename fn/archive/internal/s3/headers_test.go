@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"io/fs"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +23,7 @@ func someHeaders() s3.Headers {
 		"X-Amz-Meta-Owner": "somebody", "X-Amz-Meta-Title": "über uns",
 	}
 	if objectstore.Real { // the stand-in does not keep it
-		h["Cache-Control"] = "max-age=60"
+		h["Cache-Control"], h["Expires"] = "max-age=60", "-1"
 	}
 	return h
 }
@@ -53,6 +55,39 @@ func TestHeadersOfObjects(t *testing.T) {
 			assert.Equal(t, listed.Size, in.Size)
 			assert.WithinDuration(t, listed.Modified, in.Modified, 10*time.Second, "the stand-in takes the time twice")
 		})
+	}
+}
+
+// TestExpiresThatIsNoTime: what is invalid as a time means to every reader that it is over, and is common.
+func TestExpiresThatIsNoTime(t *testing.T) {
+	for _, value := range []string{"0", "-1", "Thu, 01 Dec 1994 16:00:00 GMT"} {
+		for name, size := range map[string]int{"at once": 10, "in parts": 5<<20 + 1} {
+			t.Run(value+" "+name, func(t *testing.T) {
+				faults := objectstore.NewFaults()
+				c := connect(t, objectstore.StartStandIn(t, objectstore.Through(faults)))
+				var sent atomic.Int64
+				faults.Always(objectstore.Key("GET", "k"), func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+					w.Header().Set("Expires", value)
+					next.ServeHTTP(w, r)
+				})
+				faults.Always(func(r *http.Request) bool {
+					if r.Header.Get("Expires") == value {
+						sent.Add(1)
+					}
+					return false
+				}, nil)
+				content := string(bytesOf(size))
+				require.NoError(t, putWith(t, c, "k", content, s3.Headers{"Expires": value}, false))
+				assert.EqualValues(t, 1, sent.Load(), "the request that makes the object says it, as it was")
+				in, err := c.Open(t.Context(), "k")
+				require.NoError(t, err)
+				defer in.Close()
+				assert.Equal(t, value, in.Headers["Expires"])
+				got, err := io.ReadAll(in)
+				require.NoError(t, err)
+				assert.Equal(t, sumOf([]byte(content)), sumOf(got))
+			})
+		}
 	}
 }
 

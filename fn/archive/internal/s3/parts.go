@@ -82,7 +82,7 @@ func (u *upload) begin(ctx context.Context) error {
 		opts.UserMetadata = map[string]string{"X-Amz-Checksum-Algorithm": "SHA256"}
 	}
 	u.how.apply(&opts)
-	return u.c.do(ctx, "write object", u.key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
+	return u.c.do(u.how.headers.sent(ctx), "write object", u.key, func(ctx context.Context, core *minio.Core, _ int) (err error) {
 		u.id, err = core.NewMultipartUpload(ctx, u.c.opts.Bucket, u.key, opts)
 		return err
 	})

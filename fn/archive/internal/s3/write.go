@@ -104,7 +104,7 @@ func (c *Client) put(ctx context.Context, key string, r io.ReaderAt, size int64,
 	if size > c.opts.PartSize {
 		return c.putParts(ctx, key, r, size, digest, how)
 	}
-	return c.do(ctx, "write object", key, func(ctx context.Context, core *minio.Core, _ int) error {
+	return c.do(how.headers.sent(ctx), "write object", key, func(ctx context.Context, core *minio.Core, _ int) error {
 		opts, md5sum, err := c.putOptions(digest, how, section(r, 0, size))
 		if err != nil {
 			return &localError{err}
