@@ -56,7 +56,10 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 	progress := startProgress(ctx, env)
 	result, err := backUp(ctx, o, env, progress.set)
 	progress.stop()
-	if left := removeScratch(o.Databases); left != nil {
+	switch left := removeScratch(o.Databases); {
+	case left != nil && err != nil:
+		err = fmt.Errorf("%w; %s", err, left) // its text alone: the reason stays that of the run
+	case left != nil:
 		result.Warnings = job.Bounded(append([]string{left.Error()}, result.Warnings...))
 	}
 	if err != nil {
@@ -73,7 +76,7 @@ func removeScratch(dir string) error {
 		return nil
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("the dumps of databases are stored, and are still in the scratch directory: %w", err)
+		return fmt.Errorf("the dumps of databases, which are not encrypted, stay in the scratch directory of the volume; remove them: %w", err)
 	}
 	return nil
 }

@@ -132,6 +132,26 @@ func TestBackupOfDumpsThatAreNotWhole(t *testing.T) {
 	}
 }
 
+// TestBackupCannotRemoveDumps: they are readable, so whoever reads the result learns of them, however the run went.
+func TestBackupCannotRemoveDumps(t *testing.T) {
+	const says = "stay in the scratch directory"
+	o, _ := dumped(t)
+	o.Databases += "/." // which os.RemoveAll refuses, also for root
+	result, err := mover.Backup(t.Context(), o, mover.Env{Now: now})
+	require.NoError(t, err, "the run is stored")
+	require.NotEmpty(t, result.Warnings)
+	assert.Contains(t, result.Warnings[0], says)
+
+	o, _ = dumped(t)
+	o.Databases += "/."
+	remove(t, o.Databases, "system-database.json")
+	result, err = mover.Backup(t.Context(), o, mover.Env{Now: now})
+	require.ErrorContains(t, err, says)
+	assert.Contains(t, result.Message, `"system-database": it is not whole`)
+	assert.Contains(t, result.Message, says)
+	assert.Equal(t, v1alpha1.ReasonIO, result.Reason)
+}
+
 func remove(t *testing.T, dir, path string) {
 	t.Helper()
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, path)))
