@@ -35,7 +35,7 @@ func TestMadeSizes(t *testing.T) {
 		program
 		limit int64
 	}{
-		{"each pod of a backup starts with it; 4 MB of it speak to object stores and know whom to trust", functionProgram(), 65 * mb},
+		{"each pod of a backup starts with it; 4 MB of it speak to object stores and know whom to trust, 2 MB to databases", functionProgram(), 70 * mb},
 		{"one pod a cluster", controllerProgram(), 200 * mb},
 	} {
 		for _, architecture := range architectures() {
