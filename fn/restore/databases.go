@@ -42,8 +42,8 @@ func databaseAction(o *State, d job.InspectedDatabase) (v1alpha1.DatabaseAction,
 		return v1alpha1.DatabaseSkip, ""
 	case !d.Dumped:
 		return v1alpha1.DatabaseSkip, "the run does not hold it"
-	case o.Restore.Status.FoundCommit != "" && d.Seen && !d.Empty && !d.Interrupted:
-		return v1alpha1.DatabaseSkip, "it was restored before, and 3scale has written to it since"
+	case loadedBefore(o, d):
+		return v1alpha1.DatabaseSkip, fmt.Sprintf("it is left alone, since it holds data, and was loaded before commit %s was made", short(o.Restore.Status.FoundCommit))
 	case d.Reason != "":
 		return v1alpha1.DatabaseConflict, d.Message
 	case isSQL(d.Kind) && ImageOf(o.Restore, d.Name) == "":
@@ -52,6 +52,13 @@ func databaseAction(o *State, d job.InspectedDatabase) (v1alpha1.DatabaseAction,
 		return v1alpha1.DatabaseLoad, ""
 	}
 	return v1alpha1.DatabaseReplace, ""
+}
+
+// loadedBefore reports whether a database holds data, and the commit of this restore is on the branch already, before which
+// it was loaded. By whom the data are, nobody knows: 3scale may have written them since, and also a new installation after
+// the database was lost.
+func loadedBefore(o *State, d job.InspectedDatabase) bool {
+	return o.Restore.Status.FoundCommit != "" && d.Dumped && d.Seen && !d.Empty && !d.Interrupted
 }
 
 // isSQL reports whether a database needs a client to be loaded.
@@ -115,6 +122,9 @@ func databaseWarnings(o *State, planned []v1alpha1.PlannedDatabase, judged []v1a
 		from := o.Inspection.Source
 		out = append(out, fmt.Sprintf("if APIManager %q of namespace %q still runs, databases.policy Replace takes its data from it, since the restored Secrets lead to its databases: set spec.databaseSecrets to Omit, and make Secrets that lead to others", from.APIManager, from.Namespace))
 	}
+	if names := leftAlone(o); len(names) > 0 {
+		out = append(out, fmt.Sprintf("left alone, since commit %s restored them and they hold data: %s; if one of them was lost since, and holds what a new installation wrote, load all of them again, which replaces what they hold: set spec.databases.policy to Replace, and: %s", short(o.Restore.Status.FoundCommit), strings.Join(names, ", "), ForceAgain(o.Restore)))
+	}
 	for _, d := range planned {
 		if d.Name != string(threescale.SystemDatabase) || d.Action != v1alpha1.DatabaseSkip || d.Empty == nil || !*d.Empty {
 			continue
@@ -126,6 +136,17 @@ func databaseWarnings(o *State, planned []v1alpha1.PlannedDatabase, judged []v1a
 		out = append(out, "System's database is empty, and the operator sets up a new installation in an empty one: "+how)
 	}
 	return out
+}
+
+// leftAlone are the databases that an earlier try of this restore has loaded, as the branch shows.
+func leftAlone(o *State) []string {
+	var names []string
+	for _, d := range o.Inspection.Databases {
+		if o.Restore.LoadsDatabases() && loadedBefore(o, d) && !slices.Contains(o.Restore.Status.LoadedDatabases, d.Name) {
+			names = append(names, d.Name)
+		}
+	}
+	return names
 }
 
 // ToLoad are the databases of the plan that have yet to be loaded.

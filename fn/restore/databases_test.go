@@ -100,9 +100,10 @@ func TestDatabaseActions(t *testing.T) {
 		"Loaded": {"by this restore, before it looked again", stages(ifEmpty, database(systemDatabase, conflict(v1alpha1.ReasonDatabaseNotEmpty)), func(o *State) {
 			o.Restore.Status.LoadedDatabases = []string{systemDatabase}
 		}), v1alpha1.DatabaseUnchanged, "this restore has loaded it"},
-		"FoundCommit": {"3scale has written to it since", stages(replaceAll, found, database(systemDatabase, full)), v1alpha1.DatabaseSkip, "it was restored before"},
+		"FoundCommit": {"3scale may have written to it since, and a new installation too", stages(replaceAll, found, database(systemDatabase, full)),
+			v1alpha1.DatabaseSkip, "it is left alone, since it holds data, and was loaded before commit 0123456"},
 		"FoundCommitNotEmpty": {"likewise, and it is no conflict", stages(ifEmpty, found, database(systemDatabase, conflict(v1alpha1.ReasonDatabaseNotEmpty))),
-			v1alpha1.DatabaseSkip, "it was restored before"},
+			v1alpha1.DatabaseSkip, "it is left alone"},
 		"FoundCommitEmpty": {"the database was lost with the cluster", stages(ifEmpty, found), v1alpha1.DatabaseLoad, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,6 +116,18 @@ func TestDatabaseActions(t *testing.T) {
 			assert.Equal(t, o.Inspection.Databases[1].Seen, got[1].Empty != nil)
 		})
 	}
+}
+
+// TestLostDatabaseIsLoadedAgain: the command in the warning leads to another attempt, which no commit records.
+func TestLostDatabaseIsLoadedAgain(t *testing.T) {
+	o := observed(inspected, dumped, replaceAll, database(systemDatabase, func(d *job.InspectedDatabase) { d.Empty = false }), func(o *State) { o.Restore.Status.FoundCommit = commit })
+	warned := databaseWarnings(o, plannedDatabases(o), nil, false)
+	require.Len(t, warned, 1)
+	require.Contains(t, warned[0], ForceAgain(o.Restore))
+	o.Restore.Status.Attempt = attemptOf(o.Restore)
+	annotated(meta.ReconcileRequestAnnotation, "1", meta.ForceRequestAnnotation, "1")(o)
+	require.True(t, Begin(o.Restore, noon))
+	assert.Equal(t, v1alpha1.DatabaseReplace, plannedDatabases(o)[1].Action)
 }
 
 // TestImageOfRedis: the mover loads it.
@@ -219,6 +232,8 @@ func TestDatabaseWarnings(t *testing.T) {
 	const setsUp = "the operator sets up a new installation in an empty one"
 	exists := []v1alpha1.PlannedObject{{ObjectReference: v1alpha1.ObjectReference{Kind: "APIManager", Name: "example"}, Verdict: v1alpha1.VerdictUnchanged}}
 	notDumped := database(systemDatabase, func(d *job.InspectedDatabase) { d.Dumped, d.DumpVersion = false, "" })
+	full := database(systemDatabase, func(d *job.InspectedDatabase) { d.Empty = false })
+	found := func(o *State) { o.Restore.Status.FoundCommit = commit }
 	for name, tc := range map[string]struct {
 		reason string
 		edits  []func(*State)
@@ -229,11 +244,19 @@ func TestDatabaseWarnings(t *testing.T) {
 		"Loads":     {"it is full then", stages(ifEmpty), nil, false, nil},
 		"Skips":     {"it stays empty", nil, nil, false, []string{setsUp + ": set spec.databases.policy to IfEmpty"}},
 		"NotDumped": {"nothing can be loaded", stages(ifEmpty, notDumped), nil, false, []string{setsUp + ": load its dump before"}},
-		"Full":      {"it is somebody's", stages(database(systemDatabase, func(d *job.InspectedDatabase) { d.Empty = false })), nil, false, nil},
+		"Full":      {"it is somebody's", stages(full), nil, false, nil},
 		"Unseen":    {"nobody knows", stages(database(systemDatabase, func(d *job.InspectedDatabase) { d.Seen = false })), nil, false, nil},
 		"InPlace":   {"pods write to it meanwhile", stages(ifEmpty), exists, false, []string{"scale the Deployments of the installation to 0"}},
 		"Beside":    {"it may be the database of production", stages(replaceAll), nil, true, []string{"databases.policy Replace takes its data from it"}},
-		"OwnOne":    {"the Secrets lead elsewhere", stages(replaceAll, func(o *State) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }), nil, true, nil},
+		"FoundCommit": {"nobody knows whose data they are", stages(replaceAll, found, full), nil, false, []string{
+			"left alone, since commit 0123456789ab restored them and they hold data: system-database; if one of them was lost since",
+		}},
+		"FoundNotDumped": {"this restore has not loaded it", stages(ifEmpty, found, full, notDumped), nil, false, nil},
+		"FoundSkips":     {"nobody asked for it", stages(found, full), nil, false, nil},
+		"FoundLoads": {"what was loaded since is not left alone", stages(ifEmpty, found, full, func(o *State) {
+			o.Restore.Status.LoadedDatabases = []string{systemDatabase}
+		}), nil, false, nil},
+		"OwnOne": {"the Secrets lead elsewhere", stages(replaceAll, func(o *State) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }), nil, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observed(append(stages(inspected, dumped), tc.edits...)...)
