@@ -50,8 +50,16 @@ func databaseAction(o *State, d job.InspectedDatabase) (v1alpha1.DatabaseAction,
 		return v1alpha1.DatabaseConflict, fmt.Sprintf("the run holds it, and no image has its client: set spec.databases.%s.image", imageField(d.Name))
 	case d.Empty, d.Interrupted && policy == v1alpha1.DatabasesIfEmpty:
 		return v1alpha1.DatabaseLoad, ""
+	case replacesOthers(o.Restore, o.Inspection.Source.Namespace):
+		return v1alpha1.DatabaseConflict, fmt.Sprintf("it holds data, and the restored Secret leads to the database of the installation in namespace %q, whose data databases.policy Replace would take: set spec.databaseSecrets to Omit, and make Secrets in this namespace that lead to databases of its own", o.Inspection.Source.Namespace)
 	}
 	return v1alpha1.DatabaseReplace, ""
+}
+
+// replacesOthers reports whether a restore would replace what is in the databases of the namespace that was backed up,
+// where the installation may still run.
+func replacesOthers(r *v1alpha1.ThreeScaleRestore, backedUp string) bool {
+	return r.Spec.Databases.Policy == v1alpha1.DatabasesReplace && r.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit && r.Namespace != backedUp
 }
 
 // loadedBefore reports whether a database holds data, and the commit of this restore is on the branch already, before which
@@ -90,22 +98,26 @@ func ImageOf(r *v1alpha1.ThreeScaleRestore, name string) string {
 func checkDatabases(o *State) *Problem {
 	for _, d := range o.Restore.Status.Plan.Databases {
 		if d.Action == v1alpha1.DatabaseConflict {
-			return Stalled(databaseReason(o, d.Name), "%s: %s; nothing was written. status.plan.databases lists every database", d.Name, d.Message)
+			return Stalled(databaseReason(o, d), "%s: %s; nothing was written. status.plan.databases lists every database", d.Name, d.Message)
 		}
 	}
 	return nil
 }
 
-// databaseReason is why a database stands in the way: what the inspection says, else that its client has no image.
-func databaseReason(o *State, name string) string {
+// databaseReason is why a database stands in the way: what the inspection says, else that its client has no image, else
+// whose it is.
+func databaseReason(o *State, planned v1alpha1.PlannedDatabase) string {
 	if o.Inspection != nil {
 		for _, d := range o.Inspection.Databases {
-			if d.Name == name && d.Reason != "" {
+			if d.Name == planned.Name && d.Reason != "" {
 				return d.Reason
 			}
 		}
 	}
-	return v1alpha1.ReasonDatabaseClientMissing
+	if isSQL(recorded.DatabaseKind(planned.Kind)) && ImageOf(o.Restore, planned.Name) == "" {
+		return v1alpha1.ReasonDatabaseClientMissing
+	}
+	return v1alpha1.ReasonDatabaseOfOthers
 }
 
 // databaseWarnings say whose data are lost, and what the operator makes of a System database that nothing is loaded
@@ -118,7 +130,8 @@ func databaseWarnings(o *State, planned []v1alpha1.PlannedDatabase, judged []v1a
 	}) {
 		out = append(out, "the installation exists, and its pods write to the databases while they are loaded: stop the 3scale operator, and scale the Deployments of the installation to 0 before")
 	}
-	if loads && copied && o.Restore.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit && o.Restore.Spec.Databases.Policy == v1alpha1.DatabasesReplace {
+	replaces := slices.ContainsFunc(planned, func(d v1alpha1.PlannedDatabase) bool { return d.Action == v1alpha1.DatabaseReplace })
+	if replaces && copied && o.Restore.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit {
 		from := o.Inspection.Source
 		out = append(out, fmt.Sprintf("if APIManager %q of namespace %q still runs, databases.policy Replace takes its data from it, since the restored Secrets lead to its databases: set spec.databaseSecrets to Omit, and make Secrets that lead to others", from.APIManager, from.Namespace))
 	}

@@ -28,8 +28,12 @@ func replaceAll(o *State) {
 	o.Restore.Spec.Databases.Policy = v1alpha1.DatabasesReplace
 }
 
-// dumped is a run that holds two databases, whose places are empty.
+// omitted is a restore that leaves the Secrets of the databases to its namespace.
+func omitted(o *State) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }
+
+// dumped is a run of this namespace that holds two databases, whose places are empty.
 func dumped(o *State) {
+	o.Inspection.Source.Namespace = namespace
 	o.Inspection.Databases = []job.InspectedDatabase{
 		{Name: backendRedis, Kind: recorded.Redis, Dumped: true, DumpVersion: "7.0.15", DumpBytes: 10, Seen: true, ServerVersion: "7.2.4", Empty: true},
 		{Name: systemDatabase, Kind: recorded.PostgreSQL, Dumped: true, DumpVersion: "15.18", DumpBytes: 20, Encrypted: true, Seen: true, ServerVersion: "16.2", Empty: true},
@@ -73,6 +77,7 @@ func TestDatabaseActions(t *testing.T) {
 	conflict := func(reason string) func(*job.InspectedDatabase) {
 		return func(d *job.InspectedDatabase) { d.Empty, d.Reason, d.Message = false, reason, "it is not empty" }
 	}
+	elsewhere := func(o *State) { o.Inspection.Source.Namespace = "prod" }
 	interrupted := func(d *job.InspectedDatabase) { d.Empty, d.Interrupted = false, true }
 	notDumped := func(d *job.InspectedDatabase) { d.Dumped, d.DumpVersion, d.DumpBytes = false, "", 0 }
 	found := func(o *State) { o.Restore.Status.FoundCommit = commit }
@@ -94,7 +99,13 @@ func TestDatabaseActions(t *testing.T) {
 		"Interrupted": {"a load was cut off, and goes on", stages(ifEmpty, database(systemDatabase, interrupted)), v1alpha1.DatabaseLoad, ""},
 		"InterruptedReplacing": {"what was there before may be there still", stages(replaceAll, database(systemDatabase, interrupted)),
 			v1alpha1.DatabaseReplace, ""},
-		"NotDumped": {"the run does not hold it", stages(ifEmpty, database(systemDatabase, notDumped)), v1alpha1.DatabaseSkip, "the run does not hold it"},
+		"Elsewhere": {"its data are production's", stages(replaceAll, elsewhere, database(systemDatabase, full)), v1alpha1.DatabaseConflict,
+			`leads to the database of the installation in namespace "prod", whose data databases.policy Replace would take: set spec.databaseSecrets to Omit`},
+		"ElsewhereInterrupted": {"a part is left of what was there", stages(replaceAll, elsewhere, database(systemDatabase, interrupted)), v1alpha1.DatabaseConflict, "set spec.databaseSecrets to Omit"},
+		"ElsewhereEmpty":       {"nobody loses anything", stages(replaceAll, elsewhere), v1alpha1.DatabaseLoad, ""},
+		"ElsewhereOmit":        {"the Secrets lead to its own", stages(replaceAll, elsewhere, omitted, database(systemDatabase, full)), v1alpha1.DatabaseReplace, ""},
+		"ElsewhereIfEmpty":     {"that policy takes no data", stages(ifEmpty, elsewhere, database(systemDatabase, interrupted)), v1alpha1.DatabaseLoad, ""},
+		"NotDumped":            {"the run does not hold it", stages(ifEmpty, database(systemDatabase, notDumped)), v1alpha1.DatabaseSkip, "the run does not hold it"},
 		"NoImage": {"nothing can load it", stages(ifEmpty, func(o *State) { o.Restore.Spec.Databases.System = nil }),
 			v1alpha1.DatabaseConflict, "set spec.databases.system.image"},
 		"Loaded": {"by this restore, before it looked again", stages(ifEmpty, database(systemDatabase, conflict(v1alpha1.ReasonDatabaseNotEmpty)), func(o *State) {
@@ -226,6 +237,16 @@ func TestConflictOfDatabase(t *testing.T) {
 	ifEmpty(o)
 	o.Planned = false
 	assert.Equal(t, MakePlan, told(o).Action, "the image was named since")
+
+	full := database(systemDatabase, func(d *job.InspectedDatabase) { d.Empty = false })
+	elsewhere := func(o *State) { o.Inspection.Source.Namespace = "prod" }
+	o = observed(append(before, replaceAll, elsewhere, full, plannedAll, func(o *State) { o.Planned = true })...)
+	d = told(o)
+	requireProblem(t, d, v1alpha1.ReasonDatabaseOfOthers, true)
+	assert.Contains(t, d.Problem.Message, "nothing was written")
+	cleaned(o)
+	o.Inspection, o.Restore.Spec.DryRun = nil, true
+	assert.Contains(t, told(o).Message, "; a restore would stop with "+v1alpha1.ReasonDatabaseOfOthers, "also where nobody looks any more")
 }
 
 func TestDatabaseWarnings(t *testing.T) {
@@ -247,7 +268,7 @@ func TestDatabaseWarnings(t *testing.T) {
 		"Full":      {"it is somebody's", stages(full), nil, false, nil},
 		"Unseen":    {"nobody knows", stages(database(systemDatabase, func(d *job.InspectedDatabase) { d.Seen = false })), nil, false, nil},
 		"InPlace":   {"pods write to it meanwhile", stages(ifEmpty), exists, false, []string{"scale the Deployments of the installation to 0"}},
-		"Beside":    {"it may be the database of production", stages(replaceAll), nil, true, []string{"databases.policy Replace takes its data from it"}},
+		"Beside":    {"it may be the database of production", stages(replaceAll, full), nil, true, []string{"databases.policy Replace takes its data from it"}},
 		"FoundCommit": {"nobody knows whose data they are", stages(replaceAll, found, full), nil, false, []string{
 			"left alone, since commit 0123456789ab restored them and they hold data: system-database; if one of them was lost since",
 		}},
@@ -256,7 +277,7 @@ func TestDatabaseWarnings(t *testing.T) {
 		"FoundLoads": {"what was loaded since is not left alone", stages(ifEmpty, found, full, func(o *State) {
 			o.Restore.Status.LoadedDatabases = []string{systemDatabase}
 		}), nil, false, nil},
-		"OwnOne": {"the Secrets lead elsewhere", stages(replaceAll, func(o *State) { o.Restore.Spec.DatabaseSecrets = v1alpha1.DatabaseSecretsOmit }), nil, true, nil},
+		"OwnOne": {"the Secrets lead elsewhere", stages(replaceAll, omitted), nil, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observed(append(stages(inspected, dumped), tc.edits...)...)

@@ -155,4 +155,10 @@ const (
 	// Do: name an empty one in its Secret, or set `databases.policy: Replace`, which
 	// replaces all that it holds.
 	ReasonDatabaseNotEmpty = "DatabaseNotEmpty"
+	// ReasonDatabaseOfOthers: a database holds data, `databases.policy: Replace` would take
+	// them, and the restored Secret leads to the database of the namespace that was backed
+	// up, which is not that of the restore.
+	// Do: set `databaseSecrets: Omit`, and make Secrets that lead to databases of this
+	// namespace.
+	ReasonDatabaseOfOthers = "DatabaseOfOthers"
 )
