@@ -204,7 +204,18 @@ func (c *redisConn) close() {
 // send sends a command with the next flush.
 func (c *redisConn) send(words ...string) { writeCommand(c.w, words...) }
 
-func (c *redisConn) flush() error { return c.w.Flush() }
+// flush sends what waits. A server that asks for a certificate of the client refuses it after the handshake, and may
+// have ended the connection by then: what it said before tells more than a write that failed.
+func (c *redisConn) flush() error {
+	err := c.w.Flush()
+	if err == nil {
+		return nil
+	}
+	if _, said := c.r.Peek(1); isTLS(said) {
+		return said
+	}
+	return err
+}
 
 // header reads the first line of an answer.
 func (c *redisConn) header(command string, want byte) (string, error) {
