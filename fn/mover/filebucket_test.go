@@ -32,7 +32,7 @@ func bucketRun(t *testing.T, opts ...objectstore.Option) (job.Options, *objectst
 	write(t, o.Objects, job.APIManagerFile, `{"spec":{"system":{"fileStorage":{"simpleStorageService":{"configurationSecretRef":{"name":"files"}}}}}}`)
 	write(t, o.Objects, job.SecretMetadataFile("files"), `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"files"},"type":"Opaque"}`)
 	for key, value := range map[string]string{
-		"AWS_BUCKET": server.Bucket, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
+		"AWS_BUCKET": server.Bucket, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
 		"AWS_HOSTNAME": server.Endpoint, "AWS_PROTOCOL": "http", "AWS_PATH_STYLE": "true",
 	} {
 		write(t, o.Objects, job.SecretKeyFile("files", key), value)
