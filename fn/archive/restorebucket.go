@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,10 +98,10 @@ type bucketTarget struct {
 // bucketPlan is what follows from comparing keys and sizes.
 type bucketPlan struct {
 	empty     bool
-	foreign   string   // a key that the run does not have; empty: there is none
-	inTheWay  []string // keys that the run has files below
-	blocked   string   // a file of the run that the bucket has keys below
-	differs   string   // a file that is missing, or has another size
+	foreign   string // a key that the run does not have; empty: there is none
+	inTheWay  string // one that the run has files below
+	blocked   string // a file of the run that the bucket has keys below
+	differs   string // a file that is missing, or has another size
 	firstFile *lists.Entry
 	entries   walk.Counts // of the run
 }
@@ -164,7 +165,7 @@ func (t *bucketTarget) addWanted(p lists.Pair) {
 	case got.Kind == lists.File:
 		t.plan.empty = false
 		if want.Kind == lists.Directory {
-			t.plan.inTheWay = append(t.plan.inTheWay, want.Path)
+			t.plan.inTheWay = cmp.Or(t.plan.inTheWay, want.Path)
 			t.addForeign(want.Path)
 		}
 		if want.Kind == lists.File && got.Size != want.Size && t.plan.differs == "" {
@@ -228,10 +229,13 @@ func (t *bucketTarget) refill(ctx context.Context, existing Existing) error {
 	if err := t.fill(ctx); err != nil {
 		return err
 	}
-	if existing == Mirror {
+	switch {
+	case existing == Mirror:
 		if err := t.removeForeign(ctx); err != nil {
 			return err
 		}
+	case t.plan.inTheWay != "":
+		t.result.Warnings = append(t.result.Warnings, fmt.Sprintf("object %q is not of the run, which has files below this key: it was left, and no backup can be made until it is deleted", t.bucket.prefix+t.plan.inTheWay))
 	}
 	if n := t.plan.entries.Symlinks; n > 0 {
 		t.result.Warnings = append(t.result.Warnings, fmt.Sprintf("a bucket cannot hold symlinks: %d of the run were left out", n))
@@ -266,8 +270,7 @@ func (t *bucketTarget) notEmpty(path, why string) error {
 	return &NotEmptyError{Dir: t.bucket.name, Path: lists.Escape(path), Why: why}
 }
 
-// prepare looks for reasons to fail before anything is written, and then writes the marker. What is in the way of the
-// run goes.
+// prepare looks for reasons to fail before anything is written, and then writes the marker.
 func (t *bucketTarget) prepare(ctx context.Context) error {
 	if first := t.plan.firstFile; first != nil {
 		opener := t.source.Opener()
@@ -280,17 +283,11 @@ func (t *bucketTarget) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if !t.marked {
-		content := []byte(refill.MarkerContent(t.source))
-		if err := t.bucket.client.PutWith(ctx, t.markerKey(), bytes.NewReader(content), int64(len(content)), dirfd.DigestOf(content), nil, false); err != nil {
-			return err
-		}
+	if t.marked {
+		return nil
 	}
-	keys := make([]string, 0, len(t.plan.inTheWay))
-	for _, path := range t.plan.inTheWay {
-		keys = append(keys, t.bucket.prefix+path)
-	}
-	return t.remove(ctx, keys)
+	content := []byte(refill.MarkerContent(t.source))
+	return t.bucket.client.PutWith(ctx, t.markerKey(), bytes.NewReader(content), int64(len(content)), dirfd.DigestOf(content), nil, false)
 }
 
 func (t *bucketTarget) remove(ctx context.Context, keys []string) error {

@@ -128,7 +128,7 @@ func TestPoliciesOfBuckets(t *testing.T) {
 		"skip, another object":      {"the bucket is in use", map[string]string{"other": "x"}, Skip, "", []string{"other"}, nil, true},
 		"overwrite":                 {"others stay", map[string]string{"other": "x", page: "changed"}, Overwrite, "", []string{"other"}, nil, false},
 		"overwrite, same size":      {"size alone does not tell", map[string]string{page: "<HTML/>"}, Overwrite, "", nil, nil, false},
-		"overwrite, in the way":     {"what would be beside its own directory goes", map[string]string{"tenant-002": "x"}, Overwrite, "", nil, []string{"tenant-002"}, false},
+		"overwrite, in the way":     {"a bucket holds both", map[string]string{"tenant-002": "x"}, Overwrite, "", []string{"tenant-002"}, nil, false},
 		"overwrite, blocked":        {"keys below an object of the run are somebody else's", map[string]string{"tenant-001.txt/x": "x"}, Overwrite, "is the begin of keys", []string{"tenant-001.txt/x"}, nil, false},
 		"mirror":                    {"all else goes", map[string]string{"other": "x", "odd//key": "x", "tenant-001.txt": "x", "tenant-001.txt/x": "x", "tenant-002": "x", empty: "x"}, Mirror, "", nil, []string{"other", "odd//key", "tenant-001.txt/x", "tenant-002"}, false},
 		"mirror, an empty bucket":   {"nothing goes", nil, Mirror, "", nil, nil, false},
@@ -240,6 +240,24 @@ func TestDamagedRunIsNotRestoredToBucket(t *testing.T) {
 				assert.NotContains(t, f.objectsBelow("restored/"), path)
 			})
 		}
+	}
+}
+
+// TestNothingGoesBeforeTheRunIsThere: what is in the way may be all that there is.
+func TestNothingGoesBeforeTheRunIsThere(t *testing.T) {
+	for _, existing := range []Existing{Overwrite, Mirror} {
+		f := newObjectFixture(t, objectstore.StartStandIn)
+		f.putSome()
+		f.write("r1")
+		f.putInto("tenant-002", "theirs")
+		f.faults.Times(1, objectstore.Key(http.MethodPut, "/tenant-001.txt"), objectstore.Answer(http.StatusForbidden, "QuotaExceeded"))
+		r := f.open("r1")
+		_, err := r.RestoreToBucket(t.Context(), f.into(), RestoreOptions{Existing: existing})
+		require.Error(t, err)
+		assert.Equal(t, "theirs", f.objectsBelow("restored/")["tenant-002"].content, existing)
+		_, err = r.RestoreToBucket(t.Context(), f.into(), RestoreOptions{Existing: existing})
+		require.NoError(t, err)
+		assert.Equal(t, existing == Overwrite, f.objectsBelow("restored/")["tenant-002"].content == "theirs", existing)
 	}
 }
 
