@@ -113,7 +113,7 @@ type objectWriter interface {
 	Create(ctx context.Context, key string, data []byte, lock *s3.Lock) error
 	Put(ctx context.Context, key string, data io.ReaderAt, size int64, sum string, lock *s3.Lock) error
 	Delete(ctx context.Context, keys []string) ([]s3.Refused, error)
-	FindUploads(ctx context.Context, prefix string) error
+	FindUploads(ctx context.Context, prefix string, ours func(key string) bool) error
 	AbandonUploads(ctx context.Context) error
 }
 

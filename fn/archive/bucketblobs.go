@@ -73,7 +73,12 @@ func (c *copier) listBlobs(ctx context.Context, files int64) error {
 		blobs, err = c.bucket.allBlobs(ctx, files)
 		return err
 	})
-	g.Go(func() error { return bucketError(c.bucket.objects.FindUploads(ctx, c.bucket.key(blobsDir+"/"))) })
+	g.Go(func() error {
+		return bucketError(c.bucket.objects.FindUploads(ctx, c.bucket.key(blobsDir+"/"), func(key string) bool {
+			_, ours := blobDigest(strings.TrimPrefix(key, c.bucket.prefix))
+			return ours
+		}))
+	})
 	err := g.Wait()
 	if err == nil {
 		c.blobs = blobs

@@ -88,11 +88,11 @@ func (m mortal) Delete(ctx context.Context, keys []string) (refused []s3.Refused
 	return refused, err
 }
 
-func (m mortal) FindUploads(ctx context.Context, prefix string) error {
+func (m mortal) FindUploads(ctx context.Context, prefix string, ours func(string) bool) error {
 	if err := m.die(); err != nil {
 		return err
 	}
-	return m.objects.FindUploads(ctx, prefix)
+	return m.objects.FindUploads(ctx, prefix, ours)
 }
 
 func (m mortal) AbandonUploads(ctx context.Context) error {

@@ -24,17 +24,19 @@ type leftovers struct {
 	ids    map[string][]string // by key, the newest last
 }
 
-// FindUploads notes the uploads below a prefix that are not complete. From then on [Client.Put] goes on with them, and
-// leaves its own ones there for the next call when it is interrupted. An object store that does not list them, or not for who
-// asks, is no error: then nothing is gone on with.
-func (c *Client) FindUploads(ctx context.Context, prefix string) error {
+// FindUploads notes the uploads below a prefix that are not complete, and whose keys are ours: others are of other
+// programs. From then on [Client.Put] goes on with them, and leaves its own ones there for the next call when it is
+// interrupted. If the object store does not list them, for whatever reason, nothing is gone on with: the only error is
+// ctx's.
+func (c *Client) FindUploads(ctx context.Context, prefix string, ours func(key string) bool) error {
 	found, err := c.listUploads(ctx, prefix)
-	if e, ok := errors.AsType[*Error](err); ok && (e.Problem == Denied || e.Problem == Incompatible || e.Problem == NotFound) {
-		return nil
-	}
-	if err != nil && !errors.Is(err, errNoUpload) { // which some say where there was none yet
+	if ctx.Err() != nil {
 		return err
 	}
+	if err != nil && !errors.Is(err, errNoUpload) { // which some say where there was none yet
+		return nil
+	}
+	found = slices.DeleteFunc(found, func(u minio.ObjectMultipartInfo) bool { return !ours(u.Key) })
 	slices.SortStableFunc(found, func(a, b minio.ObjectMultipartInfo) int { return a.Initiated.Compare(b.Initiated) })
 	c.left.mu.Lock()
 	defer c.left.mu.Unlock()

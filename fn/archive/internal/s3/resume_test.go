@@ -26,6 +26,8 @@ func isAbort(r *http.Request) bool {
 	return r.Method == http.MethodDelete && r.URL.Query().Has("uploadId")
 }
 
+func all(string) bool { return true }
+
 // counted has a client's connections add up what is sent on them.
 func counted(sum *atomic.Int64) func(*s3.Options) {
 	return func(o *s3.Options) {
@@ -98,6 +100,12 @@ func TestUploadGoesOn(t *testing.T) {
 				faults.Always(func(r *http.Request) bool { return r.URL.Query().Has("uploads") && r.Method == http.MethodGet }, objectstore.Answer(http.StatusForbidden, "AccessDenied"))
 			}, whole * partSize,
 		},
+		"lists fail": {
+			"What has no list can be copied all the same", nil,
+			func(_ *testing.T, faults *objectstore.Faults, _ *s3.Client) {
+				faults.Always(func(r *http.Request) bool { return r.URL.Query().Has("uploads") && r.Method == http.MethodGet }, objectstore.Answer(http.StatusGone, "Whatever"))
+			}, whole * partSize,
+		},
 		"ended meanwhile": {
 			"Buckets have rules for what is left", nil,
 			func(t *testing.T, faults *objectstore.Faults, _ *s3.Client) {
@@ -117,14 +125,14 @@ func TestUploadGoesOn(t *testing.T) {
 			}
 			data := bytesOf(whole * partSize)
 			first := connect(t, server, change)
-			require.NoError(t, first.FindUploads(t.Context(), "p/"))
+			require.NoError(t, first.FindUploads(t.Context(), "p/", all))
 			interrupted(t, faults, first, "p/k", data, there)
 			if tc.between != nil {
 				tc.between(t, faults, first)
 			}
 			var sent atomic.Int64
 			second := connect(t, server, change, counted(&sent))
-			require.NoError(t, second.FindUploads(t.Context(), "p/"))
+			require.NoError(t, second.FindUploads(t.Context(), "p/", all))
 			require.NoError(t, put(t.Context(), second, "p/k", data), tc.reason)
 			const headers = 64 << 10
 			assert.LessOrEqual(t, sent.Load(), tc.most+headers, tc.reason)
@@ -135,18 +143,18 @@ func TestUploadGoesOn(t *testing.T) {
 	}
 }
 
-// TestUploadsAreAbandoned: what nobody goes on with is aborted, below the prefix and nowhere else; without a look for
+// TestUploadsAreAbandoned: what nobody goes on with is aborted, if it is ours and nothing else; without a look for
 // uploads, an interrupted one is aborted at once.
 func TestUploadsAreAbandoned(t *testing.T) {
 	faults := objectstore.NewFaults()
 	server := objectstore.Start(t, objectstore.Through(faults))
 	c := connect(t, server)
-	require.NoError(t, c.FindUploads(t.Context(), ""))
-	for _, key := range []string{"p/a", "p/b", "other/c"} {
+	require.NoError(t, c.FindUploads(t.Context(), "", all))
+	for _, key := range []string{"p/a", "p/b", "p/of another program", "other/c"} {
 		interrupted(t, faults, c, key, bytesOf(2*partSize), 1)
 	}
 	next := connect(t, server)
-	require.NoError(t, next.FindUploads(t.Context(), "p/"))
+	require.NoError(t, next.FindUploads(t.Context(), "p/", func(key string) bool { return key == "p/a" || key == "p/b" }))
 	require.NoError(t, put(t.Context(), next, "p/a", bytesOf(2*partSize)))
 	var aborted atomic.Int64
 	faults.Always(isAbort, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -179,11 +187,11 @@ func TestUploadWithLockIsBegunAnew(t *testing.T) {
 	faults := objectstore.NewFaults()
 	server := objectstore.Start(t, objectstore.Through(faults))
 	c := connect(t, server)
-	require.NoError(t, c.FindUploads(t.Context(), ""))
+	require.NoError(t, c.FindUploads(t.Context(), "", all))
 	data := bytesOf(2 * partSize)
 	interrupted(t, faults, c, "k", data, 1)
 	next := connect(t, server)
-	require.NoError(t, next.FindUploads(t.Context(), ""))
+	require.NoError(t, next.FindUploads(t.Context(), "", all))
 	var begun atomic.Int64
 	faults.Always(func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploads") }, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		begun.Add(1)
