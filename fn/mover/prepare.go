@@ -17,15 +17,17 @@ import (
 // Prepare copies the mover to where the containers with the clients of databases run it, and makes the empty scratch
 // directory of a run. A failure is reported as that of the run; the error is as that of Backup.
 func Prepare(ctx context.Context, o job.PrepareOptions, env Env) (job.Prepared, error) {
-	err := step(ctx, env, o.Run, func(func(v1alpha1.Progress)) error {
+	var warnings []string
+	err := step(ctx, env, o.Run, func(func(v1alpha1.Progress)) (err error) {
 		if o.Tools != "" {
 			if err := copySelf(o.Tools); err != nil {
 				return err
 			}
 		}
-		return makeScratch(o)
+		warnings, err = makeScratch(o)
+		return err
 	})
-	return job.Prepared{Run: o.Run, Completed: err == nil}, err
+	return job.Prepared{Run: o.Run, Completed: err == nil, Warnings: job.Bounded(warnings)}, err
 }
 
 // step does what comes before a run's Backup, and reports a failure as that of the run.
@@ -66,27 +68,31 @@ func copySelf(dir string) error {
 }
 
 // makeScratch makes the scratch directory of a run on its volume, without what an earlier try left there. It removes
-// those of the runs that have ended: the dumps in them are readable, and nobody else knows of them.
-func makeScratch(o job.PrepareOptions) error {
+// those of the runs that have ended: the dumps in them are readable, and nobody else knows of them. One that cannot be
+// removed is a warning: that is no reason to make no backup.
+func makeScratch(o job.PrepareOptions) (warnings []string, err error) {
 	run := o.Run
 	for _, id := range append([]string{run}, o.Ended...) {
 		if !job.IsRunID(id) {
-			return &archive.UsageError{Err: fmt.Errorf("cannot make a scratch directory: %q is no ID of a run", id)}
+			return nil, &archive.UsageError{Err: fmt.Errorf("cannot make a scratch directory: %q is no ID of a run", id)}
 		}
 	}
 	root, err := os.OpenRoot(o.Volume) // no symlink on the volume leads out of it
 	if err != nil {
-		return fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
+		return nil, fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
 	}
 	defer root.Close() //nolint:errcheck // what is written is synced by nobody: another try makes it anew
-	for _, id := range append([]string{run}, o.Ended...) {
-		err = errors.Join(err, root.RemoveAll(job.RunScratch(id)))
+	for _, id := range o.Ended {
+		if err := root.RemoveAll(job.RunScratch(id)); err != nil {
+			warnings = append(warnings, fmt.Sprintf("dumps of databases, which are not encrypted, stay in the scratch directory of run %q; remove them: %v", id, err))
+		}
 	}
+	err = root.RemoveAll(job.RunScratch(run))
 	if err == nil {
 		err = root.MkdirAll(job.RunScratch(run), 0o770)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
+		return warnings, fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
 	}
-	return nil
+	return warnings, nil
 }

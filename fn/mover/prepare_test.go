@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -64,6 +65,47 @@ func TestPrepareRemovesWhatEndedRunsLeft(t *testing.T) {
 	o.Ended = []string{".."}
 	_, err = mover.Prepare(t.Context(), o, mover.Env{Reporter: &recorder{}, Now: now})
 	require.ErrorContains(t, err, `".." is no ID of a run`)
+}
+
+// TestPrepareCannotRemoveWhatEndedRunsLeft: a directory that another user made, or a file that an NFS server still
+// holds, would otherwise fail each run from then on.
+func TestPrepareCannotRemoveWhatEndedRunsLeft(t *testing.T) {
+	const kept, gone = "20261121t110000z-1a2b3c4d", "20261122t110000z-1a2b3c4d"
+	o := prepareOptions(t)
+	o.Tools, o.Ended = "", []string{kept, gone}
+	write(t, o.Volume, job.RunScratch(kept)+"/keys.resp", "of another user")
+	scratch := filepath.Join(o.Volume, job.ScratchFolder)
+	require.NoError(t, os.Chmod(filepath.Dir(o.Volume), 0o755))
+	require.NoError(t, filepath.WalkDir(o.Volume, func(path string, _ os.DirEntry, err error) error {
+		require.NoError(t, err)
+		return os.Chmod(path, 0o777)
+	}))
+	closed := filepath.Join(scratch, kept)
+	require.NoError(t, os.Chmod(closed, 0o555))
+	defer os.Chmod(closed, 0o755)
+
+	runtime.LockOSThread() // the user is that of the thread; without Unlock, it ends with the test
+	user := os.Geteuid()
+	if user == 0 { // who may remove everything
+		require.NoError(t, syscall.Setfsuid(65534))
+		defer func() { require.NoError(t, syscall.Setfsuid(user)) }()
+	}
+	prepared, err := mover.Prepare(t.Context(), o, mover.Env{Now: now})
+	require.NoError(t, err)
+	require.Len(t, prepared.Warnings, 1)
+	assert.Contains(t, prepared.Warnings[0], kept)
+	assert.DirExists(t, closed)
+	assert.NoDirExists(t, filepath.Join(scratch, gone))
+	left, err := os.ReadDir(filepath.Join(scratch, o.Run))
+	require.NoError(t, err)
+	assert.Empty(t, left)
+
+	require.NoError(t, os.Mkdir(filepath.Join(scratch, o.Run, "closed"), 0o755))
+	write(t, scratch, o.Run+"/closed/keys.resp", "half")
+	require.NoError(t, os.Chmod(filepath.Join(scratch, o.Run, "closed"), 0o555))
+	defer os.Chmod(filepath.Join(scratch, o.Run, "closed"), 0o755)
+	_, err = mover.Prepare(t.Context(), o, mover.Env{Now: now})
+	require.ErrorContains(t, err, o.Run, "its own must be empty")
 }
 
 // TestPrepareForEverybody: the image of a database's client has a user of its own, and the mover a umask that keeps

@@ -49,8 +49,9 @@ func (o PrepareOptions) Args() []string { return arguments(PrepareCommand, o) }
 
 // Prepared is what prepare prints.
 type Prepared struct {
-	Run       string `json:"run"`
-	Completed bool   `json:"completed"`
+	Run       string   `json:"run"`
+	Completed bool     `json:"completed"`
+	Warnings  []string `json:"warnings,omitempty"`
 }
 
 // DumpOptions is the command line of the mover's dump.
