@@ -18,8 +18,9 @@ const (
 	backendRedis   = "backend-redis"
 )
 
-// ifEmpty is a restore that loads databases, and has the client of System's.
+// ifEmpty is a restore that loads databases of a run that it knows, and has the client of System's.
 func ifEmpty(o *State) {
+	o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest
 	o.Restore.Spec.Databases = v1alpha1.RestoreDatabases{Policy: v1alpha1.DatabasesIfEmpty, System: &v1alpha1.RestoreSQLDatabase{Image: "registry.example.com/postgresql-15"}}
 }
 
@@ -247,6 +248,43 @@ func TestConflictOfDatabase(t *testing.T) {
 	cleaned(o)
 	o.Inspection, o.Restore.Spec.DryRun = nil, true
 	assert.Contains(t, told(o).Message, "; a restore would stop with "+v1alpha1.ReasonDatabaseOfOthers, "also where nobody looks any more")
+}
+
+// TestRunIsProven: whoever can write to the volume can have real dumps decrypted, and sent to where his own Secrets lead.
+func TestRunIsProven(t *testing.T) {
+	unknown := func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = "" }
+	loaded := func(o *State) { o.Restore.Status.LoadedDatabases = []string{backendRedis, systemDatabase} }
+	for name, tc := range map[string]struct {
+		reason string
+		edits  []func(*State)
+		says   string // "" if it goes on
+	}{
+		"Volume":  {"nobody knows who wrote the run", nil, "on the volume"},
+		"Bucket":  {"likewise", stages(fromBucket), "in the bucket"},
+		"Replace": {"likewise", stages(func(o *State) { o.Restore.Spec.Databases.Policy = v1alpha1.DatabasesReplace }), "set spec.databaseSecrets to Omit"},
+		"Digest":  {"somebody wrote it down", stages(func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest }), ""},
+		"Backup":  {"the ThreeScaleBackup knows it", stages(fromBackup(run, manifestDigest)), ""},
+		"OtherRun": {"it knows another one", stages(fromBackup("20261121t020000z-1a2b3c4d", manifestDigest), func(o *State) { o.Restore.Spec.RestoreSource.Run = run }),
+			"as status.manifests of the ThreeScaleBackup has it"},
+		"Omit":   {"the Secrets are not the run's", stages(omitted), ""},
+		"Skip":   {"nothing is loaded", stages(func(o *State) { o.Restore.Spec.Databases.Policy = v1alpha1.DatabasesSkip }), ""},
+		"Loaded": {"they are loaded", stages(loaded), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observed(append(append(stages(branchRead, inspected, dumped, ifEmpty, unknown), tc.edits...), plannedAll, func(o *State) { o.Planned = true })...)
+			if tc.says == "" {
+				assert.Nil(t, checkObjects(o), tc.reason)
+				return
+			}
+			d := told(o)
+			requireProblem(t, d, v1alpha1.ReasonRunUnproven, true)
+			assert.Equal(t, "Plan", d.Step, tc.reason)
+			assert.Contains(t, d.Problem.Message, tc.says)
+			cleaned(o)
+			o.Inspection, o.Restore.Spec.DryRun = nil, true
+			assert.Contains(t, told(o).Message, "; a restore would stop with "+v1alpha1.ReasonRunUnproven)
+		})
+	}
 }
 
 func TestDatabaseWarnings(t *testing.T) {

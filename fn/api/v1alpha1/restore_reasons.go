@@ -27,6 +27,12 @@ const (
 	// Do: find out who can write to it; restore another run (`restoreSource.run`), or
 	// correct `restoreSource.manifestSHA256`.
 	ReasonRunReplaced = "RunReplaced"
+	// ReasonRunUnproven: databases shall be loaded into where the Secrets of the run say, and
+	// nothing proves that this run is the one that was written.
+	// Do: set `restoreSource.manifestSHA256`, as `status.manifests` of the ThreeScaleBackup
+	// has it, or name the ThreeScaleBackup in `restoreSource.backupRef`; or set
+	// `databaseSecrets: Omit`, and make Secrets that lead to the databases.
+	ReasonRunUnproven = "RunUnproven"
 	// ReasonRepositoryNotFound: Flux does not have the GitRepository, or the restore
 	// may not read it.
 	// Do: create it, or correct `sourceRef`.
