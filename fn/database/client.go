@@ -125,14 +125,21 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string { return string(t.text) }
 
 var (
-	// telling lines of a client say what went wrong; others quote a statement, or rows.
-	telling = regexp.MustCompile(`(?i)(error|errno|fatal|hint|insuffici?ent privileges|denied|errcode)`)
-	// quoting lines may quote what a database stores.
-	quoting = regexp.MustCompile(`(?i)^\s*(DETAIL|CONTEXT|STATEMENT|LINE \d+|Command was|[a-z_]+: detail: (Query|Command) was)\b`)
-	// quoted is what is quoted, and all up to the last quotation mark: what is stored may hold some.
-	quoted = regexp.MustCompile(`"(.*)"|'(.*)'`)
-	// naming lines quote names only.
-	naming = regexp.MustCompile(`(?i)(denied|must be owner|already exists|do(es not|esn't) exist|is not a |no space left|unrecognized configuration parameter|cannot (drop|be performed on)|you need \(at least one of\)|connection to server|could not (connect|translate|open|write)|can't connect|unknown (server host|collation|database)|version|certificate)`)
+	// telling lines are those that a client begins by itself. Others go on with a statement, or with a row that has line breaks.
+	telling = regexp.MustCompile(`^(?:\S*/)?(?:pg_dump|pg_restore|mysqldump|mysql|mariadb-dump|mariadb)\b[^:]*: |^ERROR \d+ \(`)
+	// quoting lines quote a statement.
+	quoting = regexp.MustCompile(`^\S+ detail: `)
+	// naming lines quote names only: that of a thing comes before what is said of it, or what is said comes before all that is quoted.
+	naming = regexp.MustCompile(`(?i)^(?:[^"']*(?:\b(?:table|relation|view|sequence|index|schema|database|role|user|type|function|procedure|trigger|constraint|column|extension|language)|\bERROR:|at line \d+:)` +
+		`\s+["'][^"']*["'] (?:already exists|does(?: not|n't) exist|is not (?:a|of type) |cannot be performed on )` +
+		`|[^"']*(?:denied (?:for|to) |must be owner of |no space left on device|unrecognized configuration parameter|cannot drop |you need \(at least one of\)|connection to (?:the )?server|connection to database` +
+		`|could not (?:connect|translate|open file|write to file)|can't connect|unknown (?:mysql )?(?:server host|collation|database)|server version mismatch)` +
+		`|\S+ Got error: \d+: ".*" when (?:trying to connect|selecting the database|using LOCK TABLES)\s*$` +
+		`|\S+ Couldn't execute ')`)
+	// rows are quoted by lines whatever else is in them.
+	rows = regexp.MustCompile(`(?i)near ['"]|duplicate (?:entry|key)|invalid input|COPY failed`)
+	// quoted is all from what is quoted first: what is stored may hold quotation marks. What ends the line tells where it was.
+	quoted = regexp.MustCompile(`["'].*?(['"] at line \d+)?\s*$`)
 )
 
 // shown returns what a client said, without what the database stores.
@@ -142,12 +149,25 @@ func shown(said string) string {
 		if !telling.MatchString(line) || quoting.MatchString(line) {
 			continue
 		}
-		if !naming.MatchString(line) {
-			line = quoted.ReplaceAllString(line, "…")
+		if rows.MatchString(line) || !naming.MatchString(line) {
+			line = concealed(line)
 		}
 		lines = append(lines, strings.TrimSpace(onOneLine(line)))
 	}
 	return strings.Join(lines, "; ")
+}
+
+// concealed returns a line without all that it quotes.
+func concealed(line string) string {
+	at := quoted.FindStringSubmatchIndex(line)
+	if at == nil {
+		return line
+	}
+	end := ""
+	if at[2] >= 0 {
+		end = line[at[2]+1 : at[3]]
+	}
+	return line[:at[0]] + "…" + end
 }
 
 // onOneLine replaces what a terminal would take for a command.

@@ -227,7 +227,7 @@ var clientSays = []struct {
 	{Denied, "load as the user who owns what is there", []string{"must be owner of", "permission denied to"}},
 	{Denied, "grant the user what is missing", []string{"insufficent privileges", "insufficient privileges", "command denied to user", "Access denied", "you need (at least one of) the", "row-level security"}},
 	{Denied, "set log_bin_trust_function_creators in the server, or load as an administrator", []string{"log_bin_trust_function_creators"}},
-	{Unsupported, "it changed while it was dumped, as in an upgrade: try again after it", []string{"Table definition has changed"}},
+	{Failed, "it changed while it was dumped, as in an upgrade: try again after it", []string{"Table definition has changed"}},
 	{Unreachable, "the connection ended early: see the log of the server", []string{
 		"server closed the connection", "terminating connection", "Lost connection", "gone away", "Connection reset", "SSL connection has been closed", "SSL SYSCALL error",
 		"could not receive data", "could not send data", "Connection was killed", "no connection to the server", "lost synchronization",

@@ -142,6 +142,22 @@ func TestJudgeClient(t *testing.T) {
 			Failed, "pg: pg_restore: error: COPY failed for table …"},
 		{"nor a value", "ERROR 1062 (23000) at line 40: Duplicate entry 'it's hunter2' for key 'users.email'\n", Failed, "pg: ERROR 1062 (23000) at line 40: Duplicate entry …"},
 		{"nor a statement", "ERROR 1064 (42000) at line 7: You have an error in your SQL syntax near 'INSERT INTO users VALUES (1,'hunter2')' at line 1\n", Failed, "pg: ERROR 1064 (42000) at line 7: You have an error in your SQL syntax near … at line 1"},
+		{"as MariaDB says it", "ERROR 1064 (42000) at line 7: You have an error in your SQL syntax; check the manual that corresponds to your MariaDB server version for the right syntax to use near '(1,'hunter2-token','secret')' at line 1\n",
+			Failed, "your MariaDB server version for the right syntax to use near … at line 1"},
+		{"nor a statement of several lines", "ERROR 1064 (42000) at line 7: You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version for the right syntax to use near 'hunter2\nERROR hunter2' at line 2\n",
+			Failed, "for the right syntax to use near …"},
+		{"a value with a word that names", "ERROR 1062 (23000) at line 40: Duplicate entry 'my-certificate-hunter2' for key 'x'\n", Failed, "Duplicate entry …"},
+		{"and one with a sentence that names", "ERROR 1062 (23000) at line 40: Duplicate entry 'table 'x' already exists hunter2' for key 'x'\n", Failed, "Duplicate entry …"},
+		{"a document", "pg_restore: error: could not execute query: ERROR:  invalid input syntax for type json: \"certificate hunter2\"\n", Failed, "invalid input syntax for type json: …"},
+		{"another value", "ERROR 1366 (22007) at line 40: Incorrect integer value: 'hunter2' for column `a`.`b`.`c` at row 1\n", Failed, "Incorrect integer value: …"},
+		{"a value that quotes", "pg_restore: error: could not execute query: ERROR:  malformed array literal: \"a\" is not a \"hunter2\n", Failed, "malformed array literal: …"},
+		{"a row with line breaks", "pg_restore: error: COPY failed for table \"users\": ERROR:  value too long for type character varying(3)\nCONTEXT:  COPY users, line 1, column bio: \"an\nerror: hunter2\nHINT: hunter2\"\n",
+			Failed, "pg: pg_restore: error: COPY failed for table …"},
+		{"names are shown", "pg_restore: error: could not execute query: ERROR:  relation \"accounts\" already exists\n", Failed, "relation \"accounts\" already exists: the database holds something"},
+		{"a name alone is shown", "pg_restore: error: could not execute query: ERROR:  \"accounts\" is not a table\nHINT:  Use DROP VIEW to remove a view.\n", Failed, "\"accounts\" is not a table: the database holds something"},
+		{"a user is shown", "mysqldump: Got error: 1045: \"Access denied for user 'porta'@'localhost' (using password: YES)\" when trying to connect\n", Denied, "for user 'porta'@'localhost'"},
+		{"why no connection was made", "mariadb-dump: Got error: 2026: \"TLS/SSL error: certificate verify failed\" when trying to connect\n", Untrusted, "certificate verify failed"},
+		{"it may be tried again", "mysqldump: Error 1412: Table definition has changed, please retry transaction when dumping table `users` at row: 0\n", Failed, "it changed while it was dumped"},
 		{"nor the query", "pg_dump: error: query failed: ERROR:  permission denied for table treasure\npg_dump: detail: Query was: LOCK TABLE hunter2\n", Denied, "pg: pg_dump: error: query failed: ERROR:  permission denied for table treasure: grant the user SELECT"},
 		{"the server went away", "mysqldump: Error 2013: Lost connection to server during query when dumping table `users` at row: 7\n", Unreachable, "see the log of the server"},
 		{"the scratch directory is full", "pg_dump: error: could not write to file: No space left on device\n", Full, "give the volume, or the server, more space"},
@@ -160,7 +176,10 @@ func TestJudgeClient(t *testing.T) {
 
 func FuzzShown(f *testing.F) {
 	f.Add("pg_dump: error: \"a\" 'b'\nDETAIL: c\x00\xff")
+	f.Add("ERROR 1062 (23000) at line 4: Duplicate entry 'a' for key 'b' at line 3")
 	f.Fuzz(func(t *testing.T, said string) {
+		whole := "ERROR 1062 (23000) at line 4: Duplicate entry 'hunter2" + said + "hunter2' for key 'b'"
+		assert.NotContains(t, shown(whole), "hunter2")
 		for _, r := range shown(said) {
 			assert.True(t, r >= ' ' && r != 0x7f, "%q", r)
 		}
