@@ -105,7 +105,7 @@ func backUp(ctx context.Context, o job.Options, env Env, progress func(v1alpha1.
 		hidden = secretsOf(*options.FilesBucket)
 	}
 	if o.Databases != "" {
-		if options.Dumps, err = takeDumps(o.Databases); err != nil {
+		if options.Dumps, err = dumpsOf(o.Databases); err != nil {
 			return job.Result{}, err
 		}
 	}

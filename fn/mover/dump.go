@@ -23,11 +23,18 @@ import (
 const dumpSuffix = ".json"
 
 // Dump dumps one database into the scratch directory of a run, without what an earlier try left there. A failure is
-// reported as that of the run, and leaves no dump behind: they are not encrypted yet. The error is as that of Backup.
+// reported as that of the run, and leaves no dump behind: they are not encrypted yet. Of a run that is on the volume
+// already it dumps nothing. The error is as that of Backup.
 func Dump(ctx context.Context, o job.DumpOptions, env Env) (job.Dumped, error) {
 	result := job.Dumped{Run: o.Run, Database: o.Database}
-	err := step(ctx, env, o.Run, func(progress func(v1alpha1.Progress)) (err error) {
-		result.Dump, err = dump(ctx, o, env, progress)
+	err := step(ctx, env, o.Run, func(progress func(v1alpha1.Progress)) error {
+		marked, err := isMarked(o.Scratch)
+		if marked {
+			return nil
+		}
+		if err == nil {
+			result.Dump, err = dump(ctx, o, env, progress)
+		}
 		if err != nil {
 			return errors.Join(notDumped(o.Database, err), clearDumps(o.Scratch))
 		}
@@ -88,6 +95,19 @@ func readConnection(dir string, name threescale.Database, encrypted bool) (three
 		return threescale.Connection{}, &database.Error{Problem: database.Unsupported, Database: name, Err: err}
 	}
 	return connection, nil
+}
+
+// dumpsOf returns the dumps that a run is to hold. Those of a run that is on the volume already are not looked at, and
+// there are none: the name of the mark stands for them. If that run is gone by then, archive finds no such dump and
+// writes no run without databases, and the next pod dumps.
+func dumpsOf(scratch string) ([]recorded.Dump, error) {
+	switch marked, err := isMarked(scratch); {
+	case err != nil:
+		return nil, fmt.Errorf("cannot store the dumps of databases: %w", err)
+	case marked:
+		return []recorded.Dump{{Name: completeMark, Kind: completeMark}}, nil
+	}
+	return takeDumps(scratch)
 }
 
 // takeDumps returns the dumps in a scratch directory, in the order in which they were made, and leaves only them there.

@@ -156,3 +156,80 @@ func remove(t *testing.T, dir, path string) {
 	t.Helper()
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, path)))
 }
+
+// TestDumpsOfAStoredRun: a pod stored the run and was killed before it could say so. The next one needs no database,
+// which may be down by now; but it stores no run without databases either.
+func TestDumpsOfAStoredRun(t *testing.T) {
+	cases := map[string]struct {
+		reason         string
+		change         func(t *testing.T, o job.Options, reporter *reportMap)
+		gone           bool // between Prepare and Backup
+		undumped, want string
+	}{
+		"Stored": {reason: "it is verified and reported again"},
+		"Damaged": {
+			reason: "no dump mends a run; what is damaged is told",
+			change: func(t *testing.T, o job.Options, _ *reportMap) {
+				write(t, o.Volume, "runs/"+o.Run+"/manifest.json", "{")
+			},
+			want: v1alpha1.ReasonIntegrity,
+		},
+		"Planted": {
+			reason:   "no pod of this Job has begun: it is somebody else's, and Backup sets it aside",
+			change:   func(_ *testing.T, _ job.Options, reporter *reportMap) { reporter.data = nil },
+			undumped: v1alpha1.ReasonDatabaseUnreachable,
+		},
+		"Unfinished": {
+			reason: "a pod that was killed before left a part",
+			change: func(t *testing.T, o job.Options, _ *reportMap) {
+				runs := filepath.Join(o.Volume, "runs")
+				require.NoError(t, os.Rename(filepath.Join(runs, o.Run), filepath.Join(runs, ".partial-"+o.Run)))
+			},
+			undumped: v1alpha1.ReasonDatabaseUnreachable,
+		},
+		"Gone": {
+			reason: "the volume was emptied meanwhile: the next pod dumps",
+			gone:   true, want: v1alpha1.ReasonIO,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o, dumps := dumped(t)
+			reporter := &reportMap{}
+			env := mover.Env{Reporter: reporter, Now: now}
+			stored, err := mover.Backup(t.Context(), o, env)
+			require.NoError(t, err)
+			if tc.change != nil {
+				tc.change(t, o, reporter)
+			}
+			_, err = mover.Prepare(t.Context(), job.PrepareOptions{Run: o.Run, Volume: o.Volume}, env)
+			require.NoError(t, err)
+			dump := dumpOptions(t, "redis://127.0.0.1:1/0")
+			dump.Scratch = o.Databases
+			made, err := mover.Dump(t.Context(), dump, env)
+			if tc.undumped != "" {
+				require.Error(t, err, tc.reason)
+				assert.Equal(t, tc.undumped, mover.Reason(err), tc.reason)
+				return
+			}
+			require.NoError(t, err, tc.reason)
+			assert.Nil(t, made.Dump)
+			if tc.gone {
+				remove(t, o.Volume, "runs")
+			}
+			result, err := mover.Backup(t.Context(), o, env)
+			assert.NoDirExists(t, o.Databases)
+			if tc.want == "" {
+				require.NoError(t, err, tc.reason)
+				assert.Equal(t, stored.ManifestSHA256, result.ManifestSHA256)
+				assert.Equal(t, dumps, result.Databases)
+				return
+			}
+			require.Error(t, err, tc.reason)
+			assert.Equal(t, tc.want, result.Reason, "%s: %v", tc.reason, err)
+			if tc.gone {
+				assert.NoDirExists(t, filepath.Join(o.Volume, "runs", o.Run), "no run without databases")
+			}
+		})
+	}
+}

@@ -5,17 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
 )
 
-// Prepare copies the mover to where the containers with the clients of databases run it, and makes the empty scratch
-// directory of a run. A failure is reported as that of the run; the error is as that of Backup.
+// completeMark is a file in the scratch directory of a run that is on the volume already, so that it needs no dumps: the
+// pod that stored it has ended before it could say so.
+const completeMark = "complete"
+
+// Prepare copies the mover to where the containers with the clients of databases run it, and makes the scratch directory
+// of a run: empty, or with a mark that tells Dump and Backup that the run is on the volume already. A failure is reported as that of the run; the error is as that of Backup.
 func Prepare(ctx context.Context, o job.PrepareOptions, env Env) (job.Prepared, error) {
 	var warnings []string
 	err := step(ctx, env, o.Run, func(func(v1alpha1.Progress)) (err error) {
@@ -24,8 +30,10 @@ func Prepare(ctx context.Context, o job.PrepareOptions, env Env) (job.Prepared, 
 				return err
 			}
 		}
-		warnings, err = makeScratch(o)
-		return err
+		if warnings, err = makeScratch(o); err != nil {
+			return err
+		}
+		return markComplete(ctx, o, env)
 	})
 	return job.Prepared{Run: o.Run, Completed: err == nil, Warnings: job.Bounded(warnings)}, err
 }
@@ -95,4 +103,41 @@ func makeScratch(o job.PrepareOptions) (warnings []string, err error) {
 		return warnings, fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
 	}
 	return warnings, nil
+}
+
+// markComplete leaves the mark if the run is on the volume and is ours, as Backup will see it.
+func markComplete(ctx context.Context, o job.PrepareOptions, env Env) error {
+	there, err := onVolume(ctx, o)
+	if err != nil || !there {
+		return err
+	}
+	if witness := witnessOf(o.Run, env); witness != nil {
+		if begun, err := witness.Begun(ctx); err != nil || !begun {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(o.Volume, job.RunScratch(o.Run), completeMark), nil, 0o660); err != nil {
+		return fmt.Errorf("cannot mark run %q as complete: %w", o.Run, err)
+	}
+	return nil
+}
+
+// onVolume reports whether the volume has the run whole, also if it is damaged by now: Backup says so.
+func onVolume(ctx context.Context, o job.PrepareOptions) (bool, error) {
+	volume, err := archive.OpenVolume(o.Volume)
+	if err != nil {
+		return false, err
+	}
+	defer volume.Close() //nolint:errcheck // a directory that was only read
+	runs, err := volume.Runs(ctx)
+	return slices.ContainsFunc(runs, func(r archive.RunInfo) bool { return r.ID == o.Run && r.State != archive.Partial }), err
+}
+
+// isMarked reports whether Prepare has left its mark in a scratch directory.
+func isMarked(scratch string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(scratch, completeMark))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -12,7 +12,8 @@ const (
 	ToolsPath = "/tools"
 	// ToolsMover is that copy.
 	ToolsMover = ToolsPath + "/mover"
-	// ScratchPath holds the dumps on their way: <database>/ and <database>.json, its recorded.Dump.
+	// ScratchPath holds the dumps on their way: <database>/ and <database>.json, its recorded.Dump. Of a run that is
+	// on the volume already it holds a mark and no dumps.
 	ScratchPath = "/scratch"
 	// ConnectionsPath holds <database>/<key of its Secret>.
 	ConnectionsPath = "/connections"
@@ -73,5 +74,5 @@ func (o DumpOptions) Args() []string { return arguments(DumpCommand, o) }
 type Dumped struct {
 	Run      string         `json:"run"`
 	Database string         `json:"database"`
-	Dump     *recorded.Dump `json:"dump,omitempty"` // nil: it failed
+	Dump     *recorded.Dump `json:"dump,omitempty"` // nil: it failed, or the run is on the volume already
 }
