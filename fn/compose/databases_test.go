@@ -95,8 +95,8 @@ func TestDatabases(t *testing.T) {
 	for _, c := range pod.InitContainers {
 		names, images = append(names, c.Name), append(images, c.Image)
 	}
-	assert.Equal(t, []string{"prepare", "backend-redis", "system-redis", "zync-database", "system-database"}, names, "what comes later may know more")
-	assert.Equal(t, []string{w.Image, w.Image, w.Image, "registry.example.com/postgresql:15", mysqlImage}, images)
+	assert.Equal(t, []string{"prepare", "zync-database-image", "system-database-image", "backend-redis", "system-redis", "zync-database", "system-database"}, names, "what comes later may know more")
+	assert.Equal(t, []string{w.Image, "registry.example.com/postgresql:15", mysqlImage, w.Image, w.Image, "registry.example.com/postgresql:15", mysqlImage}, images)
 	assert.Contains(t, pod.Containers[0].Args, "--databases=/backup/.scratch/"+run)
 	keys := map[string][]string{}
 	for _, v := range pod.Volumes {
@@ -120,7 +120,7 @@ func TestDatabases(t *testing.T) {
 
 	w.setSpec(map[string]any{"backendRedis": map[string]any{}}, "databases")
 	w.reconcile()
-	assert.Len(t, w.typedJob().Spec.Template.Spec.InitContainers, 5, "a run goes on as it was started")
+	assert.Len(t, w.typedJob().Spec.Template.Spec.InitContainers, 7, "a run goes on as it was started")
 	w.setSpec(map[string]any{"backendRedis": map[string]any{}, "system": map[string]any{"image": mysqlImage}}, "databases")
 
 	result := completed(run)

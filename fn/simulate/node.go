@@ -67,6 +67,9 @@ func (n *Node) run(ctx context.Context, w *World, object *unstructured.Unstructu
 	}
 	var result job.Result
 	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
+		if slices.Equal(container.Args, []string{job.VersionArgument}) {
+			continue // it tries an image, and there are none here
+		}
 		mounted, err := n.mount(w, composed.Namespace, pod, container, temporary)
 		if err != nil {
 			return job.Result{}, err

@@ -37,7 +37,8 @@ func (in JobInput) scratch() string {
 }
 
 // dumpContainers returns the containers that dump the databases of a run, one after the
-// other, and before them the one that prepares their tools; nil without databases.
+// other, and before them those that prepare their tools and try their images; nil without
+// databases.
 func dumpContainers(in JobInput) []containerOf {
 	if len(in.Dumps) == 0 {
 		return nil
@@ -47,8 +48,24 @@ func dumpContainers(in JobInput) []containerOf {
 		pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, false),
 		{volumeTools, job.ToolsPath, false, emptyDir("")},
 	}}}
+	if len(in.Dumps) > 1 {
+		out = append(out, imageContainers(in.Dumps)...)
+	}
 	for _, d := range in.Dumps {
 		out = append(out, dumpContainer(in, d))
+	}
+	return out
+}
+
+// imageContainers start each of the users' images once, before the first dump. The dumps
+// of other databases would lie readable on the volume for as long as an image that is
+// misspelt cannot be pulled, and then stay: the Job is killed.
+func imageContainers(dumps []Dump) (out []containerOf) {
+	for _, d := range dumps {
+		if d.Image != "" {
+			tools := mount{volumeTools, job.ToolsPath, true, emptyDir("")}
+			out = append(out, containerOf{name: d.Database + "-image", image: d.Image, command: job.ToolsMover, args: []string{job.VersionArgument}, mounts: []mount{tools}})
+		}
 	}
 	return out
 }

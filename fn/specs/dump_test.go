@@ -25,12 +25,30 @@ func TestDumpContainers(t *testing.T) {
 	}
 	assert.Equal(t, []container{
 		{"prepare", in.Image, job.MoverPath, job.PrepareCommand},
+		{"system-database-image", in.Dumps[1].Image, job.ToolsMover, job.VersionArgument},
 		{"backend-redis", in.Image, job.MoverPath, job.DumpCommand},
 		{"system-database", in.Dumps[1].Image, job.ToolsMover, job.DumpCommand},
 		{ContainerName, in.Image, job.MoverPath, job.BackupCommand},
 	}, got)
 	assert.Nil(t, Job(in).Spec.PodFailurePolicy.Rules[1].OnExitCodes.ContainerName, "all of them fail in the mover's way")
 	assert.Empty(t, Job(fullInput()).Spec.Template.Spec.InitContainers)
+}
+
+// TestImagesBeforeDumps: while an image cannot be pulled, nothing readable is on the
+// volume; and the try of an image sees nothing.
+func TestImagesBeforeDumps(t *testing.T) {
+	in := databasesInput()
+	tried := Job(in).Spec.Template.Spec.InitContainers[1]
+	require.Len(t, tried.VolumeMounts, 1)
+	assert.Equal(t, corev1.VolumeMount{Name: volumeTools, MountPath: job.ToolsPath, ReadOnly: true}, tried.VolumeMounts[0])
+	assert.Equal(t, []string{job.VersionArgument}, tried.Args)
+
+	in.Dumps = in.Dumps[1:]
+	var names []string
+	for _, c := range Job(in).Spec.Template.Spec.InitContainers {
+		names = append(names, c.Name)
+	}
+	assert.Equal(t, []string{"prepare", "system-database"}, names, "a single dump shows by itself whether its image can be pulled")
 }
 
 // TestDumpContainerSees: a user's image runs there, so it sees the login of its own
@@ -44,7 +62,7 @@ func TestDumpContainerSees(t *testing.T) {
 		volumes[v.Name] = v.VolumeSource
 	}
 	for i, d := range in.Dumps {
-		c := pod.InitContainers[i+1]
+		c := pod.InitContainers[i+2] // after prepare, and the one that tries an image
 		require.Equal(t, d.Database, c.Name)
 		var connections []string
 		for _, m := range c.VolumeMounts {
@@ -96,7 +114,7 @@ func TestDumpOptions(t *testing.T) {
 	assert.Equal(t, job.DumpOptions{
 		Run: in.Run.ID, Database: "system-database", Connections: job.ConnectionsPath, Encrypted: true, Scratch: job.ScratchPath, Private: job.PrivatePath,
 		Namespace: "3scale", Report: report,
-	}.Args(), pod.InitContainers[2].Args)
+	}.Args(), pod.InitContainers[3].Args)
 	assert.Equal(t, path.Join(job.VolumePath, job.RunScratch(in.Run.ID)), options(in).Databases)
 	assert.Empty(t, options(fullInput()).Databases)
 }

@@ -33,6 +33,8 @@ const (
 	PrepareCommand = "prepare"
 	// DumpCommand dumps one database.
 	DumpCommand = "dump"
+	// VersionArgument is in place of a subcommand: it shows that an image can be pulled and runs the mover.
+	VersionArgument = "--version"
 )
 
 // PrepareOptions is the command line of the mover's prepare.
