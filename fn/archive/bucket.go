@@ -165,6 +165,11 @@ func locationOf(opts BucketOptions) location {
 		usualPort = ":80"
 	}
 	l := location{endpoint: strings.TrimSuffix(strings.ToLower(opts.Endpoint), usualPort), bucket: opts.Bucket}
+	for _, amazon := range []string{"amazonaws.com", "amazonaws.com.cn"} { // which has one bucket of a name, and many endpoints
+		if strings.HasSuffix(l.endpoint, "."+amazon) {
+			l.endpoint = amazon
+		}
+	}
 	if opts.Prefix != "" {
 		l.prefix = opts.Prefix + "/"
 	}

@@ -387,4 +387,7 @@ func TestLocationsOverlap(t *testing.T) {
 			assert.Equal(t, want, at.overlaps(locationOf(other)), other)
 		}
 	}
+	amazon := locationOf(BucketOptions{Endpoint: "s3.amazonaws.com", Bucket: "b"})
+	assert.True(t, amazon.overlaps(locationOf(BucketOptions{Endpoint: "s3.eu-central-1.amazonaws.com", Bucket: "b"})))
+	assert.False(t, amazon.overlaps(locationOf(BucketOptions{Endpoint: "s3.cn-north-1.amazonaws.com.cn", Bucket: "b"})))
 }

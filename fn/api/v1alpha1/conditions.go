@@ -139,7 +139,7 @@ const (
 	// ReasonDestinationIsFileStorage: the backup would be written into what it backs
 	// up.
 	// Do: name another PersistentVolumeClaim or PersistentVolume in
-	// `spec.backupDestination`.
+	// `spec.backupDestination`, or another bucket in `spec.offsite`.
 	ReasonDestinationIsFileStorage = "DestinationIsFileStorage"
 	// ReasonDestinationTaken: the name of the backup's PersistentVolumeClaim is
 	// somebody else's.

@@ -15,6 +15,7 @@ import (
 	"threescale.dev/backup/fn/compose/internal/text"
 	"threescale.dev/backup/fn/podpolicy"
 	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // These are the patterns of the schema.
@@ -124,4 +125,26 @@ func bucketOnCluster(f *facts.Facts) []text.Finding {
 		return nil
 	}
 	return text.Findingf(v1alpha1.ReasonBucketOnCluster, text.BucketOnCluster, f.Spec.Offsite.Bucket.Endpoint)
+}
+
+// isSameBucket reports whether copies of runs would be among the files of the installation: System has all of its bucket,
+// so that no prefix keeps them apart.
+func isSameBucket(files threescale.Bucket, offsite v1alpha1.Bucket) bool {
+	return files.Name == offsite.BucketName && objectStore(files.Endpoint, files.Insecure) == objectStore(offsite.Endpoint, offsite.Insecure)
+}
+
+// objectStore returns what of an endpoint tells object stores apart. Amazon's has an endpoint for each region, and no two
+// buckets of one name.
+func objectStore(endpoint string, insecure bool) string {
+	usual := ":443"
+	if insecure {
+		usual = ":80"
+	}
+	host := strings.TrimSuffix(strings.ToLower(endpoint), usual)
+	for _, amazon := range []string{"amazonaws.com", "amazonaws.com.cn"} {
+		if strings.HasSuffix(host, "."+amazon) {
+			return amazon
+		}
+	}
+	return host
 }

@@ -129,8 +129,12 @@ func checkFileBucket(f *facts.Facts) []text.Finding {
 	if secret == nil {
 		return nil // a missing one is told with the others
 	}
-	if _, err := threescale.FileStorageBucket(apiManager, secret.Data()); err != nil {
+	bucket, err := threescale.FileStorageBucket(apiManager, secret.Data())
+	if err != nil {
 		return text.Findingf(v1alpha1.ReasonFileStorageUnusable, text.FileBucketUnknown, err)
+	}
+	if f.Spec.Offsite != nil && isSameBucket(bucket, f.Spec.Offsite.Bucket) {
+		return text.Findingf(v1alpha1.ReasonDestinationIsFileStorage, text.BucketIsSource, bucket.Name)
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package preflight_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -143,6 +145,48 @@ func TestCheck(t *testing.T) {
 			assert.Equal(t, tc.warnings, reasons(found.Warnings), "%s: %v", tc.reason, found.Warnings)
 			assert.Equal(t, tc.problems == nil, found.Passed())
 			assert.Equal(t, name == "JobRefused" || name == "InputError", found.JobRefused)
+		})
+	}
+}
+
+// TestCopiesAmongTheFiles: each backup would hold those before it.
+func TestCopiesAmongTheFiles(t *testing.T) {
+	t.Parallel()
+	const own = "s3.example.com"
+	for name, tc := range map[string]struct {
+		hostname string // of the file storage; empty: Amazon S3
+		offsite  v1alpha1.Bucket
+		found    bool
+	}{
+		"the same":             {own, v1alpha1.Bucket{Endpoint: own, BucketName: "files"}, true},
+		"another prefix":       {own, v1alpha1.Bucket{Endpoint: own, BucketName: "files", Prefix: "backups"}, true},
+		"the usual port":       {own, v1alpha1.Bucket{Endpoint: "S3.example.com:443", BucketName: "files"}, true},
+		"another bucket":       {own, v1alpha1.Bucket{Endpoint: own, BucketName: "backups"}, false},
+		"another object store": {own, v1alpha1.Bucket{Endpoint: "s3.example.org", BucketName: "files"}, false},
+		"another port":         {own, v1alpha1.Bucket{Endpoint: "s3.example.com:9000", BucketName: "files"}, false},
+		"Amazon":               {"", v1alpha1.Bucket{Endpoint: "s3.amazonaws.com", BucketName: "files"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := ready()
+			require.NoError(t, unstructured.SetNestedField(f.Installation.APIManager.Object, "s3", "spec", "system", "fileStorage", "simpleStorageService", "configurationSecretRef", "name"))
+			values := map[string]string{"AWS_BUCKET": "files", "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+			if tc.hostname != "" {
+				values["AWS_HOSTNAME"], values["AWS_PROTOCOL"] = tc.hostname, "https"
+			}
+			secret := &facts.Secret{Encoded: map[string]any{}}
+			for key, value := range values {
+				secret.Encoded[key] = base64.StdEncoding.EncodeToString([]byte(value))
+			}
+			f.Installation.Secrets["s3"], f.Installation.Sources["s3"] = secret, secret
+			f.Spec.Offsite = &v1alpha1.Offsite{Bucket: tc.offsite}
+			got := reasons(preflight.Check(f).Problems)
+			if tc.found {
+				assert.Equal(t, []string{v1alpha1.ReasonDestinationIsFileStorage}, got)
+				f.Spec.FileStorage = v1alpha1.FileStorageSkip
+				got = reasons(preflight.Check(f).Problems)
+			}
+			assert.Empty(t, got)
 		})
 	}
 }

@@ -137,6 +137,7 @@ const (
 	SeveralAPIManagers  = "Namespace %q has %d APIManagers (%s); name one in spec.apiManagerName"
 	NameTooLong         = "%s names Secret %q: its name has %d characters, and one that is stored in a file can have %d; give the Secret a shorter name"
 	FileBucketUnknown   = "The bucket of the file storage cannot be read: %v"
+	BucketIsSource      = "Spec.offsite.bucket is bucket %q of the file storage, all of which is backed up, copies of backups too; name another bucket in spec.offsite.bucket"
 	FileStorageNotFound = "PersistentVolumeClaim %q of the file storage was not found; if this installation has none, set spec.fileStorage to " + string(v1alpha1.FileStorageSkip)
 	FileStorageDeleted  = "PersistentVolumeClaim %q of the file storage is being deleted"
 	FileStorageLost     = "PersistentVolumeClaim %q of the file storage has lost its volume"
