@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"sync"
 )
 
@@ -11,15 +12,19 @@ import (
 type reopened struct {
 	open func() (io.ReadCloser, error)
 
-	mu sync.Mutex
-	in io.ReadCloser
-	at int64
+	mu     sync.Mutex
+	in     io.ReadCloser
+	at     int64
+	closed bool
 }
 
-// ReadAt reads as io.ReaderAt says.
+// ReadAt reads as io.ReaderAt says. After Close it is fs.ErrClosed.
 func (r *reopened) ReadAt(p []byte, offset int64) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return 0, fs.ErrClosed
+	}
 	if r.in == nil || offset < r.at {
 		if err := r.begin(); err != nil {
 			return 0, err
@@ -38,21 +43,29 @@ func (r *reopened) ReadAt(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-func (r *reopened) begin() (err error) {
+func (r *reopened) begin() error {
 	if r.in != nil {
 		_ = r.in.Close() // it was only read
 	}
-	r.in, err = r.open()
 	r.at = 0
-	return err
+	in, err := r.open()
+	if err != nil {
+		r.in = nil
+		return err
+	}
+	r.in = in
+	return nil
 }
 
 // Close closes the file.
 func (r *reopened) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.closed = true
 	if r.in == nil {
 		return nil
 	}
-	return r.in.Close()
+	in := r.in
+	r.in = nil
+	return in.Close()
 }
