@@ -241,7 +241,18 @@ func (t *bucketTarget) refill(ctx context.Context, existing Existing) error {
 		t.result.Warnings = append(t.result.Warnings, fmt.Sprintf("a bucket cannot hold symlinks: %d of the run were left out", n))
 	}
 	t.result.WrittenFiles, t.result.WrittenBytes = t.written.Files, t.written.Bytes
-	return t.remove(ctx, []string{t.markerKey()})
+	return t.removeMarker(ctx)
+}
+
+// removeMarker warns where it may not: all of the run is there.
+func (t *bucketTarget) removeMarker(ctx context.Context) error {
+	err := t.remove(ctx, []string{t.markerKey()})
+	store, ok := errors.AsType[*s3.Error](err)
+	if ok && store.Problem == s3.Denied {
+		t.result.Warnings = append(t.result.Warnings, fmt.Sprintf("cannot delete object %q, which needs the right s3:DeleteObject: delete it, else another restore of this run takes all that is in the bucket for what this one left unfinished", t.markerKey()))
+		return nil
+	}
+	return err
 }
 
 // judge returns an error if the bucket may not be written to, and true if there is nothing to write.
