@@ -58,7 +58,7 @@ func Backup(ctx context.Context, o job.Options, env Env) (job.Result, error) {
 	progress.stop()
 	switch left := removeScratch(o.Databases); {
 	case left != nil && err != nil:
-		err = fmt.Errorf("%w; %s", err, left) // its text alone: the reason stays that of the run
+		err = fmt.Errorf("%w; %s", err, left.Error()) // its text alone: the reason stays that of the run
 	case left != nil:
 		result.Warnings = job.Bounded(append([]string{left.Error()}, result.Warnings...))
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -240,7 +241,11 @@ func TestDatabasesOfPostgreSQL(t *testing.T) {
 	d.destroy()
 	e := w.deliver()
 	w.makeSecret("backup-age", map[string][]byte{"backup.agekey": []byte(identity.String() + "\n")})
-	source := fmt.Sprintf("restoreSource: {bucket: %s}, decryption: {secretRef: {name: backup-age}}", merge(b.spec(), "prefix: "+strings.TrimSuffix(b.prefix, "/")))
+	manifest, _, err := unstructured.NestedString(copied.Object, "status", "lastRun", "manifestSHA256")
+	require.NoError(t, err)
+	require.NotEmpty(t, manifest)
+	source := fmt.Sprintf("restoreSource: {bucket: %s, manifestSHA256: %s}, decryption: {secretRef: {name: backup-age}}",
+		merge(b.spec(), "prefix: "+strings.TrimSuffix(b.prefix, "/")), strconv.Quote(manifest))
 	e.ask(dr("plan", fmt.Sprintf(`{%s, dryRun: true, %s}`, source, d.loads("IfEmpty"))))
 	planned := e.untilRestore("plan", "Ready", "True", "Planned")
 	t.Log(planned.Object["status"].(map[string]any)["plan"].(map[string]any)["databases"])

@@ -34,7 +34,7 @@ type loadCommand struct {
 	Databases      []string `required:"" sep:"," placeholder:"NAME,..." help:"Databases to load: system-database, zync-database, system-redis, backend-redis."`
 	Policy         string   `enum:"IfEmpty,Replace" default:"IfEmpty" help:"What to do with a database that is not empty: IfEmpty stops; Replace replaces what it holds."`
 	Yes            bool     `help:"Load the databases. Without this flag, the command only shows what it would do."`
-	Objects        string   `type:"existingdir" placeholder:"DIR" help:"Reach the databases by the Secrets among the manifests in this directory; by default, by those of the run."`
+	Objects        string   `type:"existingdir" placeholder:"DIR" help:"Reach the databases by the Secrets among the manifests in this directory; by default, by those of the run, for which --manifest-sha256 is needed."`
 	ManifestSHA256 string   `name:"manifest-sha256" placeholder:"DIGEST" help:"Fail unless manifest.json of the run has this SHA-256. status.manifests of the ThreeScaleBackup has it."`
 	Identities     string   `type:"existingdir" placeholder:"DIR" help:"Directory with files *.agekey: the age identities that decrypt an encrypted run."`
 	Scratch        string   `type:"existingdir" placeholder:"DIR" help:"Directory for the dumps on their way, which are not encrypted there; by default, that for temporary files."`
@@ -77,6 +77,9 @@ type loadAnswer struct {
 // Run shows what would be loaded, and loads it.
 func (l *loadCommand) Run(ctx context.Context, c *console) error {
 	names, err := chosen(l.Databases)
+	if err == nil {
+		err = l.checkProven()
+	}
 	if err != nil {
 		return exit.Usage(err)
 	}
@@ -112,6 +115,15 @@ func (l *loadCommand) Run(ctx context.Context, c *console) error {
 	}
 	answer.printLoaded(c)
 	return err
+}
+
+// checkProven refuses to send dumps to where a run says that anybody may have written who can write to the volume or the
+// bucket: the dumps in it may be real ones.
+func (l *loadCommand) checkProven() error {
+	if l.ManifestSHA256 != "" || l.Objects != "" {
+		return nil
+	}
+	return errors.New("nothing proves that the run is the one that was written, and its Secrets say where the databases are: give its digest by --manifest-sha256, as status.manifests of the ThreeScaleBackup has it, or name a directory with Secrets that lead to the databases by --objects")
 }
 
 // targets finds the dumps of the run, and the ways to the databases that they are for.

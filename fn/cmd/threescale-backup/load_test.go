@@ -114,9 +114,15 @@ func TestDatabases(t *testing.T) {
 	if _, err := exec.LookPath("git"); err == nil {
 		restored := command(t, newSite(t, i.rules()).restore(i, "--volume", volume, "--identities", i.keys)...)
 		require.Equal(t, 0, restored.code, restored.stderr)
-		assert.Contains(t, restored.stdout, "threescale-backup load --run "+made.Run+" --databases backend-redis,system-database")
+		assert.Contains(t, restored.stdout, "threescale-backup load --run "+made.Run+" --databases backend-redis,system-database --manifest-sha256 DIGEST")
 	}
 
+	unproven := command(t, "load", "--volume", volume, "--databases", "backend-redis", "--identities", i.keys, "--yes", "--policy", "Replace")
+	assert.Equal(t, job.ExitUsage, unproven.code, "anybody may have written the Secrets of the run")
+	assert.Contains(t, unproven.stderr, "by --manifest-sha256")
+	proven := command(t, "load", "--volume", volume, "--databases", "backend-redis", "--identities", i.keys, "--manifest-sha256", made.ManifestSHA256)
+	assert.Equal(t, job.ExitCannotCreate, proven.code, proven.stderr)
+	assert.Contains(t, proven.stderr, "backend-redis", "by its own Secrets, it is where it came from, and is not empty")
 	t.Run("LoadRefuses", func(t *testing.T) { loadRefuses(t, from, to, i, volume) })
 
 	to.describe(t, to.redis.Address(), password)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -101,8 +102,8 @@ func (r *restoreCommand) tellNext(c *console, answer *restored) {
 		for _, dump := range answer.Databases {
 			names = append(names, dump.Name)
 		}
-		databases = fmt.Sprintf("See that the Secrets of this commit lead to the databases, and load those of the run: threescale-backup load --run %s --databases %s. Restore the others by their own means.",
-			answer.Run, strings.Join(names, ","))
+		databases = fmt.Sprintf("See that the Secrets of this commit lead to the databases, and load those of the run: threescale-backup load --run %s --databases %s --manifest-sha256 %s. Restore the others by their own means.",
+			answer.Run, strings.Join(names, ","), cmp.Or(r.ManifestSHA256, "DIGEST"))
 	}
 	if len(answer.Rewritten) > 0 {
 		databases += " Change the domains in System's database (examples/restore/databases): Zync makes Routes for those."
