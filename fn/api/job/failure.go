@@ -161,36 +161,27 @@ func databaseFailures() []Failure {
 	const (
 		reachable = "look whether the database is up, and whether a NetworkPolicy keeps the pod from it"
 		trusted   = "correct the authority, the mode or the address in its Secret, or the certificate of the database"
-		denied    = "correct the login in its Secret, or grant the rights that %s lists"
+		denied    = "correct the login in its Secret, or grant the rights that examples/README.md#rights-of-the-users lists"
 		client    = "name an image with the client of the server's own major version in %s"
 		look      = "look at the log of the container that is called as the database"
-
-		backupDocs, restoreDocs = "examples/README.md", "examples/restore/README.md"
 	)
 	return []Failure{
 		{
 			Reason: v1alpha1.ReasonDatabaseClientMissing, ExitCode: ExitUsage, Retry: RetryOnRequest,
 			BackupAdvice: fmt.Sprintf(client, "spec.databases"), RestoreAdvice: fmt.Sprintf(client, "spec.databases"),
 		},
-		{
-			Reason: v1alpha1.ReasonDatabaseUnsupported, ExitCode: ExitUsage, Retry: RetryOnRequest,
-			BackupAdvice:  "leave the database out of spec.databases, and back it up by its own means",
-			RestoreAdvice: "name a database that can take the dump in its Secret",
-		},
+		{Reason: v1alpha1.ReasonDatabaseUnsupported, ExitCode: ExitUsage, Retry: RetryOnRequest}, // Its messages say what to do.
 		{
 			Reason: v1alpha1.ReasonDatabaseFull, ExitCode: ExitCannotCreate, Retry: RetryLater,
 			BackupAdvice: "raise resources.requests if the StorageClass can expand volumes: while a run is made, the volume holds its dumps twice",
 		},
 		{
 			Reason: v1alpha1.ReasonDatabaseNotEmpty, ExitCode: ExitCannotCreate, Retry: RetryOnRequest,
-			RestoreAdvice: "name an empty database in its Secret, or set databases.policy to Replace, which replaces all that it holds",
+			RestoreAdvice: "if it holds the data that you want, set databases.policy to Skip; else name an empty database in its Secret, or set Replace, which replaces all that it holds",
 		},
 		{Reason: v1alpha1.ReasonDatabaseFailed, ExitCode: ExitIO, Retry: RetryAtOnce, BackupAdvice: look, RestoreAdvice: look},
 		{Reason: v1alpha1.ReasonDatabaseUnreachable, ExitCode: ExitIO, Retry: RetryAtOnce, BackupAdvice: reachable, RestoreAdvice: reachable},
-		{
-			Reason: v1alpha1.ReasonDatabaseDenied, ExitCode: ExitNoPermission, Retry: RetryLater,
-			BackupAdvice: fmt.Sprintf(denied, backupDocs), RestoreAdvice: fmt.Sprintf(denied, restoreDocs),
-		},
+		{Reason: v1alpha1.ReasonDatabaseDenied, ExitCode: ExitNoPermission, Retry: RetryLater, BackupAdvice: denied, RestoreAdvice: denied},
 		{Reason: v1alpha1.ReasonDatabaseUntrusted, ExitCode: ExitNoPermission, Retry: RetryLater, BackupAdvice: trusted, RestoreAdvice: trusted},
 	}
 }
