@@ -11,7 +11,9 @@ import (
 	"strconv"
 	"time"
 
+	"threescale.dev/backup/fn/archive/internal/lists"
 	"threescale.dev/backup/fn/archive/internal/progress"
+	"threescale.dev/backup/fn/archive/internal/refill"
 	"threescale.dev/backup/fn/archive/internal/s3"
 	"threescale.dev/backup/fn/archive/internal/tree"
 	"threescale.dev/backup/fn/archive/internal/walk"
@@ -29,6 +31,8 @@ type fileBucket struct {
 	client *s3.Client
 	name   string // s3://<bucket>/<prefix>
 	prefix string // of keys: empty, or with a slash at its end
+
+	leaveOut func(path string) bool // nil: nothing
 }
 
 // openFileBucket makes no request.
@@ -92,6 +96,9 @@ func (b *fileBucket) scan(ctx context.Context, stamps objectStamps, meter *progr
 		if own.hold(o.Key) {
 			return nil, &UsageError{Err: fmt.Errorf("cannot use %q as file storage: there are backups in it, such as %q: name the prefix or the bucket that only the file storage has", b.name, o.Key)}
 		}
+		if b.leaveOut != nil && b.leaveOut(o.Key[len(b.prefix):]) {
+			continue
+		}
 		keys.Add(o.Key[len(b.prefix):], o.Size, o.Modified, stamps.stamp(o))
 		if count++; count%often == 0 {
 			meter.Add(often, 0)
@@ -151,6 +158,13 @@ func (t *treeWriter) scanBucket(ctx context.Context) (err error) {
 	opts := *t.opts.FilesBucket
 	if t.bucket, err = openFileBucket(opts); err != nil {
 		return &UsageError{Err: err}
+	}
+	t.bucket.leaveOut = func(path string) bool {
+		isMarker := refill.IsMarkerName(path)
+		if isMarker {
+			t.warn(fmt.Sprintf("object %q was left out: a restore into this bucket is under way, or was interrupted and has to be made again", lists.Escape(t.bucket.prefix+path)))
+		}
+		return isMarker
 	}
 	t.progress.Begin(progress.Scan, 0, 0)
 	stamps := newObjectStamps(opts, t.sealer != nil, t.opts.Now())

@@ -366,3 +366,16 @@ func TestBackupsAreNoFileStorage(t *testing.T) {
 		})
 	}
 }
+
+// TestMarkersAreNotStored: restored with the files, one would tell of a restore that never was.
+func TestMarkersAreNotStored(t *testing.T) {
+	f := newObjectFixture(t, objectstore.StartStandIn)
+	f.putSome()
+	f.put(".threescale-refill-r0", "under way", nil)
+	f.put("tenant-001/.threescale-refill-r0", "only at the root", nil)
+	r := f.write("r1")
+	entries := entryMap(t, f.volume, "r1")
+	assert.NotContains(t, entries, ".threescale-refill-r0")
+	assert.Contains(t, entries, "tenant-001/.threescale-refill-r0")
+	assert.Contains(t, strings.Join(r.Manifest.Warnings, "\n"), `object "files/.threescale-refill-r0" was left out`)
+}

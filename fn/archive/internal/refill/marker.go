@@ -41,6 +41,9 @@ func newMarker(s Source) marker {
 // MarkerName is the name of the marker where a run is brought into a bucket.
 func MarkerName(s Source) string { return newMarker(s).name }
 
+// IsMarkerName reports whether it is the name of a marker, of whatever run.
+func IsMarkerName(name string) bool { return markerName.MatchString(name) }
+
 // MarkerContent is what it holds.
 func MarkerContent(s Source) string { return newMarker(s).content }
 
