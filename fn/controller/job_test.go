@@ -76,6 +76,42 @@ func TestJobByOwnRights(t *testing.T) {
 	}
 }
 
+// TestDatabaseImagesByOwnRights: an image of somebody who may make no pods would get the login of a database, and its dump.
+func TestDatabaseImagesByOwnRights(t *testing.T) {
+	for name, tc := range map[string]struct {
+		why     string
+		allowed []string
+		account string
+		policy  v1alpha1.DatabasesPolicy
+		refused bool
+	}{
+		"Own":     {"nothing else bounds it", nil, "", v1alpha1.DatabasesIfEmpty, true},
+		"Other":   {"another registry is allowed", []string{"registry.example.org/*"}, "", v1alpha1.DatabasesReplace, true},
+		"Allowed": {"an administrator knows it", []string{"registry.example.com/*"}, "", v1alpha1.DatabasesIfEmpty, false},
+		"Account": {"the account's rights bound it", nil, "restorer", v1alpha1.DatabasesIfEmpty, false},
+		"Skip":    {"it does not run", nil, "", v1alpha1.DatabasesSkip, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, start := range []func(*work, context.Context) error{(*work).startInspect, (*work).startLoad} {
+				w := loads()
+				w.DatabaseImages, w.restore.Spec.ServiceAccountName, w.restore.Spec.Databases.Policy = tc.allowed, tc.account, tc.policy
+				err := start(w, t.Context())
+				if !tc.refused {
+					require.NoError(t, err, tc.why)
+					continue
+				}
+				var problem *restore.Problem
+				require.ErrorAs(t, err, &problem, tc.why)
+				assert.Equal(t, v1alpha1.ReasonDatabaseImageRefused, problem.Reason)
+				assert.Contains(t, problem.Message, `spec.databases.system.image "registry.example.com/postgresql-15"`)
+				var jobs batchv1.JobList
+				require.NoError(t, w.List(t.Context(), &jobs))
+				assert.Empty(t, jobs.Items)
+			}
+		})
+	}
+}
+
 // TestPlanOfBefore: a plan that was made of another look, as by a dry run, is gone from the status before the Job is there that looks again.
 // Whoever finds the Job later, after a call that was cut off, would go on by it.
 func TestPlanOfBefore(t *testing.T) {

@@ -37,7 +37,7 @@ func loads(secrets ...client.Object) *work {
 		{Name: systemDatabase, Kind: "PostgreSQL", Action: v1alpha1.DatabaseLoad},
 	}}
 	c := fake.NewClientBuilder().WithObjects(append(secrets, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.Namespace}})...).Build()
-	w := &work{Reconciler: &Reconciler{Client: c, Image: "registry.example.com/mover"}, restore: r, tenant: c}
+	w := &work{Reconciler: &Reconciler{Client: c, Image: "registry.example.com/mover", DatabaseImages: []string{"registry.example.com/*"}}, restore: r, tenant: c}
 	w.state = restore.State{Facts: restore.Facts{Restore: r, Inspection: &job.Inspection{Databases: []job.InspectedDatabase{
 		{Name: backendRedis, Kind: recorded.Redis}, {Name: systemDatabase, Kind: recorded.PostgreSQL, Encrypted: true},
 	}}}}

@@ -143,7 +143,7 @@ func (w *work) stepInput(ctx context.Context, action specs.Action) (specs.StepIn
 	}
 	in.AssignsUID = namespace.Annotations[specs.UIDRangeAnnotation] != ""
 	if w.accountName() == "" { // nobody else's rights bound what is asked for
-		if p := restore.CheckJob(w.restore, in.AssignsUID); p != nil {
+		if p := cmp.Or(restore.CheckJob(w.restore, in.AssignsUID), restore.CheckDatabaseImages(w.restore, w.DatabaseImages)); p != nil {
 			return in, p
 		}
 	}

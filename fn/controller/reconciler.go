@@ -51,6 +51,9 @@ type Reconciler struct {
 	// DefaultServiceAccount is impersonated for restores that name none; "" uses the controller's own
 	// rights.
 	DefaultServiceAccount string
+	// DatabaseImages are patterns of the images that restores may name which act by the controller's own
+	// rights.
+	DatabaseImages []string
 	// NoCrossNamespaceRefs forbids references to other namespaces.
 	NoCrossNamespaceRefs bool
 	// Children do the work on what tenants control.

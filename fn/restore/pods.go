@@ -12,6 +12,7 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/podpolicy"
 	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // inspect has a Job verify the run and hand its objects over.
@@ -218,4 +219,18 @@ func CheckJob(r *v1alpha1.ThreeScaleRestore, assignsUID bool) *Problem {
 		told = append(told, job.Sentence(fmt.Sprintf("spec.job.%s %s", r.Field, r.Problem)))
 	}
 	return Stalled(v1alpha1.ReasonJobRefused, "%s. Leave it out, or name a ServiceAccount that may create Jobs in spec.serviceAccountName", strings.Join(told, ". "))
+}
+
+// CheckDatabaseImages refuses images of spec.databases that run with a login and with decrypted dumps, in a pod that the
+// controller creates with its own rights; see CheckJob. Those that the patterns name are allowed.
+func CheckDatabaseImages(r *v1alpha1.ThreeScaleRestore, patterns []string) *Problem {
+	if !r.LoadsDatabases() {
+		return nil
+	}
+	for _, name := range threescale.Databases() {
+		if image := ImageOf(r, string(name)); image != "" && !podpolicy.AllowsImage(patterns, image) {
+			return Stalled(v1alpha1.ReasonDatabaseImageRefused, "spec.databases.%s.image %q would run by the rights of the controller, with the login of the database, and --allow-database-images of the controller does not name it; name a ServiceAccount that may create Jobs in spec.serviceAccountName, or have an administrator allow the image", imageField(string(name)), image)
+		}
+	}
+	return nil
 }

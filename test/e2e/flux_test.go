@@ -97,7 +97,7 @@ func startControllerWith(kubeconfig string, flags ...string) error {
 		return err
 	}
 	user := []string{"--reuid=1000650000", "--regid=0", "--clear-groups", "--no-new-privs", "--pdeathsig=KILL"}
-	command := []string{flux.binary, "--metrics-addr=0", "--health-addr=0", "--mover-image=" + image, "--log-level=debug"}
+	command := []string{flux.binary, "--metrics-addr=0", "--health-addr=0", "--mover-image=" + image, "--allow-database-images=docker.io/local/*", "--log-level=debug"}
 	var err error
 	flux.controller, err = shared.StartProcess(cluster.ProcessOptions{
 		Name: "restore-controller",

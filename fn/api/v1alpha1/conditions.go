@@ -79,6 +79,10 @@ const (
 	// `spec.databases`.
 	// Do: name another image, or ask whoever installed the Composition to allow it in
 	// `input.allow.databaseImages`.
+	// In a restore: the controller itself would run an image of `spec.databases`, since the
+	// restore names no account, and its flag `--allow-database-images` does not name it.
+	// Do: name a ServiceAccount that may make Jobs in `serviceAccountName`, or ask an
+	// administrator to allow the image.
 	ReasonDatabaseImageRefused = "DatabaseImageRefused"
 	// ReasonNamespaceNotFound: the namespace is not there.
 	// Do: create it again; nothing where it is being deleted.

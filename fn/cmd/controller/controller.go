@@ -53,7 +53,7 @@ type options struct {
 	concurrent, children                int
 	childMemory                         int64
 	childTimeout, shutdown              time.Duration
-	providerLogin                       []string
+	providerLogin, databaseImages       []string
 
 	client   runtimeclient.Options
 	logger   logger.Options
@@ -77,6 +77,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringArrayVar(&o.providerLogin, "provider-login", nil, "<namespace>=https://<host>/<path>: for GitRepositories of that namespace with spec.provider, the controller logs in below that URL by its own workload identity. May be repeated; by default it does so for none.")
 	flags.StringVar(&o.image, "mover-image", os.Getenv("MOVER_IMAGE"), "The image that the Jobs of restores run: that of the function. By default the value of the environment variable MOVER_IMAGE.")
 	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "ServiceAccount that a restore acts as if its spec.serviceAccountName names none. By default the controller acts as itself.")
+	flags.StringArrayVar(&o.databaseImages, "allow-database-images", nil, "Image that a restore may name in spec.databases if it acts as no ServiceAccount; a star at the end stands for anything. May be repeated; by default there is none.")
 	o.client.BindFlags(flags)
 	o.logger.BindFlags(flags)
 	o.elect.BindFlags(flags)
@@ -154,6 +155,7 @@ func (o *options) reconcile(ctx context.Context) error {
 		Config:                 restConfig,
 		Image:                  o.image,
 		DefaultServiceAccount:  o.defaultServiceAccount,
+		DatabaseImages:         o.databaseImages,
 		NoCrossNamespaceRefs:   o.acl.NoCrossNamespaceRefs,
 		Children:               children,
 		Identities:             identities,
