@@ -200,6 +200,9 @@ func load(o *State) Decision {
 	if pushed(o) || len(ToLoad(o.Restore)) == 0 {
 		return nil
 	}
+	if o.Loaded != nil && !o.Loaded.Completed && len(stillToLoad(o)) < len(ToLoad(o.Restore)) && (len(stillToLoad(o)) > 0 || o.Load.Failed) {
+		return Act{NoteLoad} // before its report is deleted: what is loaded is not empty any more
+	}
 	loading := work{pod: o.Load, start: StartLoad, drop: DropLoad, doing: "loading the databases"}
 	if r := o.Loaded; r != nil {
 		loading.completed, loading.reason, loading.message = r.Completed && loadedAll(o), r.Reason, r.Message+"; nothing was committed"
@@ -210,15 +213,15 @@ func load(o *State) Decision {
 	return Act{NoteLoad}
 }
 
-// loadedAll reports whether the report of the Job has all that was to be loaded.
-func loadedAll(o *State) bool {
-	for _, d := range ToLoad(o.Restore) {
-		if !slices.ContainsFunc(o.Loaded.Databases, func(loaded job.LoadedDatabase) bool { return loaded.Name == d.Name }) {
-			return false
-		}
-	}
-	return true
+// stillToLoad are the databases that are to be loaded, and are not by the report of the Job.
+func stillToLoad(o *State) []v1alpha1.PlannedDatabase {
+	return slices.DeleteFunc(ToLoad(o.Restore), func(d v1alpha1.PlannedDatabase) bool {
+		return slices.ContainsFunc(o.Loaded.Databases, func(loaded job.LoadedDatabase) bool { return loaded.Name == d.Name })
+	})
 }
+
+// loadedAll reports whether the report of the Job has all that was to be loaded.
+func loadedAll(o *State) bool { return len(stillToLoad(o)) == 0 }
 
 // noteLoaded keeps which databases the Job has loaded, also one that failed: what is loaded is not empty any more, and
 // the next Job must leave it alone.
@@ -231,6 +234,9 @@ func (s *State) noteLoaded() {
 		planned := slices.ContainsFunc(ToLoad(s.Restore), func(p v1alpha1.PlannedDatabase) bool { return p.Name == d.Name })
 		if planned {
 			status.LoadedDatabases = append(status.LoadedDatabases, d.Name)
+			for _, warning := range d.Warnings { // they are bounded: see job.ParseLoadResult
+				status.Plan.Warnings = append(status.Plan.Warnings, fmt.Sprintf("%s: %s", d.Name, warning))
+			}
 		}
 	}
 }

@@ -68,6 +68,14 @@ func loadFailed(reason string, loaded ...string) func(*State) {
 	}
 }
 
+// loadedPart is what the Job has reported so far.
+func loadedPart(loaded ...string) func(*State) {
+	return func(o *State) {
+		loadFailed("", loaded...)(o)
+		loading(o)
+	}
+}
+
 func loadDone(o *State) {
 	loadFailed("", backendRedis, systemDatabase)(o)
 	o.Load.Failed, o.Load.Complete, o.Loaded.Completed, o.Loaded.Message = false, true, true, ""
@@ -168,6 +176,8 @@ func TestLoads(t *testing.T) {
 		"Starts":     {"the operator finds them full", nil, "Load", StartLoad, "", ""},
 		"Goes":       {"it takes its time", stages(loading), "Load", "", "", "Loading the databases"},
 		"Done":       {"what is loaded is noted", stages(loadDone), "Load", NoteLoad, "", ""},
+		"Part":       {"the controller may end before the Job does", stages(loading, loadedPart(backendRedis)), "Load", NoteLoad, "", ""},
+		"Ending":     {"nothing is committed before the Job has ended", stages(loading, loadedPart(backendRedis, systemDatabase)), "Load", "", "", "Loading the databases"},
 		"Noted":      {"it is not done twice", stages(loadDone, func(o *State) { o.Note(NoteLoad, Result{}, noon) }), "Publish", Publish, "", ""},
 		"Incomplete": {"a report that lacks one is none", stages(loadDone, func(o *State) { o.Loaded.Databases = o.Loaded.Databases[:1] }), "Load", "", v1alpha1.ReasonReportMissing, "its report holds no result"},
 		"Fails":      {"nothing is committed", stages(empty), "Load", "", v1alpha1.ReasonDatabaseUnreachable, "it went wrong; nothing was committed"},
@@ -197,8 +207,13 @@ func TestLoads(t *testing.T) {
 // TestLoadGoesOn: a database that is loaded is not empty any more, so that the next Job must not load it again.
 func TestLoadGoesOn(t *testing.T) {
 	o := observed(branchRead, inspected, dumped, ifEmpty, plannedAll, refilled, storageMade, loadFailed(v1alpha1.ReasonDatabaseFailed, backendRedis, "not-ours"), requested("now"))
+	o.Loaded.Databases[0].Warnings = []string{"table a stays"}
+	require.Equal(t, NoteLoad, told(o).Action, "the status has it before the report is deleted")
+	o.Note(NoteLoad, Result{}, noon)
+	assert.Contains(t, o.Restore.Status.Plan.Warnings, backendRedis+": table a stays")
 	require.Equal(t, DropLoad, told(o).Action)
 	o.Note(DropLoad, Result{}, noon)
+	assert.Len(t, o.Restore.Status.Plan.Warnings, 1, "each is told once")
 	o.Load, o.Loaded = Pod{}, nil
 	assert.Equal(t, []string{backendRedis}, o.Restore.Status.LoadedDatabases)
 	require.Equal(t, StartLoad, told(o).Action)
