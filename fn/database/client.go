@@ -132,7 +132,7 @@ var (
 	// naming lines quote names only: that of a thing comes before what is said of it, or what is said comes before all that is quoted.
 	naming = regexp.MustCompile(`(?i)^(?:[^"']*(?:\b(?:table|relation|view|sequence|index|schema|database|role|user|type|function|procedure|trigger|constraint|column|extension|language)|\bERROR:|at line \d+:)` +
 		`\s+["'][^"']*["'] (?:already exists|does(?: not|n't) exist|is not (?:a|of type) |cannot be performed on )` +
-		`|[^"']*(?:denied (?:for|to) |must be owner of |no space left on device|unrecognized configuration parameter|cannot drop |you need \(at least one of\)|connection to (?:the )?server|connection to database` +
+		`|[^"']*(?:denied (?:for|to) |cannot be performed on |must be owner of |no space left on device|unrecognized configuration parameter|cannot drop |you need \(at least one of\)|connection to (?:the )?server|connection to database` +
 		`|could not (?:connect|translate|open file|write to file)|can't connect|unknown (?:mysql )?(?:server host|collation|database)|server version mismatch)` +
 		`|\S+ Got error: \d+: ".*" when (?:trying to connect|selecting the database|using LOCK TABLES)\s*$` +
 		`|\S+ Couldn't execute ')`)
