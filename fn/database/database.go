@@ -14,6 +14,8 @@ type Error struct {
 	Problem  Problem
 	Database threescale.Database
 	Err      error
+	// Written says that Load has begun to write to the database. What PostgreSQL was sent is undone.
+	Written bool
 }
 
 // Problem tells apart what somebody has to do.

@@ -38,12 +38,14 @@ func loadSQL(ctx context.Context, o LoadOptions) (Loaded, error) {
 	if err != nil {
 		return Loaded{}, err
 	}
-	after, err := lookSQL(ctx, o.Connection)
-	if err != nil {
-		return Loaded{}, err
-	}
 	if o.Progress != nil {
 		o.Progress(o.Dump.Bytes)
+	}
+	after, err := lookSQL(ctx, o.Connection)
+	if err != nil { // It is loaded all the same.
+		problem, _ := judgeSQL(err)
+		before.Empty, before.Loading = false, ""
+		return Loaded{before.Server, []string{fmt.Sprintf("it is loaded, and could not be looked at afterwards (%s): it may have tables that the dump does not have", problem)}}, nil
 	}
 	loaded := Loaded{Server: after.Server}
 	for _, t := range after.tables {

@@ -23,7 +23,7 @@ func Look(ctx context.Context, d threescale.Database, c threescale.Connection) (
 
 // unsupported says that a kind of database can be neither dumped nor loaded.
 func unsupported(d threescale.Database, kind recorded.DatabaseKind) error {
-	return &Error{Unsupported, d, fmt.Errorf("it is a database of %s: back it up with the tools of its vendor, and leave it out here", kind)}
+	return &Error{Problem: Unsupported, Database: d, Err: fmt.Errorf("it is a database of %s: back it up with the tools of its vendor, and leave it out here", kind)}
 }
 
 // Check says whether a dump can be loaded into a server: nil, or an Error with Unsupported or NotEmpty.
@@ -35,7 +35,7 @@ func Check(d threescale.Database, dump recorded.Dump, s Server, p Policy, run st
 		err = checkEmpty(s, p, run)
 	}
 	if judged, ok := errors.AsType[*judgedError](err); ok {
-		return &Error{judged.problem, d, judged.err}
+		return &Error{Problem: judged.problem, Database: d, Err: judged.err}
 	}
 	return err
 }

@@ -121,7 +121,7 @@ func mysqlTLSOptions(t *threescale.TLS, mariaDB bool) [][2]string {
 	switch {
 	case mariaDB && t == nil:
 		return [][2]string{{"ssl", "0"}}
-	case mariaDB && t.Mode == threescale.TLSVerify:
+	case mariaDB && (t.Mode == threescale.TLSVerify || t.Mode == threescale.TLSVerifyCA): // It proves the name with the CA, or nothing at all.
 		return [][2]string{{"ssl", "1"}, {"ssl-verify-server-cert", "1"}}
 	case mariaDB:
 		return [][2]string{{"ssl", "1"}, {"ssl-verify-server-cert", "0"}}
@@ -218,6 +218,12 @@ func loadMySQL(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded f
 	if err := markLoading(ctx, db, o.Run); err != nil {
 		return nil, err
 	}
+	isLoaded, err = loadScript(ctx, o, before, client, db)
+	return isLoaded, hasWritten(err)
+}
+
+// loadScript has the client run a dump into a database that is marked, and takes the mark away.
+func loadScript(ctx context.Context, o LoadOptions, before sqlServer, client sqlClient, db *sql.DB) (isLoaded func(table) bool, err error) {
 	file, err := os.Open(filepath.Join(o.From, mysqlFile))
 	if err != nil {
 		return nil, err
@@ -231,8 +237,9 @@ func loadMySQL(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded f
 		if err != nil {
 			return err
 		}
-		// In binary mode, the client runs no commands of its own that are in a dump, such as \! for a shell.
-		return client.run(ctx, script, "--defaults-file="+login, "--batch", "--binary-mode", "--default-character-set=utf8mb4", maxPacket, "--database="+o.Connection.Database)
+		// In binary mode, the client runs no commands of its own that are in a dump, such as \! for a shell. Without
+		// local-infile, it sends the server no file of its own, which a dump may ask for.
+		return client.run(ctx, script, "--defaults-file="+login, "--batch", "--binary-mode", "--local-infile=0", "--default-character-set=utf8mb4", maxPacket, "--database="+o.Connection.Database)
 	})
 	if err != nil {
 		return nil, err

@@ -182,7 +182,7 @@ func loadPostgreSQL(ctx context.Context, o LoadOptions, before sqlServer) (isLoa
 		if o.Policy == Replace {
 			args = append(args, "--clean", "--if-exists")
 		}
-		return client.run(ctx, nil, append(args, o.From)...)
+		return hasWritten(client.run(ctx, nil, append(args, o.From)...))
 	})
 	return func(t table) bool { return !slices.Contains(before.tables, t) }, err // One that was made again has another ID.
 }

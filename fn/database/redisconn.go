@@ -70,7 +70,7 @@ func openRedis(ctx context.Context, c threescale.Connection) (*redisConn, error)
 	}
 	conn, err := openServer(ctx, c, master, index)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use %s, which the sentinels name as the master of %q: %w", master, c.Address.Host, err)
+		return nil, fmt.Errorf("cannot use what the sentinels name as the master of %q: %w", c.Address.Host, err)
 	}
 	return conn, nil
 }

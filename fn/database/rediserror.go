@@ -43,7 +43,8 @@ func (t redisTask) failed(ctx context.Context, err error) error {
 	if advice != "" {
 		advice = ": " + advice
 	}
-	return &Error{Problem: problem, Database: t.database, Err: fmt.Errorf("%s: %w%s", t.connection, err, advice)}
+	_, written := errors.AsType[*writtenError](err)
+	return &Error{Problem: problem, Database: t.database, Err: fmt.Errorf("%s: %w%s", t.connection, &saidError{withoutAddresses(err.Error(), t.connection), err}, advice), Written: written}
 }
 
 // judgedError is an error whose problem is known where it happens.

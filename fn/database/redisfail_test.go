@@ -90,6 +90,14 @@ func TestRedisLogin(t *testing.T) {
 	assertProblem(t, Denied, look(t, c), "AUTH", "Secret")
 }
 
+func TestPageListsRights(t *testing.T) {
+	page, err := os.ReadFile("../../examples/README.md")
+	require.NoError(t, err)
+	for _, rights := range []string{dumpRights, loadRights} {
+		assert.Contains(t, string(page), "ACL SETUSER threescale '~*' "+rights+" ")
+	}
+}
+
 // TestRedisRights grants what the message says, which then is enough.
 func TestRedisRights(t *testing.T) {
 	s := redisserver.Start(t, compare)
@@ -125,10 +133,16 @@ func TestRedisRights(t *testing.T) {
 		o := loadOf(from, dump, target)
 		_, err := loadRedis(t.Context(), o)
 		assertProblem(t, Denied, err, "cannot run "+strings.ToUpper(command), "ACL SETUSER three ~* "+loadRights)
+		written, ok := errors.AsType[*Error](err)
+		require.True(t, ok)
+		assert.Equal(t, command == "del", written.Written, command)
 	}
 	acl(append(granted(loadRights), "-flushdb")...)
 	_, err := loadRedis(t.Context(), loadOf(from, dump, target)) // the DEL before has left the marker
 	assertProblem(t, Denied, err, "cannot run FLUSHDB")
+	written, ok := errors.AsType[*Error](err)
+	require.True(t, ok)
+	assert.True(t, written.Written, "the marker is there")
 	acl(granted(loadRights)...)
 	_, err = loadRedis(t.Context(), loadOf(from, dump, target))
 	require.NoError(t, err)

@@ -47,17 +47,24 @@ func loadKeysFile(ctx context.Context, o LoadOptions) (_ Loaded, err error) {
 	}
 	defer conn.close()
 	l := redisLoader{conn: conn, o: o, dump: whole}
+	server, err := l.load(ctx, file)
+	if l.marked {
+		err = hasWritten(err)
+	}
+	return Loaded{Server: server}, err
+}
+
+func (l *redisLoader) load(ctx context.Context, file *os.File) (Server, error) {
 	if err := l.begin(ctx); err != nil {
-		return Loaded{}, err
+		return Server{}, err
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return Loaded{}, err
+		return Server{}, err
 	}
 	if err := l.restore(file); err != nil {
-		return Loaded{}, err
+		return Server{}, err
 	}
-	server, err := l.end()
-	return Loaded{Server: server}, err
+	return l.end()
 }
 
 // endsWith is a reader that ends with a context.
@@ -79,6 +86,7 @@ type redisLoader struct {
 	o       LoadOptions
 	dump    proven
 	evicted int64 // keys that the server threw away before
+	marked  bool  // the server has taken the marker, and what follows changes what it holds
 }
 
 // begin makes the index empty but for the marker.
@@ -97,6 +105,7 @@ func (l *redisLoader) begin(ctx context.Context) error {
 	if err := l.mark(); err != nil {
 		return l.newer(err, before)
 	}
+	l.marked = true
 	if before.Empty {
 		return nil
 	}
@@ -239,14 +248,16 @@ func (l *redisLoader) end() (Server, error) {
 		return Server{}, &judgedError{Full, fmt.Errorf("the server threw away %d keys since they are more than its maxmemory, by its maxmemory-policy %s: give it more",
 			evicted, info["maxmemory_policy"])}
 	}
-	l.conn.send("DEL", loadingKey)
+	server, _, err := l.conn.look()
+	if err != nil {
+		return Server{}, err
+	}
+	server.Loading, server.Empty = "", l.dump.keys == 0
+	l.conn.send("DEL", loadingKey) // The last thing that may fail: then the dump is loaded.
 	if err := l.conn.flush(); err != nil {
 		return Server{}, err
 	}
-	if _, err := l.conn.integer("DEL"); err != nil {
-		return Server{}, err
-	}
-	server, _, err := l.conn.look()
+	_, err = l.conn.integer("DEL")
 	return server, err
 }
 

@@ -38,7 +38,7 @@ func TestRedisBySentinels(t *testing.T) {
 	assertProblem(t, Unsupported, look(t, by("mymaster")), "empty")
 
 	nowhere := redisserver.StartSentinel(t, map[string]*redisserver.Server{"mymaster": down})
-	assertProblem(t, Unreachable, look(t, by("mymaster", nowhere)), "127.0.0.1:1", "sentinels name")
+	assertProblem(t, Unreachable, look(t, by("mymaster", nowhere)), "refused", "sentinels name")
 }
 
 func TestSentinelWithLoginAndTLS(t *testing.T) {

@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -68,7 +70,42 @@ func (t sqlTask) failed(ctx context.Context, err error) error {
 	if t.connection.Password != "" { // No client shows it; if one ever did, nobody shall read it.
 		text = strings.ReplaceAll(text, t.connection.Password, "…")
 	}
-	return &Error{problem, t.database, fmt.Errorf("%s: %w", t.connection, &saidError{text, err})}
+	_, written := errors.AsType[*writtenError](err)
+	return &Error{Problem: problem, Database: t.database, Err: fmt.Errorf("%s: %w", t.connection, &saidError{withoutAddresses(text, t.connection), err}), Written: written}
+}
+
+// writtenError is an error after which a database may hold a part of what was loaded.
+type writtenError struct{ err error }
+
+func (e *writtenError) Error() string { return e.err.Error() }
+func (e *writtenError) Unwrap() error { return e.err }
+
+// hasWritten returns an error of a load that has begun to write.
+func hasWritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &writtenError{err}
+}
+
+// ipAddress finds what may be an address.
+var ipAddress = regexp.MustCompile(`\d+\.\d+\.\d+\.\d+|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*[0-9A-Fa-f]\b`)
+
+// withoutAddresses returns what an error says without addresses, but for those that the connection shows: whoever shows
+// the error knows that they are to be concealed, if they are.
+func withoutAddresses(text string, c threescale.Connection) string {
+	known := []string{c.Address.Host}
+	if c.Sentinel != nil {
+		for _, address := range c.Sentinel.Addresses {
+			known = append(known, address.Host)
+		}
+	}
+	return ipAddress.ReplaceAllStringFunc(text, func(found string) string {
+		if _, err := netip.ParseAddr(found); err != nil || slices.Contains(known, found) {
+			return found
+		}
+		return "…"
+	})
 }
 
 // saidError shows its text, and nothing of the error that it was made of.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -293,6 +294,7 @@ func testLoadKilled(t *testing.T, s *sqlserver.Server) {
 	}
 	_, err = database.Load(t.Context(), load)
 	problem(t, database.Failed, err)
+	assertWritten(t, true, err)
 	looked, err := database.Look(t.Context(), threescale.SystemDatabase, to)
 	require.NoError(t, err)
 	assert.False(t, looked.Empty, "some of it is there")
@@ -302,6 +304,7 @@ func testLoadKilled(t *testing.T, s *sqlserver.Server) {
 	assert.Contains(t, problem(t, database.Unsupported, err), `the load of run "run-1" into it has not ended`)
 	load.Client, load.Run = nil, "run-2"
 	_, err = database.Load(t.Context(), load)
+	assertWritten(t, false, err)
 	assert.Contains(t, problem(t, database.NotEmpty, err), `the load of run "run-1" into it has not ended`)
 	load.Run = "run-1"
 	loaded, err := database.Load(t.Context(), load)
@@ -309,6 +312,13 @@ func testLoadKilled(t *testing.T, s *sqlserver.Server) {
 	assert.Empty(t, loaded.Warnings)
 	assert.Empty(t, loaded.Server.Loading)
 	assert.Equal(t, contents(t, s, "whole"), contents(t, s, "killed"))
+}
+
+func assertWritten(t *testing.T, want bool, err error) {
+	t.Helper()
+	var own *database.Error
+	require.ErrorAs(t, err, &own)
+	assert.Equal(t, want, own.Written, "%s", err)
 }
 
 // testPostgreSQLKilled kills a load that replaces: the database is as it was.
@@ -351,4 +361,64 @@ func testOtherUser(t *testing.T, s *sqlserver.Server) {
 	require.NoError(t, err)
 	_, err = database.Dump(t.Context(), systemDump(t, ours))
 	require.NoError(t, err, "it is theirs now")
+}
+
+// testLockedOut loads as a user who may not log in any more when all is loaded.
+func testLockedOut(t *testing.T, s *sqlserver.Server) {
+	from := s.Database(t, "open", "open", "secret")
+	porta(t, s, from)
+	o := systemDump(t, from)
+	dump, err := database.Dump(t.Context(), o)
+	require.NoError(t, err)
+	to := s.Database(t, "locked", "locked", "secret")
+	load := loadOf(t, o, dump, to)
+	name, lock := "pg_restore", `ALTER ROLE "locked" NOLOGIN`
+	if s.Kind == recorded.MySQL {
+		name, lock = "mariadb", "ALTER USER locked ACCOUNT LOCK"
+	}
+	client, err := exec.LookPath(name)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "lock.sql"), []byte(lock+";\n"), 0o600))
+	var admin strings.Builder
+	for _, word := range append(slices.Clone(s.Admin), "--", map[bool]string{true: "mysql", false: "postgres"}[s.Kind == recorded.MySQL]) {
+		admin.WriteString("'" + strings.ReplaceAll(word, "'", `'\''`) + "' ")
+	}
+	locking := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(locking, fmt.Appendf(nil, "#!/bin/sh\n%s \"$@\" || exit\n[ \"$1\" = --version ] || %s <%s/lock.sql >&2\n", client, &admin, dir), 0o755))
+	load.Client = func(wanted string) (string, error) {
+		if wanted == name {
+			return locking, nil
+		}
+		return "", errors.New("none")
+	}
+	loaded, err := database.Load(t.Context(), load)
+	require.NoError(t, err, "it is loaded")
+	require.Len(t, loaded.Warnings, 1)
+	assert.Contains(t, loaded.Warnings[0], "could not be looked at afterwards (Denied)")
+	assert.False(t, loaded.Server.Empty)
+	assert.Equal(t, contents(t, s, "open"), contents(t, s, "locked"))
+}
+
+// testLocalFile loads a dump that asks the client for a file of its own.
+func testLocalFile(t *testing.T, s *sqlserver.Server) {
+	if s.Kind != recorded.MySQL {
+		return // A dump of PostgreSQL has nothing that its client would do.
+	}
+	from := s.Database(t, "asked", "asked", "secret")
+	porta(t, s, from)
+	o := systemDump(t, from)
+	dump, err := database.Dump(t.Context(), o)
+	require.NoError(t, err)
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("hunter2\n"), 0o600))
+	script := filepath.Join(o.Into, "dump.sql")
+	text := "CREATE TABLE stolen (line TEXT);\nLOAD DATA LOCAL INFILE '" + secret + "' INTO TABLE stolen;\n" + file(t, script)
+	require.NoError(t, os.WriteFile(script, []byte(text), 0o600))
+	to := s.Database(t, "asking", "asking", "secret")
+	_, err = database.Load(t.Context(), loadOf(t, o, dump, to))
+	var own *database.Error
+	require.ErrorAs(t, err, &own)
+	assert.True(t, own.Written, "the table is there")
+	assert.Equal(t, "0\n", s.Run(t, "asking", "SELECT count(*) FROM stolen"))
 }

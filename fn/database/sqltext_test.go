@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -155,6 +156,7 @@ func TestJudgeClient(t *testing.T) {
 			Failed, "pg: pg_restore: error: COPY failed for table …"},
 		{"names are shown", "pg_restore: error: could not execute query: ERROR:  relation \"accounts\" already exists\n", Failed, "relation \"accounts\" already exists: the database holds something"},
 		{"a name alone is shown", "pg_restore: error: could not execute query: ERROR:  \"accounts\" is not a table\nHINT:  Use DROP VIEW to remove a view.\n", Failed, "\"accounts\" is not a table: the database holds something"},
+		{"nor is what cannot be altered", "pg_restore: error: could not execute query: ERROR:  ALTER action DROP CONSTRAINT cannot be performed on relation \"accounts\"\n", Failed, "on relation \"accounts\": the database holds something"},
 		{"a user is shown", "mysqldump: Got error: 1045: \"Access denied for user 'porta'@'localhost' (using password: YES)\" when trying to connect\n", Denied, "for user 'porta'@'localhost'"},
 		{"why no connection was made", "mariadb-dump: Got error: 2026: \"TLS/SSL error: certificate verify failed\" when trying to connect\n", Untrusted, "certificate verify failed"},
 		{"it may be tried again", "mysqldump: Error 1412: Table definition has changed, please retry transaction when dumping table `users` at row: 0\n", Failed, "it changed while it was dumped"},
@@ -171,6 +173,32 @@ func TestJudgeClient(t *testing.T) {
 		assert.Equal(t, tc.problem, problem, tc.reason)
 		assert.Contains(t, text, tc.want, tc.reason)
 		assert.NotContains(t, text, "hunter2", tc.reason)
+	}
+}
+
+func TestErrorsShowNoOtherAddress(t *testing.T) {
+	named := threescale.Connection{Address: threescale.Address{Host: "db.example.com", Port: 5432}, Database: "system"}
+	by := threescale.Connection{Address: threescale.Address{Host: "mymaster"}, Database: "0", Sentinel: &threescale.Sentinel{Addresses: []threescale.Address{{Host: "10.9.9.9", Port: 26379}}}}
+	dial := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.ParseIP("10.2.3.4"), Port: 6379}, Err: errors.New("no route to host")}
+	ctx := t.Context()
+	cases := []struct {
+		reason string
+		err    error
+		want   string
+	}{
+		{"of libpq", sqlTask{threescale.SystemDatabase, named}.failed(ctx, &clientError{"pg_dump", "pg_dump: error: connection to server at \"db.example.com\" (10.2.3.4), port 5432 failed: Connection refused\n", nil}), `at "db.example.com" (…), port 5432 failed`},
+		{"of IPv6", sqlTask{threescale.SystemDatabase, named}.failed(ctx, &clientError{"pg_dump", "pg_dump: error: connection to server at \"db.example.com\" (fd00::10:2:3:4), port 5432 failed: timeout\n", nil}), `(…), port 5432 failed`},
+		{"of the client", sqlTask{threescale.SystemDatabase, named}.failed(ctx, &pgconn.PgError{Code: "28000", Message: `no pg_hba.conf entry for host "10.2.3.4", user "porta"`}), `host "…", user "porta"`},
+		{"of Redis", redisTask{threescale.BackendRedis, named, lookRights}.failed(ctx, dial), "dial tcp …:6379: no route to host"},
+		{"of a sentinel, which the connection shows", redisTask{threescale.BackendRedis, by, lookRights}.failed(ctx, fmt.Errorf("cannot ask sentinel 10.9.9.9:26379: %w", dial)), "cannot ask sentinel 10.9.9.9:26379: dial tcp …:6379"},
+	}
+	for _, tc := range cases {
+		require.ErrorContains(t, tc.err, tc.want, tc.reason)
+		assert.NotContains(t, tc.err.Error(), "2.3.4", tc.reason)
+		assert.NotContains(t, tc.err.Error(), "2:3:4", tc.reason)
+	}
+	for _, text := range []string{"MariaDB 10.11.19", "'x'::date", "at 12:30:01: ERROR: none"} {
+		assert.Equal(t, text, withoutAddresses(text, named))
 	}
 }
 
