@@ -138,6 +138,9 @@ func Load(ctx context.Context, o job.LoadOptions, env Env) (job.LoadResult, erro
 		if result.Databases, err = readLoaded(o.Scratch); err != nil {
 			return err
 		}
+		if err := proveApart(o); err != nil {
+			return err
+		}
 		for _, name := range o.Database {
 			loaded, err := load(ctx, o, threescale.Database(name), progress)
 			if err != nil {
@@ -156,6 +159,32 @@ func Load(ctx context.Context, o job.LoadOptions, env Env) (job.LoadResult, erro
 		result.Completed = len(o.Whole) > 0
 		return nil
 	})
+}
+
+// proveApart refuses two databases that are one: the load of the second would replace the first.
+func proveApart(o job.LoadOptions) error {
+	seen := map[threescale.Database]threescale.Connection{}
+	for _, text := range o.Database {
+		name := threescale.Database(text)
+		connection, err := readConnection(o.Connections, name, slices.Contains(o.Encrypted, text))
+		if err != nil {
+			return err
+		}
+		for other, known := range seen {
+			if connection.SameDatabase(known) {
+				return sameDatabase(name, other)
+			}
+		}
+		seen[name] = connection
+	}
+	return nil
+}
+
+func sameDatabase(name, other threescale.Database) error {
+	return &database.Error{
+		Problem: database.Unsupported, Database: name,
+		Err: fmt.Errorf("its Secret leads to the same database as that of %s, which it would replace: name another one, as by another index; this try has written nothing to it", other),
+	}
 }
 
 // tellLoaded notes that a database is loaded, before the next one is begun: what is loaded is not empty any more.
@@ -217,12 +246,8 @@ func load(ctx context.Context, o job.LoadOptions, name threescale.Database, prog
 
 // leftBehind says what a load that failed left in a database.
 func leftBehind(kind recorded.DatabaseKind, err error) string {
-	if own, ok := errors.AsType[*database.Error](err); ok {
-		switch own.Problem {
-		case database.NotEmpty, database.Unsupported, database.ClientMissing:
-			return "nothing was written to it"
-		case database.Unreachable, database.Untrusted, database.Denied, database.Full, database.Failed:
-		}
+	if own, ok := errors.AsType[*database.Error](err); ok && !own.Written { // An earlier try may have.
+		return "this try has written nothing to it"
 	}
 	if kind == recorded.PostgreSQL {
 		return "it is as it was before"

@@ -423,5 +423,21 @@ func (c Connection) String() string {
 	return fmt.Sprintf("%s/%s (by the sentinels %s)", c.Address.Host, c.Database, strings.Join(sentinels, ", "))
 }
 
+// SameDatabase reports whether two connections lead to the same database, as far as they tell: a server may have several names.
+func (c Connection) SameDatabase(other Connection) bool {
+	return c.Kind == other.Kind && strings.EqualFold(c.place(), other.place())
+}
+
+// place is String with the sentinels in one order.
+func (c Connection) place() string {
+	if c.Sentinel == nil {
+		return c.String()
+	}
+	addresses := slices.Clone(c.Sentinel.Addresses)
+	slices.SortFunc(addresses, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
+	c.Sentinel = &Sentinel{Addresses: addresses}
+	return c.String()
+}
+
 // GoString is String, so that no way of printing a connection shows the login.
 func (c Connection) GoString() string { return c.String() }
