@@ -51,7 +51,6 @@ func (r *Run) objectSums(ctx context.Context) ([]lists.Sum, error) {
 
 // objectRoom bounds what the objects of a run take together, by what its manifest says of them.
 type objectRoom struct {
-	all  int64
 	left atomic.Int64
 }
 
@@ -66,14 +65,14 @@ func (r *Run) objectRoom() *objectRoom {
 }
 
 func newObjectRoom(all int64) *objectRoom {
-	room := &objectRoom{all: all}
+	room := &objectRoom{}
 	room.left.Store(all)
 	return room
 }
 
 // read reads an object, and fails if it and those before it are more than there can be.
 func (o *objectRoom) read(run folder, path string) ([]byte, error) {
-	data, err := run.ReadFile(path, min(o.all, maxUnknownSize))
+	data, err := run.ReadFile(path, min(max(0, o.left.Load()), maxUnknownSize))
 	if err == nil && o.left.Add(-int64(len(data))) < 0 {
 		return nil, errors.New("the objects have more bytes than manifest.json says")
 	}

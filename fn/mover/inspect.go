@@ -68,6 +68,9 @@ func (i *inspector) inspectIn(ctx context.Context, store archive.Store) error {
 	if err := checkManifest(info, i.options.ManifestSHA256); err != nil {
 		return err
 	}
+	if err := checkObjectBytes(info); err != nil { // before any is read
+		return err
+	}
 	if err := i.look(ctx, run); err != nil {
 		return err
 	}
@@ -97,6 +100,14 @@ func checkManifest(info archive.RunInfo, want string) error {
 		return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: it has no manifest.json, whose SHA-256 must be %s", info.ID, want)}
 	}
 	return &failure{v1alpha1.ReasonRunReplaced, fmt.Errorf("run %q is not the one that is meant: its manifest.json has SHA-256 %s, and must have %s: it was replaced, or another run is meant", info.ID, info.ManifestSHA256, want)}
+}
+
+// checkObjectBytes refuses objects that could not be handed over.
+func checkObjectBytes(info archive.RunInfo) error {
+	if m := info.Manifest; m != nil && m.Totals.ObjectBytes > job.MaxHandoverParts*job.MaxHandoverBytes {
+		return &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
+	}
+	return nil
 }
 
 // resolve returns the run that is meant. If the newest run is damaged it is not passed over: nobody wants an older one
@@ -170,9 +181,6 @@ func (i *inspector) countFiles(ctx context.Context, run *archive.Run) error {
 // readObjects decrypts the objects and lets those pass that may be restored.
 func (i *inspector) readObjects(ctx context.Context, run *archive.Run) ([]checkedFile, error) {
 	m := run.Info().Manifest
-	if m != nil && m.Totals.ObjectBytes > job.MaxHandoverParts*job.MaxHandoverBytes {
-		return nil, &failure{v1alpha1.ReasonUnexpectedObject, fmt.Errorf("run holds %d bytes of objects, more than a backup of 3scale can hold", m.Totals.ObjectBytes)}
-	}
 	objects, err := run.Objects(ctx, i.identities...)
 	if err != nil {
 		return nil, explainDecryption(err, m, i.identities)
