@@ -27,6 +27,8 @@ var withoutData = map[string]bool{
 	"Progress of runs in flight A": true,
 	"Verifications A":              true,
 	"Verifications B":              true,
+	"Copies to buckets A":          true,
+	"Copies to buckets B":          true,
 }
 
 // everything is the status of a backup in which all is wrong, and every field
