@@ -239,6 +239,7 @@ func TestObjectsThatChangeMeanwhile(t *testing.T) {
 	assert.Equal(t, "Content-Type: text/html\nX-Amz-Meta-Owner: somebody\n", entries["big"].Xattrs[0].Value)
 	assert.Equal(t, "written since it was listed", f.read("trees", r.Manifest.Tree, "files", "tenant-001.txt"))
 	assert.NotContains(t, entries, "tenant-002/empty", "what has vanished is left out")
+	assert.Contains(t, strings.Join(r.Manifest.Warnings, "\n"), "1 objects were listed and not there when they were read", "and told: the bucket may have lost it")
 
 	f.count()
 	assert.EqualValues(t, 5, f.write("r2").Manifest.Totals.Files, "the next run has it, if it is there")

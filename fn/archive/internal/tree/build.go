@@ -2,6 +2,7 @@
 package tree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,9 @@ type Builder struct {
 
 	lists    *lists.Writer
 	journal  *journalWriter
-	unlinked int64 // unchanged files that had to be copied
+	unlinked int64  // unchanged files that had to be copied
+	gone     int64  // entries that were scanned, and were not there when they were read
+	missed   string // the path of the first
 	result   Result
 }
 
@@ -194,6 +197,7 @@ func (b *Builder) record(it *item) error {
 		}
 		return nil
 	case it.gone:
+		b.gone, b.missed = b.gone+1, cmp.Or(b.missed, it.entry.Path)
 		return nil
 	}
 	b.result.Stored.Add(&it.entry)
@@ -249,6 +253,9 @@ func (b *Builder) finish(ctx context.Context) (*Result, error) {
 	}
 	if err := b.Into.RemoveMatching(ctx, isJournal); err != nil {
 		return nil, err
+	}
+	if b.Objects != nil && b.gone > 0 { // which a bucket that has lost them says of them, too
+		b.Warn(fmt.Sprintf("%d objects were listed and not there when they were read, so this run is without them; the first is %s", b.gone, lists.Escape(b.missed)))
 	}
 	if b.unlinked > 0 {
 		b.Warn(fmt.Sprintf("%d unchanged files could not be linked to the earlier tree and were copied", b.unlinked))
