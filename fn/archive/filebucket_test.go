@@ -290,7 +290,7 @@ func TestBucketThatCannotBeRead(t *testing.T) {
 // TestInterruptedBucketRun: what was read is not read again, though each object has headers.
 func TestInterruptedBucketRun(t *testing.T) {
 	f := newObjectFixture(t, objectstore.StartStandIn)
-	const objects = 200
+	const objects = 600
 	for i := range objects {
 		f.put(strconv.Itoa(i), strconv.Itoa(i), htmlHeaders)
 	}
@@ -308,7 +308,7 @@ func TestInterruptedBucketRun(t *testing.T) {
 	f.count()
 	f.write("r1")
 	f.verify("r1")
-	assert.LessOrEqual(t, f.gets.Load(), int64(objects/2+opts.Workers), "but for what each worker was at")
+	assert.Less(t, f.gets.Load(), int64(objects*3/4), "half was read, but for what is noted together and was not complete")
 	assert.Equal(t, "Content-Type: text/html\nX-Amz-Meta-Owner: somebody\n", entryMap(t, f.volume, "r1")["0"].Xattrs[0].Value)
 }
 
