@@ -147,7 +147,7 @@ func TestRefusedRestores(t *testing.T) {
 	})
 	w.damaged("newer", func(dir string) {
 		w.edit(filepath.Join(dir, "runs", run, "manifest.json"), func(data []byte) []byte {
-			return replaceOnce(t, data, `"formatVersion": 2`, `"formatVersion": 3`)
+			return replaceOnce(t, data, `"formatVersion": 2`, `"formatVersion": 9`)
 		})
 	})
 	w.damaged("empty", func(dir string) { require.NoError(t, os.RemoveAll(filepath.Join(dir, "runs", run))) })
