@@ -68,7 +68,7 @@ func (c *redisConn) dumpTo(o DumpOptions) (keys, bytes int64, err error) {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	counted := &progressWriter{w: file, now: o.Now, report: o.Progress}
+	counted := &meteredWriter{file, meter{now: o.Now, report: o.Progress}}
 	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: firstKeys}
 	if err := d.run(); err != nil {
 		return 0, 0, err
@@ -77,7 +77,7 @@ func (c *redisConn) dumpTo(o DumpOptions) (keys, bytes int64, err error) {
 	if err := errors.Join(d.out.Flush(), file.Sync()); err != nil {
 		return 0, 0, err
 	}
-	return d.keys, counted.written, nil
+	return d.keys, counted.done, nil
 }
 
 // redisDumper dumps one index over one connection.
@@ -321,23 +321,33 @@ func (c *redisConn) time() (int64, error) {
 	return values[0]*1000 + values[1]/1000, nil
 }
 
-// progressWriter counts what it writes, and tells about once a second.
-type progressWriter struct {
-	w       io.Writer
-	now     func() time.Time
-	report  func(int64) // may be nil
-	written int64
-	last    time.Time
+// meter counts bytes, and tells about once a second.
+type meter struct {
+	now    func() time.Time
+	report func(int64) // may be nil
+	done   int64
+	last   time.Time
 }
 
-func (p *progressWriter) Write(data []byte) (int, error) {
-	n, err := p.w.Write(data)
-	p.written += int64(n)
-	if p.report != nil {
-		if now := p.now(); now.Sub(p.last) >= time.Second {
-			p.last = now
-			p.report(p.written)
-		}
+func (m *meter) add(n int) {
+	m.done += int64(n)
+	if m.report == nil {
+		return
 	}
+	if now := m.now(); now.Sub(m.last) >= time.Second {
+		m.last = now
+		m.report(m.done)
+	}
+}
+
+// meteredWriter counts what it writes.
+type meteredWriter struct {
+	w io.Writer
+	meter
+}
+
+func (p *meteredWriter) Write(data []byte) (int, error) {
+	n, err := p.w.Write(data)
+	p.add(n)
 	return n, err
 }

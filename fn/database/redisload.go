@@ -190,7 +190,7 @@ func (l *redisLoader) empty(ctx context.Context) error {
 
 // restore sends all keys.
 func (l *redisLoader) restore(file io.Reader) error {
-	d := newDumpReader(&progressReader{r: file, report: l.o.Progress})
+	d := newDumpReader(&meteredReader{file, meter{now: time.Now, report: l.o.Progress}})
 	var keys, bytes int64 // sent, and not yet answered
 	for {
 		key, err := d.next(l.conn.w)
@@ -261,22 +261,14 @@ func (l *redisLoader) end() (Server, error) {
 	return server, err
 }
 
-// progressReader tells about once a second how much was read.
-type progressReader struct {
-	r      io.Reader
-	report func(int64) // may be nil
-	read   int64
-	last   time.Time
+// meteredReader counts what it reads.
+type meteredReader struct {
+	r io.Reader
+	meter
 }
 
-func (p *progressReader) Read(data []byte) (int, error) {
+func (p *meteredReader) Read(data []byte) (int, error) {
 	n, err := p.r.Read(data)
-	p.read += int64(n)
-	if p.report != nil {
-		if now := time.Now(); now.Sub(p.last) >= time.Second {
-			p.last = now
-			p.report(p.read)
-		}
-	}
+	p.add(n)
 	return n, err
 }
