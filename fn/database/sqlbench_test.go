@@ -23,15 +23,15 @@ import (
 // sqlPairs is how often a dump is made by a process of ours, and by the client alone.
 const sqlPairs = 7
 
-// TestAgainstSQLClients compares dumps of 256 MB with those of the same client alone, with the same options, in turn.
+// TestAgainstSQLClients compares dumps of 512 MB with those of the same client alone, with the same options, in turn.
 func TestAgainstSQLClients(t *testing.T) {
 	for name, start := range map[string]func(testing.TB, sqlserver.Options) *sqlserver.Server{"PostgreSQL": sqlserver.PostgreSQL, "MariaDB": sqlserver.MariaDB} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, sqlserver.Options{})
 			c := s.Database(t, "system", "app", "secret")
-			fill := "CREATE TABLE accounts AS SELECT n AS id, repeat(md5(n::text), 8) AS text FROM generate_series(1, 1000000) n; ALTER TABLE accounts OWNER TO app;"
+			fill := "CREATE TABLE accounts AS SELECT n AS id, repeat(md5(n::text), 8) AS text FROM generate_series(1, 2000000) n; ALTER TABLE accounts OWNER TO app;"
 			if s.Kind == recorded.MySQL {
-				fill = "CREATE TABLE accounts (id int PRIMARY KEY, text text); INSERT INTO accounts SELECT seq, REPEAT(MD5(seq), 8) FROM seq_1_to_1000000;"
+				fill = "CREATE TABLE accounts (id int PRIMARY KEY, text text); INSERT INTO accounts SELECT seq, REPEAT(MD5(seq), 8) FROM seq_1_to_2000000;"
 			}
 			s.Run(t, "system", fill)
 			compareSQL(t, s.Kind, c)

@@ -204,11 +204,15 @@ func (o *offsite) show() {
 			if len(samples[side]) == 0 {
 				continue
 			}
-			walls, peak := make([]time.Duration, 0, len(samples[side])), int64(0)
+			var walls, processor []time.Duration
+			var busy []float64
+			var peak int64
 			for _, taken := range samples[side] {
-				walls, peak = append(walls, taken.Wall), max(peak, taken.RSS)
+				walls, processor, busy, peak = append(walls, taken.Wall), append(processor, taken.CPU), append(busy, taken.Busy), max(peak, taken.RSS)
 			}
-			fmt.Fprintf(&line, "  %s %s, %d MiB", name, median(walls).Round(10*time.Millisecond), peak>>10)
+			slices.Sort(busy)
+			fmt.Fprintf(&line, "  %s %s, %s of processor time, %d MiB, machine busy %.0f %%", name, median(walls).Round(10*time.Millisecond),
+				median(processor).Round(10*time.Millisecond), peak>>10, 100*busy[len(busy)/2])
 			if side > 0 && len(samples[0]) > 0 {
 				ratios := make([]float64, 0, len(walls))
 				for i := range samples[side] {

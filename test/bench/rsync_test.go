@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -35,7 +36,9 @@ const unchangedRounds = 5
 // sample is one process: how long it took, and the most memory that it held.
 type sample struct {
 	Wall time.Duration
-	RSS  int64 // KiB
+	CPU  time.Duration
+	RSS  int64   // KiB
+	Busy float64 // share of the machine's processors, whoever has them: at 1, no program could be faster by waiting less
 }
 
 func TestAgainstRsync(t *testing.T) {
@@ -168,16 +171,31 @@ func run(args []string) (sample, error) {
 	command := exec.Command(args[0], args[1:]...)
 	command.Stderr = os.Stderr
 	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, measuring+"=") })
+	idle := idleTime()
 	start := time.Now()
 	if err := command.Run(); err != nil {
 		return sample{}, fmt.Errorf("cannot run %q: %w", args[0], err)
 	}
 	wall := time.Since(start)
+	busy := 1 - (idleTime()-idle).Seconds()/wall.Seconds()/float64(runtime.NumCPU())
 	usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
 		return sample{}, errors.New("no resource usage on this system")
 	}
-	return sample{wall, usage.Maxrss}, nil
+	return sample{wall, command.ProcessState.UserTime() + command.ProcessState.SystemTime(), usage.Maxrss, busy}, nil
+}
+
+// idleTime is how long the processors of the machine had nothing to do, since it started.
+func idleTime() time.Duration {
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return 0
+	}
+	var up, idle float64
+	if _, err := fmt.Sscan(string(uptime), &up, &idle); err != nil {
+		return 0
+	}
+	return time.Duration(idle * float64(time.Second))
 }
 
 // show prints medians, and the median of the ratios pair by pair.
