@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,27 +38,14 @@ func (r *Run) RestoreToBucket(ctx context.Context, bucket BucketOptions, opts Re
 		return nil, err
 	}
 	defer t.bucket.Close()
-	if err := t.refill(ctx, opts.Existing); err != nil {
+	result, err := t.refill(ctx, opts.Existing)
+	if err != nil {
 		return nil, fmt.Errorf("cannot restore run %q into bucket %q: %w", r.info.ID, t.bucket.name, bucketError(err))
 	}
 	if !r.isListed() {
-		t.result.Warnings = append(t.result.Warnings, unverifiedWarning)
+		result.Warnings = append(result.Warnings, unverifiedWarning)
 	}
-	return &t.result, nil
-}
-
-// CompareBucket compares a bucket with the file storage of the run, as Compare does a directory.
-func (r *Run) CompareBucket(ctx context.Context, bucket BucketOptions, opts RestoreOptions) (Comparison, error) {
-	t, err := r.bucketTarget(ctx, bucket, opts)
-	if err != nil {
-		return Comparison{}, err
-	}
-	defer t.bucket.Close()
-	state, err := t.compare(ctx)
-	if err != nil {
-		return Comparison{}, fmt.Errorf("cannot compare run %q with bucket %q: %w", r.info.ID, t.bucket.name, bucketError(err))
-	}
-	return state, nil
+	return result, nil
 }
 
 func (r *Run) bucketTarget(ctx context.Context, bucket BucketOptions, opts RestoreOptions) (*bucketTarget, error) {
@@ -79,211 +65,60 @@ func (r *Run) bucketTarget(ctx context.Context, bucket BucketOptions, opts Resto
 	}, nil
 }
 
-// bucketTarget is a bucket that a run is compared with, or brought into. It is for one call.
+// bucketTarget is a bucket that a run is compared with, or brought into.
 type bucketTarget struct {
 	bucket     *fileBucket
 	source     refill.Source
 	tree       *runTree
 	identities []age.Identity
 	progress   *progress.Meter
-
-	found   *walk.Found
-	marked  bool // an earlier try was interrupted
-	replace bool // objects that appear meanwhile too
-	plan    bucketPlan
-	written walk.Counts
-	result  Restored
-}
-
-// bucketPlan is what follows from comparing keys and sizes.
-type bucketPlan struct {
-	empty     bool
-	foreign   string // a key that the run does not have; empty: there is none
-	inTheWay  string // one that the run has files below
-	blocked   string // a file of the run that the bucket has keys below
-	differs   string // a file that is missing, or has another size
-	firstFile *lists.Entry
-	entries   walk.Counts // of the run
 }
 
 func (t *bucketTarget) markerKey() string { return t.bucket.prefix + refill.MarkerName(t.source) }
 
-// look lists the bucket, and compares keys and sizes. It reads no object but the marker.
-func (t *bucketTarget) look(ctx context.Context) error {
-	const limit = 4 << 10
-	marker, err := t.bucket.client.Read(ctx, t.markerKey(), limit)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	t.marked = string(marker) == refill.MarkerContent(t.source)
-	t.progress.Begin(progress.Scan, 0, 0)
-	if t.found, err = t.bucket.scan(ctx, objectStamps{}, t.progress); err != nil {
-		return err
-	}
-	t.plan = bucketPlan{empty: true}
-	for _, odd := range t.found.Unreadable {
-		t.addForeign(odd.Path)
-	}
-	return t.merge(ctx, func(p lists.Pair) error {
-		switch {
-		case p.Want != nil:
-			t.addWanted(p)
-		case p.Got.Kind == lists.File:
-			t.addForeign(p.Got.Path)
-		}
-		return nil
-	})
-}
-
-func (t *bucketTarget) addForeign(path string) {
-	if t.isMarker(path) {
-		return
-	}
-	t.plan.empty = false
-	if t.plan.foreign == "" {
-		t.plan.foreign = path
-	}
-}
-
-// isMarker reports whether a key is that of the marker of this run, as far as it is ours.
-func (t *bucketTarget) isMarker(path string) bool {
-	return t.marked && t.bucket.prefix+path == t.markerKey()
-}
-
-func (t *bucketTarget) addWanted(p lists.Pair) {
-	want, got := p.Want, p.Got
-	t.plan.entries.Add(want)
-	if want.Kind == lists.File && t.plan.firstFile == nil {
-		first := *want
-		t.plan.firstFile = &first
-	}
-	switch {
-	case got == nil:
-		if want.Kind == lists.File && t.plan.differs == "" {
-			t.plan.differs = want.Path
-		}
-	case got.Kind == lists.File:
-		t.plan.empty = false
-		if want.Kind == lists.Directory {
-			t.plan.inTheWay = cmp.Or(t.plan.inTheWay, want.Path)
-			t.addForeign(want.Path)
-		}
-		if want.Kind == lists.File && got.Size != want.Size && t.plan.differs == "" {
-			t.plan.differs = want.Path
-		}
-	case want.Kind != lists.Directory && t.plan.blocked == "":
-		t.plan.blocked = want.Path
-	}
-}
-
-// merge yields the entries of the run and those of the bucket side by side.
-func (t *bucketTarget) merge(ctx context.Context, yield func(lists.Pair) error) error {
-	source, done, err := t.source.Entries(ctx)
+func (t *bucketTarget) refill(ctx context.Context, existing Existing) (*Restored, error) {
+	p, err := t.look(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer done()
-	for p, err := range lists.Merge(source, t.found.List.Source()) {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = yield(p)
-		}
-		if err != nil {
-			return err
-		}
+	result := &Restored{Files: p.entries.Files, Bytes: p.entries.Bytes}
+	if existing == Skip && !p.empty && !p.isInterrupted() {
+		result.Skipped = true
+		return result, nil
 	}
-	return nil
-}
-
-func (t *bucketTarget) compare(ctx context.Context) (Comparison, error) {
-	if err := t.look(ctx); err != nil {
-		return Comparison{}, err
+	if done, err := t.judge(ctx, p, existing); done || err != nil {
+		return result, err
 	}
-	state := Comparison{Empty: t.plan.empty, Interrupted: t.marked}
-	if t.marked || t.plan.foreign != "" || t.plan.blocked != "" || t.plan.differs != "" {
-		return state, nil
+	if err := t.prepare(ctx, p); err != nil {
+		return nil, err
 	}
-	differs, err := t.firstDifference(ctx)
-	state.Same = differs == "" && err == nil
-	return state, err
-}
-
-func (t *bucketTarget) refill(ctx context.Context, existing Existing) error {
-	if err := t.look(ctx); err != nil {
-		return err
+	replace := existing == Overwrite || existing == Mirror
+	written, err := t.each(ctx, p, progress.FileStorage, func(w *bucketWriter, ctx context.Context, it *bucketItem) error {
+		return w.write(ctx, it, replace)
+	})
+	if err != nil {
+		return nil, err
 	}
-	t.result.Files, t.result.Bytes = t.plan.entries.Files, t.plan.entries.Bytes
-	if existing == Skip && !t.plan.empty && !t.marked {
-		t.result.Skipped = true
-		return nil
-	}
-	if done, err := t.judge(ctx, existing); done || err != nil {
-		return err
-	}
-	t.replace = existing == Overwrite || existing == Mirror
-	if err := t.prepare(ctx); err != nil {
-		return err
-	}
-	if err := t.fill(ctx); err != nil {
-		return err
-	}
+	result.WrittenFiles, result.WrittenBytes = written.Files, written.Bytes
 	switch {
 	case existing == Mirror:
-		if err := t.removeForeign(ctx); err != nil {
-			return err
+		if result.Removed, err = t.removeForeign(ctx); err != nil {
+			return nil, err
 		}
-	case t.plan.inTheWay != "":
-		t.result.Warnings = append(t.result.Warnings, fmt.Sprintf("object %q is not of the run, which has files below this key: it was left, and no backup can be made until it is deleted", t.bucket.prefix+t.plan.inTheWay))
+	case p.inTheWay != "":
+		result.Warnings = append(result.Warnings, fmt.Sprintf("object %q is not of the run, which has files below this key: it was left, and no backup can be made until it is deleted", t.bucket.prefix+p.inTheWay))
 	}
-	if n := t.plan.entries.Symlinks; n > 0 {
-		t.result.Warnings = append(t.result.Warnings, fmt.Sprintf("a bucket cannot hold symlinks: %d of the run were left out", n))
+	if n := p.entries.Symlinks; n > 0 {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("a bucket cannot hold symlinks: %d of the run were left out", n))
 	}
-	t.result.WrittenFiles, t.result.WrittenBytes = t.written.Files, t.written.Bytes
-	return t.removeMarker(ctx)
-}
-
-// removeMarker warns where it may not: all of the run is there.
-func (t *bucketTarget) removeMarker(ctx context.Context) error {
-	err := t.remove(ctx, []string{t.markerKey()})
-	store, ok := errors.AsType[*s3.Error](err)
-	if ok && store.Problem == s3.Denied {
-		t.result.Warnings = append(t.result.Warnings, fmt.Sprintf("cannot delete object %q, which needs the right s3:DeleteObject: delete it, else another restore of this run takes all that is in the bucket for what this one left unfinished", t.markerKey()))
-		return nil
-	}
-	return err
-}
-
-// judge returns an error if the bucket may not be written to, and true if there is nothing to write.
-func (t *bucketTarget) judge(ctx context.Context, existing Existing) (done bool, err error) {
-	careful := existing == Fail || existing == Skip
-	switch {
-	case careful && t.marked && t.plan.foreign != "":
-		return false, t.notEmpty(t.plan.foreign, "is not of the run whose restore was interrupted here")
-	case existing != Mirror && t.plan.blocked != "":
-		return false, t.notEmpty(t.plan.blocked, "is the begin of keys where the run has an object")
-	case !careful || t.marked || t.plan.empty:
-		return false, nil
-	case t.plan.foreign != "":
-		return false, t.notEmpty(t.plan.foreign, "is not of the run")
-	case t.plan.differs != "":
-		return false, t.notEmpty(t.plan.differs, "is missing, or is not what it is in the run")
-	}
-	differs, err := t.firstDifference(ctx)
-	if err == nil && differs != "" {
-		err = t.notEmpty(differs, "has other content or headers than in the run")
-	}
-	return err == nil, err
-}
-
-func (t *bucketTarget) notEmpty(path, why string) error {
-	return &NotEmptyError{Dir: t.bucket.name, Path: lists.Escape(path), Why: why}
+	warnings, err := t.removeMarker(ctx)
+	result.Warnings = append(result.Warnings, warnings...)
+	return result, err
 }
 
 // prepare looks for reasons to fail before anything is written, and then writes the marker.
-func (t *bucketTarget) prepare(ctx context.Context) error {
-	if first := t.plan.firstFile; first != nil {
+func (t *bucketTarget) prepare(ctx context.Context, p *bucketPlan) error {
+	if first := p.firstFile; first != nil {
 		opener := t.source.Opener()
 		defer opener.Close()
 		in, err := opener.Open(first) // with keys that do not fit, nothing is to be written
@@ -294,11 +129,21 @@ func (t *bucketTarget) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.marked {
+	if p.isInterrupted() {
 		return nil
 	}
 	content := []byte(refill.MarkerContent(t.source))
 	return t.bucket.client.PutWith(ctx, t.markerKey(), bytes.NewReader(content), int64(len(content)), dirfd.DigestOf(content), nil, false)
+}
+
+// removeMarker only warns where it may not: all of the run is there.
+func (t *bucketTarget) removeMarker(ctx context.Context) (warnings []string, err error) {
+	err = t.remove(ctx, []string{t.markerKey()})
+	store, ok := errors.AsType[*s3.Error](err)
+	if ok && store.Problem == s3.Denied {
+		return []string{fmt.Sprintf("cannot delete object %q, which needs the right s3:DeleteObject: delete it, else another restore of this run takes all that is in the bucket for what this one left unfinished", t.markerKey())}, nil
+	}
+	return nil, err
 }
 
 func (t *bucketTarget) remove(ctx context.Context, keys []string) error {
@@ -309,39 +154,47 @@ func (t *bucketTarget) remove(ctx context.Context, keys []string) error {
 	return err
 }
 
-// removeForeign removes what the run does not have.
-func (t *bucketTarget) removeForeign(ctx context.Context) (err error) {
+// removeForeign removes what the run does not have, and returns how many objects those were.
+func (t *bucketTarget) removeForeign(ctx context.Context) (int64, error) {
+	removed := int64(0)
 	for again := true; again; {
-		if t.found, err = t.bucket.scan(ctx, objectStamps{}, t.progress); err != nil {
-			return err
+		found, err := t.bucket.scan(ctx, objectStamps{}, t.progress)
+		if err != nil {
+			return removed, err
 		}
-		again = len(t.found.Unreadable) == walk.MaxListed // there may be more
-		odd := make(map[string]bool, len(t.found.Unreadable))
-		for _, u := range t.found.Unreadable {
-			odd[u.Path] = true
-		}
-		var keys []string
-		err = t.merge(ctx, func(p lists.Pair) error {
-			if p.Want != nil && p.Want.Kind == lists.File {
-				delete(odd, p.Want.Path) // only what is below it goes
-			}
-			if p.Got != nil && p.Got.Kind == lists.File && (p.Want == nil || p.Want.Kind != lists.File) && t.bucket.prefix+p.Got.Path != t.markerKey() {
-				keys = append(keys, t.bucket.prefix+p.Got.Path)
-			}
-			return nil
-		})
-		for key := range odd {
-			keys = append(keys, t.bucket.prefix+key)
-		}
+		again = len(found.Unreadable) == walk.MaxListed // there may be more
+		keys, err := t.foreign(ctx, found)
 		if err == nil {
 			err = t.remove(ctx, keys)
 		}
 		if err != nil {
-			return err
+			return removed, err
 		}
-		t.result.Removed += int64(len(keys))
+		removed += int64(len(keys))
 	}
-	return nil
+	return removed, nil
+}
+
+// foreign returns the keys that the run does not have, without that of the marker.
+func (t *bucketTarget) foreign(ctx context.Context, found *walk.Found) ([]string, error) {
+	odd := make(map[string]bool, len(found.Unreadable))
+	for _, u := range found.Unreadable {
+		odd[u.Path] = true
+	}
+	var keys []string
+	err := t.merge(ctx, found, func(p lists.Pair) error {
+		if p.Want != nil && p.Want.Kind == lists.File {
+			delete(odd, p.Want.Path) // only what is below it goes
+		}
+		if p.Got != nil && p.Got.Kind == lists.File && (p.Want == nil || p.Want.Kind != lists.File) && t.bucket.prefix+p.Got.Path != t.markerKey() {
+			keys = append(keys, t.bucket.prefix+p.Got.Path)
+		}
+		return nil
+	})
+	for key := range odd {
+		keys = append(keys, t.bucket.prefix+key)
+	}
+	return keys, err
 }
 
 // bucketItem is a file on its way into the bucket.
@@ -352,23 +205,22 @@ type bucketItem struct {
 	written bool
 }
 
-// each has workers treat the files of the run.
-func (t *bucketTarget) each(ctx context.Context, phase string, work func(*bucketWriter, context.Context, *bucketItem) error) error {
-	count := t.plan.entries
-	t.progress.Begin(phase, count.Files, count.Bytes)
-	return parallel.Pipeline[bucketItem]{
+// each has workers treat the files of the run, and returns which of them were written.
+func (t *bucketTarget) each(ctx context.Context, p *bucketPlan, phase string, work func(*bucketWriter, context.Context, *bucketItem) error) (written walk.Counts, err error) {
+	t.progress.Begin(phase, p.entries.Files, p.entries.Bytes)
+	err = parallel.Pipeline[bucketItem]{
 		Workers: fileBucketWorkers,
 		Batch:   1,
 		Produce: func(ctx context.Context, add func(bucketItem, int64) error) error {
-			return t.merge(ctx, func(p lists.Pair) error {
-				if p.Want == nil || p.Want.Kind != lists.File {
+			return t.merge(ctx, p.found, func(pair lists.Pair) error {
+				if pair.Want == nil || pair.Want.Kind != lists.File {
 					return nil
 				}
-				it := bucketItem{want: *p.Want}
-				if p.Got != nil && p.Got.Kind == lists.File {
-					it.there, it.size = true, p.Got.Size
+				it := bucketItem{want: *pair.Want}
+				if pair.Got != nil && pair.Got.Kind == lists.File {
+					it.there, it.size = true, pair.Got.Size
 				}
-				return add(it, p.Want.Size)
+				return add(it, pair.Want.Size)
 			})
 		},
 		Worker: func() (func(context.Context, *bucketItem) error, func()) {
@@ -378,37 +230,14 @@ func (t *bucketTarget) each(ctx context.Context, phase string, work func(*bucket
 		Collect: func(items []bucketItem) error {
 			for i := range items {
 				if items[i].written {
-					t.written.Add(&items[i].want)
+					written.Add(&items[i].want)
 				}
 				t.progress.Add(1, items[i].want.Size)
 			}
 			return nil
 		},
 	}.Run(ctx)
-}
-
-func (t *bucketTarget) fill(ctx context.Context) error {
-	return t.each(ctx, progress.FileStorage, (*bucketWriter).one)
-}
-
-// otherObjectError is an object that is not what it is in the run.
-type otherObjectError struct{ path string }
-
-func (e *otherObjectError) Error() string { return e.path + " differs" }
-
-// firstDifference returns an object with other content or headers than in the run; "" if there is none.
-func (t *bucketTarget) firstDifference(ctx context.Context) (string, error) {
-	err := t.each(ctx, progress.Verify, func(w *bucketWriter, ctx context.Context, it *bucketItem) error {
-		same, err := w.isThere(ctx, it)
-		if err == nil && !same {
-			err = &otherObjectError{it.want.Path}
-		}
-		return err
-	})
-	if other, ok := errors.AsType[*otherObjectError](err); ok {
-		return other.path, nil
-	}
-	return "", err
+	return written, err
 }
 
 // bucketWriter writes objects, one at a time.
@@ -418,8 +247,8 @@ type bucketWriter struct {
 	opener refill.Opener
 }
 
-// one writes an object, unless it is there.
-func (w *bucketWriter) one(ctx context.Context, it *bucketItem) error {
+// write writes an object, unless it is there. Without replace, it replaces only what was there when the bucket was listed.
+func (w *bucketWriter) write(ctx context.Context, it *bucketItem, replace bool) error {
 	there, err := w.isThere(ctx, it)
 	if there || err != nil {
 		return err
@@ -429,7 +258,7 @@ func (w *bucketWriter) one(ctx context.Context, it *bucketItem) error {
 		return err
 	}
 	it.written = true
-	return w.put(ctx, it, headers)
+	return w.put(ctx, &it.want, headers, !it.there && !replace)
 }
 
 // isThere reports whether the bucket has a file with its content and headers.
@@ -511,9 +340,8 @@ const (
 	inMemory   = 512 << 10 // of a file, up to which it is proven before it is sent
 )
 
-// put writes a file. Unless all is to be replaced, it replaces only what was there when the bucket was listed.
-func (w *bucketWriter) put(ctx context.Context, it *bucketItem, headers s3.Headers) error {
-	e := &it.want
+// put writes a file; fresh, it replaces none.
+func (w *bucketWriter) put(ctx context.Context, e *lists.Entry, headers s3.Headers, fresh bool) error {
 	var content io.ReaderAt
 	var sum string
 	if e.Size <= inMemory {
@@ -531,7 +359,7 @@ func (w *bucketWriter) put(ctx context.Context, it *bucketItem, headers s3.Heade
 		defer again.Close()
 		content = again
 	}
-	err := w.bucket.client.PutWith(ctx, w.bucket.prefix+e.Path, content, e.Size, sum, headers, !it.there && !w.replace)
+	err := w.bucket.client.PutWith(ctx, w.bucket.prefix+e.Path, content, e.Size, sum, headers, fresh)
 	switch {
 	case errors.Is(err, s3.ErrDigest):
 		return w.tree.run.damaged(Problem{Path: w.tree.filePath(e.Path), Kind: Changed, Got: err.Error(), Want: "sha256:" + e.SHA256})
