@@ -2,6 +2,6 @@
 // servers, MariaDB and PostgreSQL, with the tables of porta's System database:
 // another wildcard domain, a copy made quiet for a rehearsal, and the way back.
 //
-// The servers are Debian's, as children of the test, with a directory and a
-// Unix socket of their own. A machine without them skips the tests.
+// The servers are Debian's, as children of the test, with a directory of their
+// own. A machine without them skips the tests.
 package databases

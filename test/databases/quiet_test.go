@@ -17,7 +17,7 @@ func testQuiet(t *testing.T, s *server) {
 	db := s.database(t)
 	others := []string{"accounts", "api_docs_services", "authentication_providers", "backend_apis", "cinstances", "proxy_configs", "services", "settings"}
 	rest := s.dump(t, db, others)
-	s.must(t, db, s.quiet(t))
+	s.Run(t, db, s.quiet(t))
 	s.assertValues(t, db, []value{
 		{"nobody is billed", "SELECT COUNT(*) FROM billing_strategies", "0"},
 		{"no card is charged", "SELECT COUNT(*) FROM payment_gateway_settings WHERE gateway_type IS NOT NULL OR gateway_settings IS NOT NULL", "0"},
@@ -40,40 +40,40 @@ func testQuiet(t *testing.T, s *server) {
 
 func testQuietAgain(t *testing.T, s *server) {
 	db := s.database(t)
-	s.must(t, db, s.quiet(t))
-	s.must(t, db, "INSERT INTO users (id, email) VALUES (20, 'new@customer.com');")
+	s.Run(t, db, s.quiet(t))
+	s.Run(t, db, "INSERT INTO users (id, email) VALUES (20, 'new@customer.com');")
 	s.assertRefused(t, db, s.quiet(t), "exists")
 }
 
 // As with a version of 3scale that is too old.
 func testQuietWithoutATable(t *testing.T, s *server) {
 	db := s.database(t)
-	s.must(t, db, "ALTER TABLE email_configurations RENAME TO other;")
+	s.Run(t, db, "ALTER TABLE email_configurations RENAME TO other;")
 	before := s.dump(t, db, []string{"billing_strategies", "users"})
-	_, err := s.run(db, s.quiet(t))
+	_, err := s.Try(db, s.quiet(t))
 	require.ErrorContains(t, err, "email_configurations")
 	assert.Equal(t, before, s.dump(t, db, []string{"billing_strategies", "users"}))
-	s.must(t, db, "ALTER TABLE other RENAME TO email_configurations;")
-	s.must(t, db, s.quiet(t)) // Nothing has been left that is in the way.
+	s.Run(t, db, "ALTER TABLE other RENAME TO email_configurations;")
+	s.Run(t, db, s.quiet(t)) // Nothing has been left that is in the way.
 }
 
 func testUndo(t *testing.T, s *server) {
 	db := s.database(t)
 	before := s.dump(t, db, tables)
-	s.must(t, db, s.quiet(t))
+	s.Run(t, db, s.quiet(t))
 	assert.NotEqual(t, before, s.dump(t, db, tables))
-	s.must(t, db, undo(t))
+	s.Run(t, db, undo(t))
 	assert.Equal(t, before, s.dump(t, db, tables), "the same bytes, and addresses that ended in .invalid before")
 	s.assertValues(t, db, []value{{"nothing is left", "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE 'quiet%' AND '" + db + "' IN (table_schema, table_catalog)", "0"}})
 	s.assertRefused(t, db, undo(t), "quiet_billing_strategies")
-	s.must(t, db, s.quiet(t)+undo(t)) // It can be made quiet again.
+	s.Run(t, db, s.quiet(t)+undo(t)) // It can be made quiet again.
 	assert.Equal(t, before, s.dump(t, db, tables))
 }
 
 func testUndoAfterUse(t *testing.T, s *server) {
 	db := s.database(t)
-	s.must(t, db, s.quiet(t))
-	s.must(t, db, `
+	s.Run(t, db, s.quiet(t))
+	s.Run(t, db, `
 INSERT INTO billing_strategies (id, account_id, type) VALUES (20, 2, 'Finance::PostpaidBillingStrategy'), (21, 8, 'Finance::PostpaidBillingStrategy');
 INSERT INTO email_configurations (id, account_id, email, created_at, updated_at) VALUES (20, 7, 'x@acme.org', '2026-01-01', '2026-01-01');
 INSERT INTO users (id, email) VALUES (20, 'new@customer.com'), (21, 'new@test.invalid');
@@ -81,7 +81,7 @@ UPDATE users SET email = 'other@customer.com' WHERE id = 2;
 UPDATE payment_gateway_settings SET gateway_type = 'bogus' WHERE id IN (1, 2);
 DELETE FROM web_hooks WHERE id = 1;
 `)
-	s.must(t, db, undo(t))
+	s.Run(t, db, undo(t))
 	s.assertValues(t, db, []value{
 		{"a tenant is billed once, as before", "SELECT id FROM billing_strategies WHERE account_id = 2", "2"},
 		{"it was entered since", at("billing_strategies.account_id", 21), "8"},
@@ -99,15 +99,15 @@ DELETE FROM web_hooks WHERE id = 1;
 // goes on after an error, as psql does if it is not told otherwise.
 func testUndoFails(t *testing.T, s *server) {
 	db := s.database(t)
-	s.must(t, db, s.quiet(t))
-	s.must(t, db, "ALTER TABLE users RENAME TO other;")
+	s.Run(t, db, s.quiet(t))
+	s.Run(t, db, "ALTER TABLE users RENAME TO other;")
 	quiet := []string{"quiet_billing_strategies", "quiet_email_configurations", "quiet_payment_gateway_settings", "quiet_proxies", "quiet_users", "quiet_web_hooks"}
 	taken := s.dump(t, db, quiet)
-	client := s.client
+	careless := *s.Server
 	if s.kind == "postgresql" {
-		client = append(slices.Clip(client), "--variable=ON_ERROR_STOP=0")
+		careless.Admin = append(slices.Clip(careless.Admin), "--variable=ON_ERROR_STOP=0")
 	}
-	_, err := s.runWith(client, db, undo(t))
+	_, err := careless.Try(db, undo(t))
 	if s.kind == "mysql" {
 		require.ErrorContains(t, err, "users")
 	}
@@ -118,8 +118,8 @@ func testUndoFails(t *testing.T, s *server) {
 // A rehearsal beside production has another domain too; the order is the user's.
 func testQuietThenDomain(t *testing.T, s *server) {
 	db := s.database(t)
-	s.must(t, db, s.quiet(t))
+	s.Run(t, db, s.quiet(t))
 	s.move(t, db, oldDomain, newDomain)
-	s.must(t, db, undo(t))
+	s.Run(t, db, undo(t))
 	s.assertValues(t, db, moved)
 }

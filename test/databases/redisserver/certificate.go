@@ -9,12 +9,12 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/test/databases/internal/process"
 )
 
 // Authority signs certificates.
@@ -74,20 +74,8 @@ func encode(kind string, der []byte) []byte {
 // clients says whether it wants one of a client: yes, no, or optional.
 func (a *Authority) TLS(tb testing.TB, certificate, key []byte, clients string) []string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "redis-tls-") //nolint:usetesting // Only root can reach that of a test.
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
-	write := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		require.NoError(tb, os.WriteFile(path, data, 0o600))
-		if os.Getuid() == 0 {
-			require.NoError(tb, os.Chown(path, nobody, nobody))
-		}
-		return path
-	}
-	if os.Getuid() == 0 {
-		require.NoError(tb, os.Chown(dir, nobody, nobody))
-	}
+	dir := process.Dir(tb, "redis-tls-")
+	write := func(name string, data []byte) string { return process.Write(tb, dir, name, data) }
 	return []string{
 		"port 0", "tls-port $PORT", "tls-auth-clients " + clients, "tls-replication yes",
 		"tls-cert-file " + write("tls.crt", certificate), "tls-key-file " + write("tls.key", key), "tls-ca-cert-file " + write("ca.crt", a.CA),

@@ -3,16 +3,11 @@
 package redisserver
 
 import (
-	"bytes"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,19 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/test/cluster/ports"
+	"threescale.dev/backup/test/databases/internal/process"
 )
-
-// nobody is the user of Debian that owns nothing: no server runs as root.
-const nobody = 65534
 
 // Server is a running Redis, or a sentinel. It ends with the test.
 type Server struct {
+	*process.Process
+
 	Port int
 	Dir  string // what the server may write to
-
-	process *os.Process
-	ended   chan struct{}
-	log     *serverLog
 }
 
 // Start starts a Redis with nothing in it. Lines are added to its configuration. Without a port among them, it listens
@@ -58,85 +49,24 @@ func start(tb testing.TB, ready string, args, lines []string) *Server {
 	tb.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
-		skip(tb, err.Error()+" (apt-get install redis-server)")
+		process.Skip(tb, err.Error()+" (apt-get install redis-server)")
 	}
+	s := &Server{Dir: process.Dir(tb, "redis-")}
 	const attempts = 3
 	for range attempts {
-		if s := attempt(tb, binary, ready, args, lines); s != nil {
+		s.Port, err = ports.Free(tb.Context())
+		require.NoError(tb, err)
+		text := fmt.Sprintf("port $PORT\nbind 127.0.0.1\ndir %s\n%s\n", s.Dir, strings.Join(lines, "\n"))
+		config := process.Write(tb, s.Dir, "redis.conf", []byte(strings.ReplaceAll(text, "$PORT", strconv.Itoa(s.Port))))
+		s.Process, err = process.Start(tb, process.Server{Program: binary, Args: append([]string{config}, args...), Ready: ready, End: syscall.SIGKILL})
+		if err == nil {
 			return s
 		}
+		require.ErrorContains(tb, err, "Address already in use")
 	}
 	require.FailNow(tb, "no port is free for redis-server")
 	return nil
 }
-
-// skip leaves a test out on a machine that cannot run it; where all of them have to run, as in CI, that is a failure.
-func skip(tb testing.TB, why string) {
-	tb.Helper()
-	require.Empty(tb, os.Getenv("THREESCALE_BACKUP_SKIP_NOTHING"), why)
-	tb.Skip(why)
-}
-
-func attempt(tb testing.TB, binary, ready string, args, lines []string) *Server {
-	tb.Helper()
-	port, err := ports.Free(tb.Context())
-	require.NoError(tb, err)
-	dir, err := os.MkdirTemp("", "redis-") //nolint:usetesting // Only root can reach that of a test.
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
-	s := &Server{Port: port, Dir: dir, ended: make(chan struct{}), log: &serverLog{marker: ready, ready: make(chan struct{})}}
-	s.run(tb, binary, args, lines)
-	select {
-	case <-s.log.ready:
-		return s
-	case <-s.ended:
-		require.Contains(tb, s.log.String(), "Address already in use", "the server ended")
-		return nil
-	case <-time.After(time.Minute):
-		require.FailNow(tb, "the server is not ready", s.log.String())
-		return nil
-	}
-}
-
-func (s *Server) run(tb testing.TB, binary string, args, lines []string) {
-	tb.Helper()
-	config := filepath.Join(s.Dir, "redis.conf")
-	port := strconv.Itoa(s.Port)
-	text := strings.ReplaceAll(strings.Join(append([]string{"port " + port, "bind 127.0.0.1", "dir " + s.Dir}, lines...), "\n"), "$PORT", port)
-	require.NoError(tb, os.WriteFile(config, []byte(text+"\n"), 0o600))
-	// For good: the kernel ends the child with the thread that started it.
-	runtime.LockOSThread()
-	cmd := exec.Command(binary, append([]string{config}, args...)...) //nolint:noctx // It ends in a cleanup, when the context of its test has ended.
-	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", s.log, s.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() == 0 {
-		require.NoError(tb, os.Chown(s.Dir, nobody, nobody))
-		require.NoError(tb, os.Chown(config, nobody, nobody))
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	}
-	require.NoError(tb, cmd.Start())
-	s.process = cmd.Process
-	go func() {
-		_ = cmd.Wait()
-		close(s.ended)
-	}()
-	tb.Cleanup(s.Kill)
-}
-
-// Kill ends the server at once, as a machine that fails does.
-func (s *Server) Kill() {
-	_ = s.process.Kill() // It may have ended.
-	<-s.ended
-}
-
-// Signal sends a signal to the server.
-func (s *Server) Signal(tb testing.TB, signal os.Signal) {
-	tb.Helper()
-	require.NoError(tb, s.process.Signal(signal))
-}
-
-// PID is the server's process.
-func (s *Server) PID() int { return s.process.Pid }
 
 // Address is host and port.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
@@ -160,32 +90,4 @@ func client(tb testing.TB, o *redis.Options) *redis.Client {
 	c := redis.NewClient(o)
 	tb.Cleanup(func() { _ = c.Close() })
 	return c
-}
-
-// serverLog keeps what a server prints, and tells when a text has come.
-type serverLog struct {
-	marker string
-	ready  chan struct{}
-	mu     sync.Mutex
-	text   bytes.Buffer
-	told   bool
-}
-
-// Write implements io.Writer.
-func (l *serverLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text.Write(p)
-	if !l.told && bytes.Contains(l.text.Bytes(), []byte(l.marker)) {
-		l.told = true
-		close(l.ready)
-	}
-	return len(p), nil
-}
-
-// String is what the server has printed.
-func (l *serverLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

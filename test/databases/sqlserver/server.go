@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,10 +18,8 @@ import (
 	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/threescale"
 	"threescale.dev/backup/test/cluster/ports"
+	"threescale.dev/backup/test/databases/internal/process"
 )
-
-// nobody is the user of Debian that owns nothing: neither server runs as root.
-const nobody = 65534
 
 // Options of a server.
 type Options struct {
@@ -45,27 +42,26 @@ func PostgreSQL(tb testing.TB, o Options) *Server {
 	versions, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	require.NoError(tb, err)
 	if len(versions) == 0 {
-		skip(tb, "needs PostgreSQL's server: apt-get install postgresql")
+		process.Skip(tb, "needs PostgreSQL's server: apt-get install postgresql")
 	}
 	bin := versions[len(versions)-1]
-	dir := serverDir(tb)
+	dir := process.Dir(tb, "sql-")
 	data := filepath.Join(dir, "data")
-	run(tb, dir, filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+	process.Run(tb, filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 	hba := "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n" //nolint:dupword // a rule for each database and user
-	require.NoError(tb, os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600))
+	process.Write(tb, data, "pg_hba.conf", []byte(hba))
 	port := freePort(tb)
 	args := append([]string{
 		"-D", data, "-k", dir, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "autovacuum=off",
 	}, o.Args...)
 	if o.Certificate != nil {
-		args = append(args, "-c", "ssl_cert_file="+write(tb, dir, "cert.pem", o.Certificate), "-c", "ssl_key_file="+write(tb, dir, "key.pem", o.Key), "-c", "ssl_ca_file="+write(tb, dir, "ca.pem", o.CA))
-		require.NoError(tb, os.WriteFile(filepath.Join(data, "postgresql.auto.conf"), []byte("ssl = on\n"), 0o600))
-		own(tb, filepath.Join(data, "postgresql.auto.conf"))
+		args = append(args, "-c", "ssl_cert_file="+process.Write(tb, dir, "cert.pem", o.Certificate), "-c", "ssl_key_file="+process.Write(tb, dir, "key.pem", o.Key), "-c", "ssl_ca_file="+process.Write(tb, dir, "ca.pem", o.CA))
+		process.Write(tb, data, "postgresql.auto.conf", []byte("ssl = on\n"))
 	}
 	s := &Server{dir: dir, Kind: recorded.PostgreSQL, Address: threescale.Address{Host: "127.0.0.1", Port: port}, Admin: []string{
 		"psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--pset=null=NULL", "--host=" + dir, "--port=" + strconv.Itoa(port), "--username=postgres", "--variable=ON_ERROR_STOP=1",
 	}}
-	s.start(tb, dir, "postgres", syscall.SIGQUIT, filepath.Join(bin, "postgres"), args...)
+	start(tb, process.Server{Program: filepath.Join(bin, "postgres"), Args: args, Ready: "ready to accept connections", End: syscall.SIGQUIT})
 	return s
 }
 
@@ -74,32 +70,32 @@ func MariaDB(tb testing.TB, o Options) *Server {
 	tb.Helper()
 	for _, program := range []string{"mariadbd", "mariadb-install-db", "mariadb"} {
 		if _, err := exec.LookPath(program); err != nil {
-			skip(tb, err.Error()+": apt-get install mariadb-server")
+			process.Skip(tb, err.Error()+": apt-get install mariadb-server")
 		}
 	}
-	dir := serverDir(tb)
+	dir := process.Dir(tb, "sql-")
 	data, socket := "--datadir="+filepath.Join(dir, "data"), "--socket="+filepath.Join(dir, "socket")
-	run(tb, dir, "mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+	process.Run(tb, "mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	port := freePort(tb)
 	args := append([]string{
 		"--no-defaults", data, socket, "--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port), "--pid-file=" + filepath.Join(dir, "pid"), "--skip-name-resolve",
 		"--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0", "--character-set-server=utf8mb3", "--collation-server=utf8mb3_bin",
 	}, o.Args...)
 	if o.Certificate != nil {
-		args = append(args, "--ssl-cert="+write(tb, dir, "cert.pem", o.Certificate), "--ssl-key="+write(tb, dir, "key.pem", o.Key), "--ssl-ca="+write(tb, dir, "ca.pem", o.CA))
+		args = append(args, "--ssl-cert="+process.Write(tb, dir, "cert.pem", o.Certificate), "--ssl-key="+process.Write(tb, dir, "key.pem", o.Key), "--ssl-ca="+process.Write(tb, dir, "ca.pem", o.CA))
 	}
 	s := &Server{dir: dir, Kind: recorded.MySQL, Address: threescale.Address{Host: "127.0.0.1", Port: port}, Admin: []string{
 		"mariadb", "--no-defaults", "--user=root", socket, "--default-character-set=utf8mb4", "--batch", "--raw", "--skip-column-names",
 	}}
-	s.start(tb, dir, "mysql", syscall.SIGKILL, "mariadbd", args...)
+	start(tb, process.Server{Program: "mariadbd", Args: args, Ready: "ready for connections", End: syscall.SIGKILL})
 	return s
 }
 
 // Certify replaces the certificate of a server that has one.
 func (s *Server) Certify(tb testing.TB, certificate, key []byte) {
 	tb.Helper()
-	write(tb, s.dir, "cert.pem", certificate)
-	write(tb, s.dir, "key.pem", key)
+	process.Write(tb, s.dir, "cert.pem", certificate)
+	process.Write(tb, s.dir, "key.pem", key)
 	if s.Kind == recorded.PostgreSQL {
 		s.reload(tb)
 		return
@@ -117,7 +113,7 @@ func (s *Server) RequireTLS(tb testing.TB, user string) {
 	path := filepath.Join(s.dir, "data", "pg_hba.conf")
 	rules, err := os.ReadFile(path)
 	require.NoError(tb, err)
-	write(tb, filepath.Dir(path), "pg_hba.conf", append([]byte("hostnossl all "+user+" all reject\n"), rules...))
+	process.Write(tb, filepath.Dir(path), "pg_hba.conf", append([]byte("hostnossl all "+user+" all reject\n"), rules...))
 	s.reload(tb)
 }
 
@@ -135,15 +131,6 @@ func (s *Server) reload(tb testing.TB) {
 	before := s.Run(tb, "postgres", loaded)
 	s.Run(tb, "postgres", "SELECT pg_reload_conf();")
 	require.Eventually(tb, func() bool { return s.Run(tb, "postgres", loaded) != before }, time.Minute, 10*time.Millisecond)
-}
-
-// write writes a file for the server, and returns its path.
-func write(tb testing.TB, dir, name string, data []byte) string {
-	tb.Helper()
-	path := filepath.Join(dir, name)
-	require.NoError(tb, os.WriteFile(path, data, 0o600))
-	own(tb, path)
-	return path
 }
 
 // Run feeds the administrator's client with statements, and returns what it prints.
@@ -183,30 +170,6 @@ CREATE DATABASE "%[4]s" OWNER "%[5]s";
 	return threescale.Connection{Kind: s.Kind, Address: s.Address, Database: name, Username: user, Password: password}
 }
 
-// skip leaves a test out on a machine that cannot run it; where all of them have to run, as in CI, that is a failure.
-func skip(tb testing.TB, why string) {
-	tb.Helper()
-	require.Empty(tb, os.Getenv("THREESCALE_BACKUP_SKIP_NOTHING"), why)
-	tb.Skip(why)
-}
-
-// serverDir makes a directory that the server's user owns. Its path is short, as that of a socket must be.
-func serverDir(tb testing.TB) string {
-	tb.Helper()
-	dir, err := os.MkdirTemp("", "sql-") //nolint:usetesting // Only root can reach that of a test.
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
-	own(tb, dir)
-	return dir
-}
-
-func own(tb testing.TB, path string) {
-	tb.Helper()
-	if os.Getuid() == 0 {
-		require.NoError(tb, os.Chown(path, nobody, nobody))
-	}
-}
-
 func freePort(tb testing.TB) int {
 	tb.Helper()
 	port, err := ports.Free(tb.Context())
@@ -214,61 +177,9 @@ func freePort(tb testing.TB) int {
 	return port
 }
 
-// command makes a command that does not run as root, and ends with the test.
-func command(dir string, end syscall.Signal, name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...) //nolint:noctx // It ends in a cleanup, when the context of its test has ended.
-	cmd.Dir = dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: end}
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	}
-	return cmd
-}
-
-func run(tb testing.TB, dir, name string, args ...string) {
+// start starts the server, and ends it after the test.
+func start(tb testing.TB, s process.Server) {
 	tb.Helper()
-	runtime.LockOSThread() // The kernel ends the child with the thread that started it.
-	defer runtime.UnlockOSThread()
-	out, err := command(dir, syscall.SIGKILL, name, args...).CombinedOutput()
-	require.NoError(tb, err, "%s %q: %s", name, args, out)
-}
-
-// start starts the server, returns when it answers its client, and ends it after the test.
-func (s *Server) start(tb testing.TB, dir, first string, end syscall.Signal, name string, args ...string) {
-	tb.Helper()
-	log, err := os.Create(filepath.Join(dir, "log"))
+	_, err := process.Start(tb, s)
 	require.NoError(tb, err)
-	defer log.Close() //nolint:errcheck // the server writes to it
-	cmd := command(dir, end, name, args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	ended := make(chan error, 1)
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // For good: the kernel ends the child with this thread.
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			ended <- cmd.Wait()
-		}
-	}()
-	require.NoError(tb, <-started)
-	tb.Cleanup(func() {
-		_ = cmd.Process.Signal(end) // It may have ended.
-		<-ended                     //nolint:errcheck // A signal has ended it.
-	})
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
-		_, err := s.Try(first, "SELECT 1;\n")
-		if err == nil {
-			return
-		}
-		said, _ := os.ReadFile(log.Name())
-		select {
-		case err := <-ended:
-			ended <- err
-			require.FailNow(tb, "the server ended", "%s: %v: %s", name, err, said)
-		case <-time.After(50 * time.Millisecond):
-			require.True(tb, time.Now().Before(deadline), "the server is not ready: %s: %v: %s", name, err, said)
-		}
-	}
 }
