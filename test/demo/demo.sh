@@ -3,13 +3,14 @@
 # applies, with no cluster: the function's own answer is applied to an API server
 # in memory, the composed Job's own command line runs on directories, and git, age
 # and the library of SOPS are the real ones. The object store is one in memory, spoken to by
-# HTTP. Everything is made up, the keys too, and removed at the end.
+# HTTP. Databases are shown where PostgreSQL or Redis is installed. Everything is made up,
+# the keys too, and removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 dir=$(mktemp -d)
-store=
-trap '[ -z "$store" ] || kill "$store"; rm -rf "$dir"' EXIT
+source test/demo/databases.sh
+trap 'stop_servers; rm -rf "$dir"' EXIT
 
 run() { printf '\n$ %s\n' "$*"; "$@"; }
 
@@ -38,7 +39,7 @@ run bash -c 'cd volume/latest && sha256sum --quiet -c SHA256SUMS && cd "$(readli
 
 echo; echo "# A copy in an object store. Again, only what is new would be sent; here, nothing is."
 objectstore -bucket backups -url url &
-store=$!
+servers+=($!)
 for _ in {1..100}; do [ -e url ] && break; sleep 0.1; done
 for name in "${!AWS_@}"; do unset "$name"; done
 AWS_ENDPOINT_URL=$(<url)
@@ -86,6 +87,25 @@ echo; echo "# If the volume is lost, too, the bucket is enough. It is the same r
 from_bucket=("${restore[@]/#volume/s3://backups/prod/3scale}")
 run "${from_bucket[@]/%restored/restored-from-bucket}" -o json | grep -E '^$|^\$|"(commit|committed|writtenFiles)"'
 run diff -r --no-dereference files restored-from-bucket
+
+find_databases
+if [ ${#databases[@]} -eq 0 ]; then
+  echo; echo "# Databases go into the same run, too. That is not shown here: neither PostgreSQL nor Redis is installed."
+else
+  echo; echo "# Databases go into the same run. Here are ${databases[*]}, on servers that the demo has started."
+  start_databases
+  run tail -n $((${#databases[@]} + 1)) with-databases.yaml
+  run threescale-backup simulate with-databases.yaml --objects installation \
+    --directory system-storage=files --directory nightly-backup=volume
+  run threescale-backup list --volume volume
+  show_databases | tee contents
+
+  echo; echo "# They are lost, and loaded again from the run."
+  lose_databases
+  run threescale-backup load --volume volume --databases "$(IFS=,; echo "${databases[*]}")" --objects installation --yes
+  show_databases | tee contents-loaded
+  run diff contents contents-loaded
+fi
 
 echo; echo "# Somebody flips one bit. It is found, and nothing is restored of it."
 head=$(git -C repository rev-parse HEAD)

@@ -34,6 +34,8 @@ func run(args []string, stdout io.Writer) error {
 	flags.StringVar(&options.WildcardDomain, "domain", "apps.example.com", "wildcard domain of the installation")
 	flags.StringVar(&options.StorageClass, "storage-class", "", "storage class of the file storage")
 	flags.StringVar(&options.AccessMode, "access-mode", "ReadWriteMany", "access mode of the file storage")
+	flags.StringVar(&options.SystemDatabaseURL, "system-database-url", "", "URL of System's database, with its login; by default it leads nowhere")
+	flags.StringVar(&options.BackendStorageURL, "backend-storage-url", "", "URL of Backend's storage, likewise")
 	flags.BoolVar(&options.WithoutServerMetadata, "applicable", false, "leave out what an API server adds, for kubectl apply")
 	if err := flags.Parse(args); err != nil {
 		return err
