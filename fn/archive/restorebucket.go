@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"strings"
 
 	"filippo.io/age"
@@ -279,7 +278,7 @@ func (w *bucketWriter) isThere(ctx context.Context, it *bucketItem) (bool, error
 	if err != nil {
 		return false, err
 	}
-	if len(headers) > 0 && !maps.Equal(headers, in.Headers) {
+	if len(headers) > 0 && !headers.Same(in.Headers) {
 		return false, nil
 	}
 	got := dirfd.NewHashed(in.ReadCloser)

@@ -165,6 +165,15 @@ func Truncate(n int) Fault {
 	}
 }
 
+// Headers changes the header of the answer.
+func Headers(change func(http.Header)) Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		answer := record(r, next)
+		change(answer.Header())
+		send(w, answer, answer.Body.Bytes())
+	}
+}
+
 // Flip changes one byte of the answer's body.
 func Flip(at int) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {

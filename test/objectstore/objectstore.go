@@ -70,7 +70,7 @@ func standIn(tb testing.TB) (*Server, http.Handler) {
 	backend := s3mem.New()
 	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a-secret-key"}
 	require.NoError(tb, backend.CreateBucket(s.Bucket))
-	return s, gofakes3.New(backend).Server()
+	return s, withHeaders(gofakes3.New(backend).Server())
 }
 
 func apply(opts []Option) (o options) {

@@ -65,6 +65,45 @@ func decodeWords(value string) string {
 	return value
 }
 
+// Same reports whether an object that was sent with these headers may be told of with those: object stores write some in
+// their own way, and fill in what the sender left open.
+func (h Headers) Same(told Headers) bool {
+	for name := range told {
+		if _, sent := h[name]; !sent && !isFilledIn(name) {
+			return false
+		}
+	}
+	for name, value := range h {
+		if name == expires && strings.Contains(meaning("Cache-Control", h["Cache-Control"]), "max-age=") {
+			continue // beside it, it means nothing (RFC 9111, 5.3)
+		}
+		if meaning(name, value) != meaning(name, told[name]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isFilledIn reports whether answers have a header also of an object that was sent without it.
+func isFilledIn(name string) bool {
+	return name == "Content-Type" || name == "Cache-Control" || name == expires
+}
+
+// meaning returns what all ways to write a value have in common.
+func meaning(name, value string) string {
+	switch name {
+	case "Cache-Control", "Content-Encoding", "Content-Language", "Content-Type":
+		return strings.ToLower(strings.Join(strings.Fields(value), ""))
+	case expires:
+		until, err := http.ParseTime(value)
+		if value != "" && err != nil {
+			return "over" // RFC 9111, 5.3
+		}
+		return until.UTC().String()
+	}
+	return strings.TrimSpace(value)
+}
+
 func (h Headers) apply(opts *minio.PutObjectOptions) {
 	for name, value := range h {
 		switch name {

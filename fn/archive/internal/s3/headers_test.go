@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -18,14 +19,10 @@ import (
 
 // someHeaders are those that any object of a test may have.
 func someHeaders() s3.Headers {
-	h := s3.Headers{
+	return s3.Headers{
 		"Content-Type": "text/html; charset=utf-8", "Content-Disposition": `attachment; filename="a b.html"`, "Content-Encoding": "identity",
-		"X-Amz-Meta-Owner": "somebody", "X-Amz-Meta-Title": "über uns",
+		"Content-Language": "en", "Cache-Control": "max-age=60", "Expires": "-1", "X-Amz-Meta-Owner": "somebody", "X-Amz-Meta-Title": "über uns",
 	}
-	if objectstore.Real { // the stand-in does not keep it
-		h["Cache-Control"], h["Expires"] = "max-age=60", "-1"
-	}
-	return h
 }
 
 func putWith(t *testing.T, c *s3.Client, key, content string, headers s3.Headers, fresh bool) error {
@@ -149,6 +146,46 @@ func TestDecodeHeaders(t *testing.T) {
 	} {
 		_, err := s3.DecodeHeaders(text)
 		assert.ErrorContains(t, err, "cannot read headers of an object", reason)
+	}
+}
+
+func TestSameHeaders(t *testing.T) {
+	page := s3.Headers{"Content-Type": "text/html; charset=utf-8", "X-Amz-Meta-Owner": "somebody"}
+	with := func(name, value string) s3.Headers {
+		h := maps.Clone(page)
+		h[name] = value
+		return h
+	}
+	cases := map[string]struct {
+		reason     string
+		sent, told s3.Headers
+		want       bool
+	}{
+		"Equal":             {"as most stores have them", page, page, true},
+		"Type":              {"its parts have no case, and blanks mean nothing", page, with("Content-Type", "Text/html;charset=UTF-8"), true},
+		"OtherType":         {"readers would show it otherwise", page, with("Content-Type", "text/plain"), false},
+		"TypeFilledIn":      {"no object is without one", s3.Headers{"X-Amz-Meta-Owner": "somebody"}, with("Content-Type", "binary/octet-stream"), true},
+		"Directives":        {"they have no case, and blanks mean nothing", with("Cache-Control", "public, Max-Age=60"), with("Cache-Control", "public,max-age=60"), true},
+		"OtherDirectives":   {"readers would keep it for longer", with("Cache-Control", "no-store"), with("Cache-Control", "max-age=60"), false},
+		"ForHowLong":        {"some stores say it of all objects", page, with("Cache-Control", "private, max-age=0"), true},
+		"UntilWhen":         {"likewise", page, with("Expires", "Thu, 01 Dec 1994 16:00:00 GMT"), true},
+		"LostDirectives":    {"the store, or who wrote the object, dropped them", with("Cache-Control", "no-store"), page, false},
+		"Time":              {"a time can be written in three ways", with("Expires", "Thu, 01 Dec 1994 16:00:00 GMT"), with("Expires", "Thursday, 01-Dec-94 16:00:00 GMT"), true},
+		"OtherTime":         {"it is over later", with("Expires", "Thu, 01 Dec 1994 16:00:00 GMT"), with("Expires", "Thu, 01 Dec 1994 17:00:00 GMT"), false},
+		"NoTime":            {"what is no time is over (RFC 9111, 5.3)", with("Expires", "0"), with("Expires", "-1"), true},
+		"Language":          {"it has no case", with("Content-Language", "de-DE"), with("Content-Language", "de-de"), true},
+		"NameOfFile":        {"it has a case", with("Content-Disposition", `attachment; filename="A"`), with("Content-Disposition", `attachment; filename="a"`), false},
+		"Encoding":          {"a reader would take the content for something else", page, with("Content-Encoding", "gzip"), false},
+		"Metadata":          {"it means what its writer wants", page, with("X-Amz-Meta-Owner", "Somebody"), false},
+		"MetadataBlanks":    {"HTTP drops those at the ends", with("X-Amz-Meta-Title", " a  b "), with("X-Amz-Meta-Title", "a  b"), true},
+		"MoreMetadata":      {"the run does not have it", page, with("X-Amz-Meta-Title", "a"), false},
+		"LostMetadata":      {"the run has it", with("X-Amz-Meta-Title", "a"), page, false},
+		"MaxAgeBeforeTimes": {"where there is a max-age, the time means nothing (RFC 9111, 5.3)", s3.Headers{"Cache-Control": "max-age=0", "Expires": "-1"}, s3.Headers{"Cache-Control": "max-age=0"}, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, tc.sent.Same(tc.told), tc.reason)
+		})
 	}
 }
 
