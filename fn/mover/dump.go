@@ -1,10 +1,12 @@
 package mover
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,9 +24,10 @@ import (
 // is not whole.
 const dumpSuffix = ".json"
 
-// Dump dumps one database into the scratch directory of a run, without what an earlier try left there. A failure is
-// reported as that of the run, and leaves no dump behind: they are not encrypted yet. Of a run that is on the volume
-// already it dumps nothing. The error is as that of Backup.
+// Dump dumps one database into its own scratch directory, without what an earlier try left there. A failure leaves no dump
+// behind: they are not encrypted yet. It is reported as that of the run, unless there is a directory for failures: then it
+// is handed on to Backup, which sees all dumps and removes them, and no database after it is dumped. Of a run that is on
+// the volume already it dumps nothing. The error is as that of Backup.
 func Dump(ctx context.Context, o job.DumpOptions, env Env) (job.Dumped, error) {
 	result := job.Dumped{Run: o.Run, Database: o.Database}
 	err := step(ctx, env, o.Run, func(progress func(v1alpha1.Progress)) error {
@@ -32,15 +35,78 @@ func Dump(ctx context.Context, o job.DumpOptions, env Env) (job.Dumped, error) {
 		if marked {
 			return nil
 		}
+		if before := failureIn(o.Failures); err == nil && before != nil {
+			result.Failure = before.Error()
+			return nil
+		}
 		if err == nil {
 			result.Dump, err = dump(ctx, o, env, progress)
 		}
-		if err != nil {
-			return errors.Join(notDumped(o.Database, err), clearDumps(o.Scratch))
+		if err == nil {
+			return nil
 		}
-		return nil
+		err = errors.Join(notDumped(o.Database, err), clearDumps(o.Scratch))
+		if o.Failures == "" || ctx.Err() != nil { // A pod that is told to stop runs no other container.
+			return err
+		}
+		result.Failure = err.Error()
+		return handOn(o, err)
 	})
 	return result, err
+}
+
+// handedOn is a failure as a file for those after the container that failed.
+type handedOn struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// handOn writes a failure for those after this container. If it cannot, this container fails.
+func handOn(o job.DumpOptions, failed error) error {
+	text, err := json.Marshal(handedOn{Reason(failed), failed.Error()})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(o.Failures, o.Database+dumpSuffix), text, 0o660)
+	}
+	if err != nil {
+		return failed
+	}
+	return nil
+}
+
+// failureIn returns the failure of a container before, as it says; nil if none has failed. An image of a user's may have
+// written it, or anything else: all of that makes the run fail.
+func failureIn(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	found, err := names(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(found) == 0 {
+		return nil
+	}
+	told := handedOn{}
+	if err == nil {
+		told, err = readFailure(filepath.Join(dir, found[0]))
+	}
+	if err != nil {
+		return fmt.Errorf("a database could not be dumped, and why cannot be read: %w", err)
+	}
+	return &failure{cmp.Or(told.Reason, v1alpha1.ReasonDatabaseFailed), errors.New(cmp.Or(told.Message, "a database could not be dumped"))}
+}
+
+func readFailure(path string) (told handedOn, err error) {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no file")
+	}
+	if err != nil {
+		return told, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return told, err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	return told, json.NewDecoder(io.LimitReader(file, job.MaxReportBytes)).Decode(&told)
 }
 
 // notDumped says of which database an error is.
@@ -110,36 +176,65 @@ func dumpsOf(scratch string) ([]recorded.Dump, error) {
 	return takeDumps(scratch)
 }
 
-// takeDumps returns the dumps in a scratch directory, in the order in which they were made, and leaves only them there.
-// All of what is there must be whole dumps.
+// takeDumps returns the dumps in the scratch directory of a run, in the order in which they were made, and leaves only them
+// there. All of what is there must be whole dumps, each with what describes it in a directory of its own: <database>.
 func takeDumps(dir string) ([]recorded.Dump, error) {
 	found, err := names(dir)
 	if err != nil {
 		return nil, err
 	}
+	if err := failureIn(filepath.Join(dir, job.FailuresFolder)); err != nil {
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(entry string) bool { return entry == job.FailuresFolder })
 	var dumps []recorded.Dump
 	for _, name := range threescale.Databases() {
-		data, described := string(name), string(name)+dumpSuffix
-		if !slices.Contains(found, data) && !slices.Contains(found, described) {
+		if !slices.Contains(found, string(name)) {
 			continue
 		}
-		found = slices.DeleteFunc(found, func(entry string) bool { return entry == data || entry == described })
-		made, err := readDump(dir, name)
-		if err == nil {
-			err = os.Remove(filepath.Join(dir, described))
-		}
+		found = slices.DeleteFunc(found, func(entry string) bool { return entry == string(name) })
+		made, err := takeDump(dir, name)
 		if err != nil {
 			return nil, fmt.Errorf("cannot store the dump of database %q: %w", name, err)
 		}
 		dumps = append(dumps, made)
 	}
+	err = os.RemoveAll(filepath.Join(dir, job.FailuresFolder))
 	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot store the dumps of databases: %w", err)
 	case len(found) > 0:
 		return nil, fmt.Errorf("cannot store the dumps of databases: their directory holds %q, which is of none", found[0])
 	case len(dumps) == 0:
 		return nil, errors.New("cannot store the dumps of databases: there are none; something has removed them")
 	}
 	return dumps, nil
+}
+
+// takeDump returns one dump, and leaves only its files in its directory.
+func takeDump(dir string, name threescale.Database) (made recorded.Dump, err error) {
+	own := filepath.Join(dir, string(name))
+	if made, err = readDump(own, name); err != nil {
+		return made, err
+	}
+	found, err := names(own)
+	if err != nil {
+		return made, err
+	}
+	if len(found) != 2 { // the dump, and what describes it
+		return made, fmt.Errorf("its directory holds %q, and has to hold a dump alone", found)
+	}
+	beside := filepath.Join(dir, "."+string(name))
+	for _, do := range []func() error{
+		func() error { return os.Rename(filepath.Join(own, string(name)), beside) },
+		func() error { return os.RemoveAll(own) },
+		func() error { return os.Rename(beside, own) },
+	} {
+		if err := do(); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
 }
 
 // readDump returns one dump, whose files must be as many bytes as were dumped.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,7 +20,8 @@ import (
 // dumpOptions are those of a container that dumps Backend's Redis, of which an earlier try has left a part.
 func dumpOptions(t *testing.T, url string) job.DumpOptions {
 	t.Helper()
-	o := job.DumpOptions{Run: "20261122t120000z-1a2b3c4d", Database: "backend-redis", Connections: t.TempDir(), Scratch: t.TempDir(), Private: t.TempDir()}
+	o := job.DumpOptions{Run: "20261122t120000z-1a2b3c4d", Database: "backend-redis", Connections: t.TempDir(), Private: t.TempDir()}
+	o.Scratch = filepath.Join(t.TempDir(), o.Database)
 	write(t, o.Connections, "backend-redis/REDIS_STORAGE_URL", url)
 	write(t, o.Scratch, "backend-redis/keys.resp", "half")
 	write(t, o.Scratch, "backend-redis/of-an-earlier-version", "")
@@ -49,7 +51,7 @@ func TestDump(t *testing.T) {
 	assert.Empty(t, reporter.results)
 	assert.Contains(t, phases, "Dumping backend-redis")
 
-	o.Databases = dump.Scratch
+	o.Databases = filepath.Dir(dump.Scratch)
 	result, err := mover.Backup(t.Context(), o, mover.Env{Now: now})
 	require.NoError(t, err)
 	require.Len(t, result.Databases, 1)
@@ -108,6 +110,65 @@ func TestDumpFailures(t *testing.T) {
 			left, err := os.ReadDir(o.Scratch)
 			require.NoError(t, err)
 			assert.Empty(t, left)
+		})
+	}
+}
+
+// TestDumpThatFailsIsHandedOn: the container with a user's image sees its own dump alone, so what others have dumped before
+// is removed by the last one, which fails as this one has.
+func TestDumpThatFailsIsHandedOn(t *testing.T) {
+	o, _ := dumped(t)
+	dump := dumpOptions(t, "redis://user:hunter2@127.0.0.1:1/0")
+	dump.Database, dump.Scratch, dump.Failures = "system-redis", filepath.Join(o.Databases, "system-redis"), filepath.Join(o.Databases, job.FailuresFolder)
+	write(t, dump.Connections, "system-redis/URL", "redis://user:hunter2@127.0.0.1:1/0")
+	reporter := &recorder{}
+	env := mover.Env{Reporter: reporter, Now: now}
+	failed, err := mover.Dump(t.Context(), dump, env)
+	require.NoError(t, err, "or the pod would end here")
+	assert.Nil(t, failed.Dump)
+	assert.Contains(t, failed.Failure, "cannot dump database system-redis")
+	assert.Empty(t, reporter.results)
+
+	next := dump
+	next.Database, next.Scratch = "zync-database", filepath.Join(o.Databases, "zync-database")
+	skipped, err := mover.Dump(t.Context(), next, env)
+	require.NoError(t, err)
+	assert.Equal(t, failed.Failure, skipped.Failure, "nobody waits for dumps that nobody will store")
+
+	result, err := mover.Backup(t.Context(), o, env)
+	require.Error(t, err)
+	assert.Equal(t, v1alpha1.ReasonDatabaseUnreachable, result.Reason)
+	assert.Equal(t, job.ExitIO, mover.ExitCode(err))
+	assert.Equal(t, failed.Failure, result.Message)
+	assert.NotContains(t, result.Message, "hunter2")
+	assert.NoDirExists(t, o.Databases, "what is there is not encrypted")
+
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	require.NoError(t, os.MkdirAll(dump.Failures, 0o755))
+	_, err = mover.Dump(stopped, dump, env)
+	assert.Equal(t, job.ExitTemporary, mover.ExitCode(err), "no other container would run")
+}
+
+// TestFailuresOfAStranger: whatever an image of a user's writes there, the run fails.
+func TestFailuresOfAStranger(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, filepath.Dir(secret), "secret", `{"message":"hunter2"}`)
+	for name, plant := range map[string]func(t *testing.T, path string){
+		"NoJSON":    func(t *testing.T, path string) { write(t, filepath.Dir(path), filepath.Base(path), "{") },
+		"NoReason":  func(t *testing.T, path string) { write(t, filepath.Dir(path), filepath.Base(path), "{}") },
+		"Directory": func(t *testing.T, path string) { require.NoError(t, os.Mkdir(path, 0o755)) },
+		"Symlink":   func(t *testing.T, path string) { require.NoError(t, os.Symlink(secret, path)) },
+		"Pipe":      func(t *testing.T, path string) { require.NoError(t, syscall.Mkfifo(path, 0o644)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, _ := dumped(t)
+			plant(t, filepath.Join(o.Databases, job.FailuresFolder, "system-database.json"))
+			result, err := mover.Backup(t.Context(), o, mover.Env{Now: now})
+			require.Error(t, err)
+			assert.NotContains(t, result.Message, "hunter2")
+			assert.Equal(t, job.ExitIO, mover.ExitCode(err))
+			assert.NoDirExists(t, o.Databases)
 		})
 	}
 }

@@ -28,11 +28,12 @@ func dumped(t *testing.T) (job.Options, []recorded.Dump) {
 	for _, d := range dumps {
 		text, err := json.Marshal(d)
 		require.NoError(t, err)
-		write(t, o.Databases, d.Name+".json", string(text))
+		write(t, o.Databases, d.Name+"/"+d.Name+".json", string(text))
 	}
-	write(t, o.Databases, "backend-redis/keys.resp", "keys")
-	write(t, o.Databases, "system-database/toc.dat", "toc")
-	write(t, o.Databases, "system-database/3456.dat", "rows")
+	write(t, o.Databases, "backend-redis/backend-redis/keys.resp", "keys")
+	write(t, o.Databases, "system-database/system-database/toc.dat", "toc")
+	write(t, o.Databases, "system-database/system-database/3456.dat", "rows")
+	require.NoError(t, os.MkdirAll(filepath.Join(o.Databases, job.FailuresFolder), 0o755))
 	return o, dumps
 }
 
@@ -64,7 +65,7 @@ func TestBackupStoresDumps(t *testing.T) {
 
 	next, _ := dumped(t)
 	next.Run, next.Volume = "20261122t130000z-1a2b3c4d", o.Volume
-	write(t, next.Databases, "backend-redis/keys.resp", "more")
+	write(t, next.Databases, "backend-redis/backend-redis/keys.resp", "more")
 	result, err = mover.Backup(t.Context(), next, mover.Env{Now: now})
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, result.LinkedFiles, "of PostgreSQL, what has not changed; the file storage is another one")
@@ -80,11 +81,11 @@ func TestBackupOfDumpsThatAreNotWhole(t *testing.T) {
 	}{
 		"NotDescribed": {
 			"whoever dumped was killed",
-			func(t *testing.T, dir string) { remove(t, dir, "system-database.json") }, `"system-database": it is not whole`,
+			func(t *testing.T, dir string) { remove(t, dir, "system-database/system-database.json") }, `"system-database": it is not whole`,
 		},
 		"Gone": {
 			"somebody tidied the volume up",
-			func(t *testing.T, dir string) { remove(t, dir, "backend-redis") }, `"backend-redis": its files are gone`,
+			func(t *testing.T, dir string) { remove(t, dir, "backend-redis/backend-redis") }, `"backend-redis": its files are gone`,
 		},
 		"AllGone": {
 			"likewise",
@@ -92,25 +93,33 @@ func TestBackupOfDumpsThatAreNotWhole(t *testing.T) {
 		},
 		"FileGone": {
 			"likewise",
-			func(t *testing.T, dir string) { remove(t, dir, "system-database/3456.dat") }, "its files are 3 bytes and not 7",
+			func(t *testing.T, dir string) { remove(t, dir, "system-database/system-database/3456.dat") }, "its files are 3 bytes and not 7",
 		},
 		"FileMore": {
 			"a client that was given up goes on writing",
-			func(t *testing.T, dir string) { write(t, dir, "backend-redis/keys.resp", "keys and more") }, "its files are 13 bytes and not 4",
+			func(t *testing.T, dir string) {
+				write(t, dir, "backend-redis/backend-redis/keys.resp", "keys and more")
+			}, "its files are 13 bytes and not 4",
 		},
 		"HalfDescribed": {
 			"the volume was full",
-			func(t *testing.T, dir string) { write(t, dir, "backend-redis.json", `{"name":"backend-re`) }, "what describes it cannot be read",
+			func(t *testing.T, dir string) {
+				write(t, dir, "backend-redis/backend-redis.json", `{"name":"backend-re`)
+			}, "what describes it cannot be read",
 		},
 		"AnotherDescribed": {
 			"a dump is not stored as that of another database",
 			func(t *testing.T, dir string) {
-				write(t, dir, "backend-redis.json", `{"name":"system-redis","kind":"Redis","bytes":4}`)
+				write(t, dir, "backend-redis/backend-redis.json", `{"name":"system-redis","kind":"Redis","bytes":4}`)
 			}, `of database "system-redis"`,
 		},
 		"SomethingElse": {
 			"what nobody knows of is not stored",
 			func(t *testing.T, dir string) { write(t, dir, "notes.txt", "") }, `"notes.txt"`,
+		},
+		"SomethingBeside": {
+			"likewise, of an image that dumps",
+			func(t *testing.T, dir string) { write(t, dir, "backend-redis/notes.txt", "") }, `"notes.txt"`,
 		},
 	}
 	for name, tc := range cases {
@@ -144,7 +153,7 @@ func TestBackupCannotRemoveDumps(t *testing.T) {
 
 	o, _ = dumped(t)
 	o.Databases += "/."
-	remove(t, o.Databases, "system-database.json")
+	remove(t, o.Databases, "system-database/system-database.json")
 	result, err = mover.Backup(t.Context(), o, mover.Env{Now: now})
 	require.ErrorContains(t, err, says)
 	assert.Contains(t, result.Message, `"system-database": it is not whole`)
@@ -202,10 +211,10 @@ func TestDumpsOfAStoredRun(t *testing.T) {
 			if tc.change != nil {
 				tc.change(t, o, reporter)
 			}
-			_, err = mover.Prepare(t.Context(), job.PrepareOptions{Run: o.Run, Volume: o.Volume}, env)
+			_, err = mover.Prepare(t.Context(), job.PrepareOptions{Run: o.Run, Database: []string{"backend-redis", "system-database"}, Volume: o.Volume}, env)
 			require.NoError(t, err)
 			dump := dumpOptions(t, "redis://127.0.0.1:1/0")
-			dump.Scratch = o.Databases
+			dump.Scratch = filepath.Join(o.Databases, dump.Database)
 			made, err := mover.Dump(t.Context(), dump, env)
 			if tc.undumped != "" {
 				require.Error(t, err, tc.reason)

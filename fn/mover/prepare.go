@@ -1,6 +1,7 @@
 package mover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // completeMark is a file in the scratch directory of a run that is on the volume already, so that it needs no dumps: the
@@ -85,6 +87,11 @@ func makeScratch(o job.PrepareOptions) (warnings []string, err error) {
 			return nil, &archive.UsageError{Err: fmt.Errorf("cannot make a scratch directory: %q is no ID of a run", id)}
 		}
 	}
+	for _, name := range o.Database {
+		if !slices.Contains(threescale.Databases(), threescale.Database(name)) {
+			return nil, &archive.UsageError{Err: fmt.Errorf("cannot make a scratch directory: %q is none of the databases that can be dumped", name)}
+		}
+	}
 	root, err := os.OpenRoot(o.Volume) // no symlink on the volume leads out of it
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
@@ -96,8 +103,8 @@ func makeScratch(o job.PrepareOptions) (warnings []string, err error) {
 		}
 	}
 	err = root.RemoveAll(job.RunScratch(run))
-	if err == nil {
-		err = root.MkdirAll(job.RunScratch(run), 0o770)
+	for _, folder := range append([]string{job.FailuresFolder}, o.Database...) {
+		err = cmp.Or(err, root.MkdirAll(path.Join(job.RunScratch(run), folder), 0o770))
 	}
 	if err != nil {
 		return warnings, fmt.Errorf("cannot make the scratch directory of run %q: %w", run, err)
@@ -116,8 +123,10 @@ func markComplete(ctx context.Context, o job.PrepareOptions, env Env) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(o.Volume, job.RunScratch(o.Run), completeMark), nil, 0o660); err != nil {
-		return fmt.Errorf("cannot mark run %q as complete: %w", o.Run, err)
+	for _, folder := range append([]string{""}, o.Database...) { // Each container sees one of them.
+		if err := os.WriteFile(filepath.Join(o.Volume, job.RunScratch(o.Run), folder, completeMark), nil, 0o660); err != nil {
+			return fmt.Errorf("cannot mark run %q as complete: %w", o.Run, err)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -19,7 +20,7 @@ import (
 // prepareOptions are those of a pod whose volume has what a killed one has left.
 func prepareOptions(t *testing.T) job.PrepareOptions {
 	t.Helper()
-	o := job.PrepareOptions{Run: "20261122t120000z-1a2b3c4d", Volume: t.TempDir(), Tools: t.TempDir()}
+	o := job.PrepareOptions{Run: "20261122t120000z-1a2b3c4d", Database: []string{"backend-redis", "system-database"}, Volume: t.TempDir(), Tools: t.TempDir()}
 	write(t, o.Volume, job.RunScratch(o.Run)+"/backend-redis/keys.resp", "half")
 	write(t, o.Volume, job.RunScratch(o.Run)+"/system-redis.json", "{}")
 	write(t, o.Volume, job.RunScratch("20261122t110000z-1a2b3c4d")+"/of-another-run", "stays")
@@ -33,9 +34,13 @@ func TestPrepare(t *testing.T) {
 		prepared, err := mover.Prepare(t.Context(), o, mover.Env{Reporter: reporter, Now: now})
 		require.NoError(t, err)
 		assert.Equal(t, job.Prepared{Run: o.Run, Completed: true}, prepared)
-		left, err := os.ReadDir(filepath.Join(o.Volume, job.RunScratch(o.Run)))
-		require.NoError(t, err)
-		assert.Empty(t, left)
+		var left []string
+		scratch := filepath.Join(o.Volume, job.RunScratch(o.Run))
+		require.NoError(t, filepath.WalkDir(scratch, func(path string, _ os.DirEntry, err error) error {
+			left = append(left, strings.TrimPrefix(path, scratch))
+			return err
+		}))
+		assert.Equal(t, []string{"", "/backend-redis", "/failures", "/system-database"}, left, "a directory for each container, and no more")
 		tools, err := os.ReadDir(o.Tools)
 		require.NoError(t, err)
 		require.Len(t, tools, 1, "nothing but the program")
@@ -96,9 +101,7 @@ func TestPrepareCannotRemoveWhatEndedRunsLeft(t *testing.T) {
 	assert.Contains(t, prepared.Warnings[0], kept)
 	assert.DirExists(t, closed)
 	assert.NoDirExists(t, filepath.Join(scratch, gone))
-	left, err := os.ReadDir(filepath.Join(scratch, o.Run))
-	require.NoError(t, err)
-	assert.Empty(t, left)
+	assert.NoDirExists(t, filepath.Join(scratch, o.Run, "backend-redis", "keys.resp"))
 
 	require.NoError(t, os.Mkdir(filepath.Join(scratch, o.Run, "closed"), 0o755))
 	write(t, scratch, o.Run+"/closed/keys.resp", "half")
@@ -130,6 +133,11 @@ func TestPrepareFailures(t *testing.T) {
 		"BadRunID": {
 			reason: "it would be another folder of the volume",
 			change: func(_ *testing.T, o *job.PrepareOptions) { o.Run = "../runs" },
+			want:   v1alpha1.ReasonUsage, exitCode: job.ExitUsage,
+		},
+		"BadDatabase": {
+			reason: "likewise",
+			change: func(_ *testing.T, o *job.PrepareOptions) { o.Database = []string{"../x"} },
 			want:   v1alpha1.ReasonUsage, exitCode: job.ExitUsage,
 		},
 		"NoVolume": {

@@ -14,7 +14,7 @@ type containerOf struct {
 	args                 []string
 	mounts               []mount
 	// subPaths are the directories of volumes that the container sees in place of the
-	// whole, by the name of the volume.
+	// whole, by where it sees them.
 	subPaths map[string]string
 }
 
@@ -22,7 +22,7 @@ func (c containerOf) container(settings v1alpha1.JobSettings) corev1.Container {
 	out := container(work{Mover: Mover{Image: c.image, Settings: settings}, args: c.args, mounts: c.mounts})
 	out.Name, out.Command = c.name, []string{c.command}
 	for i := range out.VolumeMounts {
-		out.VolumeMounts[i].SubPath = c.subPaths[out.VolumeMounts[i].Name]
+		out.VolumeMounts[i].SubPath = c.subPaths[out.VolumeMounts[i].MountPath]
 	}
 	return out
 }

@@ -44,6 +44,9 @@ func dumpContainers(in JobInput) []containerOf {
 		return nil
 	}
 	options := job.PrepareOptions{Run: in.Run.ID, Ended: in.Ended, Volume: job.VolumePath, Tools: job.ToolsPath, Namespace: in.Run.Namespace, Report: ReportName(in.Run)}
+	for _, d := range in.Dumps {
+		options.Database = append(options.Database, d.Database)
+	}
 	out := []containerOf{{name: job.PrepareCommand, image: in.Image, command: job.MoverPath, args: options.Args(), mounts: []mount{
 		pvcMount(VolumeBackup, job.VolumePath, in.VolumePVC, false),
 		{volumeTools, job.ToolsPath, false, emptyDir("")},
@@ -71,8 +74,9 @@ func imageContainers(dumps []Dump) (out []containerOf) {
 }
 
 // dumpContainer is the container that dumps d. It sees the login of this database and no
-// other, and of the backup volume the directory that takes the dumps and no run. For a
-// SQL database it has the user's image, in which a copy of the mover runs.
+// other. Of the backup volume it sees the directory that takes this dump, and the one that
+// tells of failures: no other dump, and no run. For a SQL database it has the user's image,
+// in which a copy of the mover runs.
 func dumpContainer(in JobInput, d Dump) containerOf {
 	options := job.DumpOptions{
 		Run:         in.Run.ID,
@@ -80,6 +84,7 @@ func dumpContainer(in JobInput, d Dump) containerOf {
 		Connections: job.ConnectionsPath,
 		Encrypted:   d.Encrypted,
 		Scratch:     job.ScratchPath,
+		Failures:    job.FailuresPath,
 		Private:     job.PrivatePath,
 		Namespace:   in.Run.Namespace,
 		Report:      ReportName(in.Run),
@@ -88,9 +93,14 @@ func dumpContainer(in JobInput, d Dump) containerOf {
 		name: d.Database, image: in.Image, command: job.MoverPath, args: options.Args(),
 		mounts: []mount{
 			pvcMount(VolumeBackup, job.ScratchPath, in.VolumePVC, false),
+			pvcMount(VolumeBackup, job.FailuresPath, in.VolumePVC, false),
 			{volumePrivate, job.PrivatePath, false, emptyDir(corev1.StorageMediumMemory)},
 		},
-		subPaths: map[string]string{VolumeBackup: job.RunScratch(in.Run.ID), volumePrivate: d.Database},
+		subPaths: map[string]string{
+			job.ScratchPath:  path.Join(job.RunScratch(in.Run.ID), d.Database),
+			job.FailuresPath: path.Join(job.RunScratch(in.Run.ID), job.FailuresFolder),
+			job.PrivatePath:  d.Database,
+		},
 	}
 	if len(d.Connection.Keys) > 0 { // without items, the whole Secret would be mounted
 		connection := projected(projection(d.Connection.Name, asFiles(d.Connection.Keys)))

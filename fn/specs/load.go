@@ -112,7 +112,7 @@ func (in LoadInput) client(d LoadDatabase) containerOf {
 	return containerOf{
 		name: d.Name, image: d.Image, command: job.ToolsMover, args: in.options([]LoadDatabase{d}, nil).Args(),
 		mounts:   append(in.loadMounts(d), mount{volumeTools, job.ToolsPath, true, emptyDir("")}),
-		subPaths: map[string]string{volumePrivate: d.Name},
+		subPaths: map[string]string{job.PrivatePath: d.Name},
 	}
 }
 

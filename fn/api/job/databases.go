@@ -12,15 +12,19 @@ const (
 	ToolsPath = "/tools"
 	// ToolsMover is that copy.
 	ToolsMover = ToolsPath + "/mover"
-	// ScratchPath holds the dumps on their way: <database>/ and <database>.json, its recorded.Dump. Of a run that is
-	// on the volume already it holds a mark and no dumps.
+	// ScratchPath holds dumps on their way: <database>/ and <database>.json, its recorded.Dump. Of a run that is on the
+	// volume already it holds a mark and no dumps. A container that dumps sees its own dump alone.
 	ScratchPath = "/scratch"
+	// FailuresPath is where a container that could not dump says so to those after it.
+	FailuresPath = "/failures"
+	// FailuresFolder is the folder of a run's scratch directory that has what FailuresPath shows.
+	FailuresFolder = "failures"
 	// ConnectionsPath holds <database>/<key of its Secret>.
 	ConnectionsPath = "/connections"
 	// PrivatePath is an emptyDir in memory, for files with a login that clients read.
 	PrivatePath = "/private"
-	// ScratchFolder is the folder of a backup volume below which a run has its ScratchPath:
-	// .scratch/<run>.
+	// ScratchFolder is the folder of a backup volume below which a run has its scratch directory, .scratch/<run>. Each
+	// database has its ScratchPath in a folder of its name there.
 	ScratchFolder = ".scratch"
 )
 
@@ -41,6 +45,7 @@ const (
 type PrepareOptions struct {
 	Run       string   `required:"" help:"ID of the run."`
 	Ended     []string `optional:"" help:"ID of a run that has ended, whose scratch directory is removed if a killed pod left it; may be repeated." sep:"none"`
+	Database  []string `optional:"" help:"Name of a database that is dumped; may be repeated." sep:"none"`
 	Volume    string   `required:"" help:"Root of the backup volume, on which the scratch directory is." type:"path"`
 	Tools     string   `optional:"" help:"Directory that the mover is copied to; without it, it is not." type:"path"`
 	Namespace string   `optional:"" help:"Namespace of the report ConfigMap."`
@@ -64,6 +69,7 @@ type DumpOptions struct {
 	Connections string `required:"" help:"Directory with a directory of each database, with a file for each key of its Secret." type:"path"`
 	Encrypted   bool   `optional:"" help:"The APIManager says that the connection is encrypted."`
 	Scratch     string `required:"" help:"Directory that the dump is written below." type:"path"`
+	Failures    string `optional:"" help:"Directory that takes a failure, for those after this command; without it, the command fails." type:"path"`
 	Private     string `optional:"" help:"Directory for files with a login." type:"path"`
 	Namespace   string `optional:"" help:"Namespace of the report ConfigMap."`
 	Report      string `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
@@ -76,5 +82,6 @@ func (o DumpOptions) Args() []string { return arguments(DumpCommand, o) }
 type Dumped struct {
 	Run      string         `json:"run"`
 	Database string         `json:"database"`
-	Dump     *recorded.Dump `json:"dump,omitempty"` // nil: it failed, or the run is on the volume already
+	Dump     *recorded.Dump `json:"dump,omitempty"`    // nil: it failed, or the run is on the volume already
+	Failure  string         `json:"failure,omitempty"` // that is handed on, of this database or of one before it
 }

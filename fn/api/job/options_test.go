@@ -81,7 +81,7 @@ func TestDumpOptionsRoundTrip(t *testing.T) {
 	prepare := full[job.PrepareOptions]()
 	prepare.Volume, prepare.Tools = job.VolumePath, job.ToolsPath
 	dump := full[job.DumpOptions]()
-	dump.Connections, dump.Scratch, dump.Private = job.ConnectionsPath, job.ScratchPath, job.PrivatePath
+	dump.Connections, dump.Scratch, dump.Failures, dump.Private = job.ConnectionsPath, job.ScratchPath, job.FailuresPath, job.PrivatePath
 	gotPrepare, err := command[job.PrepareOptions](t, job.PrepareCommand, prepare.Args())
 	require.NoError(t, err)
 	assert.Equal(t, prepare, gotPrepare)
