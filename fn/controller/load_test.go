@@ -77,7 +77,10 @@ func TestStartLoad(t *testing.T) {
 	w = loads()
 	w.restore.Status.LoadedDatabases = []string{systemDatabase}
 	require.NoError(t, w.startLoad(t.Context()))
-	assert.Len(t, onlyJob(t, w).Spec.Template.Spec.InitContainers, 1, "what is loaded is not empty any more")
+	pod = onlyJob(t, w).Spec.Template.Spec
+	require.Len(t, pod.InitContainers, 2)
+	assert.Contains(t, pod.InitContainers[1].Args, "--loaded="+systemDatabase, "what is loaded is not empty any more")
+	assert.NotContains(t, pod.Containers[0].Args, "--loaded="+backendRedis)
 }
 
 // TestLiveConnections: with databaseSecrets: Omit the Secrets of the namespace say where its databases are, whatever else they hold.

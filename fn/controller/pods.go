@@ -82,9 +82,10 @@ func (w *work) startLoad(ctx context.Context) error {
 	}
 	in.Run = w.restore.Status.Plan.Run
 	in.ManifestSHA256 = w.restore.Status.ManifestSHA256
-	for _, d := range restore.ToLoad(w.restore) {
+	for _, d := range restore.Loads(w.restore) {
 		in.Databases = append(in.Databases, specs.LoadDatabase{
 			Name: d.Name, Image: restore.ImageOf(w.restore, d.Name), Encrypted: restore.Encrypted(&w.state, d.Name),
+			Loaded: slices.Contains(w.restore.Status.LoadedDatabases, d.Name),
 		})
 	}
 	return w.create(ctx, append(helpers(in.Step, 0), specs.LoadJob(in))...)

@@ -29,6 +29,7 @@ const (
 	Unsupported   Problem = "Unsupported"   // Oracle; a URL that cannot be used; a server that cannot take the dump
 	ClientMissing Problem = "ClientMissing" // the image has no client, or an older one than the server
 	NotEmpty      Problem = "NotEmpty"      // a target that must be empty
+	Locked        Problem = "Locked"        // another load into it goes on
 	Full          Problem = "Full"          // no space in the scratch directory, or on the server
 	Failed        Problem = "Failed"        // what the client says
 )
@@ -45,6 +46,8 @@ type Server struct {
 	Bytes   int64  // about what it stores; 0: not known
 	// Loading is the run whose load into this database began and has not ended; "": none.
 	Loading string
+	// Loaded is what tells the load that has ended in this database, and that Confirm was not called for; "": none.
+	Loaded string
 }
 
 // DumpOptions says what to dump.
@@ -72,12 +75,15 @@ type LoadOptions struct {
 	Database   threescale.Database
 	Connection threescale.Connection
 	Run        string        // whose load this is
+	Attempt    string        // on whose behalf: of a restore; "": of nobody who would ask again
 	Dump       recorded.Dump // what the manifest says of it
 	From       string        // its directory
 	Private    string        // as in DumpOptions
 	Client     func(name string) (path string, e error)
 	Policy     Policy
 	Progress   func(bytes int64)
+	// LockPatience is how long to wait for another load into the database to end; 0: half a minute.
+	LockPatience time.Duration
 }
 
 // Loaded is what became of a database.

@@ -26,16 +26,16 @@ func unsupported(d threescale.Database, kind recorded.DatabaseKind) error {
 	return &Error{Problem: Unsupported, Database: d, Err: fmt.Errorf("it is a database of %s: back it up with the tools of its vendor, and leave it out here", kind)}
 }
 
-// Check says whether a dump can be loaded into a server: nil, or an Error with Unsupported or NotEmpty.
-func Check(d threescale.Database, dump recorded.Dump, s Server, p Policy, run string) error {
-	err := checkKind(dump, s)
-	if err == nil && dump.Kind == recorded.Redis {
-		err = checkRedis(dump, s, p, run)
+// Check says whether a load can be made into a server: nil, or an Error with Unsupported or NotEmpty.
+func Check(s Server, o LoadOptions) error {
+	err := checkKind(o.Dump, s)
+	if err == nil && o.Dump.Kind == recorded.Redis {
+		err = checkRedis(s, o)
 	} else if err == nil {
-		err = checkEmpty(s, p, run)
+		err = checkEmpty(s, o)
 	}
 	if judged, ok := errors.AsType[*judgedError](err); ok {
-		return &Error{Problem: judged.problem, Database: d, Err: judged.err}
+		return &Error{Problem: judged.problem, Database: o.Database, Err: judged.err}
 	}
 	return err
 }
@@ -59,12 +59,26 @@ func checkKind(dump recorded.Dump, s Server) error {
 }
 
 // checkEmpty says whether a SQL database may be written to.
-func checkEmpty(s Server, p Policy, run string) error {
+func checkEmpty(s Server, o LoadOptions) error {
 	switch {
-	case p == Replace, s.Empty && (s.Loading == "" || s.Loading == run), s.Loading != "" && s.Loading == run:
+	case mayWrite(s, o), s.Empty && s.Loading == "" && s.Loaded == "":
 		return nil
-	case s.Loading != "":
-		return &judgedError{NotEmpty, fmt.Errorf("the load of run %q into it has not ended: restore that run again, or let this one replace what is there", s.Loading)}
+	case s.Loading != "" || s.Loaded != "":
+		return unfinished(s)
 	}
 	return &judgedError{NotEmpty, errors.New("it has tables: let the restore replace them, or name an empty database")}
+}
+
+// mayWrite reports whether a database may be written to although it holds something. What this attempt has loaded is not
+// loaded again.
+func mayWrite(s Server, o LoadOptions) bool {
+	return o.Policy == Replace || o.GoesOn(s)
+}
+
+// unfinished says that a load of others has ended in the middle, or before they knew of its end.
+func unfinished(s Server) error {
+	if s.Loaded != "" {
+		return &judgedError{NotEmpty, fmt.Errorf("another restore has loaded run %q into it, and has not noted that: finish that restore, or let this one replace what is there", parseMark(s.Loaded).run)}
+	}
+	return &judgedError{NotEmpty, fmt.Errorf("the load of run %q into it has not ended: restore that run again, or let this one replace what is there", s.Loading)}
 }

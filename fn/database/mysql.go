@@ -24,7 +24,7 @@ import (
 const (
 	// mysqlFile is the file of a dump of MySQL.
 	mysqlFile = "dump.sql"
-	// loadingTable is in a database while a dump is loaded into it that is not loaded at once. Its row is the run.
+	// loadingTable has the mark of a load. Of PostgreSQL it is there only when the load has ended.
 	loadingTable = "threescale_backup_load"
 )
 
@@ -85,10 +85,17 @@ func lookMySQL(ctx context.Context, c threescale.Connection) (s sqlServer, err e
 	if err := rows.Err(); err != nil {
 		return sqlServer{}, err
 	}
-	if marked {
-		err = db.QueryRowContext(ctx, "SELECT COALESCE(MAX(run), '?') FROM "+loadingTable).Scan(&s.Loading)
+	if !marked {
+		return s, nil
 	}
-	return s, err
+	mark := sql.NullString{}
+	if err := db.QueryRowContext(ctx, "SELECT MAX(run) FROM "+loadingTable).Scan(&mark); err != nil {
+		return sqlServer{}, err
+	}
+	if mark.Valid { // Without a row, the load has changed nothing else.
+		parseMark(mark.String).tell(&s.Server)
+	}
+	return s, nil
 }
 
 // mysqlTLS are MySQL's names of the modes.
@@ -199,68 +206,6 @@ func proveScript(path string) error {
 	lines := bytes.Split(bytes.TrimSpace(end), []byte("\n"))
 	if !bytes.HasPrefix(lines[len(lines)-1], []byte("-- Dump completed")) {
 		return errors.New("the client ended without an error, and without the line that ends a dump")
-	}
-	return nil
-}
-
-// loadMySQL has the client run a dump. Its statements cannot be undone, and a table marks the database until all have been
-// run. isLoaded reports whether a table is the dump's.
-func loadMySQL(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded func(table) bool, err error) {
-	client, err := findClient(ctx, o.Client, before, mysqlClients(before, "mysql", "mariadb")...)
-	if err != nil {
-		return nil, err
-	}
-	db, err := openMySQL(o.Connection)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close() //nolint:errcheck // each statement has said whether it failed
-	if err := markLoading(ctx, db, o.Run); err != nil {
-		return nil, err
-	}
-	isLoaded, err = loadScript(ctx, o, before, client, db)
-	return isLoaded, hasWritten(err)
-}
-
-// loadScript has the client run a dump into a database that is marked, and takes the mark away.
-func loadScript(ctx context.Context, o LoadOptions, before sqlServer, client sqlClient, db *sql.DB) (isLoaded func(table) bool, err error) {
-	file, err := os.Open(filepath.Join(o.From, mysqlFile))
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() //nolint:errcheck // it was only read
-	script := newScript(file)
-	stop := watch(o.Progress, script.read.Load)
-	defer stop()
-	err = withPrivate(o.Private, func(dir string) error {
-		login, err := mysqlLogin(o.Connection, dir, before.version.mariaDB)
-		if err != nil {
-			return err
-		}
-		// In binary mode, the client runs no commands of its own that are in a dump, such as \! for a shell. Without
-		// local-infile, it sends the server no file of its own, which a dump may ask for.
-		return client.run(ctx, script, "--defaults-file="+login, "--batch", "--binary-mode", "--local-infile=0", "--default-character-set=utf8mb4", maxPacket, "--database="+o.Connection.Database)
-	})
-	if err != nil {
-		return nil, err
-	}
-	_, err = db.ExecContext(ctx, "DROP TABLE "+loadingTable)
-	return func(t table) bool { return slices.Contains(script.tables, t.name) }, err
-}
-
-// markLoading notes the run whose load begins.
-func markLoading(ctx context.Context, db *sql.DB, run string) error {
-	for _, statement := range []struct {
-		text string
-		args []any
-	}{
-		{"CREATE TABLE IF NOT EXISTS " + loadingTable + " (run VARCHAR(255) NOT NULL)", nil},
-		{"DELETE FROM " + loadingTable, nil},
-		{"INSERT INTO " + loadingTable + " (run) VALUES (?)", []any{run}},
-	} {
-		if _, err := db.ExecContext(ctx, statement.text, statement.args...); err != nil {
-			return err
-		}
 	}
 	return nil
 }

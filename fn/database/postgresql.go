@@ -24,6 +24,9 @@ WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname <> 'information_
 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 2`
 
+// markTable has the mark of a load, whose transaction makes it.
+const markTable = "public." + loadingTable
+
 // connectTime is how long a server may take to answer a connection.
 const connectTime = 30 * time.Second
 
@@ -40,12 +43,27 @@ func lookPostgreSQL(ctx context.Context, c threescale.Connection) (sqlServer, er
 	if result.Err != nil {
 		return sqlServer{}, result.Err
 	}
+	marked := false
 	for _, row := range result.Rows {
+		if string(row[1]) == markTable {
+			marked = true
+			continue
+		}
 		s.Empty = false
 		s.Bytes, _ = strconv.ParseInt(string(row[3]), 10, 64) // 0 is not known.
 		if kind := string(row[2]); kind == "r" || kind == "p" {
 			s.tables = append(s.tables, table{string(row[1]), string(row[0])})
 		}
+	}
+	if !marked {
+		return s, nil
+	}
+	result = conn.ExecParams(ctx, "SELECT run FROM "+markTable+" LIMIT 1", nil, nil, nil, nil).Read()
+	if result.Err != nil {
+		return sqlServer{}, result.Err
+	}
+	for _, row := range result.Rows {
+		parseMark(string(row[0])).tell(&s.Server)
 	}
 	return s, nil
 }
@@ -58,7 +76,7 @@ func closePostgreSQL(ctx context.Context, conn *pgconn.PgConn) {
 }
 
 func connectPostgreSQL(ctx context.Context, c threescale.Connection) (*pgconn.PgConn, error) {
-	parameters := map[string]string{"sslmode": "disable"} // TLS is set below.
+	parameters := map[string]string{"sslmode": "disable", "client_encoding": "UTF8"} // TLS is set below.
 	for _, name := range []string{"application_name", "connect_timeout", "options", "target_session_attrs"} {
 		if value, ok := c.Parameters[name]; ok {
 			parameters[name] = value
@@ -165,24 +183,4 @@ func proveDirectory(ctx context.Context, o DumpOptions) error {
 		return nil
 	}
 	return sqlClient{name: "pg_restore", path: path}.run(ctx, nil, "--list", "--file="+os.DevNull, o.Into)
-}
-
-// loadPostgreSQL runs pg_restore: all of it, or nothing. isLoaded reports whether a table is the dump's.
-func loadPostgreSQL(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded func(table) bool, err error) {
-	client, err := findClient(ctx, o.Client, before, "pg_restore")
-	if err != nil {
-		return nil, err
-	}
-	err = withPrivate(o.Private, func(dir string) error {
-		parameters, err := postgreSQLLogin(o.Connection, dir)
-		if err != nil {
-			return err
-		}
-		args := []string{"--no-owner", "--no-privileges", "--no-password", "--single-transaction", "--exit-on-error", "--dbname=" + conninfo(o.Connection, parameters)}
-		if o.Policy == Replace {
-			args = append(args, "--clean", "--if-exists")
-		}
-		return hasWritten(client.run(ctx, nil, append(args, o.From)...))
-	})
-	return func(t table) bool { return !slices.Contains(before.tables, t) }, err // One that was made again has another ID.
 }

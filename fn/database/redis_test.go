@@ -151,7 +151,7 @@ func TestRedisIsRestoredKeyByKey(t *testing.T) {
 	assert.False(t, dump.CompletionTime.Before(dump.StartTime))
 	assert.Equal(t, time.UTC, dump.StartTime.Location())
 
-	loaded, err := loadRedis(t.Context(), loadOf(dir, dump, connectionTo(target, 1)))
+	loaded, err := loadAndConfirm(t, loadOf(dir, dump, connectionTo(target, 1)))
 	require.NoError(t, err)
 	assert.Equal(t, before, valuesOf(t, target.Client(t, 1)), "each value, and each time in milliseconds")
 	assert.Equal(t, int64(len(before)), target.Client(t, 1).DBSize(t.Context()).Val(), "and nothing else, such as the marker")
@@ -189,7 +189,7 @@ func TestEmptyRedis(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(dir, keysFile))
 	require.NoError(t, err)
 	assert.Equal(t, "*2\r\n$4\r\nECHO\r\n$6\r\n0 keys\r\n", string(text))
-	_, err = loadRedis(t.Context(), loadOf(dir, dump, connectionTo(target, 0)))
+	_, err = loadAndConfirm(t, loadOf(dir, dump, connectionTo(target, 0)))
 	require.NoError(t, err)
 	assert.Zero(t, target.Client(t, 0).DBSize(t.Context()).Val())
 }

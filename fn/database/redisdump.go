@@ -46,12 +46,12 @@ func dumpKeysFile(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
 		return recorded.Dump{}, err
 	}
 	defer conn.close()
-	info, err := conn.info()
+	s, _, err := conn.look()
 	if err != nil {
 		return recorded.Dump{}, err
 	}
-	dump.ServerVersion = info["redis_version"]
-	if dump.Keys, dump.Bytes, err = conn.dumpTo(o); err != nil {
+	dump.ServerVersion = s.Version
+	if dump.Keys, dump.Bytes, err = conn.dumpTo(o, s.Loaded != ""); err != nil {
 		return recorded.Dump{}, err
 	}
 	dump.CompletionTime = o.Now().UTC()
@@ -59,7 +59,7 @@ func dumpKeysFile(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
 }
 
 // dumpTo writes the file of a dump, and has it on the disk when it returns.
-func (c *redisConn) dumpTo(o DumpOptions) (keys, bytes int64, err error) {
+func (c *redisConn) dumpTo(o DumpOptions, loaded bool) (keys, bytes int64, err error) {
 	if err := errors.Join(os.RemoveAll(o.Into), os.MkdirAll(o.Into, 0o770)); err != nil {
 		return 0, 0, err
 	}
@@ -69,7 +69,7 @@ func (c *redisConn) dumpTo(o DumpOptions) (keys, bytes int64, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	counted := &meteredWriter{file, meter{now: o.Now, report: o.Progress}}
-	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: firstKeys}
+	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: firstKeys, loaded: loaded}
 	if err := d.run(); err != nil {
 		return 0, 0, err
 	}
@@ -86,6 +86,7 @@ type redisDumper struct {
 	out      *bufio.Writer
 	keys     int64 // written
 	absolute bool  // the server has PEXPIRETIME
+	loaded   bool  // the mark says that a load has ended
 	batch    int   // keys that are dumped at once
 }
 
@@ -184,6 +185,7 @@ func (d *redisDumper) readScan() (keys []string, next string, err error) {
 		}
 		keys = append(keys, key)
 	}
+	keys = slices.DeleteFunc(keys, func(key string) bool { return key == lockKey || key == loadingKey && d.loaded })
 	if slices.Contains(keys, loadingKey) {
 		return nil, "", &judgedError{Failed, fmt.Errorf("it was loaded only in part: restore into it again, or delete its key %s if it is to stay as it is", loadingKey)}
 	}

@@ -64,7 +64,7 @@ func TestRedisThatIsWrittenTo(t *testing.T) {
 	cancel()
 	require.NoError(t, <-wrote)
 
-	_, err := loadRedis(t.Context(), loadOf(from, dump, connectionTo(target, 0)))
+	_, err := loadAndConfirm(t, loadOf(from, dump, connectionTo(target, 0)))
 	require.NoError(t, err)
 	after := valuesOf(t, target.Client(t, 0))
 	for key, v := range stay {
@@ -167,8 +167,11 @@ func dumpAndLoad(from, to int, into string) error {
 	if err != nil {
 		return err
 	}
-	_, err = loadRedis(context.Background(), loadOf(into, dump, connectionTo(&redisserver.Server{Port: to}, 0)))
-	return err
+	o := loadOf(into, dump, connectionTo(&redisserver.Server{Port: to}, 0))
+	if _, err := loadRedis(context.Background(), o); err != nil {
+		return err
+	}
+	return confirmRedis(context.Background(), o)
 }
 
 // TestMemoryOfLargeRedis has values and a number of keys that are each larger than what may be taken.

@@ -18,7 +18,7 @@ import (
 const (
 	lookRights = "+select +info +dbsize +get"
 	dumpRights = "+select +info +dbsize +get +scan +multi +exec +dump +pttl +time"
-	loadRights = "+select +info +dbsize +get +restore +flushdb +del"
+	loadRights = "+select +info +dbsize +get +set +watch +multi +exec +restore +flushdb +del"
 )
 
 // redisTask is on whose behalf a connection to Redis is made, for its errors.

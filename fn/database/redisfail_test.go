@@ -128,23 +128,27 @@ func TestRedisRights(t *testing.T) {
 
 	target := c
 	target.Database = "2"
-	for _, command := range []string{"dbsize", "get", "restore", "del"} {
+	for _, command := range []string{"dbsize", "get", "set", "watch", "multi", "exec", "restore", "del"} {
 		acl(append(granted(loadRights), "-"+command)...)
 		o := loadOf(from, dump, target)
-		_, err := loadRedis(t.Context(), o)
+		_, err := loadAndConfirm(t, o)
 		assertProblem(t, Denied, err, "cannot run "+strings.ToUpper(command), "ACL SETUSER three ~* "+loadRights)
 		written, ok := errors.AsType[*Error](err)
 		require.True(t, ok)
-		assert.Equal(t, command == "del", written.Written, command)
+		assert.False(t, written.Written, "%s: or all was", command)
+		require.NoError(t, s.Client(t, 2).Del(t.Context(), lockKey).Err()) // It would expire.
+		assert.Equal(t, map[bool]int64{true: dump.Keys + 1}[command == "del"], s.Client(t, 2).DBSize(t.Context()).Val(), command)
 	}
 	acl(append(granted(loadRights), "-flushdb")...)
-	_, err := loadRedis(t.Context(), loadOf(from, dump, target)) // the DEL before has left the marker
+	o := loadOf(from, dump, target)
+	o.Policy = Replace
+	_, err := loadAndConfirm(t, o)
 	assertProblem(t, Denied, err, "cannot run FLUSHDB")
 	written, ok := errors.AsType[*Error](err)
 	require.True(t, ok)
 	assert.True(t, written.Written, "the marker is there")
 	acl(granted(loadRights)...)
-	_, err = loadRedis(t.Context(), loadOf(from, dump, target))
+	_, err = loadAndConfirm(t, loadOf(from, dump, target))
 	require.NoError(t, err)
 	after := valuesOf(t, s.Client(t, 2))
 	for key, v := range before { // TIME and PTTL are two moments, and each is rounded.
@@ -208,7 +212,7 @@ func TestRedisWithTLSIsDumpedAndLoaded(t *testing.T) {
 	from, dump := dumped(t, connectionTo(source, 0))
 	c := connectionTo(redisserver.Start(t, lines...), 0)
 	c.Password, c.TLS = "hunter2", &threescale.TLS{Mode: threescale.TLSVerify, CA: a.CA}
-	_, err := loadRedis(t.Context(), loadOf(from, dump, c))
+	_, err := loadAndConfirm(t, loadOf(from, dump, c))
 	require.NoError(t, err)
 	_, again := dumped(t, c)
 	assert.Equal(t, dump.Keys, again.Keys)

@@ -27,6 +27,16 @@ func filled(t *testing.T) (map[string]one, string, recorded.Dump) {
 	return valuesOf(t, source.Client(t, 0)), from, dump
 }
 
+// loadAndConfirm is what the mover does.
+func loadAndConfirm(t *testing.T, o LoadOptions) (Loaded, error) {
+	t.Helper()
+	loaded, err := loadRedis(t.Context(), o)
+	if err == nil {
+		err = confirmRedis(t.Context(), o)
+	}
+	return loaded, err
+}
+
 func TestRedisThatIsNotEmpty(t *testing.T) {
 	before, from, dump := filled(t)
 	target := redisserver.Start(t, compare)
@@ -37,16 +47,16 @@ func TestRedisThatIsNotEmpty(t *testing.T) {
 	there := valuesOf(t, c)
 
 	o := loadOf(from, dump, connectionTo(target, 0))
-	_, err := loadRedis(t.Context(), o)
+	_, err := loadAndConfirm(t, o)
 	assertProblem(t, NotEmpty, err)
 	assert.Equal(t, there, valuesOf(t, c), "nothing was touched")
 
 	require.NoError(t, c.Set(t.Context(), loadingKey, "another run", 0).Err())
-	_, err = loadRedis(t.Context(), o)
+	_, err = loadAndConfirm(t, o)
 	assertProblem(t, NotEmpty, err, "another run")
 
 	o.Policy = Replace
-	_, err = loadRedis(t.Context(), o)
+	_, err = loadAndConfirm(t, o)
 	require.NoError(t, err)
 	assert.Equal(t, before, valuesOf(t, c), "no key that the dump does not have")
 	assert.Equal(t, int64(1), target.Client(t, 1).DBSize(t.Context()).Val(), "another index is left alone")
@@ -69,13 +79,13 @@ func TestRedisLoadIsKilledAndMadeAgain(t *testing.T) {
 		server, err := lookRedis(t.Context(), threescale.BackendRedis, connectionTo(target, 0))
 		require.NoError(t, err)
 		assert.Equal(t, o.Run, server.Loading, "whoever looks sees that it is not whole")
-		assert.NoError(t, checkRedis(dump, server, IfEmpty, o.Run))
-		assertJudged(t, NotEmpty, checkRedis(dump, server, IfEmpty, "run-2"), reason)
+		assert.NoError(t, checkRedis(server, LoadOptions{Dump: dump, Policy: IfEmpty, Run: o.Run}))
+		assertJudged(t, NotEmpty, checkRedis(server, LoadOptions{Dump: dump, Policy: IfEmpty, Run: "run-2"}), reason)
 		assert.Less(t, c.DBSize(t.Context()).Val(), dump.Keys, "it was in the middle")
 		require.Error(t, dumpErrorOf(t, connectionTo(target, 0)), "half a database is not dumped")
 
 		o.Connection, o.Policy = connectionTo(target, 0), IfEmpty
-		_, err = loadRedis(t.Context(), o)
+		_, err = loadAndConfirm(t, o)
 		require.NoError(t, err, reason)
 		assert.Equal(t, before, valuesOf(t, c), reason)
 	}
@@ -99,7 +109,7 @@ func assertJudged(t *testing.T, want Problem, err error, reason string) {
 func TestRedisDiesWhileItIsLoaded(t *testing.T) {
 	_, from, dump := filled(t)
 	target := redisserver.Start(t)
-	_, err := loadRedis(t.Context(), loadOf(from, dump, proxy(t, target, 0, 300_000, target.Kill)))
+	_, err := loadAndConfirm(t, loadOf(from, dump, proxy(t, target, 0, 300_000, target.Kill)))
 	assertProblem(t, Unreachable, err)
 }
 
@@ -111,7 +121,7 @@ func TestExpiredKeysAreNotLoaded(t *testing.T) {
 	from, dump := dumped(t, connectionTo(source, 0))
 	require.Equal(t, int64(2), dump.Keys)
 	require.Eventually(t, func() bool { return c.Exists(t.Context(), "expires").Val() == 0 }, time.Minute, time.Millisecond)
-	loaded, err := loadRedis(t.Context(), loadOf(from, dump, connectionTo(target, 0)))
+	loaded, err := loadAndConfirm(t, loadOf(from, dump, connectionTo(target, 0)))
 	require.NoError(t, err)
 	assert.Empty(t, loaded.Warnings)
 	assert.Equal(t, []string{"stays"}, target.Client(t, 0).Keys(t.Context(), "*").Val())
@@ -140,12 +150,12 @@ func TestDumpOfANewerRedisIsRefused(t *testing.T) {
 
 	o := loadOf(write(t, text), recorded.Dump{ServerVersion: "7.0.99"}, connectionTo(target, 0))
 	o.Policy = Replace
-	_, err := loadRedis(t.Context(), o)
+	_, err := loadAndConfirm(t, o)
 	assertProblem(t, Unsupported, err, "7.0.99", "format "+strconv.Itoa(int(formatOf(payload)+1)), "7.0.", "nothing was changed")
 	assert.Equal(t, there, valuesOf(t, c))
 
 	o.Dump.ServerVersion = "7.2.1" // known without a try
-	_, err = loadRedis(t.Context(), o)
+	_, err = loadAndConfirm(t, o)
 	assertProblem(t, Unsupported, err, "7.2.1", "older")
 	assert.Equal(t, there, valuesOf(t, c))
 }
@@ -166,14 +176,14 @@ func TestDamagedDumpChangesNothing(t *testing.T) {
 	whole := aDump("a", "b")
 	o := loadOf(write(t, whole[:len(whole)-3]), recorded.Dump{}, connectionTo(target, 0))
 	o.Policy = Replace
-	_, err := loadRedis(t.Context(), o)
+	_, err := loadAndConfirm(t, o)
 	assertProblem(t, Failed, err, "damaged")
 	assert.Equal(t, there, valuesOf(t, c))
 	o.From = t.TempDir()
-	_, err = loadRedis(t.Context(), o)
+	_, err = loadAndConfirm(t, o)
 	assertProblem(t, Failed, err, "no such file")
 	o.From = write(t, strings.Replace(whole, "value", "other", 1)) // Its digest is not that of the manifest, either.
-	_, err = loadRedis(t.Context(), o)
+	_, err = loadAndConfirm(t, o)
 	assertProblem(t, Unsupported, err, "checksum")
 }
 
@@ -185,10 +195,10 @@ func TestRedisHasNoSpaceForADump(t *testing.T) {
 	}
 	from, dump := dumped(t, connectionTo(source, 0))
 	small := redisserver.Start(t, "maxmemory 4mb")
-	_, err := loadRedis(t.Context(), loadOf(from, dump, connectionTo(small, 0)))
+	_, err := loadAndConfirm(t, loadOf(from, dump, connectionTo(small, 0)))
 	assertProblem(t, Full, err, "OOM")
 	cache := redisserver.Start(t, "maxmemory 4mb", "maxmemory-policy allkeys-lru")
-	_, err = loadRedis(t.Context(), loadOf(from, dump, connectionTo(cache, 0)))
+	_, err = loadAndConfirm(t, loadOf(from, dump, connectionTo(cache, 0)))
 	assertProblem(t, Full, err, "allkeys-lru")
 }
 
@@ -198,7 +208,7 @@ func TestReplicaIsNotLoaded(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.Contains(replica.Client(t, 0).Info(t.Context(), "replication").Val(), "master_link_status:up")
 	}, time.Minute, 10*time.Millisecond)
-	_, err := loadRedis(t.Context(), loadOf(write(t, aDump("a")), recorded.Dump{}, connectionTo(replica, 0)))
+	_, err := loadAndConfirm(t, loadOf(write(t, aDump("a")), recorded.Dump{}, connectionTo(replica, 0)))
 	assertProblem(t, Unsupported, err, "replica", "master")
 	fill(t, master.Client(t, 0))
 	require.Eventually(t, func() bool {

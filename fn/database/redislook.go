@@ -28,21 +28,36 @@ func (c *redisConn) look() (Server, redisInfo, error) {
 	if err != nil {
 		return Server{}, nil, err
 	}
+	c.send("GET", lockKey) // before DBSIZE, which counts a key that has expired until somebody asks for it
 	c.send("DBSIZE")
 	c.send("GET", loadingKey)
 	if err := c.flush(); err != nil {
 		return Server{}, nil, err
 	}
 	s := Server{Kind: recorded.Redis, Version: info["redis_version"], Bytes: info.number("used_memory")}
+	_, locked, err := c.value("GET")
+	if err != nil {
+		return Server{}, nil, err
+	}
 	keys, err := c.integer("DBSIZE")
 	if err != nil {
 		return Server{}, nil, err
 	}
-	s.Empty = keys == 0
-	if s.Loading, err = c.bulk("GET"); err != nil && !errors.Is(err, errNoBulk) {
-		return Server{}, nil, err
+	s.Empty = keys == 0 || keys == 1 && locked
+	text, marked, err := c.value("GET")
+	if marked {
+		parseMark(text).tell(&s)
 	}
-	return s, info, nil
+	return s, info, err
+}
+
+// value reads a string that may not be there.
+func (c *redisConn) value(command string) (text string, ok bool, err error) {
+	text, err = c.bulk(command)
+	if errors.Is(err, errNoBulk) {
+		return "", false, nil
+	}
+	return text, err == nil, err
 }
 
 // redisInfo is what INFO says.

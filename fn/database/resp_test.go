@@ -66,6 +66,7 @@ func TestDumpIsRefused(t *testing.T) {
 		"a string without its end":           change("RESTORE\r\n", "RESTORE\n\n"),
 		"a line that does not end":           strings.Repeat("*", 1<<20),
 		"the marker":                         aDump("a", loadingKey),
+		"the lock":                           aDump("a", lockKey),
 	} {
 		_, err := proveDump(strings.NewReader(text))
 		var judged *judgedError

@@ -20,8 +20,12 @@ import (
 // It selects no index: redis-cli -n <index> --pipe loads it into any.
 const keysFile = "keys.resp"
 
-// loadingKey is the key that a database has while it is being loaded. Its value is the run.
-const loadingKey = "threescale-backup:loading"
+const (
+	// loadingKey has the mark of a load.
+	loadingKey = "threescale-backup:loading"
+	// lockKey keeps other loads out of an index; see redisLock.
+	lockKey = "threescale-backup:lock"
+)
 
 // A payload of DUMP ends with the version of the format (RDB) that it is in, and with a CRC-64 of all before.
 const (
@@ -116,14 +120,17 @@ func (d *dumpReader) restore(w *bufio.Writer) (restored, error) {
 	return restored{name + payload, version}, nil
 }
 
-// key copies the name of a key. A dump cannot set or remove the marker.
+// key copies the name of a key. A dump cannot set or remove the mark or the lock.
 func (d *dumpReader) key(w *bufio.Writer) (length int64, err error) {
 	if length, err = d.length(respBulk, maxBulk); err != nil {
 		return 0, err
 	}
-	if length == int64(len(loadingKey)) {
-		if key, _ := d.r.Peek(len(loadingKey)); string(key) == loadingKey {
-			return 0, fmt.Errorf("it has the key %s, which is ours", loadingKey)
+	for _, own := range []string{loadingKey, lockKey} {
+		if length != int64(len(own)) {
+			continue
+		}
+		if key, _ := d.r.Peek(len(own)); string(key) == own {
+			return 0, fmt.Errorf("it has the key %s, which is ours", own)
 		}
 	}
 	writeHeader(w, respBulk, length)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -181,7 +182,7 @@ func judgeNetwork(err error) (Problem, string) {
 		return Unreachable, "nothing listens there: check host and port in the URL, and that the server runs"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return Unreachable, "it does not answer: check host and port in the URL, and firewalls and NetworkPolicies"
-	case isOperation, isDNS, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, pgconn.ErrConnClosed):
+	case isOperation, isDNS, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, driver.ErrBadConn), errors.Is(err, pgconn.ErrConnClosed):
 		return Unreachable, fmt.Sprintf("the connection could not be made, or ended early: %s", onOneLine(innermost(err).Error()))
 	}
 	return Failed, onOneLine(innermost(err).Error())

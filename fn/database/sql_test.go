@@ -45,6 +45,10 @@ func TestSQL(t *testing.T) {
 				"OtherUser":   testOtherUser,
 				"LockedOut":   testLockedOut,
 				"LocalFile":   testLocalFile,
+				"TwoLoads":    testTwoLoads,
+				"Unconfirmed": testUnconfirmed,
+				"Committed":   testCommitted,
+				"Orphan":      testOrphan,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s) })
 			}
@@ -128,6 +132,16 @@ func loadOf(t testing.TB, o database.DumpOptions, dump recorded.Dump, into three
 	return database.LoadOptions{Database: o.Database, Connection: into, Run: "run-1", Dump: dump, From: o.Into, Private: t.TempDir(), Policy: database.IfEmpty}
 }
 
+// loadAndConfirm is what the mover does.
+func loadAndConfirm(t *testing.T, o database.LoadOptions) (database.Loaded, error) {
+	t.Helper()
+	loaded, err := database.Load(t.Context(), o)
+	if err == nil {
+		err = database.Confirm(t.Context(), o)
+	}
+	return loaded, err
+}
+
 // problem asserts that an error is one of databases, and returns its text.
 func problem(t *testing.T, want database.Problem, err error) string {
 	t.Helper()
@@ -193,7 +207,7 @@ func testDumpAndLoad(t *testing.T, s *sqlserver.Server) {
 	load := loadOf(t, o, dump, to)
 	load.Progress = func(bytes int64) { told = bytes }
 	told = 0
-	loaded, err := database.Load(t.Context(), load)
+	loaded, err := loadAndConfirm(t, load)
 	require.NoError(t, err)
 	assert.Empty(t, loaded.Warnings)
 	assert.Equal(t, dump.Bytes, told)
@@ -201,7 +215,7 @@ func testDumpAndLoad(t *testing.T, s *sqlserver.Server) {
 	assert.Empty(t, loaded.Server.Loading)
 	assert.Equal(t, contents(t, s, "system"), contents(t, s, "target"))
 
-	_, err = database.Load(t.Context(), load)
+	_, err = loadAndConfirm(t, load)
 	assert.Contains(t, problem(t, database.NotEmpty, err), "it has tables")
 }
 
@@ -219,7 +233,7 @@ func testReplace(t *testing.T, s *sqlserver.Server) {
 	s.Run(t, "replaced", owner+"DELETE FROM accounts; DROP TABLE blobs"+map[bool]string{true: " CASCADE"}[s.Kind == recorded.PostgreSQL]+"; ALTER TABLE users ADD COLUMN more int; CREATE TABLE more (id int); INSERT INTO more VALUES (1);")
 	load := loadOf(t, o, dump, from)
 	load.Policy = database.Replace
-	loaded, err := database.Load(t.Context(), load)
+	loaded, err := loadAndConfirm(t, load)
 	require.NoError(t, err)
 	require.Len(t, loaded.Warnings, 1)
 	assert.Regexp(t, `^the dump does not have table "(public\.)?more", which is as it was$`, loaded.Warnings[0])
@@ -236,7 +250,7 @@ func testPasswords(t *testing.T, s *sqlserver.Server) {
 	dump, err := database.Dump(t.Context(), o)
 	require.NoError(t, err)
 	to := s.Database(t, "target-2", user, hostile())
-	_, err = database.Load(t.Context(), loadOf(t, o, dump, to))
+	_, err = loadAndConfirm(t, loadOf(t, o, dump, to))
 	require.NoError(t, err)
 	c.Password = hostile() + "!"
 	_, err = database.Dump(t.Context(), systemDump(t, c))

@@ -263,7 +263,7 @@ func testWrongSchema(t *testing.T, s *sqlserver.Server) {
 	s.Run(t, "wrong", owner+"CREATE VIEW accounts AS SELECT 1 AS id;")
 	load := loadOf(t, o, dump, to)
 	load.Policy = database.Replace
-	_, err = database.Load(t.Context(), load)
+	_, err = loadAndConfirm(t, load)
 	text := problem(t, database.Failed, err)
 	assert.Contains(t, text, "accounts")
 	assert.Contains(t, text, "replace it by hand, or load into an empty database")
@@ -292,7 +292,7 @@ func testLoadKilled(t *testing.T, s *sqlserver.Server) {
 		}
 		return "", errors.New("none")
 	}
-	_, err = database.Load(t.Context(), load)
+	_, err = loadAndConfirm(t, load)
 	problem(t, database.Failed, err)
 	assertWritten(t, true, err)
 	looked, err := database.Look(t.Context(), threescale.SystemDatabase, to)
@@ -303,11 +303,11 @@ func testLoadKilled(t *testing.T, s *sqlserver.Server) {
 	_, err = database.Dump(t.Context(), systemDump(t, to))
 	assert.Contains(t, problem(t, database.Unsupported, err), `the load of run "run-1" into it has not ended`)
 	load.Client, load.Run = nil, "run-2"
-	_, err = database.Load(t.Context(), load)
+	_, err = loadAndConfirm(t, load)
 	assertWritten(t, false, err)
 	assert.Contains(t, problem(t, database.NotEmpty, err), `the load of run "run-1" into it has not ended`)
 	load.Run = "run-1"
-	loaded, err := database.Load(t.Context(), load)
+	loaded, err := loadAndConfirm(t, load)
 	require.NoError(t, err)
 	assert.Empty(t, loaded.Warnings)
 	assert.Empty(t, loaded.Server.Loading)
@@ -323,7 +323,7 @@ func assertWritten(t *testing.T, want bool, err error) {
 
 // testPostgreSQLKilled kills a load that replaces: the database is as it was.
 func testPostgreSQLKilled(t *testing.T, s *sqlserver.Server, load database.LoadOptions) {
-	_, err := database.Load(t.Context(), load)
+	_, err := loadAndConfirm(t, load)
 	require.NoError(t, err)
 	s.Run(t, "killed", "DELETE FROM users; CREATE TABLE since (id int);")
 	before := contents(t, s, "killed")
@@ -337,7 +337,7 @@ func testPostgreSQLKilled(t *testing.T, s *sqlserver.Server, load database.LoadO
 	assert.ErrorIs(t, <-ended, context.Canceled)
 	release()
 	assert.Equal(t, before, contents(t, s, "killed"))
-	loaded, err := database.Load(t.Context(), load)
+	loaded, err := loadAndConfirm(t, load)
 	require.NoError(t, err)
 	assert.Equal(t, []string{`the dump does not have table "public.since", which is as it was`}, loaded.Warnings)
 	s.Run(t, "killed", "DROP TABLE since;")
@@ -357,7 +357,7 @@ func testOtherUser(t *testing.T, s *sqlserver.Server) {
 		s.Run(t, "mysql", "DROP DATABASE theirs; DROP USER theirs;")
 	}
 	ours := s.Database(t, "ours", "ours", "secret")
-	_, err = database.Load(t.Context(), loadOf(t, o, dump, ours))
+	_, err = loadAndConfirm(t, loadOf(t, o, dump, ours))
 	require.NoError(t, err)
 	_, err = database.Dump(t.Context(), systemDump(t, ours))
 	require.NoError(t, err, "it is theirs now")
@@ -397,6 +397,8 @@ func testLockedOut(t *testing.T, s *sqlserver.Server) {
 	require.Len(t, loaded.Warnings, 1)
 	assert.Contains(t, loaded.Warnings[0], "could not be looked at afterwards (Denied)")
 	assert.False(t, loaded.Server.Empty)
+	problem(t, database.Denied, database.Confirm(t.Context(), load))
+	s.Run(t, "locked", "DROP TABLE threescale_backup_load")
 	assert.Equal(t, contents(t, s, "open"), contents(t, s, "locked"))
 }
 
@@ -416,7 +418,7 @@ func testLocalFile(t *testing.T, s *sqlserver.Server) {
 	text := "CREATE TABLE stolen (line TEXT);\nLOAD DATA LOCAL INFILE '" + secret + "' INTO TABLE stolen;\n" + file(t, script)
 	require.NoError(t, os.WriteFile(script, []byte(text), 0o600))
 	to := s.Database(t, "asking", "asking", "secret")
-	_, err = database.Load(t.Context(), loadOf(t, o, dump, to))
+	_, err = loadAndConfirm(t, loadOf(t, o, dump, to))
 	var own *database.Error
 	require.ErrorAs(t, err, &own)
 	assert.True(t, own.Written, "the table is there")

@@ -81,6 +81,9 @@ func TestCheck(t *testing.T) {
 	full := func(loading string) Server {
 		return Server{Kind: recorded.MySQL, Version: "8.0.36", Loading: loading}
 	}
+	loaded := func(o LoadOptions) Server {
+		return Server{Kind: recorded.MySQL, Version: "8.0.36", Loaded: o.loaded().String()}
+	}
 	const p, m, r = recorded.PostgreSQL, recorded.MySQL, recorded.Redis
 	cases := []struct {
 		name, reason string
@@ -103,11 +106,14 @@ func TestCheck(t *testing.T) {
 		{"FullReplace", "that is what was asked for", dump(m, "8.0.36"), full(""), Replace, "", ""},
 		{"Interrupted", "its own", dump(m, "8.0.36"), full("run-1"), IfEmpty, "", ""},
 		{"InterruptedOther", "of another run", dump(m, "8.0.36"), full("run-2"), IfEmpty, NotEmpty, `the load of run "run-2" into it has not ended`},
+		{"Loaded", "by a pod that could not say so", dump(m, "8.0.36"), loaded(LoadOptions{Run: "run-1", Attempt: "3scale/dr/1"}), IfEmpty, "", ""},
+		{"LoadedByOther", "its data may be in use", dump(m, "8.0.36"), loaded(LoadOptions{Run: "run-1", Attempt: "3scale/dr/2"}), IfEmpty, NotEmpty, `another restore has loaded run "run-1" into it`},
+		{"LoadedOther", "of another run", dump(m, "8.0.36"), loaded(LoadOptions{Run: "run-2", Attempt: "3scale/dr/1"}), IfEmpty, NotEmpty, `another restore has loaded run "run-2" into it`},
 		{"InterruptedReplace", "whatever it is", dump(m, "8.0.36"), full("run-2"), Replace, "", ""},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			err := Check(threescale.SystemDatabase, tc.dump, tc.server, tc.policy, "run-1")
+			err := Check(tc.server, LoadOptions{Database: threescale.SystemDatabase, Dump: tc.dump, Policy: tc.policy, Run: "run-1", Attempt: "3scale/dr/1"})
 			if tc.problem == "" {
 				require.NoError(t, err, tc.reason)
 				return

@@ -101,6 +101,8 @@ func databaseReason(problem database.Problem) string {
 		return v1alpha1.ReasonDatabaseNotEmpty
 	case database.Full:
 		return v1alpha1.ReasonDatabaseFull
+	case database.Locked:
+		return v1alpha1.ReasonLocked
 	case database.Failed:
 	}
 	return v1alpha1.ReasonDatabaseFailed // and a problem that is not known here: it is tried again

@@ -142,12 +142,7 @@ func Load(ctx context.Context, o job.LoadOptions, env Env) (job.LoadResult, erro
 			return err
 		}
 		for _, name := range o.Database {
-			loaded, err := load(ctx, o, threescale.Database(name), progress)
-			if err != nil {
-				return err
-			}
-			result.Databases = append(result.Databases, loaded)
-			if err := tellLoaded(ctx, o, env, *result, loaded); err != nil {
+			if err := loadOne(ctx, o, env, threescale.Database(name), result, progress); err != nil {
 				return err
 			}
 		}
@@ -159,6 +154,29 @@ func Load(ctx context.Context, o job.LoadOptions, env Env) (job.LoadResult, erro
 		result.Completed = len(o.Whole) > 0
 		return nil
 	})
+}
+
+// loadOne loads one database, and notes that before it removes the mark: a pod that ends in between leaves no doubt whether
+// the database is loaded.
+func loadOne(ctx context.Context, o job.LoadOptions, env Env, name threescale.Database, result *job.LoadResult, progress func(v1alpha1.Progress)) error {
+	l, err := newLoader(o, name, progress)
+	if err != nil {
+		return err
+	}
+	loaded := l.loadedBefore()
+	if !slices.Contains(o.Loaded, string(name)) {
+		if loaded, err = l.load(ctx); err != nil {
+			return err
+		}
+	}
+	result.Databases = append(result.Databases, loaded)
+	if err := tellLoaded(ctx, o, env, *result, loaded); err != nil {
+		return err
+	}
+	if err := database.Confirm(ctx, l.LoadOptions); err != nil {
+		return fmt.Errorf("%w; it is loaded, and what marks the load stays in it until the next try", concealConnection(l.Connection, err))
+	}
+	return nil
 }
 
 // proveApart refuses two databases that are one: the load of the second would replace the first.
@@ -218,30 +236,44 @@ func readLoaded(dir string) ([]job.LoadedDatabase, error) {
 	return out, nil
 }
 
-// load loads one database.
-func load(ctx context.Context, o job.LoadOptions, name threescale.Database, progress func(v1alpha1.Progress)) (job.LoadedDatabase, error) {
+// loader loads one database.
+type loader struct {
+	database.LoadOptions
+	begun func() // tells that the load has begun
+}
+
+func newLoader(o job.LoadOptions, name threescale.Database, progress func(v1alpha1.Progress)) (loader, error) {
 	connection, err := readConnection(o.Connections, name, slices.Contains(o.Encrypted, string(name)))
 	if err != nil {
-		return job.LoadedDatabase{}, err
+		return loader{}, err
 	}
 	dump, err := readDump(o.Scratch, name)
 	if err != nil {
-		return job.LoadedDatabase{}, fmt.Errorf("cannot load database %q: %w", name, err)
+		return loader{}, fmt.Errorf("cannot load database %q: %w", name, err)
 	}
-	now := v1alpha1.Progress{Phase: job.LoadingPhase(string(name)), BytesTotal: dump.Bytes}
-	progress(now)
-	loaded, err := database.Load(ctx, database.LoadOptions{
-		Database: name, Connection: connection, Run: o.Run, Dump: dump,
-		From: filepath.Join(o.Scratch, string(name)), Private: o.Private, Policy: database.Policy(o.Policy),
-		Progress: func(bytes int64) {
-			now.BytesDone = bytes
-			progress(now)
-		},
-	})
+	told := func(bytes int64) {
+		progress(v1alpha1.Progress{Phase: job.LoadingPhase(string(name)), BytesDone: bytes, BytesTotal: dump.Bytes})
+	}
+	return loader{database.LoadOptions{
+		Database: name, Connection: connection, Run: o.Run, Attempt: o.Attempt, Dump: dump, From: filepath.Join(o.Scratch, string(name)), Private: o.Private,
+		Policy: database.Policy(o.Policy), Progress: told,
+	}, func() { told(0) }}, nil
+}
+
+func (l loader) load(ctx context.Context) (job.LoadedDatabase, error) {
+	l.begun()
+	loaded, err := database.Load(ctx, l.LoadOptions)
 	if err != nil {
-		return job.LoadedDatabase{}, fmt.Errorf("%w; %s", concealConnection(connection, err), leftBehind(dump.Kind, err))
+		return job.LoadedDatabase{}, fmt.Errorf("%w; %s", concealConnection(l.Connection, err), leftBehind(l.Dump.Kind, err))
 	}
-	return job.LoadedDatabase{Name: string(name), Kind: dump.Kind, ServerVersion: loaded.Server.Version, Bytes: dump.Bytes, Warnings: loaded.Warnings}, nil
+	out := l.loadedBefore()
+	out.ServerVersion, out.Warnings = loaded.Server.Version, loaded.Warnings
+	return out, nil
+}
+
+// loadedBefore is what is known of a database that an earlier try has loaded.
+func (l loader) loadedBefore() job.LoadedDatabase {
+	return job.LoadedDatabase{Name: string(l.Database), Kind: l.Dump.Kind, Bytes: l.Dump.Bytes}
 }
 
 // leftBehind says what a load that failed left in a database.
@@ -250,7 +282,7 @@ func leftBehind(kind recorded.DatabaseKind, err error) string {
 		return "this try has written nothing to it"
 	}
 	if kind == recorded.PostgreSQL {
-		return "it is as it was before"
+		return "it is as it was before, unless the connection ended while all of it was committed, which the next try finds out"
 	}
 	return "it may hold a part of the dump, and the same restore goes on with it"
 }

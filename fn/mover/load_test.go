@@ -15,6 +15,7 @@ import (
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/archive"
+	"threescale.dev/backup/fn/database"
 	"threescale.dev/backup/fn/mover"
 	"threescale.dev/backup/fn/recorded"
 	"threescale.dev/backup/fn/threescale"
@@ -142,6 +143,7 @@ func TestLoad(t *testing.T) {
 	t.Run("Whole", s.loadsAll)
 	t.Run("Nothing", s.loadsNothing)
 	t.Run("Unseen", s.cannotBeSeen)
+	t.Run("Unreported", s.cannotReport)
 	t.Run("Fails", s.fails) // kills a server
 }
 
@@ -253,6 +255,78 @@ func (s servers) fails(t *testing.T) {
 	require.NoError(t, readErr)
 	assert.Empty(t, left, "they are not encrypted")
 	d.assertTells(t, err, result)
+}
+
+// loadUnreported loads a database as a pod does that ends before it reports that.
+func (d *databases) loadUnreported(attempt, name, url string) {
+	d.t.Helper()
+	_, err := d.extract()
+	require.NoError(d.t, err)
+	text, err := os.ReadFile(filepath.Join(d.scratch, name+".json"))
+	require.NoError(d.t, err)
+	dump := recorded.Dump{}
+	require.NoError(d.t, json.Unmarshal(text, &dump))
+	_, key := secretOf(name)
+	connection, err := threescale.ReadConnection(threescale.Database(name), map[string][]byte{key: []byte(url)}, false)
+	require.NoError(d.t, err)
+	_, err = database.Load(d.t.Context(), database.LoadOptions{
+		Database: threescale.Database(name), Connection: connection, Run: runID, Attempt: attempt, Dump: dump,
+		From: filepath.Join(d.scratch, name), Private: d.t.TempDir(), Policy: database.IfEmpty,
+	})
+	require.NoError(d.t, err)
+}
+
+// cannotReport: the pod ends when a database is loaded, and before anybody knows of that.
+func (s servers) cannotReport(t *testing.T) {
+	d := s.newDatabases(t, false)
+	whole := []string{backendRedis, systemDatabase}
+	o := job.LoadOptions{
+		Run: runID, Database: whole, Policy: v1alpha1.DatabasesIfEmpty, Attempt: "3scale/dr/1", Whole: whole,
+		Scratch: d.scratch, Connections: d.connections, Private: t.TempDir(),
+	}
+	load := func() (job.LoadResult, error) {
+		_, err := d.extract()
+		require.NoError(t, err)
+		return mover.Load(t.Context(), o, d.env())
+	}
+	d.loadUnreported(o.Attempt, systemDatabase, d.url("target"))
+	d.loadUnreported(o.Attempt, backendRedis, d.redisURL(targetIndex))
+	d.sql.Run(t, "target", "DELETE FROM accounts WHERE id = 7;")
+	require.NoError(t, d.redis.Client(t, targetIndex).Del(t.Context(), "stats/7").Err())
+	assertOnce := func() {
+		t.Helper()
+		assert.Equal(t, "999\n", d.sql.Run(t, "target", "SELECT count(*) FROM accounts;"), "neither is loaded twice")
+		assert.EqualValues(t, 99, d.redis.Client(t, targetIndex).DBSize(t.Context()).Val())
+		assert.Equal(t, "1\n", d.sql.Run(t, "target", "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace;"), "no mark is left")
+	}
+
+	d.inspect.Attempt = o.Attempt
+	inspected, err := d.runInspect()
+	require.NoError(t, err)
+	for _, found := range inspected.Databases {
+		assert.True(t, found.Interrupted, found.Name)
+		assert.Empty(t, found.Reason, "it is in nobody's way")
+	}
+	d.inspect.Attempt = "3scale/dr/2"
+	inspected, err = d.runInspect()
+	require.NoError(t, err)
+	for _, found := range inspected.Databases {
+		assert.Equal(t, v1alpha1.ReasonDatabaseNotEmpty, found.Reason, "whose data they are, another attempt does not know")
+	}
+
+	result, err := load()
+	require.NoError(t, err)
+	assert.True(t, result.Completed)
+	assert.Len(t, d.reported().Databases, 2)
+	assertOnce()
+
+	_, err = load()
+	require.Error(t, err, "they are full")
+	o.Loaded = whole
+	result, err = load()
+	require.NoError(t, err, "an earlier report has told")
+	assert.True(t, result.Completed)
+	assertOnce()
 }
 
 // loadsNothing: a container that was to load what another one did not is no success.

@@ -38,7 +38,7 @@ func (i *inspector) look(ctx context.Context, run *archive.Run) error {
 	if err != nil {
 		return ctx.Err()
 	}
-	seer := seer{run: run.Info().ID, policy: i.options.Databases, connections: connectionsOf(i.options.Connections, objects)}
+	seer := seer{run: run.Info().ID, attempt: i.options.Attempt, policy: i.options.Databases, connections: connectionsOf(i.options.Connections, objects)}
 	dumps := run.Dumps()
 	g, ctx := errgroup.WithContext(ctx)
 	var found []*job.InspectedDatabase
@@ -68,6 +68,7 @@ func (i *inspector) look(ctx context.Context, run *archive.Run) error {
 // seer looks at the databases of a run.
 type seer struct {
 	run         string
+	attempt     string
 	policy      v1alpha1.DatabasesPolicy
 	connections connections
 }
@@ -81,11 +82,15 @@ func (s seer) look(ctx context.Context, name threescale.Database, dump *recorded
 	server, err := s.see(ctx, name)
 	if err == nil {
 		d.Seen, d.ServerVersion, d.Empty = true, server.Version, server.Empty
-		d.Kind, d.Interrupted = cmp.Or(d.Kind, server.Kind), server.Loading == s.run
+		d.Kind = cmp.Or(d.Kind, server.Kind)
 	}
 	loads := dump != nil && s.policy != v1alpha1.DatabasesSkip
-	if err == nil && loads {
-		err = database.Check(name, *dump, server, database.Policy(s.policy), s.run)
+	if dump != nil && err == nil {
+		o := database.LoadOptions{Database: name, Dump: *dump, Policy: database.Policy(s.policy), Run: s.run, Attempt: s.attempt}
+		d.Interrupted = o.GoesOn(server)
+		if loads {
+			err = database.Check(server, o)
+		}
 	}
 	switch problem, known := errors.AsType[*database.Error](err); {
 	case err == nil:

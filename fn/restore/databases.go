@@ -172,15 +172,18 @@ func leftAlone(o *State) []string {
 	return names
 }
 
-// ToLoad are the databases of the plan that have yet to be loaded.
+// Loads are the databases that this restore loads, or has loaded.
+func Loads(r *v1alpha1.ThreeScaleRestore) []v1alpha1.PlannedDatabase {
+	return slices.DeleteFunc(slices.Clone(r.Status.Plan.Databases), func(d v1alpha1.PlannedDatabase) bool {
+		return !isLoaded(d) && !slices.Contains(r.Status.LoadedDatabases, d.Name)
+	})
+}
+
+// ToLoad are those of them that have yet to be loaded.
 func ToLoad(r *v1alpha1.ThreeScaleRestore) []v1alpha1.PlannedDatabase {
-	var left []v1alpha1.PlannedDatabase
-	for _, d := range r.Status.Plan.Databases {
-		if isLoaded(d) && !slices.Contains(r.Status.LoadedDatabases, d.Name) {
-			left = append(left, d)
-		}
-	}
-	return left
+	return slices.DeleteFunc(Loads(r), func(d v1alpha1.PlannedDatabase) bool {
+		return slices.Contains(r.Status.LoadedDatabases, d.Name)
+	})
 }
 
 // isLoaded reports whether the plan writes to a database.
@@ -195,9 +198,10 @@ func Encrypted(o *State, name string) bool {
 	})
 }
 
-// load has a Job load the databases.
+// load has a Job load the databases. It is done when a Job was: one that failed may have left its mark in a database that
+// it has loaded, and the next one removes that.
 func load(o *State) Decision {
-	if pushed(o) || len(ToLoad(o.Restore)) == 0 {
+	if pushed(o) || len(Loads(o.Restore)) == 0 {
 		return nil
 	}
 	if o.Loaded != nil && !o.Loaded.Completed && len(stillToLoad(o)) < len(ToLoad(o.Restore)) && (len(stillToLoad(o)) > 0 || o.Load.Failed) {
@@ -209,6 +213,9 @@ func load(o *State) Decision {
 	}
 	if d := loading.decide(o); d != nil {
 		return d
+	}
+	if len(ToLoad(o.Restore)) == 0 {
+		return nil
 	}
 	return Act{NoteLoad}
 }

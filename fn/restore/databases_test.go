@@ -229,6 +229,25 @@ func TestLoadGoesOn(t *testing.T) {
 	assert.True(t, leaves(o), "the Job is cleaned up")
 }
 
+// TestLoadLeavesNoMark: a Job that failed when all was loaded may have left what marks a load. Nothing is committed before
+// another one has removed it.
+func TestLoadLeavesNoMark(t *testing.T) {
+	o := observed(branchRead, inspected, dumped, ifEmpty, plannedAll, refilled, storageMade, loadFailed(v1alpha1.ReasonDatabaseUnreachable, backendRedis, systemDatabase))
+	require.Equal(t, NoteLoad, told(o).Action)
+	o.Note(NoteLoad, Result{}, noon)
+	require.Empty(t, ToLoad(o.Restore))
+	requireProblem(t, told(o), v1alpha1.ReasonDatabaseUnreachable, false)
+	o.Load.EndedAt = noon.Add(-o.Restore.GetRetryInterval())
+	require.Equal(t, DropLoad, told(o).Action)
+	o.Load, o.Loaded = Pod{Ending: true}, nil
+	require.Contains(t, told(o).Message, "Waiting for the former pod")
+	o.Load = Pod{}
+	require.Equal(t, StartLoad, told(o).Action)
+	assert.Len(t, Loads(o.Restore), 2)
+	loadDone(o)
+	assert.Equal(t, Publish, told(o).Action)
+}
+
 // TestConflictOfDatabase: nothing at all is written, not even files.
 func TestConflictOfDatabase(t *testing.T) {
 	notEmpty := func(o *State) {

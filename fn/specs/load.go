@@ -76,6 +76,8 @@ type LoadDatabase struct {
 	Image string
 	// Encrypted: the APIManager says that the connection is.
 	Encrypted bool
+	// Loaded: this attempt has loaded it, and may have left its mark.
+	Loaded bool
 }
 
 // LoadJob returns the Job that loads databases. Its pod has a container for each that needs a client, with the user's
@@ -147,6 +149,7 @@ func (in LoadInput) options(databases []LoadDatabase, whole []string) job.LoadOp
 	o := job.LoadOptions{
 		Run:         in.Run,
 		Policy:      in.Policy,
+		Attempt:     in.Step.attempt(),
 		Whole:       whole,
 		Scratch:     job.DumpsPath,
 		Connections: job.ConnectionsPath,
@@ -158,6 +161,9 @@ func (in LoadInput) options(databases []LoadDatabase, whole []string) job.LoadOp
 		o.Database = append(o.Database, d.Name)
 		if d.Encrypted {
 			o.Encrypted = append(o.Encrypted, d.Name)
+		}
+		if d.Loaded {
+			o.Loaded = append(o.Loaded, d.Name)
 		}
 	}
 	return o

@@ -78,6 +78,11 @@ func TestLastLoadKnowsAll(t *testing.T) {
 	assert.NotContains(t, sql, "--whole")
 	assert.Contains(t, sql, "--encrypted=system-database")
 	in := plainLoad()
+	in.Databases[1].Loaded = true
+	pod = LoadJob(in).Spec.Template.Spec
+	assert.Contains(t, pod.InitContainers[1].Args, "--loaded=system-database", "its mark is to go")
+	assert.NotContains(t, strings.Join(pod.Containers[0].Args, " "), "--loaded")
+	in = plainLoad()
 	in.Databases = in.Databases[1:]
 	pod = LoadJob(in).Spec.Template.Spec
 	assert.NotContains(t, strings.Join(pod.Containers[0].Args, " "), "--database=", "it only reports")

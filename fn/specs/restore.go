@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,9 @@ type Step struct {
 func (s Step) Name() string {
 	return jobName(s.Restore, "-"+string(s.Action)+"-"+shorten(s.ID, maxStepID))
 }
+
+// attempt tells this attempt of a restore from all others: <namespace>/<restore>/<id>.
+func (s Step) attempt() string { return path.Join(s.Namespace, s.Restore, s.ID) }
 
 // Labels returns a fresh map with the labels of the step's objects.
 func (s Step) Labels() map[string]string {
@@ -193,6 +197,7 @@ func inspectOptions(in InspectInput) job.InspectOptions {
 		Identities:     in.Identities.path(),
 		Databases:      in.Databases,
 		Connections:    in.Connections.path(),
+		Attempt:        in.Step.attempt(),
 		Handover:       handoverNames(in.Step, in.HandoverParts),
 		Namespace:      in.Step.Namespace,
 		Report:         StepReportName(in.Step),

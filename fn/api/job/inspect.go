@@ -27,6 +27,7 @@ type InspectOptions struct {
 	Identities     string                   `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
 	Databases      v1alpha1.DatabasesPolicy `optional:"" help:"What becomes of the databases that the run holds: Skip, IfEmpty or Replace; without it, none is looked at."`
 	Connections    string                   `optional:"" help:"Directory with a directory of each database, with a file for each key of its Secret; without it, the run's Secrets are meant." type:"path"`
+	Attempt        string                   `optional:"" help:"What tells this attempt of a restore from others; see load."`
 	Handover       []string                 `optional:"" help:"Secret that takes objects of the run; may be repeated." sep:"none"`
 	Namespace      string                   `optional:"" help:"Namespace of the report ConfigMap and the hand-over Secrets."`
 	Report         string                   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`

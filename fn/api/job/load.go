@@ -46,6 +46,8 @@ type LoadOptions struct {
 	Database    []string                 `optional:"" help:"Name of a database to load; may be repeated." sep:"none"`
 	Encrypted   []string                 `optional:"" help:"Name of a database to which the APIManager says that the connection is encrypted; may be repeated." sep:"none"`
 	Policy      v1alpha1.DatabasesPolicy `required:"" enum:"IfEmpty,Replace" help:"What to do with a database that is not empty: ${enum}."`
+	Attempt     string                   `optional:"" help:"What tells this attempt of a restore from others: what it has loaded, it does not load again."`
+	Loaded      []string                 `optional:"" help:"Name of a database that this attempt is known to have loaded, so that it only removes its mark; may be repeated." sep:"none"`
 	Whole       []string                 `optional:"" help:"Name of a database that must be loaded in the end; may be repeated. Only the last of several loads has it, and is complete." sep:"none"`
 	Scratch     string                   `required:"" help:"Directory with the dumps, which takes what became of each." type:"path"`
 	Connections string                   `required:"" help:"Directory with a directory of each database, with a file for each key of its Secret." type:"path"`

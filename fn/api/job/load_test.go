@@ -36,7 +36,7 @@ func TestExtractOptionsRoundTrip(t *testing.T) {
 func TestLoadOptionsRoundTrip(t *testing.T) {
 	full := job.LoadOptions{
 		Run: "20261122t115900z-1a2b3c4d", Database: []string{"system-database"}, Encrypted: []string{"system-database"}, Policy: v1alpha1.DatabasesReplace,
-		Whole: []string{"backend-redis", "system-database"}, Scratch: job.DumpsPath, Connections: job.ConnectionsPath, Private: job.PrivatePath,
+		Attempt: "3scale/dr/1a2b3c4d", Loaded: []string{"system-database"}, Whole: []string{"backend-redis", "system-database"}, Scratch: job.DumpsPath, Connections: job.ConnectionsPath, Private: job.PrivatePath,
 		Namespace: "3scale", Report: "dr-load-1-report",
 	}
 	for _, o := range []job.LoadOptions{full, {Run: "x", Policy: v1alpha1.DatabasesIfEmpty, Scratch: "/s", Connections: "/c"}} {

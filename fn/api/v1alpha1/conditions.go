@@ -257,7 +257,7 @@ const (
 	// ReasonLocked: another writer holds the backup volume.
 	// Do: wait until the other backup to this volume has ended; give each
 	// ThreeScaleBackup a volume, or a slot, of its own.
-	// In a restore: another process holds the volume.
+	// In a restore: another process holds the volume, or another load a database.
 	// Do: wait; it is tried again.
 	ReasonLocked = "Locked"
 	// ReasonInterrupted: the pod was told to stop at each of its tries.

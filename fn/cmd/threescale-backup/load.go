@@ -192,7 +192,7 @@ func (l *loadCommand) look(ctx context.Context, run *archive.Run, targets []*tar
 		server, err := lookAt(ctx, t)
 		if err == nil {
 			t.ServerVersion, t.Empty, t.Interrupted = server.Version, server.Empty, server.Loading
-			err = database.Check(t.Name, t.dump, server, database.Policy(l.Policy), run.Info().ID)
+			err = database.Check(server, database.LoadOptions{Database: t.Name, Dump: t.dump, Policy: database.Policy(l.Policy), Run: run.Info().ID})
 		}
 		if err != nil {
 			problems = append(problems, notLoaded(t.Name, err))
@@ -218,8 +218,13 @@ func (l *loadCommand) load(ctx context.Context, c *console, run *archive.Run, ta
 		return fmt.Errorf("cannot make a directory for the dumps: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	dumps, private := filepath.Join(scratch, "dumps"), filepath.Join(scratch, "private")
-	if err := errors.Join(os.Mkdir(dumps, 0o700), os.Mkdir(private, 0o700)); err != nil {
+	private, err := os.MkdirTemp("", "threescale-backup-") // where a socket has a short path, whatever that of the dumps
+	if err != nil {
+		return fmt.Errorf("cannot make a directory for logins: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(private)) }()
+	dumps := filepath.Join(scratch, "dumps")
+	if err := os.Mkdir(dumps, 0o700); err != nil {
 		return fmt.Errorf("cannot make a directory for the dumps: %w", err)
 	}
 	var names []string
@@ -232,13 +237,17 @@ func (l *loadCommand) load(ctx context.Context, c *console, run *archive.Run, ta
 		return err
 	}
 	for i, t := range targets {
-		loaded, err := database.Load(ctx, database.LoadOptions{
+		o := database.LoadOptions{
 			Database: t.Name, Connection: t.connection, Run: run.Info().ID, Dump: t.dump, From: filepath.Join(dumps, string(t.Name)),
 			Private: private, Policy: database.Policy(l.Policy),
 			Progress: func(bytes int64) {
 				draw(v1alpha1.Progress{Phase: job.LoadingPhase(string(t.Name)), BytesDone: bytes, BytesTotal: t.DumpBytes})
 			},
-		})
+		}
+		loaded, err := database.Load(ctx, o)
+		if err == nil {
+			err = database.Confirm(ctx, o) // its end is the exit code
+		}
 		if err != nil {
 			return goOn(notLoaded(t.Name, err), names, i)
 		}

@@ -1,0 +1,141 @@
+package database
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// mysqlSession holds a named lock, of which the server has one of each name, whatever the database. The client that runs
+// the dump has a session of its own, and a lock of its own: it may outlive the session that holds the first.
+type mysqlSession struct {
+	db       *sql.DB
+	conn     *sql.Conn
+	database string
+}
+
+// lockName names a lock of a database. Names have at most 64 characters, in which case does not count.
+func (s *mysqlSession) lockName(of string) string {
+	const enough = 32
+	sum := sha256.Sum256([]byte(s.database))
+	return "threescale-backup/" + hex.EncodeToString(sum[:])[:enough] + "/" + of
+}
+
+func lockMySQL(ctx context.Context, o LoadOptions) (_ *mysqlSession, err error) {
+	s := &mysqlSession{database: o.Connection.Database}
+	if s.db, err = openMySQL(o.Connection); err != nil {
+		return nil, err
+	}
+	if s.conn, err = s.db.Conn(ctx); err == nil {
+		err = s.lock(ctx, o)
+	}
+	if err != nil {
+		s.close(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *mysqlSession) lock(ctx context.Context, o LoadOptions) error {
+	// It does nothing while the client runs, and servers end sessions that do nothing.
+	if _, err := s.conn.ExecContext(ctx, "SET SESSION wait_timeout = 31536000"); err != nil {
+		return err
+	}
+	for _, name := range []string{s.lockName("load"), s.lockName("client")} {
+		got := sql.NullInt64{}
+		if err := s.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", name, int(o.patience()/time.Second)).Scan(&got); err != nil {
+			return err
+		}
+		if got.Int64 != 1 {
+			return o.locked()
+		}
+	}
+	// No client of an earlier load is left, and until ours has it, nobody else begins to wait for it.
+	_, err := s.conn.ExecContext(ctx, "DO RELEASE_LOCK(?)", s.lockName("client"))
+	return err
+}
+
+func (s *mysqlSession) close(context.Context) {
+	if s.conn != nil {
+		_ = s.conn.Close() // What it said last has been heard, and the locks go with it.
+	}
+	_ = s.db.Close() // likewise
+}
+
+func (s *mysqlSession) confirm(ctx context.Context) error {
+	_, err := s.conn.ExecContext(ctx, "DROP TABLE "+loadingTable)
+	return err
+}
+
+// load has the client run a dump. Its statements cannot be undone, and the mark says until the end that not all have been
+// run.
+func (s *mysqlSession) load(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded func(table) bool, err error) {
+	client, err := findClient(ctx, o.Client, before, mysqlClients(before, "mysql", "mariadb")...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mark(ctx, o.loading()); err != nil {
+		return nil, err
+	}
+	isLoaded, err = s.run(ctx, o, before, client)
+	if err == nil {
+		err = s.mark(ctx, o.loaded())
+	}
+	return isLoaded, hasWritten(err)
+}
+
+// mark replaces the mark at once. It fails if the session has ended, and with it the lock.
+func (s *mysqlSession) mark(ctx context.Context, m mark) error {
+	if _, err := s.conn.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+loadingTable+" (run VARCHAR(255) NOT NULL) ENGINE=InnoDB"); err != nil {
+		return err
+	}
+	tx, err := s.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // it was committed, or its error has been told
+	if _, err := tx.ExecContext(ctx, "DELETE FROM "+loadingTable); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO "+loadingTable+" (run) VALUES (?)", m.String()); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// run has the client run a dump.
+func (s *mysqlSession) run(ctx context.Context, o LoadOptions, before sqlServer, client sqlClient) (isLoaded func(table) bool, err error) {
+	file, err := os.Open(filepath.Join(o.From, mysqlFile))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	script := newScript(file)
+	stop := watch(o.Progress, script.read.Load)
+	defer stop()
+	err = withPrivate(o.Private, func(dir string) error {
+		login, err := mysqlLogin(o.Connection, dir, before.version.mariaDB)
+		if err != nil {
+			return err
+		}
+		lock := strings.NewReader("DO GET_LOCK('" + s.lockName("client") + "', 0);\n")
+		return client.run(ctx, io.MultiReader(lock, script), mysqlLoadArgs(login, o.Connection.Database)...)
+	})
+	return func(t table) bool { return slices.Contains(script.tables, t.name) }, err
+}
+
+// mysqlLoadArgs is the command line of the client that runs a dump. In binary mode, it runs no commands of its own that are
+// in a dump, such as \! for a shell. Without local-infile, it sends the server no file of its own, which a dump may ask for.
+// It does not connect again: the new session would have neither the lock nor what the dump has set.
+func mysqlLoadArgs(login, database string) []string {
+	return []string{
+		"--defaults-file=" + login, "--batch", "--binary-mode", "--local-infile=0", "--skip-reconnect", "--default-character-set=utf8mb4", maxPacket, "--database=" + database,
+	}
+}

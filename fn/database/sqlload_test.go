@@ -1,0 +1,177 @@
+package database_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/fn/database"
+	"threescale.dev/backup/fn/recorded"
+	"threescale.dev/backup/test/databases/sqlserver"
+)
+
+// loadable returns options to load a dump of database name into another one.
+func loadable(t *testing.T, s *sqlserver.Server, name string) database.LoadOptions {
+	t.Helper()
+	from := s.Database(t, name, name, "secret")
+	porta(t, s, from)
+	o := systemDump(t, from)
+	dump, err := database.Dump(t.Context(), o)
+	require.NoError(t, err)
+	load := loadOf(t, o, dump, s.Database(t, name+"_2", name, "secret"))
+	load.Attempt = "3scale/dr/1"
+	return load
+}
+
+// wrapped is a client in place of the one that loads, with a script around it: $client "$@" is the client.
+func wrapped(t *testing.T, s *sqlserver.Server, script string) func(string) (string, error) {
+	t.Helper()
+	name := map[recorded.DatabaseKind]string{recorded.PostgreSQL: "pg_restore", recorded.MySQL: "mariadb"}[s.Kind]
+	client, err := exec.LookPath(name)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, "#!/bin/sh\nclient=%s\n[ \"$1\" = --version ] && exec $client --version\n%s\n", client, script), 0o755))
+	return func(wanted string) (string, error) {
+		if wanted == name {
+			return path, nil
+		}
+		return "", errors.New("none")
+	}
+}
+
+// testTwoLoads has a load begin while another one goes on, of the same run and the same attempt, as by a pod of an earlier
+// try that has not ended yet.
+func testTwoLoads(t *testing.T, s *sqlserver.Server) {
+	load := loadable(t, s, "twice")
+	begun, goOn := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "go")
+	held := load
+	held.Client = wrapped(t, s, fmt.Sprintf(`: >%s; while [ ! -e %s ]; do sleep 0.02; done; exec $client "$@"`, begun, goOn))
+	ended := make(chan error, 1)
+	go func() { _, err := database.Load(t.Context(), held); ended <- err }()
+	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, time.Minute, 10*time.Millisecond)
+
+	impatient := load
+	impatient.LockPatience = time.Nanosecond
+	for name, policy := range map[string]database.Policy{"IfEmpty": database.IfEmpty, "Replace": database.Replace} {
+		impatient.Policy = policy
+		_, err := database.Load(t.Context(), impatient)
+		assert.Contains(t, problem(t, database.Locked, err), "another load into it goes on", name)
+		assertWritten(t, false, err)
+	}
+	looked, err := database.Look(t.Context(), load.Database, load.Connection)
+	require.NoError(t, err)
+	assert.True(t, looked.Empty, "the loser has written nothing")
+
+	waiting := load
+	waiting.LockPatience = time.Minute
+	waited := make(chan error, 1)
+	go func() { _, err := database.Load(t.Context(), waiting); waited <- err }()
+	require.NoError(t, os.WriteFile(goOn, nil, 0o600))
+	require.NoError(t, <-ended)
+	require.NoError(t, <-waited, "it finds that its attempt has loaded it")
+	require.NoError(t, database.Confirm(t.Context(), load))
+	assert.Equal(t, contents(t, s, "twice"), contents(t, s, "twice_2"))
+}
+
+// testUnconfirmed ends a load before anybody knows of its end, as a pod that is killed after the client has ended.
+func testUnconfirmed(t *testing.T, s *sqlserver.Server) {
+	load := loadable(t, s, "unknown")
+	_, err := database.Load(t.Context(), load)
+	require.NoError(t, err)
+	s.Run(t, "unknown_2", "DELETE FROM blobs WHERE id = 7;")
+	count := func() string { return s.Run(t, "unknown_2", "SELECT count(*) FROM blobs;") }
+
+	looked, err := database.Look(t.Context(), load.Database, load.Connection)
+	require.NoError(t, err)
+	assert.Empty(t, looked.Loading)
+	assert.True(t, load.GoesOn(looked))
+	load.Client = func(string) (string, error) { return "", errors.New("none") }
+	loaded, err := database.Load(t.Context(), load)
+	require.NoError(t, err, "the same attempt needs no client to find out")
+	assert.Empty(t, loaded.Warnings)
+	assert.Equal(t, "2000\n", count(), "it is not loaded twice")
+	load.Policy = database.Replace
+	loaded, err = database.Load(t.Context(), load)
+	require.NoError(t, err)
+	assert.Len(t, loaded.Warnings, 1)
+	assert.Equal(t, "2000\n", count(), "nor is it replaced twice")
+	_, err = database.Dump(t.Context(), systemDump(t, load.Connection))
+	require.NoError(t, err, "it is whole")
+
+	other := load
+	other.Client, other.Attempt, other.Policy = nil, "3scale/dr/2", database.IfEmpty
+	_, err = database.Load(t.Context(), other)
+	assert.Contains(t, problem(t, database.NotEmpty, err), `another restore has loaded run "run-1" into it`)
+	assertWritten(t, false, err)
+	require.NoError(t, database.Confirm(t.Context(), other), "what is not its own stays")
+	looked, err = database.Look(t.Context(), load.Database, load.Connection)
+	require.NoError(t, err)
+	assert.True(t, load.GoesOn(looked))
+
+	other.Policy = database.Replace
+	loaded, err = database.Load(t.Context(), other)
+	require.NoError(t, err)
+	assert.Empty(t, loaded.Warnings)
+	assert.Equal(t, "2001\n", count())
+	require.NoError(t, database.Confirm(t.Context(), load), "it is the other's now")
+	looked, err = database.Look(t.Context(), load.Database, load.Connection)
+	require.NoError(t, err)
+	assert.True(t, other.GoesOn(looked))
+	for range 2 {
+		require.NoError(t, database.Confirm(t.Context(), other))
+	}
+	assert.Equal(t, contents(t, s, "unknown"), contents(t, s, "unknown_2"), "no mark is left")
+}
+
+// testCommitted has the client fail when all is loaded.
+func testCommitted(t *testing.T, s *sqlserver.Server) {
+	load := loadable(t, s, "failing")
+	load.Client = wrapped(t, s, `$client "$@"; kill -9 $$`)
+	_, err := database.Load(t.Context(), load)
+	if s.Kind == recorded.PostgreSQL {
+		require.NoError(t, err, "its transaction is there")
+	} else {
+		assertWritten(t, true, err)
+	}
+	load.Client = nil
+	_, err = loadAndConfirm(t, load)
+	require.NoError(t, err)
+	assert.Equal(t, contents(t, s, "failing"), contents(t, s, "failing_2"))
+
+	load.Client = wrapped(t, s, "exit 0")
+	load.Policy = database.Replace
+	_, err = database.Load(t.Context(), load)
+	if s.Kind == recorded.PostgreSQL {
+		assert.Contains(t, problem(t, database.Failed, err), "did not commit")
+		assert.Equal(t, contents(t, s, "failing"), contents(t, s, "failing_2"), "it is as it was")
+	}
+}
+
+// testOrphan: a client of a load that was killed may go on for a while, and nobody else writes meanwhile.
+func testOrphan(t *testing.T, s *sqlserver.Server) {
+	if s.Kind == recorded.PostgreSQL {
+		return // Its client has no session but that of the load.
+	}
+	load := loadable(t, s, "orphan")
+	script := filepath.Join(t.TempDir(), "script")
+	load.Client = wrapped(t, s, "head -n 1 >"+script+"; exit 1")
+	_, err := database.Load(t.Context(), load)
+	assertWritten(t, true, err)
+	release := hold(t, s, "orphan_2", strings.Replace(file(t, script), "DO ", "SELECT ", 1)) // as the client does
+	load.Client, load.LockPatience = nil, time.Nanosecond
+	_, err = database.Load(t.Context(), load)
+	problem(t, database.Locked, err)
+	release()
+	load.LockPatience = 0
+	_, err = loadAndConfirm(t, load)
+	require.NoError(t, err)
+	assert.Equal(t, contents(t, s, "orphan"), contents(t, s, "orphan_2"))
+}
