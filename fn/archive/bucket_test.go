@@ -21,7 +21,10 @@ import (
 	"threescale.dev/backup/test/objectstore"
 )
 
-const testOwner = "3scale/nightly 3b0f"
+const (
+	testOwner    = "3scale/nightly 3b0f"
+	bucketPrefix = "prod/3scale"
+)
 
 // bucketOptions says how to reach a server's bucket.
 func bucketOptions(s *objectstore.Server, prefix string) BucketOptions {
@@ -35,7 +38,7 @@ func bucketOptions(s *objectstore.Server, prefix string) BucketOptions {
 // openBucket opens the bucket of a server that is started for the test.
 func openBucket(t *testing.T, opts ...objectstore.Option) *Bucket {
 	t.Helper()
-	return reopen(t, objectstore.Start(t, opts...), "prod/3scale")
+	return reopen(t, objectstore.Start(t, opts...), bucketPrefix)
 }
 
 func reopen(t *testing.T, s *objectstore.Server, prefix string) *Bucket {

@@ -10,10 +10,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"filippo.io/age"
 	"github.com/stretchr/testify/require"
+
+	"threescale.dev/backup/test/objectstore"
+	"threescale.dev/backup/test/syscalls"
 )
 
 // childVariable tells the test binary to be a writer in a process of its own, one that can be killed.
@@ -32,12 +34,15 @@ type childArgs struct {
 	Target             string      // is restored into in place of writing a run, if not empty
 	Existing           Existing
 	Identity           string
-	VerifyRuns         bool     // verifies the volume in place of writing a run
-	Remove             []string // are removed in place of writing a run, if there are any
-	Replace            string   // name of a tree that is replaced by one that is not there, in place of writing a run
+	VerifyRuns         bool                // verifies the volume in place of writing a run
+	Remove             []string            // are removed in place of writing a run, if there are any
+	Replace            string              // name of a tree that is replaced by one that is not there, in place of writing a run
+	Bucket             *objectstore.Server // is copied to, or removed from, if there is one
+	Copy               []string            // runs that are copied
 }
 
 func TestMain(m *testing.M) {
+	syscalls.Enter()
 	if args := os.Getenv(childVariable); args != "" {
 		os.Exit(child([]byte(args)))
 	}
@@ -84,6 +89,9 @@ func child(data []byte) int {
 		fmt.Println(err)
 		return 2
 	}
+	if args.Bucket != nil {
+		return childBucket(v, args)
+	}
 	if args.Target != "" {
 		return childRestore(v, args)
 	}
@@ -112,6 +120,7 @@ func child(data []byte) int {
 			paths = append(paths, e.Path)
 		}
 		fmt.Println("unreadable:", strings.Join(paths, " "))
+		fmt.Println(err)
 		return 1
 	case err != nil:
 		fmt.Println(err)
@@ -146,6 +155,26 @@ func childRestore(v *Volume, args childArgs) int {
 		fmt.Println("warning:", warning)
 	}
 	fmt.Println("restored", result.Files, "files")
+	return 0
+}
+
+// childBucket copies runs to a bucket, or removes them from it, and prints what became of it.
+func childBucket(v *Volume, args childArgs) int {
+	b, err := OpenBucket(context.Background(), bucketOptions(args.Bucket, bucketPrefix))
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	if len(args.Copy) > 0 {
+		_, err = b.Copy(context.Background(), v, CopyOptions{Runs: args.Copy, Owner: testOwner, Workers: args.Workers})
+	} else {
+		_, err = b.Remove(context.Background(), args.Remove)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("done")
 	return 0
 }
 
@@ -195,18 +224,6 @@ func childReplace(v *Volume, args childArgs) int {
 		return 1
 	}
 	return 0
-}
-
-// childProcess is a writer that was not started yet.
-type childProcess struct{ *exec.Cmd }
-
-// killAfter starts the writer and kills it after the given time. It returns false if the writer was done before.
-func (c *childProcess) killAfter(t *testing.T, after time.Duration) bool {
-	t.Helper()
-	require.NoError(t, c.Start())
-	timer := time.AfterFunc(after, func() { _ = c.Process.Kill() }) // it may be done already
-	defer timer.Stop()
-	return c.Wait() != nil
 }
 
 func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,127 +12,6 @@ import (
 
 	"threescale.dev/backup/fn/archive/internal/parallel"
 )
-
-// TestKilled kills writers at random points. After each kill the earlier runs are intact, and the next try of the
-// same run, or of another one, succeeds.
-func TestKilled(t *testing.T) {
-	for name, recipients := range map[string][]string{"Plaintext": nil, "Encrypted": {identity(t).Recipient().String()}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newKiller(t, recipients)
-			tries := 15
-			if testing.Short() {
-				tries = 8
-			}
-			for i := range tries {
-				k.round(i)
-			}
-			assert.NotZero(t, k.killed, "a writer was killed half-way at least once")
-			t.Logf("%d of %d writers were killed before they were done", k.killed, tries)
-		})
-	}
-}
-
-type killer struct {
-	*fixture
-	random *rand.Rand
-	took   time.Duration // what kills come within, such that about half of them come in time
-	runs   []string      // complete
-	killed int
-}
-
-func newKiller(t *testing.T, recipients []string) *killer {
-	t.Helper()
-	k := &killer{fixture: newFixture(t), random: rand.New(rand.NewPCG(7, 11)), runs: []string{"first"}}
-	dataset{tenants: 3, files: 40, days: 30, size: 40_000}.write(t, k.files)
-	k.opts.Recipients = recipients
-	k.dumpMany("first")
-	began := time.Now()
-	out, err := k.child("first").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	k.took = time.Since(began)
-	return k
-}
-
-func (k *killer) child(run string) *childProcess {
-	return &childProcess{childCommand(k.t, childArgs{Volume: k.root, Files: k.files, Databases: k.opts.Databases, Run: run, Recipients: k.opts.Recipients, Workers: 3})}
-}
-
-// round changes some files, kills a writer, and lets it be followed by a writer that is not killed.
-func (k *killer) round(i int) {
-	k.t.Helper()
-	k.mutate(i)
-	run := "run" + itoa(i)
-	if k.child(run).killAfter(k.t, time.Duration(k.random.Int64N(int64(k.took)))) {
-		k.killed++
-		k.took += k.took / 5
-	} else {
-		k.took -= k.took / 5
-	}
-	for _, earlier := range k.runs {
-		k.verify(earlier)
-	}
-	if i%3 == 2 {
-		run = "other" + itoa(i)
-	}
-	k.dumpMany("again " + itoa(i))
-	k.write(run)
-	k.verify(run)
-	k.runs = append(k.runs, run)
-	if complete := "run" + itoa(i); run != complete && k.complete(complete) {
-		k.runs = append(k.runs, complete) // it was done when it was to be killed
-	}
-	for _, dir := range []string{"runs", "trees"} {
-		for _, name := range ls(k.t, k.path(dir)) {
-			assert.False(k.t, strings.HasPrefix(name, "."), "%s/%s is left over", dir, name)
-		}
-	}
-	k.forget()
-}
-
-// dumpMany makes dumps of the next try, most of which are what they were.
-func (k *killer) dumpMany(when string) {
-	k.t.Helper()
-	k.dumpSome(when)
-	for i := range 60 {
-		k.dump("system-database/"+itoa(4000+i)+".dat", strings.Repeat(itoa(i), 10_000))
-	}
-}
-
-// mutate changes files: some kept, some new, some gone, some with other content.
-func (k *killer) mutate(i int) {
-	k.t.Helper()
-	k.dumpMany("round " + itoa(i))
-	for j := range 40 {
-		k.add("changing/"+itoa(j%7)+"/"+itoa(j), strings.Repeat(itoa(i), k.random.IntN(30_000)))
-		at := epoch().Add(time.Duration(i) * time.Second)
-		require.NoError(k.t, os.Chtimes(filepath.Join(k.files, "changing", itoa(j%7), itoa(j)), at, at))
-	}
-	require.NoError(k.t, os.RemoveAll(filepath.Join(k.files, "changing", itoa(i%7))))
-}
-
-func (k *killer) complete(run string) bool {
-	info, err := k.volume.find(k.t.Context(), run)
-	return err == nil && info.State == Complete
-}
-
-// forget removes all but a few runs, so that rounds take the same time, and so that removing is part of the game.
-func (k *killer) forget() {
-	k.t.Helper()
-	for len(k.runs) > 4 {
-		k.remove(k.runs[0])
-		k.runs = k.runs[1:]
-	}
-	trees := make(map[string]bool)
-	for _, run := range k.runs {
-		info, err := k.volume.find(k.t.Context(), run)
-		require.NoError(k.t, err)
-		for _, tree := range info.Manifest.trees() {
-			trees[tree.name] = true
-		}
-	}
-	assert.Len(k.t, ls(k.t, k.path("trees")), len(trees), "no tree is left that no run refers to")
-}
 
 // TestKilledAtEveryStep lets a run end between any two of its last steps, which are too close for random kills.
 func TestKilledAtEveryStep(t *testing.T) {

@@ -68,11 +68,12 @@ func (f *fixture) extract(run string, opts ExtractOptions) map[string]string {
 	return filesBelow(f.t, dir)
 }
 
+// filesBelow returns the content of all regular files below a directory, by their relative paths.
 func filesBelow(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		data, err := os.ReadFile(path)

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -250,43 +249,6 @@ func TestProveLinksWhenTheOldTreeWasExchanged(t *testing.T) {
 			f.verify("r1")
 			f.verify(next)
 			assert.Equal(t, []string{first.Manifest.Tree}, ls(t, f.path("trees")))
-		})
-	}
-}
-
-// TestProveLinksKilled kills writers that mend. Whenever that is, the next one completes the work.
-func TestProveLinksKilled(t *testing.T) {
-	for name, recipients := range map[string][]string{"Plaintext": nil, "Encrypted": {identity(t).Recipient().String()}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newKiller(t, recipients)
-			k.opts.ProveLinks = true
-			killed := 0
-			for i := range 8 {
-				info, err := k.volume.find(t.Context(), Latest)
-				require.NoError(t, err)
-				victim := ""
-				err = filepath.WalkDir(k.path("trees", info.Manifest.Tree, "files"), func(path string, d os.DirEntry, err error) error {
-					if stat, infoErr := d.Info(); err == nil && infoErr == nil && d.Type().IsRegular() && stat.Size() > 0 && k.random.IntN(10) == 0 {
-						victim = path
-					}
-					return err
-				})
-				require.NoError(t, err)
-				require.NotEmpty(t, victim)
-				flip(t, victim)
-				run := "run" + itoa(i)
-				child := &childProcess{childCommand(t, childArgs{Volume: k.root, Files: k.files, Run: run, Recipients: recipients, Workers: 3, ProveLinks: true})}
-				if child.killAfter(t, time.Duration(k.random.Int64N(int64(k.took)))) {
-					killed++
-				}
-				k.write(run)
-				k.verify(run)
-				if recipients == nil {
-					k.verify("first")
-				}
-			}
-			t.Logf("%d of 8 writers were killed before they were done", killed)
 		})
 	}
 }

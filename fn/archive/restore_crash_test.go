@@ -1,70 +1,16 @@
 package archive
 
 import (
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"filippo.io/age"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
-
-// TestRestoreKilled kills restores at random points. The next try, which a killed one must not make to fail, succeeds.
-func TestRestoreKilled(t *testing.T) {
-	key := identity(t)
-	for name, identities := range map[string][]age.Identity{"Plaintext": nil, "Encrypted": {key}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t)
-			dataset{tenants: 3, files: 60, days: 30, size: 40_000}.write(t, f.files)
-			f.touch(".")
-			args := childArgs{Volume: f.root, Run: "r1", Workers: 3}
-			if identities != nil {
-				f.opts.Recipients, args.Identity = []string{key.Recipient().String()}, key.String()
-			}
-			f.write("r1")
-			rounds := []Existing{Fail, Fail, Fail, Skip, Overwrite, Mirror, Fail, Skip}
-			took, killed := 60*time.Millisecond, 0
-			random := rand.New(rand.NewPCG(5, 9))
-			for i, existing := range rounds {
-				args.Target, args.Existing = target(t), existing
-				for range 4 { // one after the other, without a try that succeeds in between
-					child := childProcess{childCommand(t, args)}
-					if child.killAfter(t, time.Duration(random.Int64N(int64(took)))) {
-						killed++
-						took += took / 10
-					} else {
-						took -= took / 10
-					}
-					for _, e := range listed(t, args.Target) {
-						if e.Kind == File && !strings.HasPrefix(filepath.Base(e.Path), ".threescale-refill-") {
-							want, err := os.ReadFile(filepath.Join(f.files, e.Path))
-							require.NoError(t, err)
-							got, err := os.ReadFile(filepath.Join(args.Target, e.Path))
-							require.NoError(t, err)
-							require.Equal(t, want, got, "a file that has its name is whole")
-						}
-					}
-				}
-				if f.restoreTo(args.Target, "r1", existing, identities...).Skipped {
-					// The last try had removed its marker, and may have been killed before it gave the root its time;
-					// what is skipped stays as it is.
-					shell(t, args.Target, "touch", "-r", f.files, ".")
-				}
-				assertEqualTrees(t, f.files, args.Target)
-				assert.Equal(t, Comparison{Same: true}, f.compare(args.Target, "r1", identities...), "round %d", i)
-			}
-			assert.NotZero(t, killed, "a restore was killed half-way at least once")
-			t.Logf("%d of %d restores were killed before they were done", killed, 4*len(rounds))
-		})
-	}
-}
 
 // TestRestoreKilledAtEveryStep goes back from a finished restore to what is there at a step.
 func TestRestoreKilledAtEveryStep(t *testing.T) {

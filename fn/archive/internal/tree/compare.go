@@ -85,7 +85,7 @@ func mark(l *walk.List, old *differ) (bool, error) {
 		}
 	}
 	more, err := old.more()
-	return same && !more, err
+	return same && !more && !old.passedOver, err
 }
 
 // differ finds entries in an MTREE, asked for in increasing order.
@@ -97,6 +97,8 @@ type differ struct {
 	lost   walk.Lost    // attributes of the files that were read
 	ahead  *lists.Entry // read already, and not passed yet
 	line   []byte
+
+	passedOver bool // the tree has an entry that was not asked for: what is above it need not tell, if it vanished meanwhile
 }
 
 // find reports whether the tree has exactly this entry. If it has another one of the same path, was is that one.
@@ -116,6 +118,7 @@ func (d *differ) find(e *lists.Entry) (was *lists.Entry, exact bool, err error) 
 			if order == 0 {
 				return was, e.SameMeta(was), nil
 			}
+			d.passedOver = true
 		}
 		if more, err := d.more(); !more || err != nil {
 			return nil, false, err

@@ -167,7 +167,7 @@ func (w *storeWorker) copy(ctx context.Context, parent, name string, dst int, it
 	}
 	unread, isSource := errors.AsType[*sourceError](err)
 	switch {
-	case errors.Is(err, errGone):
+	case errors.Is(err, errGone), isSource && w.b.Objects == nil && walk.Gone(w.b.Source, it.entry.Path, unread.error):
 		it.gone = true
 	case isSource:
 		it.err = unread.error

@@ -46,7 +46,7 @@ func (l *lister) read(path string) error {
 		if l.source && path == "." && notData(name) {
 			continue
 		}
-		if err := l.add(fd, path, name); err != nil && !Vanished(err) {
+		if err := l.add(fd, path, name); err != nil && !Gone(l.dirs.Root, lists.JoinPath(path, name), err) {
 			return err
 		}
 	}

@@ -232,7 +232,7 @@ func (s *scanner) skip(entries []Skipped) {
 
 // refuse records a directory that could not be listed.
 func (s *scanner) refuse(task scanTask, err error) {
-	if Vanished(err) && task.path != "." {
+	if task.path != "." && Gone(s.root, task.path, err) {
 		task.node.gone = true
 		s.found.List.Count.Dirs--
 		return
@@ -244,7 +244,22 @@ func (s *scanner) refuse(task scanTask, err error) {
 
 // Vanished reports whether an error means that an entry is gone, or is something else now.
 func Vanished(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ESTALE)
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+// Gone reports whether an entry below root vanished that could not be read. A file server calls what is gone stale, and
+// what it has lost for now, too: so what is stale is looked for again.
+func Gone(root *dirfd.Dir, path string, err error) bool {
+	if !errors.Is(err, unix.ESTALE) {
+		return Vanished(err)
+	}
+	dirs := dirfd.Stack{Root: root}
+	defer dirs.Close()
+	parent, name, err := dirs.Parent(path)
+	if err == nil {
+		_, err = dirfd.LstatAt(parent.FD, name)
+	}
+	return Vanished(err)
 }
 
 // ErrInside says that the volume is part of what is to be backed up.

@@ -133,3 +133,23 @@ func TestSourceOfAList(t *testing.T) {
 	}
 	assert.Equal(t, found.List.Count.Total(), n)
 }
+
+// TestGone: what a file server calls stale may be there all the same.
+func TestGone(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		path   string
+		err    error
+		want   bool
+	}{
+		"NoEntry":      {"It was looked for and is not there", "d1/e1.", unix.ENOENT, true},
+		"StaleThere":   {"A file server has lost it for now: it must not be left out", "d1/e1.", unix.ESTALE, false},
+		"StaleAndGone": {"Somebody removed it while it was open", "d1/none", unix.ESTALE, true},
+		"StaleAndAll":  {"With all that was above it", "none/e/f", unix.ESTALE, true},
+		"BadBlock":     {"It is there, and cannot be read", "d1/none", unix.EIO, false},
+	}
+	root := fill(t, 1)
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, Gone(root, tc.path, tc.err), tc.reason) })
+	}
+}
