@@ -203,6 +203,9 @@ func childVerifyRuns(v *Volume, args childArgs) int {
 	}
 	if err := report.Err(); err != nil {
 		fmt.Println(err)
+		for _, damage := range report.Damages() {
+			fmt.Println(damage)
+		}
 		return 1
 	}
 	fmt.Println("verified", len(report.Runs), "runs,", report.Files, "files")

@@ -39,6 +39,9 @@ func (v *Volume) lock(holder string) (*volumeLock, error) {
 	if err == nil {
 		err = l.name(holder + "\n")
 	}
+	if isFull(err) {
+		err = nil // who is to free space needs no name
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot lock volume %q: %w", v.root.Path, err), f.Close())
 	}

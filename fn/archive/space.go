@@ -45,12 +45,15 @@ func requireRoom(d *dirfd.Dir, need dirfd.Room) error {
 
 // explainFull turns the error of a write into a NoSpaceError if the volume is full.
 func explainFull(d *dirfd.Dir, err error) error {
-	if _, known := errors.AsType[*NoSpaceError](err); known || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+	if _, known := errors.AsType[*NoSpaceError](err); known || !isFull(err) {
 		return err
 	}
 	left, _ := available(d) // a figure less in the message is no reason to lose the error
 	return &NoSpaceError{AvailableBytes: left.Bytes, AvailableInodes: left.Inodes, Err: err}
 }
+
+// isFull reports whether an error says that a volume, or what somebody may use of it, is full.
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // checkSpace fails if the volume has no room for the objects and for what is missing of trees.
 func (w *writer) checkSpace(trees ...*walk.List) error {

@@ -113,6 +113,24 @@ func TestFullDiskUnchangedRunStillFits(t *testing.T) {
 	f.verify("r2")
 }
 
+// TestRemoveFromAFullVolume: who frees space cannot be asked to have some.
+func TestRemoveFromAFullVolume(t *testing.T) {
+	f := newFixtureOn(t, mountTmpfs(t, "size=4m"))
+	f.add("big", strings.Repeat("x", 1<<20))
+	f.write("r1")
+	f.change("big", strings.Repeat("y", 1<<20))
+	f.write("r2")
+	_ = os.WriteFile(f.path("filler"), make([]byte, 4<<20), 0o644) // as much of it as fits
+	for i := 0; os.WriteFile(f.path("drop"+itoa(i)), make([]byte, 1), 0o644) == nil; i++ {
+		require.Less(t, i, 2000, "it never is full")
+	}
+	f.remove("r1")
+	f.verify("r2")
+	f.change("big", "z")
+	f.write("r3")
+	f.verify("r3")
+}
+
 func TestReadOnlyVolume(t *testing.T) {
 	f := newFixtureOn(t, mountTmpfs(t, "size=4m"))
 	f.addSome()
