@@ -104,6 +104,24 @@ e2e: ## Run the end-to-end tests on a real cluster (Linux, root, runc).
 e2e-oldest: ## Run a few of them on the oldest Kubernetes that the README promises.
 	THREESCALE_BACKUP_KUBERNETES=1.29 $(GO) test -count=1 -timeout 20m -tags e2e -v ./test/e2e/...
 
+# Each test of faults tries as many points, and each fuzz test takes that long on two processors.
+PROVE    ?= 1000
+FUZZTIME ?= 15m
+
+.PHONY: prove
+prove: prove-faults prove-fuzz ## Prove the promises at PROVE= points of each test of faults, then fuzz each parser for FUZZTIME= (Linux, root); takes hours.
+
+.PHONY: prove-faults
+prove-faults: ## Only the tests of faults: kills, power cuts, failing system calls, flipped bits. They print their counts.
+	@set -o pipefail; THREESCALE_BACKUP_PROVE=$(PROVE) $(GO) test -count=1 -timeout 48h -v \
+	  -run '^Test(Killed|FailingSystemCalls|PowerCut|FlippedBits.*|AlteredFiles|ReplayedRun)$$' ./fn/archive | grep -vE '^ *(=== |--- PASS: .*/point-)'
+
+.PHONY: prove-fuzz
+prove-fuzz: ## Only the fuzz tests.
+	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' fn test | sort | while IFS=: read -r file function; do \
+	  echo "$${function#func }" && $(GO) test -run '^$$' -fuzz "^$${function#func }\$$" -fuzztime $(FUZZTIME) -parallel 2 "./$$(dirname "$$file")" || exit 1; \
+	done
+
 .PHONY: bench
 bench: ## Print the figures: the mover against rsync, copies to a bucket against restic and kopia, dumps against the clients, a restore's commit against git, one call of the function and its start.
 	$(GO) test -run '^$$' -bench RunFunction -benchmem ./fn/function/...

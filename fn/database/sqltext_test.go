@@ -71,6 +71,18 @@ func FuzzParseClientVersion(f *testing.F) {
 	})
 }
 
+func FuzzParseVersion(f *testing.F) {
+	for _, seed := range []string{"15.18 (Debian 15.18-0+deb12u1)", "8.0.36-log", "16beta1", "5.5.5-10.11.19-MariaDB-0+deb12u1", "99999999999999999999", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v := parseVersion(text)
+		assert.Regexp(t, `^([0-9]+(\.[0-9]+)*)?$`, v.text)
+		assert.Contains(t, text, v.text, "nothing is made up")
+		assert.Equal(t, v, parseVersion(v.String()), "what a manifest holds of it is the same version")
+	})
+}
+
 func TestCheck(t *testing.T) {
 	dump := func(kind recorded.DatabaseKind, version string) recorded.Dump {
 		return recorded.Dump{Kind: kind, ServerVersion: version}

@@ -56,6 +56,28 @@ func FuzzVerifyOptions(f *testing.F) {
 	})
 }
 
+// FuzzParseVerification: a report is read from an object that a tenant can write.
+func FuzzParseVerification(f *testing.F) {
+	f.Add(`{"run":"all","damagedRuns":["a"],"problems":["` + strings.Repeat("a", 5000) + `"],"phase":"FileStorage","filesDone":-1}`)
+	f.Add(`{"reason":"` + strings.Repeat("\u00e9", 3000) + `"}`)
+	f.Add(`[`)
+	f.Fuzz(func(t *testing.T, text string) {
+		data := map[string]string{job.KeyVerification: text, job.KeyProgress: text}
+		v, err := job.ParseVerification(data)
+		if v != nil {
+			require.NoError(t, err)
+			assert.LessOrEqual(t, max(len(v.Reason), len(v.Message)), 1024)
+			assert.LessOrEqual(t, max(len(v.DamagedRuns), len(v.Problems), len(v.Warnings)), 21)
+			assert.Equal(t, *v, v.Bounded(), "bounds hold")
+		}
+		p, err := job.ParseProgress(data)
+		if p != nil {
+			require.NoError(t, err)
+			assert.LessOrEqual(t, len(p.Phase), 1024)
+		}
+	})
+}
+
 func TestParseVerification(t *testing.T) {
 	full := job.Verification{
 		Completed: true, StartTime: time.Unix(1, 0).UTC(), CompletionTime: time.Unix(2, 5).UTC(), Runs: 1, Files: 2, Bytes: 3,

@@ -2,6 +2,8 @@ package lists
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -95,5 +97,35 @@ func FuzzSumRoundTrip(f *testing.F) {
 		if next, err := NewSumsReader(bytes.NewReader(line)).Next(); assert.NoError(t, err) {
 			assert.Equal(t, want, next, "a path is one line")
 		}
+	})
+}
+
+// FuzzReadStamps: what is no stamp is none, and what was written is read.
+func FuzzReadStamps(f *testing.F) {
+	tree := strings.Repeat("0", 64)
+	f.Add([]byte(stampsHeader+tree+"\n0000000000000001\n00000000000000ff user.a\n"), uint64(1), "user.a b")
+	f.Add([]byte(stampsHeader+tree+"\nx\n-1\n"+strings.Repeat("f", 17)+"\n"), uint64(0), "")
+	f.Add([]byte(stampsHeader+"other\n"), ^uint64(0), "\n\xff")
+	path := filepath.Join(f.TempDir(), "stamps")
+	f.Fuzz(func(t *testing.T, data []byte, stamp uint64, lost string) {
+		dir, err := dirfd.Open(filepath.Dir(path))
+		require.NoError(t, err)
+		defer dir.Close()
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		s := OpenStamps(dir, "stamps", tree)
+		assert.Equal(t, bytes.HasPrefix(data, []byte(stampsHeader+tree+"\n")), s != nil, "it is of the tree")
+		for range bytes.Count(data, []byte("\n")) + 2 {
+			s.Next()
+		}
+		s.Close()
+
+		w := NewStampsWriter(dir, "stamps")
+		w.Add(stamp, lost)
+		require.NoError(t, w.Finish(tree))
+		s = OpenStamps(dir, "stamps", tree)
+		defer s.Close()
+		gotStamp, gotLost := s.Next()
+		assert.Equal(t, stamp, gotStamp)
+		assert.Equal(t, lost, gotLost)
 	})
 }
