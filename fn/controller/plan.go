@@ -74,6 +74,7 @@ func (w *work) input() overlay.Input {
 		WildcardDomain:      spec.Target.WildcardDomain,
 		StorageClass:        spec.Target.StorageClass,
 		OmitDatabaseSecrets: spec.DatabaseSecrets == v1alpha1.DatabaseSecretsOmit,
+		OmitBucketSecret:    w.restore.OmitsBucketSecret(),
 		Quiet:               spec.Target.Quiet,
 		FileStorage:         w.fileStorage(),
 		Former:              &overlay.FormerStorage{PVC: recorded.Source.FileStorage, Bytes: recorded.FileStorage.Bytes},

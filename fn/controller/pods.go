@@ -46,6 +46,9 @@ func (w *work) startInspect(ctx context.Context) error {
 	if in.Connections, err = w.connections(ctx); err != nil {
 		return err
 	}
+	if in.FileBucket, err = w.fileBucket(ctx); err != nil {
+		return err
+	}
 	in.Run = restore.WantedRun(&w.state)
 	in.ManifestSHA256 = restore.WantedManifest(&w.state, in.Run)
 	objects := helpers(in.Step, handoverParts)
@@ -66,6 +69,11 @@ func (w *work) startRefill(ctx context.Context) error {
 	in.FileStoragePVC = threescale.FileStoragePVCName
 	if pvc := w.state.FileStorage; pvc != nil {
 		in.FileStorageUID = pvc.UID
+	}
+	if w.restore.Status.Plan.FileStorage.Bucket {
+		if in.FileBucket, err = w.fileBucket(ctx); err != nil {
+			return err
+		}
 	}
 	return w.create(ctx, append(helpers(in.Step, 0), specs.RefillJob(in))...)
 }
@@ -89,6 +97,23 @@ func (w *work) startLoad(ctx context.Context) error {
 		})
 	}
 	return w.create(ctx, append(helpers(in.Step, 0), specs.LoadJob(in))...)
+}
+
+// fileBucket is what a pod is given to log in to the bucket of the file storage, as far as the run has told what it needs.
+// Where a token is exchanged for a role, the mover sends it to Amazon alone, whatever the run says.
+func (w *work) fileBucket(ctx context.Context) (*specs.FileBucket, error) {
+	out := &specs.FileBucket{Live: w.restore.OmitsBucketSecret()}
+	known := w.restore.Status.FileBucket
+	if known == nil {
+		return out, nil
+	}
+	out.Audience = known.Audience
+	if known.SecretName == "" {
+		return out, nil
+	}
+	out.Secret, out.Keys = known.SecretName, threescale.FileStorageKeys()
+	_, err := w.tenantSecret(ctx, out.Secret, v1alpha1.ReasonFileStorageUnusable, "spec.fileStorage.bucketSecret")
+	return out, err
 }
 
 // connections are the Secrets of the namespace that lead to its databases, if the restored ones do not.

@@ -41,7 +41,7 @@ type Env struct {
 	Reporter     Reporter                // may be nil
 	Handover     Handover                // takes the objects that Inspect reads; nil: they are not handed over
 	Store        archive.Store           // where runs are read, and stays open; nil: what their options name
-	FileBucket   *archive.BucketOptions  // file storage that Refill writes; nil: the directory of its options
+	FileBucket   *archive.BucketOptions  // file storage that Refill writes; nil: what its options name
 	Progress     func(v1alpha1.Progress) // called with every step, thousands of times a second; may be nil
 	Now          func() time.Time        // the clock
 	Hostname     string                  // tells other writers who holds the volume

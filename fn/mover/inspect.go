@@ -43,6 +43,7 @@ type inspector struct {
 	progress   func(v1alpha1.Progress)
 	result     job.Inspection
 	identities []age.Identity
+	bucket     *archive.BucketOptions // that the files go into; nil: a volume, or nothing
 }
 
 func (i *inspector) inspect(ctx context.Context) (err error) {
@@ -69,6 +70,9 @@ func (i *inspector) inspectIn(ctx context.Context, store archive.Store) error {
 		return err
 	}
 	if err := checkObjectBytes(info); err != nil { // before any is read
+		return err
+	}
+	if err := i.findBucket(ctx, run); err != nil {
 		return err
 	}
 	if err := i.look(ctx, run); err != nil {
@@ -200,12 +204,17 @@ func (i *inspector) readObjects(ctx context.Context, run *archive.Run) ([]checke
 	return checked, nil
 }
 
-// compare looks at the file storage that may be refilled.
-func (i *inspector) compare(ctx context.Context, run *archive.Run) error {
-	if i.options.FileStorage == "" {
+// compare looks at the file storage that may be refilled. A volume counts for nothing where the files go into a bucket.
+func (i *inspector) compare(ctx context.Context, run *archive.Run) (err error) {
+	var found archive.Comparison
+	switch {
+	case i.bucket != nil:
+		found, err = i.compareBucket(ctx, run)
+	case i.options.FileStorage == "":
 		return nil
+	default:
+		found, err = run.Compare(ctx, i.options.FileStorage, archive.RestoreOptions{Identities: i.identities, Progress: PassOn(i.progress)})
 	}
-	found, err := run.Compare(ctx, i.options.FileStorage, archive.RestoreOptions{Identities: i.identities, Progress: PassOn(i.progress)})
 	if err != nil {
 		return explainDecryption(err, run.Info().Manifest, i.identities)
 	}

@@ -36,24 +36,24 @@ func Refill(ctx context.Context, o job.RefillOptions, env Env) (job.RefillResult
 
 // refiller is one call of Refill.
 type refiller struct {
-	options  job.RefillOptions
-	env      Env
-	progress func(v1alpha1.Progress)
-	restored *archive.Restored
+	options    job.RefillOptions
+	env        Env
+	progress   func(v1alpha1.Progress)
+	identities []age.Identity
+	restored   *archive.Restored
 }
 
-func (r *refiller) refill(ctx context.Context) error {
-	identities, err := readIdentities(r.options.Identities)
-	if err != nil {
+func (r *refiller) refill(ctx context.Context) (err error) {
+	if r.identities, err = readIdentities(r.options.Identities); err != nil {
 		return err
 	}
 	return withStore(ctx, r.env, r.options.Volume, r.options.BucketOptions, func(store archive.Store) (err error) {
-		r.restored, err = r.refillFrom(ctx, store, identities)
+		r.restored, err = r.refillFrom(ctx, store)
 		return err
 	})
 }
 
-func (r *refiller) refillFrom(ctx context.Context, store archive.Store, identities []age.Identity) (*archive.Restored, error) {
+func (r *refiller) refillFrom(ctx context.Context, store archive.Store) (*archive.Restored, error) {
 	run, err := store.OpenRun(ctx, r.options.Run)
 	if err != nil {
 		return nil, err
@@ -63,9 +63,13 @@ func (r *refiller) refillFrom(ctx context.Context, store archive.Store, identiti
 	if err := checkManifest(info, r.options.ManifestSHA256); err != nil {
 		return nil, err
 	}
+	bucket, err := r.bucketToFill(ctx, run)
+	if err != nil {
+		return nil, explainDecryption(err, info.Manifest, r.identities)
+	}
 	restored, err := unlocked(ctx, r.env.LockPatience, r.progress, func() (*archive.Restored, error) {
-		options := archive.RestoreOptions{Existing: archive.Existing(r.options.Existing), Identities: identities, Progress: PassOn(r.progress)}
-		if bucket := r.env.FileBucket; bucket != nil {
+		options := archive.RestoreOptions{Existing: archive.Existing(r.options.Existing), Identities: r.identities, Progress: PassOn(r.progress)}
+		if bucket != nil {
 			restored, err := run.RestoreToBucket(ctx, *bucket, options)
 			return restored, Conceal(*bucket, err)
 		}
@@ -74,5 +78,5 @@ func (r *refiller) refillFrom(ctx context.Context, store archive.Store, identiti
 	if is[*archive.NotEmptyError](err) {
 		err = fmt.Errorf("%w: move it away, or choose what becomes of existing files (Overwrite, Mirror or Skip in place of %s)", err, r.options.Existing)
 	}
-	return restored, explainDecryption(err, info.Manifest, identities)
+	return restored, explainDecryption(err, info.Manifest, r.identities)
 }

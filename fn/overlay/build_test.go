@@ -157,6 +157,25 @@ func TestOmittedDatabaseSecrets(t *testing.T) {
 	assert.True(t, found, "it leads to a database that goes with the installation, and the operator's restore brings it back too")
 }
 
+// TestOmittedBucketSecret: a copy has a bucket of its own; where the files are on a volume, there is none.
+func TestOmittedBucketSecret(t *testing.T) {
+	in := goldens()["s3"]
+	in.OmitBucketSecret = true
+	tree, err := Build(in)
+	require.NoError(t, err)
+	omitted := []Key{{"Secret", "file-storage-s3"}}
+	assert.Equal(t, omitted, tree.Omitted)
+	_, found := tree.Objects[omitted[0]]
+	assert.False(t, found)
+	assert.Len(t, tree.Objects, len(in.Objects)-1, "all else is there")
+
+	in = input()
+	in.OmitBucketSecret = true
+	tree, err = Build(in)
+	require.NoError(t, err)
+	assert.Empty(t, tree.Omitted)
+}
+
 // TestMetadataIsRebuilt: fields that have no place in a manifest do not come through.
 func TestMetadataIsRebuilt(t *testing.T) {
 	in := input()

@@ -41,6 +41,9 @@ type Input struct {
 	// the installation, as the operator's own restore does (see
 	// [threescale.DatabaseSecrets]).
 	OmitDatabaseSecrets bool
+	// OmitBucketSecret leaves out the Secret that leads to the bucket of the file
+	// storage, where that is in S3.
+	OmitBucketSecret bool
 	// Quiet commits the Secret of the mail account with empty values.
 	Quiet bool
 	// FileStorage is the PVC of the file storage that is there; nil has one made as Former says.
@@ -68,7 +71,7 @@ type Tree struct {
 	// Objects as kustomize builds them, which is as Flux applies them, Secrets in
 	// plain text.
 	Objects map[Key]*unstructured.Unstructured `json:"-"` // JSON has no such keys
-	// Omitted are the database Secrets that were left out on request, sorted.
+	// Omitted are the Secrets that were left out on request, sorted.
 	Omitted []Key
 	// Dropped are the fields of the APIManager that name a PersistentVolume and
 	// were left out, since the volume is not where the restored objects go.
@@ -130,9 +133,7 @@ func build(in Input) (*Tree, error) {
 		return nil, err
 	}
 	tree := &Tree{Name: in.Name, Namespace: in.Namespace}
-	if in.OmitDatabaseSecrets {
-		objects, tree.Omitted = withoutDatabaseSecrets(objects)
-	}
+	objects, tree.Omitted = without(objects, in.omitted(apiManagerOf(objects)))
 	tree.Dropped = dropVolumeNames(objects, in.FileStorage != nil)
 	moved, err := threescale.RewriteDomain(objects, in.WildcardDomain)
 	if err != nil {
@@ -170,12 +171,23 @@ func (in Input) check() error {
 	return nil
 }
 
-// withoutDatabaseSecrets returns the objects that stay, and the keys of those
-// that do not.
-func withoutDatabaseSecrets(objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, []Key) {
+// omitted returns the names of the Secrets that are to be left out.
+func (in Input) omitted(apiManager *unstructured.Unstructured) []string {
+	var names []string
+	if in.OmitDatabaseSecrets {
+		names = threescale.DatabaseSecrets(apiManager)
+	}
+	if in.OmitBucketSecret && threescale.UsesS3(apiManager) {
+		names = append(names, threescale.FileStorageSecret(apiManager))
+	}
+	return names
+}
+
+// without returns the objects that stay without the Secrets of these names, and
+// the keys of those that do not.
+func without(objects []*unstructured.Unstructured, names []string) ([]*unstructured.Unstructured, []Key) {
 	var kept []*unstructured.Unstructured
 	var omitted []Key
-	names := threescale.DatabaseSecrets(apiManagerOf(objects))
 	for _, object := range objects {
 		key := keyOf(object)
 		if key.Kind == threescale.KindSecret && slices.Contains(names, key.Name) {

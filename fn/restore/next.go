@@ -122,7 +122,7 @@ func next(s *State) (string, Decision) {
 func WithCommand(r *v1alpha1.ThreeScaleRestore, p *Problem) *Problem {
 	unseen := []string{
 		v1alpha1.ReasonSourceUnusable, v1alpha1.ReasonObjectConflict, v1alpha1.ReasonAPIManagerExists, v1alpha1.ReasonVersionRefused,
-		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonVolumeTooSmall,
+		v1alpha1.ReasonNotEmpty, v1alpha1.ReasonFileStorageOfOthers, v1alpha1.ReasonVolumeTooSmall,
 		v1alpha1.ReasonBucketIncompatible, v1alpha1.ReasonDatabaseNotEmpty, v1alpha1.ReasonDatabaseUnsupported, v1alpha1.ReasonDatabaseClientMissing,
 	}
 	if !p.Terminal || !slices.Contains(unseen, p.Reason) {

@@ -207,7 +207,7 @@ func TestRecorded(t *testing.T) {
 	inspected(o)
 	o.Inspection.Existing.Present = true
 	storageMade(o)
-	assert.Equal(t, storageSkip, storageAction(o), "3scale may have written to it since")
+	assert.Equal(t, storageSkip, storageAction(o, false), "3scale may have written to it since")
 	planned(o)
 	o.Restore.Status.Plan.Objects[0].Verdict = v1alpha1.VerdictConflict
 	assert.Equal(t, Publish, told(o).Action, "what is there is its own; publishing finds the commit")
@@ -243,7 +243,7 @@ func TestStorageAction(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tc.want, storageAction(observed(inspected, tc.edit)), tc.reason)
+			assert.Equal(t, tc.want, storageAction(observed(inspected, tc.edit), false), tc.reason)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -38,7 +39,7 @@ func plan(o *State) Decision {
 
 // looksAgain reports whether only another look at the files or the databases can tell that a problem is solved.
 func looksAgain(reason string) bool {
-	return reason == v1alpha1.ReasonNotEmpty || reason == v1alpha1.ReasonDatabaseNotEmpty || reason == v1alpha1.ReasonDatabaseUnsupported
+	return slices.Contains([]string{v1alpha1.ReasonNotEmpty, v1alpha1.ReasonFileStorageOfOthers, v1alpha1.ReasonDatabaseNotEmpty, v1alpha1.ReasonDatabaseUnsupported}, reason)
 }
 
 // checkObjects returns what stands in the way of the plan; nil if nothing does.
@@ -47,10 +48,7 @@ func checkObjects(o *State) *Problem {
 	if p := checkVersion(status.Plan.Source.ThreeScaleVersion, o.OperatorVersion); p != nil {
 		return p
 	}
-	if status.Plan.FileStorage.Action == storageConflict {
-		return Stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds other files; restore into another namespace, or set spec.fileStorage.existing: Skip leaves them alone, Overwrite replaces those that the run has too, Mirror also deletes all others", threescale.FileStoragePVCName)
-	}
-	if p := checkDatabases(o); p != nil {
+	if p := cmp.Or(checkStorage(o), checkDatabases(o), checkProven(o)); p != nil {
 		return p
 	}
 	if status.FoundCommit != "" {
@@ -88,7 +86,7 @@ func PlanOf(o *State, desired []*unstructured.Unstructured, judged []v1alpha1.Pl
 			FilesBySize:       i.Verified && i.FileStorage.Stored && o.Restore.Spec.RestoreSource.Bucket != nil,
 		},
 		Objects:     judged,
-		FileStorage: v1alpha1.PlannedFileStorage{Action: plannedStorage(o, apiManagerIn(desired)), Files: i.FileStorage.Files, Bytes: i.FileStorage.Bytes},
+		FileStorage: plannedStorage(o, apiManagerIn(desired)),
 		Databases:   databases,
 		Rewritten:   notes.Rewritten,
 		Warnings:    slices.Concat(warnings(o, apiManagerIn(desired), notes), databaseWarnings(o, databases, judged, copies(o, notes))),
@@ -137,9 +135,6 @@ func warnings(o *State, apiManager *unstructured.Unstructured, notes Notes) []st
 	if !o.Inspection.FileStorage.Stored && !threescale.UsesS3(apiManager) && o.FileStorage == nil {
 		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStoragePVCName))
 	}
-	if o.Inspection.FileStorage.Stored && threescale.UsesS3(apiManager) {
-		out = append(out, fmt.Sprintf("the files of the installation are in S3, to which a ThreeScaleRestore writes none: unless they are in the bucket still, restore them by threescale-backup restore --run %s --file-storage s3://BUCKET", o.Inspection.Run))
-	}
 	if moves(o, notes) {
 		out = append(out, domainWarning(o))
 	}
@@ -184,8 +179,8 @@ func copyWarnings(o *State, apiManager *unstructured.Unstructured) []string {
 	} else {
 		out = append(out, living+", the copy sends its mail, too: set spec.target.quiet to true to keep it from that")
 	}
-	if threescale.UsesS3(apiManager) {
-		out = append(out, living+", the copy writes to its S3 bucket, and deletes there: have the Secret of spec.system.fileStorage.simpleStorageService lead to another one before")
+	if threescale.UsesS3(apiManager) && !o.Restore.OmitsBucketSecret() {
+		out = append(out, living+", the copy writes to its S3 bucket, and deletes there: set spec.fileStorage.bucketSecret to Omit, and make the Secret that spec.system.fileStorage.simpleStorageService names lead to another one before")
 	}
 	if o.Restore.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit {
 		out = append(out, living+", the restored Secrets lead the copy to its databases: set spec.databaseSecrets to Omit, and make Secrets that lead to the copies")

@@ -30,12 +30,16 @@ func inspect(o *State) Decision {
 	if i := o.Inspection; i != nil {
 		reading.completed, reading.reason, reading.message = i.Completed, i.Reason, i.Message
 	}
+	if o.Restore.Status.FileBucket == nil && bucketLogin(o) != nil {
+		return Act{DropInspect} // the pod could not be given what only the run says
+	}
 	if d := reading.decide(o); d != nil {
 		return d
 	}
 	i := o.Inspection
 	if want := WantedManifest(o, i.Run); want != "" && i.ManifestSHA256 != want {
-		return failedPod(o, o.Inspect, DropInspect, reading.doing, v1alpha1.ReasonRunReplaced, fmt.Sprintf("manifest.json of run %q has SHA-256 %s, and must have %s", i.Run, i.ManifestSHA256, want))
+		reading.reason, reading.message = v1alpha1.ReasonRunReplaced, fmt.Sprintf("manifest.json of run %q has SHA-256 %s, and must have %s", i.Run, i.ManifestSHA256, want)
+		return reading.failed(o)
 	}
 	return nil
 }
@@ -94,14 +98,16 @@ func (w work) decide(o *State) Decision {
 		return wait("Waiting for the former pod to be gone; if it takes long, look at: %s", look(o))
 	case !w.pod.Exists:
 		return Act{w.start}
-	case w.pod.Failed && w.reason != "":
-		return failedPod(o, w.pod, w.drop, w.doing, w.reason, w.message)
 	case w.pod.Failed:
-		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonFailed, w.pod.Message)
+		if w.reason == "" {
+			w.reason, w.message = v1alpha1.ReasonFailed, w.pod.Message
+		}
+		return w.failed(o)
 	case !w.pod.Complete:
 		return wait("%s; if it takes long, look at: %s", job.Sentence(w.doing), look(o))
 	case !w.completed:
-		return failedPod(o, w.pod, w.drop, w.doing, v1alpha1.ReasonReportMissing, "the pod succeeded, but its report holds no result")
+		w.reason, w.message = v1alpha1.ReasonReportMissing, "the pod succeeded, but its report holds no result"
+		return w.failed(o)
 	}
 	return nil
 }
@@ -161,28 +167,43 @@ func place(r *v1alpha1.ThreeScaleRestore) string {
 // triedAgain ends the message of a problem that may pass.
 const triedAgain = "; the restore tries again by itself"
 
-// failedPod says why a Job failed. A Job that may succeed later runs again after the retry interval,
+// failed says why a Job failed. A Job that may succeed later runs again after the retry interval,
 // the others on request.
-func failedPod(o *State, pod Pod, drop Action, doing, reason, message string) Decision {
+func (w work) failed(o *State) Decision {
 	if requestedAgain(o.Restore) {
-		return Act{drop}
+		return Act{w.drop}
 	}
-	failure := job.FailureOf(reason)
-	text := fmt.Sprintf("%s failed: %s", job.Sentence(doing), message)
+	failure := job.FailureOf(w.reason)
+	text, advice := fmt.Sprintf("%s failed: %s", job.Sentence(w.doing), w.message), w.advice(o, failure)
 	if failure.Retry == job.RetryOnRequest {
-		return Stop{Problem: Stalled(reason, "%s; %s", text, cmp.Or(failure.RestoreAdvice, remedy(o, drop, reason)))}
+		return Stop{Problem: Stalled(w.reason, "%s; %s", text, cmp.Or(advice, remedy(o, w.drop, w.reason)))}
 	}
-	if failure.RestoreAdvice != "" {
-		text += "; " + failure.RestoreAdvice
+	if advice != "" {
+		text += "; " + advice
 	}
-	after := pod.EndedAt.Add(o.Restore.GetRetryInterval()).Sub(o.Now)
+	after := w.pod.EndedAt.Add(o.Restore.GetRetryInterval()).Sub(o.Now)
 	if after <= 0 {
-		return Act{drop}
+		return Act{w.drop}
 	}
 	return Stop{
-		Problem: &Problem{Reason: reason, Message: fmt.Sprintf("%s; look at: %s%s", text, look(o), triedAgain)},
+		Problem: &Problem{Reason: w.reason, Message: fmt.Sprintf("%s; look at: %s%s", text, look(o), triedAgain)},
 		Retry:   max(after, time.Second),
 	}
+}
+
+// advice says what to do about a failure. Where the pod opens the bucket of the file storage too, that may be the one
+// that failed.
+func (w work) advice(o *State, f job.Failure) string {
+	files := o.Inspection != nil && o.Inspection.FileBucket != nil && w.drop != DropLoad
+	switch {
+	case !files || !strings.HasPrefix(f.Reason, "Bucket") || f.FileBucketAdvice == f.RestoreAdvice:
+		return f.RestoreAdvice
+	case o.Restore.Spec.RestoreSource.Bucket == nil:
+		return f.FileBucketAdvice
+	case f.RestoreAdvice == "" || f.FileBucketAdvice == "":
+		return f.RestoreAdvice + f.FileBucketAdvice
+	}
+	return fmt.Sprintf("if it is the bucket of the runs, %s; if it is that of the file storage, %s", f.RestoreAdvice, f.FileBucketAdvice)
 }
 
 // requestedAgain reports whether somebody asked for another look since the last one.

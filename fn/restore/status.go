@@ -68,12 +68,17 @@ func (s *State) Note(action Action, result Result, now time.Time) {
 		}
 	case DropPlan:
 		status.Plan = nil
+	case DropInspect:
+		if s.Inspection != nil { // else nothing else is known
+			status.FileBucket = bucketLogin(s)
+		}
 	case MakePlan:
 		s.Planned, status.Plan = true, result.Plan
 		status.RestoredRun, status.ManifestSHA256 = s.Inspection.Run, s.Inspection.ManifestSHA256
 	case DropLoad, NoteLoad:
 		s.noteLoaded()
 	case Publish:
+		s.noteRefilled()
 		s.notePush(result.Push, now)
 	case AskFlux:
 		s.Asked = true

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/threescale"
 )
@@ -21,17 +22,20 @@ const (
 	storageConflict  = "Conflict"
 )
 
-// plannedStorage returns what the restore does to the file storage of an APIManager: to a bucket, nothing.
-func plannedStorage(o *State, apiManager *unstructured.Unstructured) string {
-	if threescale.UsesS3(apiManager) {
-		return storageSkip
-	}
-	return storageAction(o)
+// plannedStorage returns what the restore does to the file storage of an APIManager, which is the one of the commit.
+func plannedStorage(o *State, apiManager *unstructured.Unstructured) v1alpha1.PlannedFileStorage {
+	files := o.Inspection.FileStorage
+	planned := v1alpha1.PlannedFileStorage{Bucket: threescale.UsesS3(apiManager), Files: files.Files, Bytes: files.Bytes}
+	planned.Action = storageAction(o, planned.Bucket)
+	return planned
 }
 
-// storageAction returns what the restore does to the PersistentVolumeClaim of the file storage.
-func storageAction(o *State) string {
+// storageAction returns what the restore does to the PersistentVolumeClaim of the file storage, or to its bucket.
+func storageAction(o *State, bucket bool) string {
 	existing, policy := o.Inspection.Existing, string(o.Restore.Spec.FileStorage.Existing) // Overwrite, Mirror and Skip are actions too
+	if bucket != (o.Inspection.FileBucket != nil) {
+		existing = job.ExistingStorage{} // the report is about something else: the refill looks for itself, and leaves alone what it finds
+	}
 	switch {
 	case !o.Inspection.FileStorage.Stored:
 		return storageSkip
@@ -41,6 +45,8 @@ func storageAction(o *State) string {
 		return storageFill
 	case existing.Interrupted && !replaces(policy):
 		return storageFill
+	case bucket && replaces(policy) && leadsToOthers(o.Restore, o.Inspection.Source.Namespace):
+		return storageConflict
 	case existing.Interrupted:
 		// Beside the files that the interrupted refill wrote there may be those that it was to replace
 		// or remove.
@@ -52,6 +58,49 @@ func storageAction(o *State) string {
 		return policy
 	}
 	return storageConflict
+}
+
+// leadsToOthers reports whether the bucket of the file storage is the one of the namespace that was backed up, where the
+// installation may still run, and not that of the restore.
+func leadsToOthers(r *v1alpha1.ThreeScaleRestore, backedUp string) bool {
+	return !r.OmitsBucketSecret() && r.Namespace != backedUp
+}
+
+// checkStorage returns why the plan leaves the files alone, and stops; nil if it does not.
+func checkStorage(o *State) *Problem {
+	r, plan := o.Restore, o.Restore.Status.Plan
+	const choices = "Skip leaves them alone, Overwrite replaces those that the run has too, Mirror also deletes all others"
+	backedUp := plan.Source.Namespace
+	switch {
+	case plan.FileStorage.Action != storageConflict:
+		return nil
+	case !plan.FileStorage.Bucket:
+		return Stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds other files; restore into another namespace, or set spec.fileStorage.existing: %s", threescale.FileStoragePVCName, choices)
+	case !leadsToOthers(r, backedUp):
+		return Stalled(v1alpha1.ReasonNotEmpty, "The bucket of the file storage holds other files than the run; nothing was written. Set spec.fileStorage.existing: %s", choices)
+	case replaces(string(r.Spec.FileStorage.Existing)):
+		return Stalled(v1alpha1.ReasonFileStorageOfOthers, "The bucket of the file storage holds other files than the run, and the restored Secret leads to the bucket of the installation in namespace %q, whose files fileStorage.existing %s would take; nothing was written. %s", backedUp, r.Spec.FileStorage.Existing, anotherBucket)
+	}
+	return Stalled(v1alpha1.ReasonNotEmpty, "The bucket of the file storage holds other files than the run, and the restored Secret leads to the bucket of the installation in namespace %q; nothing was written. %s", backedUp, anotherBucket)
+}
+
+// anotherBucket says how a copy goes on whose Secret leads to the bucket of the original.
+const anotherBucket = "Set spec.fileStorage.existing to Skip, which leaves them alone; or set spec.fileStorage.bucketSecret to Omit, and make the Secret that spec.system.fileStorage.simpleStorageService of the APIManager names lead to a bucket of this namespace"
+
+// bucketLogin is what the pods must be given to log in to the bucket of the file storage, as the APIManager of the run
+// says; nil if the Secret in the run is enough.
+func bucketLogin(o *State) *v1alpha1.FileBucketLogin {
+	if o.Inspection == nil || o.Inspection.FileBucket == nil {
+		return nil
+	}
+	login := &v1alpha1.FileBucketLogin{Audience: o.Inspection.FileBucket.Audience}
+	if o.Restore.OmitsBucketSecret() {
+		login.SecretName = o.Inspection.FileBucket.Secret
+	}
+	if *login == (v1alpha1.FileBucketLogin{}) {
+		return nil
+	}
+	return login
 }
 
 // replaces reports whether an action writes to a file storage that holds other files.
@@ -74,7 +123,7 @@ func fills(o *State) bool {
 
 // fileStorage makes the PersistentVolumeClaim of the file storage, unless there is one.
 func fileStorage(o *State) Decision {
-	if pushed(o) {
+	if pushed(o) || o.Restore.Status.Plan.FileStorage.Bucket {
 		return nil
 	}
 	if p := checkDoomed(o); p != nil {
@@ -125,6 +174,16 @@ func checkDoomed(o *State) *Problem {
 func replaced(o *State) bool {
 	filled := o.Refill.FileStorage
 	return filled != "" && (o.FileStorage == nil || string(o.FileStorage.UID) != filled)
+}
+
+// noteRefilled keeps what the Job that has written the file storage warns of.
+func (s *State) noteRefilled() {
+	if s.Refilled == nil || s.Restore.Status.Plan == nil {
+		return
+	}
+	for _, warning := range s.Refilled.Warnings { // they are bounded: see job.ParseRefillResult
+		s.Restore.Status.Plan.Warnings = append(s.Restore.Status.Plan.Warnings, "file storage: "+warning)
+	}
 }
 
 // keptFiles checks until the end of the restore that the PersistentVolumeClaim that was filled still

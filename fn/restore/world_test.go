@@ -105,8 +105,17 @@ func planned(o *State) {
 			{ObjectReference: v1alpha1.ObjectReference{Kind: "APIManager", Name: "example"}, Verdict: v1alpha1.VerdictCreate},
 			{ObjectReference: v1alpha1.ObjectReference{Kind: "Secret", Name: "system-seed"}, Verdict: v1alpha1.VerdictCreate},
 		},
-		FileStorage: v1alpha1.PlannedFileStorage{Action: storageAction(o), Files: 3000, Bytes: 88 << 20},
+		FileStorage: plannedStorage(o, installation(o)),
 	}
+}
+
+// installation is the APIManager of the commit.
+func installation(o *State) *unstructured.Unstructured {
+	files := map[string]any{}
+	if o.Inspection.FileBucket != nil {
+		files["simpleStorageService"] = map[string]any{"configurationSecretRef": map[string]any{"name": o.Inspection.FileBucket.Secret}}
+	}
+	return &unstructured.Unstructured{Object: map[string]any{"kind": "APIManager", "spec": map[string]any{"system": map[string]any{"fileStorage": files}}}}
 }
 
 func storageMade(o *State) {

@@ -2,6 +2,7 @@ package specs
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ const (
 	volumeBucketIdentity    = "bucket-identity"
 
 	volumeFileBucketIdentity = "file-bucket-identity"
+	volumeFileBucketSecret   = "file-bucket-secret" //nolint:gosec // the name of a volume
 
 	defaultAudience = "sts.amazonaws.com"
 	tokenFile       = "token"
@@ -116,6 +118,30 @@ func bucketMounts(b v1alpha1.Bucket) []mount {
 	}
 	if b.WebIdentity != nil {
 		out = append(out, tokenMount(volumeBucketIdentity, job.BucketTokenPath, cmp.Or(b.WebIdentity.Audience, defaultAudience)))
+	}
+	return out
+}
+
+// options returns the mover's options for the bucket of the file storage in a restore.
+func (b *FileBucket) options() job.FileBucketOptions {
+	if b == nil {
+		return job.FileBucketOptions{}
+	}
+	out := job.FileBucketOptions{FileBucket: true, FileBucketToken: b.tokenPath()}
+	if b.Live {
+		out.FileBucketSecrets = job.FileBucketSecretsPath
+	}
+	return out
+}
+
+// mounts mounts what a Job needs for that bucket beside the run or the snapshot.
+func (b *FileBucket) mounts() []mount {
+	var out []mount
+	if token := b.tokenPath(); token != "" {
+		out = append(out, tokenMount(volumeFileBucketIdentity, token, b.Audience))
+	}
+	if b != nil && b.Secret != "" && len(b.Keys) > 0 { // without items, the whole Secret would be mounted
+		out = append(out, mount{volumeFileBucketSecret, path.Join(job.FileBucketSecretsPath, b.Secret), true, projected(someOf(b.Secret, b.Keys))})
 	}
 	return out
 }

@@ -70,6 +70,8 @@ func goldens() map[string]runtime.Object {
 		"restore-inspect-bucket": InspectJob(bucketInspect()),
 		"restore-refill-bucket":  RefillJob(bucketRefill()),
 		"restore-inspect-live":   InspectJob(liveInspect()),
+		"restore-inspect-files":  InspectJob(filesInspect()),
+		"restore-refill-files":   RefillJob(filesRefill()),
 		"restore-load":           LoadJob(plainLoad()),
 		"restore-load-all":       LoadJob(fullLoad()),
 		"restore-report":         StepReport(aStep(Refilling)),
@@ -128,6 +130,21 @@ func bucketRefill() RefillInput {
 	in := plainRefill()
 	in.VolumePVC, in.Bucket = "", new(plainBucket())
 	in.Bucket.Prefix = "3scale/nightly"
+	return in
+}
+
+// filesInspect compares with a bucket, to which the Secret of the run leads.
+func filesInspect() InspectInput {
+	in := InspectInput{StepInput: plainStep(Inspecting)}
+	in.FileBucket = &FileBucket{}
+	return in
+}
+
+// filesRefill fills a bucket, to which a Secret of the namespace leads, and a role logs in; a volume is left over.
+func filesRefill() RefillInput {
+	in := fullRefill()
+	in.FileBucket = &FileBucket{Audience: "openshift", Live: true, Secret: "files.of.copy", Keys: []string{"AWS_BUCKET", "AWS_REGION"}}
+	in.FileStorageUID = "a"
 	return in
 }
 

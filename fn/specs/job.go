@@ -86,11 +86,17 @@ func (m Mover) fileStorage() string {
 }
 
 // FileBucket says how the mover logs in to the bucket of the System file storage. The
-// rest is in the snapshot.
+// rest is in the snapshot, or in the run.
 type FileBucket struct {
 	// Audience of the ServiceAccount's token that is exchanged for a role; "": the Secret
 	// has keys.
 	Audience string
+	// Live: in a restore, a Secret of the namespace leads to the bucket, and not that of
+	// the run. Secret is its name; "": nobody knows it yet. Keys are those that the mover
+	// reads; the others are not mounted.
+	Live   bool
+	Secret string
+	Keys   []string
 }
 
 // tokenPath is where that token is mounted; "" without one.

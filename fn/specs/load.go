@@ -84,7 +84,7 @@ type LoadDatabase struct {
 // image, which sees the dumps, the login of its own database, and no volume. One pod runs, and no other in its place:
 // what it has loaded is not empty any more, which the next one must be told.
 func LoadJob(in LoadInput) *batchv1.Job {
-	in.FileStoragePVC, in.FileStorageBeside = "", nil
+	in.FileStoragePVC, in.FileStorageBeside, in.FileBucket = "", nil, nil
 	var own []LoadDatabase // those that the mover loads itself
 	before := []containerOf{in.extract()}
 	for _, d := range in.Databases {

@@ -49,10 +49,7 @@ func mounts(in JobInput) []mount {
 	if in.FileStoragePVC != "" {
 		out = append(out, pvcMount(volumeFileStorage, job.FileStoragePath, in.FileStoragePVC, true))
 	}
-	if path := in.FileBucket.tokenPath(); path != "" {
-		out = append(out, tokenMount(volumeFileBucketIdentity, path, in.FileBucket.Audience))
-	}
-	return out
+	return append(out, in.FileBucket.mounts()...)
 }
 
 // pvcMount mounts a PersistentVolumeClaim. Where it is read-only, the volume

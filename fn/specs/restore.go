@@ -189,18 +189,19 @@ func InspectJob(in InspectInput) *batchv1.Job {
 func inspectOptions(in InspectInput) job.InspectOptions {
 	volume, bucket := in.source()
 	return job.InspectOptions{
-		Run:            in.Run,
-		Volume:         volume,
-		BucketOptions:  bucket,
-		FileStorage:    in.fileStorage(),
-		ManifestSHA256: in.ManifestSHA256,
-		Identities:     in.Identities.path(),
-		Databases:      in.Databases,
-		Connections:    in.Connections.path(),
-		Attempt:        in.Step.attempt(),
-		Handover:       handoverNames(in.Step, in.HandoverParts),
-		Namespace:      in.Step.Namespace,
-		Report:         StepReportName(in.Step),
+		Run:               in.Run,
+		Volume:            volume,
+		BucketOptions:     bucket,
+		FileStorage:       in.fileStorage(),
+		FileBucketOptions: in.FileBucket.options(),
+		ManifestSHA256:    in.ManifestSHA256,
+		Identities:        in.Identities.path(),
+		Databases:         in.Databases,
+		Connections:       in.Connections.path(),
+		Attempt:           in.Step.attempt(),
+		Handover:          handoverNames(in.Step, in.HandoverParts),
+		Namespace:         in.Step.Namespace,
+		Report:            StepReportName(in.Step),
 	}
 }
 
@@ -215,8 +216,12 @@ type RefillInput struct {
 }
 
 // RefillJob returns the Job that writes the file storage of a run. It can write
-// to no other volume.
+// to no other volume, and to none where the file storage is a bucket.
 func RefillJob(in RefillInput) *batchv1.Job {
+	if in.FileBucket != nil {
+		in.FileStoragePVC, in.FileStorageBeside = "", nil
+		return stepJob(in.StepInput, false, refillOptions(in).Args())
+	}
 	refill := stepJob(in.StepInput, false, refillOptions(in).Args())
 	refill.Annotations = map[string]string{v1alpha1.AnnotationFileStorage: string(in.FileStorageUID)}
 	return refill
@@ -226,15 +231,16 @@ func RefillJob(in RefillInput) *batchv1.Job {
 func refillOptions(in RefillInput) job.RefillOptions {
 	volume, bucket := in.source()
 	return job.RefillOptions{
-		Run:            in.Run,
-		Volume:         volume,
-		BucketOptions:  bucket,
-		FileStorage:    job.FileStoragePath,
-		Existing:       in.Existing,
-		ManifestSHA256: in.ManifestSHA256,
-		Identities:     in.Identities.path(),
-		Namespace:      in.Step.Namespace,
-		Report:         StepReportName(in.Step),
+		Run:               in.Run,
+		Volume:            volume,
+		BucketOptions:     bucket,
+		FileStorage:       in.fileStorage(),
+		FileBucketOptions: in.FileBucket.options(),
+		Existing:          in.Existing,
+		ManifestSHA256:    in.ManifestSHA256,
+		Identities:        in.Identities.path(),
+		Namespace:         in.Step.Namespace,
+		Report:            StepReportName(in.Step),
 	}
 }
 
@@ -248,7 +254,7 @@ func stepJob(in StepInput, readOnly bool, args []string, more ...mount) *batchv1
 		meta:    in.Step.meta(in.Step.Name()),
 		account: in.Step.Name(),
 		args:    args,
-		mounts:  slices.Concat(mounts, in.Identities.mount(), more),
+		mounts:  slices.Concat(mounts, in.FileBucket.mounts(), in.Identities.mount(), more),
 	})
 	if in.Bucket == nil { // the retention of a bucket's copies knows nothing of restores: they may be on another cluster
 		out.Labels[v1alpha1.LabelReads] = LabelValue(in.VolumePVC)

@@ -36,6 +36,12 @@ func TestStepsWriteOnlyWhereTheyMust(t *testing.T) {
 		"RefillBucket": {
 			"files go from the bucket to where they belong, without a stop", RefillJob(bucketRefill()), []string{volumeFileStorage}, []string{volumeBucketCredentials, volumeFileStorage},
 		},
+		"InspectFiles": {
+			"the Secret is in the run", InspectJob(filesInspect()), nil, []string{VolumeBackup},
+		},
+		"RefillFiles": {
+			"no volume is filled", RefillJob(filesRefill()), nil, []string{VolumeBackup, volumeFileBucketIdentity, volumeFileBucketSecret, volumeIdentities},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +86,37 @@ func TestBucketInPlaceOfVolume(t *testing.T) {
 	for _, arg := range RefillJob(fullRefill()).Spec.Template.Spec.Containers[0].Args {
 		assert.NotContains(t, arg, "bucket", "a volume is read as ever")
 	}
+}
+
+// TestFilesIntoABucket: the Job is bound to no volume of the file storage, nor to its node, and gets of the Secret what
+// leads to the bucket.
+func TestFilesIntoABucket(t *testing.T) {
+	refill := RefillJob(filesRefill())
+	assert.NotContains(t, refill.Annotations, v1alpha1.AnnotationFileStorage)
+	pod := refill.Spec.Template.Spec
+	assert.Equal(t, fullStep(Refilling).Settings.Affinity, pod.Affinity, "it runs on any node")
+	assert.Subset(t, pod.Containers[0].Args, []string{"--file-bucket", "--file-bucket-token=" + job.FileBucketTokenPath, "--file-bucket-secrets=" + job.FileBucketSecretsPath})
+	for _, arg := range pod.Containers[0].Args {
+		assert.False(t, strings.HasPrefix(arg, "--file-storage"), arg)
+	}
+	for _, v := range pod.Volumes {
+		if v.Name == volumeFileBucketSecret {
+			secret := v.Projected.Sources[0].Secret
+			assert.True(t, *secret.Optional, "a pod without it says so")
+			assert.Len(t, secret.Items, 2)
+		}
+	}
+	mount := pod.Containers[0].VolumeMounts[2]
+	assert.Equal(t, job.FileBucketSecretsPath+"/files.of.copy", mount.MountPath)
+	assert.True(t, mount.ReadOnly)
+
+	in := filesInspect()
+	in.FileBucket.Live = true
+	pod = InspectJob(in).Spec.Template.Spec
+	assert.Contains(t, pod.Containers[0].Args, "--file-bucket-secrets="+job.FileBucketSecretsPath, "that of the run is not meant, though none is known yet")
+	assert.Len(t, pod.Volumes, 1)
+	in.FileBucket.Secret = "files"
+	assert.Len(t, InspectJob(in).Spec.Template.Spec.Volumes, 1, "without items, the whole Secret would be mounted")
 }
 
 // TestSourceOnOpenShift: the volume of a namespace that is gone has that one's

@@ -26,6 +26,11 @@ const (
 	defaultAudience = "openshift"
 )
 
+// FileStorageKeys returns the keys of the Secret that a bucket is read from.
+func FileStorageKeys() []string {
+	return []string{s3Bucket, s3Region, s3AccessKey, s3SecretKey, s3Role, s3TokenFile, s3Hostname, s3Protocol, s3PathStyle}
+}
+
 // Bucket is where the file storage is when it is in S3, and how System logs in. It holds
 // secrets: String, which messages show, has none.
 type Bucket struct {

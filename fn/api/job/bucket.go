@@ -12,7 +12,18 @@ const (
 	BucketTokenPath = "/bucket/identity"
 	// FileBucketTokenPath has such a token for the bucket of the System file storage.
 	FileBucketTokenPath = "/file-bucket/identity" //nolint:gosec // a folder
+	// FileBucketSecretsPath has <name of a Secret>/<key> of the Secret that leads to that
+	// bucket, in a restore that does not take the one in the run.
+	FileBucketSecretsPath = "/file-bucket/secrets" //nolint:gosec // a folder
 )
+
+// FileBucketOptions say on the command lines of a restore how the mover logs in to the bucket
+// of the System file storage, which the APIManager of the run names.
+type FileBucketOptions struct {
+	FileBucket        bool   `optional:"" help:"The System file storage is the bucket that the run's APIManager names, if it names one."`
+	FileBucketToken   string `optional:"" help:"Folder with the token that is exchanged for a role of that bucket, in the file token." type:"path"`
+	FileBucketSecrets string `optional:"" help:"Folder with a folder of the Secret that leads to that bucket, with a file for each key; without it, the run's Secret is meant." type:"path"`
+}
 
 // BucketOptions names a bucket on the command lines of the mover. No value is secret:
 // credentials are in files below the given folders, under the names that

@@ -57,6 +57,8 @@ type Failure struct {
 	// restore; "" where the mover's own message is enough, or what to do depends on more
 	// than the reason.
 	BackupAdvice, RestoreAdvice string
+	// FileBucketAdvice is that of both where the bucket is that of the file storage.
+	FileBucketAdvice string
 }
 
 // Failures returns the ways in which the mover fails, by exit code and reason.
@@ -120,6 +122,11 @@ func bucketFailures() []Failure {
 		authority = "name a Secret with the certificate of the object store's authority in certSecretRef of %s, or correct its endpoint"
 		notFound  = "make the bucket, or correct endpoint, region or bucketName in %s"
 
+		filesDenied    = "correct the keys or the role in the Secret of the file storage, or grant the rights that examples/README.md#files-in-s3 lists"
+		filesUntrusted = "give the object store of the files a certificate of a public authority, or correct AWS_HOSTNAME in the Secret of the file storage"
+		filesNotFound  = "make the bucket of the files, or correct AWS_BUCKET, AWS_REGION or AWS_HOSTNAME in the Secret of the file storage"
+		filesFull      = "raise the quota of the bucket of the files"
+
 		backup, backupDocs   = "spec.offsite.bucket", "examples/README.md"
 		restore, restoreDocs = "restoreSource.bucket", "examples/restore/README.md"
 	)
@@ -131,25 +138,31 @@ func bucketFailures() []Failure {
 		},
 		{
 			Reason: v1alpha1.ReasonBucketNotFound, ExitCode: ExitUsage, Retry: RetryLater,
-			BackupAdvice: fmt.Sprintf(notFound, backup), RestoreAdvice: fmt.Sprintf(notFound, restore),
+			BackupAdvice: fmt.Sprintf(notFound, backup), RestoreAdvice: fmt.Sprintf(notFound, restore), FileBucketAdvice: filesNotFound,
 		},
 		{
 			Reason: v1alpha1.ReasonBucketFull, ExitCode: ExitCannotCreate, Retry: RetryLater,
-			BackupAdvice: "raise the quota of the object store, or let spec.offsite.retention keep less",
+			BackupAdvice: "raise the quota of the object store, or let spec.offsite.retention keep less", FileBucketAdvice: filesFull,
 		},
 		{
 			Reason: v1alpha1.ReasonBucketOwned, ExitCode: ExitCannotCreate, Retry: RetryOnRequest,
 			BackupAdvice: "name another prefix in spec.offsite.bucket: each ThreeScaleBackup, with its PersistentVolumeClaim, needs one of its own",
 		},
-		{Reason: v1alpha1.ReasonBucketUnreachable, ExitCode: ExitIO, Retry: RetryAtOnce, BackupAdvice: reachable, RestoreAdvice: reachable},
-		{Reason: v1alpha1.ReasonBucketClockSkew, ExitCode: ExitNoPermission, Retry: RetryLater, BackupAdvice: clock, RestoreAdvice: clock},
+		{
+			Reason: v1alpha1.ReasonBucketUnreachable, ExitCode: ExitIO, Retry: RetryAtOnce,
+			BackupAdvice: reachable, RestoreAdvice: reachable, FileBucketAdvice: reachable,
+		},
+		{
+			Reason: v1alpha1.ReasonBucketClockSkew, ExitCode: ExitNoPermission, Retry: RetryLater,
+			BackupAdvice: clock, RestoreAdvice: clock, FileBucketAdvice: clock,
+		},
 		{
 			Reason: v1alpha1.ReasonBucketDenied, ExitCode: ExitNoPermission, Retry: RetryLater,
-			BackupAdvice: fmt.Sprintf(denied, backup, backupDocs), RestoreAdvice: fmt.Sprintf(denied, restore, restoreDocs),
+			BackupAdvice: fmt.Sprintf(denied, backup, backupDocs), RestoreAdvice: fmt.Sprintf(denied, restore, restoreDocs), FileBucketAdvice: filesDenied,
 		},
 		{
 			Reason: v1alpha1.ReasonBucketUntrusted, ExitCode: ExitNoPermission, Retry: RetryLater,
-			BackupAdvice: fmt.Sprintf(authority, backup), RestoreAdvice: fmt.Sprintf(authority, restore),
+			BackupAdvice: fmt.Sprintf(authority, backup), RestoreAdvice: fmt.Sprintf(authority, restore), FileBucketAdvice: filesUntrusted,
 		},
 	}
 }

@@ -34,7 +34,7 @@ func TestFailures(t *testing.T) {
 		ends[f.ExitCode] = f.Retry != job.RetryAtOnce
 		assert.Equal(t, ends[f.ExitCode], slices.Contains(job.FinalExitCodes(), int32(f.ExitCode)), f.Reason)
 		assert.Equal(t, f, job.FailureOf(f.Reason))
-		for _, advice := range []string{f.BackupAdvice, f.RestoreAdvice} {
+		for _, advice := range []string{f.BackupAdvice, f.RestoreAdvice, f.FileBucketAdvice} {
 			assert.Equal(t, strings.Trim(advice, " .;"), advice, "it is a part of a sentence")
 		}
 	}

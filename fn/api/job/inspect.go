@@ -19,18 +19,19 @@ const Latest = "latest"
 // InspectOptions is the command line of the mover's inspect. The struct tags
 // are the flags of cmd/mover, which parses into this very type.
 type InspectOptions struct {
-	Run            string `required:"" help:"ID of the run, or latest."`
-	Volume         string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
-	BucketOptions  `embed:""`
-	ManifestSHA256 string                   `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
-	FileStorage    string                   `optional:"" help:"Root of the file storage that the run is compared with; without it, there is none." type:"path"`
-	Identities     string                   `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
-	Databases      v1alpha1.DatabasesPolicy `optional:"" help:"What becomes of the databases that the run holds: Skip, IfEmpty or Replace; without it, none is looked at."`
-	Connections    string                   `optional:"" help:"Directory with a directory of each database, with a file for each key of its Secret; without it, the run's Secrets are meant." type:"path"`
-	Attempt        string                   `optional:"" help:"What tells this attempt of a restore from others; see load."`
-	Handover       []string                 `optional:"" help:"Secret that takes objects of the run; may be repeated." sep:"none"`
-	Namespace      string                   `optional:"" help:"Namespace of the report ConfigMap and the hand-over Secrets."`
-	Report         string                   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+	Run               string `required:"" help:"ID of the run, or latest."`
+	Volume            string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
+	BucketOptions     `embed:""`
+	ManifestSHA256    string `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
+	FileStorage       string `optional:"" help:"Root of the file storage that the run is compared with; without it, there is none." type:"path"`
+	FileBucketOptions `embed:""`
+	Identities        string                   `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
+	Databases         v1alpha1.DatabasesPolicy `optional:"" help:"What becomes of the databases that the run holds: Skip, IfEmpty or Replace; without it, none is looked at."`
+	Connections       string                   `optional:"" help:"Directory with a directory of each database, with a file for each key of its Secret; without it, the run's Secrets are meant." type:"path"`
+	Attempt           string                   `optional:"" help:"What tells this attempt of a restore from others; see load."`
+	Handover          []string                 `optional:"" help:"Secret that takes objects of the run; may be repeated." sep:"none"`
+	Namespace         string                   `optional:"" help:"Namespace of the report ConfigMap and the hand-over Secrets."`
+	Report            string                   `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
 // Args returns the arguments that parse into o; see Options.Args.
@@ -62,6 +63,7 @@ type Inspection struct {
 	HandoverParts  int                 `json:"handoverParts,omitempty"`  // Secrets that the objects take, also when fewer were given
 	HandoverSHA256 string              `json:"handoverSHA256,omitempty"` // HandoverDigest of them
 	Existing       ExistingStorage     `json:"existing"`
+	FileBucket     *InspectedBucket    `json:"fileBucket,omitempty"` // where the files go to, and Existing is; nil: onto a volume, or nowhere
 	Databases      []InspectedDatabase `json:"databases,omitempty"`
 	Problems       []string            `json:"problems,omitempty"` // what is damaged
 	Warnings       []string            `json:"warnings,omitempty"`
@@ -81,6 +83,13 @@ type ExistingStorage struct {
 	Empty       bool `json:"empty"`       // it has no entry
 	Same        bool `json:"same"`        // it equals the run: each entry's type, content, mode, mtime and link
 	Interrupted bool `json:"interrupted"` // an interrupted refill of the same run left it
+}
+
+// InspectedBucket says what leads to the bucket of the file storage, as the APIManager of the
+// run says.
+type InspectedBucket struct {
+	Secret   string `json:"secret"`             // its name
+	Audience string `json:"audience,omitempty"` // of the token that is exchanged for a role; "": the Secret has keys
 }
 
 // InspectedDatabase describes a database that the run holds, or that its APIManager needs,
@@ -124,6 +133,9 @@ func (i Inspection) Bounded() Inspection {
 	source := &i.Source
 	shortenAll(&i.Run, &i.Reason, &i.Message, &i.ManifestSHA256, &i.HandoverSHA256, &source.Namespace, &source.APIManager, &source.UID, &source.ThreeScale, &source.WildcardDomain)
 	i.Problems, i.Warnings = Bounded(i.Problems), Bounded(i.Warnings)
+	if b := i.FileBucket; b != nil {
+		i.FileBucket = &InspectedBucket{Secret: shortened(b.Secret), Audience: shortened(b.Audience)}
+	}
 	var databases []InspectedDatabase
 	for _, d := range i.Databases[:min(len(i.Databases), maxDatabases)] {
 		d.Kind = recorded.DatabaseKind(shortened(string(d.Kind)))

@@ -145,7 +145,7 @@ func TestInspectOptionsRoundTrip(t *testing.T) {
 		"All": {
 			"every field travels", job.InspectOptions{
 				Run: "20261122t115900z-1a2b3c4d", Volume: job.VolumePath, ManifestSHA256: "00ff", FileStorage: job.FileStoragePath,
-				Databases: v1alpha1.DatabasesIfEmpty, Connections: job.ConnectionsPath,
+				Databases: v1alpha1.DatabasesIfEmpty, Connections: job.ConnectionsPath, FileBucketOptions: fileBucket(),
 				Identities: job.IdentitiesPath, Handover: []string{"one", "two"}, Namespace: "3scale", Report: "dr-inspect-1-report",
 			},
 		},
@@ -178,13 +178,21 @@ func TestRefillOptionsRoundTrip(t *testing.T) {
 	got, err := command[job.RefillOptions](t, job.RefillCommand, full.Args())
 	require.NoError(t, err)
 	assert.Equal(t, full, got, "from a bucket")
+	full.FileStorage, full.FileBucketOptions = "", fileBucket()
+	got, err = command[job.RefillOptions](t, job.RefillCommand, full.Args())
+	require.NoError(t, err)
+	assert.Equal(t, full, got, "into a bucket")
 	for _, wrong := range []job.RefillOptions{
-		{Volume: "/v", FileStorage: "/f", Existing: "Fail"}, {Run: "x", Volume: "/v", Existing: "Fail"}, {Run: "x", Volume: "/v", FileStorage: "/f"},
+		{Volume: "/v", FileStorage: "/f", Existing: "Fail"}, {Run: "x", Volume: "/v", FileStorage: "/f"},
 		{Run: "x", Volume: "/v", FileStorage: "/f", Existing: "Delete"},
 	} {
 		_, err := command[job.RefillOptions](t, job.RefillCommand, wrong.Args())
 		assert.Error(t, err, "%+v", wrong)
 	}
+}
+
+func fileBucket() job.FileBucketOptions {
+	return job.FileBucketOptions{FileBucket: true, FileBucketToken: job.FileBucketTokenPath, FileBucketSecrets: job.FileBucketSecretsPath}
 }
 
 // bucket has a value in each field.

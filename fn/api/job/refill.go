@@ -12,15 +12,16 @@ const RefillCommand = "refill"
 // RefillOptions is the command line of the mover's refill. The struct tags are
 // the flags of cmd/mover, which parses into this very type.
 type RefillOptions struct {
-	Run            string `required:"" help:"ID of the run, or latest."`
-	Volume         string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
-	BucketOptions  `embed:""`
-	FileStorage    string                  `required:"" help:"Root of the file storage to write." type:"path"`
-	Existing       v1alpha1.ExistingPolicy `required:"" enum:"Fail,Overwrite,Mirror,Skip" help:"What to do when it is not empty: ${enum}."`
-	ManifestSHA256 string                  `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
-	Identities     string                  `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
-	Namespace      string                  `optional:"" help:"Namespace of the report ConfigMap."`
-	Report         string                  `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
+	Run               string `required:"" help:"ID of the run, or latest."`
+	Volume            string `optional:"" help:"Root of the backup volume; without it, the runs are in a bucket." type:"path"`
+	BucketOptions     `embed:""`
+	FileStorage       string `optional:"" help:"Root of the file storage to write; without it, that is a bucket." type:"path"`
+	FileBucketOptions `embed:""`
+	Existing          v1alpha1.ExistingPolicy `required:"" enum:"Fail,Overwrite,Mirror,Skip" help:"What to do when it is not empty: ${enum}."`
+	ManifestSHA256    string                  `optional:"" name:"manifest-sha256" help:"What the digest of the run's manifest.json must be; without it, any is accepted."`
+	Identities        string                  `optional:"" help:"Folder of age identities to decrypt with, in files called *.agekey." type:"path"`
+	Namespace         string                  `optional:"" help:"Namespace of the report ConfigMap."`
+	Report            string                  `optional:"" help:"Name of the report ConfigMap; without it, the result is only printed."`
 }
 
 // Args returns the arguments that parse into o; see Options.Args.

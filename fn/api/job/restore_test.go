@@ -21,6 +21,7 @@ func TestParseInspection(t *testing.T) {
 		FileStorage:   job.InspectedStorage{Stored: true, Files: 1, Bytes: 2, Entries: 3},
 		Objects:       []job.HandoverEntry{{Kind: "Secret", Name: "system-seed", Part: 1, Pieces: 2}},
 		HandoverParts: 3, Existing: job.ExistingStorage{Present: true, Empty: true, Same: true, Interrupted: true},
+		FileBucket: &job.InspectedBucket{Secret: "files", Audience: "openshift"},
 		Databases: []job.InspectedDatabase{{
 			Name: "system-database", Kind: recorded.PostgreSQL, Dumped: true, DumpVersion: "15.18", DumpBytes: 4, Encrypted: true,
 			Seen: true, ServerVersion: "16.2", Empty: true, Interrupted: true, Reason: "r", Message: "m",

@@ -118,7 +118,8 @@ const (
 	// access mode ReadWriteOnce or ReadWriteMany in place of ReadWriteOncePod, and copy
 	// the files back. Meanwhile `spec.fileStorage: Skip` backs up all else.
 	// In a restore: the PersistentVolumeClaim of the file storage has lost its volume
-	// or is being deleted.
+	// or is being deleted; or with `fileStorage.bucketSecret: Omit` the Secret is missing that
+	// leads to the bucket.
 	// Do: follow the message. If it has lost its volume, create that PersistentVolume
 	// again for the same disk; delete the PersistentVolumeClaim only if nobody needs the
 	// files.

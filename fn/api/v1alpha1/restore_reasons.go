@@ -27,11 +27,12 @@ const (
 	// Do: find out who can write to it; restore another run (`restoreSource.run`), or
 	// correct `restoreSource.manifestSHA256`.
 	ReasonRunReplaced = "RunReplaced"
-	// ReasonRunUnproven: databases shall be loaded into where the Secrets of the run say, and
-	// nothing proves that this run is the one that was written.
+	// ReasonRunUnproven: databases or files in S3 shall be written to where the Secrets of the
+	// run say, and nothing proves that this run is the one that was written.
 	// Do: set `restoreSource.manifestSHA256`, as `status.manifests` of the ThreeScaleBackup
 	// has it, or name the ThreeScaleBackup in `restoreSource.backupRef`; or set
-	// `databaseSecrets: Omit`, and make Secrets that lead to the databases.
+	// `databaseSecrets: Omit` for databases and `fileStorage.bucketSecret: Omit` for files,
+	// and make Secrets that lead to them.
 	ReasonRunUnproven = "RunUnproven"
 	// ReasonRepositoryNotFound: Flux does not have the GitRepository, or the restore
 	// may not read it.
@@ -153,10 +154,17 @@ const (
 	// restore reads the backup again by itself.
 	ReasonHandoverFailed = "HandoverFailed"
 	// ReasonNotEmpty: the file storage holds other files.
-	// Do: set `fileStorage.existing`, or restore into another namespace. `Overwrite`
-	// replaces files that the run has too; `Mirror` also deletes all others; `Skip`
-	// restores no files.
+	// Do: set `fileStorage.existing`, or restore into another namespace, in S3 with another
+	// bucket. `Overwrite` replaces files that the run has too; `Mirror` also deletes all
+	// others; `Skip` restores no files.
 	ReasonNotEmpty = "NotEmpty"
+	// ReasonFileStorageOfOthers: the files are in S3, `fileStorage.existing` would replace or
+	// delete some that are in the bucket, and the restored Secret leads to the bucket of the
+	// namespace that was backed up, which is not that of the restore.
+	// Do: set `fileStorage.existing: Skip`, which leaves them alone; or set
+	// `fileStorage.bucketSecret: Omit`, and make a Secret that leads to a bucket of this
+	// namespace.
+	ReasonFileStorageOfOthers = "FileStorageOfOthers"
 	// ReasonDatabaseNotEmpty: a database that shall be loaded holds something.
 	// Do: name an empty one in its Secret, or set `databases.policy: Replace`, which
 	// replaces all that it holds.

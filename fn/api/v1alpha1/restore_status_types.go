@@ -39,6 +39,10 @@ type ThreeScaleRestoreStatus struct {
 	// What the restore does to each object, to the files and to the databases.
 	// +optional
 	Plan *Plan `json:"plan,omitempty"`
+	// What the pods are given to log in to the bucket of the file storage, where the
+	// Secret in the run is not enough.
+	// +optional
+	FileBucket *FileBucketLogin `json:"fileBucket,omitempty"`
 	// Names of the databases that this restore has loaded.
 	// +optional
 	// +listType=atomic
@@ -162,12 +166,31 @@ const (
 	VerdictConflict  Verdict = "Conflict"
 )
 
+// FileBucketLogin is what a pod is given to log in to the bucket of the file storage, as the
+// APIManager of the run says.
+type FileBucketLogin struct {
+	// The Secret of this namespace that leads to the bucket; empty if that of the run does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+	// Audience of the pod's token that is exchanged for the role of the bucket; empty if keys
+	// log in.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Audience string `json:"audience,omitempty"`
+}
+
 // PlannedFileStorage says what becomes of the files.
 type PlannedFileStorage struct {
 	// What the restore does: Fill, Overwrite, Mirror, Skip or Unchanged (nothing);
-	// Conflict where files are there that nothing says what to do with.
+	// Conflict where files are there that nothing says what to do with, or that are in the
+	// bucket of another namespace.
 	// +optional
 	Action string `json:"action,omitempty"`
+	// True if the files go into the bucket that the APIManager names, and not onto a
+	// PersistentVolumeClaim.
+	// +optional
+	Bucket bool `json:"bucket,omitempty"`
 	// How many files the run holds.
 	// +optional
 	Files int64 `json:"files,omitempty"`

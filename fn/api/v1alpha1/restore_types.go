@@ -105,7 +105,8 @@ type ThreeScaleRestoreSpec struct {
 	// +kubebuilder:default=Restore
 	DatabaseSecrets DatabaseSecretsPolicy `json:"databaseSecrets,omitempty"`
 
-	// How the System file storage is filled.
+	// How the System file storage is filled: the PersistentVolumeClaim, or the bucket that
+	// the APIManager names.
 	// +optional
 	FileStorage RestoreFileStorage `json:"fileStorage,omitempty,omitzero"`
 
@@ -294,10 +295,35 @@ const (
 type RestoreFileStorage struct {
 	// What becomes of files that are there already and differ: Fail restores
 	// nothing, Overwrite replaces those that the run has, Mirror also removes the
-	// others, Skip leaves a file storage alone that is not empty.
+	// others, Skip leaves a file storage alone that is not empty. In S3 the objects of
+	// the bucket are the files. Overwrite and Mirror change none in the bucket of another
+	// namespace, unless bucketSecret is Omit.
 	// +optional
 	// +kubebuilder:default=Fail
 	Existing ExistingPolicy `json:"existing,omitempty"`
+
+	// Whether the Secret is restored that leads to the bucket, where the APIManager has the
+	// files in S3; Restore by default. Omit leaves it to you, so that a copy has a bucket of
+	// its own: make the Secret that spec.system.fileStorage.simpleStorageService of the
+	// APIManager names in this namespace. The files go into the bucket that it leads to.
+	// +optional
+	BucketSecret BucketSecretPolicy `json:"bucketSecret,omitempty"`
+}
+
+// BucketSecretPolicy says whether the Secret of the bucket is restored.
+// +kubebuilder:validation:Enum=Restore;Omit
+type BucketSecretPolicy string
+
+// Policies for the Secret of the bucket.
+const (
+	BucketSecretRestore BucketSecretPolicy = "Restore"
+	BucketSecretOmit    BucketSecretPolicy = "Omit"
+)
+
+// OmitsBucketSecret reports whether the Secret of the namespace leads to the bucket of the
+// file storage, and not that of the run.
+func (r *ThreeScaleRestore) OmitsBucketSecret() bool {
+	return r.Spec.FileStorage.BucketSecret == BucketSecretOmit
 }
 
 // ExistingPolicy says what becomes of files that are there already.

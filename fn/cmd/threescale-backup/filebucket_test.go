@@ -78,6 +78,11 @@ func TestFileStorageInS3(t *testing.T) {
 	assert.Contains(t, told.stdout, "File storage "+into+" holds all 2 files of the run")
 	assert.Contains(t, told.stdout, "See that the Secret of spec.system.fileStorage.simpleStorageService leads to "+into)
 
+	told = execute(t, s.restore(i, "--identities", i.keys, "--file-storage", filepath.Join(t.TempDir(), "files"), "--omit-bucket-secret", "--force")...)
+	require.Equal(t, 0, told.code, told.stderr)
+	assert.Contains(t, told.stdout, "left out, as asked: Secret/file-storage-s3")
+	assert.Contains(t, told.stdout, "into the bucket that the Secret of spec.system.fileStorage.simpleStorageService leads to")
+
 	_, err := client.PutObject(t.Context(), server.Bucket, "restored/foreign", strings.NewReader("x"), 1, minio.PutObjectOptions{})
 	require.NoError(t, err)
 	refused := execute(t, s.restore(i, "--identities", i.keys, "--file-storage", into, "--force")...)

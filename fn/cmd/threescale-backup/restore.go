@@ -140,6 +140,7 @@ type asked struct {
 	WildcardDomain      string   `json:"wildcardDomain,omitempty"`
 	StorageClass        string   `json:"storageClass,omitempty"`
 	OmitDatabaseSecrets bool     `json:"omitDatabaseSecrets,omitempty"`
+	OmitBucketSecret    bool     `json:"omitBucketSecret,omitempty"`
 	Quiet               bool     `json:"quiet,omitempty"`
 	Recipients          []string `json:"recipients,omitempty"`
 	ManifestSHA256      string   `json:"manifestSHA256,omitempty"`
@@ -152,7 +153,7 @@ func (r *restoreCommand) attempt(tree *madeTree) (string, error) {
 	recipients := slices.Sorted(slices.Values(r.Recipient))
 	data, err := json.Marshal(asked{
 		Path: path.Clean(r.Path), Name: r.Name, Namespace: r.Namespace,
-		WildcardDomain: r.WildcardDomain, StorageClass: r.StorageClass, OmitDatabaseSecrets: r.OmitDatabaseSecrets, Quiet: r.Quiet,
+		WildcardDomain: r.WildcardDomain, StorageClass: r.StorageClass, OmitDatabaseSecrets: r.OmitDatabaseSecrets, OmitBucketSecret: r.OmitBucketSecret, Quiet: r.Quiet,
 		Recipients: slices.Compact(recipients), ManifestSHA256: tree.inspection.ManifestSHA256, Objects: tree.objects,
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/api/job"
@@ -37,7 +38,7 @@ func (r *restoreCommand) tell(c *console, tree *madeTree, answer *restored) erro
 		c.sayf("%s", storageText(r.FileStorage.String(), files))
 	}
 	answer.printNotes(c)
-	r.tellNext(c, answer)
+	r.tellNext(c, tree, answer)
 	return nil
 }
 
@@ -90,8 +91,21 @@ func storageText(place string, files *job.RefillResult) string {
 	return text
 }
 
+// nextOfFiles says how the files come to where the installation looks for them.
+func (r *restoreCommand) nextOfFiles(tree *madeTree) string {
+	const secret = "the Secret of spec.system.fileStorage.simpleStorageService"
+	inS3 := slices.ContainsFunc(tree.Sorted(), threescale.UsesS3)
+	switch {
+	case inS3 && r.FileStorage.bucket != "":
+		return fmt.Sprintf("See that %s leads to %s.", secret, r.FileStorage)
+	case inS3:
+		return fmt.Sprintf("Bring %s into the bucket that %s leads to.", r.FileStorage, secret)
+	}
+	return fmt.Sprintf("Bring %s onto the volume of PersistentVolumeClaim %s in namespace %s, unless it is that volume.", r.FileStorage, threescale.FileStoragePVCName, tree.Namespace)
+}
+
 // tellNext prints what the user has to do next.
-func (r *restoreCommand) tellNext(c *console, answer *restored) {
+func (r *restoreCommand) tellNext(c *console, tree *madeTree, answer *restored) {
 	reader := "one of the recipients"
 	if len(answer.Recipients) == 1 {
 		reader = answer.Recipients[0]
@@ -109,12 +123,8 @@ func (r *restoreCommand) tellNext(c *console, answer *restored) {
 		databases += " Change the domains in System's database (examples/restore/databases): Zync makes Routes for those."
 	}
 	steps := []string{databases}
-	switch {
-	case answer.FileStorage == nil:
-	case r.FileStorage.bucket != "":
-		steps = append(steps, fmt.Sprintf("See that the Secret of spec.system.fileStorage.simpleStorageService leads to %s.", r.FileStorage))
-	default:
-		steps = append(steps, fmt.Sprintf("Bring %s onto the volume of PersistentVolumeClaim %s in namespace %s, unless it is that volume.", r.FileStorage, threescale.FileStoragePVCName, answer.Namespace))
+	if answer.FileStorage != nil {
+		steps = append(steps, r.nextOfFiles(tree))
 	}
 	steps = append(steps,
 		fmt.Sprintf("Push branch %s to where Flux fetches it from.", answer.Branch),

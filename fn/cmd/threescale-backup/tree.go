@@ -36,6 +36,7 @@ type treeFlags struct {
 	WildcardDomain      string   `help:"Wildcard domain that replaces that of the backup."`
 	StorageClass        string   `help:"StorageClass of the file storage, and of the search index where the APIManager names one; by default those of the backup."`
 	OmitDatabaseSecrets bool     `help:"Leave out the Secrets that hold the URLs of the external databases."`
+	OmitBucketSecret    bool     `help:"Leave out the Secret that leads to the bucket of the file storage, where that is in S3."`
 	Quiet               bool     `help:"Write Secret system-smtp with empty values, so that a copy for a rehearsal sends no mail."`
 	Recipient           []string `placeholder:"AGE1..." help:"Encrypt Secrets and ConfigMap system for this age recipient; may be repeated. By default, .sops.yaml names the recipients."`
 }
@@ -61,7 +62,7 @@ func (f *treeFlags) build(ctx context.Context, c *console, store archive.Store) 
 	}
 	in := overlay.Input{
 		Name: f.Name, Namespace: f.Namespace, WildcardDomain: f.WildcardDomain, StorageClass: f.StorageClass, OmitDatabaseSecrets: f.OmitDatabaseSecrets,
-		Quiet: f.Quiet, Former: &overlay.FormerStorage{PVC: inspection.Source.FileStorage, Bytes: inspection.FileStorage.Bytes},
+		OmitBucketSecret: f.OmitBucketSecret, Quiet: f.Quiet, Former: &overlay.FormerStorage{PVC: inspection.Source.FileStorage, Bytes: inspection.FileStorage.Bytes},
 	}
 	digest := sha256.New()
 	for _, object := range inspection.Objects {

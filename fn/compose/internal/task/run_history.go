@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"threescale.dev/backup/fn/api/job"
@@ -102,9 +103,18 @@ func failure(r *run, result *job.Result) (reason, message string) {
 	case because.Reason == "DeadlineExceeded":
 		return v1alpha1.ReasonFailed, fmt.Sprintf(text.DeadlineExceeded, r.Job.Name, look)
 	case result != nil && !result.Completed && result.Reason != "":
-		return result.Reason, fmt.Sprintf(text.FailedAsTold, job.Sentence(result.Message), cmp.Or(job.FailureOf(result.Reason).BackupAdvice, look))
+		return result.Reason, fmt.Sprintf(text.FailedAsTold, job.Sentence(result.Message), cmp.Or(advice(result.Reason), look))
 	}
 	return v1alpha1.ReasonFailed, fmt.Sprintf(text.FailedSilently, r.Job.Name, because.Reason, because.Message, look)
+}
+
+// advice says what to do about the failure of a run: its pod opens no other bucket than that of the file storage.
+func advice(reason string) string {
+	failure := job.FailureOf(reason)
+	if strings.HasPrefix(reason, "Bucket") {
+		return failure.FileBucketAdvice
+	}
+	return failure.BackupAdvice
 }
 
 // holds is heldBefore, or the PVC of a run that this call found completed.
