@@ -50,7 +50,7 @@ func Compose(o Observed) Desired {
 	status := record(f, now)
 	desired := render(f, findings, now, status)
 	desired.Requirements, desired.Events = asked, slices.Concat(told, desired.Events)
-	if err := guard(o, desired, now); err != nil {
+	if err := guard(o, f, desired, now); err != nil {
 		desired.Fatal = err
 	}
 	return desired
@@ -169,7 +169,7 @@ func gathering(o Observed, f *facts.Facts, asked map[string]Selector) Desired {
 // guard refuses an answer that would have core delete the volume or a Job at work,
 // which can only be a bug in this package. Only a Job that uses a bucket may go, for a
 // run that is due.
-func guard(o Observed, desired Desired, now []task.Work) error {
+func guard(o Observed, f *facts.Facts, desired Desired, now []task.Work) error {
 	isDropped := func(name string) bool {
 		return slices.ContainsFunc(now, func(w task.Work) bool { d := w.Base().Dropped; return d != nil && d.Name == name })
 	}
@@ -177,7 +177,7 @@ func guard(o Observed, desired Desired, now []task.Work) error {
 		if _, kept := desired.Resources[key]; kept {
 			continue
 		}
-		if key == facts.KeyVolume || object.GetKind() == "Job" && jobOf(object).IsActive() && !isDropped(object.GetName()) {
+		if key == facts.KeyVolume || f.Jobs[key].IsActive() && !isDropped(object.GetName()) {
 			return fmt.Errorf(text.DropsInUse, object.GetKind(), object.GetName())
 		}
 	}

@@ -48,9 +48,10 @@ func gather(o Observed, scope specs.Identity) (*facts.Facts, error) {
 		Role:    as[rbacv1.Role](o.Composed[facts.KeyRole]),
 		Binding: o.Composed[facts.KeyRoleBinding] != nil,
 	}
-	f.Runs, f.Verifications = runs(o.Composed), tasks(o.Composed, facts.KeyVerifyJob, facts.KeyVerifyReport)
-	f.Copies = tasks(o.Composed, facts.KeyCopyJob, facts.KeyCopyReport)
-	f.BucketVerifications = tasks(o.Composed, facts.KeyBucketJob, facts.KeyBucketReport)
+	f.Jobs = jobsOf(o.Composed)
+	f.Runs, f.Verifications = runs(o.Composed, f.Jobs), tasks(o.Composed, f.Jobs, facts.KeyVerifyJob, facts.KeyVerifyReport)
+	f.Copies = tasks(o.Composed, f.Jobs, facts.KeyCopyJob, facts.KeyCopyReport)
+	f.BucketVerifications = tasks(o.Composed, f.Jobs, facts.KeyBucketJob, facts.KeyBucketReport)
 	f.BucketSecrets = bucketSecrets(in, f.Spec.Offsite)
 	if f.IsNew() {
 		f.Handled = handled(o.Composed)
@@ -96,7 +97,7 @@ func readersOf(in answers) []string {
 
 // runs returns the observed objects of each run, by its ID. A report has the ID of its
 // resource name, not of its label: many users may write ConfigMaps.
-func runs(composed map[string]*unstructured.Unstructured) map[string]facts.Run {
+func runs(composed map[string]*unstructured.Unstructured, jobs map[string]*facts.Job) map[string]facts.Run {
 	out := map[string]facts.Run{}
 	for key, object := range composed {
 		id, isReport := strings.CutPrefix(key, facts.KeyReport)
@@ -111,7 +112,7 @@ func runs(composed map[string]*unstructured.Unstructured) map[string]facts.Run {
 		case isReport:
 			r.Report = as[corev1.ConfigMap](object)
 		case isJob && (r.Job == nil || attempt > r.Attempt):
-			r.Job, r.Attempt = jobOf(object), attempt
+			r.Job, r.Attempt = jobs[key], attempt
 		case isSecret && r.Job == nil:
 			r.Attempt = max(r.Attempt, attempt)
 		default:
@@ -151,12 +152,12 @@ func snapshot(composed map[string]*unstructured.Unstructured, r facts.Run) facts
 
 // tasks returns the observed objects of each task of a kind, by its ID, which is read
 // from their resource names, as that of a run's report is.
-func tasks(composed map[string]*unstructured.Unstructured, jobKey, reportKey string) map[string]facts.Task {
+func tasks(composed map[string]*unstructured.Unstructured, jobs map[string]*facts.Job, jobKey, reportKey string) map[string]facts.Task {
 	out := map[string]facts.Task{}
 	for key, object := range composed {
 		if id, ok := strings.CutPrefix(key, jobKey); ok {
 			t := out[id]
-			t.ID, t.Job = id, jobOf(object)
+			t.ID, t.Job = id, jobs[key]
 			out[id] = t
 		}
 		if id, ok := strings.CutPrefix(key, reportKey); ok {
@@ -225,12 +226,11 @@ func destination(o Observed, in answers, f *facts.Facts) facts.Destination {
 	for _, class := range in[requireStorageClasses] {
 		d.Classes = append(d.Classes, *as[storagev1.StorageClass](class))
 	}
-	for key, object := range o.Composed {
+	for key, j := range f.Jobs {
 		if !strings.HasPrefix(key, facts.KeyJob) {
 			continue
 		}
-		j := jobOf(object)
-		if !facts.HasEnded(f.Status, object.GetLabels()[v1alpha1.LabelRun]) {
+		if !facts.HasEnded(f.Status, j.Labels[v1alpha1.LabelRun]) {
 			d.JobName = max(d.JobName, j.PVCName)
 		}
 		d.JobRetains = d.JobRetains || j.IsActive() && j.Retains

@@ -56,7 +56,7 @@ func TestGatherRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := map[string]seen{}
-			for id, r := range runs(tc.composed) {
+			for id, r := range runs(tc.composed, jobsOf(tc.composed)) {
 				assert.Equal(t, id, r.ID)
 				got[id] = seen{r.Attempt, r.Job != nil, r.Report != nil, r.Objects != nil, slices.Sorted(maps.Keys(r.Copies))}
 			}

@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -40,12 +41,45 @@ func secretOf(o *unstructured.Unstructured, version string) *facts.Secret {
 	return &facts.Secret{ResourceVersion: version, Type: corev1.SecretType(kind), Encoded: below(o.Object, "data")}
 }
 
+// observedJob has those fields of a Job that are read: its pod has many more.
+type observedJob struct {
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		Template struct {
+			Spec struct {
+				Containers []struct {
+					Args []string `json:"args"`
+				} `json:"containers"`
+				Volumes []struct {
+					Name                  string                                    `json:"name"`
+					PersistentVolumeClaim *corev1.PersistentVolumeClaimVolumeSource `json:"persistentVolumeClaim"`
+				} `json:"volumes"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+	Status batchv1.JobStatus `json:"status"`
+}
+
+// jobsOf returns the observed Jobs, by resource name.
+func jobsOf(composed map[string]*unstructured.Unstructured) map[string]*facts.Job {
+	out := map[string]*facts.Job{}
+	for key, object := range composed {
+		if object.GetKind() == "Job" {
+			out[key] = jobOf(object)
+		}
+	}
+	return out
+}
+
 func jobOf(o *unstructured.Unstructured) *facts.Job {
-	j := &facts.Job{Job: *as[batchv1.Job](o), Kept: kept(o)}
-	for _, container := range j.Spec.Template.Spec.Containers {
+	observed := as[observedJob](o)
+	j := &facts.Job{ObjectMeta: observed.ObjectMeta, Status: observed.Status, Kept: kept(o)}
+	pod := observed.Spec.Template.Spec
+	for _, container := range pod.Containers {
 		j.Retains = j.Retains || slices.ContainsFunc(container.Args, func(arg string) bool { return strings.HasPrefix(arg, "--keep-") })
 	}
-	for _, volume := range j.Spec.Template.Spec.Volumes {
+	for _, volume := range pod.Volumes {
 		if volume.Name == specs.VolumeBackup && volume.PersistentVolumeClaim != nil {
 			j.PVCName = max(j.PVCName, volume.PersistentVolumeClaim.ClaimName)
 		}

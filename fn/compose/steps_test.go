@@ -211,9 +211,10 @@ func TestGuard(t *testing.T) {
 				d.Resources[tc.key] = nil
 			}
 			o := Observed{Composed: map[string]*unstructured.Unstructured{tc.key: tc.object}}
-			assert.Equal(t, tc.want, guard(o, d, nil) != nil, tc.reason)
-			assert.Equal(t, tc.want, guard(o, d, dropped("other")) != nil, "only a Job that was ended for a run may go")
-			assert.Equal(t, tc.want && tc.key == facts.KeyVolume, guard(o, d, dropped("j")) != nil, "it may go for a run that is due")
+			f := &facts.Facts{Jobs: jobsOf(o.Composed)}
+			assert.Equal(t, tc.want, guard(o, f, d, nil) != nil, tc.reason)
+			assert.Equal(t, tc.want, guard(o, f, d, dropped("other")) != nil, "only a Job that was ended for a run may go")
+			assert.Equal(t, tc.want && tc.key == facts.KeyVolume, guard(o, f, d, dropped("j")) != nil, "it may go for a run that is due")
 		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
+	"threescale.dev/backup/fn/threescale"
 )
 
 const claimNamespaceLabel = "crossplane.io/claim-namespace"
@@ -40,12 +41,12 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		return o, err
 	}
 	for name, r := range req.GetObserved().GetResources() {
-		o.Composed[name] = composed(r.GetResource())
+		o.Composed[name] = decodeObject(r.GetResource())
 	}
 	for name, resources := range req.GetRequiredResources() {
 		objects := make([]*unstructured.Unstructured, 0, len(resources.GetItems()))
 		for _, r := range resources.GetItems() {
-			objects = append(objects, &unstructured.Unstructured{Object: r.GetResource().AsMap()})
+			objects = append(objects, decodeObject(r.GetResource()))
 		}
 		o.Required[name] = objects
 	}
@@ -84,18 +85,20 @@ func handsNothingOver(req *fnv1.RunFunctionRequest) bool {
 	return wasAsked(req) && len(req.GetRequiredResources()) == 0
 }
 
-// composed decodes an observed object but for its managed fields: core owns
-// nearly all of them, so that they are half of the object.
-func composed(s *structpb.Struct) *unstructured.Unstructured {
+// decodeObject decodes an object but for its managed fields, which are half of it.
+// They are read only where they tell who wrote a label.
+func decodeObject(s *structpb.Struct) *unstructured.Unstructured {
 	out := make(map[string]any, len(s.GetFields()))
 	for key, value := range s.GetFields() {
 		if key != "metadata" || value.GetStructValue() == nil {
 			out[key] = value.AsInterface()
 			continue
 		}
-		metadata := make(map[string]any, len(value.GetStructValue().GetFields()))
-		for field, inner := range value.GetStructValue().GetFields() {
-			if field != "managedFields" {
+		fields := value.GetStructValue().GetFields()
+		_, isTracked := fields["labels"].GetStructValue().GetFields()[threescale.LabelInstance]
+		metadata := make(map[string]any, len(fields))
+		for field, inner := range fields {
+			if field != "managedFields" || isTracked {
 				metadata[field] = inner.AsInterface()
 			}
 		}
@@ -126,12 +129,12 @@ func decodeComposite(xr *unstructured.Unstructured) (compose.Composite, error) {
 	if ref, ok, _ := unstructured.NestedStringMap(xr.Object, "spec", "claimRef"); ok {
 		c.ClaimRef = &types.NamespacedName{Namespace: ref["namespace"], Name: ref["name"]}
 	}
-	if spec, ok, _ := unstructured.NestedMap(xr.Object, "spec"); ok {
+	if spec, ok := xr.Object["spec"].(map[string]any); ok {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &c.Spec); err != nil {
 			c.SpecError = fmt.Errorf("cannot read spec.%s: %w", undecodable(spec), err)
 		}
 	}
-	if status, ok, _ := unstructured.NestedMap(xr.Object, "status"); ok {
+	if status, ok := xr.Object["status"].(map[string]any); ok {
 		// The conditions are Crossplane's own, and no part of our status.
 		delete(status, "conditions")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &c.Status); err != nil {

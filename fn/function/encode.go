@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"threescale.dev/backup/fn/compose"
@@ -77,8 +78,13 @@ func encodeStatus(d compose.Desired, rsp *fnv1.RunFunctionResponse) error {
 // encodeObject drops the status, which a typed object always has and an apply must not
 // send.
 func encodeObject(object any) (*structpb.Struct, error) {
-	if secret, ok := object.(*corev1.Secret); ok && len(secret.Data) > 0 {
-		return encodeSecret(secret)
+	switch o := object.(type) {
+	case *unstructured.Unstructured: // kept as it was observed, without one
+		return structpb.NewStruct(o.Object)
+	case *corev1.Secret:
+		if len(o.Data) > 0 {
+			return encodeSecret(o)
+		}
 	}
 	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {

@@ -2,7 +2,9 @@ package function_test
 
 import (
 	"context"
+	"encoding/base64"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +16,10 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/function"
+	"threescale.dev/backup/fn/specs"
+	"threescale.dev/backup/fn/threescale"
 )
 
 // run calls a function that was just started.
@@ -320,6 +325,39 @@ func TestReady(t *testing.T) {
 	assert.Equal(t, fnv1.Ready_READY_TRUE, run(t, req).GetDesired().GetComposite().GetReady())
 	req.RequiredResources["secret/system-seed"] = &fnv1.Resources{}
 	assert.Equal(t, fnv1.Ready_READY_FALSE, run(t, req).GetDesired().GetComposite().GetReady())
+}
+
+// TestWhoWroteALabel: the managed fields of what is required are read where they tell it.
+func TestWhoWroteALabel(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason, manager string
+		kept            bool
+	}{
+		"ArgoCD": {"its label would have it prune what is restored", "argocd-controller", false},
+		"Helm":   {"charts set the same label", "helm", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := newWorld(t).request()
+			metadata := req.GetRequiredResources()["secret/system-seed"].GetItems()[0].GetResource().GetFields()["metadata"].GetStructValue().GetFields()
+			metadata["labels"] = structpb.NewStructValue(structOf(t, map[string]any{threescale.LabelInstance: "apps"}))
+			fields, err := structpb.NewList([]any{map[string]any{"manager": tc.manager, "fieldsV1": map[string]any{
+				"f:metadata": map[string]any{"f:labels": map[string]any{"f:" + threescale.LabelInstance: map[string]any{}}},
+			}}})
+			require.NoError(t, err)
+			metadata["managedFields"] = structpb.NewListValue(fields)
+			stored := ""
+			for key, r := range run(t, req).GetDesired().GetResources() {
+				if strings.HasPrefix(key, "objects/") {
+					data := r.GetResource().GetFields()["data"].GetStructValue().GetFields()
+					stored = data[specs.ObjectKey(job.SecretMetadataFile("system-seed"))].GetStringValue()
+				}
+			}
+			manifest, err := base64.StdEncoding.DecodeString(stored)
+			require.NoError(t, err)
+			require.Contains(t, string(manifest), "system-seed")
+			assert.Equal(t, tc.kept, strings.Contains(string(manifest), threescale.LabelInstance), tc.reason)
+		})
+	}
 }
 
 // TestDeterminism: the same request has the same answer, byte by byte, from

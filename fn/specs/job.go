@@ -151,10 +151,7 @@ func moverJob(w work) *batchv1.Job {
 			ActiveDeadlineSeconds: cmp.Or(w.Settings.ActiveDeadlineSeconds, new(DefaultDeadlineSeconds)),
 			BackoffLimit:          cmp.Or(w.Settings.BackoffLimit, new(defaultBackoffLimit)),
 			PodFailurePolicy:      failurePolicy(w),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: maps.Clone(w.meta.Labels)},
-				Spec:       podSpec(w),
-			},
+			Template:              podTemplate(w),
 		},
 	}
 }
@@ -180,6 +177,10 @@ func failurePolicy(w work) *batchv1.PodFailurePolicy {
 			},
 		},
 	}}
+}
+
+func podTemplate(w work) corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: maps.Clone(w.meta.Labels)}, Spec: podSpec(w)}
 }
 
 func podSpec(w work) corev1.PodSpec {

@@ -13,7 +13,7 @@ import (
 // SettingsPod returns a pod of the mover with these settings and without volumes.
 // Checks of spec.job look at it, since it shows which settings reach a pod.
 func SettingsPod(settings v1alpha1.JobSettings, assignsUID bool) corev1.PodTemplateSpec {
-	return moverJob(work{Mover: Mover{Settings: settings, AssignsUID: assignsUID}}).Spec.Template
+	return podTemplate(work{Mover: Mover{Settings: settings, AssignsUID: assignsUID}})
 }
 
 // podSecurityContext returns the user's, completed by what Pod Security "restricted" and

@@ -9,46 +9,49 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// argoInstanceLabel is the label by which Argo CD tracks objects when it is not
+// LabelInstance is the label by which Argo CD tracks objects when it is not
 // told to track them by annotation. It is also a recommended label of
-// Kubernetes that charts and users set for themselves.
-const argoInstanceLabel = "app.kubernetes.io/instance"
+// Kubernetes that charts and users set for themselves: of an object that has it,
+// the managed fields are read.
+const LabelInstance = "app.kubernetes.io/instance"
 
-// CleanForBackup returns a deep copy of a live object that can be created again
-// elsewhere. It removes the status, the metadata that the API server sets, finalizers,
-// kubectl's last-applied copy (which may hold the values of a Secret), and the marks by
-// which Flux, Argo CD and Crossplane recognize their objects. With such a mark, whoever
-// owned the original would prune the restored object.
+// CleanForBackup returns what of a live object can be created again elsewhere, and shares
+// it with the object. It leaves out the status, the metadata that the API server sets,
+// finalizers, kubectl's last-applied copy (which may hold the values of a Secret), and the
+// marks by which Flux, Argo CD and Crossplane recognize their objects. With such a mark,
+// whoever owned the original would prune the restored object.
 //
 // All else is kept, such as LabelWatchedBy, the operator's annotations (which hold the
 // version) and fields that are unknown here. The operator's backup removes less
 // (pkg/backup/apimanager_backup.go:343-359).
 func CleanForBackup(object *unstructured.Unstructured) *unstructured.Unstructured {
-	return clean(deepCopy(object))
-}
-
-// clean is CleanForBackup of an object that may be changed.
-func clean(object *unstructured.Unstructured) *unstructured.Unstructured {
-	delete(object.Object, "status")
+	out := &unstructured.Unstructured{Object: map[string]any{}}
+	if object == nil {
+		return out
+	}
+	maps.Copy(out.Object, object.Object)
+	delete(out.Object, "status")
 	metadata, isObject := object.Object["metadata"].(map[string]any)
 	if !isObject {
-		return object
+		return out
 	}
-	dropInstance := tracksByInstance(object)
+	metadata = maps.Clone(metadata)
 	for _, field := range serverFields() {
 		delete(metadata, field)
 	}
+	dropInstance := tracksByInstance(object)
 	for _, field := range []string{"labels", "annotations"} {
 		dropKeys(metadata, field, func(key string) bool {
-			return isOwnershipMark(key) || dropInstance && key == argoInstanceLabel
+			return isOwnershipMark(key) || dropInstance && key == LabelInstance
 		})
 	}
-	return object
+	out.Object["metadata"] = metadata
+	return out
 }
 
-// CleanForRestore returns a deep copy of an object of a backup that Flux can
-// own. It removes what CleanForBackup removes (a volume may have been written by
-// the operator, which removes less) and also the operator's stamps (see
+// CleanForRestore returns what of an object of a backup Flux can own, and shares it
+// with the object. It leaves out what CleanForBackup leaves out (a volume may have been
+// written by the operator, which removes less) and also the operator's stamps (see
 // IsOperatorStamp), the marks of Helm and of all of Flux, and the annotations by
 // which kustomize is told to drop, rename or generate an object.
 func CleanForRestore(object *unstructured.Unstructured) *unstructured.Unstructured {
@@ -123,7 +126,7 @@ func tracksByInstance(object *unstructured.Unstructured) bool {
 		}
 	}
 	for _, entry := range items(object, "metadata", "managedFields") {
-		owns, _, _ := unstructured.NestedFieldNoCopy(entry, "fieldsV1", "f:metadata", "f:labels", "f:"+argoInstanceLabel)
+		owns, _, _ := unstructured.NestedFieldNoCopy(entry, "fieldsV1", "f:metadata", "f:labels", "f:"+LabelInstance)
 		manager, _ := entry["manager"].(string)
 		if owns != nil && strings.HasPrefix(manager, "argocd") {
 			return true
@@ -132,15 +135,16 @@ func tracksByInstance(object *unstructured.Unstructured) bool {
 	return false
 }
 
-// dropKeys removes keys from the map in a field of metadata, and the field when
-// nothing is left in it.
+// dropKeys removes keys from a copy of the map in a field of metadata, and the field
+// when nothing is left in it.
 func dropKeys(metadata map[string]any, field string, drop func(key string) bool) {
 	values, isObject := metadata[field].(map[string]any)
 	if !isObject {
 		return
 	}
+	values = maps.Clone(values)
 	maps.DeleteFunc(values, func(key string, _ any) bool { return drop(key) })
-	if len(values) == 0 {
+	if metadata[field] = values; len(values) == 0 {
 		delete(metadata, field)
 	}
 }
@@ -156,10 +160,10 @@ func deepCopy(object *unstructured.Unstructured) *unstructured.Unstructured {
 // SecretMeta returns a Secret as CleanForBackup does, but without its values:
 // fit to be kept where no value may be. It keeps the type and immutable.
 func SecretMeta(secret *unstructured.Unstructured) *unstructured.Unstructured {
-	meta := maps.Clone(secret.Object)
-	delete(meta, "data") // most of it, which is never copied
-	delete(meta, "stringData")
-	return clean(deepCopy(&unstructured.Unstructured{Object: meta}))
+	meta := CleanForBackup(secret)
+	delete(meta.Object, "data")
+	delete(meta.Object, "stringData")
+	return meta
 }
 
 // SecretManifest returns the Secret that has the metadata of meta and the

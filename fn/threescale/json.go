@@ -64,14 +64,17 @@ func (e *encoder) object(object map[string]any, prefix string) error {
 		e.WriteString("{}")
 		return nil
 	}
-	separator := "{\n"
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		e.WriteString(separator + prefix + indent)
+	keys := slices.AppendSeq(make([]string, 0, len(object)), maps.Keys(object))
+	slices.Sort(keys)
+	separator, inner := "{\n", prefix+indent
+	for _, key := range keys {
+		e.WriteString(separator)
+		e.WriteString(inner)
 		if err := e.text(key); err != nil {
 			return err
 		}
 		e.WriteString(": ")
-		if err := e.value(object[key], prefix+indent); err != nil {
+		if err := e.value(object[key], inner); err != nil {
 			return fmt.Errorf("cannot encode field %q: %w", key, err)
 		}
 		separator = ",\n"
@@ -85,10 +88,11 @@ func (e *encoder) list(list []any, prefix string) error {
 		e.WriteString("[]")
 		return nil
 	}
-	separator := "[\n"
+	separator, inner := "[\n", prefix+indent
 	for i, item := range list {
-		e.WriteString(separator + prefix + indent)
-		if err := e.value(item, prefix+indent); err != nil {
+		e.WriteString(separator)
+		e.WriteString(inner)
+		if err := e.value(item, inner); err != nil {
 			return fmt.Errorf("cannot encode item %d: %w", i, err)
 		}
 		separator = ",\n"
@@ -105,26 +109,26 @@ func (e *encoder) text(s string) error {
 		return fmt.Errorf("cannot encode a string of %d bytes: it is not UTF-8", len(s))
 	}
 	e.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			e.WriteByte('\\')
-			e.WriteRune(r)
-		case ' ' <= r && r <= '~':
-			e.WriteRune(r)
-		default:
-			e.WriteString(escape(r))
+	written := 0
+	for i, r := range s {
+		if ' ' <= r && r <= '~' && r != '"' && r != '\\' {
+			continue
 		}
+		e.WriteString(s[written:i])
+		e.WriteString(escape(r))
+		written = i + utf8.RuneLen(r)
 	}
+	e.WriteString(s[written:])
 	e.WriteByte('"')
 	return nil
 }
 
-// escape returns the JSON escape of a character outside printable ASCII.
+// escape returns the JSON escape of a quote, of a backslash, and of a character outside
+// printable ASCII.
 func escape(r rune) string {
-	const short = "\b\f\n\r\t"
+	const short = "\b\f\n\r\t\"\\"
 	if i := strings.IndexRune(short, r); i >= 0 {
-		return `\` + "bfnrt"[i:i+1]
+		return `\` + "bfnrt\"\\"[i:i+1]
 	}
 	if high, low := utf16.EncodeRune(r); high != utf8.RuneError {
 		return fmt.Sprintf(`\u%04x\u%04x`, high, low)

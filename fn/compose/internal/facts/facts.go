@@ -92,6 +92,8 @@ type Facts struct {
 	// BucketSecrets are those that spec.offsite names and that exist, by name. Only their
 	// keys are looked at.
 	BucketSecrets map[string]*Secret
+	// Jobs are those observed, by resource name.
+	Jobs map[string]*Job
 	// Runs, Verifications and so on are what is observed of each, by ID.
 	Runs                map[string]Run
 	Verifications       map[string]Task

@@ -53,8 +53,9 @@ type Snapshot struct {
 
 // Job is an observed Job.
 type Job struct {
-	batchv1.Job
+	metav1.ObjectMeta
 
+	Status batchv1.JobStatus
 	// PVCName is the PVC of the backup volume in the Job's pod; "" without one.
 	PVCName string
 	// Retains: the mover may remove runs. Its command line does not change any more.
