@@ -18,7 +18,6 @@ import (
 
 	"threescale.dev/backup/fn/api/v1alpha1"
 	"threescale.dev/backup/fn/compose"
-	"threescale.dev/backup/fn/threescale"
 )
 
 const claimNamespaceLabel = "crossplane.io/claim-namespace"
@@ -41,12 +40,12 @@ func decode(req *fnv1.RunFunctionRequest) (compose.Observed, error) {
 		return o, err
 	}
 	for name, r := range req.GetObserved().GetResources() {
-		o.Composed[name] = decodeObject(r.GetResource())
+		o.Composed[name] = &unstructured.Unstructured{Object: r.GetResource().AsMap()}
 	}
 	for name, resources := range req.GetRequiredResources() {
 		objects := make([]*unstructured.Unstructured, 0, len(resources.GetItems()))
 		for _, r := range resources.GetItems() {
-			objects = append(objects, decodeObject(r.GetResource()))
+			objects = append(objects, &unstructured.Unstructured{Object: r.GetResource().AsMap()})
 		}
 		o.Required[name] = objects
 	}
@@ -83,28 +82,6 @@ func handsNothingOver(req *fnv1.RunFunctionRequest) bool {
 		return !request.HasCapability(req, fnv1.Capability_CAPABILITY_REQUIRED_RESOURCES)
 	}
 	return wasAsked(req) && len(req.GetRequiredResources()) == 0
-}
-
-// decodeObject decodes an object but for its managed fields, which are half of it.
-// They are read only where they tell who wrote a label.
-func decodeObject(s *structpb.Struct) *unstructured.Unstructured {
-	out := make(map[string]any, len(s.GetFields()))
-	for key, value := range s.GetFields() {
-		if key != "metadata" || value.GetStructValue() == nil {
-			out[key] = value.AsInterface()
-			continue
-		}
-		fields := value.GetStructValue().GetFields()
-		_, isTracked := fields["labels"].GetStructValue().GetFields()[threescale.LabelInstance]
-		metadata := make(map[string]any, len(fields))
-		for field, inner := range fields {
-			if field != "managedFields" || isTracked {
-				metadata[field] = inner.AsInterface()
-			}
-		}
-		out[key] = metadata
-	}
-	return &unstructured.Unstructured{Object: out}
 }
 
 func decodeComposite(xr *unstructured.Unstructured) (compose.Composite, error) {

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	sdk "github.com/crossplane/function-sdk-go"
+	"google.golang.org/grpc/encoding"
 
 	"threescale.dev/backup/fn/cmd/internal/memory"
 	"threescale.dev/backup/fn/function"
@@ -16,8 +17,8 @@ const (
 	// more, collecting takes at most half of the time.
 	enough = 36 << 20
 	// garbage is how much there may be before it is collected while there is less than enough, in percent
-	// of what is held. The program itself holds as much as some calls: with Go's own 100, collecting was a
-	// quarter of their cost.
+	// of what is held. The program itself holds as much as some calls: with Go's own 100, a quarter of what
+	// a call cost was collecting.
 	garbage = 400
 )
 
@@ -44,6 +45,7 @@ func (c *serveCommand) Run() error {
 	if err != nil {
 		return err
 	}
+	encoding.RegisterCodecV2(function.NewCodec())
 	f := function.New(log)
 	f.Rendering = c.Insecure // core always has mTLS
 	return sdk.Serve(f,

@@ -1,0 +1,4 @@
+package function
+
+// DecodeRequest tells whether Codec decodes a request by itself.
+var DecodeRequest = decodeRequest
