@@ -64,8 +64,9 @@ func recipes() map[string]recipe {
 		"source-controller":    flux("source-controller"),
 		"kustomize-controller": flux("kustomize-controller"),
 		// An S3 server with versions and object lock.
-		"versitygw": {folder: "versitygw", version: "v1.8.0", pkg: "github.com/versity/versitygw/cmd/versitygw"},
-		"kopia":     {folder: "kopia", version: "v0.21.1", pkg: "github.com/kopia/kopia", measured: true},
+		"versitygw":           {folder: "versitygw", version: "v1.8.0", pkg: "github.com/versity/versitygw/cmd/versitygw"},
+		"function-auto-ready": {folder: "function-auto-ready", version: "v0.7.0", pkg: "github.com/crossplane/function-auto-ready", measured: true},
+		"kopia":               {folder: "kopia", version: "v0.21.1", pkg: "github.com/kopia/kopia", measured: true},
 		// The last version that the module proxy has. Its version is in its source.
 		"threescale-operator": {folder: "threescale-operator", version: "v0.11.0", pkg: "github.com/3scale/3scale-operator"},
 	}
