@@ -32,12 +32,15 @@ func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	message := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer message.Free()
-	if !decodeRequest(string(message.ReadOnlyData()), req) {
-		return proto.Unmarshal(message.ReadOnlyData(), req)
+	var message strings.Builder
+	message.Grow(data.Len())
+	for _, part := range data {
+		message.Write(part.ReadOnlyData())
 	}
-	return nil
+	if decodeRequest(message.String(), req) {
+		return nil
+	}
+	return c.CodecV2.Unmarshal(data, v)
 }
 
 // decodeRequest decodes a request in the form in which encoders write it: each field
