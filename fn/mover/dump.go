@@ -57,13 +57,27 @@ func Dump(ctx context.Context, o job.DumpOptions, env Env) (job.Dumped, error) {
 
 // handedOn is a failure as a file for those after the container that failed.
 type handedOn struct {
-	Reason  string `json:"reason"`
-	Message string `json:"message"`
+	Reason  string           `json:"reason"`
+	Message string           `json:"message"`
+	Problem database.Problem `json:"problem,omitempty"` // of the database; "": it is another one
 }
+
+// failedBefore is an error of a container before this one, by its own words.
+type failedBefore struct {
+	message string
+	err     *database.Error
+}
+
+func (e *failedBefore) Error() string { return e.message }
+func (e *failedBefore) Unwrap() error { return e.err }
 
 // handOn writes a failure for those after this container. If it cannot, this container fails.
 func handOn(o job.DumpOptions, failed error) error {
-	text, err := json.Marshal(handedOn{Reason(failed), failed.Error()})
+	told := handedOn{Reason: Reason(failed), Message: failed.Error()}
+	if own, ok := errors.AsType[*database.Error](failed); ok {
+		told.Problem = own.Problem
+	}
+	text, err := json.Marshal(told)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(o.Failures, o.Database+dumpSuffix), text, 0o660)
 	}
@@ -90,7 +104,7 @@ func failureIn(dir string) error {
 	if err != nil {
 		return fmt.Errorf("a database could not be dumped, and why cannot be read: %w", err)
 	}
-	return &failure{cmp.Or(told.Reason, v1alpha1.ReasonDatabaseFailed), errors.New(cmp.Or(told.Message, "a database could not be dumped"))}
+	return &failure{cmp.Or(told.Reason, v1alpha1.ReasonDatabaseFailed), &failedBefore{cmp.Or(told.Message, "a database could not be dumped"), &database.Error{Problem: cmp.Or(told.Problem, database.Failed), Err: errors.New("it could not be dumped")}}}
 }
 
 func readFailure(path string) (told handedOn, err error) {

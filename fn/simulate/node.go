@@ -96,7 +96,7 @@ func (cli *commandLine) run(ctx context.Context, mounted mounts, known []string,
 		prepare.Volume, prepare.Tools = mounted.locate(prepare.Volume), "" // all containers run in this process
 		_, err = mover.Prepare(ctx, prepare, env(prepare.Namespace, prepare.Report))
 	case dump.Run != "":
-		for _, path := range []*string{&dump.Connections, &dump.Scratch, &dump.Private} {
+		for _, path := range []*string{&dump.Connections, &dump.Scratch, &dump.Failures, &dump.Private} {
 			*path = mounted.locate(*path)
 		}
 		_, err = mover.Dump(ctx, dump, env(dump.Namespace, dump.Report))
