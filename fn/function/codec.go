@@ -81,7 +81,7 @@ func decodeState(data string, out *fnv1.State) bool {
 	return eachField(data, func(f field) bool {
 		resource := &fnv1.Resource{}
 		switch {
-		case f.is(1, textType) && out.Composite == nil:
+		case f.is(1, textType) && out.GetComposite() == nil:
 			out.Composite = resource
 			return decodeResource(f.text, resource)
 		case f.is(2, textType):
@@ -244,7 +244,7 @@ func next(data string) (f field, rest string, ok bool) {
 // varint returns the number at the beginning of data, and the rest of it.
 func varint(data string) (n uint64, rest string, ok bool) {
 	const most = 9 // bytes; more than any length, and no overflow
-	for i := 0; i < min(len(data), most); i++ {
+	for i := range min(len(data), most) {
 		n |= uint64(data[i]&0x7f) << (7 * i)
 		if data[i] < 0x80 {
 			return n, data[i+1:], true
