@@ -262,3 +262,16 @@ func TestReportListsAreBounded(t *testing.T) {
 	assert.Len(t, w.status("lastRun", "skipped"), 20)
 	assert.Less(t, len(w.condition("Warning")["message"].(string)), 32<<10, "a condition holds 32 KiB")
 }
+
+// TestFileBucketFails: a run opens no other bucket than that of the file storage, so the advice is about that.
+func TestFileBucketFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.untilJob()
+	w.report(job.Result{Run: w.runID(), Reason: v1alpha1.ReasonBucketDenied, Message: "the object store refuses the keys"})
+	w.endJobBecause("Failed", "PodFailurePolicy")
+	w.reconcile()
+	message := w.condition(v1alpha1.ConditionBackupCompleted)["message"]
+	assert.Contains(t, message, "efuses the keys; "+job.FailureOf(v1alpha1.ReasonBucketDenied).FileBucketAdvice)
+	assert.NotContains(t, message, "offsite", "the run may have no copies")
+}
