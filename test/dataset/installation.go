@@ -24,7 +24,7 @@ type Options struct {
 	WildcardDomain string
 	// InternalDatabases run inside the installation; a backup refuses them.
 	InternalDatabases []threescale.Database
-	// S3 puts the files into a bucket; a backup refuses it.
+	// S3 puts the files into a bucket.
 	S3 bool
 	// MissingSecrets and MissingConfigMaps are left out by name.
 	MissingSecrets, MissingConfigMaps []string
