@@ -99,6 +99,7 @@ func failEach(t *testing.T, f fault, w work) {
 			w.again(s, i%2 == 1 || f.errno == unix.ENOENT) // a run that is done does not get what is there again
 		})
 	}
+	require.False(t, t.Failed())
 	t.Logf("%s: %d points of %d calls (%s), %d failed with the reason, %d did without, 0 lost runs",
 		f.reason, len(places), len(calls), counts(of), failed, len(places)-failed)
 }

@@ -84,6 +84,7 @@ func TestKilled(t *testing.T) {
 					w.again(s, i%2 == 1)
 				})
 			}
+			require.False(t, t.Failed())
 			t.Logf("%s: %d points of %d calls, %d kills (%s), 0 lost runs", w.reason, len(places), len(calls), killed, counts(at))
 			require.NotZero(t, killed)
 		})
