@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,7 @@ import (
 // fault is an error of system calls.
 type fault struct {
 	reason  string
-	errno   syscalls.Outcome
+	errno   syscall.Errno
 	numbers []int
 	lasts   bool // all later calls fail likewise
 	of      func(s *scene, call syscalls.Call) bool
@@ -116,7 +117,7 @@ func (s *scene) fail(f fault, w work, place int, of map[string]int) (string, err
 			of[syscalls.Name(call.Number)]++
 		}
 		durable = durable && call.Number != unix.SYS_SYNCFS
-		return f.errno
+		return syscalls.Fail(f.errno)
 	})
 	require.True(s.t, durable || err != nil, "what could not be made durable is no success: %s", out)
 	return out, err

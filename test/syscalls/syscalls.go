@@ -44,14 +44,17 @@ func (c Call) Changes() bool {
 	return c.Makes() || c.Number != unix.SYS_OPENAT && slices.Contains(Changing(), c.Number)
 }
 
-// Outcome is what becomes of a call. All others are the error that it fails with.
-type Outcome = syscall.Errno
+// Outcome is what becomes of a call.
+type Outcome int
 
-// The outcomes that are no errors.
+// The outcomes beside those of [Fail].
 const (
 	Made Outcome = 0
-	Kill Outcome = 1 << 16 // the program is killed before the call is made
+	Kill Outcome = -1 // the program is killed before the call is made
 )
+
+// Fail is the outcome of a call that is not made, and fails with an error.
+func Fail(errno syscall.Errno) Outcome { return Outcome(errno) }
 
 // Changing returns the calls by which this software changes files.
 func Changing() []int {
@@ -165,9 +168,12 @@ func Run(tb testing.TB, cmd *exec.Cmd, numbers []int, decide func(Call) Outcome)
 // receive takes a descriptor from a socket.
 func receive(from int) (int, error) {
 	control := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(from, make([]byte, 1), control, unix.MSG_CMSG_CLOEXEC)
+	_, n, flags, _, err := unix.Recvmsg(from, make([]byte, 1), control, unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
 		return -1, err
+	}
+	if flags&unix.MSG_CTRUNC != 0 {
+		return -1, errors.New("the program handed over more than its listener")
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:n])
 	if err != nil {
