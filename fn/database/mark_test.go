@@ -28,7 +28,8 @@ func TestMark(t *testing.T) {
 			assert.Equal(t, tc.goesOn, of("run-1", "a").GoesOn(s), tc.reason)
 		})
 	}
-	assert.NotEqual(t, of("run-1", "a").loading(), of("run-1", "a").loading(), "each process knows its own")
+	mine, others := of("run-1", "a").loading(), of("run-1", "a").loading()
+	assert.NotEqual(t, mine, others, "each process knows its own")
 	assert.Less(t, len(of("20261122t115900z-1a2b3c4d", "").loading().String()), 255, "it fits into a column")
 
 	s := Server{Loaded: of("run-1", "").loaded().String()}

@@ -50,7 +50,7 @@ func (s *postgreSQLSession) load(ctx context.Context, o LoadOptions, before sqlS
 		return nil, err
 	}
 	err = withPrivate(o.Private, func(dir string) error {
-		relay, err := newRelay(s.conn, dir, s.statements(o, before))
+		relay, err := newRelay(ctx, s.conn, dir, s.statements(o, before))
 		if err != nil {
 			return err
 		}

@@ -32,8 +32,8 @@ type relay struct {
 }
 
 // newRelay takes over a session that does nothing.
-func newRelay(conn *pgconn.PgConn, dir string, instead map[string]string) (*relay, error) {
-	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL."+strconv.Itoa(relayPort)))
+func newRelay(ctx context.Context, conn *pgconn.PgConn, dir string, instead map[string]string) (*relay, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", filepath.Join(dir, ".s.PGSQL."+strconv.Itoa(relayPort)))
 	if err != nil { // The path of a socket has 107 bytes at most.
 		return nil, &judgedError{Failed, fmt.Errorf("cannot make a socket for pg_restore in directory %q: %w", dir, err)}
 	}

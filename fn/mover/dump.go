@@ -32,12 +32,12 @@ func Dump(ctx context.Context, o job.DumpOptions, env Env) (job.Dumped, error) {
 	result := job.Dumped{Run: o.Run, Database: o.Database}
 	err := step(ctx, env, o.Run, func(progress func(v1alpha1.Progress)) error {
 		marked, err := isMarked(o.Scratch)
-		if marked {
+		if err == nil && marked {
 			return nil
 		}
 		if before := failureIn(o.Failures); err == nil && before != nil {
 			result.Failure = before.Error()
-			return nil
+			return nil //nolint:nilerr // it is in the result, and the last container fails for it
 		}
 		if err == nil {
 			result.Dump, err = dump(ctx, o, env, progress)
@@ -62,14 +62,14 @@ type handedOn struct {
 	Problem database.Problem `json:"problem,omitempty"` // of the database; "": it is another one
 }
 
-// failedBefore is an error of a container before this one, by its own words.
-type failedBefore struct {
+// failedBeforeError is an error of a container before this one, by its own words.
+type failedBeforeError struct {
 	message string
 	err     *database.Error
 }
 
-func (e *failedBefore) Error() string { return e.message }
-func (e *failedBefore) Unwrap() error { return e.err }
+func (e *failedBeforeError) Error() string { return e.message }
+func (e *failedBeforeError) Unwrap() error { return e.err }
 
 // handOn writes a failure for those after this container. If it cannot, this container fails.
 func handOn(o job.DumpOptions, failed error) error {
@@ -104,7 +104,7 @@ func failureIn(dir string) error {
 	if err != nil {
 		return fmt.Errorf("a database could not be dumped, and why cannot be read: %w", err)
 	}
-	return &failure{cmp.Or(told.Reason, v1alpha1.ReasonDatabaseFailed), &failedBefore{cmp.Or(told.Message, "a database could not be dumped"), &database.Error{Problem: cmp.Or(told.Problem, database.Failed), Err: errors.New("it could not be dumped")}}}
+	return &failure{cmp.Or(told.Reason, v1alpha1.ReasonDatabaseFailed), &failedBeforeError{cmp.Or(told.Message, "a database could not be dumped"), &database.Error{Problem: cmp.Or(told.Problem, database.Failed), Err: errors.New("it could not be dumped")}}}
 }
 
 func readFailure(path string) (told handedOn, err error) {

@@ -134,7 +134,7 @@ func (b *FileBucket) options() job.FileBucketOptions {
 	return out
 }
 
-// mounts mounts what a Job needs for that bucket beside the run or the snapshot.
+// mounts are what a Job needs for that bucket beside the run or the snapshot.
 func (b *FileBucket) mounts() []mount {
 	var out []mount
 	if token := b.tokenPath(); token != "" {
