@@ -233,13 +233,14 @@ func TestAlteredFiles(t *testing.T) {
 	for name, v := range map[string]*vault{"Volume": v, "Bucket": v.inBucket(t)} {
 		t.Run(name, func(t *testing.T) {
 			tried, all := make(map[string]int), v.alterations()
-			for _, n := range spread(rand.New(rand.NewPCG(1, 2)), min(points(20), len(all)), len(all)) {
+			places := spread(rand.New(rand.NewPCG(1, 2)), min(points(20), len(all)), len(all))
+			for _, n := range places {
 				a := all[n-1]
 				who := v.alter(a.path, a.content)
 				require.True(t, who.verify && who.restore, "%s is %s: %+v", a.path, a.how, who)
 				tried[a.how]++
 			}
-			t.Logf("of %d alterations: all found: %s", len(all), counts(tried))
+			t.Logf("%d of %d alterations: all found: %s", len(places), len(all), counts(tried))
 		})
 	}
 }

@@ -170,7 +170,7 @@ func childBucket(v *Volume, args childArgs) int {
 	} else {
 		_, err = b.Remove(context.Background(), args.Remove)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrRunNotFound) { // an earlier child had removed it
 		fmt.Println(err)
 		return 1
 	}

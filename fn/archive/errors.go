@@ -26,6 +26,9 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
+	if e.Holder == "" {
+		return "cannot lock volume: somebody is writing to it"
+	}
 	return fmt.Sprintf("cannot lock volume: %q is writing to it", e.Holder)
 }
 

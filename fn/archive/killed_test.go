@@ -103,6 +103,8 @@ func (s *scene) kill(w work, place int) (at syscalls.Call, killed bool) {
 	})
 	if killed {
 		require.ErrorContains(s.t, err, "killed", out)
+	} else {
+		require.NoError(s.t, err, out)
 	}
 	return at, killed
 }

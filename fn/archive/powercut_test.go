@@ -3,6 +3,7 @@ package archive
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,9 @@ import (
 // done is there.
 func TestPowerCut(t *testing.T) {
 	needRoot(t, "mounting a file system")
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		skip(t, "the disk is one of FUSE: "+err.Error())
+	}
 	for _, kind := range []string{"ext4", "xfs"} {
 		needProgram(t, "mkfs."+kind, "e2fsprogs, xfsprogs")
 		for _, name := range []string{"Backup", "Mend", "Prune", "Restore", "RestoreOver"} {

@@ -57,12 +57,18 @@ func Reason(err error) string {
 		return v1alpha1.ReasonNoSpace
 	case is[*archive.IntegrityError](err):
 		return v1alpha1.ReasonIntegrity
-	case is[*archive.UnreadableError](err):
+	case is[*archive.UnreadableError](err) && !passes(err):
 		return v1alpha1.ReasonUnreadable
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
 		return v1alpha1.ReasonVolumeNotWritable
 	}
 	return v1alpha1.ReasonIO
+}
+
+// passes reports whether files may be readable at the next try, which nobody has to give a right for: a disk or a file server
+// has failed, or has lost them for now.
+func passes(err error) bool {
+	return !errors.Is(err, fs.ErrPermission) && (errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ESTALE))
 }
 
 // bucketReason returns the reason for what an object store did not do.

@@ -9,7 +9,9 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -78,6 +80,31 @@ func TestReasonOfABucketError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tc.want, Reason(tc.err), tc.reason)
 			assert.Equal(t, tc.want, Reason(denied(tc.err)), "on a volume that is only read, too")
+		})
+	}
+}
+
+// TestReasonOfUnreadableFiles: a retry helps where nobody has to grant a right.
+func TestReasonOfUnreadableFiles(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		causes []error
+		want   string
+	}{
+		"Denied": {"somebody must let the pod's user read it", []error{syscall.EACCES}, v1alpha1.ReasonUnreadable},
+		"Stale":  {"a file server has lost it for now", []error{syscall.ESTALE}, v1alpha1.ReasonIO},
+		"Failed": {"a disk may answer at the next try", []error{syscall.EIO, syscall.ESTALE}, v1alpha1.ReasonIO},
+		"Both":   {"a right is missing all the same", []error{syscall.ESTALE, syscall.EPERM}, v1alpha1.ReasonUnreadable},
+		"NoFile": {"a key that no file can have stays what it is", []error{errBoom}, v1alpha1.ReasonUnreadable},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			unreadable := &archive.UnreadableError{}
+			unreadable.Entries = slices.Grow(unreadable.Entries, len(tc.causes))[:len(tc.causes)]
+			for i, cause := range tc.causes {
+				unreadable.Entries[i].Err = cause
+			}
+			assert.Equal(t, tc.want, Reason(fmt.Errorf("cannot back up: %w", unreadable)), tc.reason)
 		})
 	}
 }

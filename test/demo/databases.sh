@@ -2,6 +2,7 @@
 # Databases for demo.sh, which sources this file: servers of this machine's own programs, on ports of 127.0.0.1, with a
 # password. What they write is in a directory of their own.
 
+umask 022                        # the servers' user reads what is written for them, in a directory that nobody else enters
 servers=()                       # processes that stop_servers ends
 databases=()                     # what can be shown here, by the names in a run
 database_dir=$(mktemp -d)

@@ -117,6 +117,9 @@ func enter(text string) error {
 	return syscall.Exec("/proc/self/exe", os.Args, environment)
 }
 
+// refused is what is said where the kernel asks about no calls: an old one, a sandbox, or another filter that asks.
+const refused = "cannot filter system calls"
+
 // listen has the kernel ask about calls of this thread, and returns the descriptor at which it does.
 func listen(numbers []int) (int, error) {
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // the number of the call
@@ -135,7 +138,7 @@ func listen(numbers []int) (int, error) {
 	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	listener, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
-		return -1, fmt.Errorf("cannot filter system calls: %w", errno)
+		return -1, fmt.Errorf(refused+": %w", errno)
 	}
 	return int(listener), nil
 }
@@ -157,7 +160,13 @@ func Run(tb testing.TB, cmd *exec.Cmd, numbers []int, decide func(Call) Outcome)
 	require.NoError(tb, theirs.Close())
 	s := supervisor{program: cmd.Process, decide: decide}
 	s.listener, err = receive(pair[0])
-	require.NoError(tb, errors.Join(err, unix.Close(pair[0])))
+	if err != nil {
+		_ = cmd.Wait()
+		if strings.Contains(output.String(), refused) && os.Getenv("THREESCALE_BACKUP_SKIP_NOTHING") == "" {
+			tb.Skip("this kernel, or what confines this process, lets no test decide on system calls: " + output.String())
+		}
+	}
+	require.NoError(tb, errors.Join(err, unix.Close(pair[0])), output.String())
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	ended := cmd.Wait()

@@ -164,7 +164,8 @@ func (s *scanner) work(ctx context.Context) error {
 		if errors.Is(err, ErrInside) {
 			return err
 		}
-		s.done(task, l, err)
+		gone := err != nil && task.path != "." && Gone(s.root, task.path, err)
+		s.done(task, l, err, gone)
 	}
 }
 
@@ -183,8 +184,8 @@ func (s *scanner) take() (scanTask, bool) {
 	return task, true
 }
 
-// done records a listed directory and queues those in it.
-func (s *scanner) done(task scanTask, l *lister, err error) {
+// done records a listed directory and queues those in it, or that it could not be listed, perhaps since it is gone.
+func (s *scanner) done(task scanTask, l *lister, err error, gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending--
@@ -193,8 +194,13 @@ func (s *scanner) done(task scanTask, l *lister, err error) {
 			s.wake.Broadcast()
 		}
 	}()
-	if err != nil {
-		s.refuse(task, err)
+	switch {
+	case gone:
+		task.node.gone = true
+		s.found.List.Count.Dirs--
+		return
+	case err != nil:
+		s.refuse(task.path, err)
 		return
 	}
 	task.node.data, task.node.more = l.records()
@@ -231,14 +237,9 @@ func (s *scanner) skip(entries []Skipped) {
 }
 
 // refuse records a directory that could not be listed.
-func (s *scanner) refuse(task scanTask, err error) {
-	if task.path != "." && Gone(s.root, task.path, err) {
-		task.node.gone = true
-		s.found.List.Count.Dirs--
-		return
-	}
+func (s *scanner) refuse(path string, err error) {
 	if len(s.found.Unreadable) < MaxListed {
-		s.found.Unreadable = append(s.found.Unreadable, Unreadable{Path: task.path, Err: err})
+		s.found.Unreadable = append(s.found.Unreadable, Unreadable{Path: path, Err: err})
 	}
 }
 
