@@ -203,13 +203,15 @@ func TestBucketOfAProvenRun(t *testing.T) {
 		edits  []func(*State)
 		says   string // "" if it goes on
 	}{
-		"Unknown":   {"nobody knows who wrote the run", nil, "its Secrets say where the bucket of the file storage would be"},
+		"Unknown":   {"nobody knows who wrote the run", nil, "and it says where the bucket of the file storage would be"},
 		"Bucket":    {"likewise", stages(fromBucket), "in the bucket, is the one"},
 		"Databases": {"likewise", stages(dumped, ifEmpty, unknownRun), "the databases and the bucket of the file storage"},
-		"Replaces":  {"likewise", stages(holding, policy(v1alpha1.ExistingMirror)), "set spec.fileStorage.bucketSecret to Omit"},
+		"Replaces":  {"likewise", stages(holding, policy(v1alpha1.ExistingMirror)), "where the bucket of the file storage would be"},
+		"Omit":      {"the run still names which Secret of the namespace leads there", stages(omitBucket), "where the bucket of the file storage would be"},
+		"OmitBoth":  {"those of the databases have fixed names", stages(omitBucket, dumped, ifEmpty, unknownRun, omitted), "says where the bucket of the file storage would be"},
 		"Digest":    {"somebody wrote it down", stages(func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest }), ""},
 		"Backup":    {"the ThreeScaleBackup knows it", stages(fromBackup(run, manifestDigest)), ""},
-		"Omit":      {"the Secret is not the run's", stages(omitBucket), ""},
+		"OmitKnown": {"likewise", stages(omitBucket, func(o *State) { o.Restore.Spec.RestoreSource.ManifestSHA256 = manifestDigest }), ""},
 		"Skip":      {"nothing is written", stages(holding, policy(v1alpha1.ExistingSkip)), ""},
 		"Volume":    {"it is the namespace's own", stages(func(o *State) { o.Inspection.FileBucket = nil }), ""},
 	} {
@@ -221,9 +223,13 @@ func TestBucketOfAProvenRun(t *testing.T) {
 				assert.Nil(t, checkObjects(o), tc.reason)
 				return
 			}
+			if o.Restore.OmitsBucketSecret() {
+				o.Restore.Status.FileBucket = bucketLogin(o)
+			}
 			d := told(o)
 			requireProblem(t, d, v1alpha1.ReasonRunUnproven, true)
 			assert.Contains(t, d.Problem.Message, tc.says, tc.reason)
+			assert.NotContains(t, d.Problem.Message, "Omit", "it is not enough")
 		})
 	}
 }

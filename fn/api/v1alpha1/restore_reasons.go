@@ -27,12 +27,12 @@ const (
 	// Do: find out who can write to it; restore another run (`restoreSource.run`), or
 	// correct `restoreSource.manifestSHA256`.
 	ReasonRunReplaced = "RunReplaced"
-	// ReasonRunUnproven: databases or files in S3 shall be written to where the Secrets of the
-	// run say, and nothing proves that this run is the one that was written.
+	// ReasonRunUnproven: databases or files in S3 shall be written to where the run says,
+	// and nothing proves that this run is the one that was written.
 	// Do: set `restoreSource.manifestSHA256`, as `status.manifests` of the ThreeScaleBackup
-	// has it, or name the ThreeScaleBackup in `restoreSource.backupRef`; or set
-	// `databaseSecrets: Omit` for databases and `fileStorage.bucketSecret: Omit` for files,
-	// and make Secrets that lead to them.
+	// has it, or name the ThreeScaleBackup in `restoreSource.backupRef`. If only databases
+	// are written, `databaseSecrets: Omit` does too, with Secrets that lead to them. For files
+	// `fileStorage.bucketSecret: Omit` is not enough: the run names the Secret.
 	ReasonRunUnproven = "RunUnproven"
 	// ReasonRepositoryNotFound: Flux does not have the GitRepository, or the restore
 	// may not read it.
