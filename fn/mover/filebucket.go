@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -86,15 +87,19 @@ type runBucket struct {
 	objects    []archive.ObjectFile
 }
 
-// bucketOf returns the bucket that the APIManager of a run names; nil if its files go onto a volume.
-func bucketOf(objects []archive.ObjectFile) *runBucket {
+// bucketOf returns the bucket that the APIManager of a run names; nil if its files go onto a volume. It fails
+// for the name of a Secret that no status of a restore can hold.
+func bucketOf(objects []archive.ObjectFile) (*runBucket, error) {
 	apiManager := connectionsOf("", objects).apiManager
 	if !threescale.UsesS3(apiManager) {
-		return nil
+		return nil, nil
 	}
 	b := &runBucket{apiManager: apiManager, objects: objects}
 	b.Secret, b.Audience = threescale.FileStorageSecret(apiManager), threescale.FileStorageAudience(apiManager)
-	return b
+	if b.Secret != "" && len(validation.IsDNS1123Subdomain(b.Secret)) > 0 {
+		return nil, &failure{v1alpha1.ReasonUnexpectedObject, errors.New("run holds an APIManager that no backup of 3scale holds: the Secret of its file storage has a name that no Secret can have")}
+	}
+	return b, nil
 }
 
 // open returns how to reach the bucket, by the Secret and the token of the options. It fails for what the pod was not
@@ -135,9 +140,9 @@ func (i *inspector) findBucket(ctx context.Context, run *archive.Run) error {
 	if err != nil {
 		return ctx.Err()
 	}
-	bucket := bucketOf(objects)
+	bucket, err := bucketOf(objects)
 	if bucket == nil {
-		return nil
+		return err
 	}
 	i.result.FileBucket = &bucket.InspectedBucket
 	i.bucket, err = bucket.open(i.options.FileBucketOptions)
@@ -164,7 +169,10 @@ func (r *refiller) bucketToFill(ctx context.Context, run *archive.Run) (*archive
 	if err != nil {
 		return nil, err
 	}
-	bucket := bucketOf(objects)
+	bucket, err := bucketOf(objects)
+	if err != nil {
+		return nil, err
+	}
 	if bucket == nil {
 		return nil, usage("cannot find the bucket of the file storage: the APIManager of the run names none")
 	}

@@ -212,6 +212,27 @@ func TestBucketLoginIsTold(t *testing.T) {
 	}
 }
 
+// TestBucketSecretThatNobodyCanHave: no status could hold its name, so that the user would never be told.
+func TestBucketSecretThatNobodyCanHave(t *testing.T) {
+	const format = `{"apiVersion":"apps.3scale.net/v1alpha1","kind":"APIManager","metadata":{"name":%q},
+		"spec":{"system":{"fileStorage":{"simpleStorageService":{"configurationSecretRef":{"name":%q}}}}}}`
+	for name, secret := range map[string]string{"Long": strings.Repeat("a", 254), "Path": "../files", "Upper": "Files"} {
+		t.Run(name, func(t *testing.T) {
+			objects := installation()
+			objects["apimanager/apimanager-backup.json"] = fmt.Sprintf(format, apiName, secret)
+			s := newStage(t, false, objects)
+			s.inspect.FileStorage, s.inspect.FileBucket, s.inspect.FileBucketSecrets = "", true, t.TempDir()
+			s.refill.FileStorage, s.refill.FileBucket = "", true
+			got, err := s.runInspect()
+			require.ErrorContains(t, err, "a name that no Secret can have")
+			assert.Equal(t, v1alpha1.ReasonUnexpectedObject, got.Reason)
+			assert.Nil(t, got.FileBucket)
+			_, err = s.runRefill()
+			require.ErrorContains(t, err, "a name that no Secret can have")
+		})
+	}
+}
+
 func TestRefillBucket(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason  string
