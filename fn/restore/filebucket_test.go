@@ -34,6 +34,8 @@ func interruptedThere(o *State) {
 	o.Inspection.Existing = job.ExistingStorage{Present: true, Interrupted: true}
 }
 
+func committed(o *State) { o.Restore.Status.FoundCommit = commit }
+
 func elsewhere(o *State) { o.Inspection.Source.Namespace = "prod" }
 
 // unknownRun is one whose digest nobody knows.
@@ -69,11 +71,35 @@ func TestBucketActions(t *testing.T) {
 		"ElsewhereGoesOn":      {"only what is missing is written", stages(elsewhere, interruptedThere), storageFill},
 		"ElsewhereOwnBucket":   {"it is the copy's own", stages(elsewhere, holding, mirror, omitBucket), storageMirror},
 		"NotStored":            {"the run holds none", stages(func(o *State) { o.Inspection.FileStorage.Stored, o.Inspection.FileBucket = false, nil }), storageSkip},
-		"FoundCommit":          {"3scale has written to it since", stages(holding, mirror, func(o *State) { o.Restore.Status.FoundCommit = commit }), storageSkip},
-		"FoundCommitEmpty":     {"the bucket was lost since", stages(func(o *State) { o.Restore.Status.FoundCommit = commit }), storageFill},
+		"FoundCommit":          {"3scale has written to it since", stages(holding, mirror, committed), storageSkip},
+		"FoundCommitEmpty":     {"the bucket was lost since", stages(committed), storageFill},
+		"FoundCommitElsewhere": {"likewise, and it is not replaced", stages(elsewhere, holding, mirror, committed), storageSkip},
+		"FoundCommitMarked":    {"whoever may not delete the marker leaves it", stages(interruptedThere, committed), storageSkip},
+		"FoundCommitMirrored":  {"likewise", stages(interruptedThere, mirror, committed), storageSkip},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tc.want, storageAction(observed(append(stages(inspected, toBucket), tc.edits...)...), true), tc.reason)
+		})
+	}
+	o := observed(inspected, interruptedThere, committed, policy(v1alpha1.ExistingMirror))
+	assert.Equal(t, storageMirror, storageAction(o, false), "a marker on a volume is always removed")
+}
+
+// TestLeftMarkerIsTold: where a restore into the bucket has not ended, the files that are missing are brought back on request.
+func TestLeftMarkerIsTold(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edits []func(*State)
+		told  bool
+	}{
+		"Marked":   {stages(interruptedThere, committed), true},
+		"Unmarked": {stages(holding, committed), false},
+		"First":    {stages(interruptedThere), false},
+		"Volume":   {stages(interruptedThere, committed, func(o *State) { o.Inspection.FileBucket = nil }), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observed(append(stages(inspected, toBucket), tc.edits...)...)
+			text := strings.Join(warnings(o, installation(o), Notes{}), "\n")
+			assert.Equal(t, tc.told, strings.Contains(text, "if files are missing there, bring them back: "+ForceAgain(o.Restore)), text)
 		})
 	}
 }

@@ -135,6 +135,9 @@ func warnings(o *State, apiManager *unstructured.Unstructured, notes Notes) []st
 	if !o.Inspection.FileStorage.Stored && !threescale.UsesS3(apiManager) && o.FileStorage == nil {
 		out = append(out, fmt.Sprintf("the run holds no files, and there is no PersistentVolumeClaim %q: the installation comes up with an empty file storage", threescale.FileStoragePVCName))
 	}
+	if i := o.Inspection; o.Restore.Status.FoundCommit != "" && i.FileBucket != nil && i.Existing.Interrupted {
+		out = append(out, fmt.Sprintf("the bucket of the file storage is left alone, since commit %s restored it, but a restore of this run into it has not ended: if files are missing there, bring them back: %s", short(o.Restore.Status.FoundCommit), ForceAgain(o.Restore)))
+	}
 	if moves(o, notes) {
 		out = append(out, domainWarning(o))
 	}

@@ -43,6 +43,10 @@ func storageAction(o *State, bucket bool) string {
 		return storageUnchanged
 	case !existing.Present, existing.Empty:
 		return storageFill
+	case bucket && o.Restore.Status.FoundCommit != "":
+		// It was restored before, and 3scale has written to it since. Also if it looks interrupted: whoever may
+		// not delete the marker leaves it.
+		return storageSkip
 	case existing.Interrupted && !replaces(policy):
 		return storageFill
 	case bucket && replaces(policy) && leadsToOthers(o.Restore, o.Inspection.Source.Namespace):
