@@ -50,16 +50,16 @@ func databaseAction(o *State, d job.InspectedDatabase) (v1alpha1.DatabaseAction,
 		return v1alpha1.DatabaseConflict, fmt.Sprintf("the run holds it, and no image has its client: set spec.databases.%s.image", imageField(d.Name))
 	case d.Empty, d.Interrupted && policy == v1alpha1.DatabasesIfEmpty:
 		return v1alpha1.DatabaseLoad, ""
-	case replacesOthers(o.Restore, o.Inspection.Source.Namespace):
-		return v1alpha1.DatabaseConflict, fmt.Sprintf("it holds data, and the restored Secret leads to the database of the installation in namespace %q, whose data databases.policy Replace would take: set spec.databaseSecrets to Omit, and make Secrets in this namespace that lead to databases of its own", o.Inspection.Source.Namespace)
+	case replacesOthers(o.Restore, o.Inspection.Source):
+		return v1alpha1.DatabaseConflict, fmt.Sprintf("it holds data, and the restored Secret leads to the database of %s, whose data databases.policy Replace would take: set spec.databaseSecrets to Omit, and make Secrets in this namespace that lead to databases of its own", original(o.Restore, o.Inspection.Source.Namespace))
 	}
 	return v1alpha1.DatabaseReplace, ""
 }
 
-// replacesOthers reports whether a restore would replace what is in the databases of the namespace that was backed up,
-// where the installation may still run.
-func replacesOthers(r *v1alpha1.ThreeScaleRestore, backedUp string) bool {
-	return r.Spec.Databases.Policy == v1alpha1.DatabasesReplace && r.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit && r.Namespace != backedUp
+// replacesOthers reports whether a restore would replace what is in the databases of the installation that was backed up,
+// which may still run.
+func replacesOthers(r *v1alpha1.ThreeScaleRestore, backedUp job.Source) bool {
+	return r.Spec.Databases.Policy == v1alpha1.DatabasesReplace && r.Spec.DatabaseSecrets != v1alpha1.DatabaseSecretsOmit && beside(r, backedUp)
 }
 
 // loadedBefore reports whether a database holds data, and the commit of this restore is on the branch already, before which

@@ -274,11 +274,13 @@ func TestConflictOfDatabase(t *testing.T) {
 	assert.Equal(t, MakePlan, told(o).Action, "the image was named since")
 
 	full := database(systemDatabase, func(d *job.InspectedDatabase) { d.Empty = false })
-	elsewhere := func(o *State) { o.Inspection.Source.Namespace = "prod" }
-	o = observed(append(before, replaceAll, elsewhere, full, plannedAll, func(o *State) { o.Planned = true })...)
-	d = told(o)
-	requireProblem(t, d, v1alpha1.ReasonDatabaseOfOthers, true)
-	assert.Contains(t, d.Problem.Message, "nothing was written")
+	for whose, edit := range map[string]func(*State){`the installation in namespace "prod"`: elsewhere, "the installation that was backed up, which has another domain": otherDomain} {
+		o = observed(append(before, replaceAll, edit, full, plannedAll, func(o *State) { o.Planned = true })...)
+		d = told(o)
+		requireProblem(t, d, v1alpha1.ReasonDatabaseOfOthers, true)
+		assert.Contains(t, d.Problem.Message, "leads to the database of "+whose)
+		assert.Contains(t, d.Problem.Message, "nothing was written")
+	}
 	cleaned(o)
 	o.Inspection, o.Restore.Spec.DryRun = nil, true
 	assert.Contains(t, told(o).Message, "; a restore would stop with "+v1alpha1.ReasonDatabaseOfOthers, "also where nobody looks any more")

@@ -25,6 +25,9 @@ func toBucket(o *State) {
 func plannedBucket(o *State) {
 	planned(o)
 	o.Planned, o.Restore.Status.Plan.Source.Namespace = true, o.Inspection.Source.Namespace
+	if o.Inspection.Source.WildcardDomain != o.Restore.Spec.Target.WildcardDomain {
+		o.Restore.Status.Plan.Rewritten = []string{"APIManager example spec.wildcardDomain"}
+	}
 }
 
 // holding has the bucket hold something else than the run.
@@ -35,6 +38,11 @@ func interruptedThere(o *State) {
 }
 
 func committed(o *State) { o.Restore.Status.FoundCommit = commit }
+
+// otherDomain is a drill in a namespace of the same name, on another cluster.
+func otherDomain(o *State) {
+	o.Inspection.Source.WildcardDomain, o.Restore.Spec.Target.WildcardDomain = "example.com", "dr.example.com"
+}
 
 func elsewhere(o *State) { o.Inspection.Source.Namespace = "prod" }
 
@@ -69,6 +77,14 @@ func TestBucketActions(t *testing.T) {
 		"ElsewhereSkip":        {"nothing is written", stages(elsewhere, holding, skip), storageSkip},
 		"ElsewhereInterrupted": {"beside what was written there may be production's", stages(elsewhere, interruptedThere, mirror), storageConflict},
 		"ElsewhereGoesOn":      {"only what is missing is written", stages(elsewhere, interruptedThere), storageFill},
+		"MovedEmpty":           {"nobody loses anything", stages(otherDomain), storageFill},
+		"MovedFail":            {"they may be production's", stages(otherDomain, holding), storageConflict},
+		"MovedMirror":          {"likewise, whatever is asked for", stages(otherDomain, holding, mirror), storageConflict},
+		"MovedSkip":            {"nothing is written", stages(otherDomain, holding, skip), storageSkip},
+		"MovedOwnBucket":       {"it is the copy's own", stages(otherDomain, holding, mirror, omitBucket), storageMirror},
+		"SameDomain": {"it is the one that was lost", stages(holding, mirror, otherDomain, func(o *State) {
+			o.Inspection.Source.WildcardDomain = o.Restore.Spec.Target.WildcardDomain
+		}), storageMirror},
 		"ElsewhereOwnBucket":   {"it is the copy's own", stages(elsewhere, holding, mirror, omitBucket), storageMirror},
 		"NotStored":            {"the run holds none", stages(func(o *State) { o.Inspection.FileStorage.Stored, o.Inspection.FileBucket = false, nil }), storageSkip},
 		"FoundCommit":          {"3scale has written to it since", stages(holding, mirror, committed), storageSkip},
@@ -194,11 +210,15 @@ func TestBucketStops(t *testing.T) {
 		not    string
 	}{
 		"NotEmpty": {"its objects are somebody's", stages(holding), v1alpha1.ReasonNotEmpty,
-			[]string{"The bucket of the file storage holds other files than the run", "Skip leaves them alone, Overwrite replaces", "; then ask again"}, "PersistentVolumeClaim"},
+			[]string{"The bucket of the file storage holds other files than the run", "may be that of the installation that was backed up", "Skip leaves them alone, Overwrite replaces", "; then ask again"}, "PersistentVolumeClaim"},
 		"Elsewhere": {"they are production's", stages(holding, elsewhere), v1alpha1.ReasonNotEmpty,
 			[]string{`the bucket of the installation in namespace "prod"`, "bucketSecret to Omit"}, "Mirror"},
 		"OfOthers": {"likewise, whatever is asked for", stages(holding, elsewhere, overwrite), v1alpha1.ReasonFileStorageOfOthers,
 			[]string{"whose files fileStorage.existing Overwrite would take", "set spec.fileStorage.existing to Skip", "bucketSecret to Omit", "; then ask again"}, "Mirror"},
+		"Moved": {"they may be production's", stages(holding, otherDomain), v1alpha1.ReasonNotEmpty,
+			[]string{"the bucket of the installation that was backed up, which has another domain", "bucketSecret to Omit"}, "Mirror"},
+		"MovedOfOthers": {"likewise, whatever is asked for", stages(holding, otherDomain, overwrite), v1alpha1.ReasonFileStorageOfOthers,
+			[]string{"which has another domain, whose files fileStorage.existing Overwrite would take"}, "Mirror"},
 		"OwnNotEmpty": {"it is the copy's own", stages(holding, elsewhere, omitBucket), v1alpha1.ReasonNotEmpty, []string{"Mirror also deletes all others"}, "prod"},
 	} {
 		t.Run(name, func(t *testing.T) {

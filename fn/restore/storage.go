@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,7 +50,7 @@ func storageAction(o *State, bucket bool) string {
 		return storageSkip
 	case existing.Interrupted && !replaces(policy):
 		return storageFill
-	case bucket && replaces(policy) && leadsToOthers(o.Restore, o.Inspection.Source.Namespace):
+	case bucket && replaces(policy) && !o.Restore.OmitsBucketSecret() && beside(o.Restore, o.Inspection.Source):
 		return storageConflict
 	case existing.Interrupted:
 		// Beside the files that the interrupted refill wrote there may be those that it was to replace
@@ -64,28 +65,40 @@ func storageAction(o *State, bucket bool) string {
 	return storageConflict
 }
 
-// leadsToOthers reports whether the bucket of the file storage is the one of the namespace that was backed up, where the
-// installation may still run, and not that of the restore.
-func leadsToOthers(r *v1alpha1.ThreeScaleRestore, backedUp string) bool {
-	return !r.OmitsBucketSecret() && r.Namespace != backedUp
+// beside reports whether the restored installation has another namespace or another domain than the one that was backed
+// up, which may still run then. On another cluster only the domain may tell.
+func beside(r *v1alpha1.ThreeScaleRestore, backedUp job.Source) bool {
+	domain := r.Spec.Target.WildcardDomain
+	return r.Namespace != backedUp.Namespace || domain != "" && domain != backedUp.WildcardDomain
+}
+
+// original names the installation that was backed up, if it may still run.
+func original(r *v1alpha1.ThreeScaleRestore, backedUp string) string {
+	if r.Namespace == backedUp {
+		return "the installation that was backed up, which has another domain"
+	}
+	return fmt.Sprintf("the installation in namespace %q", backedUp)
 }
 
 // checkStorage returns why the plan leaves the files alone, and stops; nil if it does not.
 func checkStorage(o *State) *Problem {
 	r, plan := o.Restore, o.Restore.Status.Plan
 	const choices = "Skip leaves them alone, Overwrite replaces those that the run has too, Mirror also deletes all others"
-	backedUp := plan.Source.Namespace
+	whose := original(r, plan.Source.Namespace)
+	moved := r.Spec.Target.WildcardDomain != "" && len(plan.Rewritten) > 0
 	switch {
 	case plan.FileStorage.Action != storageConflict:
 		return nil
 	case !plan.FileStorage.Bucket:
 		return Stalled(v1alpha1.ReasonNotEmpty, "PersistentVolumeClaim %q holds other files; restore into another namespace, or set spec.fileStorage.existing: %s", threescale.FileStoragePVCName, choices)
-	case !leadsToOthers(r, backedUp):
+	case r.OmitsBucketSecret():
 		return Stalled(v1alpha1.ReasonNotEmpty, "The bucket of the file storage holds other files than the run; nothing was written. Set spec.fileStorage.existing: %s", choices)
-	case replaces(string(r.Spec.FileStorage.Existing)):
-		return Stalled(v1alpha1.ReasonFileStorageOfOthers, "The bucket of the file storage holds other files than the run, and the restored Secret leads to the bucket of the installation in namespace %q, whose files fileStorage.existing %s would take; nothing was written. %s", backedUp, r.Spec.FileStorage.Existing, anotherBucket)
+	case replaces(string(r.Spec.FileStorage.Existing)): // which stop only there
+		return Stalled(v1alpha1.ReasonFileStorageOfOthers, "The bucket of the file storage holds other files than the run, and the restored Secret leads to the bucket of %s, whose files fileStorage.existing %s would take; nothing was written. %s", whose, r.Spec.FileStorage.Existing, anotherBucket)
+	case r.Namespace != plan.Source.Namespace, moved:
+		return Stalled(v1alpha1.ReasonNotEmpty, "The bucket of the file storage holds other files than the run, and the restored Secret leads to the bucket of %s; nothing was written. %s", whose, anotherBucket)
 	}
-	return Stalled(v1alpha1.ReasonNotEmpty, "The bucket of the file storage holds other files than the run, and the restored Secret leads to the bucket of the installation in namespace %q; nothing was written. %s", backedUp, anotherBucket)
+	return Stalled(v1alpha1.ReasonNotEmpty, "The bucket of the file storage holds other files than the run; it may be that of the installation that was backed up; nothing was written. If that still runs, as on another cluster, set spec.fileStorage.bucketSecret to Omit, and make a Secret that leads to another bucket. Else set spec.fileStorage.existing: %s", choices)
 }
 
 // anotherBucket says how a copy goes on whose Secret leads to the bucket of the original.

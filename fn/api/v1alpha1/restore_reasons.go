@@ -160,7 +160,8 @@ const (
 	ReasonNotEmpty = "NotEmpty"
 	// ReasonFileStorageOfOthers: the files are in S3, `fileStorage.existing` would replace or
 	// delete some that are in the bucket, and the restored Secret leads to the bucket of the
-	// namespace that was backed up, which is not that of the restore.
+	// installation that was backed up. With another namespace or domain than the restored one
+	// has, that may still run.
 	// Do: set `fileStorage.existing: Skip`, which leaves them alone; or set
 	// `fileStorage.bucketSecret: Omit`, and make a Secret that leads to a bucket of this
 	// namespace.
@@ -170,8 +171,8 @@ const (
 	// replaces all that it holds.
 	ReasonDatabaseNotEmpty = "DatabaseNotEmpty"
 	// ReasonDatabaseOfOthers: a database holds data, `databases.policy: Replace` would take
-	// them, and the restored Secret leads to the database of the namespace that was backed
-	// up, which is not that of the restore.
+	// them, and the restored Secret leads to the database of the installation that was backed
+	// up. With another namespace or domain than the restored one has, that may still run.
 	// Do: set `databaseSecrets: Omit`, and make Secrets that lead to databases of this
 	// namespace.
 	ReasonDatabaseOfOthers = "DatabaseOfOthers"

@@ -184,7 +184,7 @@ type FileBucketLogin struct {
 type PlannedFileStorage struct {
 	// What the restore does: Fill, Overwrite, Mirror, Skip or Unchanged (nothing);
 	// Conflict where files are there that nothing says what to do with, or that are in the
-	// bucket of another namespace.
+	// bucket of an installation that may still run.
 	// +optional
 	Action string `json:"action,omitempty"`
 	// True if the files go into the bucket that the APIManager names, and not onto a

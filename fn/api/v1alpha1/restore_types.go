@@ -296,8 +296,8 @@ type RestoreFileStorage struct {
 	// What becomes of files that are there already and differ: Fail restores
 	// nothing, Overwrite replaces those that the run has, Mirror also removes the
 	// others, Skip leaves a file storage alone that is not empty. In S3 the objects of
-	// the bucket are the files. Overwrite and Mirror change none in the bucket of another
-	// namespace, unless bucketSecret is Omit.
+	// the bucket are the files. Overwrite and Mirror change none for a restore into another
+	// namespace or with another target.wildcardDomain, unless bucketSecret is Omit.
 	// +optional
 	// +kubebuilder:default=Fail
 	Existing ExistingPolicy `json:"existing,omitempty"`
