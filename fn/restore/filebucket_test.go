@@ -309,6 +309,30 @@ func TestFileBucketFails(t *testing.T) {
 	}
 }
 
+// TestSecretOfTheRunCannotBeCorrected: whoever is to correct it needs one of the namespace.
+func TestSecretOfTheRunCannotBeCorrected(t *testing.T) {
+	const another = "set spec.fileStorage.bucketSecret to Omit, and make the Secret in this namespace"
+	for name, tc := range map[string]struct {
+		reason, failure string
+		edits           []func(*State)
+		want            bool
+	}{
+		"Denied":      {"its keys were rotated", v1alpha1.ReasonBucketDenied, nil, true},
+		"NotFound":    {"the bucket was moved", v1alpha1.ReasonBucketNotFound, nil, true},
+		"Untrusted":   {"its address was changed", v1alpha1.ReasonBucketUntrusted, nil, true},
+		"Either":      {"it may be that of the runs", v1alpha1.ReasonBucketDenied, stages(fromBucket), true},
+		"Omit":        {"it is the namespace's", v1alpha1.ReasonBucketDenied, stages(omitBucket, func(o *State) { o.Restore.Status.FileBucket = bucketLogin(o) }), false},
+		"Unreachable": {"no Secret is at fault", v1alpha1.ReasonBucketUnreachable, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observed(append(stages(branchRead, failedInspect(tc.failure), toBucket), tc.edits...)...)
+			d := told(o)
+			requireProblem(t, d, tc.failure, false)
+			assert.Equal(t, tc.want, strings.Contains(d.Problem.Message, another), "%s: %s", tc.reason, d.Problem.Message)
+		})
+	}
+}
+
 // TestRefillWarns: what a bucket could not take is told in the plan, as all else.
 func TestRefillWarns(t *testing.T) {
 	o := observed(branchRead, inspected, toBucket, plannedBucket, refilled)

@@ -3,6 +3,7 @@ package restore
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -195,15 +196,19 @@ func (w work) failed(o *State) Decision {
 // that failed.
 func (w work) advice(o *State, f job.Failure) string {
 	files := o.Inspection != nil && o.Inspection.FileBucket != nil && w.drop != DropLoad
+	ofFiles := f.FileBucketAdvice
+	if !o.Restore.OmitsBucketSecret() && slices.Contains([]string{v1alpha1.ReasonBucketDenied, v1alpha1.ReasonBucketNotFound, v1alpha1.ReasonBucketUntrusted}, f.Reason) {
+		ofFiles += "; that Secret is the one in the run, which cannot be changed: if another login, bucket or address has replaced it since, set spec.fileStorage.bucketSecret to Omit, and make the Secret in this namespace"
+	}
 	switch {
 	case !files || !strings.HasPrefix(f.Reason, "Bucket") || f.FileBucketAdvice == f.RestoreAdvice:
 		return f.RestoreAdvice
 	case o.Restore.Spec.RestoreSource.Bucket == nil:
-		return f.FileBucketAdvice
+		return ofFiles
 	case f.RestoreAdvice == "" || f.FileBucketAdvice == "":
-		return f.RestoreAdvice + f.FileBucketAdvice
+		return f.RestoreAdvice + ofFiles
 	}
-	return fmt.Sprintf("if it is the bucket of the runs, %s; if it is that of the file storage, %s", f.RestoreAdvice, f.FileBucketAdvice)
+	return fmt.Sprintf("if it is the bucket of the runs, %s; if it is that of the file storage, %s", f.RestoreAdvice, ofFiles)
 }
 
 // requestedAgain reports whether somebody asked for another look since the last one.
