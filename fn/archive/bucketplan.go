@@ -173,7 +173,7 @@ func (e *otherObjectError) Error() string { return e.path + " differs" }
 // firstDifference returns an object with other content or headers than in the run; "" if there is none.
 func (t *bucketTarget) firstDifference(ctx context.Context, p *bucketPlan) (string, error) {
 	_, err := t.each(ctx, p, progress.Verify, func(w *bucketWriter, ctx context.Context, it *bucketItem) error {
-		same, err := w.isThere(ctx, it)
+		same, err := w.isThere(ctx, it, true)
 		if err == nil && !same {
 			err = &otherObjectError{it.want.Path}
 		}

@@ -246,11 +246,21 @@ type bucketWriter struct {
 	opener refill.Opener
 }
 
-// write writes an object, unless it is there. Without replace, it replaces only what was there when the bucket was listed.
+// write writes an object, unless it is there. Without replace, it replaces no content: what an interrupted try has written
+// is whole, so that other content is somebody else's. Of headers the object store may have kept others than it was sent.
 func (w *bucketWriter) write(ctx context.Context, it *bucketItem, replace bool) error {
-	there, err := w.isThere(ctx, it)
+	there, err := w.isThere(ctx, it, true)
 	if there || err != nil {
 		return err
+	}
+	if it.there && !replace {
+		same, err := w.isThere(ctx, it, false)
+		if err != nil {
+			return err
+		}
+		if it.there && !same {
+			return w.notEmpty(it.want.Path, "is not what the restore that was interrupted here has written")
+		}
 	}
 	headers, err := w.headers(&it.want)
 	if err != nil {
@@ -260,8 +270,8 @@ func (w *bucketWriter) write(ctx context.Context, it *bucketItem, replace bool) 
 	return w.put(ctx, &it.want, headers, !it.there && !replace)
 }
 
-// isThere reports whether the bucket has a file with its content and headers.
-func (w *bucketWriter) isThere(ctx context.Context, it *bucketItem) (bool, error) {
+// isThere reports whether the bucket has a file with its content, and with its headers if they count.
+func (w *bucketWriter) isThere(ctx context.Context, it *bucketItem, headersCount bool) (bool, error) {
 	if !it.there || it.size != it.want.Size {
 		return false, nil
 	}
@@ -278,7 +288,7 @@ func (w *bucketWriter) isThere(ctx context.Context, it *bucketItem) (bool, error
 	if err != nil {
 		return false, err
 	}
-	if len(headers) > 0 && !headers.Same(in.Headers) {
+	if headersCount && len(headers) > 0 && !headers.Same(in.Headers) {
 		return false, nil
 	}
 	got := dirfd.NewHashed(in.ReadCloser)

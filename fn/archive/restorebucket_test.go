@@ -202,6 +202,33 @@ func TestInterruptedRestoreToBucket(t *testing.T) {
 			assert.Equal(t, f.objectsBelow("files/"), f.objectsBelow("restored/"))
 		})
 	}
+	for _, existing := range []Existing{Fail, Skip, Overwrite} {
+		t.Run("somebody writes in between, "+string(existing), func(t *testing.T) {
+			f := newObjectFixture(t, objectstore.StartStandIn)
+			f.putSome()
+			f.write("r1")
+			r := f.open("r1")
+			f.faults.Times(1, objectstore.Key(http.MethodPut, "/restored/tenant-001.txt"), objectstore.Answer(http.StatusForbidden, "AccessDenied"))
+			_, err := r.RestoreToBucket(t.Context(), f.into(), RestoreOptions{Existing: existing})
+			require.Error(t, err)
+			const path = "tenant-001/2026/über uns.html" // with headers
+			original := f.objectsBelow("files/")[path]
+			f.putInto(path, strings.ToUpper(original.content))
+			_, err = r.RestoreToBucket(t.Context(), f.into(), RestoreOptions{Existing: existing})
+			if existing == Overwrite {
+				require.NoError(t, err)
+				assert.Equal(t, f.objectsBelow("files/"), f.objectsBelow("restored/"))
+				return
+			}
+			require.ErrorContains(t, err, " is not what the restore that was interrupted here has written")
+			assert.Equal(t, strings.ToUpper(original.content), f.objectsBelow("restored/")[path].content)
+
+			f.putInto(path, original.content)
+			_, err = r.RestoreToBucket(t.Context(), f.into(), RestoreOptions{Existing: existing})
+			require.NoError(t, err, "nobody loses headers that the object store has changed")
+			assert.Equal(t, f.objectsBelow("files/"), f.objectsBelow("restored/"))
+		})
+	}
 	t.Run("somebody writes meanwhile", func(t *testing.T) {
 		f := newObjectFixture(t, objectstore.StartStandIn)
 		f.putSome()
