@@ -185,7 +185,7 @@ func (l *redisLoader) sendMark() {
 }
 
 // commit ends a transaction of so many commands, and begins to watch the mark for the next one, which so has no effect
-// once another load has set its own.
+// once another load has set its own. One that had none is an error whatever the mark is by then: what it sent is not there.
 func (l *redisLoader) commit(commands ...string) error {
 	c := l.conn
 	c.send("EXEC")
@@ -202,8 +202,10 @@ func (l *redisLoader) commit(commands ...string) error {
 			return err
 		}
 	}
-	switch answers, err := c.array("EXEC"); {
-	case errors.Is(err, errNoBulk): // What was watched has changed.
+	answers, err := c.array("EXEC")
+	refused := errors.Is(err, errNoBulk) // What was watched has changed.
+	switch {
+	case refused:
 		commands = nil
 	case err != nil:
 		return err
@@ -219,7 +221,7 @@ func (l *redisLoader) commit(commands ...string) error {
 		return err
 	}
 	text, err := c.bulk("GET")
-	if errors.Is(err, errNoBulk) || err == nil && text != l.mark.String() {
+	if errors.Is(err, errNoBulk) || err == nil && (refused || text != l.mark.String()) {
 		return &judgedError{Locked, errTaken}
 	}
 	return err

@@ -66,6 +66,23 @@ func TestRedisLoadIsTakenOver(t *testing.T) {
 	assert.Equal(t, other, c.Get(t.Context(), loadingKey).Val())
 }
 
+// TestRedisRefusesATransaction: of keys that the server did not take, no load is a success, whatever the mark says.
+func TestRedisRefusesATransaction(t *testing.T) {
+	_, from, dump := filled(t)
+	target := redisserver.Start(t, compare)
+	c := target.Client(t, 0)
+	o := loadOf(from, dump, proxy(t, target, 0, 300_000, func() {
+		mark, err := c.Get(t.Context(), loadingKey).Result()
+		assert.NoError(t, err)
+		assert.NoError(t, c.Set(t.Context(), loadingKey, mark, 0).Err())
+	}))
+	_, err := loadRedis(t.Context(), o)
+	assertProblem(t, Locked, err, "another load has begun meanwhile, or somebody has emptied it")
+	server, err := lookRedis(t.Context(), threescale.BackendRedis, o.Connection)
+	require.NoError(t, err)
+	assert.Equal(t, o.Run, server.Loading, "it is known as not whole")
+}
+
 // TestUnconfirmedLoadOfRedis ends a load before anybody knows of its end.
 func TestUnconfirmedLoadOfRedis(t *testing.T) {
 	before, from, dump := filled(t)
