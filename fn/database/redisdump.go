@@ -51,7 +51,7 @@ func dumpKeysFile(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
 		return recorded.Dump{}, err
 	}
 	dump.ServerVersion = s.Version
-	if dump.Keys, dump.Bytes, err = conn.dumpTo(o, s.Loaded != ""); err != nil {
+	if dump.Keys, dump.Bytes, err = conn.dumpTo(o, s); err != nil {
 		return recorded.Dump{}, err
 	}
 	dump.CompletionTime = o.Now().UTC()
@@ -59,7 +59,7 @@ func dumpKeysFile(ctx context.Context, o DumpOptions) (recorded.Dump, error) {
 }
 
 // dumpTo writes the file of a dump, and has it on the disk when it returns.
-func (c *redisConn) dumpTo(o DumpOptions, loaded bool) (keys, bytes int64, err error) {
+func (c *redisConn) dumpTo(o DumpOptions, before Server) (keys, bytes int64, err error) {
 	if err := errors.Join(os.RemoveAll(o.Into), os.MkdirAll(o.Into, 0o770)); err != nil {
 		return 0, 0, err
 	}
@@ -69,7 +69,7 @@ func (c *redisConn) dumpTo(o DumpOptions, loaded bool) (keys, bytes int64, err e
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	counted := &meteredWriter{file, meter{now: o.Now, report: o.Progress}}
-	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: firstKeys, loaded: loaded}
+	d := redisDumper{conn: c, out: bufio.NewWriterSize(counted, bufferSize), batch: firstKeys, before: before}
 	if err := d.run(); err != nil {
 		return 0, 0, err
 	}
@@ -84,10 +84,10 @@ func (c *redisConn) dumpTo(o DumpOptions, loaded bool) (keys, bytes int64, err e
 type redisDumper struct {
 	conn     *redisConn
 	out      *bufio.Writer
-	keys     int64 // written
-	absolute bool  // the server has PEXPIRETIME
-	loaded   bool  // the mark says that a load has ended
-	batch    int   // keys that are dumped at once
+	keys     int64  // written
+	absolute bool   // the server has PEXPIRETIME
+	before   Server // what was known of it at the start
+	batch    int    // keys that are dumped at once
 }
 
 // run asks for the next names together with the last values of those before, so that it waits once for many keys.
@@ -120,6 +120,26 @@ func (d *redisDumper) run() error {
 			count = paced(count, length(keys), scanBytes)
 			named = cursor == "0"
 		}
+	}
+	return d.proveUnchanged()
+}
+
+// proveUnchanged refuses what a load wrote to meanwhile: that is keys of before and of after. SCAN need not show its mark.
+func (d *redisDumper) proveUnchanged() error {
+	d.conn.send("GET", loadingKey)
+	if err := d.conn.flush(); err != nil {
+		return err
+	}
+	text, marked, err := d.conn.value("GET")
+	if err != nil {
+		return err
+	}
+	after := Server{}
+	if marked {
+		parseMark(text).tell(&after)
+	}
+	if after.Loading != d.before.Loading || after.Loaded != d.before.Loaded {
+		return &judgedError{Failed, fmt.Errorf("a restore has begun or ended in it meanwhile (its key %s): dump it again when that restore has ended", loadingKey)}
 	}
 	return nil
 }
@@ -185,7 +205,7 @@ func (d *redisDumper) readScan() (keys []string, next string, err error) {
 		}
 		keys = append(keys, key)
 	}
-	keys = slices.DeleteFunc(keys, func(key string) bool { return key == lockKey || key == loadingKey && d.loaded })
+	keys = slices.DeleteFunc(keys, func(key string) bool { return key == lockKey || key == loadingKey && d.before.Loaded != "" })
 	if slices.Contains(keys, loadingKey) {
 		return nil, "", &judgedError{Failed, fmt.Errorf("it was loaded only in part: restore into it again, or delete its key %s if it is to stay as it is", loadingKey)}
 	}

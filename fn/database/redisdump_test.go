@@ -104,6 +104,33 @@ func TestKeyThatHasGoneSinceTheScan(t *testing.T) {
 	}
 }
 
+// TestRedisIsLoadedWhileItIsDumped: a mark of a load that has ended is not dumped, and hides no other load.
+func TestRedisIsLoadedWhileItIsDumped(t *testing.T) {
+	const ended = "run-1 loaded x"
+	for reason, tc := range map[string]struct{ before, after string }{
+		"another load began":       {ended, "run-2 loading y"},
+		"another load has ended":   {ended, "run-2 loaded y"},
+		"a load came and went":     {ended, ""},
+		"one began that SCAN sees": {"", "run-2 loading y"},
+	} {
+		s := redisserver.Start(t)
+		c := s.Client(t, 0)
+		fill(t, c)
+		set := func(mark string) {
+			assert.NoError(t, c.Del(t.Context(), loadingKey).Err())
+			if mark != "" {
+				assert.NoError(t, c.Set(t.Context(), loadingKey, mark, 0).Err())
+			}
+		}
+		set(tc.before)
+		err := dumpError(t, proxy(t, s, 200_000, 0, func() { set(tc.after) }))
+		assertProblem(t, Failed, err, loadingKey)
+		set(ended)
+		_, dump := dumped(t, connectionTo(s, 0))
+		assert.Equal(t, c.DBSize(t.Context()).Val()-1, dump.Keys, reason)
+	}
+}
+
 func TestPace(t *testing.T) {
 	for reason, c := range map[string]struct {
 		n     int
