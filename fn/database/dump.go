@@ -70,7 +70,7 @@ func (s sqlServer) proveSchema(d threescale.Database) error {
 		return &judgedError{Unsupported, errors.New("it has no table: check the name of the database in the URL")}
 	}
 	if s.Loading != "" {
-		return &judgedError{Unsupported, fmt.Errorf("the load of run %q into it has not ended: finish that restore first", s.Loading)}
+		return &judgedError{Unsupported, fmt.Errorf("the load of run %q into it has not ended: finish that restore first; if the database is to stay as it is, DROP TABLE %s", s.Loading, loadingTable)}
 	}
 	const ofSystem = "accounts"
 	if d == threescale.SystemDatabase && !s.has(ofSystem) {

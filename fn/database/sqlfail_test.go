@@ -301,7 +301,7 @@ func testLoadKilled(t *testing.T, s *sqlserver.Server) {
 	assert.Equal(t, "run-1", looked.Loading)
 
 	_, err = database.Dump(t.Context(), systemDump(t, to))
-	assert.Contains(t, problem(t, database.Unsupported, err), `the load of run "run-1" into it has not ended`)
+	assert.Contains(t, problem(t, database.Unsupported, err), `the load of run "run-1" into it has not ended: finish that restore first; if the database is to stay as it is, DROP TABLE threescale_backup_load`)
 	load.Client, load.Run = nil, "run-2"
 	_, err = loadAndConfirm(t, load)
 	assertWritten(t, false, err)
