@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
@@ -99,7 +100,7 @@ func failureIn(dir string) error {
 	}
 	told := handedOn{}
 	if err == nil {
-		told, err = readFailure(filepath.Join(dir, found[0]))
+		err = readJSON(filepath.Join(dir, found[0]), &told)
 	}
 	if err != nil {
 		return fmt.Errorf("a database could not be dumped, and why cannot be read: %w", err)
@@ -107,21 +108,29 @@ func failureIn(dir string) error {
 	return &failure{cmp.Or(told.Reason, v1alpha1.ReasonDatabaseFailed), &failedBeforeError{cmp.Or(told.Message, "a database could not be dumped"), &database.Error{Problem: cmp.Or(told.Problem, database.Failed), Err: errors.New("it could not be dumped")}}}
 }
 
-func readFailure(path string) (told handedOn, err error) {
-	info, err := os.Lstat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is no file")
+// readJSON reads a small file that a container before this one has written, which may have run an image of a user's: no
+// link, which would lead elsewhere, and no pipe, which would never end.
+func readJSON(path string, into any) error {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return errNoFile
 	}
 	if err != nil {
-		return told, err
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return told, err
+		return err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	return told, json.NewDecoder(io.LimitReader(file, job.MaxReportBytes)).Decode(&told)
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errNoFile
+	}
+	const most = 1 << 20
+	return json.NewDecoder(io.LimitReader(file, most)).Decode(into)
 }
+
+var errNoFile = errors.New("it is no file")
 
 // notDumped says of which database an error is.
 func notDumped(name string, err error) error {
@@ -253,12 +262,9 @@ func takeDump(dir string, name threescale.Database) (made recorded.Dump, err err
 
 // readDump returns one dump, whose files must be as many bytes as were dumped.
 func readDump(dir string, name threescale.Database) (made recorded.Dump, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, string(name)+dumpSuffix))
+	err = readJSON(filepath.Join(dir, string(name)+dumpSuffix), &made)
 	if errors.Is(err, fs.ErrNotExist) {
 		return made, errors.New("it is not whole: the dump did not come to its end")
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &made)
 	}
 	if err != nil {
 		return made, fmt.Errorf("what describes it cannot be read: %w", err)

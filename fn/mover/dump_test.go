@@ -172,3 +172,21 @@ func TestFailuresOfAStranger(t *testing.T) {
 		})
 	}
 }
+
+// TestLoadedOfAStranger: what an image of a user's says is loaded is read from no link, and no pipe is waited for.
+func TestLoadedOfAStranger(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, filepath.Dir(secret), "secret", `{"name":"system-redis"}`)
+	for name, plant := range map[string]func(path string) error{
+		"Symlink": func(path string) error { return os.Symlink(secret, path) },
+		"Pipe":    func(path string) error { return syscall.Mkfifo(path, 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := job.LoadOptions{Run: runID, Scratch: t.TempDir()}
+			require.NoError(t, plant(filepath.Join(o.Scratch, "system-redis.loaded.json")))
+			result, err := mover.Load(t.Context(), o, mover.Env{Reporter: &recorder{}, Now: now})
+			require.ErrorContains(t, err, "cannot read what is loaded: system-redis: it is no file")
+			assert.Empty(t, result.Databases)
+		})
+	}
+}

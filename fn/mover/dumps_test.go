@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -105,6 +107,27 @@ func TestBackupOfDumpsThatAreNotWhole(t *testing.T) {
 			"the volume was full",
 			func(t *testing.T, dir string) {
 				write(t, dir, "backend-redis/backend-redis.json", `{"name":"backend-re`)
+			}, "what describes it cannot be read",
+		},
+		"DescribedByALink": {
+			"an image that dumps would have the mover read what only the mover may",
+			func(t *testing.T, dir string) {
+				secret := filepath.Join(t.TempDir(), "secret")
+				require.NoError(t, os.Rename(filepath.Join(dir, "backend-redis/backend-redis.json"), secret))
+				require.NoError(t, os.Symlink(secret, filepath.Join(dir, "backend-redis/backend-redis.json")))
+			}, "what describes it cannot be read: it is no file",
+		},
+		"DescribedByAPipe": {
+			"likewise; to read it would never end",
+			func(t *testing.T, dir string) {
+				remove(t, dir, "backend-redis/backend-redis.json")
+				require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "backend-redis/backend-redis.json"), 0o644))
+			}, "what describes it cannot be read: it is no file",
+		},
+		"DescribedAtLength": {
+			"likewise; it would fill the memory",
+			func(t *testing.T, dir string) {
+				write(t, dir, "backend-redis/backend-redis.json", `{"name":"backend-redis","kind":"Redis","bytes":4,"tool":"`+strings.Repeat("x", 1<<20)+`"}`)
 			}, "what describes it cannot be read",
 		},
 		"AnotherDescribed": {

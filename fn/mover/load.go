@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -216,19 +215,14 @@ const loadedSuffix = ".loaded.json"
 
 // readLoaded returns the databases that are loaded, in the order in which they were dumped.
 func readLoaded(dir string) ([]job.LoadedDatabase, error) {
-	const most = 1 << 20
 	var out []job.LoadedDatabase
 	for _, name := range threescale.Databases() {
-		f, err := os.Open(filepath.Join(dir, string(name)+loadedSuffix))
+		loaded := job.LoadedDatabase{}
+		err := readJSON(filepath.Join(dir, string(name)+loadedSuffix), &loaded)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read what is loaded: %w", err)
-		}
-		loaded := job.LoadedDatabase{}
-		err = json.NewDecoder(io.LimitReader(f, most)).Decode(&loaded)
-		if err = errors.Join(err, f.Close()); err != nil {
 			return nil, fmt.Errorf("cannot read what is loaded: %s: %w", name, err)
 		}
 		out = append(out, loaded)
