@@ -93,7 +93,9 @@ func (s *mysqlSession) load(ctx context.Context, o LoadOptions, before sqlServer
 
 // mark replaces the mark at once. It fails if the session has ended, and with it the lock.
 func (s *mysqlSession) mark(ctx context.Context, m mark) error {
-	if _, err := s.conn.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+loadingTable+" (run VARCHAR(255) NOT NULL) ENGINE=InnoDB"); err != nil {
+	// Servers of a cluster write to tables with a primary key only. Ones that older versions made have none, and no id.
+	const columns = " (id TINYINT NOT NULL DEFAULT 1 PRIMARY KEY, run VARCHAR(255) NOT NULL) ENGINE=InnoDB"
+	if _, err := s.conn.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+loadingTable+columns); err != nil {
 		return err
 	}
 	tx, err := s.conn.BeginTx(ctx, nil)

@@ -49,6 +49,7 @@ func TestSQL(t *testing.T) {
 				"Unconfirmed": testUnconfirmed,
 				"Committed":   testCommitted,
 				"Orphan":      testOrphan,
+				"MarkTable":   testMarkTable,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s) })
 			}

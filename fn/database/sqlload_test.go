@@ -175,3 +175,19 @@ func testOrphan(t *testing.T, s *sqlserver.Server) {
 	require.NoError(t, err)
 	assert.Equal(t, contents(t, s, "orphan"), contents(t, s, "orphan_2"))
 }
+
+// testMarkTable: servers that write to no table without a primary key take the mark, and the table of an older version does.
+func testMarkTable(t *testing.T, s *sqlserver.Server) {
+	if s.Kind == recorded.PostgreSQL {
+		return // It wants none.
+	}
+	load := loadable(t, s, "keyed")
+	s.Run(t, "keyed_2", "CREATE TABLE threescale_backup_load (run VARCHAR(255) NOT NULL) ENGINE=InnoDB; INSERT INTO threescale_backup_load VALUES ('run-1 loading x');")
+	_, err := loadAndConfirm(t, load)
+	require.NoError(t, err)
+	assert.Equal(t, contents(t, s, "keyed"), contents(t, s, "keyed_2"))
+	load.Policy = database.Replace
+	_, err = database.Load(t.Context(), load)
+	require.NoError(t, err)
+	assert.Equal(t, "PRIMARY\n", s.Run(t, "keyed_2", "SELECT index_name FROM information_schema.statistics WHERE table_schema = 'keyed_2' AND table_name = 'threescale_backup_load';"))
+}
