@@ -51,8 +51,15 @@ func (s Step) Name() string {
 	return jobName(s.Restore, "-"+string(s.Action)+"-"+shorten(s.ID, maxStepID))
 }
 
-// attempt tells this attempt of a restore from all others: <namespace>/<restore>/<id>.
-func (s Step) attempt() string { return path.Join(s.Namespace, s.Restore, s.ID) }
+// attempt tells this attempt of a restore from all others, also of one that was made again under the same name:
+// <namespace>/<restore>/<uid>/<id>.
+func (s Step) attempt() string {
+	uid := types.UID("")
+	if owner := metav1.GetControllerOfNoCopy(&metav1.ObjectMeta{OwnerReferences: s.Owners}); owner != nil {
+		uid = owner.UID
+	}
+	return path.Join(s.Namespace, s.Restore, string(uid), s.ID)
+}
 
 // Labels returns a fresh map with the labels of the step's objects.
 func (s Step) Labels() map[string]string {

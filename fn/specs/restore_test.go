@@ -219,3 +219,11 @@ func FuzzStepName(f *testing.F) {
 		assert.NotEqual(t, s.Name(), other.Name())
 	})
 }
+
+// TestAttemptOfARestoreMadeAgain: the mark of what a restore has loaded is none of a later one with the same name and text.
+func TestAttemptOfARestoreMadeAgain(t *testing.T) {
+	first, again := aStep(Inspecting), aStep(Inspecting)
+	again.Owners[0].UID = "0b5c1a52-4b8e-4f0c-9c5a-6c1f3c6a2a11"
+	assert.NotEqual(t, first.attempt(), again.attempt())
+	assert.Equal(t, first.attempt(), aStep(Refilling).attempt(), "all Jobs of an attempt are one")
+}
