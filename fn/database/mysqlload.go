@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -127,10 +128,26 @@ func (s *mysqlSession) run(ctx context.Context, o LoadOptions, before sqlServer,
 		if err != nil {
 			return err
 		}
-		lock := strings.NewReader("DO GET_LOCK('" + s.lockName("client") + "', 0);\n")
-		return client.run(ctx, io.MultiReader(lock, script), mysqlLoadArgs(login, o.Connection.Database)...)
+		lock := strings.NewReader(clientLock(s.lockName("client")))
+		err = client.run(ctx, io.MultiReader(lock, script), mysqlLoadArgs(login, o.Connection.Database)...)
+		if hasNoLock(err) {
+			return o.locked()
+		}
+		return err
 	})
 	return func(t table) bool { return slices.Contains(script.tables, t.name) }, err
+}
+
+// clientLock is the first line of what the client runs. A number that is too large ends it unless it gets the lock: DO would
+// go on, and only procedures raise errors of their own.
+func clientLock(name string) string {
+	return "SET @threescale_backup_lock = 18446744073709551615 + (COALESCE(GET_LOCK('" + name + "', 0), 0) <> 1);\n"
+}
+
+// hasNoLock reports whether a client has ended since it did not get its lock.
+func hasNoLock(err error) bool {
+	client, ok := errors.AsType[*clientError](err)
+	return ok && strings.Contains(client.said, "ERROR 1690 (22003) at line 1:")
 }
 
 // mysqlLoadArgs is the command line of the client that runs a dump. In binary mode, it runs no commands of its own that are

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -165,10 +164,25 @@ func testOrphan(t *testing.T, s *sqlserver.Server) {
 	load.Client = wrapped(t, s, "head -n 1 >"+script+"; exit 1")
 	_, err := database.Load(t.Context(), load)
 	assertWritten(t, true, err)
-	release := hold(t, s, "orphan_2", strings.Replace(file(t, script), "DO ", "SELECT ", 1)) // as the client does
+	release := hold(t, s, "orphan_2", file(t, script)) // as the client does
 	load.Client, load.LockPatience = nil, time.Nanosecond
 	_, err = database.Load(t.Context(), load)
 	problem(t, database.Locked, err)
+	release()
+
+	begun, goOn := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "go")
+	late := load
+	late.LockPatience = 0
+	late.Client = wrapped(t, s, fmt.Sprintf(`: >%s; while [ ! -e %s ]; do sleep 0.02; done; exec $client "$@"`, begun, goOn))
+	ended := make(chan error, 1)
+	go func() { _, err := database.Load(t.Context(), late); ended <- err }()
+	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, time.Minute, 10*time.Millisecond)
+	release = hold(t, s, "orphan_2", file(t, script)) // before its client comes to it
+	require.NoError(t, os.WriteFile(goOn, nil, 0o600))
+	assert.Contains(t, problem(t, database.Locked, <-ended), "another load into it goes on")
+	looked, err := database.Look(t.Context(), load.Database, load.Connection)
+	require.NoError(t, err)
+	assert.True(t, looked.Empty, "two clients do not write at once")
 	release()
 	load.LockPatience = 0
 	_, err = loadAndConfirm(t, load)
