@@ -98,9 +98,9 @@ func (o LoadOptions) patience() time.Duration {
 	return o.LockPatience
 }
 
-// locked says that another load goes on.
-func (o LoadOptions) locked() error {
-	return &judgedError{Locked, fmt.Errorf("another load into it goes on, and did not end within %s: wait for it, or end it", o.patience())}
+// locked says that another load goes on, and how to end one that nobody goes on with.
+func (o LoadOptions) locked(orphan string) error {
+	return &judgedError{Locked, fmt.Errorf("another load into it goes on, and did not end within %s: wait for it, or end it; %s", o.patience(), orphan)}
 }
 
 // errTaken says that a load may not go on, since the database has not its mark any more.

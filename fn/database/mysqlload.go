@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -45,8 +46,8 @@ func lockMySQL(ctx context.Context, o LoadOptions) (_ *mysqlSession, err error) 
 }
 
 func (s *mysqlSession) lock(ctx context.Context, o LoadOptions) error {
-	// It does nothing while the client runs, and servers end sessions that do nothing.
-	if _, err := s.conn.ExecContext(ctx, "SET SESSION wait_timeout = 31536000"); err != nil {
+	// So long after a node was lost, the server releases its locks.
+	if _, err := s.conn.ExecContext(ctx, "SET SESSION wait_timeout = 300"); err != nil {
 		return err
 	}
 	for _, name := range []string{s.lockName("load"), s.lockName("client")} {
@@ -55,12 +56,18 @@ func (s *mysqlSession) lock(ctx context.Context, o LoadOptions) error {
 			return err
 		}
 		if got.Int64 != 1 {
-			return o.locked()
+			return s.locked(o)
 		}
 	}
 	// No client of an earlier load is left, and until ours has it, nobody else begins to wait for it.
 	_, err := s.conn.ExecContext(ctx, "DO RELEASE_LOCK(?)", s.lockName("client"))
 	return err
+}
+
+// locked says how to end another load. The two locks may be of one, and no server has more.
+func (s *mysqlSession) locked(o LoadOptions) error {
+	return o.locked(fmt.Sprintf("if its pod is gone, KILL the session that SELECT COALESCE(IS_USED_LOCK('%s'), IS_USED_LOCK('%s')) shows",
+		s.lockName("load"), s.lockName("client")))
 }
 
 func (s *mysqlSession) close(context.Context) {
@@ -82,14 +89,75 @@ func (s *mysqlSession) load(ctx context.Context, o LoadOptions, before sqlServer
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mark(ctx, o.loading()); err != nil {
+	began := o.loading()
+	if err := s.mark(ctx, began); err != nil {
 		return nil, err
 	}
-	isLoaded, err = s.run(ctx, o, before, client)
+	err = s.keptAlive(ctx, aliveTime, func() error {
+		isLoaded, err = s.run(ctx, o, before, client)
+		return err
+	})
 	if err == nil {
-		err = s.mark(ctx, o.loaded())
+		err = s.end(ctx, o, began)
 	}
 	return isLoaded, hasWritten(err)
+}
+
+// aliveTime is how often a session says something: servers, and proxies before them, end one that does not.
+const aliveTime = 30 * time.Second
+
+// keptAlive works while the session says something so often. It returns when nobody uses the session any more.
+func (s *mysqlSession) keptAlive(ctx context.Context, often time.Duration, work func() error) error {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(often)
+		defer ticker.Stop()
+		for s.says(ctx) == nil {
+			select {
+			case <-end:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	defer func() {
+		close(end)
+		<-ended
+	}()
+	return work()
+}
+
+// says fails if the session is lost. What does not answer is.
+func (s *mysqlSession) says(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, aliveTime)
+	defer cancel()
+	_, err := s.conn.ExecContext(ctx, "DO 1")
+	return err
+}
+
+// end marks the database as loaded. If the session was lost while the client ran, and the lock with it, it begins another
+// one: without a mark of another load, nobody else has written.
+func (s *mysqlSession) end(ctx context.Context, o LoadOptions, began mark) error {
+	if s.says(ctx) == nil {
+		return s.mark(ctx, o.loaded())
+	}
+	_ = s.conn.Close() // It is lost.
+	var err error
+	if s.conn, err = s.db.Conn(ctx); err != nil {
+		return err
+	}
+	if err := s.lock(ctx, o); err != nil {
+		return err
+	}
+	text := ""
+	if err := s.conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(run), '') FROM "+loadingTable).Scan(&text); err != nil {
+		return err
+	}
+	if text != began.String() {
+		return &judgedError{Locked, errTaken}
+	}
+	return s.mark(ctx, o.loaded())
 }
 
 // mark replaces the mark at once. It fails if the session has ended, and with it the lock.
@@ -131,7 +199,7 @@ func (s *mysqlSession) run(ctx context.Context, o LoadOptions, before sqlServer,
 		lock := strings.NewReader(clientLock(s.lockName("client")))
 		err = client.run(ctx, io.MultiReader(lock, script), mysqlLoadArgs(login, o.Connection.Database)...)
 		if hasNoLock(err) {
-			return o.locked()
+			return s.locked(o)
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,10 @@ import (
 
 // loadLock is the advisory lock that a load holds. The server has one of each number for each database.
 const loadLock = 0x7473_2d6c_6f61_64 // "ts-load"
+
+// keepAlive has the server find out within a minute that a node is lost, and release its lock. Over a Unix socket it has no
+// effect.
+const keepAlive = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 // postgreSQLSession holds the lock. The client's statements go through it as well: so the lock is there for as long as
 // anything may be written, whichever process dies first, and the mark is made by the transaction that writes.
@@ -24,14 +29,15 @@ func lockPostgreSQL(ctx context.Context, o LoadOptions) (*postgreSQLSession, err
 		return nil, err
 	}
 	wait := max(o.patience(), time.Millisecond) // 0 would be for ever
-	_, err = conn.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock(%d); RESET lock_timeout", wait.Milliseconds(), int64(loadLock))).ReadAll()
+	_, err = conn.Exec(ctx, fmt.Sprintf(keepAlive+"; SET lock_timeout = %d; SELECT pg_catalog.pg_advisory_lock(%d); RESET lock_timeout", wait.Milliseconds(), int64(loadLock))).ReadAll()
 	if err == nil {
 		return &postgreSQLSession{conn}, nil
 	}
 	closePostgreSQL(ctx, conn)
 	const lockNotAvailable = "55P03"
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == lockNotAvailable {
-		return nil, o.locked()
+		return nil, o.locked(fmt.Sprintf("if its pod is gone, SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %d"+
+			" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", loadLock&math.MaxUint32))
 	}
 	return nil, err
 }

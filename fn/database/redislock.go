@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -45,7 +46,7 @@ func (l *redisLock) wait(ctx context.Context, o LoadOptions) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return o.locked()
+			return o.locked(fmt.Sprintf("if its pod is gone, so is its lock after %s", lockTime))
 		}
 		select {
 		case <-ctx.Done():

@@ -50,6 +50,7 @@ func TestSQL(t *testing.T) {
 				"Committed":   testCommitted,
 				"Orphan":      testOrphan,
 				"MarkTable":   testMarkTable,
+				"SessionEnds": testSessionEnds,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s) })
 			}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,12 +52,7 @@ func wrapped(t *testing.T, s *sqlserver.Server, script string) func(string) (str
 // try that has not ended yet.
 func testTwoLoads(t *testing.T, s *sqlserver.Server) {
 	load := loadable(t, s, "twice")
-	begun, goOn := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "go")
-	held := load
-	held.Client = wrapped(t, s, fmt.Sprintf(`: >%s; while [ ! -e %s ]; do sleep 0.02; done; exec $client "$@"`, begun, goOn))
-	ended := make(chan error, 1)
-	go func() { _, err := database.Load(t.Context(), held); ended <- err }()
-	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, time.Minute, 10*time.Millisecond)
+	goOn, ended := held(t, s, load)
 
 	impatient := load
 	impatient.LockPatience = time.Nanosecond
@@ -73,7 +70,7 @@ func testTwoLoads(t *testing.T, s *sqlserver.Server) {
 	waiting.LockPatience = time.Minute
 	waited := make(chan error, 1)
 	go func() { _, err := database.Load(t.Context(), waiting); waited <- err }()
-	require.NoError(t, os.WriteFile(goOn, nil, 0o600))
+	goOn()
 	require.NoError(t, <-ended)
 	require.NoError(t, <-waited, "it finds that its attempt has loaded it")
 	require.NoError(t, database.Confirm(t.Context(), load))
@@ -170,15 +167,11 @@ func testOrphan(t *testing.T, s *sqlserver.Server) {
 	problem(t, database.Locked, err)
 	release()
 
-	begun, goOn := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "go")
 	late := load
 	late.LockPatience = 0
-	late.Client = wrapped(t, s, fmt.Sprintf(`: >%s; while [ ! -e %s ]; do sleep 0.02; done; exec $client "$@"`, begun, goOn))
-	ended := make(chan error, 1)
-	go func() { _, err := database.Load(t.Context(), late); ended <- err }()
-	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, time.Minute, 10*time.Millisecond)
+	goOn, ended := held(t, s, late)
 	release = hold(t, s, "orphan_2", file(t, script)) // before its client comes to it
-	require.NoError(t, os.WriteFile(goOn, nil, 0o600))
+	goOn()
 	assert.Contains(t, problem(t, database.Locked, <-ended), "another load into it goes on")
 	looked, err := database.Look(t.Context(), load.Database, load.Connection)
 	require.NoError(t, err)
@@ -204,4 +197,64 @@ func testMarkTable(t *testing.T, s *sqlserver.Server) {
 	_, err = database.Load(t.Context(), load)
 	require.NoError(t, err)
 	assert.Equal(t, "PRIMARY\n", s.Run(t, "keyed_2", "SELECT index_name FROM information_schema.statistics WHERE table_schema = 'keyed_2' AND table_name = 'threescale_backup_load';"))
+}
+
+// held begins a load whose client waits until goOn is called, and returns how it ends.
+func held(t *testing.T, s *sqlserver.Server, load database.LoadOptions) (goOn func(), ended chan error) {
+	t.Helper()
+	begun, allowed := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "go")
+	load.Client = wrapped(t, s, fmt.Sprintf(`: >%s; while [ ! -e %s ]; do sleep 0.02; done; exec $client "$@"`, begun, allowed))
+	ended = make(chan error, 1)
+	go func() { _, err := database.Load(t.Context(), load); ended <- err }()
+	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, time.Minute, 10*time.Millisecond)
+	return func() { require.NoError(t, os.WriteFile(allowed, nil, 0o600)) }, ended
+}
+
+// adviced is what the message of a load that is locked out says to run.
+var adviced = regexp.MustCompile(`SELECT (?:COALESCE\(IS_USED_LOCK.*\)|pg_terminate_backend.*\))`)
+
+// endSession ends the session of a load that goes on, as the message says.
+func endSession(t *testing.T, s *sqlserver.Server, load database.LoadOptions) {
+	t.Helper()
+	load.LockPatience = time.Nanosecond
+	_, err := database.Load(t.Context(), load)
+	statement := adviced.FindString(problem(t, database.Locked, err))
+	require.NotEmpty(t, statement, "%v", err)
+	said := strings.TrimSpace(s.Run(t, load.Connection.Database, statement+";"))
+	if s.Kind == recorded.PostgreSQL {
+		assert.Equal(t, "t", said)
+		return
+	}
+	s.Run(t, load.Connection.Database, "KILL "+said+";")
+}
+
+// testSessionEnds: a proxy, the server or an administrator ends the session that holds the lock, while the client runs.
+func testSessionEnds(t *testing.T, s *sqlserver.Server) {
+	load := loadable(t, s, "silent")
+	goOn, ended := held(t, s, load)
+	endSession(t, s, load)
+	goOn()
+	if s.Kind == recorded.PostgreSQL { // The client's statements go through it.
+		require.Error(t, <-ended)
+		_, err := loadAndConfirm(t, load)
+		require.NoError(t, err)
+	} else {
+		require.NoError(t, <-ended, "nobody else has written")
+		require.NoError(t, database.Confirm(t.Context(), load))
+	}
+	assert.Equal(t, contents(t, s, "silent"), contents(t, s, "silent_2"))
+	if s.Kind == recorded.PostgreSQL {
+		return
+	}
+
+	load.Policy = database.Replace
+	goOn, ended = held(t, s, load)
+	endSession(t, s, load)
+	const other = "run-2 loading y"
+	s.Run(t, "silent_2", "UPDATE threescale_backup_load SET run = '"+other+"';")
+	goOn()
+	err := <-ended
+	assert.Contains(t, problem(t, database.Locked, err), "another load has begun meanwhile")
+	assertWritten(t, true, err)
+	assert.Equal(t, other+"\n", s.Run(t, "silent_2", "SELECT run FROM threescale_backup_load;"), "its mark stays")
 }
