@@ -210,15 +210,15 @@ func held(t *testing.T, s *sqlserver.Server, load database.LoadOptions) (goOn fu
 	return func() { require.NoError(t, os.WriteFile(allowed, nil, 0o600)) }, ended
 }
 
-// adviced is what the message of a load that is locked out says to run.
-var adviced = regexp.MustCompile(`SELECT (?:COALESCE\(IS_USED_LOCK.*\)|pg_terminate_backend.*\))`)
+// advised is what the message of a load that is locked out says to run.
+var advised = regexp.MustCompile(`SELECT (?:COALESCE\(IS_USED_LOCK.*\)|pg_terminate_backend.*\))`)
 
 // endSession ends the session of a load that goes on, as the message says.
 func endSession(t *testing.T, s *sqlserver.Server, load database.LoadOptions) {
 	t.Helper()
 	load.LockPatience = time.Nanosecond
 	_, err := database.Load(t.Context(), load)
-	statement := adviced.FindString(problem(t, database.Locked, err))
+	statement := advised.FindString(problem(t, database.Locked, err))
 	require.NotEmpty(t, statement, "%v", err)
 	said := strings.TrimSpace(s.Run(t, load.Connection.Database, statement+";"))
 	if s.Kind == recorded.PostgreSQL {
