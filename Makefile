@@ -57,9 +57,12 @@ test: ## Run all tests that need neither root nor a cluster.
 	$(GO) test ./...
 	$(GO) -C test/tools/generate test ./...
 
+# What these tests do in other processes, again and again, the others do too.
+REPEATING = '^Test(Killed|PowerCut|FailingSystemCalls|FlippedBits|FlippedBitsOfMany|AlteredFiles|HostileServers|HostileFiles)$$'
+
 .PHONY: race
-race: ## Run the same tests with the race detector; takes three times as long.
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+race: ## Run the same tests with the race detector, but for those that try many faults; takes three times as long.
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m -skip $(REPEATING) ./...
 
 .PHONY: check-image
 check-image: image package ## Check the images: their sizes, against what buildah makes of the Dockerfile, and that a copy of the source gives the same bytes.
