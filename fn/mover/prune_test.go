@@ -58,7 +58,7 @@ func TestPruneGivesUpOnAnotherWriter(t *testing.T) {
 	p.prune(t.Context(), written)
 	assert.Empty(t, p.removed)
 	assert.Equal(t, []string{
-		`the retention keeps run "r1", though no rule does: cannot lock volume: "" is writing to it`,
+		`the retention keeps run "r1", though no rule does: cannot lock volume: somebody is writing to it`,
 		"retention was not applied to the end: 1 of 2 runs that would go were not tried",
 	}, p.warnings, "it waits once, not once for each run")
 }
@@ -70,11 +70,11 @@ func TestPruneIsStoppedWhileItWaits(t *testing.T) {
 		want []string
 	}{
 		"Remove": {func(ctx context.Context, p *pruner, written *archive.Manifest) { p.prune(ctx, written) }, []string{
-			`the retention keeps run "r1", though no rule does: stopped while it waited: context canceled: cannot lock volume: "" is writing to it`,
+			`the retention keeps run "r1", though no rule does: stopped while it waited: context canceled: cannot lock volume: somebody is writing to it`,
 			"retention was not applied to the end: 1 of 2 runs that would go were not tried",
 		}},
 		"Mend": {func(ctx context.Context, p *pruner, written *archive.Manifest) { p.mend(ctx, written.Run) }, []string{
-			`earlier runs were not mended: stopped while it waited: context canceled: cannot lock volume: "" is writing to it`,
+			`earlier runs were not mended: stopped while it waited: context canceled: cannot lock volume: somebody is writing to it`,
 		}},
 	}
 	for name, tc := range cases {
