@@ -136,22 +136,25 @@ func assertPlannedFiles(t *testing.T, planned *unstructured.Unstructured, action
 	assert.EqualValues(t, files, got["files"])
 }
 
-// TestFilesInS3: an installation whose files are in a bucket is backed up, encrypted, and lost with all that is in the
-// bucket. One restore has every object back, with its headers. A bucket that holds something else is left alone.
+// TestFilesInS3: one claim backs up an installation whose files are in a bucket, and its databases, encrypted. All of it is
+// lost: the installation, its databases, and what is in its bucket. One restore has it back: every object with its headers,
+// every row, every key. A bucket that holds something else is left alone.
 func TestFilesInS3(t *testing.T) {
 	withFlux(t)
 	parallel(t)
-	w := newTenant(t, filesInS3)
+	d, withDatabases := newDatabases(t, "postgresql")
+	w := newTenant(t, filesInS3, withDatabases)
 	b := w.newFiles()
 	b.upload()
 	identity := mustIdentity(t)
-	require.NoError(t, w.apply(claim(nightly, beside(fmt.Sprintf("encryption: {age: {recipients: [%s]}}", identity.Recipient())))))
-	w.untilCompleted(nightly)
+	require.NoError(t, w.apply(claim(nightly, beside(fmt.Sprintf("encryption: {age: {recipients: [%s]}}, %s", identity.Recipient(), d.spec())))))
+	d.assertDumped(w.untilCompleted(nightly))
 
-	want, kept := b.objects(), w.remember()
+	want, kept, state := b.objects(), w.remember(), d.state()
 	require.Len(t, want, 41)
 	w.lose()
 	b.lose()
+	d.destroy()
 	left := w.writeFile("of-former-days.txt", []byte("not ours"))
 	e := w.deliver()
 	decrypt := w.decrypting(identity)
@@ -159,9 +162,10 @@ func TestFilesInS3(t *testing.T) {
 	assertPlannedFiles(t, e.untilRestore("plan", "Ready", "True", "Planned"), "Fill", len(want))
 	assert.Empty(t, b.objects(), "a plan writes nothing")
 
-	e.ask(dr("dr", "{"+decrypt+"}"))
+	e.ask(dr("dr", "{"+decrypt+", "+d.loads("IfEmpty")+"}"))
 	done := e.untilRestore("dr", "Ready", "True", "Restored")
 	assert.Equal(t, want, b.objects())
+	d.assertState(state)
 	assert.Equal(t, []byte("not ours"), readFile(t, left), "the volume is none of its business")
 	e.assertCommit(done, e.onlyCommit(t, branch)[0])
 	e.eventually("Flux to have applied the Secret of the bucket", func(ctx context.Context) error {
