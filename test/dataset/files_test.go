@@ -18,7 +18,7 @@ import (
 
 func TestGenerateRefusesAnUnknownSet(t *testing.T) {
 	_, err := Generate(t.TempDir(), "XXL", 1)
-	require.EqualError(t, err, `cannot find set "XXL": there are S, M, L and XL`)
+	require.EqualError(t, err, `cannot find set "XXL": there are S, M, L, XL and million`)
 }
 
 // TestPlan checks the totals of each set without writing it.
@@ -31,10 +31,11 @@ func TestPlan(t *testing.T) {
 		minTotal, maxTotal int64
 		minBig, maxBig     int
 	}{
-		SetS:  {"a fresh installation", 1, 120, 512, 64 << 10, 700_000, 1_500_000, 0, 0},
-		SetM:  {"it fills the default volume, but does not burst it", 10, 3000, 2048, 2 * miB, 60 * miB, 100 * miB, 0, 40},
-		SetL:  {"0.05 % of the files are large", 100, 200_000, 200, 4 * miB, 1000 * miB, 2000 * miB, 50, 160},
-		SetXL: {"all files are large", 20, 2000, miB, miB, 2000 * miB, 2000 * miB, 2000, 2000},
+		SetS:       {"a fresh installation", 1, 120, 512, 64 << 10, 700_000, 1_500_000, 0, 0},
+		SetM:       {"it fills the default volume, but does not burst it", 10, 3000, 2048, 2 * miB, 60 * miB, 100 * miB, 0, 40},
+		SetL:       {"0.05 % of the files are large", 100, 200_000, 200, 4 * miB, 1000 * miB, 2000 * miB, 50, 160},
+		SetMillion: {"many more tenants than elsewhere, and small files only", 1000, 1_000_000, 200, 16 << 10, 1000 * miB, 1500 * miB, 0, 0},
+		SetXL:      {"all files are large", 20, 2000, miB, miB, 2000 * miB, 2000 * miB, 2000, 2000},
 	}
 	for set, tc := range cases {
 		t.Run(string(set), func(t *testing.T) {

@@ -18,6 +18,8 @@ const (
 	SetL Set = "L"
 	// SetXL is large files: 2,000 files of 1 MiB each.
 	SetXL Set = "XL"
+	// SetMillion is a million files of about 1 KiB: 1,000 tenants with 1,000 files each, about 1.3 GB.
+	SetMillion Set = "million"
 )
 
 // Stats tells what Generate wrote. Files and Bytes count regular files;
@@ -55,8 +57,10 @@ func shapeOf(set Set) (shape, error) {
 		return shape{tenants: 100, filesPerTenant: 2000, mu: 8.3, sigma: 0.8, minSize: 200, maxSize: 4 * miB, bigShare: 0.0005}, nil
 	case SetXL:
 		return shape{tenants: 20, filesPerTenant: 100, minSize: miB, maxSize: miB}, nil
+	case SetMillion:
+		return shape{tenants: 1000, filesPerTenant: 1000, mu: 6.9, sigma: 0.6, minSize: 200, maxSize: 16 * kiB}, nil
 	}
-	return shape{}, fmt.Errorf("cannot find set %q: there are S, M, L and XL", set)
+	return shape{}, fmt.Errorf("cannot find set %q: there are S, M, L, XL and million", set)
 }
 
 // size draws the size of a file.

@@ -24,7 +24,7 @@ func main() {
 // run writes what the flags ask for, and to stdout what it wrote, as JSON.
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
-	set := flags.String("set", string(dataset.SetS), "size of the file storage: S, M, L or XL")
+	set := flags.String("set", string(dataset.SetS), "size of the file storage: S, M, L, XL or million")
 	out := flags.String("out", "", "directory for the files; it has to be empty")
 	manifests := flags.String("manifests", "", "directory for the objects")
 	var options dataset.Options
