@@ -126,7 +126,11 @@ prove-fuzz: ## Only the fuzz tests.
 	done
 
 .PHONY: bench
-bench: ## Print the figures: the mover against rsync, copies to a bucket against restic and kopia, dumps against the clients, a restore's commit against git, calls of the function against function-auto-ready, and its start.
+bench: ## Print the figures: the mover beside rsync, cp, restic and kopia, copies to a bucket against restic and kopia, dumps against the clients, a restore's commit against git, calls of the function against function-auto-ready, and its start.
 	$(GO) test -run '^$$' -bench RunFunction -benchmem ./fn/function/...
 	$(GO) test -run '^$$' -bench Redis ./fn/database/...
-	$(GO) test -p 1 -count=1 -timeout 3h -tags bench -v -run TestAgainst ./test/bench/... ./fn/database/...
+	$(GO) test -p 1 -count=1 -timeout 12h -tags bench -v -run TestAgainst ./test/bench/... ./fn/database/...
+
+.PHONY: bench-peers
+bench-peers: ## Only the mover beside its peers, with M and XL or what THREESCALE_BACKUP_BENCH_SETS names (such as "L million"); draws tables and pictures.
+	$(GO) test -count=1 -timeout 12h -tags bench -v -run TestAgainstPeers ./test/bench

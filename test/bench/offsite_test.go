@@ -6,13 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,19 +33,19 @@ const roundTrip = 30 * time.Millisecond
 func TestAgainstOffsite(t *testing.T) {
 	mover := filepath.Join(t.TempDir(), "mover")
 	require.NoError(t, peers.Build(t.Context(), "./fn/cmd/mover", mover))
-	kopia, err := peers.Binary(t.Context(), "kopia")
+	kopiaBinary, err := peers.Binary(t.Context(), "kopia")
 	require.NoError(t, err)
-	restic, err := exec.LookPath("restic")
+	resticBinary, err := exec.LookPath("restic")
 	require.NoError(t, err, "install Debian's package restic")
 	for _, set := range []dataset.Set{dataset.SetM, dataset.SetL} {
-		if wanted := os.Getenv("THREESCALE_BACKUP_BENCH_SETS"); wanted != "" && !slices.Contains(strings.Fields(wanted), string(set)) {
+		if !wanted(set) {
 			continue
 		}
 		for _, delay := range []time.Duration{0, roundTrip} {
 			t.Run(fmt.Sprintf("%s/%s", set, delay), func(t *testing.T) {
-				o := &offsite{t: t, dir: t.TempDir(), mover: mover, all: map[string]*[3][]sample{}}
+				o := &offsite{comparison: comparison{t: t, tools: []string{"mover", "restic", "kopia"}}, dir: t.TempDir(), mover: mover}
 				for pair := range offsiteSets[set] {
-					o.one(set, delay, pair, restic, kopia)
+					o.one(set, delay, pair, resticBinary, kopiaBinary)
 				}
 				o.show()
 			})
@@ -58,28 +55,11 @@ func TestAgainstOffsite(t *testing.T) {
 
 // offsite is one set with one delay.
 type offsite struct {
-	t          *testing.T
+	comparison
 	dir, mover string
-	steps      []string
-	all        map[string]*[3][]sample
 }
 
-// tool is one of those that are compared: what it does, as command lines.
-type tool struct {
-	env                           []string
-	prepare, copy, again, restore []string
-}
-
-// note keeps what a step took.
-func (o *offsite) note(step string, side int, taken sample) {
-	if o.all[step] == nil {
-		o.all[step] = &[3][]sample{}
-		o.steps = append(o.steps, step)
-	}
-	o.all[step][side] = append(o.all[step][side], taken)
-}
-
-func (o *offsite) one(set dataset.Set, delay time.Duration, pair int, restic, kopia string) {
+func (o *offsite) one(set dataset.Set, delay time.Duration, pair int, resticBinary, kopiaBinary string) {
 	t := o.t
 	t.Helper()
 	dir := filepath.Join(o.dir, fmt.Sprint(pair))
@@ -96,42 +76,37 @@ func (o *offsite) one(set dataset.Set, delay time.Duration, pair int, restic, ko
 	endpoint := delayed(t, server.Endpoint, delay)
 	tools := []tool{
 		o.ours(server, endpoint, dir, volume),
-		resticTool(server, endpoint, dir, source, restic),
-		kopiaTool(server, endpoint, dir, source, kopia),
+		resticTool(server, endpoint, dir, source, resticBinary),
+		kopiaTool(server, endpoint, dir, source, kopiaBinary),
 	}
 	// Each is first once: a server that has just started takes longer.
 	order := []int{pair % 3, (pair + 1) % 3, (pair + 2) % 3}
 	for _, side := range order {
 		tool := tools[side]
-		for _, variable := range tool.env {
-			name, value, _ := strings.Cut(variable, "=")
-			t.Setenv(name, value)
-		}
+		tool.set(t)
 		if tool.prepare != nil {
 			o.note("make a repository", side, measure(t, tool.prepare))
 		}
 		syscall.Sync()
-		o.note("first copy", side, measure(t, tool.copy))
+		o.note("first copy", side, measure(t, tool.backup("first")))
 	}
 	if pair == 0 {
 		t.Logf("%d files, %d bytes; first copy: %s", stats.Files, stats.Bytes, o.requests(server, endpoint, dir, volume))
 	}
-	changed := change(t, source, 100)
+	changed := change(t, source, 1)
 	backup("second")
 	for _, side := range order {
-		o.note("1 % changed", side, measure(t, tools[side].again))
+		o.note("1 % changed", side, measure(t, tools[side].backup("second")))
 	}
 	if pair == 0 {
 		t.Logf("after that, of %d changed files nothing changed again: %s", changed, o.requests(server, endpoint, dir, volume))
 	}
 	for _, side := range order {
 		tool := tools[side]
-		target := tool.restore[len(tool.restore)-1]
-		target = strings.TrimPrefix(target, "--file-storage=")
-		require.NoError(t, os.MkdirAll(target, 0o755))
+		require.NoError(t, os.MkdirAll(tool.target, 0o755))
 		syscall.Sync()
 		o.note("restore", side, measure(t, tool.restore))
-		requireFiles(t, target, stats.Files)
+		requireFiles(t, tool.target, stats.Files)
 	}
 	require.NoError(t, os.RemoveAll(dir))
 }
@@ -145,35 +120,23 @@ func (o *offsite) ours(s *objectstore.Server, endpoint, dir, volume string) tool
 	mover := func(args []string) []string { return append([]string{o.mover}, args...) }
 	back := filepath.Join(dir, "back-ours")
 	return tool{
-		copy:    mover(job.CopyOptions{Run: "first", Volume: volume, BucketOptions: bucket, Owner: "bench"}.Args()),
-		again:   mover(job.CopyOptions{Run: "second", Volume: volume, BucketOptions: bucket, Owner: "bench"}.Args()),
-		restore: append(mover(job.RefillOptions{Run: "second", BucketOptions: bucket, Existing: "Overwrite"}.Args()), "--file-storage="+back),
+		backup: func(run string) []string {
+			return mover(job.CopyOptions{Run: run, Volume: volume, BucketOptions: bucket, Owner: "bench"}.Args())
+		},
+		restore: mover(job.RefillOptions{Run: "second", BucketOptions: bucket, FileStorage: back, Existing: "Overwrite"}.Args()),
+		target:  back,
 	}
 }
 
 func resticTool(s *objectstore.Server, endpoint, dir, source, binary string) tool {
-	repository := []string{binary, "--quiet", "--cache-dir", filepath.Join(dir, "restic-cache"), "--repo", "s3:http://" + endpoint + "/" + s.Bucket + "/restic"}
-	with := func(args ...string) []string { return append(slices.Clone(repository), args...) }
-	return tool{
-		env:     []string{"RESTIC_PASSWORD=x", "AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.SecretKey, "AWS_DEFAULT_REGION=eu-central-1"},
-		prepare: with("init"),
-		copy:    with("backup", source),
-		again:   with("backup", source),
-		restore: with("restore", "latest", "--target", filepath.Join(dir, "back-restic")),
-	}
+	out := restic(binary, "s3:http://"+endpoint+"/"+s.Bucket+"/restic", dir, source)
+	out.env = append(out.env, "AWS_ACCESS_KEY_ID="+s.AccessKey, "AWS_SECRET_ACCESS_KEY="+s.SecretKey, "AWS_DEFAULT_REGION=eu-central-1")
+	return out
 }
 
 func kopiaTool(s *objectstore.Server, endpoint, dir, source, binary string) tool {
-	base := []string{binary, "--config-file", filepath.Join(dir, "kopia.config"), "--log-dir", filepath.Join(dir, "kopia-log"), "--no-progress", "--log-level=error"}
-	with := func(args ...string) []string { return append(slices.Clone(base), args...) }
-	return tool{
-		env: []string{"KOPIA_PASSWORD=x", "KOPIA_CHECK_FOR_UPDATES=false", "KOPIA_CACHE_DIRECTORY=" + filepath.Join(dir, "kopia-cache")},
-		prepare: with("repository", "create", "s3", "--bucket="+s.Bucket, "--prefix=kopia/", "--endpoint="+endpoint, "--disable-tls", "--region=eu-central-1",
-			"--access-key="+s.AccessKey, "--secret-access-key="+s.SecretKey),
-		copy:    with("snapshot", "create", source),
-		again:   with("snapshot", "create", source),
-		restore: with("snapshot", "restore", source, filepath.Join(dir, "back-kopia")),
-	}
+	return kopia(binary, dir, source, "s3", "--bucket="+s.Bucket, "--prefix=kopia/", "--endpoint="+endpoint, "--disable-tls", "--region=eu-central-1",
+		"--access-key="+s.AccessKey, "--secret-access-key="+s.SecretKey)
 }
 
 // requests repeats our newest copy, and returns what its result says of the one before, or of this one.
@@ -183,81 +146,12 @@ func (o *offsite) requests(s *objectstore.Server, endpoint, dir, volume string) 
 	if _, err := os.Stat(filepath.Join(volume, "runs", "second")); err == nil {
 		newest = "second"
 	}
-	tool := o.ours(s, endpoint, dir, volume)
-	args := tool.copy
-	if newest == "second" {
-		args = tool.again
-	}
+	args := o.ours(s, endpoint, dir, volume).backup(newest)
 	out, err := exec.CommandContext(o.t.Context(), args[0], args[1:]...).Output()
 	require.NoError(o.t, err)
 	var result job.CopyResult
 	require.NoError(o.t, json.Unmarshal(out, &result))
 	return fmt.Sprintf("the same copy again makes %d requests", result.Requests)
-}
-
-// show prints medians, and how ours are to each of the peers.
-func (o *offsite) show() {
-	for _, step := range o.steps {
-		var line strings.Builder
-		samples := o.all[step]
-		for side, name := range []string{"mover", "restic", "kopia"} {
-			if len(samples[side]) == 0 {
-				continue
-			}
-			var walls, processor []time.Duration
-			var busy []float64
-			var peak int64
-			for _, taken := range samples[side] {
-				walls, processor, busy, peak = append(walls, taken.Wall), append(processor, taken.CPU), append(busy, taken.Busy), max(peak, taken.RSS)
-			}
-			slices.Sort(busy)
-			fmt.Fprintf(&line, "  %s %s, %s of processor time, %d MiB, machine busy %.0f %%", name, median(walls).Round(10*time.Millisecond),
-				median(processor).Round(10*time.Millisecond), peak>>10, 100*busy[len(busy)/2])
-			if side > 0 && len(samples[0]) > 0 {
-				ratios := make([]float64, 0, len(walls))
-				for i := range samples[side] {
-					ratios = append(ratios, float64(samples[0][i].Wall)/float64(samples[side][i].Wall))
-				}
-				slices.Sort(ratios)
-				fmt.Fprintf(&line, " (%.2f of it)", ratios[len(ratios)/2])
-			}
-		}
-		o.t.Logf("%-18s%s", step, line.String())
-	}
-}
-
-// change writes over one of so many files, and returns how many those were.
-func change(t *testing.T, dir string, of int) (changed int) {
-	t.Helper()
-	n := 0
-	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		if n++; n%of != 0 {
-			return nil
-		}
-		changed++
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(path, []byte(strings.Repeat(fmt.Sprintf("%d changed\n", n), int(info.Size()/10)+1)), info.Mode())
-	}))
-	return changed
-}
-
-// requireFiles counts the regular files below dir.
-func requireFiles(t *testing.T, dir string, want int) {
-	t.Helper()
-	n := 0
-	require.NoError(t, filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() {
-			n++
-		}
-		return err
-	}))
-	require.Equal(t, want, n, "files below %s", dir)
 }
 
 // delayed returns an address from where each answer of a server comes later. It delays, and limits no throughput.

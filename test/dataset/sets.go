@@ -18,7 +18,7 @@ const (
 	SetL Set = "L"
 	// SetXL is large files: 2,000 files of 1 MiB each.
 	SetXL Set = "XL"
-	// SetMillion is a million files of about 1 KiB: 1,000 tenants with 1,000 files each, about 1.3 GB.
+	// SetMillion is a million files of about 1 KiB: 1,000 tenants with 1,000 files each, about 1.2 GB.
 	SetMillion Set = "million"
 )
 
