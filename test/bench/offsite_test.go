@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/require"
 
 	"threescale.dev/backup/fn/api/job"
@@ -92,6 +94,9 @@ func (o *offsite) one(set dataset.Set, delay time.Duration, pair int, resticBina
 	}
 	if pair == 0 {
 		t.Logf("%d files, %d bytes; first copy: %s", stats.Files, stats.Bytes, o.requests(server, endpoint, dir, volume))
+		for side, prefix := range []string{"ours/", "restic/", "kopia/"} { // each of them took a request, which providers charge for
+			t.Logf("%s has stored %d objects", o.tools[side], countObjects(t, server, prefix))
+		}
 	}
 	changed := change(t, source, 1)
 	backup("second")
@@ -111,12 +116,24 @@ func (o *offsite) one(set dataset.Set, delay time.Duration, pair int, resticBina
 	require.NoError(t, os.RemoveAll(dir))
 }
 
+// countObjects counts the objects of a server's bucket below a prefix.
+func countObjects(t *testing.T, s *objectstore.Server, prefix string) (n int) {
+	t.Helper()
+	client, err := minio.New(s.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")})
+	require.NoError(t, err)
+	for object := range client.ListObjects(t.Context(), s.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		require.NoError(t, object.Err)
+		n++
+	}
+	return n
+}
+
 func (o *offsite) ours(s *objectstore.Server, endpoint, dir, volume string) tool {
-	credentials := filepath.Join(dir, "credentials")
-	require.NoError(o.t, os.MkdirAll(credentials, 0o700))
-	require.NoError(o.t, os.WriteFile(filepath.Join(credentials, "accesskey"), []byte(s.AccessKey), 0o600))
-	require.NoError(o.t, os.WriteFile(filepath.Join(credentials, "secretkey"), []byte(s.SecretKey), 0o600))
-	bucket := job.BucketOptions{Endpoint: endpoint, Bucket: s.Bucket, Prefix: "ours", Region: "eu-central-1", Insecure: true, Credentials: credentials}
+	keys := filepath.Join(dir, "credentials")
+	require.NoError(o.t, os.MkdirAll(keys, 0o700))
+	require.NoError(o.t, os.WriteFile(filepath.Join(keys, "accesskey"), []byte(s.AccessKey), 0o600))
+	require.NoError(o.t, os.WriteFile(filepath.Join(keys, "secretkey"), []byte(s.SecretKey), 0o600))
+	bucket := job.BucketOptions{Endpoint: endpoint, Bucket: s.Bucket, Prefix: "ours", Region: "eu-central-1", Insecure: true, Credentials: keys}
 	mover := func(args []string) []string { return append([]string{o.mover}, args...) }
 	back := filepath.Join(dir, "back-ours")
 	return tool{
