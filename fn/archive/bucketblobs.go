@@ -189,28 +189,28 @@ func (c *copier) sendBlob(ctx context.Context, t *runTree, dirs *dirfd.Stack, s 
 			return err
 		}
 	}
-	damaged := func(kind ProblemKind, got string) error {
-		return t.run.damaged(Problem{Path: t.filePath(e.Path), Kind: kind, Got: got, Want: "sha256:" + e.SHA256})
+	unread := func(kind ProblemKind, err error) error {
+		return t.run.unread(err, Problem{Path: t.filePath(e.Path), Kind: kind, Want: "sha256:" + e.SHA256})
 	}
 	parent, name, err := dirs.Parent(e.Path)
 	if err != nil {
-		return damaged(Missing, err.Error())
+		return unread(Missing, err)
 	}
 	f, err := parent.Open(name)
 	if err != nil {
-		return damaged(Missing, err.Error())
+		return unread(Missing, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return damaged(Changed, err.Error())
+		return unread(Changed, err)
 	}
 	if t.run.info.Manifest.Encryption == nil && info.Size() != e.Size {
-		return damaged(Changed, fmt.Sprintf("size %d", info.Size()))
+		return unread(Changed, fmt.Errorf("size %d", info.Size()))
 	}
 	err = c.sendFile(ctx, blobPath(e.SHA256), f, e.SHA256, c.lock)
 	if isFileError(err) {
-		return damaged(Changed, err.Error())
+		return unread(Changed, err)
 	}
 	return err
 }

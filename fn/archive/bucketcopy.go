@@ -146,7 +146,7 @@ func (c *copier) run(ctx context.Context, id string) error {
 	}
 	c.writes = true
 	err = c.send(ctx, r, there, tree)
-	if err != nil && !notLooked(err) && !c.volume.isThere(ctx, r.info) {
+	if (errors.Is(err, unix.ESTALE) || err != nil && !notLooked(err)) && !c.volume.isThere(ctx, r.info) {
 		return fmt.Errorf("it was removed: %w", ErrRunNotFound)
 	}
 	if err == nil && !there {
@@ -245,7 +245,7 @@ func (c *copier) count(err error, size int64) {
 func (c *copier) sendObjects(ctx context.Context, r *Run) error {
 	list, err := r.objectSums(ctx)
 	if err != nil {
-		return r.damaged(Problem{Path: r.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+		return r.unread(err, Problem{Path: r.info.path(lists.SumsName), Kind: Malformed})
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Workers)
@@ -263,7 +263,7 @@ func (c *copier) sendSmall(ctx context.Context, r *Run, s lists.Sum) error {
 	at := runsDir + "/" + r.info.ID + "/" + s.Path
 	data, err := c.volume.root.ReadFile(at, maxUnknownSize)
 	if err != nil {
-		return r.damaged(Problem{Path: r.info.path(s.Path), Kind: Missing, Got: err.Error()})
+		return r.unread(err, Problem{Path: r.info.path(s.Path), Kind: Missing})
 	}
 	if got := dirfd.DigestOf(data); got != s.SHA256 {
 		return r.damaged(digestProblem(r.info.path(s.Path), got, s.SHA256))

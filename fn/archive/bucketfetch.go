@@ -117,11 +117,8 @@ func (f *fetcher) fetchObjects(ctx context.Context) error {
 		}
 	}
 	list, err := f.source.objectSums(ctx)
-	if notLooked(err) {
-		return err
-	}
 	if err != nil {
-		return f.source.damaged(Problem{Path: f.source.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+		return f.source.unread(err, Problem{Path: f.source.info.path(lists.SumsName), Kind: Malformed})
 	}
 	room := f.source.objectRoom()
 	sums := lists.Sum{Path: lists.SumsName, SHA256: f.source.info.Manifest.Digests.Objects}
@@ -145,11 +142,8 @@ func (f *fetcher) fetchObjects(ctx context.Context) error {
 func (f *fetcher) fetchSmall(ctx context.Context, run *dirfd.Dir, s lists.Sum, room *objectRoom) error {
 	info := f.source.info
 	data, err := room.read(f.bucket.folder(ctx, runsDir+"/"+info.ID), s.Path)
-	if notLooked(err) {
-		return err
-	}
 	if err != nil {
-		return f.source.damaged(Problem{Path: info.path(s.Path), Kind: Missing, Got: err.Error()})
+		return f.source.unread(err, Problem{Path: info.path(s.Path), Kind: Missing})
 	}
 	if got := dirfd.DigestOf(data); got != s.SHA256 {
 		return f.source.damaged(digestProblem(info.path(s.Path), got, s.SHA256))

@@ -97,11 +97,11 @@ type storedObject struct {
 func (b *Bucket) verifyRun(ctx context.Context, c *verifier) error {
 	dir := runsDir + "/" + c.info.ID
 	list, err := readRunSums(b.folder(ctx, dir), c.info.Manifest)
-	if notLooked(err) {
-		return err
+	if err != nil {
+		err = c.blame(err, Problem{Path: c.info.path(lists.SumsName), Kind: Malformed})
 	}
 	if err != nil {
-		c.report.add(Problem{Path: c.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+		return err
 	}
 	produce := func(_ context.Context, add func(storedObject, int64) error) error {
 		for _, s := range list {
@@ -126,12 +126,8 @@ func (b *Bucket) verifyTree(ctx context.Context, c *verifier, t storedTree) erro
 		return err
 	}
 	listed, err := lists.Open(b.folder(ctx, t.path()), t.digests, nil)
-	if notLooked(err) {
-		return err
-	}
 	if err != nil {
-		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
-		return nil
+		return c.blame(err, Problem{Path: prefix, Kind: Malformed})
 	}
 	defer listed.Close()
 	if c.blobs == nil {

@@ -70,7 +70,9 @@ func (c *comparison) scan(ctx context.Context) (lists.Source, error) {
 		c.report.add(Problem{Path: c.prefix + s.Path, Kind: Additional, Got: "type " + s.Type})
 	}
 	for _, u := range stored.Unreadable {
-		c.report.add(Problem{Path: c.prefix + lists.Escape(u.Path), Kind: Malformed, Got: u.Err.Error()})
+		if err := c.blame(u.Err, Problem{Path: c.prefix + lists.Escape(u.Path), Kind: Malformed}); err != nil {
+			return nil, err
+		}
 	}
 	return stored.List.Source(), nil
 }
@@ -79,6 +81,9 @@ func (c *comparison) scan(ctx context.Context) (lists.Source, error) {
 func (c *comparison) pair(stored lists.Source, add func(check, int64) error) error {
 	followed := "" // the last directory that stands in the place of a symlink: what is below it is not the run's
 	for p, err := range lists.Merge(c.want, stored) {
+		if notLooked(err) {
+			return err
+		}
 		if err != nil { // without the rest of the list, nothing says whether what is stored is additional
 			return add(check{problem: &Problem{Path: c.lists, Kind: Malformed, Got: err.Error()}}, 0)
 		}
@@ -104,23 +109,24 @@ func (c *comparison) pair(stored lists.Source, add func(check, int64) error) err
 func (c *comparison) worker() (work func(context.Context, *check) error, done func()) {
 	h := dirfd.NewHasher(c.root)
 	h.Seen, h.Cold = c.seen, true
-	return func(ctx context.Context, item *check) error {
+	return func(ctx context.Context, item *check) (err error) {
 		if item.problem == nil {
-			item.problem = c.judge(ctx, h, item)
+			item.problem, err = c.judge(ctx, h, item)
 		}
-		return nil
+		return err
 	}, h.Close
 }
 
-func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *Problem {
+// judge returns what is wrong with an entry. An error says that nothing is known of it.
+func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) (*Problem, error) {
 	want, got := item.want, item.got
 	switch {
 	case want == nil:
-		return &Problem{Path: c.prefix + lists.Escape(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}
+		return &Problem{Path: c.prefix + lists.Escape(got.Path), Kind: Additional, Got: "type " + string(got.Kind)}, nil
 	case got == nil && want.Kind != lists.File, got != nil && isFollowed(want, got):
-		return nil // see noteLacking
+		return nil, nil // see noteLacking
 	case got == nil:
-		return &Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}
+		return &Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Missing, Want: "type " + string(want.Kind)}, nil
 	}
 	changed := Problem{Path: c.prefix + lists.Escape(want.Path), Kind: Changed}
 	switch {
@@ -129,12 +135,15 @@ func (c *comparison) judge(ctx context.Context, h *dirfd.Hasher, item *check) *P
 	case want.Kind == lists.Symlink && got.Link != want.Link:
 		changed.Got, changed.Want = "link "+lists.Escape(got.Link), "link "+lists.Escape(want.Link)
 	case want.Kind == lists.File:
-		changed.Got, changed.Want = c.judgeFile(ctx, h, want, got)
+		var err error
+		if changed.Got, changed.Want, err = c.judgeFile(ctx, h, want, got); err != nil {
+			return nil, err
+		}
 	}
 	if changed.Want == "" {
-		return nil
+		return nil, nil
 	}
-	return &changed
+	return &changed, nil
 }
 
 // isFollowed reports whether something else is stored in the place of a symlink: a tool that follows symlinks has
@@ -144,19 +153,20 @@ func isFollowed(want, got *lists.Entry) bool {
 }
 
 // judgeFile returns empty strings for a good file.
-func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *lists.Entry) (is, should string) {
+func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *lists.Entry) (is, should string, err error) {
 	least, most := c.storedSizes(want)
 	if got.Size < least || got.Size > most {
-		return "size " + strconv.FormatInt(got.Size, 10), sizeRange(least, most)
+		return "size " + strconv.FormatInt(got.Size, 10), sizeRange(least, most), nil
 	}
-	digest, err := h.Prove(ctx, want.Path, got.Size, want.SHA256)
-	if err != nil {
-		return err.Error(), "sha256:" + want.SHA256
+	switch digest, err := h.Prove(ctx, want.Path, got.Size, want.SHA256); {
+	case notLooked(err):
+		return "", "", err
+	case err != nil:
+		return err.Error(), "sha256:" + want.SHA256, nil
+	case digest != want.SHA256:
+		return "sha256:" + digest, "sha256:" + want.SHA256, nil
 	}
-	if digest != want.SHA256 {
-		return "sha256:" + digest, "sha256:" + want.SHA256
-	}
-	return "", ""
+	return "", "", nil
 }
 
 // storedSizes bounds the size that an entry is stored with. That of an age stream depends on its recipients, so the

@@ -7,6 +7,8 @@ import (
 	"io"
 	"runtime"
 
+	"golang.org/x/sys/unix"
+
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
@@ -50,10 +52,11 @@ type storedFiles interface {
 	Close()
 }
 
-// notLooked reports whether an error says that nothing is known of what is stored, rather than that it is damaged.
+// notLooked reports whether an error says that nothing is known of what is stored, rather than that it is damaged. What a
+// file server calls stale, it may have at the next try.
 func notLooked(err error) bool {
 	_, store := errors.AsType[*BucketError](err)
-	return store || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return store || errors.Is(err, unix.ESTALE) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // watched notes the error of a reader that says nothing of what is stored.

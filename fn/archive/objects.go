@@ -22,11 +22,8 @@ func (r *Run) Objects(ctx context.Context, identities ...age.Identity) ([]Object
 		return r.operatorObjects()
 	}
 	list, err := r.objectSums(ctx)
-	if notLooked(err) {
-		return nil, fmt.Errorf("cannot read objects of run %q: %w", r.info.ID, err)
-	}
 	if err != nil {
-		return nil, r.damaged(Problem{Path: r.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+		return nil, r.unread(err, Problem{Path: r.info.path(lists.SumsName), Kind: Malformed})
 	}
 	objects := make([]ObjectFile, len(list))
 	g, ctx := errgroup.WithContext(ctx)
@@ -81,11 +78,8 @@ func (o *objectRoom) read(run folder, path string) ([]byte, error) {
 
 func (r *Run) object(run folder, s lists.Sum, room *objectRoom, identities []age.Identity) (ObjectFile, error) {
 	data, err := room.read(run, s.Path)
-	if notLooked(err) {
-		return ObjectFile{}, fmt.Errorf("cannot read object %q: %w", s.Path, err)
-	}
 	if err != nil {
-		return ObjectFile{}, r.damaged(Problem{Path: r.info.path(s.Path), Kind: Missing, Got: err.Error()})
+		return ObjectFile{}, r.unread(err, Problem{Path: r.info.path(s.Path), Kind: Missing})
 	}
 	if got := dirfd.DigestOf(data); got != s.SHA256 {
 		return ObjectFile{}, r.damaged(digestProblem(r.info.path(s.Path), got, s.SHA256))
@@ -118,7 +112,10 @@ func (r *Run) operatorObjects() ([]ObjectFile, error) {
 	var objects []ObjectFile
 	var problems []Problem
 	for _, path := range paths {
-		data, problem := r.volume.readOperatorObject(path)
+		data, problem, err := r.volume.readOperatorObject(path)
+		if err != nil {
+			return nil, err
+		}
 		if problem != nil {
 			problems = append(problems, *problem)
 			continue

@@ -51,18 +51,20 @@ func (v *Volume) operatorDir(name string) (*dirfd.Dir, error) {
 }
 
 // readOperatorObject reads one object. An empty file is what APIManagerBackup leaves of an object it could not read.
-func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem) {
+func (v *Volume) readOperatorObject(path string) (data []byte, problem *Problem, err error) {
 	damaged := &Problem{Path: lists.Escape(path), Kind: Malformed}
-	data, err := v.root.ReadFile(path, maxUnknownSize)
-	if err != nil {
+	data, err = v.root.ReadFile(path, maxUnknownSize)
+	switch {
+	case notLooked(err):
+		return nil, nil, err
+	case err != nil:
 		damaged.Got = err.Error()
-		return nil, damaged
-	}
-	if len(data) == 0 {
+	case len(data) == 0:
 		damaged.Got = "size 0"
-		return nil, damaged
+	default:
+		return data, nil, nil
 	}
-	return data, nil
+	return nil, damaged, nil
 }
 
 // verifyOperator reports what is missing, unreadable or empty.
@@ -76,7 +78,10 @@ func (v *Volume) verifyOperator(ctx context.Context, c *verifier) error {
 		return err
 	}
 	for _, path := range paths {
-		data, problem := v.readOperatorObject(path)
+		data, problem, err := v.readOperatorObject(path)
+		if err != nil {
+			return err
+		}
 		if problem != nil {
 			c.report.add(*problem)
 			continue
@@ -98,7 +103,9 @@ func (v *Volume) verifyOperator(ctx context.Context, c *verifier) error {
 		return err
 	}
 	for _, u := range found.Unreadable {
-		c.report.add(Problem{Path: storageName + "/" + lists.Escape(u.Path), Kind: Malformed, Got: u.Err.Error()})
+		if err := c.blame(u.Err, Problem{Path: storageName + "/" + lists.Escape(u.Path), Kind: Malformed}); err != nil {
+			return err
+		}
 	}
 	c.report.Files += found.List.Count.Files
 	c.report.Bytes += found.List.Count.Bytes

@@ -88,9 +88,19 @@ func (r *Run) unreadable(id string) error {
 	case Unsupported:
 		return fmt.Errorf("cannot open run %q: %w", id, r.info.err)
 	case Damaged:
-		return r.damaged(Problem{Path: lists.Escape(runsDir + "/" + r.info.ID), Kind: Malformed, Got: r.info.Message})
+		return r.unread(r.info.err, Problem{Path: lists.Escape(runsDir + "/" + r.info.ID), Kind: Malformed})
 	}
 	return nil
+}
+
+// unread returns an error for what could not be read of the run: an IntegrityError with the problem, unless err says that
+// nothing is known.
+func (r *Run) unread(err error, p Problem) error {
+	if notLooked(err) {
+		return fmt.Errorf("cannot read %s of run %q: %w", p.Path, r.info.ID, err)
+	}
+	p.Got = err.Error()
+	return r.damaged(p)
 }
 
 func newRun(m medium, info RunInfo) *Run {
@@ -122,11 +132,11 @@ func (t *runTree) open() (err error) {
 	}
 	path := t.listed.path()
 	if t.tree, err = v.openTree(t.listed.name); err != nil {
-		return t.run.damaged(Problem{Path: path, Kind: Missing, Got: err.Error()})
+		return t.run.unread(err, Problem{Path: path, Kind: Missing})
 	}
 	if t.files, err = openFiles(t.tree, t.listed); err != nil {
-		problem := Problem{Path: path + "/" + lists.FilesDir, Kind: Missing, Got: err.Error()}
-		return errors.Join(t.run.damaged(problem), t.tree.Close())
+		problem := Problem{Path: path + "/" + lists.FilesDir, Kind: Missing}
+		return errors.Join(t.run.unread(err, problem), t.tree.Close())
 	}
 	return nil
 }
@@ -214,10 +224,7 @@ func (t *runTree) openLists(ctx context.Context) (source lists.Source, done func
 
 // damagedLists says that lists are damaged, unless they could not be looked at.
 func (t *runTree) damagedLists(err error) error {
-	if notLooked(err) {
-		return fmt.Errorf("cannot read lists of run %q: %w", t.run.info.ID, err)
-	}
-	return t.run.damaged(Problem{Path: t.listed.path(), Kind: Malformed, Got: err.Error()})
+	return t.run.unread(err, Problem{Path: t.listed.path(), Kind: Malformed})
 }
 
 // listSource turns errors of a run's lists into IntegrityErrors.
@@ -254,11 +261,8 @@ func (t *runTree) openFile(e *Entry, identities []age.Identity, files storedFile
 		return nil, r.damaged(Problem{Path: t.filePath(e.Path), Kind: Missing})
 	}
 	f, err := files.open(e)
-	if notLooked(err) {
-		return nil, fmt.Errorf("cannot open %q of run %q: %w", e.Path, r.info.ID, err)
-	}
 	if err != nil {
-		return nil, r.damaged(Problem{Path: t.filePath(e.Path), Kind: Missing, Got: err.Error()})
+		return nil, r.unread(err, Problem{Path: t.filePath(e.Path), Kind: Missing})
 	}
 	v, err := newVerifiedReader(t, f, *e, identities)
 	if err != nil {

@@ -120,8 +120,7 @@ func (c *verifier) verify(ctx context.Context) error {
 	case Unsupported:
 		return c.info.err
 	case Damaged:
-		c.report.add(Problem{Path: c.info.path(manifestName), Kind: Malformed, Got: c.info.Message})
-		return nil
+		return c.blame(c.info.err, Problem{Path: c.info.path(manifestName), Kind: Malformed})
 	}
 	m := c.info.Manifest
 	files, bytes := m.Totals.Objects, m.Totals.ObjectBytes
@@ -141,6 +140,16 @@ func (c *verifier) verify(ctx context.Context) error {
 	warnings, err := c.stored.checkOrder(ctx)
 	c.report.Warnings = append(c.report.Warnings, warnings...)
 	return err
+}
+
+// blame reports a problem with what could not be read, and returns err if it says that nothing is known.
+func (c *verifier) blame(err error, p Problem) error {
+	if notLooked(err) {
+		return err
+	}
+	p.Got = err.Error()
+	c.report.add(p)
+	return nil
 }
 
 func digestProblem(path, got, want string) Problem {
@@ -166,7 +175,10 @@ func (v *Volume) verifyRun(ctx context.Context, c *verifier) error {
 	defer run.Close()
 	want, err := runEntries(run, c.info)
 	if err != nil {
-		c.report.add(Problem{Path: c.info.path(lists.SumsName), Kind: Malformed, Got: err.Error()})
+		err = c.blame(err, Problem{Path: c.info.path(lists.SumsName), Kind: Malformed})
+	}
+	if err != nil {
+		return err
 	}
 	cmp := &comparison{verifier: c, root: run, prefix: c.info.path(""), want: &lists.SliceSource{Entries: want}, where: "the run"}
 	cmp.count = func(path string) *int64 {
@@ -239,21 +251,20 @@ func (v *Volume) verifyTree(ctx context.Context, c *verifier, t storedTree) erro
 	prefix := t.path() + "/"
 	tree, err := v.openTree(t.name)
 	if err != nil {
-		c.report.add(Problem{Path: prefix, Kind: Missing, Got: err.Error()})
-		return nil
+		return c.blame(err, Problem{Path: prefix, Kind: Missing})
 	}
 	defer tree.Close()
-	c.checkTreeRoot(tree, prefix)
+	if err := c.checkTreeRoot(tree, prefix); err != nil {
+		return err
+	}
 	files, err := openFiles(tree, t)
 	if err != nil {
-		c.report.add(Problem{Path: prefix + lists.FilesDir, Kind: Missing, Got: err.Error()})
-		return nil
+		return c.blame(err, Problem{Path: prefix + lists.FilesDir, Kind: Missing})
 	}
 	defer files.Close()
 	listed, err := lists.Open(tree, t.digests, nil)
 	if err != nil {
-		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
-		return nil
+		return c.blame(err, Problem{Path: prefix, Kind: Malformed})
 	}
 	defer listed.Close()
 	cmp := &comparison{verifier: c, root: files, prefix: prefix + lists.FilesDir + "/", want: listed, lists: prefix, where: "its tree"}
@@ -272,16 +283,17 @@ func openFiles(tree *dirfd.Dir, t storedTree) (*dirfd.Dir, error) {
 }
 
 // checkTreeRoot reports what is in a tree besides its lists and its files.
-func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) {
+func (c *verifier) checkTreeRoot(tree *dirfd.Dir, prefix string) error {
 	names, err := tree.Names()
 	if err != nil {
-		c.report.add(Problem{Path: prefix, Kind: Malformed, Got: err.Error()})
+		return c.blame(err, Problem{Path: prefix, Kind: Malformed})
 	}
 	for _, name := range names {
 		if !lists.IsOfTree(name) {
 			c.report.add(Problem{Path: prefix + lists.Escape(name), Kind: Additional})
 		}
 	}
+	return nil
 }
 
 // checkOrder returns warnings if the links at the root lead to another run than the newest, or if the start times of
