@@ -123,6 +123,21 @@ func (s *scene) on(t *testing.T, w work, dir string) *scene {
 	return &other
 }
 
+// encrypt has runs be encrypted from then on.
+func (s *scene) encrypt() {
+	s.t.Helper()
+	s.key = identity(s.t)
+	s.opts.Recipients = []string{s.key.Recipient().String()}
+}
+
+// identities returns what decrypts the runs of the scene.
+func (s *scene) identities() []age.Identity {
+	if s.key == nil {
+		return nil
+	}
+	return []age.Identity{s.key}
+}
+
 // keep writes a run that has to be whole from then on.
 func (s *scene) keep(run string) *Result {
 	s.t.Helper()
@@ -174,13 +189,9 @@ func (s *scene) holds(run string) {
 		require.ErrorIs(s.t, err, os.ErrNotExist)
 		return
 	}
-	var identities []age.Identity
-	if s.key != nil {
-		identities = append(identities, s.key)
-	}
 	r, err := s.volume.OpenRun(s.t.Context(), run)
 	require.NoError(s.t, err)
-	source, stored := filesBelow(s.t, s.files), restore(s.t, r, identities...)
+	source, stored := filesBelow(s.t, s.files), restore(s.t, r, s.identities()...)
 	require.NoError(s.t, r.Close())
 	for _, path := range slices.Sorted(maps.Keys(source)) {
 		content, ok := stored[path]
@@ -232,8 +243,7 @@ func backupWork(encrypted bool) work {
 		reason: "a run that has nothing but what is whole, and no earlier one that has not",
 		arrange: func(s *scene) {
 			if encrypted {
-				s.key = identity(s.t)
-				s.opts.Recipients = []string{s.key.Recipient().String()}
+				s.encrypt()
 			}
 			s.someFiles()
 			s.advance(1)
@@ -430,8 +440,7 @@ func restoreWork(existing Existing, encrypted bool) work {
 		reason: "a file that has its name is whole, and the next try goes on",
 		arrange: func(s *scene) {
 			if encrypted {
-				s.key = identity(s.t)
-				s.opts.Recipients = []string{s.key.Recipient().String()}
+				s.encrypt()
 			}
 			s.someFiles()
 			s.keep("r1")
@@ -457,11 +466,7 @@ func restoreWork(existing Existing, encrypted bool) work {
 			}
 		},
 		again: func(s *scene, _ bool) {
-			var identities []age.Identity
-			if s.key != nil {
-				identities = append(identities, s.key)
-			}
-			s.restoreTo(s.target, "r1", existing, identities...)
+			s.restoreTo(s.target, "r1", existing, s.identities()...)
 			require.Equal(s.t, listed(s.t, s.files), listed(s.t, s.target))
 		},
 		numbers: syscalls.Changing(),
