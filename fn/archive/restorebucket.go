@@ -243,7 +243,8 @@ func (t *bucketTarget) each(ctx context.Context, p *bucketPlan, phase string, wo
 type bucketWriter struct {
 	*bucketTarget
 
-	opener refill.Opener
+	opener  refill.Opener
+	buffers [2][compareBuffer]byte
 }
 
 // write writes an object, unless it is there. Without replace, it replaces no content: what an interrupted try has written
@@ -291,13 +292,44 @@ func (w *bucketWriter) isThere(ctx context.Context, it *bucketItem, headersCount
 	if headersCount && len(headers) > 0 && !headers.Same(in.Headers) {
 		return false, nil
 	}
+	if !w.source.Plain {
+		return w.isStored(&it.want, in)
+	}
 	got := dirfd.NewHashed(in.ReadCloser)
 	if _, err := io.Copy(io.Discard, got); err != nil {
 		return false, err
 	}
-	want, err := w.plainDigest(&it.want)
-	return err == nil && got.Prove(it.want.Path, want) == nil, err
+	return got.Prove(it.want.Path, it.want.SHA256) == nil, nil
 }
+
+// isStored reports whether content is that of a file. It reads both as far as they are the same: an encrypted run tells no
+// digest of what it has encrypted, and may be in a bucket itself.
+func (w *bucketWriter) isStored(e *lists.Entry, content io.Reader) (bool, error) {
+	stored, err := w.opener.Open(e)
+	if err != nil {
+		return false, err
+	}
+	defer stored.Close()
+	a, b := w.buffers[0][:], w.buffers[1][:]
+	for {
+		n, err := io.ReadFull(stored, a)
+		m, contentErr := io.ReadFull(content, b)
+		ended, contentEnded := isEnd(err), isEnd(contentErr)
+		switch {
+		case err != nil && !ended:
+			return false, err
+		case contentErr != nil && !contentEnded:
+			return false, contentErr
+		case ended != contentEnded || !bytes.Equal(a[:n], b[:m]):
+			return false, nil
+		case ended:
+			return true, nil
+		}
+	}
+}
+
+// isEnd reports whether an error of io.ReadFull is the end of what was read.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // plainDigest returns the digest of a file's plaintext, which a run tells only if it is not encrypted.
 func (w *bucketWriter) plainDigest(e *lists.Entry) (string, error) {
@@ -345,8 +377,9 @@ func (w *bucketWriter) headers(e *lists.Entry) (s3.Headers, error) {
 }
 
 const (
-	maxHeaders = 32 << 10
-	inMemory   = 512 << 10 // of a file, up to which it is proven before it is sent
+	maxHeaders    = 32 << 10
+	inMemory      = 512 << 10 // of a file, up to which it is proven before it is sent
+	compareBuffer = 32 << 10  // of each of two that are compared
 )
 
 // put writes a file; fresh, it replaces none.

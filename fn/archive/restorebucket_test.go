@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"filippo.io/age"
@@ -301,6 +302,58 @@ func TestRestoreToBucketFromElsewhere(t *testing.T) {
 	_, err = r.RestoreToBucket(t.Context(), f.into(), RestoreOptions{Existing: Fail})
 	require.NoError(t, err)
 	assert.Equal(t, f.objectsBelow("files/"), f.objectsBelow("restored/"), "a copy of the run in a bucket has the headers too")
+}
+
+// TestLookAlikesAreReadUpToTheFirstDifference: to find out that an object is another one of the same name and size, no
+// encrypted run is downloaded.
+func TestLookAlikesAreReadUpToTheFirstDifference(t *testing.T) {
+	const size = 32 << 20 // of which less than half is on its way when somebody stops reading
+	f := newObjectFixture(t, objectstore.StartStandIn)
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	f.opts.Recipients = []string{identity.Recipient().String()}
+	content := strings.Repeat("x", size)
+	f.put("large", content, nil)
+	f.write("r1")
+	copies := reopen(t, f.server, "copies")
+	copyRuns(t, copies, f.volume, "r1")
+	r, err := copies.OpenRun(t.Context(), "r1")
+	require.NoError(t, err)
+	defer r.Close()
+	compare := func() (Comparison, int64) {
+		var sent atomic.Int64
+		f.faults.Clear()
+		f.faults.Always(readsBlob, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			next.ServeHTTP(&countingWriter{w, &sent}, r)
+		})
+		state, err := r.CompareBucket(t.Context(), f.into(), RestoreOptions{Identities: []age.Identity{identity}})
+		require.NoError(t, err)
+		return state, sent.Load()
+	}
+	f.putInto("large", "y"+content[1:])
+	state, sent := compare()
+	assert.Equal(t, Comparison{}, state)
+	assert.Less(t, sent, int64(size/2))
+
+	for name, other := range map[string]string{"last byte": content[1:] + "y", "same": content} {
+		f.putInto("large", other)
+		state, sent = compare()
+		assert.Equal(t, Comparison{Same: other == content}, state, name)
+		assert.Greater(t, sent, int64(size), name)
+	}
+}
+
+// countingWriter counts the bytes of answers.
+type countingWriter struct {
+	http.ResponseWriter
+
+	sent *atomic.Int64
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.sent.Add(int64(n))
+	return n, err
 }
 
 func TestFileStorageMovesBetweenBucketAndDirectory(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 
 // Inspect verifies every digest of a run, decrypts its objects, compares its file storage with what is there, hands the
 // objects over, and reports. It only reads the volumes, which may be mounted read-only. In a bucket it reads no file of
-// the file storage: it proves that each is there and has its size, and leaves its digest to Refill. It hands over
-// nothing of a damaged run. The error, if any, is that of the inspection, else that of the report; ExitCode turns it into an exit
+// the file storage, but to compare an encrypted run with what looks like it: it proves that each is there and has its
+// size, and leaves its digest to Refill. It hands over nothing of a damaged run. The error, if any, is that of the inspection, else that of the report; ExitCode turns it into an exit
 // code.
 func Inspect(ctx context.Context, o job.InspectOptions, env Env) (job.Inspection, error) {
 	progress := startProgress(ctx, env)
