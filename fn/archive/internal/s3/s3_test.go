@@ -573,6 +573,37 @@ func TestDeletesWithoutAnswer(t *testing.T) {
 	}
 }
 
+// TestDeletesThatAProxyAnswers: a page with status 200 says that nothing was deleted, whatever is in it.
+func TestDeletesThatAProxyAnswers(t *testing.T) {
+	for name, page := range map[string]string{
+		"nothing":       "",
+		"text":          "OK",
+		"a broken page": "<!DOCTYPE html><html><head><meta charset=utf-8><br>Sign in</html>",
+		"a page":        "<html><body>Sign in</body></html>",
+		"other XML":     `<?xml version="1.0"?><ListBucketResult></ListBucketResult>`,
+		"JSON":          `{"deleted": ["a", "b"]}`,
+		"an error":      `<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			faults := objectstore.NewFaults()
+			c := connect(t, objectstore.StartStandIn(t, objectstore.Through(faults)), func(o *s3.Options) { o.Backoff.Patience = 50 * time.Millisecond })
+			require.NoError(t, c.Check(t.Context(), ""))
+			faults.Always(objectstore.Deletes, func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				_, _ = io.WriteString(w, page)
+			})
+			refused, err := c.Delete(t.Context(), []string{"a", "b"})
+			if name == "an error" { // as an object store may send it after the status
+				require.NoError(t, err)
+				require.Len(t, refused, 2)
+				return
+			}
+			require.NotEmpty(t, problemOf(err), "%v", err)
+			require.Empty(t, refused)
+		})
+	}
+}
+
 // TestHostileLists: a list that has no end is none.
 func TestHostileLists(t *testing.T) {
 	const begins = `<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>`
