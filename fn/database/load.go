@@ -38,8 +38,8 @@ func Confirm(ctx context.Context, o LoadOptions) error {
 type sqlSession interface {
 	// load has the client load the dump, and marks the database as loaded. isLoaded reports whether a table is the dump's.
 	load(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded func(table) bool, err error)
-	// confirm removes the mark.
-	confirm(ctx context.Context) error
+	// confirm removes the mark of a database that was looked at.
+	confirm(ctx context.Context, marked sqlServer) error
 	close(ctx context.Context)
 }
 
@@ -61,7 +61,7 @@ func confirmSQL(ctx context.Context, o LoadOptions) error {
 	if err != nil || !o.owns(s.Server) {
 		return err
 	}
-	return session.confirm(ctx)
+	return session.confirm(ctx, s)
 }
 
 // loadSQL loads a dump with the client of the server.

@@ -77,7 +77,7 @@ func (s *mysqlSession) close(context.Context) {
 	_ = s.db.Close() // likewise
 }
 
-func (s *mysqlSession) confirm(ctx context.Context) error {
+func (s *mysqlSession) confirm(ctx context.Context, _ sqlServer) error {
 	_, err := s.conn.ExecContext(ctx, "DROP TABLE "+loadingTable)
 	return err
 }

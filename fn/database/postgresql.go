@@ -17,15 +17,14 @@ import (
 )
 
 // userRelations lists what a user made: a table, a sequence, a view. What belongs to an extension comes with it.
-// The size is that of the whole database: to be told that of a table, one waits for who locks it.
-const userRelations = `SELECT c.oid, n.nspname || '.' || c.relname, c.relkind, pg_catalog.pg_database_size(pg_catalog.current_database())
+// The size is that of the whole database: to be told that of a table, one waits for who locks it. Of a mark it has the
+// name with which statements can name it.
+const userRelations = `SELECT c.oid, n.nspname || '.' || c.relname, c.relkind, pg_catalog.pg_database_size(pg_catalog.current_database()),
+CASE WHEN c.relkind = 'r' AND c.relname = '` + loadingTable + `' THEN pg_catalog.quote_ident(n.nspname) || '.' || c.relname END
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 2`
-
-// markTable has the mark of a load, whose transaction makes it.
-const markTable = "public." + loadingTable
 
 // connectTime is how long a server may take to answer a connection.
 const connectTime = 30 * time.Second
@@ -43,10 +42,9 @@ func lookPostgreSQL(ctx context.Context, c threescale.Connection) (sqlServer, er
 	if result.Err != nil {
 		return sqlServer{}, result.Err
 	}
-	marked := false
 	for _, row := range result.Rows {
-		if string(row[1]) == markTable {
-			marked = true
+		if mark := row[4]; mark != nil {
+			s.marks = append(s.marks, string(mark))
 			continue
 		}
 		s.Empty = false
@@ -55,15 +53,14 @@ func lookPostgreSQL(ctx context.Context, c threescale.Connection) (sqlServer, er
 			s.tables = append(s.tables, table{string(row[1]), string(row[0])})
 		}
 	}
-	if !marked {
-		return s, nil
-	}
-	result = conn.ExecParams(ctx, "SELECT run FROM "+markTable+" LIMIT 1", nil, nil, nil, nil).Read()
-	if result.Err != nil {
-		return sqlServer{}, result.Err
-	}
-	for _, row := range result.Rows {
-		parseMark(string(row[0])).tell(&s.Server)
+	for _, mark := range s.marks {
+		result = conn.ExecParams(ctx, "SELECT run FROM "+mark+" LIMIT 1", nil, nil, nil, nil).Read()
+		if result.Err != nil {
+			return sqlServer{}, result.Err
+		}
+		for _, row := range result.Rows {
+			parseMark(string(row[0])).tell(&s.Server)
+		}
 	}
 	return s, nil
 }

@@ -44,10 +44,19 @@ func lockPostgreSQL(ctx context.Context, o LoadOptions) (*postgreSQLSession, err
 
 func (s *postgreSQLSession) close(ctx context.Context) { closePostgreSQL(ctx, s.conn) }
 
-func (s *postgreSQLSession) confirm(ctx context.Context) error {
-	_, err := s.conn.Exec(ctx, "DROP TABLE "+markTable).ReadAll()
+func (s *postgreSQLSession) confirm(ctx context.Context, marked sqlServer) error {
+	_, err := s.conn.Exec(ctx, dropMarks(marked)).ReadAll()
 	return err
 }
+
+func dropMarks(s sqlServer) string { return "DROP TABLE " + strings.Join(s.marks, ", ") }
+
+// chooseSchema has the next table that is made in the transaction be made in public, or in another schema where the user
+// may make one: many servers have no public, or let nobody make anything there. The transaction may have made the schema.
+const chooseSchema = `SELECT pg_catalog.set_config('search_path', (SELECT pg_catalog.quote_ident(nspname) FROM pg_catalog.pg_namespace
+WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'
+AND pg_catalog.has_schema_privilege(oid, 'CREATE') AND pg_catalog.has_schema_privilege(oid, 'USAGE')
+ORDER BY nspname <> 'public', nspname LIMIT 1), true)`
 
 // load runs pg_restore: all of it, or nothing.
 func (s *postgreSQLSession) load(ctx context.Context, o LoadOptions, before sqlServer) (isLoaded func(table) bool, err error) {
@@ -83,12 +92,12 @@ func (s *postgreSQLSession) hasCommitted(ctx context.Context, o LoadOptions, bef
 // statements are those of pg_restore that begin and end its transaction, and what is sent in their place.
 func (s *postgreSQLSession) statements(o LoadOptions, before sqlServer) map[string]string {
 	begin := "BEGIN"
-	if before.Loaded != "" || before.Loading != "" {
-		begin += "; DROP TABLE " + markTable
+	if len(before.marks) > 0 {
+		begin += "; " + dropMarks(before)
 	}
 	text := strings.ReplaceAll(o.loaded().String(), "'", "''")
 	return map[string]string{
 		"BEGIN":  begin,
-		"COMMIT": "CREATE TABLE " + markTable + " (run text NOT NULL); INSERT INTO " + markTable + " VALUES ('" + text + "'); COMMIT",
+		"COMMIT": chooseSchema + "; CREATE TABLE " + loadingTable + " (run text NOT NULL); INSERT INTO " + loadingTable + " VALUES ('" + text + "'); COMMIT",
 	}
 }

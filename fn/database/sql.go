@@ -28,7 +28,8 @@ import (
 type sqlServer struct {
 	Server
 	version version
-	tables  []table // but for our own
+	tables  []table  // but for our own
+	marks   []string // the tables that have marks of loads; of PostgreSQL alone
 }
 
 // table of a database. Names of PostgreSQL have a schema, and IDs.
@@ -261,7 +262,9 @@ var clientSays = []struct {
 	{ClientMissing, "use an image with the client of the server's own version", []string{"server version mismatch", "unsupported version", "unrecognized configuration parameter"}},
 	{Untrusted, "check the CA and the certificates", []string{"certificate verify failed", "does not match host name", "certificate is not", "SSL connection error", "TLS/SSL error", "server does not support SSL"}},
 	{Denied, "correct the login in the Secret", []string{"password authentication failed", "no pg_hba.conf entry", "(using password:"}},
-	{Denied, "grant the user SELECT on all tables and sequences, as in GRANT pg_read_all_data, or USAGE on the schema", []string{"permission denied for"}},
+	{Denied, "grant the user USAGE on the schema, and to load into it CREATE", []string{"permission denied for schema"}},
+	{Unsupported, "make it in the database that is loaded, or name another database", []string{`schema "public" does not exist`}},
+	{Denied, "grant the user SELECT on all tables and sequences, as in GRANT pg_read_all_data", []string{"permission denied for"}},
 	{Denied, "load as the user who owns what is there", []string{"must be owner of", "permission denied to"}},
 	{Denied, "grant the user what is missing", []string{"insufficent privileges", "insufficient privileges", "command denied to user", "Access denied", "you need (at least one of) the", "row-level security"}},
 	{Denied, "set log_bin_trust_function_creators in the server, or load as an administrator", []string{"log_bin_trust_function_creators"}},

@@ -50,6 +50,8 @@ func TestSQL(t *testing.T) {
 				"Committed":   testCommitted,
 				"Orphan":      testOrphan,
 				"MarkTable":   testMarkTable,
+				"OwnSchema":   testOwnSchema,
+				"NoPublic":    testNoPublic,
 				"SessionEnds": testSessionEnds,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s) })

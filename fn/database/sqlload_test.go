@@ -258,3 +258,72 @@ func testSessionEnds(t *testing.T, s *sqlserver.Server) {
 	assertWritten(t, true, err)
 	assert.Equal(t, other+"\n", s.Run(t, "silent_2", "SELECT run FROM threescale_backup_load;"), "its mark stays")
 }
+
+// hardened are ways to keep users from making anything in schema public.
+func hardened() map[string]string {
+	return map[string]string{
+		"owned": "ALTER SCHEMA public OWNER TO postgres; REVOKE CREATE ON SCHEMA public FROM PUBLIC;",
+		"shut":  "ALTER SCHEMA public OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM PUBLIC;",
+		"gone":  "DROP SCHEMA public CASCADE;",
+	}
+}
+
+// testOwnSchema loads tables that are in a schema of their user's, in a database that has no other one for the mark.
+func testOwnSchema(t *testing.T, s *sqlserver.Server) {
+	if s.Kind != recorded.PostgreSQL {
+		return // It has no schemas.
+	}
+	from := s.Database(t, "place", "place", "secret")
+	const own = `"my ""own"`
+	s.Run(t, "place", "SET ROLE place; CREATE SCHEMA "+own+"; CREATE TABLE "+own+".accounts (id int PRIMARY KEY); INSERT INTO "+own+".accounts SELECT generate_series(1, 7);")
+	o := systemDump(t, from)
+	dump, err := database.Dump(t.Context(), o)
+	require.NoError(t, err)
+	for name, harden := range hardened() {
+		t.Run(name, func(t *testing.T) {
+			load := loadOf(t, o, dump, s.Database(t, "place_"+name, "place", "secret"))
+			s.Run(t, load.Connection.Database, harden)
+			for _, policy := range []database.Policy{database.IfEmpty, database.Replace} {
+				load.Policy, load.Attempt = policy, string(policy)
+				_, err := database.Load(t.Context(), load)
+				require.NoError(t, err)
+				looked, err := database.Look(t.Context(), load.Database, load.Connection)
+				require.NoError(t, err)
+				assert.True(t, load.GoesOn(looked), "it is marked")
+				_, err = database.Load(t.Context(), load)
+				require.NoError(t, err, "the same attempt does not load it twice")
+			}
+			require.NoError(t, database.Confirm(t.Context(), load))
+			assert.Equal(t, "accounts\n", s.Run(t, load.Connection.Database, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname !~ '^(pg|sql)_';"), "no mark is left")
+			assert.Equal(t, "7\n", s.Run(t, load.Connection.Database, "SELECT count(*) FROM "+own+".accounts;"))
+		})
+	}
+}
+
+// testNoPublic loads tables of schema public where the user can make none there: nothing is written, and the error says why.
+func testNoPublic(t *testing.T, s *sqlserver.Server) {
+	if s.Kind != recorded.PostgreSQL {
+		return // It has no schemas.
+	}
+	load := loadable(t, s, "nowhere")
+	want := map[string]string{
+		"owned": "permission denied for schema public: grant the user USAGE on the schema, and to load into it CREATE",
+		"shut":  "permission denied for schema public: grant the user USAGE on the schema, and to load into it CREATE",
+		"gone":  `schema "public" does not exist: make it in the database that is loaded`,
+	}
+	for name, harden := range hardened() {
+		t.Run(name, func(t *testing.T) {
+			load := load
+			load.Connection = s.Database(t, "nowhere_"+name, "nowhere", "secret")
+			s.Run(t, load.Connection.Database, harden)
+			_, err := database.Load(t.Context(), load)
+			assert.ErrorContains(t, err, want[name])
+			looked, err := database.Look(t.Context(), load.Database, load.Connection)
+			require.NoError(t, err)
+			assert.True(t, looked.Empty, "nothing is there")
+			s.Run(t, load.Connection.Database, "CREATE SCHEMA IF NOT EXISTS public; GRANT USAGE, CREATE ON SCHEMA public TO nowhere;")
+			_, err = loadAndConfirm(t, load)
+			require.NoError(t, err, "what the error says is enough")
+		})
+	}
+}
