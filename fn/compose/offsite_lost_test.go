@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
@@ -157,4 +158,45 @@ func TestRunAndCopyAfterALostStatus(t *testing.T) {
 	second := w.runNow()
 	w.copied()
 	assert.Equal(t, second, w.status("offsite", "run"))
+}
+
+// TestVerificationOfAnotherBucketWithoutStatus: what was found in the bucket of before is not told of the one that the spec
+// names by now, whatever the status knows.
+func TestVerificationOfAnotherBucketWithoutStatus(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		move   func(w *world, toAnother func())
+	}{
+		"Ended": {"its report is all that is left of it", func(w *world, toAnother func()) {
+			w.bucketVerified(damage())
+			toAnother()
+			w.wipeStatus()
+		}},
+		"AtWork": {"it would be told at its end", func(w *world, toAnother func()) {
+			toAnother()
+			w.wipeStatus()
+			w.bucketVerified(damage())
+		}},
+		"Ends": {"the status still knows the bucket of before", func(w *world, toAnother func()) {
+			toAnother()
+			w.bucketVerified(damage())
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, offsite(aBucket, `verify: {schedule: "0 5 * * 0"}`)).withBucket()
+			w.runNow()
+			w.copied()
+			w.at("2026-11-29T05:00:01Z")
+			w.until("bucket-verify-job/")
+			tc.move(w, func() { w.setSpec("other", "offsite", "bucket", "bucketName") })
+			assert.NotContains(t, argsOf(w.until("copy-job/")), "--mend", tc.reason)
+			w.copied()
+			assert.Equal(t, v1alpha1.ReasonNotVerified, w.condition("OffsiteVerified")["reason"], tc.reason)
+			w.at("2026-12-06T05:00:01Z")
+			w.until("bucket-verify-job/")
+			w.bucketVerified(job.Verification{Runs: 1})
+			assert.Equal(t, "True", w.condition("OffsiteVerified")["status"])
+		})
+	}
 }

@@ -33,6 +33,7 @@ func fullCopy() CopyInput {
 func bucketVerify() VerifyInput {
 	in, b := plainVerify(), plainBucket()
 	in.Bucket, in.Prefix = &b, "3scale/nightly"
+	in.Verification.Bucket = "s3.example.com/backups/3scale/nightly"
 	return in
 }
 

@@ -15,6 +15,9 @@ type Verification struct {
 	Identity
 	// ID ends in a dash and a digest, as that of a run does.
 	ID string
+	// Bucket is where the bucket is that is read, as status.offsite.location; "": the
+	// volume is read.
+	Bucket string
 }
 
 // Name returns the name of the verification's Job: <backup>-verify-<digest>, a
@@ -32,16 +35,23 @@ func (v Verification) Labels() map[string]string {
 	}
 }
 
+func (v Verification) meta(name string) metav1.ObjectMeta {
+	meta := metav1.ObjectMeta{Name: name, Namespace: v.Namespace, Labels: v.Labels(), Annotations: map[string]string{}}
+	if v.Bucket != "" {
+		meta.Annotations[v1alpha1.AnnotationBucket] = v.Bucket
+	}
+	return meta
+}
+
 // VerificationReportName returns the name of a verification's report.
 func VerificationReportName(v Verification) string { return v.Name() + "-report" }
 
 // VerificationReport returns the ConfigMap into which the mover writes. It has
 // no data here: those belong to the mover. handled is job.Handled as JSON.
 func VerificationReport(v Verification, handled string) *corev1.ConfigMap {
-	return report(metav1.ObjectMeta{
-		Name: VerificationReportName(v), Namespace: v.Namespace, Labels: v.Labels(),
-		Annotations: map[string]string{v1alpha1.AnnotationHandled: handled},
-	})
+	out := report(v.meta(VerificationReportName(v)))
+	out.Annotations[v1alpha1.AnnotationHandled] = handled
+	return out
 }
 
 // VerifyInput is what the Job of a verification is built from.
@@ -70,7 +80,7 @@ func VerifyJob(in VerifyInput) *batchv1.Job {
 	}
 	return moverJob(work{
 		Mover:   in.Mover,
-		meta:    metav1.ObjectMeta{Name: v.Name(), Namespace: v.Namespace, Labels: v.Labels()},
+		meta:    v.meta(v.Name()),
 		account: v.Identity.meta().Name,
 		args:    verifyOptions(in).Args(),
 		mounts:  mounts,

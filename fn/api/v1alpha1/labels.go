@@ -39,6 +39,9 @@ const (
 	AnnotationHandled = Group + "/handled"
 	// AnnotationCopying holds what a copy to a bucket is about, as JSON (job.Copying).
 	AnnotationCopying = Group + "/copying"
+	// AnnotationBucket holds where the bucket is that a verification reads, as
+	// status.offsite.location does.
+	AnnotationBucket = Group + "/bucket"
 	// AnnotationVolume holds the UID of the PersistentVolumeClaim that a run is
 	// on, once it has succeeded.
 	AnnotationVolume = Group + "/volume"

@@ -134,12 +134,8 @@ func copyOf(f *facts.Facts, id string) *copying {
 
 // aboutOf reads what a copy is about from its report, else from its Job.
 func aboutOf(t facts.Task) job.Copying {
-	note := t.Note(v1alpha1.AnnotationCopying)
-	if note == "" && t.Job != nil {
-		note = t.Job.Annotations[v1alpha1.AnnotationCopying]
-	}
 	var about job.Copying
-	if err := json.Unmarshal([]byte(note), &about); err != nil || !job.IsRunID(about.Run) || about.Failures < 0 {
+	if err := json.Unmarshal([]byte(noteOf(t, v1alpha1.AnnotationCopying)), &about); err != nil || !job.IsRunID(about.Run) || about.Failures < 0 {
 		return job.Copying{} // not ours
 	}
 	return about

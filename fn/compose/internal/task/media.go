@@ -41,8 +41,8 @@ type medium struct {
 	isThere   func(*facts.Facts) bool
 	isRemoved func(*facts.Facts) bool
 	isRefused func(preflight.Findings) bool
-	// isMoved: the spec names another one than the call before.
-	isMoved func(*facts.Facts) bool
+	// location is where the spec says that it is; "": in one place alone.
+	location func(*facts.Facts) string
 	// clear removes a verification from a status that nobody asks for. untold is then
 	// the condition.
 	clear  func(*v1alpha1.ThreeScaleBackupStatus)
@@ -74,7 +74,7 @@ func onVolume() medium {
 		isThere:   func(f *facts.Facts) bool { return f.Destination.PVC != nil },
 		isRemoved: func(*facts.Facts) bool { return false },
 		isRefused: func(preflight.Findings) bool { return false },
-		isMoved:   func(*facts.Facts) bool { return false },
+		location:  func(*facts.Facts) string { return "" },
 		clear:     func(s *v1alpha1.ThreeScaleBackupStatus) { s.Verification = nil },
 		untold:    func(*facts.Facts) *metav1.Condition { return nil },
 		mount:     func(*facts.Facts, *specs.VerifyInput) {},
@@ -110,9 +110,7 @@ func inBucket() medium {
 		isThere:   func(f *facts.Facts) bool { return f.Spec.Offsite != nil },
 		isRemoved: func(f *facts.Facts) bool { return f.Spec.Offsite == nil },
 		isRefused: func(findings preflight.Findings) bool { return len(findings.Bucket) > 0 },
-		isMoved: func(f *facts.Facts) bool {
-			return f.Spec.Offsite != nil && f.Status.Offsite != nil && f.Status.Offsite.Location != location(f)
-		},
+		location:  location,
 		clear: func(s *v1alpha1.ThreeScaleBackupStatus) {
 			if s.Offsite != nil {
 				s.Offsite.Verification = nil

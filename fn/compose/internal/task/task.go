@@ -103,6 +103,15 @@ func (t *Task) keepsJob() bool {
 	return t.Job != nil && (t.InFlight() || t.State == v1alpha1.RunFailed || t.Job.IsActive())
 }
 
+// noteOf reads an annotation of a task's report, else of its Job.
+func noteOf(t facts.Task, key string) string {
+	note := t.Note(key)
+	if note == "" && t.Job != nil {
+		note = t.Job.Annotations[key]
+	}
+	return note
+}
+
 // handled returns the trigger and slots that were handled when the task started, as
 // JSON: from its report if that notes them, else from the status, which can be lost.
 func (t *Task) handled(status v1alpha1.ThreeScaleBackupStatus) (string, error) {

@@ -27,6 +27,9 @@ type verification struct {
 	// record is what the status says of it. Until it has ended, the results in it are
 	// those of the one before.
 	record v1alpha1.VerificationStatus
+	// at is the location of what it reads, as its report says, else its Job; "" of one that
+	// an earlier version began.
+	at string
 	// mayWork: its Job may be made.
 	mayWork bool
 }
@@ -37,7 +40,7 @@ func (v *verification) ReportName(f *facts.Facts) string {
 }
 
 func (v *verification) spec(f *facts.Facts) specs.Verification {
-	return specs.Verification{Identity: f.Identity, ID: v.ID}
+	return specs.Verification{Identity: f.Identity, ID: v.ID, Bucket: v.at}
 }
 
 // findVerification returns the work of verifying. Observed objects count more than the
@@ -60,7 +63,7 @@ func findVerification(f *facts.Facts, m medium) Work {
 	if wish := m.wish(f); wish != nil {
 		v.Slots = slotsOf(f, wish.Schedule, status.Schedule, m.handledSlot(f))
 	}
-	if v.InFlight() {
+	if v.InFlight() && !v.isMoved(f) {
 		v.finish(f)
 	}
 	if m.isRemoved(f) && (!v.InFlight() || v.Job == nil) {
@@ -73,7 +76,10 @@ func findVerification(f *facts.Facts, m medium) Work {
 // verificationOf returns the verification called id.
 func verificationOf(f *facts.Facts, m medium, id string) *verification {
 	v := &verification{Task: Task{Task: m.observed(f)[id], Yields: m.yields}, medium: m}
-	v.ID = id
+	v.ID, v.at = id, noteOf(v.Task.Task, v1alpha1.AnnotationBucket)
+	if v.Report == nil && v.Job == nil {
+		v.at = m.location(f)
+	}
 	if status := m.before(f); status != nil {
 		v.record = *status.DeepCopy()
 	}
@@ -82,6 +88,12 @@ func verificationOf(f *facts.Facts, m medium, id string) *verification {
 	}
 	v.State = v.record.State
 	return v
+}
+
+// isMoved reports whether the spec names another bucket than the one that is read.
+func (v *verification) isMoved(f *facts.Facts) bool {
+	where := v.location(f)
+	return v.at != "" && where != "" && v.at != where
 }
 
 // finish records how the verification in flight ended, if it has.
