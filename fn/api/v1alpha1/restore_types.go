@@ -5,7 +5,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -279,130 +278,6 @@ type Target struct {
 	// commits the Secret as it was backed up.
 	// +optional
 	Quiet bool `json:"quiet,omitempty"`
-}
-
-// DatabaseSecretsPolicy says whether the databases' Secrets are restored.
-// +kubebuilder:validation:Enum=Restore;Omit
-type DatabaseSecretsPolicy string
-
-// Policies for the databases' Secrets.
-const (
-	DatabaseSecretsRestore DatabaseSecretsPolicy = "Restore"
-	DatabaseSecretsOmit    DatabaseSecretsPolicy = "Omit"
-)
-
-// RestoreFileStorage says how the file storage is filled.
-type RestoreFileStorage struct {
-	// What becomes of files that are there already and differ: Fail restores
-	// nothing, Overwrite replaces those that the run has, Mirror also removes the
-	// others, Skip leaves a file storage alone that is not empty. In S3 the objects of
-	// the bucket are the files. Overwrite and Mirror change none for a restore into another
-	// namespace or with another target.wildcardDomain, unless bucketSecret is Omit.
-	// +optional
-	// +kubebuilder:default=Fail
-	Existing ExistingPolicy `json:"existing,omitempty"`
-
-	// Whether the Secret is restored that leads to the bucket, where the APIManager has the
-	// files in S3; Restore by default. Omit leaves it to you, so that a copy has a bucket of
-	// its own: make the Secret that spec.system.fileStorage.simpleStorageService of the
-	// APIManager names in this namespace. The files go into the bucket that it leads to.
-	// +optional
-	BucketSecret BucketSecretPolicy `json:"bucketSecret,omitempty"`
-}
-
-// BucketSecretPolicy says whether the Secret of the bucket is restored.
-// +kubebuilder:validation:Enum=Restore;Omit
-type BucketSecretPolicy string
-
-// Policies for the Secret of the bucket.
-const (
-	BucketSecretRestore BucketSecretPolicy = "Restore"
-	BucketSecretOmit    BucketSecretPolicy = "Omit"
-)
-
-// OmitsBucketSecret reports whether the Secret of the namespace leads to the bucket of the
-// file storage, and not that of the run.
-func (r *ThreeScaleRestore) OmitsBucketSecret() bool {
-	return r.Spec.FileStorage.BucketSecret == BucketSecretOmit
-}
-
-// ExistingPolicy says what becomes of files that are there already.
-// +kubebuilder:validation:Enum=Fail;Overwrite;Mirror;Skip
-type ExistingPolicy string
-
-// Policies for files that are there already.
-const (
-	ExistingFail      ExistingPolicy = "Fail"
-	ExistingOverwrite ExistingPolicy = "Overwrite"
-	ExistingMirror    ExistingPolicy = "Mirror"
-	ExistingSkip      ExistingPolicy = "Skip"
-)
-
-// RestoreDatabases says what becomes of the databases that the run holds.
-type RestoreDatabases struct {
-	// What the restore does with the databases that the restored Secrets lead to; with
-	// databaseSecrets: Omit, that those of the namespace lead to. Skip loads none.
-	// IfEmpty loads all that the run holds, and restores nothing if one of them holds
-	// data. Replace loads them whatever they hold, which is lost. A restore whose load
-	// was interrupted goes on with either.
-	// +optional
-	// +kubebuilder:default=Skip
-	Policy DatabasesPolicy `json:"policy,omitempty"`
-
-	// The client of System's database. Needed if the run holds that database and the
-	// policy is not Skip.
-	// +optional
-	System *RestoreSQLDatabase `json:"system,omitempty"`
-
-	// The client of Zync's database; needed likewise.
-	// +optional
-	Zync *RestoreSQLDatabase `json:"zync,omitempty"`
-
-	// Where the dumps lie, decrypted, while they are loaded: a volume that is made for
-	// the pod, and deleted with it. Without it, they lie on the pod's node, which must
-	// have the space.
-	// +optional
-	Scratch *ScratchVolume `json:"scratch,omitempty"`
-}
-
-// DatabasesPolicy says whether databases are loaded.
-// +kubebuilder:validation:Enum=Skip;IfEmpty;Replace
-type DatabasesPolicy string
-
-// Policies for the databases that a run holds.
-const (
-	DatabasesSkip    DatabasesPolicy = "Skip"
-	DatabasesIfEmpty DatabasesPolicy = "IfEmpty"
-	DatabasesReplace DatabasesPolicy = "Replace"
-)
-
-// RestoreSQLDatabase is a database that is loaded with its own client.
-type RestoreSQLDatabase struct {
-	// Image with the client of the server's own major version or a newer one (pg_restore,
-	// or mysql or mariadb). The image's own command does not run, and it needs no shell.
-	// Its container gets the login of this database, and the dumps.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
-	Image string `json:"image"`
-}
-
-// ScratchVolume is a volume that lives as long as a pod.
-type ScratchVolume struct {
-	// Name of its StorageClass; by default that of the cluster.
-	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	StorageClassName string `json:"storageClassName,omitempty"`
-
-	// Its size. The dumps must fit, as status.plan.databases tells their sizes.
-	// +required
-	Size resource.Quantity `json:"size"`
-}
-
-// LoadsDatabases reports whether the restore loads the databases that the run holds.
-func (r *ThreeScaleRestore) LoadsDatabases() bool {
-	policy := r.Spec.Databases.Policy
-	return policy == DatabasesIfEmpty || policy == DatabasesReplace
 }
 
 // PostRestore says what is done once Flux has applied the commit.
