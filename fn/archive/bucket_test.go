@@ -454,8 +454,9 @@ func TestCopyMeddled(t *testing.T) {
 		check  func(t *testing.T, err error)
 	}{
 		"Removed": {"A run that is being read is not removed", func(t *testing.T, f *fixture, _ func()) {
-			_, err := f.volume.Remove(context.WithoutCancel(t.Context()), "r1", "another")
-			_, busy := errors.AsType[*InUseError](err)
+			result, err := f.volume.Remove(context.WithoutCancel(t.Context()), []string{"r1"}, RemoveOptions{Holder: "another"})
+			require.NoError(t, err)
+			_, busy := errors.AsType[*InUseError](result.Err())
 			assert.True(t, busy)
 		}, func(t *testing.T, err error) { require.NoError(t, err) }},
 		"Vanished": {"Somebody else may remove it all the same", func(t *testing.T, f *fixture, _ func()) {

@@ -70,7 +70,7 @@ func (f *fetcher) run(ctx context.Context, v *Volume, id string) (err error) {
 	if err := f.w.open(); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{f.w.removeLeftovers, f.fetchTrees, f.fetchObjects, f.w.commit} {
+	for _, step := range []func(context.Context) error{f.w.listEarlier, f.w.removeLeftovers, f.fetchTrees, f.fetchObjects, f.w.commit} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -156,11 +156,7 @@ func (f *failing) Read(p []byte) (int, error) {
 
 // link links what the newest tree of the volume has of the files. They are proven when the tree is filled.
 func (f *treeFetcher) link(ctx context.Context, into, files *dirfd.Dir) error {
-	runs, err := f.w.volume.ownRuns()
-	if err != nil {
-		return err
-	}
-	newest := newestOf(runs, f.w.opts.Run)
+	newest := newestOf(f.w.earlier, f.w.opts.Run)
 	if newest == nil {
 		return nil
 	}

@@ -180,15 +180,18 @@ func childBucket(v *Volume, args childArgs) int {
 
 // childRemove removes runs and prints what became of them.
 func childRemove(v *Volume, runs []string) int {
-	for _, run := range runs {
-		result, err := v.Remove(context.Background(), run, "child")
-		if errors.Is(err, ErrRunNotFound) {
-			continue // an earlier child had removed it
-		}
-		if err != nil {
-			fmt.Println(err)
+	result, err := v.Remove(context.Background(), runs, RemoveOptions{Holder: "child"})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for _, kept := range result.Kept {
+		if !errors.Is(kept.Err, ErrRunNotFound) { // else an earlier child had removed it
+			fmt.Println(kept.Err)
 			return 1
 		}
+	}
+	for _, run := range result.Runs {
 		fmt.Println("removed", run, result.Warnings)
 	}
 	return 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +35,8 @@ func (w *writer) commit(ctx context.Context) error {
 	for _, t := range w.both() {
 		t.placeStamps()
 	}
-	return errors.Join(w.volume.pointLatest(""), w.removeSuperseded(ctx))
+	runs := append(slices.Clone(w.earlier), RunInfo{ID: w.opts.Run, State: Complete, Manifest: &w.manifest, ManifestSHA256: w.digest})
+	return errors.Join(w.volume.pointTo(newestOf(runs, "")), w.removeSuperseded(ctx))
 }
 
 // confirm reads back what has got its final name: some file systems in user space lose what is in a directory when they

@@ -31,12 +31,17 @@ func (v *Volume) freed(ctx context.Context, runs []string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	there, going := make(map[string]bool), make(map[string]bool)
+	for _, r := range known {
+		there[r.ID] = there[r.ID] || r.State != Partial
+	}
 	for _, id := range runs {
-		if !slices.ContainsFunc(known, func(r RunInfo) bool { return r.ID == id && r.State != Partial }) {
+		if !there[id] {
 			return 0, fmt.Errorf("run %q: %w", id, ErrRunNotFound)
 		}
+		going[id] = true
 	}
-	trees, unknown, err := v.unusedTrees(runs...)
+	trees, unknown, err := v.unusedTrees(known, going)
 	if err != nil {
 		return 0, err
 	}
@@ -51,10 +56,10 @@ func (v *Volume) freed(ctx context.Context, runs []string) (int64, error) {
 	return ofRuns + ofTrees, err
 }
 
-// unusedTrees returns the trees that only the given runs refer to, sorted. If there are runs whose tree is not known,
-// it returns one of them.
-func (v *Volume) unusedTrees(but ...string) (trees []string, unknown string, err error) {
-	used, unknown, err := v.usedTrees(but...)
+// unusedTrees returns the trees that no run of the volume refers to, but perhaps some, sorted. If there are runs whose
+// tree is not known, it returns one of them.
+func (v *Volume) unusedTrees(runs []RunInfo, but map[string]bool) (trees []string, unknown string, err error) {
+	used, unknown, err := v.usedTreesOf(runs, but)
 	if err != nil {
 		return nil, "", err
 	}

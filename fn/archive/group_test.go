@@ -54,6 +54,6 @@ func TestUsersOfOneGroup(t *testing.T) {
 	assert.Equal(t, "1000920000 0 644\n", shell(t, dir, "stat", "-c", "%u %g %a", "tenant-001/2026/01/02/logo-0123456789abcdef.png"))
 
 	// What has the modes of the file storage may be its owner's alone to remove.
-	assert.Regexp(t, `run "r1", which is gone: .*permission denied`, f.inGroup(secondOfGroup, childArgs{Remove: []string{"r1"}}))
+	assert.Regexp(t, `runs that are gone, such as "r1": .*permission denied`, f.inGroup(secondOfGroup, childArgs{Remove: []string{"r1"}}))
 	assert.Contains(t, f.inGroup(secondOfGroup, childArgs{VerifyRuns: true}), "verified 2 runs")
 }

@@ -13,8 +13,11 @@ import (
 // tryRemove removes a run that may be in use.
 func (f *fixture) tryRemove(run string) error {
 	f.t.Helper()
-	_, err := f.volume.Remove(f.t.Context(), run, "test")
-	return err
+	result, err := f.volume.Remove(f.t.Context(), []string{run}, RemoveOptions{Holder: "test"})
+	if err != nil {
+		return err
+	}
+	return result.Err()
 }
 
 func TestARunThatIsReadIsNotRemoved(t *testing.T) {

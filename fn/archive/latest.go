@@ -46,7 +46,11 @@ func (v *Volume) pointLatest(except string) error {
 	if err != nil {
 		return err
 	}
-	run := newestOf(runs, except)
+	return v.pointTo(newestOf(runs, except))
+}
+
+// pointTo is pointLatest for the run that is the newest; nil: there is none.
+func (v *Volume) pointTo(run *RunInfo) error {
 	if run == nil {
 		return v.removeLinks()
 	}
@@ -68,6 +72,11 @@ func (v *Volume) pointLatest(except string) error {
 // run was damaged since, or if a writer ended just before it set the link.
 func (v *Volume) Pointed(_ context.Context) (*RunInfo, error) {
 	id := v.pointer()
+	if validRunID(id) == nil { // as in find
+		if run := v.readRun(id); run.State == Complete {
+			return &run, nil
+		}
+	}
 	runs, err := v.ownRuns()
 	i := slices.IndexFunc(runs, func(r RunInfo) bool { return r.ID == id && r.State != Partial })
 	if i < 0 {

@@ -50,7 +50,7 @@ func (w *writer) orphans(leftover func(name string) bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	used, unknown, err := w.volume.usedTrees()
+	used, unknown, err := w.volume.usedTreesOf(w.earlier, nil)
 	if err != nil || unknown != "" {
 		return nil, err
 	}

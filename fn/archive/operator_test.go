@@ -94,8 +94,7 @@ func TestOperatorBackupIsKept(t *testing.T) {
 	runs, err := f.volume.Runs(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"apimanagerbackup Unverified", "r1 Complete"}, ids(runs))
-	_, err = f.volume.Remove(t.Context(), "r1", "")
-	require.NoError(t, err)
+	f.remove("r1")
 	for _, ours := range []string{"runs", "trees", ".lock"} {
 		require.NoError(t, os.RemoveAll(f.path(ours)))
 	}

@@ -63,8 +63,7 @@ func TestARunOfAClockThatWasAheadIsNotTheNewestForEver(t *testing.T) {
 	assert.Equal(t, "ahead", datedAfter(runs, epoch().AddDate(1, 0, 0))[0].ID)
 	assert.Empty(t, datedAfter(runs, epoch().AddDate(10, 0, 1)))
 
-	_, err = f.volume.Remove(t.Context(), "next", "")
-	require.NoError(t, err)
+	f.remove("next")
 	assert.Equal(t, "ahead", f.report(Latest).Run, "of those that are left, it was committed last")
 }
 
@@ -80,8 +79,7 @@ func TestOrderIsThatOfWriting(t *testing.T) {
 		run := fmt.Sprintf("%c%d", 'a'+rune(random.IntN(26)), i)
 		if i > 6 && random.IntN(3) == 0 {
 			gone := random.IntN(len(want))
-			_, err := f.volume.Remove(t.Context(), want[gone], "")
-			require.NoError(t, err)
+			f.remove(want[gone])
 			want = slices.Delete(want, gone, gone+1)
 		}
 		f.at(epoch().Add(time.Duration(random.Int64N(int64(20*365*24*time.Hour)) - int64(10*365*24*time.Hour)))).write(run)

@@ -209,8 +209,7 @@ func TestSetAsideIsKept(t *testing.T) {
 		assert.Contains(t, result.Manifest.Warnings[0], "runs/.aside-r1")
 	}
 	for _, run := range []string{"r1", "r2"} {
-		_, err := f.volume.Remove(t.Context(), run, "")
-		require.NoError(t, err)
+		f.remove(run)
 	}
 	freed, err := f.volume.Freed(t.Context(), []string{"r3"})
 	require.NoError(t, err)

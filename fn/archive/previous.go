@@ -39,14 +39,9 @@ func (t *treeWriter) findPrevious(ctx context.Context) error {
 
 // candidates returns the manifests whose trees may be used, best first.
 func (t *treeWriter) candidates() ([]*Manifest, error) {
-	runs, err := t.volume.ownRuns()
-	if err != nil {
-		return nil, err
-	}
-	sortRuns(runs)
 	var candidates []*Manifest
 	seen := make(map[string]bool)
-	for _, run := range slices.Backward(runs) {
+	for _, run := range slices.Backward(t.earlier) {
 		m := run.Manifest
 		if !t.trusts(run) {
 			continue

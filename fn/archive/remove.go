@@ -5,79 +5,127 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"threescale.dev/backup/fn/archive/internal/dirfd"
 	"threescale.dev/backup/fn/archive/internal/lists"
 )
 
-// RemoveResult says what was removed besides the run.
+// RemoveResult says what was removed.
 type RemoveResult struct {
-	Trees      []string // trees that no run referred to any more, sorted
-	FreedBytes int64    // of the run's and the trees' files that nothing else on the volume shares
+	Runs       []string  // of a volume: those that are gone, in the order in which they were given
+	Kept       []KeptRun // likewise those that are not
+	Trees      []string  // trees that no run referred to any more, sorted
+	FreedBytes int64     // of the runs' and the trees' files that nothing else on the volume shares
 	Warnings   []string
 }
 
-// Remove removes the run of an ID, which is neither Latest nor UnverifiedRun, and the trees that no other run refers
-// to. While the volume holds a run whose tree cannot be told, all trees stay. A run that is being read stays too.
-// Nothing else in this package removes a complete run. What an interrupted call left is removed by the next, of any
-// run. The holder is as in WriteOptions. Errors that callers may tell apart: UsageError, LockedError, InUseError,
-// ErrRunNotFound. With an error and a result, the run is gone, and not all that it held.
-func (v *Volume) Remove(ctx context.Context, run, holder string) (*RemoveResult, error) {
-	if err := validRunID(run); err != nil {
-		return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", run, err)}
+// RemoveOptions says how to remove.
+type RemoveOptions struct {
+	Holder string                      // as in WriteOptions
+	Before func(context.Context) error // asked before each run; an error keeps that run and the ones after it; may be nil
+}
+
+// KeptRun is a run that was to be removed, and was not.
+type KeptRun struct {
+	Run string
+	Err error // ErrRunNotFound, InUseError, or of a call
+}
+
+// Err returns why runs were not removed; nil if all were.
+func (r *RemoveResult) Err() error {
+	errs := make([]error, 0, len(r.Kept))
+	for _, kept := range r.Kept {
+		errs = append(errs, kept.Err)
 	}
-	lock, err := v.lock(holder)
+	return errors.Join(errs...)
+}
+
+// Remove removes runs, none of which may be Latest or UnverifiedRun, and the trees that no other run refers to. While
+// the volume holds a run whose tree cannot be told, all trees stay. A run that is being read stays too. Nothing else in
+// this package removes a complete run. What an interrupted call left is removed by the next, of any run. To find out what
+// the others refer to it looks at all runs, once a call.
+//
+// Errors that callers may tell apart: UsageError and LockedError. With an error and a result, the runs of the result are
+// gone, and not all that they held. Runs of which the result tells nothing were not tried.
+func (v *Volume) Remove(ctx context.Context, runs []string, opts RemoveOptions) (*RemoveResult, error) {
+	for _, run := range runs {
+		if err := validRunID(run); err != nil {
+			return nil, &UsageError{Err: fmt.Errorf("cannot remove run %q: %w", run, err)}
+		}
+	}
+	lock, err := v.lock(opts.Holder)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.release()
-	if _, err := v.find(ctx, run); err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
-	}
-	runs, err := v.root.Sub(runsDir)
+	dir, err := v.root.Ensure(runsDir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
+		return nil, fmt.Errorf("cannot remove runs: %w", err)
 	}
-	defer runs.Close()
-	hidden := removedPrefix + run
-	if err := runs.RemoveAll(ctx, hidden); err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
-	}
-	if err := v.hide(runs, run, hidden); err != nil {
-		return nil, fmt.Errorf("cannot remove run %q: %w", run, err)
-	}
+	defer dir.Close()
 	result := &RemoveResult{}
 	if lock.warning != "" {
 		result.Warnings = append(result.Warnings, lock.warning)
 	}
-	if err := v.clear(ctx, runs, hidden, result); err != nil {
-		return result, fmt.Errorf("cannot remove all of run %q, which is gone: %w", run, err)
+	for _, run := range runs {
+		if opts.Before != nil && opts.Before(ctx) != nil {
+			break
+		}
+		if err := v.hide(ctx, dir, run); err != nil {
+			result.Kept = append(result.Kept, KeptRun{run, fmt.Errorf("cannot remove run %q: %w", run, err)})
+		} else {
+			result.Runs = append(result.Runs, run)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(result.Runs) == 0 {
+		return result, nil
+	}
+	if err := v.clear(ctx, dir, result); err != nil {
+		return result, fmt.Errorf("cannot remove all of runs that are gone, such as %q: %w", result.Runs[0], err)
 	}
 	return result, nil
 }
 
 // hide moves the links at the root away from a run that nobody reads, and hides the run. From then on nobody can begin
 // to read it, so the lock is released before its file is removed: NFS would keep the file as long as it is open.
-func (v *Volume) hide(runs *dirfd.Dir, run, hidden string) error {
+func (v *Volume) hide(ctx context.Context, runs *dirfd.Dir, run string) error {
+	if _, err := v.find(ctx, run); err != nil {
+		return err
+	}
+	hidden := removedPrefix + run
+	if err := runs.RemoveAll(ctx, hidden); err != nil {
+		return err
+	}
 	reserved, err := v.reserve(run)
 	if err != nil {
 		return err
 	}
 	defer reserved.release() //nolint:errcheck // nothing was written to it
-	if err := v.pointLatest(run); err != nil {
-		return err
+	if v.pointer() == run {
+		if err := v.pointLatest(run); err != nil {
+			return err
+		}
 	}
-	return errors.Join(runs.Rename(run, runs, hidden), runs.Sync())
+	return runs.Rename(run, runs, hidden)
 }
 
-// clear removes what is no longer in use once a run is hidden.
-func (v *Volume) clear(ctx context.Context, runs *dirfd.Dir, hidden string, result *RemoveResult) error {
+// clear removes what is no longer in use once runs are durably hidden.
+func (v *Volume) clear(ctx context.Context, runs *dirfd.Dir, result *RemoveResult) error {
+	if err := runs.Sync(); err != nil {
+		return err
+	}
 	if err := v.removeUnused(ctx, result); err != nil {
 		return err
 	}
-	bytes, err := soleBytes(ctx, runs, []string{hidden})
+	hidden := make([]string, 0, len(result.Runs))
+	for _, run := range result.Runs {
+		hidden = append(hidden, removedPrefix+run)
+	}
+	bytes, err := soleBytes(ctx, runs, hidden)
 	if err != nil {
 		return err
 	}
@@ -101,7 +149,11 @@ func (v *Volume) removeUnused(ctx context.Context, result *RemoveResult) error {
 	if err := v.putBack(trees); err != nil {
 		return err
 	}
-	unused, unknown, err := v.unusedTrees()
+	runs, err := v.ownRuns()
+	if err != nil {
+		return err
+	}
+	unused, unknown, err := v.unusedTrees(runs, nil)
 	if err != nil {
 		return err
 	}
@@ -137,16 +189,21 @@ func removeTree(ctx context.Context, trees *dirfd.Dir, name string) error {
 	return trees.RemoveAll(ctx, hidden)
 }
 
-// usedTrees returns the trees that runs other than the given ones refer to. If there are runs whose tree is not known,
-// it returns one of them.
-func (v *Volume) usedTrees(but ...string) (used map[string]bool, unknown string, err error) {
+// usedTrees returns the trees that runs refer to.
+func (v *Volume) usedTrees() (used map[string]bool, unknown string, err error) {
 	runs, err := v.ownRuns()
 	if err != nil {
 		return nil, "", err
 	}
+	return v.usedTreesOf(runs, nil)
+}
+
+// usedTreesOf returns the trees that the runs of the volume refer to, but for some. If there are runs whose tree is not
+// known, it returns one of them.
+func (v *Volume) usedTreesOf(runs []RunInfo, but map[string]bool) (used map[string]bool, unknown string, err error) {
 	used = make(map[string]bool)
 	for _, r := range runs {
-		if r.State == Partial || slices.Contains(but, r.ID) {
+		if r.State == Partial || but[r.ID] {
 			continue // a partial one takes no tree over before it has its name, and finds out what is there when it goes on
 		}
 		if r.Manifest != nil {

@@ -10,8 +10,9 @@ import (
 
 func (f *fixture) remove(run string) *RemoveResult {
 	f.t.Helper()
-	result, err := f.volume.Remove(f.t.Context(), run, "test")
+	result, err := f.volume.Remove(f.t.Context(), []string{run}, RemoveOptions{Holder: "test"})
 	require.NoError(f.t, err)
+	require.NoError(f.t, result.Err())
 	return result
 }
 
@@ -86,11 +87,10 @@ func TestRemoveUsage(t *testing.T) {
 	f.write("r1")
 	var usage *UsageError
 	for _, run := range []string{Latest, UnverifiedRun, "", "../r1", ".partial-r1"} {
-		_, err := f.volume.Remove(t.Context(), run, "")
+		_, err := f.volume.Remove(t.Context(), []string{run}, RemoveOptions{})
 		require.ErrorAs(t, err, &usage, "%q", run)
 	}
-	_, err := f.volume.Remove(t.Context(), "r2", "")
-	require.ErrorIs(t, err, ErrRunNotFound)
+	require.ErrorIs(t, f.tryRemove("r2"), ErrRunNotFound)
 	f.verify("r1")
 }
 

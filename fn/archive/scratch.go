@@ -42,13 +42,9 @@ func (w *writer) clearScratch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	runs, err := w.volume.ownRuns()
-	if err != nil {
-		return err
-	}
 	errs := make([]error, 0, len(names))
 	for _, name := range names {
-		complete := slices.ContainsFunc(runs, func(r RunInfo) bool { return r.ID == name && r.State == Complete })
+		complete := slices.ContainsFunc(w.earlier, func(r RunInfo) bool { return r.ID == name && r.State == Complete })
 		if name != w.opts.Run && (complete || w.isStale(ctx, scratch, name)) {
 			errs = append(errs, scratch.RemoveAll(ctx, name))
 		}

@@ -209,8 +209,7 @@ func TestStampsGoWithTheirTree(t *testing.T) {
 	first := f.write("r1").Manifest.Tree
 	f.add("more", "more")
 	second := f.write("r2").Manifest.Tree
-	_, err := f.volume.Remove(t.Context(), "r1", "")
-	require.NoError(t, err)
+	f.remove("r1")
 	assert.NoFileExists(t, f.path("trees", ".stamps-"+first))
 	assert.FileExists(t, f.path("trees", ".stamps-"+second))
 }

@@ -26,6 +26,7 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 	}
 	steps := []func(context.Context) error{
 		w.findInterrupted,
+		w.listEarlier,
 		w.removeLeftovers,
 		w.removeScratch,
 		w.each((*treeWriter).scan),
@@ -47,6 +48,13 @@ func (w *writer) write(ctx context.Context) (result *Result, err error) {
 	return &Result{Manifest: &w.manifest, ManifestSHA256: w.digest, TreeShared: w.storage.shared}, nil
 }
 
+// listEarlier reads the manifests of all runs of the volume. There may be very many, so each step looks at this list.
+func (w *writer) listEarlier(context.Context) (err error) {
+	w.earlier, err = w.volume.ownRuns()
+	sortRuns(w.earlier)
+	return err
+}
+
 // both returns the writers of the run's trees.
 func (w *writer) both() [2]*treeWriter { return [...]*treeWriter{w.storage, w.databases} }
 
@@ -64,6 +72,9 @@ func (w *writer) each(step func(*treeWriter, context.Context) error) func(contex
 
 // alreadyComplete verifies the run if it is on the volume, else it returns nil.
 func (w *writer) alreadyComplete(ctx context.Context) (*Result, error) {
+	if kind, err := w.runs.Kind(w.opts.Run); kind == 0 || err != nil {
+		return nil, err
+	}
 	info, err := w.volume.find(ctx, w.opts.Run)
 	if errors.Is(err, ErrRunNotFound) {
 		return nil, nil
@@ -200,15 +211,13 @@ func filesTarget(tree string) string {
 }
 
 // storeManifest writes the manifest, and with it completes the partial run.
-func (w *writer) storeManifest(context.Context) error {
-	earlier, err := w.volume.ownRuns()
-	if err != nil {
+func (w *writer) storeManifest(ctx context.Context) error {
+	if err := w.listEarlier(ctx); err != nil { // again: where there are no locks, another writer may have been faster
 		return err
 	}
-	sortRuns(earlier)
-	w.manifest.Sequence = nextSequence(earlier)
+	w.manifest.Sequence = nextSequence(w.earlier)
 	w.warn(w.lost.Warning("extended attributes of %d files and directories are not kept: %s"))
-	w.warn(clockWarning(earlier, w.opts.Run, w.manifest.StartTime))
+	w.warn(clockWarning(w.earlier, w.opts.Run, w.manifest.StartTime))
 	w.manifest.CompletionTime = w.opts.Now().UTC()
 	data, err := encodeManifest(&w.manifest)
 	if err != nil {

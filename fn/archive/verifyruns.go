@@ -39,15 +39,18 @@ func verifyRuns(ctx context.Context, m medium, opts VerifyRunsOptions) (*VolumeR
 	if err != nil {
 		return nil, err
 	}
-	there = slices.DeleteFunc(there, func(r RunInfo) bool { return r.State == Partial })
-	slices.Reverse(there)
-	runs := there
+	var runs []RunInfo
 	if opts.Run != "" {
-		only, err := m.find(ctx, opts.Run)
+		only, err := findRun(m, there, opts.Run)
 		if err != nil {
 			return nil, err
 		}
 		runs = []RunInfo{only}
+	}
+	there = slices.DeleteFunc(there, func(r RunInfo) bool { return r.State == Partial })
+	slices.Reverse(there)
+	if opts.Run == "" {
+		runs = there
 	}
 	a := &runsVerifier{
 		stored:   m,
@@ -101,6 +104,7 @@ type runsVerifier struct {
 	seen     *dirfd.Seen
 	blobs    *seenBlobs
 	trees    map[sharedTree]*VerifyReport // what was found in them
+	left     map[string]int               // trees that were not read yet, by the links to them: those of one kind share files
 	most     int                          // problems of a run that are told one by one
 	report   *VolumeReport
 }
@@ -117,6 +121,7 @@ func sharedTreeOf(m *Manifest, t storedTree) sharedTree {
 
 func (a *runsVerifier) begin(runs []RunInfo) {
 	files, bytes := int64(0), int64(0)
+	a.left = make(map[string]int)
 	counted := make(map[sharedTree]bool)
 	for _, info := range runs {
 		m := info.Manifest
@@ -127,6 +132,7 @@ func (a *runsVerifier) begin(runs []RunInfo) {
 		for _, t := range m.trees() {
 			if key := sharedTreeOf(m, t); !counted[key] {
 				counted[key] = true
+				a.left[t.link]++
 				files, bytes = files+t.totals.Files, bytes+t.totals.Bytes
 			}
 		}
@@ -223,6 +229,8 @@ func (a *runsVerifier) tree(ctx context.Context, c verifier, t storedTree) (*Ver
 	}
 	found := &VerifyReport{most: a.most}
 	c.report, c.seen = found, a.seen
+	a.left[t.link]--
+	a.seen.Last = a.left[t.link] == 0 // a million files take much room
 	if err := c.stored.verifyTree(ctx, &c, t); err != nil {
 		return nil, err
 	}

@@ -248,7 +248,7 @@ func TestVerifyRunsTellsSomeOfMany(t *testing.T) {
 	require.NoError(t, os.Mkdir(f.stored(first, ""), 0o755))
 	info, err := f.volume.find(t.Context(), "r1")
 	require.NoError(t, err)
-	a := &runsVerifier{stored: f.volume, progress: &progress.Meter{}, seen: dirfd.NewSeen(), trees: map[sharedTree]*VerifyReport{}, most: minProblems, report: &VolumeReport{}}
+	a := &runsVerifier{stored: f.volume, progress: &progress.Meter{}, seen: dirfd.NewSeen(), trees: map[sharedTree]*VerifyReport{}, left: map[string]int{}, most: minProblems, report: &VolumeReport{}}
 	require.NoError(t, a.verify(t.Context(), info))
 	assert.Len(t, a.report.Runs[0].Problems, minProblems)
 	assert.Equal(t, int64(30), a.report.Runs[0].ProblemCount)

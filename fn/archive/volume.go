@@ -170,6 +170,11 @@ func viewNames() []string { return append(objectDirs(), storageName) }
 
 // find returns the run of an ID, or the newest one for Latest.
 func (v *Volume) find(ctx context.Context, id string) (RunInfo, error) {
+	if validRunID(id) == nil { // then there is no need to read all of them, of which there may be very many
+		if run := v.readRun(id); run.State == Complete {
+			return run, nil
+		}
+	}
 	runs, err := v.Runs(ctx)
 	if err != nil {
 		return RunInfo{}, err

@@ -94,6 +94,7 @@ type writer struct {
 	storage     *treeWriter // the file storage
 	databases   *treeWriter
 	lost        walk.Lost // extended attributes that are not kept
+	earlier     []RunInfo // runs of the volume, oldest first
 	interrupted *Manifest // of an interrupted attempt, if it had written one
 	manifest    Manifest
 	digest      string // of manifest.json

@@ -275,7 +275,7 @@ func TestWriteLocked(t *testing.T) {
 		var locked *LockedError
 		require.ErrorAs(t, err, &locked)
 		assert.Equal(t, "pod backup-r1-abcde", locked.Holder)
-		_, err = other.Remove(t.Context(), "r0", "")
+		_, err = other.Remove(t.Context(), []string{"r0"}, RemoveOptions{})
 		require.ErrorAs(t, err, &locked)
 	}
 	_, err := f.volume.Write(t.Context(), opts)

@@ -176,33 +176,42 @@ func find(runs []archive.RunInfo, id string) *archive.RunInfo {
 	return nil
 }
 
+// byID is find for many of the runs.
+func byID(runs []archive.RunInfo) map[string]*archive.RunInfo {
+	found := make(map[string]*archive.RunInfo, len(runs))
+	for i := range runs {
+		found[runs[i].ID] = &runs[i]
+	}
+	return found
+}
+
 // missing returns the runs to copy, oldest first: those of the installation that only the volume has (to mend the
 // bucket, also those that both have), and that the retention keeps among those of both. The run itself is the last one, also if the bucket has it: a copy also finds out
 // whose the bucket is.
 func (c *copier) missing(stored, copies []archive.RunInfo) []string {
 	of := InstallationOf(c.run.Manifest)
-	all := slices.Clone(copies)
-	var only, both []archive.RunInfo
+	all, there := slices.Clone(copies), byID(copies)
+	only, both := make(map[string]bool), make(map[string]bool)
 	for _, run := range stored {
-		copied := find(copies, run.ID)
+		copied := there[run.ID]
 		switch {
 		case copied == nil:
-			only = append(only, run)
+			only[run.ID] = true
+			all = append(all, run)
 		case run.State != archive.Complete || InstallationOf(run.Manifest) != of:
 		case copied.ManifestSHA256 == run.ManifestSHA256:
-			both = append(both, run)
+			both[run.ID] = true
 		default:
 			c.warn(fmt.Sprintf("run %q in the bucket is damaged, or is not the one on the volume; it stays as it is", run.ID))
 		}
 	}
-	all = append(all, only...)
 	archive.SortRuns(all)
 	counted, uncounted := c.counted(all, c.run.ID)
-	unknown := slices.DeleteFunc(runsOf(uncounted, of), func(id string) bool { return find(copies, id) != nil })
+	unknown := slices.DeleteFunc(runsOf(uncounted, of), func(id string) bool { return there[id] != nil })
 	c.warn(named("%d runs of the volume are not what the status knows, and are not copied: %s; look at them, then remove them", unknown))
 	var ids []string
 	for _, d := range slices.Backward(Decide(counted, of, c.policy, c.zone, c.run.Manifest.CompletionTime)) {
-		if d.Kept() && d.ID != c.run.ID && (find(only, d.ID) != nil || c.options.Mend && find(both, d.ID) != nil) {
+		if d.Kept() && d.ID != c.run.ID && (only[d.ID] || c.options.Mend && both[d.ID]) {
 			ids = append(ids, d.ID)
 		}
 	}
@@ -211,9 +220,9 @@ func (c *copier) missing(stored, copies []archive.RunInfo) []string {
 
 // merged returns the runs of a bucket after a copy.
 func merged(copies, stored []archive.RunInfo, copied []string) []archive.RunInfo {
-	all := slices.Clone(copies)
+	all, there, onVolume := slices.Clone(copies), byID(copies), byID(stored)
 	for _, id := range copied {
-		if run := find(stored, id); run != nil && find(copies, id) == nil {
+		if run := onVolume[id]; run != nil && there[id] == nil {
 			all = append(all, *run)
 		}
 	}
@@ -289,7 +298,8 @@ func (c *copier) prune(ctx context.Context, bucket *archive.Bucket, copies []arc
 		return
 	}
 	if left, err := bucket.Runs(ctx); err == nil {
-		c.result.Removed = slices.DeleteFunc(going, func(id string) bool { return find(left, id) != nil })
+		there := byID(left)
+		c.result.Removed = slices.DeleteFunc(going, func(id string) bool { return there[id] != nil })
 	}
 }
 

@@ -122,23 +122,19 @@ func (p *pruner) prune(ctx context.Context, written *archive.Manifest) {
 		p.warnf("retention was not applied: %v", err)
 		return
 	}
-	for i, run := range going { // oldest first: if this is interrupted, the least wanted are gone
-		left := len(going) - i
-		goOn := false
-		if err := p.unread(ctx); err != nil { // asked each time, since removing many takes long
-			p.warnf("retention was not applied: %v", err)
-		} else {
-			goOn = p.remove(ctx, run)
-			left--
-		}
-		if !goOn {
-			if left < len(going) {
-				p.warnf("retention was not applied to the end: %d of %d runs that would go were not tried", left, len(going))
-			}
-			return
-		}
+	tried, goOn := 0, true
+	for tried < len(going) && goOn { // oldest first: if this is interrupted, the least wanted are gone
+		var now int
+		now, goOn = p.remove(ctx, going[tried:min(tried+removedAtOnce, len(going))])
+		tried += now
+	}
+	if left := len(going) - tried; 0 < left && left < len(going) {
+		p.warnf("retention was not applied to the end: %d of %d runs that would go were not tried", left, len(going))
 	}
 }
+
+// removedAtOnce is how many runs are removed by one look at all that stay.
+const removedAtOnce = 100
 
 // unread returns an error while a restore reads the volume. A restore reads in more than one pod, and between two of
 // them no lock holds the run.
@@ -234,31 +230,46 @@ func goingOf(decisions []retention.Decision) []string {
 	return ids
 }
 
-// remove removes a run. It returns false if there is no use in trying others.
-func (p *pruner) remove(ctx context.Context, run string) (goOn bool) {
+// remove removes runs, oldest first, and returns how many it has tried. It returns false if there is no use in trying
+// others.
+func (p *pruner) remove(ctx context.Context, runs []string) (tried int, goOn bool) {
+	var reads error
+	unread := func(ctx context.Context) error { // asked before each run, since removing many takes long
+		reads = p.unread(ctx)
+		return reads
+	}
 	result, err := unlocked(ctx, p.env.LockPatience, p.progress, func() (*archive.RemoveResult, error) {
-		return p.volume.Remove(ctx, run, p.env.Hostname)
+		return p.volume.Remove(ctx, runs, archive.RemoveOptions{Holder: p.env.Hostname, Before: unread})
 	})
-	if result != nil { // also with an error, when not all is gone
-		p.removed = append(p.removed, run)
-		p.freed += result.FreedBytes
-		for _, warning := range result.Warnings {
-			p.warnf("%s", warning)
-		}
+	if result == nil {
+		p.tellKept(archive.KeptRun{Run: runs[0], Err: err})
+		return 1, !is[*archive.LockedError](err) && ctx.Err() == nil
 	}
-	switch {
-	case err == nil:
-	case result != nil:
+	p.removed = append(p.removed, result.Runs...) // also with an error, when not all is gone
+	p.freed += result.FreedBytes
+	for _, warning := range result.Warnings {
+		p.warnf("%s", warning)
+	}
+	for _, kept := range result.Kept {
+		p.tellKept(kept)
+	}
+	if err != nil {
 		p.warnf("%v", err)
-		return ctx.Err() == nil
-	case errors.Is(err, archive.ErrRunNotFound): // another writer's retention was faster
-	case is[*archive.InUseError](err):
-		p.warnf("the retention keeps run %q until the next run, though no rule does: it is being read", run)
-	default:
-		p.warnf("the retention keeps run %q, though no rule does: %v", run, err)
-		return !is[*archive.LockedError](err) && ctx.Err() == nil
 	}
-	return true
+	if reads != nil {
+		p.warnf("retention was not applied: %v", reads)
+	}
+	return len(result.Runs) + len(result.Kept), reads == nil && ctx.Err() == nil
+}
+
+func (p *pruner) tellKept(kept archive.KeptRun) {
+	switch {
+	case errors.Is(kept.Err, archive.ErrRunNotFound): // another writer's retention was faster
+	case is[*archive.InUseError](kept.Err):
+		p.warnf("the retention keeps run %q until the next run, though no rule does: it is being read", kept.Run)
+	default:
+		p.warnf("the retention keeps run %q, though no rule does: %v", kept.Run, kept.Err)
+	}
 }
 
 // warnf notes a warning once.

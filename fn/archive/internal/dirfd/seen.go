@@ -16,6 +16,8 @@ const (
 // Seen remembers the digests of files with several hard links, so that each is read once, whatever its names. It keeps
 // about 70 bytes for a file until it was asked for under all of them.
 type Seen struct {
+	Last bool // what is read from now on is not asked for again
+
 	mu      sync.Mutex
 	digests map[inode]seenFile
 	failed  map[inode]error
@@ -88,7 +90,7 @@ func (s *Seen) note(st *unix.Stat_t, digest string, err error) {
 	}
 	s.files++
 	s.bytes += st.Size
-	if st.Nlink < 2 {
+	if st.Nlink < 2 || s.Last {
 		return
 	}
 	file := seenFile{left: uint32(min(st.Nlink-1, 1<<31))}

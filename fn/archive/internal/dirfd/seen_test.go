@@ -35,6 +35,10 @@ func TestSeen(t *testing.T) {
 	assert.Empty(t, h.Seen.digests, "what has one name is not remembered")
 	files, bytes := h.Seen.Read()
 	assert.Equal(t, []int64{2, 9}, []int64{files, bytes})
+	h.Seen.Last = true
+	_, err = h.Digest(t.Context(), "one", 3)
+	require.NoError(t, err)
+	assert.Empty(t, h.Seen.digests, "nor what nobody asks for again")
 }
 
 // TestSeenFailure: a file that takes a minute to fail does so once.
