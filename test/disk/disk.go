@@ -9,6 +9,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -65,6 +66,18 @@ func New(tb testing.TB, kind string) *Disk {
 	tb.Cleanup(func() { require.NoError(tb, server.Unmount()) })
 	d.path = filepath.Join(mount, name)
 	return d
+}
+
+// Image mounts a file system of so many bytes that is made with options of mkfs, until the test ends. Its power is never
+// cut. What it does not hold takes no space. It needs Linux and root.
+func Image(tb testing.TB, kind string, size int64, options ...string) (dir string) {
+	tb.Helper()
+	image, err := os.Create(filepath.Join(tb.TempDir(), "image"))
+	require.NoError(tb, err)
+	require.NoError(tb, errors.Join(image.Truncate(size), image.Close()))
+	run(tb, "mkfs."+kind, append(append([]string{"-q"}, options...), image.Name())...)
+	dir, _ = mount(tb, kind, image.Name())
+	return dir
 }
 
 func run(tb testing.TB, program string, arguments ...string) {

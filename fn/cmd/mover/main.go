@@ -154,6 +154,7 @@ type output struct {
 // run does the work, prints its result as one line of JSON, and exits.
 func run[O, R any](work func(context.Context, O, mover.Env) (R, error), options O, to output) error {
 	memory.Limit()
+	memory.Save()
 	syscall.Umask(umask)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
