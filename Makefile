@@ -58,10 +58,10 @@ test: ## Run all tests that need neither root nor a cluster.
 	$(GO) -C test/tools/generate test ./...
 
 # What these tests do in other processes, again and again, the others do too.
-REPEATING = '^Test(Killed|PowerCut|FailingSystemCalls|FlippedBits|FlippedBitsOfMany|AlteredFiles|HostileServers|HostileFiles)$$'
+REPEATING = '^Test(Killed|PowerCut|FailingSystemCalls|FlippedBits|FlippedBitsOfMany|AlteredFiles|HostileServers|HostileFiles|ManyFiles|ManyRuns.*|MonthOfMinutes)$$'
 
 .PHONY: race
-race: ## Run the same tests with the race detector, but for those that try many faults; takes three times as long.
+race: ## Run the same tests with the race detector, but for those that try many faults or measure load; takes three times as long.
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m -skip $(REPEATING) ./...
 
 .PHONY: check-image
@@ -112,12 +112,17 @@ PROVE    ?= 1000
 FUZZTIME ?= 15m
 
 .PHONY: prove
-prove: prove-faults prove-fuzz ## Prove the promises at PROVE= points of each test of faults, then fuzz each parser for FUZZTIME= (Linux, root); takes hours.
+prove: prove-faults prove-volume prove-fuzz ## Prove the promises at PROVE= points of each test of faults and under load, then fuzz each parser for FUZZTIME= (Linux, root); takes hours.
 
 .PHONY: prove-faults
 prove-faults: ## Only the tests of faults: kills, power cuts, failing system calls, flipped bits. They print their counts.
 	@set -o pipefail; THREESCALE_BACKUP_PROVE=$(PROVE) $(GO) test -count=1 -timeout 48h -v \
 	  -run '^Test(Killed|FailingSystemCalls|PowerCut|FlippedBits.*|AlteredFiles|ReplayedRun)$$' ./fn/archive | grep -vE '^ *(=== |--- PASS: .*/point-)'
+
+.PHONY: prove-volume
+prove-volume: ## Only the tests of load on one volume: a million files, 10,000 runs, a month of runs a minute, 65,000 links. They print what it took.
+	@set -o pipefail; THREESCALE_BACKUP_PROVE=$(PROVE) $(GO) test -count=1 -p 1 -timeout 48h -v \
+	  -run '^Test(Many(Files|Runs.*|Links|Names)|MonthOfMinutes)$$' ./fn/archive ./fn/mover ./fn/cmd/mover | grep -vE '^ *(=== |--- PASS)'
 
 .PHONY: prove-fuzz
 prove-fuzz: ## Only the fuzz tests.
