@@ -146,3 +146,24 @@ func TestObjectsOfAChild(t *testing.T) {
 		})
 	}
 }
+
+// FuzzObjectsOfAChild: whatever a child says, each object of a tree is of a kind that trees have, in the namespace of the
+// restore, and there once.
+func FuzzObjectsOfAChild(f *testing.F) {
+	const secret = `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"3scale"}}`
+	f.Add([]byte(secret), []byte(strings.Replace(secret, `"s"`, `"t"`, 1)))
+	f.Add([]byte(secret), []byte(secret))
+	f.Add([]byte(`{"apiVersion":"apps.3scale.net/v1alpha1","kind":"APIManager","metadata":{"name":"a","namespace":"3scale","NAMESPACE":"b"}}`), []byte(`{"metadata":1}`))
+	f.Fuzz(func(t *testing.T, one, other []byte) {
+		tree, err := built(&commit.BuiltTree{Tree: overlay.Tree{Name: "dr", Namespace: "3scale"}, Objects: []json.RawMessage{one, other}})
+		if err != nil {
+			return
+		}
+		require.Len(t, tree.Objects, 2)
+		for key, object := range tree.Objects {
+			assert.Equal(t, key, overlay.Key{Kind: object.GetKind(), Name: object.GetName()})
+			assert.Equal(t, "3scale", object.GetNamespace())
+			assert.Contains(t, []string{"APIManager", "Secret", "ConfigMap", "PersistentVolumeClaim"}, key.Kind)
+		}
+	})
+}

@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -82,4 +85,57 @@ func TestGitHubAppIsReadByAChild(t *testing.T) {
 	place := &commit.Place{}
 	require.NoError(t, (&work{Reconciler: &Reconciler{}}).login(t.Context(), repository, place))
 	assert.True(t, place.GitHubApp)
+}
+
+// FuzzIdentities: who is let in asks for the very server that the platform names, and for a path below its path, by
+// whatever way it is written.
+func FuzzIdentities(f *testing.F) {
+	f.Add("flux-system=https://dev.azure.com/contoso", "flux-system", "https://DEV.azure.com/contoso//p/_git/r")
+	f.Add("flux-system=https://git.example:8443/", "flux-system", "https://git.example:8443/../x")
+	f.Add("flux-system=https://dev.azure.com/contoso/..", "flux-system", "https://dev.azure.com@evil.example/contoso")
+	f.Add("a=https://[::1]/%2e%2e/a%2fb", "a", "https://[::1]/a%2Fb/c")
+	f.Add("a=https://h/a/./b", "a", "https://h/a/b\\..\\c")
+	f.Fuzz(func(t *testing.T, text, namespace, address string) {
+		identities, err := ParseIdentities([]string{text})
+		if err != nil {
+			return
+		}
+		require.Len(t, identities, 1)
+		may := identities[0]
+		assert.True(t, strings.HasPrefix(may.Path, "/"))
+		assert.NotContains(t, strings.Split(may.Path, "/"), "..")
+		again, err := ParseIdentities([]string{may.Namespace + "=" + (&url.URL{Scheme: "https", Host: may.Host, Path: may.Path}).String()})
+		require.NoError(t, err)
+		assert.Equal(t, identities, again, "what is told of it means the same")
+		asked, err := url.Parse(address)
+		if err != nil {
+			return
+		}
+		within := asked.Scheme == "https" && asked.User == nil && namespace == may.Namespace && isWithin(steps(asked.Path), steps(may.Path))
+		if got := identities.allow(namespace, asked); got {
+			assert.True(t, within && strings.EqualFold(asked.Host, may.Host))
+		} else {
+			assert.False(t, within && asked.Host == may.Host)
+		}
+	})
+}
+
+// steps returns the names on the way that a path leads, nil if it leads back anywhere.
+func steps(path string) []string {
+	out := []string{}
+	for _, name := range strings.Split(path, "/") {
+		switch name {
+		case "", ".":
+		case "..":
+			return nil
+		default:
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// isWithin reports whether a way goes through a folder, or ends there.
+func isWithin(way, folder []string) bool {
+	return way != nil && len(way) >= len(folder) && slices.Equal(way[:len(folder)], folder)
 }

@@ -168,15 +168,16 @@ func checkRedis(s Server, o LoadOptions) error {
 
 // redisRelease makes a number of the first two parts of a version: the format of payloads may differ between two such,
 // and a server takes those of older ones only. It is 0 for what is no version.
-func redisRelease(version string) int {
+func redisRelease(version string) uint64 {
+	const bits = 16
 	major, rest, _ := strings.Cut(version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
-	x, err := strconv.Atoi(major)
-	y, err2 := strconv.Atoi(minor)
+	x, err := strconv.ParseUint(major, 10, bits)
+	y, err2 := strconv.ParseUint(minor, 10, bits)
 	if err != nil || err2 != nil {
 		return 0
 	}
-	return x*1000 + y
+	return x<<bits + y
 }
 
 // sendMark sets the mark, by a RESTORE in the format of the dump: a server that does not take it has kept all it had.

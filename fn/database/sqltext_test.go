@@ -1,10 +1,14 @@
 package database
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -278,4 +282,58 @@ func FuzzScript(f *testing.F) {
 			assert.Equal(t, in, string(got))
 		}
 	})
+}
+
+// FuzzMark: no other text than this attempt's own says that it has loaded the run, and only one that begins with the run
+// says that its load goes on.
+func FuzzMark(f *testing.F) {
+	own := LoadOptions{Run: "20261122t020000z-1a2b3c4d", Attempt: "uid-1"}
+	f.Add(own.loaded().String(), own.Run, own.Attempt)
+	f.Add(own.loading().String(), own.Run, own.Attempt)
+	f.Add(own.Run, own.Run, "")
+	f.Add("r loaded  ", "r", "a")
+	f.Add(" loaded x", "", "a")
+	f.Fuzz(func(t *testing.T, text, run, attempt string) {
+		if strings.Contains(run, " ") {
+			t.Skip("no run has such an ID")
+		}
+		var s Server
+		m := parseMark(text)
+		m.tell(&s)
+		assert.True(t, s.Loaded == "" || s.Loading == "")
+		o := LoadOptions{Run: run, Attempt: attempt}
+		assert.Equal(t, text == o.loaded().String(), o.owns(s))
+		if s.Loading != "" && s.Loading == run {
+			assert.True(t, text == run || strings.HasPrefix(text, run+" "))
+		}
+		for _, made := range []mark{o.loading(), o.loaded()} {
+			assert.Equal(t, made, parseMark(made.String()))
+		}
+	})
+}
+
+// FuzzRedisRelease: releases are ordered as their numbers are, whatever somebody writes into a manifest.
+func FuzzRedisRelease(f *testing.F) {
+	f.Add("6.2.14", "7.0.1")
+	f.Add("7.0.15", "7.2.0-v9")
+	f.Add("6.1000.0", "7.0.0")
+	f.Add("9223372036854775807.0", "7.0")
+	f.Fuzz(func(t *testing.T, one, other string) {
+		a, b := redisRelease(one), redisRelease(other)
+		x, y := redisParts(one), redisParts(other)
+		if x != nil && y != nil {
+			assert.Equal(t, slices.Compare(x, y), cmp.Compare(a, b), "%q and %q", one, other)
+		}
+	})
+}
+
+// redisParts returns the first two numbers of a version, if both are such as a version has.
+func redisParts(version string) []uint64 {
+	match := regexp.MustCompile(`^([0-9]{1,4})\.([0-9]{1,4})(\.|$)`).FindStringSubmatch(version)
+	if match == nil {
+		return nil
+	}
+	x, _ := strconv.ParseUint(match[1], 10, 64)
+	y, _ := strconv.ParseUint(match[2], 10, 64)
+	return []uint64{x, y}
 }

@@ -74,3 +74,26 @@ func TestKnownTravels(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, known, verify.Known)
 }
+
+// FuzzKnownManifests: what is known of a run gets through the variable of a pod as it is, beside that of others, or not at
+// all.
+func FuzzKnownManifests(f *testing.F) {
+	digest := strings.Repeat("0123456789abcdef", 4)
+	f.Add("20261122t020000z-1a2b3c4d", digest, "x=y,z")
+	f.Add("trigger-1a2b3c4d5e6f", digest[:63]+"A", "=")
+	f.Add("20261122t020000z-1a2b3c4d,x", digest+"\n", "")
+	f.Fuzz(func(t *testing.T, run, digest, variable string) {
+		for id, sum := range job.KnownManifests(strings.Split(variable, ",")) {
+			assert.Contains(t, variable, id+"="+sum)
+		}
+		text := job.KnownManifest(run, digest)
+		if text == "" {
+			return
+		}
+		assert.NotContains(t, text, "$", "Kubernetes would expand it")
+		other := job.KnownManifest("trigger-000000000000", digest)
+		known := job.KnownManifests(strings.Split(text+","+other, ","))
+		assert.Equal(t, digest, known[run])
+		assert.Len(t, known, len(slices.Compact([]string{run, "trigger-000000000000"})))
+	})
+}

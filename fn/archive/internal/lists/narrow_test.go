@@ -236,3 +236,26 @@ func accessOf(s subject, files map[string]*access) (map[string][8]bool, error) {
 	}()
 	return granted, <-failed
 }
+
+// FuzzNarrow: whatever is in the place of an access control list, nobody gets a right by it that the mode does not give.
+func FuzzNarrow(f *testing.F) {
+	a := access{uid: 1, gid: 2, mode: 0o750, users: map[uint32]uint32{5: 7}, groups: map[uint32]uint32{6: 4}, group: 5, mask: 5}
+	f.Add(uint32(0o750), a.list())
+	f.Add(uint32(0o777), a.list()[:20])
+	f.Add(uint32(0o777), "\x02\x00\x00\x00")
+	f.Add(uint32(0o7777), "")
+	f.Fuzz(func(t *testing.T, mode uint32, list string) {
+		mode &= 0o7777
+		xattrs := []Xattr{{Name: ACLAccess, Value: list}}
+		narrow := Narrow(mode, xattrs)
+		assert.Zero(t, narrow&^mode, "no right is new")
+		assert.Equal(t, mode&^0o077, narrow&^0o077, "the owner's are what they were")
+		assert.Equal(t, narrow, Narrow(narrow, xattrs), "twice is once")
+		e := Entry{Mode: mode, Xattrs: xattrs}
+		if _, ok := parseACL(list); ok {
+			assert.Equal(t, mode&^0o077, e.StatMode()&^0o077)
+		} else {
+			assert.Zero(t, narrow&0o077, "of what cannot be read, nobody gets anything")
+		}
+	})
+}
