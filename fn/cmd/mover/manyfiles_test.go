@@ -44,8 +44,8 @@ func TestManyFiles(t *testing.T) {
 	assert.Equal(t, m.files, m.backUp("unchanged", "r2").LinkedFiles)
 	m.change()
 	assert.Equal(t, m.files-1, m.backUp("one file changed", "r3").LinkedFiles)
-	m.verify("verify the latest", job.Latest)
-	m.verify("verify all runs", job.All)
+	m.verify("verify the latest", job.Latest, maxPeak)
+	m.verify("verify all runs", job.All, 160<<20) // what another tree links is remembered, to read it once
 	m.copy("copy to a bucket", "r3", m.files)
 	m.copy("copy again", "r3", 0)
 	m.restore("restore", job.RefillOptions{Volume: m.path("volume")}, m.files)
@@ -84,24 +84,24 @@ func (m *many) change() {
 }
 
 // note checks and prints what a mover took.
-func (m *many) note(what string, took moved) {
+func (m *many) note(what string, took moved, most int64) {
 	m.t.Helper()
 	m.t.Logf("%d files: %-28s %8s, peak memory %d MiB", m.files, what, took.time.Round(10*time.Millisecond), took.peak>>20)
-	assert.LessOrEqual(m.t, took.peak, int64(maxPeak), what)
+	assert.LessOrEqual(m.t, took.peak, most, what)
 }
 
 func (m *many) backUp(what, run string) (result job.Result) {
 	m.t.Helper()
 	o := job.Options{Run: run, Volume: m.path("volume"), Objects: m.path("objects"), FileStorage: m.path("files")}
-	m.note(what, move(m.t, o.Args(), &result))
+	m.note(what, move(m.t, o.Args(), &result), maxPeak)
 	assert.Empty(m.t, result.Warnings)
 	return result
 }
 
-func (m *many) verify(what, run string) {
+func (m *many) verify(what, run string, most int64) {
 	m.t.Helper()
 	var result job.Verification
-	m.note(what, move(m.t, job.VerifyOptions{Run: run, Volume: m.path("volume")}.Args(), &result))
+	m.note(what, move(m.t, job.VerifyOptions{Run: run, Volume: m.path("volume")}.Args(), &result), most)
 	assert.Empty(m.t, result.Problems)
 	assert.GreaterOrEqual(m.t, result.Files, m.files)
 }
@@ -110,7 +110,7 @@ func (m *many) verify(what, run string) {
 func (m *many) copy(what, run string, blobs int64) {
 	m.t.Helper()
 	var result job.CopyResult
-	m.note(what, move(m.t, job.CopyOptions{Run: run, Volume: m.path("volume"), BucketOptions: m.bucket, Owner: "volume"}.Args(), &result))
+	m.note(what, move(m.t, job.CopyOptions{Run: run, Volume: m.path("volume"), BucketOptions: m.bucket, Owner: "volume"}.Args(), &result), maxPeak)
 	assert.GreaterOrEqual(m.t, result.Files, blobs)
 	if blobs == 0 {
 		assert.Zero(m.t, result.Files, "nothing is sent twice")
@@ -123,7 +123,7 @@ func (m *many) restore(what string, o job.RefillOptions, writes int64) {
 	var result job.RefillResult
 	o.Run, o.FileStorage, o.Existing = job.Latest, m.path("restored"), v1alpha1.ExistingFail
 	require.NoError(m.t, os.MkdirAll(o.FileStorage, 0o755))
-	m.note(what, move(m.t, o.Args(), &result))
+	m.note(what, move(m.t, o.Args(), &result), maxPeak)
 	assert.Equal(m.t, writes, result.WrittenFiles)
 	require.Equal(m.t, digestOf(m.t, m.path("files")), digestOf(m.t, o.FileStorage))
 }

@@ -28,17 +28,17 @@ func TestSeen(t *testing.T) {
 		got, err := h.Prove(t.Context(), name, 3, want)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
-		assert.Len(t, h.Seen.digests, map[bool]int{true: 1, false: 0}[i < 2], "forgotten with its last name")
+		assert.Equal(t, map[bool]int{true: 1, false: 0}[i < 2], h.Seen.digests.count, "forgotten with its last name")
 	}
 	_, err = h.Digest(t.Context(), "single", 6)
 	require.NoError(t, err)
-	assert.Empty(t, h.Seen.digests, "what has one name is not remembered")
+	assert.Zero(t, h.Seen.digests.count, "what has one name is not remembered")
 	files, bytes := h.Seen.Read()
 	assert.Equal(t, []int64{2, 9}, []int64{files, bytes})
 	h.Seen.Last = true
 	_, err = h.Digest(t.Context(), "one", 3)
 	require.NoError(t, err)
-	assert.Empty(t, h.Seen.digests, "nor what nobody asks for again")
+	assert.Zero(t, h.Seen.digests.count, "nor what nobody asks for again")
 }
 
 // TestSeenFailure: a file that takes a minute to fail does so once.
