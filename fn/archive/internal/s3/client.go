@@ -30,6 +30,7 @@ type Client struct {
 	opts      Options
 	transport *http.Transport
 	creds     *credentials.Credentials
+	identity  *identity     // of the credentials, if they are exchanged for a token
 	parts     chan struct{} // bounds the parts that are sent at a time, whatever objects they belong to
 	left      leftovers
 	requests  atomic.Int64
@@ -56,7 +57,7 @@ func New(opts Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{opts: opts, transport: transport, parts: make(chan struct{}, opts.Connections)}
-	c.creds = newCredentials(opts, counting{c})
+	c.creds, c.identity = newCredentials(opts, counting{c})
 	if _, err := c.connect(opts.Region); err != nil {
 		return nil, fmt.Errorf("cannot use endpoint %q: %w", opts.Endpoint, err)
 	}

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
@@ -17,17 +19,51 @@ const (
 	maxErrorBody = 64 << 10
 )
 
-func newCredentials(opts Options, transport http.RoundTripper) *credentials.Credentials {
+// newCredentials returns nil for the identity of static keys.
+func newCredentials(opts Options, transport http.RoundTripper) (*credentials.Credentials, *identity) {
 	cred := opts.Credentials
 	if cred.RoleARN == "" && cred.TokenFile == "" {
-		return credentials.NewStaticV4(cred.AccessKey, cred.SecretKey, cred.SessionToken)
+		return credentials.NewStaticV4(cred.AccessKey, cred.SecretKey, cred.SessionToken), nil
 	}
-	return credentials.New(&credentials.STSWebIdentity{
+	identity := &identity{}
+	identity.STSWebIdentity = credentials.STSWebIdentity{
 		Client:              &http.Client{Transport: exchanging{transport}},
 		STSEndpoint:         stsEndpoint(cred.STSEndpoint, opts.Region),
 		RoleARN:             cred.RoleARN,
-		GetWebIDTokenExpiry: func() (*credentials.WebIdentityToken, error) { return readToken(cred.TokenFile) },
-	})
+		GetWebIDTokenExpiry: func() (*credentials.WebIdentityToken, error) { return identity.readToken(cred.TokenFile) },
+	}
+	return credentials.New(identity), identity
+}
+
+// identity exchanges a token, and remembers what no message may quote of that.
+type identity struct {
+	credentials.STSWebIdentity
+
+	mu      sync.Mutex
+	secrets []string
+}
+
+// secretsOfTwo is how many texts two exchanges have, since requests with the credentials before may be under way.
+const secretsOfTwo = 2 * 4
+
+func (i *identity) keep(secrets ...string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.secrets = append(i.secrets, secrets...)
+	i.secrets = slices.Clone(i.secrets[max(0, len(i.secrets)-secretsOfTwo):])
+}
+
+func (i *identity) kept() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.secrets)
+}
+
+// RetrieveWithCredContext implements credentials.Provider.
+func (i *identity) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
+	value, err := i.STSWebIdentity.RetrieveWithCredContext(cc)
+	i.keep(value.AccessKeyID, value.SecretAccessKey, value.SessionToken)
+	return value, err
 }
 
 // stsEndpoint prefers the region's own service, which works without the global one.
@@ -41,12 +77,17 @@ func stsEndpoint(endpoint, region string) string {
 	return awsSTS
 }
 
-func readToken(path string) (*credentials.WebIdentityToken, error) {
-	token, err := os.ReadFile(path)
+func (i *identity) readToken(path string) (*credentials.WebIdentityToken, error) {
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &tokenError{err}
 	}
-	return &credentials.WebIdentityToken{Token: strings.TrimSpace(string(token))}, nil
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return nil, &tokenError{fmt.Errorf("file %q is empty", path)}
+	}
+	i.keep(token)
+	return &credentials.WebIdentityToken{Token: token}, nil
 }
 
 // tokenError does not unwrap: a token that is not there is not an object that is not there.
@@ -56,16 +97,20 @@ func (e *tokenError) Error() string { return "cannot read token of ServiceAccoun
 
 // expire has the next request exchange a token again, and reports whether there is one.
 func (c *Client) expire() bool {
-	if c.opts.Credentials.RoleARN == "" && c.opts.Credentials.TokenFile == "" {
+	if c.identity == nil {
 		return false
 	}
 	c.creds.Expire()
 	return true
 }
 
-// redact removes credentials from what a server said. Those of an exchange are never part of it.
-func (c Credentials) redact(s string) string {
-	for _, secret := range []string{c.AccessKey, c.SecretKey, c.SessionToken} {
+// redact removes credentials from what a server said.
+func (c *Client) redact(s string) string {
+	secrets := []string{c.opts.Credentials.AccessKey, c.opts.Credentials.SecretKey, c.opts.Credentials.SessionToken}
+	if c.identity != nil {
+		secrets = append(secrets, c.identity.kept()...)
+	}
+	for _, secret := range secrets {
 		if secret != "" {
 			s = strings.ReplaceAll(s, secret, "[redacted]")
 		}

@@ -184,20 +184,26 @@ func judgeStatus(status int, said error) (again bool, _ error) {
 
 // said is one short line, since what answers may be a proxy with a page of its own.
 func (c *Client) said(code, message string) error {
-	message, _, _ = strings.Cut(strings.TrimSpace(c.opts.Credentials.redact(message)), "\n")
-	message = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, message)
-	if runes := []rune(message); len(runes) > 200 {
-		message = string(runes[:200]) + "..."
-	}
+	code, message = c.line(code), c.line(message)
 	if code == "" || code == message {
 		return fmt.Errorf("it answers: %s", message)
 	}
 	return fmt.Errorf("it answers %s: %s", code, message)
+}
+
+// line is the first line of what a server said, without credentials.
+func (c *Client) line(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSpace(c.redact(text)), "\n")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, text)
+	if runes := []rune(text); len(runes) > 200 {
+		text = string(runes[:200]) + "..."
+	}
+	return text
 }
 
 func judgeConnection(err error) (again bool, _ error) {

@@ -100,6 +100,21 @@ func TestTokenIsRefused(t *testing.T) {
 	assert.NotErrorIs(t, err, os.ErrNotExist, "it is the token that is not there")
 }
 
+// TestExchangedIsNotQuoted: either service may answer with what it was sent.
+func TestExchangedIsNotQuoted(t *testing.T) {
+	e := &exchange{status: 400, answer: `<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>cannot parse first-token</Message></Error></ErrorResponse>`}
+	c, _ := withToken(t, e, objectstore.NewFaults())
+	assert.ErrorContains(t, c.Check(t.Context(), ""), "cannot parse [redacted]")
+
+	faults := objectstore.NewFaults()
+	c, _ = withToken(t, &exchange{expires: time.Hour}, faults)
+	faults.Always(objectstore.Any, func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `<Error><Code>AccessDenied</Code><Message>%s %s</Message></Error>`, r.Header.Get("X-Amz-Security-Token"), "a secret key")
+	})
+	assert.ErrorContains(t, c.Check(t.Context(), ""), "AccessDenied: [redacted] [redacted]")
+}
+
 func TestProxy(t *testing.T) {
 	var requests atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -49,5 +49,7 @@ func TestSaidIsOneLineWithoutCredentials(t *testing.T) {
 	c := &Client{opts: Options{Credentials: Credentials{AccessKey: "AKID", SecretKey: "s3cr3t", SessionToken: "t0ken"}}}
 	err := c.said("InvalidAccessKeyId", "The key AKID with s3cr3t and t0ken\nis\x1b[31m unknown")
 	assert.EqualError(t, err, "it answers InvalidAccessKeyId: The key [redacted] with [redacted] and [redacted]")
+	assert.EqualError(t, c.said("No\nt0ken", "is t0ken"), "it answers No: is [redacted]")
+	assert.EqualError(t, c.said("t0ken", "is wrong"), "it answers [redacted]: is wrong")
 	assert.Less(t, len(c.said("X", string(make([]byte, 1000))+"<html>").Error()), 300)
 }
