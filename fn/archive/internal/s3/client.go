@@ -35,6 +35,7 @@ type Client struct {
 	left      leftovers
 	requests  atomic.Int64
 	reached   atomic.Bool // the object store answered once
+	served    atomic.Bool // it did what it was asked for once
 
 	mu   sync.Mutex
 	core *minio.Core // nil before the region is known

@@ -104,6 +104,12 @@ func (c *Client) expire() bool {
 	return true
 }
 
+// hasExpired reports whether credentials that were exchanged are good no longer. Some object stores do not know such keys
+// any more, which is no news of keys that never opened anything.
+func (c *Client) hasExpired(code string) bool {
+	return strings.HasPrefix(code, "ExpiredToken") || code == "InvalidAccessKeyId" && c.served.Load()
+}
+
 // redact removes credentials from what a server said.
 func (c *Client) redact(s string) string {
 	secrets := []string{c.opts.Credentials.AccessKey, c.opts.Credentials.SecretKey, c.opts.Credentials.SessionToken}

@@ -138,7 +138,7 @@ func (c *Client) judgeAnswer(answer minio.ErrorResponse) (again bool, _ error) {
 	if answer.XMLName.Local == "" && status != 0 { // not an object store's words: whoever can name an address must not read what is there
 		said = fmt.Errorf("it answers %d", status)
 	}
-	if strings.HasPrefix(answer.Code, "ExpiredToken") && c.expire() {
+	if c.hasExpired(answer.Code) && c.expire() {
 		return true, &Error{Denied, said}
 	}
 	if passing[answer.Code] {

@@ -69,6 +69,21 @@ func TestTokenIsExchanged(t *testing.T) {
 	assert.Equal(t, "session-2", session)
 }
 
+// TestKeysAreForgotten: SeaweedFS does not know keys that have expired. Keys that never opened anything are wrong.
+func TestKeysAreForgotten(t *testing.T) {
+	e, faults := &exchange{expires: time.Hour}, objectstore.NewFaults()
+	c, _ := withToken(t, e, faults)
+	faults.Times(1, objectstore.Any, objectstore.Answer(403, "InvalidAccessKeyId"))
+	err := c.Check(t.Context(), "")
+	assert.Equal(t, s3.Denied, problemOf(err), "%v", err)
+	assert.Len(t, e.tokens, 1)
+
+	require.NoError(t, c.Check(t.Context(), ""))
+	faults.Times(1, objectstore.Any, objectstore.Answer(403, "InvalidAccessKeyId"))
+	require.NoError(t, c.Check(t.Context(), ""))
+	assert.Len(t, e.tokens, 2, "the token is exchanged again")
+}
+
 func TestTokenExpiresByItself(t *testing.T) {
 	e := &exchange{expires: -time.Second}
 	c, _ := withToken(t, e, objectstore.NewFaults())

@@ -78,6 +78,9 @@ func (c *Client) once(ctx context.Context, attempt int, request func(context.Con
 	if err == nil {
 		err = request(ctx, core, attempt)
 	}
+	if err == nil {
+		c.served.Store(true)
+	}
 	if err == nil || minio.ToErrorResponse(err).StatusCode != 0 {
 		c.reached.Store(true)
 	}
