@@ -89,7 +89,7 @@ verify: generate ## Fail if `make generate` changes anything.
 	@git diff --exit-code -- fn manifests package || (echo 'error: run make generate and commit the result' >&2; exit 1)
 
 .PHONY: peers
-peers: ## Build Kubernetes, etcd, containerd, Crossplane, crank, Flux, kube-state-metrics, versitygw and the 3scale operator for the tests, once.
+peers: ## Build Kubernetes, etcd, containerd, Crossplane, crank, Flux, kube-state-metrics, versitygw, SeaweedFS and the 3scale operator for the tests, once.
 	$(GO) run ./test/peers/build
 
 .PHONY: render

@@ -103,18 +103,24 @@ func (s *Server) makeBucket(tb testing.TB, lock bool) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTime)
 	defer cancel()
+	require.NoError(tb, s.client(tb).MakeBucket(ctx, s.Bucket, minio.MakeBucketOptions{ObjectLocking: lock}))
+}
+
+// client is that of who may do everything.
+func (s *Server) client(tb testing.TB) *minio.Client {
+	tb.Helper()
 	transport, err := minio.DefaultTransport(s.CA != nil)
 	require.NoError(tb, err)
 	if s.CA != nil {
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 		transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(s.CA)
 	}
+	transport.DisableKeepAlives = true
 	client, err := minio.New(s.Endpoint, &minio.Options{
 		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CA != nil, Transport: transport, Region: realRegion,
 	})
 	require.NoError(tb, err)
-	require.NoError(tb, client.MakeBucket(ctx, s.Bucket, minio.MakeBucketOptions{ObjectLocking: lock}))
-	transport.CloseIdleConnections()
+	return client
 }
 
 type certificate struct {
@@ -132,7 +138,8 @@ func writeCertificate(tb testing.TB) *certificate {
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	require.NoError(tb, err)
 	c := &certificate{ca: pemOf("CERTIFICATE", pair.Certificate[0])}
-	c.cert, c.key = filepath.Join(tb.TempDir(), "tls.crt"), filepath.Join(tb.TempDir(), "tls.key")
+	folder := tb.TempDir()
+	c.cert, c.key = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
 	require.NoError(tb, os.WriteFile(c.cert, c.ca, 0o600))
 	require.NoError(tb, os.WriteFile(c.key, pemOf("PRIVATE KEY", key), 0o600))
 	_, err = tls.LoadX509KeyPair(c.cert, c.key)

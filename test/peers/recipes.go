@@ -63,6 +63,8 @@ func recipes() map[string]recipe {
 		"kube-state-metrics":   {folder: "kube-state-metrics", version: "v2.20.0", pkg: "k8s.io/kube-state-metrics/v2"},
 		"source-controller":    flux("source-controller"),
 		"kustomize-controller": flux("kustomize-controller"),
+		// Another S3 server, with a security token service.
+		"weed": {folder: "seaweedfs", version: "v0.0.0-20261109003541-7506e5f91cd6", pkg: "github.com/seaweedfs/seaweedfs/weed"},
 		// An S3 server with versions and object lock.
 		"versitygw":           {folder: "versitygw", version: "v1.8.0", pkg: "github.com/versity/versitygw/cmd/versitygw"},
 		"function-auto-ready": {folder: "function-auto-ready", version: "v0.7.0", pkg: "github.com/crossplane/function-auto-ready", measured: true},
