@@ -56,7 +56,7 @@ func TestCopyByWebIdentity(t *testing.T) {
 	assert.Equal(t, v1alpha1.ReasonBucketDenied, reported.Reason)
 	token, err := os.ReadFile(filepath.Join(backup.Token, "token"))
 	require.NoError(t, err)
-	for _, part := range strings.Split(string(token), ".") {
+	for part := range strings.SplitSeq(string(token), ".") {
 		assert.NotContains(t, fmt.Sprint(told.data), part)
 	}
 

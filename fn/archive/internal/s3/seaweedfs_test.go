@@ -136,7 +136,7 @@ func testIsRefused(t *testing.T, f *federated) {
 			assert.Equal(t, s3.Denied, problemOf(err), "%v", err)
 			assert.ErrorContains(t, err, tc.says)
 			assert.LessOrEqual(t, c.Requests(), int64(1), "it is not tried again")
-			for _, part := range strings.Split(strings.TrimSpace(tc.token), ".") {
+			for part := range strings.SplitSeq(strings.TrimSpace(tc.token), ".") {
 				assert.False(t, len(part) > 10 && strings.Contains(err.Error(), part), "it quotes the token: %v", err)
 			}
 		})
