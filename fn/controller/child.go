@@ -29,14 +29,16 @@ type Children struct {
 	Limits confine.Limits
 
 	turns *turns
+	looks *looks
 	woken chan event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore]
 }
 
 // NewChildren returns children of which atOnce run at the same time, and one for each namespace.
 func NewChildren(program confine.Program, limits confine.Limits, atOnce int) *Children {
 	const many = 1024
-	c := &Children{Program: program, Limits: limits, woken: make(chan event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore], many)}
+	c := &Children{Program: program, Limits: limits, looks: newLooks(), woken: make(chan event.TypedGenericEvent[*v1alpha1.ThreeScaleRestore], many)}
 	c.turns = newTurns(atOnce, time.Now, func(who types.NamespacedName) {
+		c.looks.call(who)
 		obj := &v1alpha1.ThreeScaleRestore{}
 		obj.Namespace, obj.Name = who.Namespace, who.Name
 		select {

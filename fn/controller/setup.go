@@ -72,9 +72,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 		WatchesMetadata(&kustomizev1.Kustomization{}, handler.EnqueueRequestsFromMapFunc(waiting.forObject(indexKustomization))).
 		WatchesMetadata(apiManager, handler.EnqueueRequestsFromMapFunc(waiting.inNamespace)).
 		WatchesRawSource(source.TypedChannel(r.Children.woken, &handler.TypedEnqueueRequestForObject[*v1alpha1.ThreeScaleRestore]{})).
-		// With priorities, restores that a tenant wakes all the time would come before those whose
-		// time has come.
-		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: o.RateLimiter, UsePriorityQueue: new(bool)}).
+		// With controller-runtime's priorities, restores that a tenant wakes all the time would come
+		// before those whose time has come.
+		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: o.RateLimiter, UsePriorityQueue: new(bool), NewQueue: r.Children.looks.queue}).
 		Complete(r)
 }
 
