@@ -147,31 +147,53 @@ func findFlux[T any, Object pointer[T]](ctx context.Context, w *work, ref v1alph
 	return nil, restore.Stalled(reason, "%s %q cannot be read: %s; correct the field that it names", broken.object.GetKind(), ref.Name, broken.quoted())
 }
 
+// observePods reads the Jobs that there can be by now, and their reports.
 func (w *work) observePods(ctx context.Context) error {
-	o := &w.state
+	o, status := &w.state, w.restore.Status
 	data, err := w.observePod(ctx, specs.Inspecting, &o.Inspect)
 	if err != nil {
 		return err
 	}
 	// A report that does not decode counts as missing.
 	o.Inspection, _ = job.ParseInspection(data)
-	data, err = w.observePod(ctx, specs.Refilling, &o.Refill)
+	pushed := status.LastPushCommit != ""
+	if status.Plan == nil && !pushed {
+		return nil
+	}
+	if err := w.observeWriting(ctx); err != nil {
+		return err
+	}
+	if pushed {
+		if _, err = w.observePod(ctx, specs.Resyncing, &o.Resync); err != nil {
+			return err
+		}
+	}
+	if pushed || w.restore.Spec.DryRun {
+		return w.observeLeftovers(ctx)
+	}
+	return nil
+}
+
+// observeWriting reads the Jobs that do what the plan says.
+func (w *work) observeWriting(ctx context.Context) error {
+	o, plan := &w.state, w.restore.Status.Plan
+	data, err := w.observePod(ctx, specs.Refilling, &o.Refill)
 	if err != nil {
 		return err
 	}
-	if o.Refill.Exists && w.restore.Status.Plan != nil {
-		o.Refilled, _ = job.ParseRefillResult(data, w.restore.Status.Plan.Run)
+	if o.Refill.Exists && plan != nil {
+		o.Refilled, _ = job.ParseRefillResult(data, plan.Run)
+	}
+	if !w.restore.LoadsDatabases() {
+		return nil
 	}
 	if data, err = w.observePod(ctx, specs.Loading, &o.Load); err != nil {
 		return err
 	}
-	if o.Load.Exists && w.restore.Status.Plan != nil {
-		o.Loaded, _ = job.ParseLoadResult(data, w.restore.Status.Plan.Run)
+	if o.Load.Exists && plan != nil {
+		o.Loaded, _ = job.ParseLoadResult(data, plan.Run)
 	}
-	if _, err = w.observePod(ctx, specs.Resyncing, &o.Resync); err != nil {
-		return err
-	}
-	return w.observeLeftovers(ctx)
+	return nil
 }
 
 // observePod reads a Job into pod, and returns its report.

@@ -13,6 +13,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -51,12 +52,15 @@ func reconcilingOf(t *testing.T, restore string, funcs interceptor.Funcs, object
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme} {
 		require.NoError(t, add(scheme))
 	}
-	as := object(t, restore)
+	as, get := object(t, restore), funcs.Get
 	funcs.Get = func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
 		stored, ok := into.(*unstructured.Unstructured)
 		if ok && stored.GetKind() == v1alpha1.KindRestore && key.Name == "dr" {
 			stored.Object = as.DeepCopy().Object
 			return nil
+		}
+		if get != nil {
+			return get(ctx, c, key, into, opts...)
 		}
 		return c.Get(ctx, key, into, opts...)
 	}
@@ -147,7 +151,7 @@ func TestReturns(t *testing.T) {
 	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "nightly-backup", Namespace: "3scale"}}
 	for name, tc := range map[string]struct {
 		restore string
-		list    error
+		job     error
 		after   time.Duration
 		reason  string
 		check   func(*testing.T, error)
@@ -162,11 +166,11 @@ func TestReturns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := reconcilingOf(t, tc.restore, interceptor.Funcs{
-				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-					if tc.list != nil {
-						return tc.list
+				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+					if _, isJob := into.(*batchv1.Job); isJob && tc.job != nil {
+						return tc.job
 					}
-					return c.List(ctx, list, opts...)
+					return c.Get(ctx, key, into, opts...)
 				},
 			}, pvc.DeepCopy())
 			result, after, err := r.reconcile(t.Context(), t)
@@ -228,8 +232,11 @@ func TestSavedAtTheEnd(t *testing.T) {
 				}
 				return c.SubResource(sub).Patch(ctx, object, patch, opts...)
 			},
-			List: func(ctx context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
-				return ctx.Err()
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				return c.Get(ctx, key, into, opts...)
 			},
 		})
 		_, after, err := r.reconcile(ctx, t)
