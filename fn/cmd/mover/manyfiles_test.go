@@ -32,7 +32,7 @@ func TestManyFiles(t *testing.T) {
 	if proving() {
 		m.files = 1_000_000
 		// Small files lie in their inodes, so that the disk need not be large.
-		m.dir = disk.Image(t, "ext4", 6<<30, "-O", "inline_data", "-I", "256", "-N", "4000000")
+		m.dir = disk.Image(t, "ext4", 16<<30, "-O", "inline_data", "-I", "256", "-N", "4000000")
 	}
 	m.make()
 	server := objectstore.StartStandIn(t)
