@@ -27,7 +27,8 @@ func (t *Target) fill(ctx context.Context) error {
 	t.Progress.Begin(progress.FileStorage, count.Files, count.Bytes)
 	temporary := newTemporary()
 	var number atomic.Int64
-	return parallel.Pipeline[item]{
+	syncer := dirfd.NewSyncer(t.Root)
+	err := parallel.Pipeline[item]{
 		Workers: t.Workers,
 		Batch:   t.Batch,
 		Produce: t.produce,
@@ -35,8 +36,14 @@ func (t *Target) fill(ctx context.Context) error {
 			w := t.newWriter(temporary(int(number.Add(1))))
 			return w.one, w.close
 		},
-		Collect: t.collect,
+		Collect: func(items []item) error {
+			before := t.written
+			t.collect(items)
+			syncer.Wrote(t.written.Files-before.Files, t.written.Bytes-before.Bytes)
+			return nil
+		},
 	}.Run(ctx)
+	return errors.Join(err, syncer.Close())
 }
 
 // produce makes the directories and hands out the rest.
@@ -108,7 +115,7 @@ func dropDefaultList(parent *dirfd.Dir, name string) error {
 	return err
 }
 
-func (t *Target) collect(items []item) error {
+func (t *Target) collect(items []item) {
 	var done walk.Counts
 	for i := range items {
 		done.Add(&items[i].want)
@@ -117,7 +124,6 @@ func (t *Target) collect(items []item) error {
 		}
 	}
 	t.Progress.Add(done.Files, done.Bytes)
-	return nil
 }
 
 // removeLeftovers removes the files that interrupted tries left, those of other runs too: their markers go as well, and

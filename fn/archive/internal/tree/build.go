@@ -82,6 +82,7 @@ type Builder struct {
 	symlinks bool        // the volume has them
 	made     dirfd.Stack // of files, for one goroutine at a time
 
+	syncer   *dirfd.Syncer
 	lists    *lists.Writer
 	journal  *journalWriter
 	unlinked int64  // unchanged files that had to be copied
@@ -152,6 +153,7 @@ func (b *Builder) fill(ctx context.Context) (err error) {
 	if b.journal, err = createJournal(b.Into, journalNewName, b.Sealer); err != nil {
 		return errors.Join(err, b.lists.Close())
 	}
+	b.syncer = dirfd.NewSyncer(b.Into)
 	count := b.Entries.Count
 	b.Progress.Begin(progress.FileStorage, count.Files, count.Bytes)
 	err = parallel.Pipeline[item]{
@@ -164,7 +166,7 @@ func (b *Builder) fill(ctx context.Context) (err error) {
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return errors.Join(err, b.lists.Close(), b.journal.close())
+	return errors.Join(err, b.syncer.Close(), b.lists.Close(), b.journal.close())
 }
 
 // errEnough ends the building of a tree that will not be complete.
@@ -182,6 +184,7 @@ func (b *Builder) collect(items []item) error {
 		}
 	}
 	b.Progress.Add(files, bytes)
+	b.syncer.Wrote(files, bytes)
 	return b.journal.out.Flush()
 }
 
