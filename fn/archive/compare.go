@@ -158,15 +158,15 @@ func (c *comparison) judgeFile(ctx context.Context, h *dirfd.Hasher, want, got *
 	if got.Size < least || got.Size > most {
 		return "size " + strconv.FormatInt(got.Size, 10), sizeRange(least, most), nil
 	}
-	switch digest, err := h.Prove(ctx, want.Path, got.Size, want.SHA256); {
-	case notLooked(err):
+	digest, err := h.Prove(ctx, want.Path, got.Size, want.SHA256)
+	if notLooked(err) || err == nil && digest == want.SHA256 {
 		return "", "", err
-	case err != nil:
-		return err.Error(), "sha256:" + want.SHA256, nil
-	case digest != want.SHA256:
-		return "sha256:" + digest, "sha256:" + want.SHA256, nil
 	}
-	return "", "", nil
+	is, should = "sha256:"+digest, "sha256:"+want.SHA256
+	if err != nil {
+		is = err.Error()
+	}
+	return is, should, nil
 }
 
 // storedSizes bounds the size that an entry is stored with. That of an age stream depends on its recipients, so the

@@ -161,7 +161,7 @@ func FuzzObjectsOfAChild(f *testing.F) {
 		}
 		require.Len(t, tree.Objects, 2)
 		for key, object := range tree.Objects {
-			assert.Equal(t, key, overlay.Key{Kind: object.GetKind(), Name: object.GetName()})
+			assert.Equal(t, overlay.Key{Kind: object.GetKind(), Name: object.GetName()}, key)
 			assert.Equal(t, "3scale", object.GetNamespace())
 			assert.Contains(t, []string{"APIManager", "Secret", "ConfigMap", "PersistentVolumeClaim"}, key.Kind)
 		}

@@ -123,7 +123,7 @@ func FuzzIdentities(f *testing.F) {
 // steps returns the names on the way that a path leads, nil if it leads back anywhere.
 func steps(path string) []string {
 	out := []string{}
-	for _, name := range strings.Split(path, "/") {
+	for name := range strings.SplitSeq(path, "/") {
 		switch name {
 		case "", ".":
 		case "..":

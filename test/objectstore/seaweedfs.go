@@ -25,7 +25,7 @@ func StartSeaweedFS(tb testing.TB, trust *seaweedfs.Trust, opts ...Option) *Serv
 	tb.Helper()
 	o := apply(opts)
 	s := &Server{Bucket: "backups", AccessKey: "access", SecretKey: "a-secret-key", Real: true}
-	dir, err := os.MkdirTemp("", "seaweedfs-") // a test's own may have a comma in its name, which stands between folders here
+	dir, err := os.MkdirTemp("", "seaweedfs-") //nolint:usetesting // that folder may have a comma in its name, which stands between folders here
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
 	prepared := seaweedfs.Options{Dir: dir, Host: "127.0.0.1", AccessKey: s.AccessKey, SecretKey: s.SecretKey}
