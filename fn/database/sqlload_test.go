@@ -305,7 +305,7 @@ func testNoPublic(t *testing.T, s *sqlserver.Server) {
 	if s.Kind != recorded.PostgreSQL {
 		return // It has no schemas.
 	}
-	load := loadable(t, s, "nowhere")
+	load := loadable(t, s, "nopublic")
 	want := map[string]string{
 		"owned": "permission denied for schema public: grant the user USAGE on the schema, and to load into it CREATE",
 		"shut":  "permission denied for schema public: grant the user USAGE on the schema, and to load into it CREATE",
@@ -314,14 +314,14 @@ func testNoPublic(t *testing.T, s *sqlserver.Server) {
 	for name, harden := range hardened() {
 		t.Run(name, func(t *testing.T) {
 			load := load
-			load.Connection = s.Database(t, "nowhere_"+name, "nowhere", "secret")
+			load.Connection = s.Database(t, "nopublic_"+name, "nopublic", "secret")
 			s.Run(t, load.Connection.Database, harden)
 			_, err := database.Load(t.Context(), load)
 			assert.ErrorContains(t, err, want[name])
 			looked, err := database.Look(t.Context(), load.Database, load.Connection)
 			require.NoError(t, err)
 			assert.True(t, looked.Empty, "nothing is there")
-			s.Run(t, load.Connection.Database, "CREATE SCHEMA IF NOT EXISTS public; GRANT USAGE, CREATE ON SCHEMA public TO nowhere;")
+			s.Run(t, load.Connection.Database, "CREATE SCHEMA IF NOT EXISTS public; GRANT USAGE, CREATE ON SCHEMA public TO nopublic;")
 			_, err = loadAndConfirm(t, load)
 			require.NoError(t, err, "what the error says is enough")
 		})
