@@ -107,12 +107,13 @@ e2e: ## Run the end-to-end tests on a real cluster (Linux, root, runc).
 e2e-oldest: ## Run a few of them on the oldest Kubernetes that the README promises.
 	THREESCALE_BACKUP_KUBERNETES=1.29 $(GO) test -count=1 -timeout 20m -tags e2e -v ./test/e2e/...
 
-# Each test of faults tries as many points, and each fuzz test takes that long on two processors.
+# Each test of faults tries as many points, so many pairs of components are out at once, and each fuzz test takes that long on two processors.
 PROVE    ?= 1000
+PAIRS    ?= 30
 FUZZTIME ?= 15m
 
 .PHONY: prove
-prove: prove-faults prove-volume prove-fuzz ## Prove the promises at PROVE= points of each test of faults and under load, then fuzz each parser for FUZZTIME= (Linux, root); takes hours.
+prove: prove-faults prove-volume prove-outages prove-load prove-fuzz ## Prove the promises: faults at PROVE= points, load, outages with PAIRS= pairs of them, then each parser for FUZZTIME= (Linux, root); takes hours.
 
 .PHONY: prove-faults
 prove-faults: ## Only the tests of faults: kills, power cuts, failing system calls, flipped bits. They print their counts.
@@ -123,6 +124,10 @@ prove-faults: ## Only the tests of faults: kills, power cuts, failing system cal
 prove-volume: ## Only the tests of load on one volume: a million files, 10,000 runs, a month of runs a minute, 65,000 links. They print what it took.
 	@set -o pipefail; THREESCALE_BACKUP_PROVE=$(PROVE) $(GO) test -count=1 -p 1 -timeout 48h -v \
 	  -run '^Test(Many(Files|Runs.*|Links|Names)|MonthOfMinutes)$$' ./fn/archive ./fn/mover ./fn/cmd/mover | grep -vE '^ *(=== |--- PASS)'
+
+.PHONY: prove-outages
+prove-outages: ## Only the outages of each component on the real cluster, and PAIRS= pairs of them. They print their counts.
+	THREESCALE_BACKUP_PROVE=$(PAIRS) $(GO) test -count=1 -timeout 12h -tags e2e -v -run '^TestOutages$$' ./test/e2e
 
 .PHONY: prove-fuzz
 prove-fuzz: ## Only the fuzz tests.

@@ -54,7 +54,7 @@ func (c *Cluster) startEtcd(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return url, p.await(ctx, "etcd", func(ctx context.Context) error { return getOK(ctx, http.DefaultClient, url+"/health") })
+	return url, p.Await(ctx, "etcd", func(ctx context.Context) error { return getOK(ctx, http.DefaultClient, url+"/health") })
 }
 
 func localURL(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) }
@@ -85,7 +85,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd string) error {
 	pool.AppendCertsFromPEM(c.authority.pem)
 	httpClient := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
 	defer httpClient.CloseIdleConnections()
-	return p.await(ctx, "the API server", func(ctx context.Context) error { return getOK(ctx, httpClient, apiURL+"/readyz") })
+	return p.Await(ctx, "the API server", func(ctx context.Context) error { return getOK(ctx, httpClient, apiURL+"/readyz") })
 }
 
 // startControllers starts the controller manager, whose controllers run under
@@ -107,7 +107,7 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return manager.await(ctx, "the ServiceAccount of namespace default", func(ctx context.Context) error {
+	return manager.Await(ctx, "the ServiceAccount of namespace default", func(ctx context.Context) error {
 		return c.client.Get(ctx, types.NamespacedName{Namespace: "default", Name: "default"}, &corev1.ServiceAccount{})
 	})
 }
@@ -129,7 +129,7 @@ func (c *Cluster) startScheduler(ctx context.Context) error {
 	// Its certificate is its own, and no secret passes.
 	httpClient := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}}
 	defer httpClient.CloseIdleConnections()
-	return scheduler.await(ctx, "the scheduler", func(ctx context.Context) error {
+	return scheduler.Await(ctx, "the scheduler", func(ctx context.Context) error {
 		return getOK(ctx, httpClient, fmt.Sprintf("https://127.0.0.1:%d/%s", port, health))
 	})
 }

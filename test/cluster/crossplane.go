@@ -192,7 +192,7 @@ func (c *Cluster) StartCrossplane(ctx context.Context) error {
 	c.mu.Lock()
 	c.crossplane = p
 	c.mu.Unlock()
-	return p.await(ctx, "Crossplane", func(ctx context.Context) error {
+	return p.Await(ctx, "Crossplane", func(ctx context.Context) error {
 		return getOK(ctx, http.DefaultClient, localURL(probe)+"/readyz")
 	})
 }

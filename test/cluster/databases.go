@@ -157,7 +157,7 @@ func (s *DatabaseServer) start(ctx context.Context, c *Cluster, kind, name strin
 	case "redis":
 		first, hello = "0", "PING"
 	}
-	return s.process.await(ctx, kind, func(ctx context.Context) error {
+	return s.process.Await(ctx, kind, func(ctx context.Context) error {
 		_, err := s.Run(ctx, first, hello)
 		return err
 	})

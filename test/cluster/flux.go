@@ -223,7 +223,7 @@ func (c *Cluster) runFlux(ctx context.Context, f *flux) error {
 		if err := c.awaitFluxController(ctx, source, sourceHealth, start); err != nil {
 			return err
 		}
-		return source.await(ctx, "artifacts", func(ctx context.Context) error { return dial(ctx, f.storage) })
+		return source.Await(ctx, "artifacts", func(ctx context.Context) error { return dial(ctx, f.storage) })
 	})
 	g.Go(func() error { return c.awaitFluxController(ctx, kustomize, kustomizeHealth, start) })
 	return g.Wait()
@@ -263,11 +263,11 @@ func (c *Cluster) startFluxController(ctx context.Context, f *flux, name string,
 }
 
 func (c *Cluster) awaitFluxController(ctx context.Context, p *Process, url string, start time.Time) error {
-	err := p.await(ctx, p.name, func(ctx context.Context) error { return getOK(ctx, http.DefaultClient, url) })
+	err := p.Await(ctx, p.Name(), func(ctx context.Context) error { return getOK(ctx, http.DefaultClient, url) })
 	if err != nil {
 		return err
 	}
-	c.options.Logf("%s is ready after %s", p.name, since(start))
+	c.options.Logf("%s is ready after %s", p.Name(), since(start))
 	return nil
 }
 

@@ -154,7 +154,7 @@ func (c *Cluster) runFunction(ctx context.Context, f *function) error {
 	f.process = p
 	c.function = f
 	c.mu.Unlock()
-	return p.await(ctx, "the function", func(ctx context.Context) error { return c.callFunction(ctx, address) })
+	return p.Await(ctx, "the function", func(ctx context.Context) error { return c.callFunction(ctx, address) })
 }
 
 // callFunction calls the function as core does, with core's certificate. Any

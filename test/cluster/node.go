@@ -5,8 +5,11 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -83,7 +86,7 @@ func (c *Cluster) startNode(ctx context.Context) error {
 	if err := peers.Build(ctx, "./test/cluster/pause", pause); err != nil {
 		return err
 	}
-	err = p.await(ctx, "containerd", func(ctx context.Context) error {
+	err = p.Await(ctx, "containerd", func(ctx context.Context) error {
 		_, err := c.ctr(ctx, "version")
 		return err
 	})
@@ -91,6 +94,23 @@ func (c *Cluster) startNode(ctx context.Context) error {
 		return err
 	}
 	return c.LoadImage(ctx, Image{Name: pauseImage, Binaries: map[string]string{"/pause": pause}, Entrypoint: []string{"/pause"}, User: "65535:65535"})
+}
+
+// Kubelet is the ID of the kubelet's process, for a test that kills it: the node
+// starts it again, and its pods go on. The node itself is Process("node"), with
+// which all that runs on it ends.
+func (c *Cluster) Kubelet() (pid int, err error) {
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0, fmt.Errorf("cannot list processes: %w", err)
+	}
+	for _, path := range processes {
+		args, err := os.ReadFile(path)
+		if err == nil && strings.HasPrefix(string(args), c.binaries["kubelet"]+"\x00") {
+			return strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return 0, errors.New("cannot find the kubelet's process")
 }
 
 // prepareMachine records what the node changes on this machine, and makes the
@@ -204,7 +224,8 @@ func (c *Cluster) nodeConfig() node.Config {
 				// else on the network can.
 				"--node-ip", apiAddress,
 			},
-			Log: c.logDir() + "/kubelet.log",
+			Log:     c.logDir() + "/kubelet.log",
+			Restart: true,
 		},
 	}}
 }

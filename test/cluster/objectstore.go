@@ -85,7 +85,7 @@ func (c *Cluster) ResumeObjectStore(ctx context.Context, s *ObjectStore) error {
 		return err
 	}
 	httpClient := &http.Client{Transport: s.transport}
-	return s.process.await(ctx, "object store", func(ctx context.Context) error {
+	return s.process.Await(ctx, "object store", func(ctx context.Context) error {
 		return getOK(ctx, httpClient, "https://"+s.Endpoint+"/health")
 	})
 }

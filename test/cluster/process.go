@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -32,15 +34,31 @@ type ProcessOptions struct {
 	namespaces uintptr
 }
 
-// A Process is a child of the harness that runs until it is stopped. It ends
-// with the harness in any case: the kernel kills it when its parent dies.
+// A Process is a child of the harness that runs until it is stopped, and again
+// after Resume. It ends with the harness in any case: the kernel kills it when
+// its parent dies.
 type Process struct {
-	name   string
-	log    string
+	cluster *Cluster
+	options ProcessOptions
+	log     string
+
+	mu   sync.Mutex
+	life *life
+	// awaited are the conditions on which it was ready.
+	awaited []awaited
+}
+
+// life is that of a process, from its start to its end.
+type life struct {
 	cmd    *exec.Cmd
 	done   chan struct{}
 	err    error       // Why it ended; read after done is closed.
 	ending atomic.Bool // It was told to end.
+}
+
+type awaited struct {
+	what      string
+	condition func(context.Context) error
 }
 
 // StartProcess starts a child process whose output goes to a log file. It is
@@ -48,43 +66,125 @@ type Process struct {
 func (c *Cluster) StartProcess(o ProcessOptions) (*Process, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lock == nil {
-		return nil, fmt.Errorf("cannot start process %q: the cluster is stopped", o.Name)
-	}
-	p := &Process{name: o.Name, log: filepath.Join(c.logDir(), o.Name+".log"), done: make(chan struct{})}
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open log of process %q: %w", o.Name, err)
-	}
-	defer func() { _ = log.Close() }()      // The child has its own copy.
-	p.cmd = exec.Command(o.Path, o.Args...) //nolint:noctx // It outlives the context that it is started in.
-	p.cmd.Env = append(os.Environ(), o.Env...)
-	p.cmd.Dir = c.dir
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: o.namespaces}
-	if err := c.spawner.start(p.cmd); err != nil {
-		return nil, fmt.Errorf("cannot start process %q: %w", o.Name, err)
-	}
-	if err := c.state.AddProcess(o.Name, p.cmd.Process.Pid); err != nil {
-		_ = p.cmd.Process.Kill() // The error that matters is the state's.
+	p := &Process{cluster: c, options: o, log: filepath.Join(c.logDir(), o.Name+".log")}
+	if err := p.start(); err != nil {
 		return nil, err
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		if !p.ending.Load() {
-			c.options.Logf("process %s ended by itself: %v", p.name, p.err)
-		}
-		close(p.done)
-	}()
 	c.processes = append(c.processes, p)
 	return p, nil
 }
 
+// start begins a life; the cluster is locked.
+func (p *Process) start() error {
+	c, o := p.cluster, p.options
+	if c.lock == nil {
+		return fmt.Errorf("cannot start process %q: the cluster is stopped", o.Name)
+	}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot open log of process %q: %w", o.Name, err)
+	}
+	defer func() { _ = log.Close() }()     // The child has its own copy.
+	cmd := exec.Command(o.Path, o.Args...) //nolint:noctx // It outlives the context that it is started in.
+	cmd.Env = append(os.Environ(), o.Env...)
+	cmd.Dir = c.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: o.namespaces}
+	if err := c.spawner.start(cmd); err != nil {
+		return fmt.Errorf("cannot start process %q: %w", o.Name, err)
+	}
+	if err := c.state.AddProcess(o.Name, cmd.Process.Pid); err != nil {
+		_ = cmd.Process.Kill() // The error that matters is the state's.
+		return err
+	}
+	l := &life{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		l.err = l.cmd.Wait()
+		if !l.ending.Load() {
+			c.options.Logf("process %s ended by itself: %v", o.Name, l.err)
+		}
+		close(l.done)
+	}()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.life = l
+	return nil
+}
+
+// Resume starts a process that has ended once more, with the same command, and
+// returns when it is as ready as it was at first. One that runs is only waited for.
+func (p *Process) Resume(ctx context.Context) error {
+	if err := p.startAgain(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	all := slices.Clone(p.awaited)
+	p.mu.Unlock()
+	for _, a := range all {
+		if err := p.untilReady(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Process) startAgain() error {
+	p.cluster.mu.Lock()
+	defer p.cluster.mu.Unlock()
+	select {
+	case <-p.Done():
+		return p.start()
+	default:
+		return nil
+	}
+}
+
+// Process is the one of this name that was started last, such as etcd,
+// kube-apiserver or node; nil if none was.
+func (c *Cluster) Process(name string) *Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range slices.Backward(c.processes) {
+		if p.options.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Ended are the processes that have ended although nobody had told them to. Where
+// the kubelet or systemd runs them, it starts them again.
+func (c *Cluster) Ended() []*Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ended []*Process
+	for _, p := range c.processes {
+		l := p.current()
+		select {
+		case <-l.done:
+			if !l.ending.Load() {
+				ended = append(ended, p)
+			}
+		default:
+		}
+	}
+	return ended
+}
+
+func (p *Process) current() *life {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.life
+}
+
+// Name is that of the process and of its log file.
+func (p *Process) Name() string { return p.options.Name }
+
 // PID is the process's ID, for a test that kills it.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
+func (p *Process) PID() int { return p.current().cmd.Process.Pid }
 
 // Done is closed when the process has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
+func (p *Process) Done() <-chan struct{} { return p.current().done }
 
 // Log is the path of the file with the process's output.
 func (p *Process) Log() string { return p.log }
@@ -92,16 +192,17 @@ func (p *Process) Log() string { return p.log }
 // Stop asks the process to end, and kills it and its process group if it does
 // not within seconds. Stopping an ended process does nothing.
 func (p *Process) Stop() error {
+	l := p.current()
 	select {
-	case <-p.done:
+	case <-l.done:
 		return nil
 	default:
 	}
-	p.ending.Store(true)
+	l.ending.Store(true)
 	// ESRCH only says that it ended meanwhile.
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = l.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-p.done:
+	case <-l.done:
 	case <-time.After(graceful):
 	}
 	return p.Kill()
@@ -110,36 +211,59 @@ func (p *Process) Stop() error {
 // Kill ends the process and its process group with SIGKILL. An ended process is
 // left alone: its ID may be somebody else's by now.
 func (p *Process) Kill() error {
+	l := p.current()
 	select {
-	case <-p.done:
+	case <-l.done:
 		return nil
 	default:
 	}
-	p.ending.Store(true)
-	if err := syscall.Kill(-p.PID(), syscall.SIGKILL); err != nil && err != syscall.ESRCH {
-		return fmt.Errorf("cannot kill process %q: %w", p.name, err)
+	l.ending.Store(true)
+	if err := syscall.Kill(-l.cmd.Process.Pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+		return fmt.Errorf("cannot kill process %q: %w", p.options.Name, err)
 	}
 	select {
-	case <-p.done:
+	case <-l.done:
 		return nil
 	case <-time.After(2 * graceful):
-		return fmt.Errorf("cannot end process %q: it is still there %s after SIGKILL", p.name, 2*graceful)
+		return fmt.Errorf("cannot end process %q: it is still there %s after SIGKILL", p.options.Name, 2*graceful)
 	}
 }
 
-// await waits for the condition, and fails at once when the process ends
-// before: its last words say more than a timeout does.
-func (p *Process) await(ctx context.Context, what string, condition func(context.Context) error) error {
+// Hang has the process and its process group do nothing more, and go on when the
+// returned function is called: they keep their connections, and answer nobody.
+func (p *Process) Hang() (goOn func() error, err error) {
+	group := -p.PID()
+	signal := func(s syscall.Signal) error {
+		if err := syscall.Kill(group, s); err != nil {
+			return fmt.Errorf("cannot send %s to process %q: %w", s, p.options.Name, err)
+		}
+		return nil
+	}
+	return func() error { return signal(syscall.SIGCONT) }, signal(syscall.SIGSTOP)
+}
+
+// Await waits for the condition, and fails at once when the process ends
+// before: its last words say more than a timeout does. Resume waits for it, too.
+func (p *Process) Await(ctx context.Context, what string, condition func(context.Context) error) error {
+	a := awaited{what: what, condition: condition}
+	p.mu.Lock()
+	p.awaited = append(p.awaited, a)
+	p.mu.Unlock()
+	return p.untilReady(ctx, a)
+}
+
+func (p *Process) untilReady(ctx context.Context, a awaited) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	l := p.current()
 	go func() {
 		select {
-		case <-p.done:
-			cancel(fmt.Errorf("process %q ended (%w), its log %s ends with:\n%s", p.name, p.err, p.log, tail(p.log, 10)))
+		case <-l.done:
+			cancel(fmt.Errorf("process %q ended (%w), its log %s ends with:\n%s", p.options.Name, l.err, p.log, tail(p.log, 10)))
 		case <-ctx.Done():
 		}
 	}()
-	return Eventually(ctx, readyTimeout, what, condition)
+	return Eventually(ctx, readyTimeout, a.what, a.condition)
 }
 
 // run runs a program to its end and returns what it printed. It is for short

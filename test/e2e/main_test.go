@@ -19,6 +19,7 @@ import (
 
 	"threescale.dev/backup/fn/api/job"
 	"threescale.dev/backup/test/cluster"
+	"threescale.dev/backup/test/gitserver"
 	"threescale.dev/backup/test/peers"
 )
 
@@ -47,6 +48,10 @@ func onOldest() []func(*testing.T) {
 }
 
 func TestMain(m *testing.M) {
+	if asked, err := gitserver.ServeAlone(); asked {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	flags := map[string]string{"test.parallel": sideBySide}
 	if os.Getenv(cluster.KubernetesVariable) != "" {
 		var names []string

@@ -14,6 +14,9 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
+// user is who may read and push by HTTP.
+const user = "git"
+
 // A Server serves repositories until it is stopped.
 type Server struct {
 	dir              string
@@ -37,7 +40,7 @@ func Start(dir string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot resolve folder of Git server: %w", err)
 	}
-	s := &Server{dir: dir, username: "git", password: newPassword()}
+	s := &Server{dir: dir, username: user, password: newPassword()}
 	for _, folder := range []string{s.root(), s.home(), s.keys()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, fmt.Errorf("cannot create folder %q: %w", folder, err)

@@ -42,10 +42,13 @@ type Command struct {
 	Log  string   `json:"log"`
 	// Socket is there when the command is ready. Empty: it is ready at once.
 	Socket string `json:"socket,omitempty"`
+	// Restart has a command that was killed started again, as systemd does. One
+	// that ends in another way ends the node.
+	Restart bool `json:"restart,omitempty"`
 }
 
-// Run is process 1. It returns when one of the node's commands has ended, which
-// is always an error; returning ends the node.
+// Run is process 1. It returns when one of the node's commands has ended that is
+// not to be started again, which is always an error; returning ends the node.
 func Run(ctx context.Context, args []string) error {
 	if len(args) != 1 || os.Getpid() != 1 {
 		return fmt.Errorf("cannot run: want one argument and process ID 1, have %d arguments and %d", len(args), os.Getpid())
@@ -61,18 +64,18 @@ func Run(ctx context.Context, args []string) error {
 	if err := mountAll(config.Private); err != nil {
 		return err
 	}
-	names := map[int]string{}
+	commands := map[int]Command{}
 	for _, c := range config.Commands {
 		cmd, err := start(ctx, c)
 		if err != nil {
 			return err
 		}
-		names[cmd.Process.Pid] = c.Args[0]
+		commands[cmd.Process.Pid] = c
 		if err := waitForSocket(ctx, c.Socket); err != nil {
 			return err
 		}
 	}
-	return reap(names)
+	return reap(ctx, commands)
 }
 
 // mountAll makes the machine's later mounts appear here, but none of ours
@@ -126,8 +129,8 @@ func waitForSocket(ctx context.Context, path string) error {
 }
 
 // reap collects every process that ends, as process 1 has to, until one of the
-// node's own commands ends.
-func reap(names map[int]string) error {
+// node's own commands ends that is not to be started again.
+func reap(ctx context.Context, commands map[int]Command) error {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
@@ -137,8 +140,18 @@ func reap(names map[int]string) error {
 		if err != nil {
 			return fmt.Errorf("cannot wait for processes: %w", err)
 		}
-		if name, ok := names[pid]; ok {
-			return fmt.Errorf("%s ended: exit status %d, signal %d", name, status.ExitStatus(), status.Signal())
+		c, ok := commands[pid]
+		if !ok {
+			continue
 		}
+		if !c.Restart || status.Signal() != syscall.SIGKILL {
+			return fmt.Errorf("%s ended: exit status %d, signal %d", c.Args[0], status.ExitStatus(), status.Signal())
+		}
+		delete(commands, pid)
+		again, err := start(ctx, c)
+		if err != nil {
+			return err
+		}
+		commands[again.Process.Pid] = c
 	}
 }
