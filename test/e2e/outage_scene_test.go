@@ -253,7 +253,8 @@ func (s *scene) hold() (reached, release func()) {
 		g := newGate(s.t, s.writeFile("held.txt", []byte("held here")))
 		return g.reached, g.open
 	}
-	return func() { s.untilJobOf("a copy of the second run", v1alpha1.LabelCopy, "", s.soFarCopied()) }, func() {}
+	before := s.soFarCopied()
+	return func() { s.untilJobOf("a copy of the second run", v1alpha1.LabelCopy, "", before) }, func() {}
 }
 
 // holdRestore does so for a restore.

@@ -103,7 +103,7 @@ func stack() map[string]component {
 		hung("API server", named("kube-apiserver")).telling(v1alpha1.ReasonFailed),
 		killed("etcd", named("etcd")).missedBy(logOf("kube-apiserver", "connection refused")).telling(v1alpha1.ReasonFailed),
 		killed("Crossplane", named("crossplane")),
-		killed("function", func(*scene) *cluster.Process { return shared.Function() }).missedBy(logOf("crossplane", "connection refused")),
+		killed("function", func(*scene) *cluster.Process { return shared.Function() }),
 		killed("controller", func(*scene) *cluster.Process { return flux.controller }),
 		kubelet(),
 		killed("node", named("node")).telling(v1alpha1.ReasonFailed),
