@@ -148,9 +148,9 @@ func reap(ctx context.Context, commands map[int]Command) error {
 			return fmt.Errorf("%s ended: exit status %d, signal %d", c.Args[0], status.ExitStatus(), status.Signal())
 		}
 		delete(commands, pid)
-		again, err := start(ctx, c)
-		if err != nil {
-			return err
+		again, failed := start(ctx, c)
+		if failed != nil {
+			return failed
 		}
 		commands[again.Process.Pid] = c
 	}
