@@ -135,6 +135,10 @@ prove-fuzz: ## Only the fuzz tests.
 	  echo "$${function#func }" && $(GO) test -run '^$$' -fuzz "^$${function#func }\$$" -fuzztime $(FUZZTIME) -parallel 2 "./$$(dirname "$$file")" || exit 1; \
 	done
 
+.PHONY: prove-load
+prove-load: ## Only the load on a real cluster: 500 backups, 100 restores at once, and a storm of changed Secrets.
+	THREESCALE_BACKUP_PROVE=$(PROVE) $(GO) test -count=1 -timeout 2h -tags e2e -v -run '^Test(ManyClaims|ManyRestores|SecretStorm)$$' ./test/e2e
+
 .PHONY: bench
 bench: ## Print the figures: the mover beside rsync, cp, restic and kopia, copies to a bucket against restic and kopia, dumps against the clients, a restore's commit against git, calls of the function against function-auto-ready, and its start.
 	$(GO) test -run '^$$' -bench RunFunction -benchmem ./fn/function/...

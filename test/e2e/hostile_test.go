@@ -341,7 +341,7 @@ func (h hostile) assertBlind() {
 
 // watchMemory watches what a process and all that it starts take, until the returned
 // function is called, which returns the most that it was, in bytes.
-func (h hostile) watchMemory(pid int) func() int64 {
+func (w *tenant) watchMemory(pid int) func() int64 {
 	var most atomic.Int64
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -362,7 +362,7 @@ func (h hostile) watchMemory(pid int) func() int64 {
 		}
 	}()
 	end := sync.OnceFunc(func() { close(stop); <-done })
-	h.t.Cleanup(end)
+	w.t.Cleanup(end)
 	return func() int64 {
 		end()
 		return most.Load()

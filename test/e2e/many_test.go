@@ -5,9 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,18 +18,13 @@ import (
 	"threescale.dev/backup/fn/api/v1alpha1"
 )
 
-const (
-	manyClaims = 300
-	// maxFunctionKiB is what the function may take of memory at most.
-	maxFunctionKiB = 64 << 10
-)
-
-// TestManyClaims: three hundred scheduled backups on one Crossplane. At rest
+// TestManyClaims: hundreds of scheduled backups on one Crossplane. At rest
 // nobody calls the function before a TTL ends, the first of which takes nine
 // minutes; one change of what they all back up has it called for each. Nothing
 // runs beside it.
 func TestManyClaims(t *testing.T) {
 	w := newTenant(t)
+	manyClaims := load(300, 500)
 	require.NoError(t, shared.RestartFunction(t.Context()))
 	started, calls := time.Now(), functionCalls(t)
 	var stream strings.Builder
@@ -40,7 +32,7 @@ func TestManyClaims(t *testing.T) {
 		stream.WriteString("---\n" + claim(fmt.Sprintf("backup-%03d", i), beside(fmt.Sprintf(`schedule: "%d %d 1 1 *", retention: {keepLast: 7}`, i%60, i/60))))
 	}
 	require.NoError(t, w.apply(stream.String()))
-	w.eventually("all backups to know their next run", func(ctx context.Context) error {
+	w.underLoad("all backups to know their next run", func(ctx context.Context) error {
 		var list unstructured.UnstructuredList
 		list.SetGroupVersionKind(schema.GroupVersionKind{Group: v1alpha1.Group, Version: "v1alpha1", Kind: v1alpha1.KindBackup + "List"})
 		if err := w.user.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
@@ -76,38 +68,4 @@ func TestManyClaims(t *testing.T) {
 	t.Logf("one change of a Secret of all of them: %.0f calls; the function took %d KiB of memory at most", touched, memory)
 	assert.LessOrEqual(t, memory, maxFunctionKiB)
 	w.admin("delete", "threescalebackups", "--all")
-}
-
-func functionCalls(t *testing.T) float64 {
-	t.Helper()
-	return coreMetric(t, "function_run_function_request_total", "")
-}
-
-// untilQuiet waits until the function has not been called for some time, and
-// returns when that began.
-func (w *tenant) untilQuiet(quiet time.Duration) time.Time {
-	w.t.Helper()
-	calls, since := -1.0, time.Now()
-	w.eventually("the function not to be called for "+quiet.String(), func(context.Context) error {
-		if now := functionCalls(w.t); now != calls {
-			calls, since = now, time.Now()
-		}
-		if time.Since(since) < quiet {
-			return fmt.Errorf("%.0f calls, the last one seen %s ago", calls, time.Since(since).Round(time.Second))
-		}
-		return nil
-	})
-	return since
-}
-
-// peakMemoryKiB is the resident memory that a process has had at most.
-func peakMemoryKiB(t *testing.T, pid int) int {
-	t.Helper()
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	require.NoError(t, err)
-	match := regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`).FindSubmatch(text)
-	require.NotNil(t, match)
-	peak, err := strconv.Atoi(string(match[1]))
-	require.NoError(t, err)
-	return peak
 }

@@ -84,6 +84,12 @@ func (w *tenant) lose() {
 		names = append(names, strings.ToLower(object.Kind)+"/"+object.Name)
 	}
 	w.admin(append([]string{"delete", "--ignore-not-found"}, names...)...)
+	w.emptyFiles()
+}
+
+// emptyFiles deletes all files of the file storage.
+func (w *tenant) emptyFiles() {
+	w.t.Helper()
 	entries, err := os.ReadDir(w.files)
 	require.NoError(w.t, err)
 	for _, entry := range entries {

@@ -83,7 +83,13 @@ func (w *tenant) assertSameFiles(dir, run string) {
 // storedSecret reads a Secret from the newest run of a volume.
 func (w *tenant) storedSecret(dir, name string) *corev1.Secret {
 	w.t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, "latest", "secrets", name+".json"))
+	return w.storedSecretOf(dir, "latest", name)
+}
+
+// storedSecretOf reads a Secret from the run in a folder of a volume.
+func (w *tenant) storedSecretOf(dir, run, name string) *corev1.Secret {
+	w.t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, run, "secrets", name+".json"))
 	require.NoError(w.t, err)
 	secret := &corev1.Secret{}
 	require.NoError(w.t, json.Unmarshal(data, secret))
