@@ -25,7 +25,7 @@ const (
 )
 
 // How often the restores of a namespace are looked at: per second, and at once. A look takes some
-// seventeen requests to the API server, of which all restores together have fifty a second. A restore
+// ten requests to the API server, of which all restores together have fifty a second. A restore
 // needs some twenty looks.
 const (
 	looksPerSecond = 2
