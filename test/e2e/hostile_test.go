@@ -47,12 +47,12 @@ func TestHostileNamespace(t *testing.T) {
 	h := hostile{newTenant(t, second), w}
 	h.withoutFlux()
 	h.hurryChildren()
-	calm := w.timed(d, "calm")
+	calm := w.timed(d, "calm", timedRestores)
 
 	controller := flux.controller
 	memory := h.watchMemory(controller.PID())
 	h.attack()
-	stormy := w.timed(d, "stormy")
+	stormy := w.timed(d, "stormy", timedRestores)
 	h.assertTold()
 	h.untilQuiet()
 	peak := memory()
@@ -69,10 +69,10 @@ func TestHostileNamespace(t *testing.T) {
 }
 
 // timed restores again and again, and returns the middle of the times that it took.
-func (w *tenant) timed(d *delivery, name string) time.Duration {
+func (w *tenant) timed(d *delivery, name string, times int) time.Duration {
 	w.t.Helper()
 	var took []time.Duration
-	for n := range timedRestores {
+	for n := range times {
 		name := fmt.Sprintf("%s-%d", name, n)
 		start := time.Now()
 		d.ask(dr(name, `{}`))

@@ -24,7 +24,7 @@ import (
 // runs beside it.
 func TestManyClaims(t *testing.T) {
 	w := newTenant(t)
-	manyClaims := load(300, 500)
+	manyClaims := load(100, 500)
 	require.NoError(t, shared.RestartFunction(t.Context()))
 	started, calls := time.Now(), functionCalls(t)
 	var stream strings.Builder

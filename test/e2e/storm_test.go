@@ -171,10 +171,10 @@ func (w *tenant) note(ctx context.Context, told map[string]bool) error {
 // timedBackups makes a backup after the other, and returns the middle of the times that
 // they took. Each is another ThreeScaleBackup: Crossplane drops the events of one that
 // has many runs within a minute.
-func (w *tenant) timedBackups(name string) time.Duration {
+func (w *tenant) timedBackups(name string, times int) time.Duration {
 	w.t.Helper()
 	var took []time.Duration
-	for n := range timedRestores {
+	for n := range times {
 		name := fmt.Sprintf("%s-%d", name, n)
 		start := time.Now()
 		require.NoError(w.t, w.apply(claim(name, tenGi)))
@@ -217,7 +217,8 @@ func TestSecretStorm(t *testing.T) {
 	told := map[string]bool{}
 	ids := []string{lastRun(w.untilCompleted(asked))}
 	noted := w.background(time.Second, func(ctx context.Context) error { return w.note(ctx, told) })
-	usual := [2]time.Duration{other.timedBackups("usual"), other.timed(d, "usual")}
+	times := load(1, 3)
+	usual := [2]time.Duration{other.timedBackups("usual", times), other.timed(d, "usual", times)}
 
 	calls, memory := functionCalls(t), w.watchMemory(flux.controller.PID())
 	s := w.storm()
@@ -225,7 +226,7 @@ func TestSecretStorm(t *testing.T) {
 	for round := 0; round == 0 || time.Since(s.began) < time.Duration(load(0, 60))*time.Second; round++ {
 		name := fmt.Sprintf("storm-%d", round)
 		require.NoError(t, w.apply(withTrigger(asked, name)))
-		stormy = [2]time.Duration{max(stormy[0], other.timedBackups(name)), max(stormy[1], other.timed(d, name))}
+		stormy = [2]time.Duration{max(stormy[0], other.timedBackups(name, times)), max(stormy[1], other.timed(d, name, times))}
 		ids = append(ids, lastRun(w.untilCompleted(asked, ids...)))
 	}
 	require.NoError(t, w.apply(withTrigger(asked, "as it ends")))
@@ -303,7 +304,8 @@ func (w *tenant) assertSlots() {
 // twice a minute for each backup whose events Crossplane drops, as it asks for then.
 func (w *tenant) assertCalm() {
 	w.t.Helper()
-	const length, each = time.Minute, 3
+	const each = 3
+	length := time.Duration(load(20, 60)) * time.Second
 	w.untilQuiet(5 * time.Second)
 	calls := functionCalls(w.t)
 	w.rest(length)
