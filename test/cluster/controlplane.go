@@ -65,7 +65,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd string) error {
 		"--bind-address", apiAddress, "--secure-port", "443", "--advertise-address", apiAddress,
 		"--tls-cert-file", c.path("tls", "apiserver.crt"), "--tls-private-key-file", c.path("tls", "apiserver.key"),
 		"--service-cluster-ip-range", serviceRange,
-		"--service-account-issuer", "https://kubernetes.default.svc",
+		"--service-account-issuer", issuerURL,
 		"--service-account-key-file", c.path("tls", "tokens.pub"),
 		"--service-account-signing-key-file", c.path("tls", "tokens.key"),
 		"--token-auth-file", c.path("tls", "tokens.csv"),

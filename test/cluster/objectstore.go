@@ -106,7 +106,15 @@ func (s *ObjectStore) prepare(ctx context.Context) error {
 	if _, err := run(ctx, "cp", binary, s.program); err != nil {
 		return err
 	}
-	authority, err := newAuthority("object-store")
+	if err := s.certify("object-store"); err != nil {
+		return err
+	}
+	return s.giveAway(ctx)
+}
+
+// certify makes the server's certificate, by an authority of its own.
+func (s *ObjectStore) certify(name string) error {
+	authority, err := newAuthority(name)
 	if err != nil {
 		return err
 	}
@@ -115,10 +123,12 @@ func (s *ObjectStore) prepare(ctx context.Context) error {
 		return err
 	}
 	s.CA = authority.pem
-	if err := writeFiles(map[string][]byte{s.path("ca.crt"): s.CA, s.path("tls.crt"): server.cert, s.path("tls.key"): server.key}); err != nil {
-		return err
-	}
-	_, err = run(ctx, "chown", "-R", strconv.Itoa(objectStoreUser)+":"+strconv.Itoa(objectStoreUser), s.dir)
+	return writeFiles(map[string][]byte{s.path("ca.crt"): s.CA, s.path("tls.crt"): server.cert, s.path("tls.key"): server.key})
+}
+
+// giveAway has the server's user own its folder.
+func (s *ObjectStore) giveAway(ctx context.Context) error {
+	_, err := run(ctx, "chown", "-R", strconv.Itoa(objectStoreUser)+":"+strconv.Itoa(objectStoreUser), s.dir)
 	return err
 }
 
