@@ -63,7 +63,7 @@ func (c *Cluster) StartFederation(ctx context.Context, dir string, trust seaweed
 	if f.process, err = c.StartProcess(ProcessOptions{Name: "seaweedfs", Path: "setpriv", Args: args, Env: f.server.Env}); err != nil {
 		return nil, err
 	}
-	return f, f.process.await(ctx, "SeaweedFS", f.makeBucket)
+	return f, f.process.Await(ctx, "SeaweedFS", f.makeBucket)
 }
 
 // Stop ends it, and removes what it leaves elsewhere. What it stores is left to the caller.
