@@ -91,6 +91,8 @@ type scene struct {
 	lasted  time.Duration
 	missed  []string
 	outcome string
+	why     string        // it was not done by itself
+	took    time.Duration // to the end, from when all was there again
 }
 
 func (s *stand) newScene(t *testing.T, o outage) *scene {
@@ -150,7 +152,7 @@ func (s *scene) run() {
 
 // line tells of an outage that passed.
 func (s *scene) line() string {
-	return fmt.Sprintf("%s: out for %s, missed by %v; told %v; %s", s.outage, s.lasted.Round(100*time.Millisecond), s.missed, s.seen.list(), s.outcome)
+	return fmt.Sprintf("%s: out for %s, missed by %v; told %v; %s %s after it %s", s.outage, s.lasted.Round(100*time.Millisecond), s.missed, s.seen.list(), s.outcome, s.took.Round(time.Second), s.why)
 }
 
 // backUp makes a second run.
@@ -168,13 +170,13 @@ func (s *scene) backUp() {
 	made := []string{s.first}
 	runs := 2
 	if newest(ended) == v1alpha1.RunFailed {
-		s.outcome = "failed, and done by another trigger: " + message(ended, v1alpha1.ConditionBackupCompleted)
+		s.outcome, s.why = "failed, and done by another trigger", message(ended, v1alpha1.ConditionBackupCompleted)
 		assert.Contains(s.t, message(ended, v1alpha1.ConditionBackupCompleted), "spec.trigger")
 		require.NoError(s.t, s.apply(s.claim("third")))
 		runs++
 	}
 	done := s.untilCopied(nightly, s.first)
-	s.outcome += fmt.Sprintf(" %s after it", time.Since(s.back).Round(time.Second))
+	s.took = time.Since(s.back)
 	made = append(made, lastRun(done))
 	assert.Len(s.t, runIDs(done), runs, "each trigger led to one run")
 	dir := s.volumeDir(nightlyVolume)
@@ -219,7 +221,7 @@ func (s *scene) restore() {
 		}
 		if !stalled && condition(u, "Stalled")["status"] == "True" {
 			stalled = true
-			s.outcome = "stalled, and done when asked again: " + message(u, "Stalled")
+			s.outcome, s.why = "stalled, and done when asked again", message(u, "Stalled")
 			assert.Contains(s.t, message(u, "Stalled"), requestedAt)
 			_, err := s.kubectl("annotate", "--overwrite", "threescalerestore", "dr", requestedAt+"=again")
 			return err
@@ -229,7 +231,7 @@ func (s *scene) restore() {
 		}
 		return nil
 	})
-	s.outcome += fmt.Sprintf(" %s after it", time.Since(s.back).Round(time.Second))
+	s.took = time.Since(s.back)
 	s.untilNothingStays()
 	d.assertRestored(kept, d.onlyCommit(s.t, branch))
 	s.databases.assertState(s.state)
